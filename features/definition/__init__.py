@@ -1,0 +1,6 @@
+"""The one definition: what `propensity.yaml` may say, and what it is checked against."""
+
+from features.definition.load import load_definition
+from features.definition.schema import Definition, Outcome, RfmRule, Signal, TierPolicy
+
+__all__ = ["Definition", "Outcome", "RfmRule", "Signal", "TierPolicy", "load_definition"]

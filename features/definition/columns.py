@@ -1,0 +1,74 @@
+"""The feature set: which named numbers a profile yields, in which order."""
+
+import hashlib
+from dataclasses import dataclass
+
+from features.definition.schema import Definition
+from features.time import DAY, span_name
+
+HABITS = ("night_share", "morning_share", "afternoon_share", "evening_share", "weekend_share")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSet:
+    """The ordered columns of a feature row.
+
+    Attributes:
+        read: columns the kernel reads from a profile, in the kernel's order.
+        derived: columns computed from those by the definition's expressions.
+        traits: text columns known from the trait table.
+    """
+
+    read: tuple[str, ...]
+    derived: tuple[str, ...]
+    traits: tuple[str, ...]
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """Numeric columns of a feature row."""
+        return self.read + self.derived
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits; a model trained on another set refuses to score."""
+        return hashlib.sha256("\n".join((*self.numeric, "|", *self.traits)).encode()).hexdigest()[:8]
+
+
+def share_window(windows: list[int]) -> int:
+    """The window over which a signal's share of all activity is taken: the longest up to 30 days."""
+    days = [w for w in windows if w >= DAY]
+    return max([w for w in days if w <= 30 * DAY] or days[:1])
+
+
+def trend_pairs(windows: list[int]) -> list[tuple[int, int]]:
+    """Windows ``w`` whose double is also a window: their halves are compared as a trend."""
+    return [(w, 2 * w) for w in windows if w >= DAY and 2 * w in windows]
+
+
+def read_columns(definition: Definition) -> tuple[str, ...]:
+    """Name what the kernel reads, signal by signal, then for the user as a whole (the order of `kernel.read`)."""
+    windows = definition.windows
+    days = [span_name(w) for w in windows if w >= DAY]
+    names: list[str] = []
+    for signal, rule in definition.signals.items():
+        names += [f"{signal}_count_{span_name(w)}" for w in windows if w < DAY]
+        names += [f"{signal}_count_{d}" for d in days]
+        names += [f"{signal}_active_days_{d}" for d in days]
+        names += [f"{signal}_value_{d}" for d in days] if rule.value else []
+        names += [f"{signal}_count_total", f"{signal}_active_days_total"]
+        names += [f"{signal}_value_total"] if rule.value else []
+        names += [f"days_since_{signal}", f"days_since_first_{signal}", f"{signal}_silence_share"]
+        names += [f"{signal}_gap_mean", f"{signal}_gap_std", f"{signal}_gap_last", f"{signal}_overdue"]
+        names += [f"{signal}_decayed_{span_name(h)}" for h in definition.half_lives]
+        names += [f"{signal}_trend_{span_name(w)}" for w, _ in trend_pairs(windows)]
+        names += [f"{signal}_share_{span_name(share_window(windows))}"]
+    return (*names, "tenure_days", *(f"{definition.activity}_{habit}" for habit in HABITS))
+
+
+def feature_set(definition: Definition) -> FeatureSet:
+    """Derive the feature set from the definition; names are never typed twice."""
+    return FeatureSet(
+        read=read_columns(definition),
+        derived=tuple(definition.derived),
+        traits=tuple(definition.traits.fields) if definition.traits else (),
+    )

@@ -1,0 +1,142 @@
+"""Reading `propensity.yaml`: every mistake is found here, and named by its key."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+import yaml
+from pydantic import ValidationError
+
+from features.definition.columns import feature_set
+from features.definition.predicate import check_columns, check_predicate
+from features.definition.schema import Definition
+from features.errors import DefinitionError
+
+RFM_COLUMNS: dict[str, pl.DataType] = {
+    "rfm_group": pl.String(), "rfm_r": pl.Int64(), "rfm_f": pl.Int64(), "rfm_m": pl.Int64(), "rfm_score": pl.Int64(),
+}  # fmt: skip
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML that refuses the same key twice; plain YAML keeps the last one silently."""
+
+
+def _mapping(loader: _UniqueKeys, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    repeated = {str(key) for key in keys if keys.count(key) > 1}
+    if repeated:
+        line = node.start_mark.line + 1
+        raise DefinitionError(f"{', '.join(sorted(repeated))} stands twice (mapping at line {line}).", fix="remove one")
+    return loader.construct_mapping(node, deep=deep)
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def load_definition(path: Path | str) -> Definition:
+    """Read a definition file and check all that can be checked without the event log.
+
+    Raises:
+        DefinitionError: the file cannot be read, a key or value is wrong, or an expression cannot be meant.
+    """
+    path = Path(path)
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
+    except OSError as error:
+        raise DefinitionError(f"cannot read {path}: {error.strerror}.", fix="give --definition PATH") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DefinitionError(f"{path} is not YAML: {' '.join(str(error).split())}.", fix="mend the line") from error
+    if not isinstance(content, dict):
+        raise DefinitionError(f"{path} holds {type(content).__name__}.", fix="write keys: name, events, signals, …")
+    try:
+        definition = Definition.model_validate(content)
+    except ValidationError as error:
+        raise DefinitionError(f"{path}: {_explain(error)}", fix="see the README, 'Your own log'") from error
+    definition._source = path.resolve()
+    _check_expressions(definition)
+    return definition
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "definition"
+        if item["type"] == "extra_forbidden":
+            allowed = ", ".join(_allowed(item["loc"]))
+            lines.append(f"{key}: unknown key" + (f"; allowed: {allowed}" if allowed else ""))
+        elif item["type"] == "missing":
+            lines.append(f"{key}: required, but missing")
+        else:
+            found = f", found {item['input']!r}" if not isinstance(item["input"], dict) else ""
+            lines.append(f"{key}: {item['msg'].removeprefix('Value error, ')}{found}")
+    return "; ".join(lines) + "."
+
+
+def _allowed(where: tuple[int | str, ...]) -> list[str]:
+    """List the keys of the part of the schema in which an unknown key stands."""
+    schema = Definition.model_json_schema()
+    part = schema
+    for step in where[:-1]:
+        if "additionalProperties" in part and isinstance(part["additionalProperties"], dict):
+            part = part["additionalProperties"]
+        elif step in part.get("properties", {}):
+            part = part["properties"][step]
+        for option in part.get("anyOf", []):
+            part = option if "$ref" in option else part
+        if "discriminator" in part:
+            continue  # the next step names the kind of tier policy
+        if "mapping" in part.get("discriminator", {}) and step in part["discriminator"]["mapping"]:
+            part = {"$ref": part["discriminator"]["mapping"][step]}
+        if "$ref" in part:
+            part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]]
+    return list(part.get("properties", {}))
+
+
+def row_schema(definition: Definition) -> dict[str, pl.DataType]:
+    """Columns of a feature row with their types: numbers and traits."""
+    features = feature_set(definition)
+    return {**dict.fromkeys(features.numeric, pl.Float64()), **dict.fromkeys(features.traits, pl.String())}
+
+
+def segment_schema(definition: Definition) -> dict[str, pl.DataType]:
+    """Columns a segment may use: the feature row, the state, the RFM group, and each outcome's answer."""
+    columns = row_schema(definition) | {"state": pl.String()} | RFM_COLUMNS
+    for name in definition.outcomes:
+        columns |= {f"{name}_probability": pl.Float64(), f"{name}_percentile": pl.Int64(), f"{name}_tier": pl.String()}
+    return columns
+
+
+def _check_expressions(definition: Definition) -> None:
+    features = feature_set(definition)
+    names = [*features.read, *features.derived, *features.traits, *segment_schema(definition)]
+    for name in (*definition.derived, *features.traits):
+        if names.count(name) > 2 or name in features.read or name in RFM_COLUMNS:
+            raise DefinitionError(f"derived or trait {name!r} has the name of another column.", fix="rename it")
+    numbers = dict.fromkeys(features.read, pl.Float64())
+    for name, sql in definition.derived.items():
+        check_columns(sql, numbers, key=f"derived.{name}")
+        found = _type_of(sql, numbers, key=f"derived.{name}")
+        if not found.is_numeric():
+            raise DefinitionError(f"derived.{name}: {sql!r} yields {found}.", fix="write a number, as in 'a / b'")
+    row = row_schema(definition)
+    _check_all([(f"outcomes.{k}.among", o.among) for k, o in definition.outcomes.items()], row)
+    rules = {k: sql for k, sql in definition.states.items() if sql != "otherwise"}
+    rfm = RFM_COLUMNS if definition.rfm else {}
+    _check_all([(f"states.{k}", sql) for k, sql in rules.items()], row | rfm)
+    _check_all([(f"segments.{k}", sql) for k, sql in definition.segments.items()], segment_schema(definition))
+
+
+def _check_all(items: Iterable[tuple[str, str]], schema: dict[str, pl.DataType]) -> None:
+    for key, sql in items:
+        check_predicate(sql, schema, key=key)
+        found = _type_of(sql, schema, key=key)
+        if found != pl.Boolean:
+            raise DefinitionError(f"{key}: {sql!r} yields {found}.", fix="write a yes/no question, as in 'x > 0'")
+
+
+def _type_of(sql: str, schema: dict[str, pl.DataType], *, key: str) -> pl.DataType:
+    try:
+        return pl.LazyFrame(schema=schema).select(pl.sql_expr(sql).alias("x")).collect_schema()["x"]
+    except (pl.exceptions.PolarsError, TypeError) as error:
+        reason = str(error).split("\n")[0]
+        raise DefinitionError(f"{key}: {sql!r}: {reason}.", fix="compare numbers with numbers, text with text") from error

@@ -1,0 +1,251 @@
+"""The schema of `propensity.yaml`."""
+
+import hashlib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
+
+from features.time import DAY, parse_span, span_name
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
+ProjectName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
+Span = Annotated[int, BeforeValidator(parse_span)]
+Sql = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+
+class Strict(BaseModel):
+    """A part of the definition: unknown keys are errors, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EventColumns(Strict):
+    """Which columns of the log hold what."""
+
+    user: str
+    event: str
+    time: str
+    arrived: str | None = None
+    id: str | None = None
+
+
+class Events(Strict):
+    """Where the event log is.
+
+    ``ends`` is the instant through which the log is complete: later events are dropped and counted, and no label
+    window may reach past it.
+    """
+
+    path: str | list[str]
+    table: str | None = None
+    columns: EventColumns
+    exclude: list[Sql] = []
+    ends: datetime | None = None
+
+
+class TraitColumns(Strict):
+    """Which columns of the trait table hold the user and the time a row became known."""
+
+    user: str
+    known: str
+
+
+class Traits(Strict):
+    """Slowly changing attributes of a user."""
+
+    path: str
+    columns: TraitColumns
+    fields: Annotated[list[Name], Field(min_length=1)]
+
+
+class Signal(Strict):
+    """A named kind of event: the rows of the log where ``where`` holds, worth ``value`` each."""
+
+    where: Sql
+    value: Sql | None = None
+    activity: bool = False
+
+
+class LiftTiers(Strict):
+    """Most likely: at least ``most`` times the base rate; least likely: at most ``least`` times."""
+
+    by: Literal["lift"] = "lift"
+    most: Annotated[float, Field(gt=1)] = 2.0
+    least: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+class CapacityTiers(Strict):
+    """Most likely: the top share of users; least likely: the bottom share."""
+
+    by: Literal["capacity"]
+    most: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    least: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+class FixedTiers(Strict):
+    """Tiers by two fixed probabilities."""
+
+    by: Literal["fixed"]
+    most: Annotated[float, Field(gt=0, lt=1)]
+    least: Annotated[float, Field(gt=0, lt=1)]
+
+
+class ProfitTiers(Strict):
+    """Most likely: where contacting a user earns more than it costs.
+
+    Contact pays above ``p = (contact + p * incentive) / (accept * value)``, solved for ``p``; least likely: below
+    half of that.
+    """
+
+    by: Literal["profit"]
+    contact: Annotated[float, Field(gt=0)]
+    incentive: Annotated[float, Field(ge=0)] = 0.0
+    accept: Annotated[float, Field(gt=0, le=1)]
+    value: Annotated[float, Field(gt=0)]
+
+
+TierPolicy = Annotated[LiftTiers | CapacityTiers | FixedTiers | ProfitTiers, Field(discriminator="by")]
+
+
+class Outcome(Strict):
+    """A question with a yes or no answer after the horizon.
+
+    Yes for ``will``: the signal fires in ``[c + gap, c + gap + within)``; for ``will_not``: it does not.
+    """
+
+    will: Name | None = None
+    will_not: Name | None = None
+    within: Span
+    among: Sql
+    gap: Span = 0
+    matures_after: Span = 0
+    tiers: TierPolicy = LiftTiers()
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if (self.will is None) == (self.will_not is None):
+            raise ValueError("say exactly one of 'will' and 'will_not'")
+        if self.within <= 0:
+            raise ValueError("'within' must be longer than 0")
+        return self
+
+    @property
+    def signal(self) -> str:
+        """The signal the question is about."""
+        return self.will or self.will_not or ""
+
+    @property
+    def reach(self) -> int:
+        """How long after a cutoff its label is known: gap + horizon + maturity."""
+        return self.gap + self.within + self.matures_after
+
+
+class RfmRule(Strict):
+    """What recency, frequency and money are measured on; cut-offs are fitted once unless given here."""
+
+    signal: Name
+    window: Span = 90 * DAY
+    money: Name | None = None
+    recency_cuts: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
+    frequency_cuts: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
+    money_cuts: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        for key in ("recency_cuts", "frequency_cuts", "money_cuts"):
+            cuts = getattr(self, key)
+            if cuts is not None and cuts != sorted(cuts):
+                raise ValueError(f"'{key}' must ascend, found {cuts}")
+        return self
+
+
+class Snapshots(Strict):
+    """Which moments of the past the models learn from."""
+
+    stride: Span = 7 * DAY
+    count: Annotated[int, Field(ge=4, le=520)] = 26
+    spread: bool = True
+    warm_up: Span = 28 * DAY
+
+
+class Training(Strict):
+    """Limits of the training job."""
+
+    max_rows: Annotated[int, Field(ge=1_000)] = 200_000
+    min_positives: Annotated[int, Field(ge=10)] = 100
+    unseen_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
+    seed: int = 1
+
+
+class Scoring(Strict):
+    """When a score is not worth saying."""
+
+    max_age: Span = 3 * DAY
+    min_history: Span = 0
+
+
+class Definition(Strict):
+    """Everything `propensity.yaml` says."""
+
+    name: ProjectName
+    events: Events
+    traits: Traits | None = None
+    signals: Annotated[dict[Name, Signal], Field(min_length=1, max_length=60)]
+    windows: Annotated[list[Span], Field(min_length=1)]
+    half_lives: list[Span] = [14 * DAY, 45 * DAY]
+    derived: dict[Name, Sql] = {}
+    outcomes: Annotated[dict[Name, Outcome], Field(min_length=1)]
+    rfm: RfmRule | None = None
+    states: dict[Name, Sql] = {}
+    segments: dict[Name, Sql] = {}
+    snapshots: Snapshots = Snapshots()
+    training: Training = Training()
+    scoring: Scoring = Scoring()
+
+    _source: Path = PrivateAttr(default=Path("propensity.yaml"))
+
+    @model_validator(mode="after")
+    def _names_meet(self) -> Self:
+        known = ", ".join(self.signals)
+        for key, outcome in self.outcomes.items():
+            if outcome.signal not in self.signals:
+                raise ValueError(f"outcomes.{key} asks about signal {outcome.signal!r}; the signals are {known}")
+        for name in [self.rfm.signal, self.rfm.money or self.rfm.signal] if self.rfm else []:
+            if name not in self.signals:
+                raise ValueError(f"rfm names signal {name!r}; the signals are {known}")
+        if self.rfm and self.rfm.window not in self.windows:
+            allowed = ", ".join(span_name(w) for w in self.windows)
+            raise ValueError(f"rfm.window is {span_name(self.rfm.window)}; it must be one of the windows: {allowed}")
+        if self.rfm and self.rfm.money and self.signals[self.rfm.money].value is None:
+            raise ValueError(f"rfm.money names signal {self.rfm.money!r}, which has no 'value'")
+        if sum(s.activity for s in self.signals.values()) != 1:
+            raise ValueError(f"exactly one signal must say 'activity: true' (the sign of life); the signals are {known}")
+        if sorted(set(self.windows)) != self.windows or self.windows[0] <= 0 or self.windows[-1] < DAY:
+            raise ValueError("'windows' must ascend without repeats, above 0, the last at least a day")
+        if any(w > DAY and w % DAY for w in self.windows) or any(h <= 0 for h in self.half_lives):
+            raise ValueError("'windows' above a day must be whole days, and 'half_lives' above 0")
+        if self.states and list(self.states.values())[-1] != "otherwise":
+            raise ValueError("the last of 'states' must be 'otherwise', so that every user has a state")
+        return self
+
+    @property
+    def activity(self) -> str:
+        """The signal that is the sign of life."""
+        return next(name for name, signal in self.signals.items() if signal.activity)
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits that change when anything in the definition changes."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+    @property
+    def version(self) -> str:
+        """Name and digest: ``demo-shop@3f9c2a1b``."""
+        return f"{self.name}@{self.digest}"
+
+    @property
+    def folder(self) -> Path:
+        """The folder the file lies in; relative paths in it start there."""
+        return self._source.parent

@@ -1,0 +1,1 @@
+"""The engines that read event logs; the only place that knows DuckDB."""

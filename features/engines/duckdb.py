@@ -1,0 +1,182 @@
+"""Reading event logs with DuckDB: lazily, in UTC, checked row by row, sorted by user and time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from features.definition.schema import Definition
+from features.errors import DefinitionError, EventLogError
+
+#: why a row of the log is left out, in the order of precedence
+DROPS = ("no user", "no or unreadable time", "excluded user", "at or after the declared end", "duplicate id")
+
+_TIME_TYPES = ("TIMESTAMP", "DATE", "VARCHAR")
+
+
+@contextmanager
+def connect() -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open an in-memory connection whose clock is UTC."""
+    connection = duckdb.connect(config={"TimeZone": "UTC", "preserve_insertion_order": "false"})
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def quote(name: str) -> str:
+    """Quote an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """Quote a string."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def source_sql(paths: list[Path], table: str | None) -> str:
+    """Say how DuckDB reads these files: Parquet, CSV (also gzipped) or a table of a DuckDB file.
+
+    Raises:
+        EventLogError: the files are missing, of different kinds or of an unknown kind.
+    """
+    shown = ", ".join(str(p) for p in paths)
+    files = [f for p in paths for f in (sorted(p.parent.glob(p.name)) if "*" in p.name else [p] if p.exists() else [])]
+    if not files:
+        raise EventLogError(f"no file at {shown}.", fix="check 'path'; relative paths start at the definition's folder")
+    kinds = {f.name.removesuffix(".gz").rsplit(".", 1)[-1].lower() for f in files}
+    if len(kinds) != 1:
+        raise EventLogError(f"{shown} mixes {', '.join(sorted(kinds))}.", fix="name files of one kind")
+    kind = kinds.pop()
+    listed = "[" + ", ".join(text(str(f)) for f in files) + "]"
+    if kind in ("parquet", "pq"):
+        return f"read_parquet({listed}, union_by_name = true)"
+    if kind in ("csv", "tsv"):
+        return f"read_csv({listed}, union_by_name = true, header = true, sample_size = -1)"
+    if kind in ("duckdb", "db"):
+        if table is None or len(files) != 1:
+            raise EventLogError(f"{shown} is a DuckDB file.", fix="name one file, and the table in 'events.table'")
+        return f"source.{quote(table)}"
+    raise EventLogError(f"{shown} is of kind {kind!r}.", fix="use .parquet, .csv, .csv.gz, .tsv or .duckdb")
+
+
+def attach(connection: duckdb.DuckDBPyConnection, paths: list[Path], table: str | None) -> str:
+    """Make a source readable on the connection and return the SQL that names it."""
+    sql = source_sql(paths, table)
+    if sql.startswith("source."):
+        with reading(paths):
+            connection.execute(f"ATTACH {text(str(paths[0]))} AS source (READ_ONLY)")
+    return sql
+
+
+@contextmanager
+def reading(paths: list[Path]) -> Iterator[None]:
+    """Turn DuckDB's errors into ones that name the files."""
+    try:
+        yield
+    except duckdb.Error as error:
+        shown = ", ".join(str(p) for p in paths)
+        raise EventLogError(f"cannot read {shown}: {str(error).strip()}", fix="mend or remove the file") from error
+
+
+def columns_of(connection: duckdb.DuckDBPyConnection, sql: str, paths: list[Path]) -> dict[str, str]:
+    """List the columns of a source with their types, reading only its head."""
+    with reading(paths):
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
+    return {row[0]: row[1] for row in rows}
+
+
+def check_event_sql(connection: duckdb.DuckDBPyConnection, columns: dict[str, str], sql: str, key: str, kind: str) -> None:
+    """Bind an expression to the log's columns and check its type: ``BOOLEAN`` or ``DOUBLE``.
+
+    Raises:
+        DefinitionError: it does not bind, or yields another type.
+    """
+    empty = ", ".join(f"NULL::{dtype} AS {quote(name)}" for name, dtype in columns.items())
+    try:
+        found = connection.execute(f"DESCRIBE SELECT ({sql}) AS x FROM (SELECT {empty}) WHERE false").fetchall()[0][1]
+    except duckdb.Error as error:
+        reason = str(error).strip().split("\n")[0]
+        raise DefinitionError(f"{key}: {sql!r}: {reason}.", fix="compare numbers with numbers, text with text") from error
+    numeric = found.startswith(("DECIMAL", "FLOAT", "DOUBLE", "REAL")) or "INT" in found
+    if not (found == "BOOLEAN" if kind == "BOOLEAN" else numeric):
+        needed = "true or false" if kind == "BOOLEAN" else "a number"
+        raise DefinitionError(f"{key}: {sql!r} yields {found}.", fix=f"write an expression that yields {needed}")
+
+
+def time_sql(column: str, columns: dict[str, str], key: str) -> str:
+    """Say how a time column becomes microseconds since 1970; naive times are UTC.
+
+    Raises:
+        EventLogError: the column has no type that says a time.
+    """
+    dtype = columns[column]
+    if not dtype.startswith(_TIME_TYPES):
+        raise EventLogError(
+            f"{key} is column {column!r} of type {dtype}, which does not say a time.",
+            fix="store it as TIMESTAMP, DATE or ISO text; for epoch numbers write a view with to_timestamp()",
+        )
+    return f"epoch_us(TRY_CAST({quote(column)} AS TIMESTAMPTZ))"
+
+
+def event_rows(definition: Definition, columns: dict[str, str], source: str, ends: int) -> str:
+    """SQL of the log's rows in our terms, each with the reason it is left out, if any.
+
+    Columns: ``user`` text, ``t`` and ``visible`` microseconds, ``id``, ``mask``, ``v0…`` values, ``dropped`` an index
+    into `DROPS` (duplicates are found later) or null.
+    """
+    names = definition.events.columns
+    rules = list(definition.signals.values())
+    mask = " + ".join(f"CASE WHEN ({rule.where}) THEN {1 << i}::BIGINT ELSE 0 END" for i, rule in enumerate(rules))
+    values = [rule.value for rule in rules if rule.value is not None]
+    value_sql = "".join(f", COALESCE(CAST(({v}) AS DOUBLE), 0.0) AS v{i}" for i, v in enumerate(values))
+    t = time_sql(names.time, columns, "events.columns.time")
+    arrived = time_sql(names.arrived, columns, "events.columns.arrived") if names.arrived else "NULL"
+    user = f"NULLIF(TRIM(CAST({quote(names.user)} AS VARCHAR)), '')"
+    excluded = " OR ".join(f"({sql})" for sql in definition.events.exclude) or "false"
+    return f"""
+        SELECT {user} AS "user", {t} AS t, GREATEST({t} + 1, COALESCE({arrived}, 0)) AS visible,
+               {f'CAST({quote(names.id)} AS VARCHAR)' if names.id else 'NULL::VARCHAR'} AS id, {mask} AS mask{value_sql},
+               CASE WHEN {user} IS NULL THEN 0 WHEN {t} IS NULL THEN 1 WHEN {excluded} THEN 2
+                    WHEN {t} >= {ends} THEN 3 END AS dropped
+        FROM {source}"""
+
+
+def load_events(connection: duckdb.DuckDBPyConnection, rows: str, n_values: int) -> tuple[dict[str, int], pa.Table]:
+    """Read, check and sort the log.
+
+    Returns:
+        Counts of all rows, of what was dropped by reason and of rows that fire no signal; and the kept rows that fire
+        one, sorted by user and time (ties by what they are, so that the order never depends on the files').
+    """
+    values = "".join(f", v{i}" for i in range(n_values))
+    connection.execute(f"CREATE TEMP TABLE log AS {rows}")
+    counts = dict(connection.execute("SELECT dropped, count(*) FROM log GROUP BY 1").fetchall())
+    # the same id twice: the earliest stays; most logs have few, so only those ids are ranked
+    connection.execute("""
+        CREATE TEMP TABLE repeats AS SELECT rowid AS r FROM (
+            SELECT rowid, row_number() OVER (PARTITION BY id ORDER BY t, visible, rowid) AS n FROM log
+            WHERE dropped IS NULL AND id IN
+                (SELECT id FROM log WHERE dropped IS NULL AND id IS NOT NULL GROUP BY id HAVING count(*) > 1)
+        ) WHERE n > 1""")
+    repeats = connection.execute("SELECT count(*) FROM repeats").fetchone()
+    kept = "dropped IS NULL AND rowid NOT IN (SELECT r FROM repeats)"
+    silent = connection.execute(f"SELECT count(*) FROM log WHERE {kept} AND mask = 0").fetchone()
+    table = connection.execute(
+        f"""SELECT "user", t, visible, mask{values} FROM log WHERE {kept} AND mask <> 0
+            ORDER BY "user", t, mask{values}, visible"""
+    ).to_arrow_table()
+    tally = {reason: int(counts.get(i, 0)) for i, reason in enumerate(DROPS[:-1])}
+    tally[DROPS[-1]] = int(repeats[0]) if repeats else 0
+    return {
+        "rows": int(sum(counts.values())),
+        **tally,
+        "no signal": int(silent[0]) if silent else 0,
+    }, table
+
+
+def span_of(connection: duckdb.DuckDBPyConnection, source: str, time: str) -> tuple[object, object]:
+    """Return the first and last time of a source, for people to read."""
+    return connection.execute(f"SELECT min({quote(time)}), max({quote(time)}) FROM {source}").fetchall()[0]

@@ -1,0 +1,75 @@
+"""The errors a user can meet: each names what was found, what is needed and how to fix it."""
+
+
+class PropensityError(Exception):
+    """Something a person can put right.
+
+    Args:
+        message: what was found, with the value.
+        fix: what to do about it.
+        code: a stable name for programs and documentation.
+    """
+
+    code = "error"
+
+    def __init__(self, message: str, *, fix: str = "", code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return f"{self.message} Fix: {self.fix}" if self.fix else self.message
+
+
+class DefinitionError(PropensityError):
+    """The definition file says something that cannot be meant."""
+
+    code = "definition"
+
+
+class EventLogError(PropensityError):
+    """The event log (or the trait table) cannot be read as declared."""
+
+    code = "event_log"
+
+
+class ImmatureLabelError(PropensityError):
+    """A label was asked for whose window is not over yet."""
+
+    code = "immature_label"
+
+
+class FoldError(PropensityError):
+    """Events or profiles were handed to the fold in a way that would give a wrong profile."""
+
+    code = "fold"
+
+
+class StoreError(PropensityError):
+    """The feature store lacks what was asked of it."""
+
+    code = "store"
+
+
+class ScoringError(PropensityError):
+    """A model cannot score what it was given."""
+
+    code = "scoring"
+
+
+class RefusalError(PropensityError):
+    """A model is not trained because it could not be trusted.
+
+    Args:
+        code: the refusal's entry in ``docs/errors.md``.
+        found: what the data hold.
+        needed: what is required.
+        fix: what to change.
+    """
+
+    def __init__(self, code: str, *, found: str, needed: str, fix: str) -> None:
+        super().__init__(f"{code}: found {found}; needed {needed}.", fix=fix, code=code)
+        self.found = found
+        self.needed = needed

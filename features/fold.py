@@ -1,0 +1,136 @@
+"""From a log to feature rows: the kernel over all cores."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features import kernel
+from features.definition.columns import feature_set
+from features.definition.schema import Definition
+from features.events import Events
+from features.profile import Layout, Words, layout_of
+from features.time import Instants
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which cutoffs each user is read at.
+
+    Attributes:
+        cutoffs: instants, ascending within each user's range.
+        lo: user ``u`` is read at ``cutoffs[lo[u]:hi[u]]``.
+        hi: end of that range.
+    """
+
+    cutoffs: Instants
+    lo: NDArray[np.int64]
+    hi: NDArray[np.int64]
+
+    @property
+    def row_at(self) -> NDArray[np.int64]:
+        """The first row of each user, and the number of rows at the end."""
+        return np.concatenate([[0], np.cumsum(self.hi - self.lo)])
+
+    def of_users(self, lo: int, hi: int) -> "Reading":
+        """The part for the users ``[lo, hi)``."""
+        return Reading(self.cutoffs, self.lo[lo:hi], self.hi[lo:hi])
+
+
+def read_all_at(events: Events, cutoffs: Instants) -> Reading:
+    """Read every user at the same ascending cutoffs, from the first one that sees an event of theirs."""
+    if np.any(np.diff(cutoffs) <= 0):
+        raise ValueError("cutoffs must ascend without repeats")
+    first = np.minimum.reduceat(events.visible, events.starts[:-1])
+    lo = np.searchsorted(cutoffs, first)
+    return Reading(cutoffs, lo, np.full(lo.size, cutoffs.size, dtype=np.int64))
+
+
+def read_each_at(events: Events, asked: pl.DataFrame) -> Reading:
+    """Read each user at cutoffs of their own.
+
+    Args:
+        events: the log.
+        asked: columns ``user`` and ``cutoff`` (microseconds); pairs that see no event yield no row.
+    """
+    index = pl.DataFrame({"user": events.users, "u": np.arange(len(events.users), dtype=np.int64)})
+    pairs = asked.select("user", "cutoff").unique().join(index, on="user").sort("u", "cutoff")
+    u, cutoffs = pairs["u"].to_numpy(), pairs["cutoff"].to_numpy()
+    first = np.minimum.reduceat(events.visible, events.starts[:-1])
+    seen = cutoffs >= first[u]
+    u, cutoffs = u[seen], cutoffs[seen]
+    users = np.arange(len(events.users))
+    return Reading(cutoffs, np.searchsorted(u, users), np.searchsorted(u, users, side="right"))
+
+
+def feature_rows(events: Events, reading: Reading, definition: Definition, *, chunk: int = 4_000) -> Iterator[pl.DataFrame]:
+    """Yield feature rows, a frame for each run of users.
+
+    Yields:
+        Columns ``user``, ``cutoff`` (microseconds) and the numeric feature set; null where there is nothing to say.
+        Counts and values over ``[floor_day(c - w), c)``.
+    """
+    layout = layout_of(definition)
+    bounds = [(lo, min(lo + chunk, len(events.users))) for lo in range(0, len(events.users), chunk)]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with ThreadPoolExecutor(cores) as pool:
+        pending = []
+        for lo, hi in bounds:
+            pending.append(pool.submit(_fold_run, events, reading, definition, layout, lo, hi))
+            if len(pending) > cores:
+                yield pending.pop(0).result()
+        for future in pending:
+            yield future.result()
+
+
+def _fold_run(events: Events, reading: Reading, definition: Definition, layout: Layout, lo: int, hi: int) -> pl.DataFrame:
+    part = reading.of_users(lo, hi)
+    row_at = part.row_at
+    out = np.empty((row_at[-1], layout.columns))
+    kernel.fold_users(
+        layout, layout.size, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values,
+        part.cutoffs, part.lo, part.hi, row_at, out,
+    )  # fmt: skip
+    rows = part.hi - part.lo
+    owner = np.repeat(np.arange(lo, hi), rows)
+    which = np.arange(row_at[-1]) - np.repeat(row_at[:-1] - part.lo, rows)
+    keys = pl.DataFrame({"user": events.users.gather(owner), "cutoff": part.cutoffs[which]})
+    return keys.hstack(to_frame(out, definition))
+
+
+def to_frame(matrix: NDArray[np.float64], definition: Definition) -> pl.DataFrame:
+    """Name the columns of rows the kernel has read, turn NaN into null and add the derived columns."""
+    features = feature_set(definition)
+    frame = pl.DataFrame(np.asfortranarray(matrix), schema=list(features.read), orient="row").fill_nan(None)
+    derived = [pl.sql_expr(sql).cast(pl.Float64).alias(name) for name, sql in definition.derived.items()]
+    if not derived:
+        return frame
+    finite = [pl.when(pl.col(n).is_finite()).then(pl.col(n)).alias(n) for n in definition.derived]
+    return frame.with_columns(derived).with_columns(finite)
+
+
+def profiles_at(events: Events, cutoff: int, layout: Layout, *, chunk: int = 4_000) -> Iterator[tuple[int, Words]]:
+    """Yield profiles of what is visible at a cutoff: the index of the first user, and ``[users, words]``."""
+    for lo in range(0, len(events.users), chunk):
+        hi = min(lo + chunk, len(events.users))
+        words = np.zeros((hi - lo, layout.size), dtype=np.int64)
+        kernel.fold_profiles(
+            layout, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values, cutoff, words
+        )
+        yield lo, words
+
+
+def profile_rows(words: Words, cutoffs: Instants, definition: Definition) -> pl.DataFrame:
+    """Read stored profiles: ``words[u]`` at ``cutoffs[u]``.
+
+    Returns:
+        The numeric feature set, a row a profile, in order; the same numbers as `feature_rows` at those cutoffs.
+    """
+    layout = layout_of(definition)
+    out = np.empty((len(words), layout.columns))
+    kernel.read_profiles(layout, words, cutoffs, out)
+    return to_frame(out, definition)

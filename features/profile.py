@@ -1,0 +1,135 @@
+"""The profile: one user's signals in a run of 64-bit words, which the kernel folds, the stores keep packed.
+
+Words hold integers, or floats bit by bit. First a header, then a block a signal, then the active-day tiles:
+
+    header   version, tiles, first time, last time, latest visible-from, events, 4 parts of the day, weekend
+    signal   first, last, count, active days, sum of squared gaps, last gap, value, decayed counts, 16 last times
+    tile     day, count of each signal, value of each valued signal      (only days with events)
+
+A gap is the number of days between two consecutive active days of a signal; their sum is the last minus the first.
+"""
+
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.definition.columns import read_columns, share_window, trend_pairs
+from features.definition.schema import Definition
+from features.errors import FoldError
+from features.time import DAY
+
+Words = NDArray[np.int64]
+
+VERSION = 1
+RING = 16
+HEADER = 11
+(H_VERSION, H_TILES, H_FIRST, H_LAST, H_VISIBLE, H_EVENTS, H_PART, H_WEEKEND) = (0, 1, 2, 3, 4, 5, 6, 10)
+(S_FIRST, S_LAST, S_COUNT, S_DAYS, S_GAP_SQUARES, S_LAST_GAP, S_VALUE, S_DECAYED) = range(8)
+
+
+class Layout(NamedTuple):
+    """Where things stand in a profile and what is read from it; a tuple, so that numba takes it.
+
+    Attributes:
+        signals: number of signals.
+        activity: index of the activity signal.
+        valued: for each signal its place among the valued ones, or -1.
+        n_valued: number of valued signals.
+        half_lives: of the decayed counts, in microseconds.
+        windows: ascending window lengths, in microseconds; those under a day are read from the last times.
+        n_short: how many of the windows are under a day.
+        trends: pairs of indices into the windows of a day or more: a window and its double.
+        share: index into the windows of a day or more for the share of activity.
+        block: words of a signal.
+        tiles_at: where the tiles begin.
+        tile: words of a tile.
+        keep_days: how many days of tiles a cutoff can ask for.
+        capacity: tiles a profile has room for while it is folded.
+        columns: numbers read from a profile.
+    """
+
+    signals: int
+    activity: int
+    valued: NDArray[np.int64]
+    n_valued: int
+    half_lives: NDArray[np.int64]
+    windows: NDArray[np.int64]
+    n_short: int
+    trends: NDArray[np.int64]
+    share: int
+    block: int
+    tiles_at: int
+    tile: int
+    keep_days: int
+    capacity: int
+    columns: int
+
+    @property
+    def size(self) -> int:
+        """Words of a profile with room to fold."""
+        return self.tiles_at + self.capacity * self.tile
+
+
+def layout_of(definition: Definition) -> Layout:
+    """Lay a profile out for a definition."""
+    rules = list(definition.signals.values())
+    valued = np.full(len(rules), -1, dtype=np.int64)
+    with_value = [i for i, rule in enumerate(rules) if rule.value is not None]
+    valued[with_value] = np.arange(len(with_value))
+    windows = definition.windows
+    long = [w for w in windows if w >= DAY]
+    block = S_DECAYED + len(definition.half_lives) + RING
+    keep_days = long[-1] // DAY
+    return Layout(
+        signals=len(rules),
+        activity=list(definition.signals).index(definition.activity),
+        valued=valued,
+        n_valued=len(with_value),
+        half_lives=np.array(definition.half_lives, dtype=np.int64),
+        windows=np.array(windows, dtype=np.int64),
+        n_short=len(windows) - len(long),
+        trends=np.array([(long.index(w), long.index(d)) for w, d in trend_pairs(windows)], dtype=np.int64).reshape(-1, 2),
+        share=long.index(share_window(windows)),
+        block=block,
+        tiles_at=HEADER + len(rules) * block,
+        tile=1 + len(rules) + len(with_value),
+        keep_days=keep_days,
+        capacity=2 * (keep_days + 2),  # twice, so that old tiles are dropped in bulk and seldom
+        columns=len(read_columns(definition)),
+    )
+
+
+def pack(words: Words, layout: Layout) -> bytes:
+    """Pack a profile for storage; tiles older than any window are left out."""
+    tiles = int(words[H_TILES])
+    used = words[: layout.tiles_at + tiles * layout.tile].copy()
+    days = used[layout.tiles_at :: layout.tile][:tiles]
+    old = int(np.searchsorted(days, words[H_LAST] // DAY - layout.keep_days))
+    if old:
+        used[H_TILES] = tiles - old
+        used = np.delete(used, slice(layout.tiles_at, layout.tiles_at + old * layout.tile))
+    return zlib.compress(used.tobytes(), 1)
+
+
+def unpack(packed: bytes, layout: Layout) -> Words:
+    """Unpack a profile, with room to fold on.
+
+    Raises:
+        FoldError: the bytes are not a profile of this layout.
+    """
+    try:
+        stored = np.frombuffer(zlib.decompress(packed), dtype=np.int64)
+    except (zlib.error, ValueError) as error:
+        raise FoldError(f"a stored profile of {len(packed)} bytes cannot be unpacked.", fix="materialise again") from error
+    tiles = int(stored[H_TILES]) if stored.size > H_TILES else -1
+    if stored.size != layout.tiles_at + tiles * layout.tile or stored[H_VERSION] != VERSION:
+        raise FoldError(
+            f"a stored profile has {stored.size} words where this definition's layout needs "
+            f"{layout.tiles_at} + {tiles} x {layout.tile}.",
+            fix="the definition changed after the profiles were stored: materialise again (make train)",
+        )
+    words = np.zeros(layout.size, dtype=np.int64)
+    words[: stored.size] = stored
+    return words

@@ -1,0 +1,137 @@
+"""The compiled fold says what the oracle says, whatever the log looks like."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.definition.columns import read_columns
+from features.definition import Definition
+from features.events import Events
+from features.fold import feature_rows, profile_rows, profiles_at, read_all_at, read_each_at
+from features.profile import layout_of, pack, unpack
+from features.time import DAY, HOUR, MINUTE
+from tests.oracle import Event, feature_row
+from tests.worlds import definition_of, events_of
+
+DEFINITION = definition_of(windows=["30m", "2h", 1, 3, 7, 14, 30])
+START = 20_000 * DAY
+
+#: instants crowd on day edges, on the cutoffs and on each other
+instants = st.builds(
+    lambda day, at: START + day * DAY + at,
+    st.integers(0, 70),
+    st.sampled_from([0, 1, DAY - 1, 12 * HOUR, 12 * HOUR + 1, 6 * HOUR - 1, 90 * MINUTE]) | st.integers(0, DAY - 1),
+)
+signals = st.sets(st.sampled_from(list(DEFINITION.signals)), min_size=1).map(lambda s: tuple(sorted(s)))
+
+
+@st.composite
+def logs(draw: Callable) -> list[Event]:
+    times = draw(st.lists(instants, min_size=1, max_size=40))
+    events = []
+    for t in times + draw(st.lists(st.sampled_from(times), max_size=8)):
+        late = draw(st.none() | st.sampled_from([0, 1, HOUR, DAY, 9 * DAY]))
+        value = draw(st.integers(0, 10_000)) / 100
+        arrived = None if late is None else t + late
+        events.append(Event(draw(st.sampled_from("ab")), t, draw(signals), value, arrived))
+    return events
+
+
+cutoff_lists = st.lists(instants, min_size=1, max_size=6, unique=True).map(sorted)
+
+
+def assert_same(row: dict[str, object], expected: dict[str, float], where: str) -> None:
+    for name, value in expected.items():
+        found = math.nan if row[name] is None else float(row[name])  # type: ignore[arg-type]
+        exact = "count" in name or "days" in name.split("_")
+        close = found == value if exact else math.isclose(found, value, rel_tol=1e-6, abs_tol=1e-9)
+        # a sum over an active-day grid is exact; a quotient of two exact numbers may differ in the last bit
+        assert close or math.isclose(found, value, rel_tol=1e-12) or (math.isnan(found) and math.isnan(value)), (
+            f"{where}: {name} is {found}, the oracle says {value}"
+        )
+
+
+@given(logs(), cutoff_lists)
+def test_every_cutoff_agrees_with_the_oracle(log: list[Event], cutoffs: list[int]) -> None:
+    events = events_of(DEFINITION, log)
+    frames = list(feature_rows(events, read_all_at(events, np.array(cutoffs)), DEFINITION))
+    rows = {(r["user"], r["cutoff"]): r for frame in frames for r in frame.to_dicts()}
+    expected = {(u, c): feature_row(DEFINITION, log, u, c) for u in "ab" for c in cutoffs}
+    assert set(rows) == {key for key, row in expected.items() if row is not None}
+    for key, row in expected.items():
+        if row is not None:
+            assert_same(rows[key], row, str(key))
+
+
+@given(logs(), instants, st.randoms())
+def test_order_of_rows_does_not_matter(log: list[Event], cutoff: int, random: object) -> None:
+    shuffled = list(log)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    first, second = (_rows_at(events_of(DEFINITION, each), cutoff) for each in (log, shuffled))
+    assert first.equals(second)
+
+
+@given(logs(), instants)
+def test_nothing_at_or_after_the_cutoff_is_seen(log: list[Event], cutoff: int) -> None:
+    before = [e for e in log if e.t < cutoff and (e.arrived is None or e.arrived <= cutoff)]
+    if before:
+        assert _rows_at(events_of(DEFINITION, log), cutoff).equals(_rows_at(events_of(DEFINITION, before), cutoff))
+
+
+@given(logs(), instants)
+def test_a_packed_profile_reads_what_the_batch_reads(log: list[Event], cutoff: int) -> None:
+    events = events_of(DEFINITION, log)
+    layout = layout_of(DEFINITION)
+    batch = _rows_at(events, cutoff)
+    for _, words in profiles_at(events, cutoff, layout):
+        seen = words[:, 5] > 0
+        stored = np.array([unpack(pack(w, layout), layout) for w in words[seen]], dtype=np.int64)
+        online = profile_rows(stored.reshape(-1, layout.size), np.full(len(stored), cutoff), DEFINITION)
+        assert batch.drop("user", "cutoff").equals(online)
+
+
+@given(logs(), st.lists(st.tuples(st.sampled_from("abz"), instants), min_size=1, max_size=8))
+def test_each_user_can_be_asked_at_cutoffs_of_their_own(log: list[Event], asked: list[tuple[str, int]]) -> None:
+    events = events_of(DEFINITION, log)
+    reading = read_each_at(events, pl.DataFrame(asked, schema={"user": pl.String, "cutoff": pl.Int64}, orient="row"))
+    rows = pl.concat(feature_rows(events, reading, DEFINITION)).to_dicts()
+    expected = {(u, c): feature_row(DEFINITION, log, u, c) for u, c in asked}
+    assert {(r["user"], r["cutoff"]) for r in rows} == {key for key, row in expected.items() if row is not None}
+    for row in rows:
+        assert_same(row, expected[row["user"], row["cutoff"]], f"{row['user']} at {row['cutoff']}")
+
+
+def test_a_long_history_drops_old_tiles_without_changing_the_windows() -> None:
+    log = [Event("a", START + day * DAY + HOUR, ("visit", "purchase"), 1.5) for day in range(400)]
+    cutoff = START + 400 * DAY
+    row = _rows_at(events_of(DEFINITION, log), cutoff).to_dicts()[0]
+    assert_same(row, feature_row(DEFINITION, log, "a", cutoff), "a")
+    layout = layout_of(DEFINITION)
+    [(_, words)] = profiles_at(events_of(DEFINITION, log), cutoff, layout)
+    stored = unpack(pack(words[0], layout), layout)
+    assert stored[1] == layout.keep_days + 1, "the packed profile keeps the days a window can reach, and no more"
+
+
+def test_ring_windows_saturate_at_sixteen_events() -> None:
+    log = [Event("a", START + i * MINUTE, ("visit",)) for i in range(20)]
+    row = _rows_at(events_of(DEFINITION, log), START + 20 * MINUTE).to_dicts()[0]
+    assert row["visit_count_30m"] == 16
+    assert row["visit_count_1d"] == 20
+
+
+@pytest.mark.parametrize("windows", [[1], [7, 30], ["5m", 1, 2, 4]])
+def test_columns_and_kernel_agree_on_the_number_of_columns(windows: list[object]) -> None:
+    definition = definition_of(windows=windows)
+    log = [Event("a", START, ("visit",)), Event("a", START + 3 * DAY, ("purchase",), 4.0)]
+    row = _rows_at(events_of(definition, log), START + 5 * DAY, definition).to_dicts()[0]
+    assert list(row)[2:] == list(read_columns(definition))
+    assert_same(row, feature_row(definition, log, "a", START + 5 * DAY), "a")
+
+
+def _rows_at(events: Events, cutoff: int, definition: Definition = DEFINITION) -> pl.DataFrame:
+    return pl.concat(feature_rows(events, read_all_at(events, np.array([cutoff])), definition))

@@ -1,0 +1,80 @@
+"""The truth about features: loops over a list of events, nothing clever. The compiled fold must say the same."""
+
+import math
+from dataclasses import dataclass
+
+from features.definition import Definition
+from features.time import DAY, HOUR, span_name
+
+RING = 16
+
+
+@dataclass(frozen=True)
+class Event:
+    user: str
+    t: int
+    signals: tuple[str, ...]
+    value: float = 0.0
+    arrived: int | None = None
+
+
+def feature_row(definition: Definition, events: list[Event], user: str, c: int) -> dict[str, float] | None:
+    """The feature row of a user at a cutoff, or None when nothing of the user is visible."""
+    seen = [e for e in events if e.user == user and e.signals and e.t < c and (e.arrived is None or e.arrived <= c)]
+    if not seen:
+        return None
+    seen.sort(key=lambda e: e.t)
+    row: dict[str, float] = {}
+    tenure = (c - seen[0].t) / DAY
+    long = [w for w in definition.windows if w >= DAY]
+    share_over = max([w for w in long if w <= 30 * DAY] or long[:1])
+
+    def in_window(event: Event, w: int) -> bool:
+        start = (c - w) // DAY * DAY if w >= DAY else c - w
+        return start <= event.t < c
+
+    for name, rule in definition.signals.items():
+        mine = [e for e in seen if name in e.signals]
+        for w in definition.windows:
+            inside = [e for e in mine if in_window(e, w)]
+            if w < DAY:
+                inside = [e for e in mine[-RING:] if in_window(e, w)]
+                row[f"{name}_count_{span_name(w)}"] = len(inside)
+                continue
+            row[f"{name}_count_{span_name(w)}"] = len(inside)
+            row[f"{name}_active_days_{span_name(w)}"] = len({e.t // DAY for e in inside})
+            if rule.value:
+                row[f"{name}_value_{span_name(w)}"] = sum(e.value for e in inside)
+        days = sorted({e.t // DAY for e in mine})
+        row[f"{name}_count_total"] = len(mine)
+        row[f"{name}_active_days_total"] = len(days)
+        if rule.value:
+            row[f"{name}_value_total"] = sum(e.value for e in mine)
+        gaps = [b - a for a, b in zip(days, days[1:], strict=False)]
+        since = (c - mine[-1].t) / DAY if mine else math.nan
+        mean = sum(gaps) / len(gaps) if gaps else math.nan
+        row[f"days_since_{name}"] = since
+        row[f"days_since_first_{name}"] = (c - mine[0].t) / DAY if mine else math.nan
+        row[f"{name}_silence_share"] = since / tenure
+        row[f"{name}_gap_mean"] = mean
+        row[f"{name}_gap_std"] = math.sqrt(sum((g - mean) ** 2 for g in gaps) / len(gaps)) if gaps else math.nan
+        row[f"{name}_gap_last"] = gaps[-1] if gaps else math.nan
+        row[f"{name}_overdue"] = since / mean if gaps else math.nan
+        for h in definition.half_lives:
+            row[f"{name}_decayed_{span_name(h)}"] = sum(0.5 ** ((c - e.t) / h) for e in mine)
+        for w in long:
+            if 2 * w in long:
+                recent = len([e for e in mine if in_window(e, w)])
+                before = len([e for e in mine if in_window(e, 2 * w)]) - recent
+                row[f"{name}_trend_{span_name(w)}"] = recent / before if before else math.nan
+        own = len([e for e in mine if in_window(e, share_over)])
+        every = sum(len([e for e in seen if s in e.signals and in_window(e, share_over)]) for s in definition.signals)
+        row[f"{name}_share_{span_name(share_over)}"] = own / every if every else math.nan
+    row["tenure_days"] = tenure
+    active = [e for e in seen if definition.activity in e.signals]
+    for part, label in enumerate(("night", "morning", "afternoon", "evening")):
+        n = sum(e.t % DAY // (6 * HOUR) == part for e in active)
+        row[f"{definition.activity}_{label}_share"] = n / len(active) if active else math.nan
+    weekend = sum((e.t // DAY + 3) % 7 >= 5 for e in active)
+    row[f"{definition.activity}_weekend_share"] = weekend / len(active) if active else math.nan
+    return row

@@ -1,0 +1,47 @@
+"""Small definitions and logs for the tests."""
+
+import numpy as np
+import polars as pl
+
+from features.definition import Definition
+from features.events import Events
+from features.time import DAY
+from tests.oracle import Event
+
+
+def definition_of(**changes: object) -> Definition:
+    """A definition of three signals; keyword arguments replace its keys."""
+    content: dict[str, object] = {
+        "name": "small",
+        "events": {"path": "events.parquet", "columns": {"user": "user_id", "event": "event", "time": "event_time"}},
+        "signals": {
+            "visit": {"where": "event = 'visit'", "activity": True},
+            "cart_add": {"where": "event = 'cart_add'"},
+            "purchase": {"where": "event = 'purchase'", "value": "revenue"},
+        },
+        "windows": [1, 7, 14, 30],
+        "outcomes": {"churn": {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28"}},
+    }
+    return Definition.model_validate(content | changes)
+
+
+def events_of(definition: Definition, log: list[Event]) -> Events:
+    """The log as the event reader would hand it to the fold."""
+    names = list(definition.signals)
+    valued = [i for i, n in enumerate(names) if definition.signals[n].value]
+    rows = []
+    for e in log:
+        mask = sum(1 << names.index(s) for s in e.signals)
+        visible = max(e.t + 1, e.arrived or 0)
+        rows.append((e.user, e.t, mask, tuple(e.value if mask >> i & 1 else 0.0 for i in valued), visible))
+    rows.sort()
+    users = sorted({r[0] for r in rows})
+    return Events(
+        users=pl.Series("user", users),
+        starts=np.searchsorted([r[0] for r in rows], [*users, "\U0010ffff"]).astype(np.int64),
+        t=np.array([r[1] for r in rows], dtype=np.int64),
+        visible=np.array([r[4] for r in rows], dtype=np.int64),
+        mask=np.array([r[2] for r in rows], dtype=np.int64),
+        values=np.array([r[3] for r in rows], dtype=np.float64).reshape(len(rows), len(valued)),
+        ends=max(r[1] for r in rows) + DAY,
+    )
