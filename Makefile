@@ -20,7 +20,7 @@ help: ## list the targets
 setup: .venv/.ready ## virtual environment with the locked dependencies
 
 data/demo/.ready: | .venv/.ready
-	$(RUN) demo --users $(USERS)
+	.venv/bin/python -m examples.demo --users $(USERS)
 	@touch $@
 
 .PHONY: train

@@ -179,7 +179,7 @@ def read_traits(definition: Definition) -> pl.DataFrame:
         fields = "".join(f", CAST({engine.quote(f)} AS VARCHAR) AS {engine.quote(f)}" for f in rules.fields)
         user = f"CAST({engine.quote(rules.columns.user)} AS VARCHAR)"
         with engine.reading(paths):
-            table = connection.execute(
+            table = connection.sql(
                 f'SELECT {user} AS "user", make_timestamptz({known}) AS known{fields} FROM {source} '
                 f"WHERE {user} IS NOT NULL AND {known} IS NOT NULL ORDER BY 1, 2"
             ).to_arrow_table()

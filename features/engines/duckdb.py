@@ -19,8 +19,9 @@ _TIME_TYPES = ("TIMESTAMP", "DATE", "VARCHAR")
 @contextmanager
 def connect() -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an in-memory connection whose clock is UTC."""
-    connection = duckdb.connect(config={"TimeZone": "UTC", "preserve_insertion_order": "false"})
+    connection = duckdb.connect()
     try:
+        connection.execute("SET TimeZone = 'UTC'")
         yield connection
     finally:
         connection.close()
@@ -161,19 +162,19 @@ def load_events(connection: duckdb.DuckDBPyConnection, rows: str, n_values: int)
             WHERE dropped IS NULL AND id IN
                 (SELECT id FROM log WHERE dropped IS NULL AND id IS NOT NULL GROUP BY id HAVING count(*) > 1)
         ) WHERE n > 1""")
-    repeats = connection.execute("SELECT count(*) FROM repeats").fetchone()
+    repeats = connection.execute("SELECT count(*) FROM repeats").fetchall()[0][0]
     kept = "dropped IS NULL AND rowid NOT IN (SELECT r FROM repeats)"
-    silent = connection.execute(f"SELECT count(*) FROM log WHERE {kept} AND mask = 0").fetchone()
-    table = connection.execute(
+    silent = connection.execute(f"SELECT count(*) FROM log WHERE {kept} AND mask = 0").fetchall()[0][0]
+    table = connection.sql(
         f"""SELECT "user", t, visible, mask{values} FROM log WHERE {kept} AND mask <> 0
             ORDER BY "user", t, mask{values}, visible"""
     ).to_arrow_table()
     tally = {reason: int(counts.get(i, 0)) for i, reason in enumerate(DROPS[:-1])}
-    tally[DROPS[-1]] = int(repeats[0]) if repeats else 0
+    tally[DROPS[-1]] = int(repeats)
     return {
         "rows": int(sum(counts.values())),
         **tally,
-        "no signal": int(silent[0]) if silent else 0,
+        "no signal": int(silent),
     }, table
 
 

@@ -1,0 +1,1 @@
+"""Example definitions, and the programs that bring their logs."""

@@ -1,0 +1,1 @@
+"""The Feast repo: `feature_store.yaml`, and the objects made from the definition."""

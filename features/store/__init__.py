@@ -1,0 +1,10 @@
+"""The feature store: Feast objects made from the definition, rows for training, packed profiles online."""
+
+from features.store.objects import PROFILE_VIEW, feature_service_name
+from features.store.offline import OfflineFeatures
+from features.store.online import OnlineProfiles, StoredProfile, open_store, repo_variables
+
+__all__ = [
+    "PROFILE_VIEW", "OfflineFeatures", "OnlineProfiles", "StoredProfile", "feature_service_name", "open_store",
+    "repo_variables",
+]  # fmt: skip

@@ -1,0 +1,95 @@
+"""Feast objects generated from the definition: nothing here is typed twice."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
+from feast.types import Bytes, Float64, String
+
+from features.definition.columns import feature_set
+from features.definition.schema import Definition
+
+ACTIVITY_VIEW, TRAITS_VIEW, PROFILE_VIEW = "user_activity", "user_traits", "user_profile"
+SEGMENTS_SERVICE = "segments"
+
+#: a snapshot row speaks of its own cutoff only; Feast must not carry it to a later one
+SNAPSHOT_TTL = timedelta(seconds=1)
+
+FeastObject = Entity | FeatureView | FeatureService
+
+
+def snapshots_path(folder: Path) -> Path:
+    """Where the snapshots of a definition lie."""
+    return folder / "snapshots"
+
+
+def traits_path(folder: Path) -> Path:
+    """Where the trait table lies."""
+    return folder / "traits.parquet"
+
+
+def profiles_path(folder: Path) -> Path:
+    """Where the packed profiles lie."""
+    return folder / "profiles.parquet"
+
+
+def feature_service_name(outcome: str, definition: Definition) -> str:
+    """A model version's feature list: the outcome and the digest of the feature set."""
+    return f"{outcome}_{feature_set(definition).digest}"
+
+
+def feast_objects(definition: Definition, folder: Path) -> list[FeastObject]:
+    """Make the entity, the feature views and the feature services of a definition.
+
+    Args:
+        definition: the definition.
+        folder: where its snapshots, traits and profiles lie.
+    """
+    features = feature_set(definition)
+    user = Entity(name="user", join_keys=["user"], value_type=ValueType.STRING, description="who the events are of")
+    tags = {"definition": definition.version, "feature_digest": features.digest}
+    activity = FeatureView(
+        name=ACTIVITY_VIEW,
+        entities=[user],
+        ttl=SNAPSHOT_TTL,
+        schema=[Field(name="user", dtype=String), *(Field(name=n, dtype=Float64) for n in features.numeric)],
+        source=FileSource(
+            name="snapshots", path=str(snapshots_path(folder) / "*.parquet"), timestamp_field="cutoff"
+        ),
+        online=False,
+        tags=tags,
+        description="feature rows at past cutoffs",
+    )
+    profile = FeatureView(
+        name=PROFILE_VIEW,
+        entities=[user],
+        ttl=timedelta(0),
+        schema=[Field(name="user", dtype=String), Field(name="profile", dtype=Bytes)],
+        source=PushSource(
+            name="profiles",
+            batch_source=FileSource(name="profile_file", path=str(profiles_path(folder)), timestamp_field="through"),
+        ),
+        online=True,
+        tags=tags,
+        description="the running summary of a user, packed; read at request time",
+    )
+    views = [activity]
+    if features.traits:
+        views.append(
+            FeatureView(
+                name=TRAITS_VIEW,
+                entities=[user],
+                ttl=timedelta(0),
+                schema=[Field(name="user", dtype=String), *(Field(name=n, dtype=String) for n in features.traits)],
+                source=FileSource(name="traits", path=str(traits_path(folder)), timestamp_field="known"),
+                online=False,
+                tags=tags,
+                description="attributes as known at a time",
+            )
+        )
+    services = [
+        FeatureService(name=feature_service_name(name, definition), features=list(views), tags=tags)
+        for name in definition.outcomes
+    ]
+    services.append(FeatureService(name=SEGMENTS_SERVICE, features=[profile], tags=tags))
+    return [user, *views, profile, *services]
