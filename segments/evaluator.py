@@ -1,0 +1,37 @@
+"""One evaluator of predicates, for one user or a million: SQL expressions over a frame."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+OTHERWISE = "otherwise"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """Named predicates, parsed once.
+
+    Null is not true: a user about whom a predicate has nothing to say is not in it.
+    """
+
+    predicates: Mapping[str, pl.Expr]
+
+    @classmethod
+    def of(cls, rules: Mapping[str, str]) -> "Evaluator":
+        """Parse rules; ``otherwise`` is always true."""
+        return cls({name: pl.lit(True) if sql == OTHERWISE else pl.sql_expr(sql) for name, sql in rules.items()})
+
+    def first(self) -> pl.Expr:
+        """The name of the first rule that holds, in order; null when none does."""
+        answer = pl.lit(None, dtype=pl.String)
+        for name, predicate in reversed(list(self.predicates.items())):
+            answer = pl.when(predicate).then(pl.lit(name)).otherwise(answer)
+        return answer
+
+    def every(self) -> pl.Expr:
+        """The names of all rules that hold, as a list, in order."""
+        if not self.predicates:
+            return pl.lit([], dtype=pl.List(pl.String))
+        names = [pl.when(predicate).then(pl.lit(name)) for name, predicate in self.predicates.items()]
+        return pl.concat_list(names).list.drop_nulls()

@@ -1,0 +1,60 @@
+"""Tiers of a likelihood: cut-offs fitted once on the calibration slice, then frozen in the model card."""
+
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from features.definition.schema import CapacityTiers, FixedTiers, LiftTiers, TierPolicy
+
+Tier = Literal["most_likely", "moderately_likely", "least_likely", "not_enough_to_say"]
+MOST, MODERATE, LEAST, SILENT = "most_likely", "moderately_likely", "least_likely", "not_enough_to_say"
+TIERS: tuple[str, ...] = (MOST, MODERATE, LEAST, SILENT)
+
+
+class TierCuts(BaseModel):
+    """Probabilities at and above ``most`` are most likely, at and below ``least`` least likely."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    most: float
+    least: float
+    policy: str
+
+
+def fit_tiers(policy: TierPolicy, probabilities: NDArray[np.float64], base_rate: float) -> TierCuts:
+    """Turn a policy into two probabilities.
+
+    Args:
+        policy: what the definition asks for.
+        probabilities: calibrated, of the calibration slice.
+        base_rate: share of positives there. By lift, "most likely" never asks for more than half the way from the base
+            rate to certainty, so that the tier exists for frequent outcomes too.
+    """
+    if isinstance(policy, LiftTiers):
+        most = min(policy.most * base_rate, (1 + base_rate) / 2)
+        least = policy.least * base_rate
+    elif isinstance(policy, CapacityTiers):
+        most, least = (float(q) for q in np.quantile(probabilities, [1 - policy.most, policy.least]))
+    elif isinstance(policy, FixedTiers):
+        most, least = policy.most, policy.least
+    else:
+        gain = policy.accept * policy.value - policy.incentive
+        most = min(policy.contact / gain, 1.0) if gain > 0 else 1.0
+        least = most / 2
+    return TierCuts(most=most, least=min(least, most), policy=policy.by)
+
+
+def tier_expression(probability: pl.Expr, cuts: TierCuts) -> pl.Expr:
+    """The tier of a probability; null becomes ``not_enough_to_say``."""
+    return (
+        pl.when(probability.is_null())
+        .then(pl.lit(SILENT))
+        .when(probability >= cuts.most)
+        .then(pl.lit(MOST))
+        .when(probability <= cuts.least)
+        .then(pl.lit(LEAST))
+        .otherwise(pl.lit(MODERATE))
+    )

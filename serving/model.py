@@ -1,0 +1,169 @@
+"""A model: LightGBM and a logistic regression blended on the logit scale, calibrated, with its card. No pickle."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from features.errors import ScoringError
+from serving.card import ModelCard
+
+Floats = NDArray[np.float64]
+
+
+class LinearPart(BaseModel):
+    """A logistic regression as numbers.
+
+    A numeric column becomes ``sign(x) log(1 + |x|)``, standardised, 0 where missing, and a flag where it may be
+    missing; a trait becomes a flag a category.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    center: list[float]
+    scale: list[float]
+    flagged: list[int]
+    weights: list[float]
+    intercept: float
+
+    def columns(self, matrix: Floats, n_categories: list[int]) -> Floats:
+        """Expand a model matrix into this regression's columns."""
+        numbers = matrix[:, : len(self.center)]
+        missing = np.isnan(numbers)
+        scaled = (squash(numbers) - np.array(self.center)) / np.array(self.scale)
+        scaled[missing] = 0.0
+        parts = [scaled, missing[:, self.flagged].astype(np.float64)]
+        for i, n in enumerate(n_categories):
+            parts.append((matrix[:, len(self.center) + i, None] == np.arange(n)).astype(np.float64))
+        return np.hstack(parts)
+
+    def owners(self, n_categories: list[int]) -> NDArray[np.int64]:
+        """The model-matrix column each of this regression's columns comes from."""
+        numeric = len(self.center)
+        codes = np.repeat(numeric + np.arange(len(n_categories)), n_categories)
+        return np.concatenate([np.arange(numeric), np.array(self.flagged, dtype=np.int64), codes])
+
+
+class Numbers(BaseModel):
+    """Everything of a model but the booster and the card.
+
+    ``logit = weight * booster + (1 - weight) * linear``, and ``p = 1 / (1 + exp(-(slope * logit + offset)))``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    linear: LinearPart
+    weight: float
+    slope: float
+    offset: float
+
+
+def squash(values: Floats) -> Floats:
+    """``sign(x) log(1 + |x|)``."""
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+
+def sigmoid(logit: Floats) -> Floats:
+    """The logistic function, without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)))
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A fitted model.
+
+    Attributes:
+        booster: LightGBM, one thread.
+        numbers: linear part, blend and calibration.
+        card: what it promises.
+        version: ``outcome/version`` in the registry, or ``outcome/new`` before it is registered.
+    """
+
+    booster: lgb.Booster
+    numbers: Numbers
+    card: ModelCard
+    version: str
+
+    def matrix(self, rows: pl.DataFrame) -> Floats:
+        """Lay feature rows out as the model's matrix: numbers, then category codes; NaN where missing or unknown.
+
+        Raises:
+            ScoringError: a column is missing.
+        """
+        lost = [name for name in (*self.card.features, *self.card.categories) if name not in rows.columns]
+        if lost:
+            raise ScoringError(
+                f"{self.version} needs {len(lost)} columns that are not there: {', '.join(lost[:5])}.",
+                fix="compute features under the definition it was trained with, or train again",
+            )
+        return model_matrix(rows, self.card.features, self.card.categories)
+
+    def logits(self, matrix: Floats) -> Floats:
+        """Blended logit, before calibration."""
+        weight = self.numbers.weight
+        logit = np.zeros(len(matrix))
+        if weight > 0:
+            logit += weight * np.asarray(self.booster.predict(matrix, raw_score=True, num_threads=1))
+        if weight < 1:
+            linear = self.numbers.linear
+            columns = linear.columns(matrix, [len(c) for c in self.card.categories.values()])
+            logit += (1 - weight) * (columns @ np.array(linear.weights) + linear.intercept)
+        return logit
+
+    def probabilities(self, matrix: Floats) -> Floats:
+        """Calibrated probability of the outcome, a number a row."""
+        return sigmoid(self.numbers.slope * self.logits(matrix) + self.numbers.offset)
+
+    def effects(self, matrix: Floats) -> Floats:
+        """What each column adds to the calibrated logit, ``[rows, columns]``, against the average user.
+
+        LightGBM's own exact attributions (TreeSHAP) and the regression's terms, blended as the logits are.
+        """
+        weight, slope = self.numbers.weight, self.numbers.slope
+        total = np.zeros(matrix.shape)
+        if weight > 0:
+            contributions = np.asarray(self.booster.predict(matrix, pred_contrib=True, num_threads=1))
+            total += slope * weight * contributions[:, :-1]
+        if weight < 1:
+            linear = self.numbers.linear
+            sizes = [len(c) for c in self.card.categories.values()]
+            terms = linear.columns(matrix, sizes) * np.array(linear.weights)
+            np.add.at(total.T, linear.owners(sizes), slope * (1 - weight) * terms.T)
+        return total
+
+    def save(self, folder: Path) -> None:
+        """Write ``booster.txt``, ``numbers.json`` and ``card.json``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.booster.save_model(folder / "booster.txt")
+        (folder / "numbers.json").write_text(self.numbers.model_dump_json(), encoding="utf-8")
+        self.card.save(folder / "card.json")
+
+    @classmethod
+    def load(cls, folder: Path, version: str) -> "Model":
+        """Read what `save` wrote.
+
+        Raises:
+            ScoringError: a file is missing or not what it should be.
+        """
+        try:
+            booster = lgb.Booster(model_str=(folder / "booster.txt").read_text(encoding="utf-8"))
+            numbers = Numbers.model_validate_json((folder / "numbers.json").read_text(encoding="utf-8"))
+            card = ModelCard.load(folder / "card.json")
+        except (OSError, ValueError, lgb.basic.LightGBMError) as error:
+            raise ScoringError(f"{version} cannot be loaded from {folder}: {error}.", fix="train again") from error
+        return cls(booster, numbers, card, version)
+
+
+def model_matrix(rows: pl.DataFrame, features: list[str], categories: dict[str, list[str]]) -> Floats:
+    """Lay out numbers, then category codes (NaN where missing or unknown), ``[rows, columns]``."""
+    codes = [
+        pl.col(name).replace_strict(values, list(range(len(values))), default=None, return_dtype=pl.Float64)
+        if values
+        else pl.lit(None, dtype=pl.Float64).alias(name)
+        for name, values in categories.items()
+    ]
+    return rows.select(*features, *codes).fill_null(float("nan")).to_numpy(order="c")

@@ -1,0 +1,102 @@
+"""The score record: what is said of a user, the same from the API and from the batch."""
+
+from datetime import datetime
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from segments.tiers import Tier
+
+
+class Part(BaseModel):
+    """A part of the record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reason(Part):
+    """Why a likelihood is what it is.
+
+    Attributes:
+        feature: the column.
+        value: its value; null when there is none.
+        effect: what it adds to the log-odds, against the average user.
+        text: the same in words.
+    """
+
+    feature: str
+    value: float | str | None
+    effect: float
+    text: str
+
+
+class Intent(Part):
+    """The answer to one outcome's question.
+
+    Attributes:
+        probability: calibrated; null when there is not enough to say.
+        percentile: 0 to 100, among the users the model was calibrated on.
+        tier: by the cut-offs frozen in the model card.
+        why: when there is not enough to say: ``outside_population``, ``stale_profile``, ``short_history`` or
+            ``no_model``.
+        model: name and version of the model.
+        reasons: the strongest, when asked for.
+    """
+
+    probability: float | None
+    percentile: int | None
+    tier: Tier
+    why: str | None = None
+    model: str | None
+    reasons: list[Reason] = []
+
+
+class Rfm(Part):
+    """RFM scores 1 to 5 and the group; null for users who were not active in the window."""
+
+    group: str | None
+    r: int | None
+    f: int | None
+    m: int | None
+    score: int | None
+
+
+class ScoreRecord(Part):
+    """Everything said of one user at one instant."""
+
+    user_id: str
+    as_of: datetime
+    state: str | None
+    rfm: Rfm
+    intent: dict[str, Intent]
+    segments: list[str]
+    definition: str
+
+
+def record_columns(outcomes: dict[str, str | None], definition: str) -> list[pl.Expr]:
+    """Turn a scored frame into columns with the record's names and nesting.
+
+    Args:
+        outcomes: model version of each outcome, or None where there is no model.
+        definition: the definition's name and digest.
+    """
+    rfm = {"group": "rfm_group", "r": "rfm_r", "f": "rfm_f", "m": "rfm_m", "score": "rfm_score"}
+    intent = [
+        pl.struct(
+            pl.col(f"{name}_probability").alias("probability"),
+            pl.col(f"{name}_percentile").alias("percentile"),
+            pl.col(f"{name}_tier").alias("tier"),
+            pl.col(f"{name}_why").alias("why"),
+            pl.lit(version, dtype=pl.String).alias("model"),
+        ).alias(name)
+        for name, version in outcomes.items()
+    ]
+    return [
+        pl.col("user").alias("user_id"),
+        pl.col("cutoff").alias("as_of"),
+        pl.col("state"),
+        pl.struct(pl.col(column).alias(key) for key, column in rfm.items()).alias("rfm"),
+        pl.struct(intent).alias("intent"),
+        pl.col("segments"),
+        pl.lit(definition).alias("definition"),
+    ]

@@ -1,0 +1,1 @@
+"""How it is learnt: outcomes, dataset, split, fit, evaluation, registry."""

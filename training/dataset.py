@@ -1,0 +1,114 @@
+"""The data set of an outcome: its population at past cutoffs, labelled, with features as of each cutoff."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from features.definition.schema import Definition
+from features.errors import RefusalError
+from features.events import Events
+from features.store import OfflineFeatures
+from features.time import to_datetime
+from training.outcomes import label, last_cutoff
+from training.split import NAMES, slice_of, split, unseen
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Labelled feature rows of an outcome.
+
+    Attributes:
+        outcome: the question.
+        rows: ``user, cutoff, slice, unseen, label`` and the feature set, sorted by cutoff and user.
+        previewed: per cutoff: eligible users, positives, base rate.
+    """
+
+    outcome: str
+    rows: pl.DataFrame
+    previewed: pl.DataFrame
+
+    def part(self, name: str) -> pl.DataFrame:
+        """Rows of a slice; users held out as unseen appear in the test only."""
+        rows = self.rows.filter(pl.col("slice") == name)
+        return rows if name == "test" else rows.filter(~pl.col("unseen"))
+
+    def summary(self) -> dict[str, dict[str, int | str]]:
+        """Rows, positives, users and cutoffs of each slice."""
+        answer: dict[str, dict[str, int | str]] = {}
+        for name in NAMES:
+            part = self.part(name)
+            answer[name] = {
+                "rows": len(part),
+                "positives": int(part["label"].sum()),
+                "users": part["user"].n_unique(),
+                "first_cutoff": str(part["cutoff"].min()),
+                "last_cutoff": str(part["cutoff"].max()),
+            }
+        return answer
+
+
+def eligible(snapshots: Path, definition: Definition, outcome: str, ends: int) -> pl.DataFrame:
+    """The population of an outcome at every cutoff whose label is known: ``user, cutoff``, sorted."""
+    newest = to_datetime(last_cutoff(definition, outcome, ends))
+    rows = pl.scan_parquet(snapshots / "*.parquet").filter(pl.col("cutoff") <= newest)
+    return rows.filter(pl.sql_expr(definition.outcomes[outcome].among)).select("user", "cutoff").sort("cutoff", "user").collect()
+
+
+def build(
+    events: Events, snapshots: Path, store: OfflineFeatures, definition: Definition, outcome: str
+) -> Dataset:
+    """Build the data set: population, labels, slices, and features through the feature store.
+
+    Raises:
+        RefusalError: ``population_empty``, ``log_too_short``, ``too_few_positives`` or ``too_few_negatives``.
+    """
+    rule, limits = definition.outcomes[outcome], definition.training
+    rows = eligible(snapshots, definition, outcome, events.ends)
+    if rows.is_empty():
+        raise RefusalError(
+            "population_empty",
+            found=f"nobody for whom {rule.among}",
+            needed="users in the population at a matured cutoff",
+            fix=f"widen outcomes.{outcome}.among",
+        )
+    rows = rows.with_columns(label(events, rows, definition, outcome))
+    previewed = rows.group_by("cutoff").agg(
+        pl.len().alias("eligible"), pl.col("label").sum().alias("positives"), pl.col("label").mean().alias("base_rate")
+    )
+    parts = split(rows["cutoff"].unique().sort().dt.epoch("us").to_numpy(), rule.reach, outcome=outcome)
+    rows = rows.with_columns(
+        slice_of(rows["cutoff"], parts).alias("slice"), unseen(rows["user"], limits.unseen_share).alias("unseen")
+    ).drop_nulls("slice")
+    _enough(rows, outcome, limits.min_positives)
+    rows = _capped(rows, limits.max_rows, limits.seed)
+    return Dataset(outcome, store.rows(outcome, rows), previewed.sort("cutoff"))
+
+
+def _enough(rows: pl.DataFrame, outcome: str, needed: int) -> None:
+    counted = rows.filter(~pl.col("unseen") | (pl.col("slice") == "test")).group_by("slice").agg(
+        pl.col("label").sum().alias("positives"), (1 - pl.col("label")).sum().alias("negatives")
+    )
+    # a slice other than the fitting one judges or adjusts few numbers, so a quarter is enough there
+    for kind in ("positives", "negatives"):
+        for name, found in counted.select("slice", kind).iter_rows():
+            limit = needed if name == "fit" else max(10, needed // 4)
+            if found < limit:
+                raise RefusalError(
+                    f"too_few_{kind}",
+                    found=f"{found} {kind} of {outcome} in the {name} slice",
+                    needed=f"{limit}",
+                    fix="widen 'among', lengthen 'within', or bring a longer log; training.min_positives sets the limit",
+                )
+
+
+def _capped(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
+    """Keep at most ``most`` rows to fit on, drawn evenly: base rates stay what they are."""
+    fit = np.flatnonzero((rows["slice"] == "fit").to_numpy())
+    if fit.size <= most:
+        return rows
+    dropped = np.random.default_rng(seed).choice(fit, fit.size - most, replace=False)
+    keep = np.ones(len(rows), dtype=bool)
+    keep[dropped] = False
+    return rows.filter(pl.Series(keep))

@@ -1,0 +1,48 @@
+"""Labels: did the outcome happen in ``[c + gap, c + gap + horizon)``?"""
+
+import polars as pl
+
+from features.definition.schema import Definition
+from features.errors import ImmatureLabelError
+from features.events import Events
+from features.time import span_name, to_datetime
+
+
+def last_cutoff(definition: Definition, outcome: str, ends: int) -> int:
+    """The newest cutoff whose label is known: the log's end minus gap, horizon and maturity."""
+    return ends - definition.outcomes[outcome].reach
+
+
+def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: str) -> pl.Series:
+    """Label rows.
+
+    Args:
+        events: the log.
+        rows: columns ``user`` and ``cutoff`` (UTC).
+        definition: the definition.
+        outcome: which question.
+
+    Returns:
+        ``label``, 1 where the outcome happened, in the order of the rows. Events count by event time, whenever they
+        arrived: by the end of maturity all of them have.
+
+    Raises:
+        ImmatureLabelError: a row's label window, with its maturity delay, runs past the end of the log.
+    """
+    rule = definition.outcomes[outcome]
+    cutoff = pl.col("cutoff").dt.epoch("us")
+    asked = rows.select("user", (cutoff + rule.gap).alias("start")).with_row_index("row")
+    newest = asked["start"].max()
+    if isinstance(newest, int) and newest - rule.gap > last_cutoff(definition, outcome, events.ends):
+        raise ImmatureLabelError(
+            f"{outcome} at {to_datetime(newest - rule.gap).isoformat()} is known {span_name(rule.reach)} later, "
+            f"but the log ends at {to_datetime(events.ends).isoformat()}.",
+            fix=f"ask for cutoffs up to {to_datetime(last_cutoff(definition, outcome, events.ends)).isoformat()}",
+        )
+    fired = events.of_signal(list(definition.signals).index(rule.signal))
+    ahead = asked.sort("start").join_asof(
+        fired, left_on="start", right_on="t", by="user", strategy="forward", check_sortedness=False
+    )
+    happened = (pl.col("t") < pl.col("start") + rule.within).fill_null(False)
+    answer = happened if rule.will else ~happened
+    return ahead.with_columns(answer.cast(pl.Int8).alias("label")).sort("row")["label"]

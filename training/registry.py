@@ -1,0 +1,134 @@
+"""Runs and model versions in MLflow: the one place that writes there."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by mlflow when it is imported
+
+import mlflow
+import polars as pl
+from matplotlib.figure import Figure
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+from features.definition.schema import Definition
+from features.settings import Settings
+from features.store import feature_service_name
+from features.time import to_datetime
+from serving import pyfunc
+from serving.loader import CHAMPION, registered_name
+from serving.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a run leaves behind, to be logged.
+
+    Attributes:
+        model: fitted and judged.
+        parameters: of the fit.
+        figures: pictures by file name.
+        tables: tables by file name.
+    """
+
+    model: Model
+    parameters: Mapping[str, float | int | str]
+    figures: Mapping[str, Figure]
+    tables: Mapping[str, pl.DataFrame]
+
+
+class Registry:
+    """MLflow for one definition.
+
+    Args:
+        definition: names the experiments and the registered models.
+        settings: where MLflow is.
+    """
+
+    def __init__(self, definition: Definition, settings: Settings) -> None:
+        self._definition = definition
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self._artifacts = (settings.home.resolve() / "mlartifacts").as_uri() if not settings.tracking_uri else None
+        mlflow.set_tracking_uri(settings.mlflow_uri)
+        mlflow.set_registry_uri(settings.mlflow_uri)
+        self._client = mlflow.MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
+
+    def experiment(self, outcome: str) -> str:
+        """The id of an outcome's experiment, made when it is not there."""
+        name = f"{self._definition.name}/{outcome}"
+        found = self._client.get_experiment_by_name(name)
+        return found.experiment_id if found else self._client.create_experiment(name, self._artifacts)
+
+    def register(self, trained: Trained, ends: int) -> str:
+        """Log a run, register its model and make it the champion.
+
+        Returns:
+            The version, as ``outcome/7``.
+        """
+        card = trained.model.card
+        name = registered_name(self._definition, card.outcome)
+        with mlflow.start_run(experiment_id=self.experiment(card.outcome), run_name=f"{card.outcome} {card.definition}"):
+            mlflow.log_params(dict(trained.parameters))
+            mlflow.log_metrics(_flat(trained.model))
+            mlflow.set_tags(
+                {
+                    "definition": card.definition,
+                    "data_ends": to_datetime(ends).isoformat(),
+                    "population": card.among,
+                    "question": card.question,
+                }
+            )
+            mlflow.log_text(_yaml(self._definition), "definition.yaml")
+            mlflow.log_text(card.model_dump_json(indent=2), "card.json")
+            mlflow.log_text(json.dumps(card.slices, indent=2), "dataset.json")
+            for file, figure in trained.figures.items():
+                mlflow.log_figure(figure, f"plots/{file}")
+            for file, table in trained.tables.items():
+                mlflow.log_text(table.write_csv(), f"tables/{file}")
+            version = self._log_model(trained.model, name)
+        tags = {
+            "feast.feature_service": feature_service_name(card.outcome, self._definition),
+            "trained_through": card.trained_through,
+            "feature_digest": card.feature_digest,
+        }
+        for key, value in tags.items():
+            self._client.set_model_version_tag(name, version, key, value)
+        self._client.set_registered_model_alias(name, CHAMPION, version)
+        return f"{card.outcome}/{version}"
+
+    def _log_model(self, model: Model, name: str) -> str:
+        columns = [ColSpec("double", n, required=False) for n in model.card.features]
+        columns += [ColSpec("string", n, required=False) for n in model.card.categories]
+        with tempfile.TemporaryDirectory() as folder:
+            files = Path(folder) / "model"
+            model.save(files)
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=pyfunc.__file__,
+                artifacts={file.stem: str(file) for file in files.iterdir()},
+                signature=ModelSignature(Schema(columns), Schema([ColSpec("double")])),
+                pip_requirements=[f"{p}=={package_version(p)}" for p in ("lightgbm", "mlflow", "numpy", "polars")],
+                registered_model_name=name,
+            )
+        return str(logged.registered_model_version)
+
+
+def _flat(model: Model) -> dict[str, float]:
+    """Metrics as MLflow keeps them: ``auc``, ``auc.low``, ``floor.recency.auc``."""
+    flat: dict[str, float] = {"base_rate": model.card.base_rate}
+    groups = {"": model.card.metrics, **{f"floor.{name}.": measures for name, measures in model.card.floors.items()}}
+    for prefix, measures in groups.items():
+        for key, measure in measures.items():
+            flat[f"{prefix}{key}"] = measure.value
+            if measure.low is not None and measure.high is not None and not prefix:
+                flat |= {f"{key}.low": measure.low, f"{key}.high": measure.high}
+    return flat
+
+
+def _yaml(definition: Definition) -> str:
+    return definition._source.read_text(encoding="utf-8")
