@@ -19,7 +19,8 @@ class LinearPart(BaseModel):
     """A logistic regression as numbers.
 
     A numeric column becomes ``sign(x) log(1 + |x|)``, standardised, 0 where missing, and a flag where it may be
-    missing; a trait becomes a flag a category.
+    missing; a trait becomes a flag a category. Flags have their mean taken off, so that a term is an effect against
+    the average user.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,6 +28,7 @@ class LinearPart(BaseModel):
     center: list[float]
     scale: list[float]
     flagged: list[int]
+    flag_means: list[float]
     weights: list[float]
     intercept: float
 
@@ -36,7 +38,11 @@ class LinearPart(BaseModel):
         missing = np.isnan(numbers)
         scaled = (squash(numbers) - np.array(self.center)) / np.array(self.scale)
         scaled[missing] = 0.0
-        parts = [scaled, missing[:, self.flagged].astype(np.float64)]
+        return np.hstack([scaled, self.flags(matrix, n_categories) - np.array(self.flag_means)])
+
+    def flags(self, matrix: Floats, n_categories: list[int]) -> Floats:
+        """Flags of what is missing and of each category, 0 or 1."""
+        parts = [np.isnan(matrix[:, self.flagged]).astype(np.float64)]
         for i, n in enumerate(n_categories):
             parts.append((matrix[:, len(self.center) + i, None] == np.arange(n)).astype(np.float64))
         return np.hstack(parts)

@@ -30,12 +30,7 @@ class Wording:
 
     def __init__(self, definition: Definition) -> None:
         self._templates = _templates(definition)
-        self._absent = {
-            name: f"never: {signal}"
-            for signal in definition.signals
-            for name in self._templates
-            if name in (f"days_since_{signal}", f"days_since_first_{signal}", f"{signal}_silence_share")
-        }
+        self._absent = _absent(definition)
 
     def say(self, feature: str, row: Row) -> str:
         """Put one column of a feature row into words."""
@@ -52,6 +47,22 @@ class Wording:
         return first.format(n=number(value), d=days(value), pct=_percent(value), usual=days(gap))
 
 
+def _absent(definition: Definition) -> dict[str, str]:
+    """Words for columns that have nothing to say yet."""
+    words = {}
+    for signal in definition.signals:
+        s = signal.replace("_", " ")
+        for name in (f"days_since_{signal}", f"days_since_first_{signal}", f"{signal}_silence_share"):
+            words[name] = f"no {s} ever"
+        for name in ("gap_mean", "gap_std", "gap_last", "overdue"):
+            words[f"{signal}_{name}"] = f"{s} on fewer than two days so far"
+        for w, _ in trend_pairs(definition.windows):
+            words[f"{signal}_trend_{span_name(w)}"] = f"no {s} in the {days(w / DAY)} before the last {days(w / DAY)}"
+        share = share_window(definition.windows)
+        words[f"{signal}_share_{span_name(share)}"] = f"no activity in the last {days(share / DAY)}"
+    return words
+
+
 def _percent(value: object) -> str:
     return f"{100 * value:.0f} %" if isinstance(value, int | float) else str(value)
 
@@ -63,12 +74,12 @@ def _templates(definition: Definition) -> dict[str, tuple[str | None, str]]:
         s = signal.replace("_", " ")
         for w in definition.windows:
             span = span_name(w)
-            last = "last day" if span == "1d" else f"last {days(w / DAY)}"
-            words[f"{signal}_count_{span}"] = (None, f"{s} {{n}} times in the {last}")
-            words[f"{signal}_active_days_{span}"] = (None, f"{s} on {{n}} days in the {last}")
+            last = "last day" if w == DAY else f"last {days(w / DAY)}"
+            words[f"{signal}_count_{span}"] = (None, f"{{n}} × {s} in the {last}")
+            words[f"{signal}_active_days_{span}"] = (None, f"{s} on {{n}} of the {last}")
             if rule.value:
                 words[f"{signal}_value_{span}"] = (None, f"{s} worth {{n}} in the {last}")
-        words[f"{signal}_count_total"] = (None, f"{s} {{n}} times in all")
+        words[f"{signal}_count_total"] = (None, f"{{n}} × {s} in all")
         words[f"{signal}_active_days_total"] = (None, f"{s} on {{n}} days in all")
         words[f"{signal}_value_total"] = (None, f"{s} worth {{n}} in all")
         words[f"days_since_{signal}"] = (None, f"last {s} {{d}} ago")
@@ -81,9 +92,7 @@ def _templates(definition: Definition) -> dict[str, tuple[str | None, str]]:
         for h in definition.half_lives:
             words[f"{signal}_decayed_{span_name(h)}"] = (None, f"{s} level {{n}} (fading over {days(h / DAY)})")
         for w, _ in trend_pairs(definition.windows):
-            words[f"{signal}_trend_{span_name(w)}"] = (
-                None, f"{s} in the last {days(w / DAY)} at {{pct}} of the {days(w / DAY)} before",
-            )  # fmt: skip
+            words[f"{signal}_trend_{span_name(w)}"] = (None, f"{s} in the last {days(w / DAY)} at {{pct}} of those before")
         share = span_name(share_window(definition.windows))
         words[f"{signal}_share_{share}"] = (None, f"{s} is {{pct}} of all activity in the last {share}")
     for habit in HABITS:

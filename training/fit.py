@@ -121,9 +121,11 @@ def _linear(X: Floats, y: Floats, numeric: int, sizes: list[int], seed: int) -> 
         center=center.tolist(),
         scale=np.where(spread > 1e-9, spread, 1.0).tolist(),
         flagged=np.flatnonzero(missing.any(axis=0)).tolist(),
+        flag_means=[],
         weights=[],
         intercept=0.0,
     )
+    empty = empty.model_copy(update={"flag_means": empty.flags(X, sizes).mean(axis=0).tolist()})
     model = LogisticRegression(C=0.02, max_iter=300, tol=1e-3)
     model.fit(empty.columns(X, sizes), y)
     return empty.model_copy(update={"weights": model.coef_[0].tolist(), "intercept": float(model.intercept_[0])})

@@ -1,8 +1,10 @@
 """Runs and model versions in MLflow: the one place that writes there."""
 
 import json
+import logging
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as package_version
@@ -53,6 +55,7 @@ class Registry:
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self._definition = definition
         settings.home.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._artifacts = (settings.home.resolve() / "mlartifacts").as_uri() if not settings.tracking_uri else None
         mlflow.set_tracking_uri(settings.mlflow_uri)
         mlflow.set_registry_uri(settings.mlflow_uri)
@@ -104,7 +107,9 @@ class Registry:
     def _log_model(self, model: Model, name: str) -> str:
         columns = [ColSpec("double", n, required=False) for n in model.card.features]
         columns += [ColSpec("string", n, required=False) for n in model.card.categories]
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # the signature comes from the card, so an example to infer it from is not needed
+            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
             files = Path(folder) / "model"
             model.save(files)
             logged = mlflow.pyfunc.log_model(

@@ -1,0 +1,1 @@
+"""The command line: `propensity check | train | score | serve | ui | feast`."""

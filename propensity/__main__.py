@@ -1,0 +1,167 @@
+"""The command line."""
+
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# libraries that would otherwise call home; read when they are imported
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+from features.definition import Definition, load_definition
+from features.errors import PropensityError
+from features.settings import Settings
+from features.time import to_instant
+from propensity import report
+from propensity.console import ShownSteps, err, out, progress
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+DefinitionFile = Annotated[Path | None, typer.Option("--definition", "-d", help="the definition file")]
+Instant = Annotated[str | None, typer.Option(help="an instant such as 2026-03-01 or 2026-03-01T10:00:00Z (UTC)")]
+
+
+def parse_instant(text: str | None, option: str) -> int | None:
+    """Read an instant given on the command line; naive times are UTC.
+
+    Raises:
+        PropensityError: it is not an instant.
+    """
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise PropensityError(f"{option} {text!r} is not an instant.", fix="write 2026-03-01T10:00:00Z") from error
+    return to_instant(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+
+
+def opened(file: Path | None) -> tuple[Definition, Settings]:
+    """Load settings and definition."""
+    settings = Settings() if file is None else Settings(definition=file)
+    return load_definition(settings.definition), settings
+
+
+@app.command()
+def check(definition: DefinitionFile = None, ends: Instant = None) -> None:
+    """Validate the definition against the log, and preview what there is to learn."""
+    rules, _ = opened(definition)
+    with progress() as bars:
+        shown = report.preview(rules, ShownSteps(bars), parse_instant(ends, "--ends"))
+    out.print(*shown, sep="\n")
+
+
+@app.command()
+def train(
+    definition: DefinitionFile = None,
+    ends: Instant = None,
+    outcome: Annotated[list[str] | None, typer.Option(help="train only this outcome (may be repeated)")] = None,
+) -> None:
+    """Train, judge and register a model an outcome, and put the profiles online."""
+    from training.job import train as job
+
+    rules, settings = opened(definition)
+    unknown = [name for name in outcome or [] if name not in rules.outcomes]
+    if unknown:
+        raise PropensityError(f"unknown outcome {unknown[0]!r}.", fix=f"choose from {', '.join(rules.outcomes)}")
+    with progress() as bars:
+        results = job(rules, settings, steps=ShownSteps(bars), ends=parse_instant(ends, "--ends"), outcomes=outcome)
+    out.print(*report.results(results), sep="\n")
+    out.print(f"Runs and models: {settings.mlflow_uri} (make ui)")
+    if all(result.version is None for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instant = None) -> None:
+    """Score every user into Parquet; by default at the declared end of the log."""
+    from features.events import EventLog
+    from serving.answers import load_rfm
+    from serving.batch import score_all
+    from serving.loader import Loader
+    from serving.scorer import Scorer
+
+    rules, settings = opened(definition)
+    scorer = Scorer(rules, Loader(rules, settings).champions(), load_rfm(rules, settings))
+    with progress() as bars:
+        steps = ShownSteps(bars)
+        with steps("read the event log"):
+            events = EventLog(rules, ends=parse_instant(ends, "--ends")).read()
+        instant = parse_instant(as_of, "--as-of")
+        instant = events.ends if instant is None else instant
+        if instant > events.ends:
+            raise PropensityError("--as-of lies after the end of the log.", fix="score at or before it")
+        with steps("score", len(events.users)) as advance:
+            batch = score_all(events, scorer, instant, settings.folder(rules.name) / "scores", progress=advance)
+    out.print(*report.batch(batch, rules), sep="\n")
+
+
+@app.command()
+def serve(
+    definition: DefinitionFile = None,
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on")] = 3000,
+) -> None:
+    """Serve the scoring API."""
+    from serving.auth import required_token
+
+    rules, settings = opened(definition)
+    if required_token(settings) is None and host not in ("127.0.0.1", "localhost", "::1"):
+        raise PropensityError(f"PROPENSITY_AUTH=off with host {host}.", fix="set PROPENSITY_TOKEN, or listen on 127.0.0.1")
+    environment = {**os.environ, "PROPENSITY_DEFINITION": str(settings.definition.resolve()), "PYTHONWARNINGS": "ignore"}
+    out.print(f"Serving {rules.version} on http://{host}:{port} (API page: /, reads: /reads)")
+    command = [_program("bentoml"), "serve", "serving.service:PropensityService", "--host", host, "--port", str(port)]
+    os.execve(command[0], command, environment)  # noqa: S606 - our own command line, no shell
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="port to listen on")] = 5000) -> None:
+    """Open MLflow's pages on the runs and models."""
+    settings = Settings()
+    command = [_program("mlflow"), "ui", "--backend-store-uri", settings.mlflow_uri, "--port", str(port)]
+    os.execve(command[0], command, dict(os.environ))  # noqa: S606 - our own command line, no shell
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def feast(context: typer.Context, definition: DefinitionFile = None) -> None:
+    """Run Feast's own command line on the generated repo: `propensity feast feature-views list`."""
+    from importlib.resources import files
+
+    from features.store import repo_variables
+
+    rules, settings = opened(definition)
+    environment = {**os.environ, **repo_variables(rules, settings), "PROPENSITY_DEFINITION": str(settings.definition.resolve())}
+    command = [_program("feast"), "-c", str(files("features.repo")), *context.args]
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603 - no shell
+
+
+def _program(name: str) -> str:
+    """Find a program of this environment."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if found is None:
+        raise PropensityError(f"{name} is not installed.", fix="run make setup")
+    return found
+
+
+def main() -> None:
+    """Run a command; errors a person can mend are shown in words, without a traceback."""
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    try:
+        app()
+    except PropensityError as error:
+        err.print(f"[bold red]{error.code}[/] {error.message}", soft_wrap=True, highlight=False)
+        if error.fix:
+            err.print(f"[bold]fix[/] {error.fix}", soft_wrap=True, highlight=False)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

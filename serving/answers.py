@@ -1,0 +1,157 @@
+"""What the service says, without the web: champions, profiles and rules put together for a list of users."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from features.definition.columns import feature_set
+from features.definition.schema import Definition
+from features.errors import PropensityError
+from features.settings import Settings
+from features.store import OnlineProfiles
+from features.time import to_instant
+from segments.rfm import RfmCuts
+from serving.card import Measure
+from serving.loader import Loader
+from serving.model import Model
+from serving.record import ScoreRecord
+from serving.rows import online_rows
+from serving.scorer import Scorer
+
+log = logging.getLogger("propensity")
+
+
+class Missing(BaseModel):
+    """A user who was asked for and cannot be answered.
+
+    ``unknown_user``: no profile is stored. ``as_of_before_profile``: the profile already holds later events, and a
+    profile cannot be unfolded; ask for a later instant, or score the past with the batch.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: str
+    why: Literal["unknown_user", "as_of_before_profile"]
+
+
+class ScoreResponse(BaseModel):
+    """A record for each user found, in the order asked; and the users not found, with the reason."""
+
+    model_config = ConfigDict(frozen=True)
+
+    records: list[ScoreRecord]
+    missing: list[Missing]
+
+
+class ServedModel(BaseModel):
+    """A model that is being served."""
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: str
+    version: str
+    question: str
+    among: str
+    base_rate: float
+    most_likely_from: float
+    least_likely_up_to: float
+    trained_through: str
+    feature_digest: str
+    metrics: dict[str, Measure]
+
+
+def load_rfm(definition: Definition, settings: Settings) -> RfmCuts | None:
+    """Load the frozen RFM cut-offs that training kept, or None when there are none."""
+    path = settings.folder(definition.name) / f"rfm-{feature_set(definition).digest}.json"
+    return RfmCuts.load(path) if path.exists() else None
+
+
+class Answers:
+    """Answers for one definition; models are swapped when a new champion is promoted.
+
+    Args:
+        definition: what is served.
+        settings: where registry and stores are.
+
+    Raises:
+        PropensityError: no outcome has a champion, or a champion does not fit the definition.
+    """
+
+    def __init__(self, definition: Definition, settings: Settings) -> None:
+        self.definition = definition
+        self._loader = Loader(definition, settings)
+        self._rfm = load_rfm(definition, settings)
+        # one connection for calls answered at once and one for long lists in a thread of their own
+        self._near, self._bulk = (OnlineProfiles(definition, settings, apply=True) for _ in range(2))
+        models = self._loader.champions()
+        if not models:
+            raise PropensityError(f"no champion is registered for {definition.name}.", fix="run make train first")
+        self._scorer = Scorer(definition, models, self._rfm)
+        self._refused: dict[str, str] = {}
+
+    def score(self, users: Sequence[str], as_of: datetime, reasons: int, *, bulk: bool = False) -> ScoreResponse:
+        """Score users at an instant.
+
+        Args:
+            users: ids; repeats are answered once.
+            as_of: an aware datetime.
+            reasons: how many reasons a likelihood.
+            bulk: read through the connection for long lists.
+        """
+        scorer = self._scorer  # one scorer for the whole answer, whatever is promoted meanwhile
+        found = online_rows(self._bulk if bulk else self._near, self.definition, users, to_instant(as_of))
+        missing = [Missing.model_validate({"user_id": user, "why": why}) for user, why in found.missing.items()]
+        if found.rows.is_empty():
+            return ScoreResponse(records=[], missing=missing)
+        scored = scorer.score(found.rows)
+        explained = scorer.reasons(scored, reasons) if reasons else None
+        return ScoreResponse(records=scored.to_records(explained), missing=missing)
+
+    def models(self) -> list[ServedModel]:
+        """The models being served."""
+        return [_served(name, model) for name, model in self._scorer.models.items()]
+
+    def refresh(self) -> bool:
+        """Take up champions promoted since; a version that does not load or fit leaves the old one serving.
+
+        Returns:
+            Whether anything changed.
+        """
+        served = {name: model.version for name, model in self._scorer.models.items()}
+        promoted = {name: f"{name}/{number}" for name, number in self._loader.versions().items()}
+        models = dict(self._scorer.models)
+        for name, version in promoted.items():
+            if version == served.get(name) or self._refused.get(name) == version:
+                continue
+            try:
+                candidate = {**models, name: self._loader.load(name, version.rsplit("/", 1)[1])}
+                Scorer(self.definition, candidate, self._rfm)
+            except (PropensityError, OSError) as error:
+                self._refused[name] = version
+                log.error("champion %s is not taken up, %s keeps serving: %s", version, served.get(name), error)
+                continue
+            models = candidate
+            log.info("now serving %s", version)
+        changed = {name: m.version for name, m in models.items()} != served
+        if changed:
+            self._scorer = Scorer(self.definition, models, self._rfm)
+        return changed
+
+
+def _served(outcome: str, model: Model) -> ServedModel:
+    card = model.card
+    return ServedModel(
+        outcome=outcome,
+        version=model.version,
+        question=card.question,
+        among=card.among,
+        base_rate=card.base_rate,
+        most_likely_from=card.tiers.most,
+        least_likely_up_to=card.tiers.least,
+        trained_through=card.trained_through,
+        feature_digest=card.feature_digest,
+        metrics=card.metrics,
+    )
