@@ -1,8 +1,9 @@
 """From a log to feature rows: the kernel over all cores."""
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,10 +11,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features import kernel
-from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.events import Events
 from features.profile import Layout, Words, layout_of
+from features.rows import FeatureRows, rows_of
 from features.time import Instants
 
 
@@ -67,27 +68,27 @@ def read_each_at(events: Events, asked: pl.DataFrame) -> Reading:
     return Reading(cutoffs, np.searchsorted(u, users), np.searchsorted(u, users, side="right"))
 
 
-def feature_rows(events: Events, reading: Reading, definition: Definition, *, chunk: int = 4_000) -> Iterator[pl.DataFrame]:
-    """Yield feature rows, a frame for each run of users.
-
-    Yields:
-        Columns ``user``, ``cutoff`` (microseconds) and the numeric feature set; null where there is nothing to say.
-        Counts and values over ``[floor_day(c - w), c)``.
-    """
+def fold_rows(events: Events, reading: Reading, definition: Definition, *, chunk: int = 4_000) -> Iterator[FeatureRows]:
+    """Yield feature rows for each run of users; counts and values over ``[floor_day(c - w), c)``."""
     layout = layout_of(definition)
     bounds = [(lo, min(lo + chunk, len(events.users))) for lo in range(0, len(events.users), chunk)]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with ThreadPoolExecutor(cores) as pool:
-        pending = []
+        pending: deque[Future[FeatureRows]] = deque()
         for lo, hi in bounds:
             pending.append(pool.submit(_fold_run, events, reading, definition, layout, lo, hi))
             if len(pending) > cores:
-                yield pending.pop(0).result()
-        for future in pending:
-            yield future.result()
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
-def _fold_run(events: Events, reading: Reading, definition: Definition, layout: Layout, lo: int, hi: int) -> pl.DataFrame:
+def feature_rows(events: Events, reading: Reading, definition: Definition, *, chunk: int = 4_000) -> Iterator[pl.DataFrame]:
+    """Yield the rows of `fold_rows` as frames: ``user``, ``cutoff`` (UTC) and the numeric feature set."""
+    return (rows.frame() for rows in fold_rows(events, reading, definition, chunk=chunk))
+
+
+def _fold_run(events: Events, reading: Reading, definition: Definition, layout: Layout, lo: int, hi: int) -> FeatureRows:
     part = reading.of_users(lo, hi)
     row_at = part.row_at
     out = np.empty((row_at[-1], layout.columns))
@@ -98,19 +99,7 @@ def _fold_run(events: Events, reading: Reading, definition: Definition, layout: 
     rows = part.hi - part.lo
     owner = np.repeat(np.arange(lo, hi), rows)
     which = np.arange(row_at[-1]) - np.repeat(row_at[:-1] - part.lo, rows)
-    keys = pl.DataFrame({"user": events.users.gather(owner), "cutoff": part.cutoffs[which]})
-    return keys.hstack(to_frame(out, definition))
-
-
-def to_frame(matrix: NDArray[np.float64], definition: Definition) -> pl.DataFrame:
-    """Name the columns of rows the kernel has read, turn NaN into null and add the derived columns."""
-    features = feature_set(definition)
-    frame = pl.DataFrame(np.asfortranarray(matrix), schema=list(features.read), orient="row").fill_nan(None)
-    derived = [pl.sql_expr(sql).cast(pl.Float64).alias(name) for name, sql in definition.derived.items()]
-    if not derived:
-        return frame
-    finite = [pl.when(pl.col(n).is_finite()).then(pl.col(n)).alias(n) for n in definition.derived]
-    return frame.with_columns(derived).with_columns(finite)
+    return rows_of(definition, events.users.gather(owner), part.cutoffs[which], out)
 
 
 def profiles_at(events: Events, cutoff: int, layout: Layout, *, chunk: int = 4_000) -> Iterator[tuple[int, Words]]:
@@ -124,13 +113,11 @@ def profiles_at(events: Events, cutoff: int, layout: Layout, *, chunk: int = 4_0
         yield lo, words
 
 
-def profile_rows(words: Words, cutoffs: Instants, definition: Definition) -> pl.DataFrame:
-    """Read stored profiles: ``words[u]`` at ``cutoffs[u]``.
-
-    Returns:
-        The numeric feature set, a row a profile, in order; the same numbers as `feature_rows` at those cutoffs.
-    """
+def profile_rows(
+    users: Sequence[str], words: Words, cutoffs: Instants, definition: Definition, traits: pl.DataFrame | None = None
+) -> FeatureRows:
+    """Read stored profiles: ``words[u]`` at ``cutoffs[u]``; the same numbers as `fold_rows` at those cutoffs."""
     layout = layout_of(definition)
     out = np.empty((len(words), layout.columns))
     kernel.read_profiles(layout, words, cutoffs, out)
-    return to_frame(out, definition)
+    return rows_of(definition, pl.Series("user", users, dtype=pl.String), cutoffs, out, traits)

@@ -10,9 +10,8 @@ from features.definition.schema import Definition
 from features.errors import StoreError
 from features.events import Events, read_traits
 from features.fold import feature_rows, read_all_at
+from features.rows import expression
 from features.time import Instants
-
-INSTANT = pl.Datetime("us", "UTC")
 
 Progress = Callable[[int], None]
 """Called with the number of users done since the last call."""
@@ -28,7 +27,7 @@ def population(definition: Definition) -> pl.Expr:
     A population that asks for a trait cannot be decided here, so all its rows are kept.
     """
     traits = set(definition.traits.fields) if definition.traits else set()
-    exprs = [pl.sql_expr(o.among) for o in definition.outcomes.values()]
+    exprs = [expression(o.among) for o in definition.outcomes.values()]
     decided = [e.fill_null(False) if not traits & set(e.meta.root_names()) else pl.lit(True) for e in exprs]
     return pl.any_horizontal(decided)
 
@@ -56,7 +55,7 @@ def write_snapshots(
     fresh.mkdir(parents=True)
     keep, rows = population(definition), 0
     for part, frame in enumerate(feature_rows(events, read_all_at(events, cutoffs), definition)):
-        kept = frame.filter(keep).with_columns(pl.col("cutoff").cast(INSTANT))
+        kept = frame.filter(keep)
         if len(kept):
             kept.write_parquet(fresh / f"part-{part:05d}.parquet", compression="lz4")
         rows += len(kept)

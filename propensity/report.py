@@ -7,7 +7,7 @@ from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.events import EventLog
 from features.fold import feature_rows, read_all_at
-from features.snapshot import INSTANT, population
+from features.snapshot import population
 from features.time import span_name, to_datetime
 from propensity.console import states_by_tier, table
 from serving.batch import BatchResult
@@ -26,7 +26,7 @@ def preview(definition: Definition, steps: Steps, ends: int | None) -> list[Rend
     frames = []
     with steps(f"features at {len(cutoffs)} cutoffs", len(events.users)) as advance:
         for frame in feature_rows(events, read_all_at(events, cutoffs), definition):
-            frames.append(frame.filter(population(definition)).with_columns(pl.col("cutoff").cast(INSTANT)))
+            frames.append(frame.filter(population(definition)))
             advance(frame["user"].n_unique())
     rows = pl.concat(frames)
     kept = len(events.t)

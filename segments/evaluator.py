@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features.rows import expression
+
 OTHERWISE = "otherwise"
 
 
@@ -20,7 +22,7 @@ class Evaluator:
     @classmethod
     def of(cls, rules: Mapping[str, str]) -> "Evaluator":
         """Parse rules; ``otherwise`` is always true."""
-        return cls({name: pl.lit(True) if sql == OTHERWISE else pl.sql_expr(sql) for name, sql in rules.items()})
+        return cls({name: pl.lit(True) if sql == OTHERWISE else expression(sql) for name, sql in rules.items()})
 
     def first(self) -> pl.Expr:
         """The name of the first rule that holds, in order; null when none does."""

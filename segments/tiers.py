@@ -3,15 +3,14 @@
 from typing import Literal
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import CapacityTiers, FixedTiers, LiftTiers, TierPolicy
 
 Tier = Literal["most_likely", "moderately_likely", "least_likely", "not_enough_to_say"]
-MOST, MODERATE, LEAST, SILENT = "most_likely", "moderately_likely", "least_likely", "not_enough_to_say"
-TIERS: tuple[str, ...] = (MOST, MODERATE, LEAST, SILENT)
+TIERS = ("most_likely", "moderately_likely", "least_likely", "not_enough_to_say")
+SILENT = TIERS[3]
 
 
 class TierCuts(BaseModel):
@@ -47,14 +46,7 @@ def fit_tiers(policy: TierPolicy, probabilities: NDArray[np.float64], base_rate:
     return TierCuts(most=most, least=min(least, most), policy=policy.by)
 
 
-def tier_expression(probability: pl.Expr, cuts: TierCuts) -> pl.Expr:
-    """The tier of a probability; null becomes ``not_enough_to_say``."""
-    return (
-        pl.when(probability.is_null())
-        .then(pl.lit(SILENT))
-        .when(probability >= cuts.most)
-        .then(pl.lit(MOST))
-        .when(probability <= cuts.least)
-        .then(pl.lit(LEAST))
-        .otherwise(pl.lit(MODERATE))
-    )
+def tiers_of(probabilities: NDArray[np.float64], cuts: TierCuts) -> list[str]:
+    """The tier of each probability; NaN is ``not_enough_to_say``."""
+    codes = np.where(probabilities >= cuts.most, 0, np.where(probabilities <= cuts.least, 2, 1))
+    return [TIERS[code] for code in np.where(np.isnan(probabilities), 3, codes)]

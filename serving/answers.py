@@ -104,9 +104,9 @@ class Answers:
         scorer = self._scorer  # one scorer for the whole answer, whatever is promoted meanwhile
         found = online_rows(self._bulk if bulk else self._near, self.definition, users, to_instant(as_of))
         missing = [Missing.model_validate({"user_id": user, "why": why}) for user, why in found.missing.items()]
-        if found.rows.is_empty():
+        if not len(found.rows):
             return ScoreResponse(records=[], missing=missing)
-        scored = scorer.score(found.rows)
+        scored = scorer.score(found.rows, found.through)
         explained = scorer.reasons(scored, reasons) if reasons else None
         return ScoreResponse(records=scored.to_records(explained), missing=missing)
 

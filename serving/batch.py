@@ -53,7 +53,9 @@ def score_all(events: Events, scorer: Scorer, cutoff: int, folder: Path, *, prog
     outcomes = list(scorer.definition.outcomes)
     try:
         for rows in batch_rows(events, scorer.definition, cutoff):
-            scored = scorer.score(rows)
+            if not len(rows):
+                continue
+            scored = scorer.score(rows, rows.cutoffs)
             table = scored.records.to_arrow()
             writer = writer or pq.ParquetWriter(fresh, table.schema)
             writer.write_table(table)

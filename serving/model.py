@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.errors import ScoringError
+from features.rows import FeatureRows
 from serving.card import ModelCard
 
 Floats = NDArray[np.float64]
@@ -94,8 +95,12 @@ class Model:
     card: ModelCard
     version: str
 
+    def matrix_of(self, rows: FeatureRows) -> Floats:
+        """Lay feature rows out as the model's matrix; their feature set is the model's (the scorer sees to it)."""
+        return with_codes(rows.matrix, rows.traits, self.card.categories)
+
     def matrix(self, rows: pl.DataFrame) -> Floats:
-        """Lay feature rows out as the model's matrix: numbers, then category codes; NaN where missing or unknown.
+        """Lay a frame out as the model's matrix: numbers, then category codes; NaN where missing or unknown.
 
         Raises:
             ScoringError: a column is missing.
@@ -165,11 +170,17 @@ class Model:
 
 
 def model_matrix(rows: pl.DataFrame, features: list[str], categories: dict[str, list[str]]) -> Floats:
-    """Lay out numbers, then category codes (NaN where missing or unknown), ``[rows, columns]``."""
-    codes = [
-        pl.col(name).replace_strict(values, list(range(len(values))), default=None, return_dtype=pl.Float64)
-        if values
-        else pl.lit(None, dtype=pl.Float64).alias(name)
-        for name, values in categories.items()
-    ]
-    return rows.select(*features, *codes).fill_null(float("nan")).to_numpy(order="c")
+    """Lay a frame out as numbers, then category codes (NaN where missing or unknown), ``[rows, columns]``."""
+    numbers = rows.select(features).fill_null(float("nan")).to_numpy(order="c")
+    return with_codes(numbers, rows, categories)
+
+
+def with_codes(numbers: Floats, traits: pl.DataFrame, categories: dict[str, list[str]]) -> Floats:
+    """Put category codes after the numbers: the position of the value among the known ones, NaN for others."""
+    if not categories:
+        return numbers
+    codes = np.empty((len(numbers), len(categories)))
+    for i, (name, values) in enumerate(categories.items()):
+        place = {value: float(code) for code, value in enumerate(values)}
+        codes[:, i] = [place.get(value, np.nan) for value in traits[name]]
+    return np.hstack([numbers, codes])

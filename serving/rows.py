@@ -1,7 +1,7 @@
 """Feature rows for scoring: from the log for the batch, from stored profiles at request time. The numbers are the same."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -9,11 +9,11 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.events import Events, read_traits
-from features.fold import feature_rows, profile_rows, read_all_at
+from features.fold import fold_rows, profile_rows, read_all_at
 from features.profile import H_VISIBLE
-from features.snapshot import INSTANT
+from features.rows import FeatureRows
 from features.store import OnlineProfiles
-from features.time import to_datetime
+from features.time import Instants, to_datetime
 
 
 def latest_traits(definition: Definition, cutoff: int) -> pl.DataFrame | None:
@@ -24,14 +24,15 @@ def latest_traits(definition: Definition, cutoff: int) -> pl.DataFrame | None:
     return known.sort("known").group_by("user").last().drop("known")
 
 
-def batch_rows(events: Events, definition: Definition, cutoff: int) -> Iterator[pl.DataFrame]:
-    """Yield rows of every user visible at a cutoff, a frame for each run of users."""
+def batch_rows(events: Events, definition: Definition, cutoff: int) -> Iterator[FeatureRows]:
+    """Yield rows of every user visible at a cutoff, for each run of users."""
     traits = latest_traits(definition, cutoff)
-    for frame in feature_rows(events, read_all_at(events, np.array([cutoff])), definition):
-        if frame.is_empty():
-            continue
-        rows = frame.with_columns(pl.col("cutoff").cast(INSTANT)).with_columns(through=pl.col("cutoff"))
-        yield rows if traits is None else rows.join(traits, on="user", how="left", maintain_order="left")
+    for rows in fold_rows(events, read_all_at(events, np.array([cutoff])), definition):
+        if traits is None or not len(rows):
+            yield rows
+        else:
+            known = rows.users.to_frame().join(traits, on="user", how="left", maintain_order="left").drop("user")
+            yield replace(rows, traits=known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +40,14 @@ class OnlineRows:
     """Rows read from stored profiles.
 
     Attributes:
-        rows: a row a user, in the order asked.
+        rows: a row a user found, in the order asked.
+        through: the instant through which the log is folded into each.
         missing: users without a row, with the reason: ``unknown_user``, or ``as_of_before_profile`` when the profile
             has already seen events that were not visible then.
     """
 
-    rows: pl.DataFrame
+    rows: FeatureRows
+    through: Instants
     missing: Mapping[str, str]
 
 
@@ -56,12 +59,10 @@ def online_rows(store: OnlineProfiles, definition: Definition, users: Sequence[s
     missing = {user: "unknown_user" for user in asked if user not in stored}
     missing |= {user: "as_of_before_profile" for user, w in words.items() if w[H_VISIBLE] > as_of}
     known = [user for user in asked if user not in missing]
-    if not known:
-        return OnlineRows(pl.DataFrame(), missing)
-    numbers = profile_rows(np.array([words[u] for u in known]), np.full(len(known), as_of), definition)
-    keys = pl.DataFrame({"user": known, "through": [stored[u].through for u in known]})
-    traits = {name: [stored[u].traits.get(name) for u in known] for name in feature_set(definition).traits}
-    text = pl.DataFrame(traits, schema=dict.fromkeys(traits, pl.String))
-    cutoff = pl.lit(as_of).cast(INSTANT).alias("cutoff")
-    rows = keys.with_columns(cutoff, pl.col("through").cast(INSTANT)).hstack(numbers)
-    return OnlineRows(rows.hstack(text) if traits else rows, missing)
+    names = feature_set(definition).traits
+    traits = pl.DataFrame(
+        {name: [stored[u].traits.get(name) for u in known] for name in names}, schema=dict.fromkeys(names, pl.String)
+    )
+    folded = np.array([words[u] for u in known], dtype=np.int64).reshape(len(known), store.layout.size)
+    rows = profile_rows(known, folded, np.full(len(known), as_of), definition, traits)
+    return OnlineRows(rows, np.array([stored[u].through for u in known], dtype=np.int64), missing)

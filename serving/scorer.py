@@ -1,18 +1,20 @@
-"""The scorer: feature rows in; state, RFM group, likelihoods, tiers and segments out. Batch, API and evaluation use it."""
+"""The scorer: feature rows in; state, RFM group, likelihoods, tiers and segments out. Batch and API use it alike."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import ScoringError
-from features.time import span_name
+from features.rows import INSTANT, FeatureRows, expression
+from features.time import Instants, span_name
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, rfm_expressions
-from segments.tiers import tier_expression
+from segments.tiers import SILENT, tiers_of
 from serving.model import Model
 from serving.reasons import Wording
 from serving.record import Reason, ScoreRecord, record_columns
@@ -20,8 +22,15 @@ from serving.record import Reason, ScoreRecord, record_columns
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Scored users, as a frame with the record's columns, and what is needed to explain them."""
+    """Scored users.
 
+    Attributes:
+        rows: what they were scored on.
+        frame: ``user, cutoff, state, rfm_…, <outcome>_probability, …_percentile, …_tier, …_why, segments``.
+        records: the same with the record's names and nesting.
+    """
+
+    rows: FeatureRows
     frame: pl.DataFrame
     records: pl.DataFrame
 
@@ -59,17 +68,20 @@ class Scorer:
         self.models = dict(models)
         self._wording = Wording(definition)
         self._rfm = rfm_expressions(definition, rfm)
-        self._state = Evaluator.of(definition.states).first().alias("state")
+        self._rules = [
+            Evaluator.of(definition.states).first().alias("state"),
+            *(self._why_silent(name).alias(f"{name}_why") for name in definition.outcomes),
+        ]
         self._segments = Evaluator.of(definition.segments).every().alias("segments")
-        self._why = [self._why_silent(name).alias(f"{name}_why") for name in definition.outcomes]
         versions = {name: models[name].version if name in models else None for name in definition.outcomes}
         self._record = record_columns(versions, definition.version)
+        self._needed = _roots([*self._rfm, *self._rules, self._segments])
 
     def _why_silent(self, outcome: str) -> pl.Expr:
         """The reason there is not enough to say, or null."""
         rules = self.definition.scoring
         age = (pl.col("cutoff") - pl.col("through")).dt.total_microseconds()
-        inside = pl.sql_expr(self.definition.outcomes[outcome].among).fill_null(False)
+        inside = expression(self.definition.outcomes[outcome].among).fill_null(False)
         return (
             pl.when(pl.lit(outcome not in self.models))
             .then(pl.lit("no_model"))
@@ -81,71 +93,74 @@ class Scorer:
             .then(pl.lit("short_history"))
         )
 
-    def score(self, rows: pl.DataFrame) -> Scored:
+    def score(self, rows: FeatureRows, through: Instants) -> Scored:
         """Score feature rows.
 
         Args:
-            rows: ``user``, ``cutoff``, ``through`` (UTC; the log is folded in through it) and the feature set.
-
-        Returns:
-            The rows with ``state``, ``rfm_…``, ``<outcome>_probability``, ``…_percentile``, ``…_tier``, ``…_why`` and
-            ``segments``; and the same as nested record columns.
+            rows: the feature rows.
+            through: the log is folded into each of them through this instant.
         """
-        frame = rows.with_columns(self._rfm).with_columns(self._state, *self._why)
-        answers: list[pl.Expr | pl.Series] = []
+        folded = pl.Series("through", through).cast(INSTANT)
+        frame = rows.frame(self._needed).with_columns(folded).with_columns(self._rfm).with_columns(self._rules)
+        answers: list[pl.Series] = []
         for name in self.definition.outcomes:
+            probability, percentile = self._likelihood(name, rows, frame[f"{name}_why"].is_null().to_numpy())
             model = self.models.get(name)
-            probability = np.full(len(frame), np.nan)
-            percentile = np.full(len(frame), -1, dtype=np.int64)
-            if model is not None:
-                asked = frame[f"{name}_why"].is_null().to_numpy()
-                if asked.any():
-                    some = frame if asked.all() else frame.filter(pl.Series(asked))
-                    found = model.probabilities(model.matrix(some))
-                    probability[asked] = found
-                    table = model.card.percentiles
-                    percentile[asked] = np.clip(np.searchsorted(table, found, side="right") - 1, 0, 100)
-            p = pl.Series(f"{name}_probability", probability).fill_nan(None)
-            answers += [p, pl.Series(f"{name}_percentile", percentile).replace(-1, None)]
-        tiers = [
-            tier_expression(pl.col(f"{n}_probability"), m.card.tiers).alias(f"{n}_tier") for n, m in self.models.items()
-        ]
-        tiers += [
-            pl.lit("not_enough_to_say").alias(f"{n}_tier") for n in self.definition.outcomes if n not in self.models
-        ]
-        frame = frame.with_columns(answers).with_columns(tiers).with_columns(self._segments)
-        return Scored(frame, frame.select(self._record))
+            tiers = tiers_of(probability, model.card.tiers) if model else [SILENT] * len(rows)
+            answers += [
+                pl.Series(f"{name}_probability", probability, nan_to_null=True),
+                pl.Series(f"{name}_percentile", percentile, nan_to_null=True).cast(pl.Int64),
+                pl.Series(f"{name}_tier", tiers, dtype=pl.String),
+            ]
+        frame = frame.with_columns(answers).with_columns(self._segments)
+        return Scored(rows, frame, frame.select(self._record))
+
+    def _likelihood(
+        self, outcome: str, rows: FeatureRows, asked: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Probability and percentile, NaN where not asked."""
+        probability, percentile = np.full((2, len(rows)), np.nan)
+        model = self.models.get(outcome)
+        if model is not None and asked.any():
+            matrix = model.matrix_of(rows)
+            found = model.probabilities(matrix if asked.all() else matrix[asked])
+            probability[asked] = found
+            percentile[asked] = np.clip(np.searchsorted(model.card.percentiles, found, side="right") - 1, 0, 100)
+        return probability, percentile
 
     def reasons(self, scored: Scored, count: int) -> dict[str, list[list[Reason]]]:
-        """Explain each likelihood by its strongest columns, most telling first; none where nothing was said."""
+        """Explain each likelihood by its strongest columns, strongest first; none where nothing was said."""
+        named = scored.rows.frame().to_dicts()
         answer: dict[str, list[list[Reason]]] = {}
         for name, model in self.models.items():
-            said = scored.frame[f"{name}_probability"].is_not_null()
-            found = iter(self._explain(model, scored.frame.filter(said), count))
-            answer[name] = [next(found) if ok else [] for ok in said]
+            said = scored.frame[f"{name}_probability"].is_not_null().to_numpy()
+            answer[name] = [[] for _ in named]
+            if not said.any():
+                continue
+            columns = [*model.card.features, *model.card.categories]
+            effects = model.effects(model.matrix_of(scored.rows)[said])
+            for at, effect in zip(np.flatnonzero(said), effects, strict=True):
+                answer[name][at] = self._strongest(columns, effect, named[at], count)
         return answer
 
-    def _explain(self, model: Model, rows: pl.DataFrame, count: int) -> list[list[Reason]]:
-        if rows.is_empty():
-            return []
-        effects = model.effects(model.matrix(rows))
-        names = [*model.card.features, *model.card.categories]
-        explained = []
-        for i, row in enumerate(rows.iter_rows(named=True)):
-            strongest = np.argsort(-np.abs(effects[i]), kind="stable")[:count]
-            explained.append(
-                [
-                    Reason(
-                        feature=names[j],
-                        value=row[names[j]],
-                        effect=round(float(effects[i, j]), 4),
-                        text=self._wording.say(names[j], row),
-                    )
-                    for j in strongest
-                    if effects[i, j] != 0.0
-                ]
+    def _strongest(self, columns: list[str], effect: NDArray[np.float64], row: dict[str, object], count: int) -> list[Reason]:
+        strongest = np.argsort(-np.abs(effect), kind="stable")[:count]
+        return [
+            Reason.model_validate(
+                {
+                    "feature": columns[i],
+                    "value": row[columns[i]],
+                    "effect": round(float(effect[i]), 4),
+                    "text": self._wording.say(columns[i], row),
+                }
             )
-        return explained
+            for i in strongest
+            if effect[i] != 0.0
+        ]
+
+
+def _roots(expressions: Iterable[pl.Expr]) -> set[str]:
+    return {name for e in expressions for name in e.meta.root_names()}
 
 
 def question(definition: Definition, outcome: str) -> str:

@@ -14,8 +14,9 @@ from features.errors import EventLogError, RefusalError
 from features.events import EventLog, Events
 from features.fold import feature_rows, profiles_at, read_all_at
 from features.profile import layout_of
+from features.rows import INSTANT
 from features.settings import Settings
-from features.snapshot import INSTANT, Progress, write_snapshots, write_traits
+from features.snapshot import Progress, write_snapshots, write_traits
 from features.store import OfflineFeatures, OnlineProfiles
 from features.store.objects import profiles_path, snapshots_path, traits_path
 from features.time import Instants, schedule, span_name, to_datetime

@@ -15,8 +15,7 @@ from feast import FeatureStore, RepoConfig
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import StoreError
-from features.profile import layout_of, pack, unpack
-from features.profile import Words as Words
+from features.profile import Words, layout_of, pack, unpack
 from features.settings import Settings
 from features.store.objects import PROFILE_VIEW, feast_objects
 from features.time import to_datetime
@@ -97,7 +96,7 @@ class OnlineProfiles:
     """
 
     def __init__(self, definition: Definition, settings: Settings, *, apply: bool = False) -> None:
-        self._layout = layout_of(definition)
+        self.layout = layout_of(definition)
         self._store = open_store(definition, settings, apply=apply)
 
     def write(self, users: Sequence[str], profiles: Sequence[StoredProfile]) -> int:
@@ -132,11 +131,11 @@ class OnlineProfiles:
 
     def unpack(self, profiles: Iterable[StoredProfile]) -> list[Words]:
         """Unpack the words of profiles, in order."""
-        return [unpack(profile.words, self._layout) for profile in profiles]
+        return [unpack(profile.words, self.layout) for profile in profiles]
 
     def pack(self, words: Words, through: int, traits: Mapping[str, str | None]) -> StoredProfile:
         """Pack a folded profile for `write`."""
-        return StoredProfile(through, pack(words, self._layout), traits)
+        return StoredProfile(through, pack(words, self.layout), traits)
 
     def _raw(self, users: Sequence[str]) -> list[bytes | None]:
         if not users:

@@ -14,7 +14,7 @@ from features.definition import Definition
 from features.events import Events
 from features.fold import feature_rows, profile_rows, profiles_at, read_all_at, read_each_at
 from features.profile import layout_of, pack, unpack
-from features.time import DAY, HOUR, MINUTE
+from features.time import DAY, HOUR, MINUTE, to_instant
 from tests.oracle import Event, feature_row
 from tests.worlds import definition_of, events_of
 
@@ -60,7 +60,7 @@ def assert_same(row: dict[str, object], expected: dict[str, float], where: str) 
 def test_every_cutoff_agrees_with_the_oracle(log: list[Event], cutoffs: list[int]) -> None:
     events = events_of(DEFINITION, log)
     frames = list(feature_rows(events, read_all_at(events, np.array(cutoffs)), DEFINITION))
-    rows = {(r["user"], r["cutoff"]): r for frame in frames for r in frame.to_dicts()}
+    rows = {(r["user"], to_instant(r["cutoff"])): r for frame in frames for r in frame.to_dicts()}
     expected = {(u, c): feature_row(DEFINITION, log, u, c) for u in "ab" for c in cutoffs}
     assert set(rows) == {key for key, row in expected.items() if row is not None}
     for key, row in expected.items():
@@ -91,8 +91,9 @@ def test_a_packed_profile_reads_what_the_batch_reads(log: list[Event], cutoff: i
     for _, words in profiles_at(events, cutoff, layout):
         seen = words[:, 5] > 0
         stored = np.array([unpack(pack(w, layout), layout) for w in words[seen]], dtype=np.int64)
-        online = profile_rows(stored.reshape(-1, layout.size), np.full(len(stored), cutoff), DEFINITION)
-        assert batch.drop("user", "cutoff").equals(online)
+        who = events.users.filter(pl.Series(seen)).to_list()
+        online = profile_rows(who, stored.reshape(-1, layout.size), np.full(len(stored), cutoff), DEFINITION)
+        assert batch.equals(online.frame())
 
 
 @given(logs(), st.lists(st.tuples(st.sampled_from("abz"), instants), min_size=1, max_size=8))
@@ -101,9 +102,9 @@ def test_each_user_can_be_asked_at_cutoffs_of_their_own(log: list[Event], asked:
     reading = read_each_at(events, pl.DataFrame(asked, schema={"user": pl.String, "cutoff": pl.Int64}, orient="row"))
     rows = pl.concat(feature_rows(events, reading, DEFINITION)).to_dicts()
     expected = {(u, c): feature_row(DEFINITION, log, u, c) for u, c in asked}
-    assert {(r["user"], r["cutoff"]) for r in rows} == {key for key, row in expected.items() if row is not None}
+    assert {(r["user"], to_instant(r["cutoff"])) for r in rows} == {key for key, row in expected.items() if row is not None}
     for row in rows:
-        assert_same(row, expected[row["user"], row["cutoff"]], f"{row['user']} at {row['cutoff']}")
+        assert_same(row, expected[row["user"], to_instant(row["cutoff"])], f"{row['user']} at {row['cutoff']}")
 
 
 def test_a_long_history_drops_old_tiles_without_changing_the_windows() -> None:

@@ -1,0 +1,85 @@
+"""Feature rows as a matrix with keys: what the models read, and a frame of named columns for whoever asks by name."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.definition.columns import FeatureSet, feature_set
+from features.definition.schema import Definition
+from features.time import Instants
+
+INSTANT = pl.Datetime("us", "UTC")
+
+
+@cache
+def expression(sql: str) -> pl.Expr:
+    """Parse an expression of the definition, once."""
+    return pl.sql_expr(sql)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRows:
+    """Feature rows, one a user and cutoff.
+
+    Attributes:
+        features: which columns the matrix has.
+        users: whose rows.
+        cutoffs: the instants they speak of.
+        matrix: ``[rows, numeric features]``, NaN where there is nothing to say.
+        traits: the trait columns, as text, in the order of the feature set.
+    """
+
+    features: FeatureSet
+    users: pl.Series
+    cutoffs: Instants
+    matrix: NDArray[np.float64]
+    traits: pl.DataFrame
+
+    def __len__(self) -> int:
+        """Number of rows."""
+        return len(self.users)
+
+    def frame(self, columns: Iterable[str] | None = None) -> pl.DataFrame:
+        """Name columns: ``user``, ``cutoff`` (UTC) and the features asked for, null where there is nothing to say.
+
+        Args:
+            columns: features and traits; all of them when left out. Names that are neither are passed over.
+        """
+        wanted = None if columns is None else set(columns)
+        named = [
+            pl.Series(name, self.matrix[:, i], nan_to_null=True)
+            for i, name in enumerate(self.features.numeric)
+            if wanted is None or name in wanted
+        ]
+        cutoff = pl.Series("cutoff", self.cutoffs).cast(INSTANT)
+        text = [s for s in self.traits if wanted is None or s.name in wanted]
+        return pl.DataFrame([self.users.alias("user"), cutoff, *named, *text])
+
+
+def rows_of(
+    definition: Definition, users: pl.Series, cutoffs: Instants, read: NDArray[np.float64], traits: pl.DataFrame | None = None
+) -> FeatureRows:
+    """Complete what the kernel has read: add the derived columns.
+
+    Args:
+        definition: the definition.
+        users: whose rows.
+        cutoffs: the instants.
+        read: ``[rows, columns the kernel reads]``.
+        traits: the trait columns; without them the rows have none.
+    """
+    features = feature_set(definition)
+    none = pl.DataFrame() if traits is None else traits
+    if not features.derived:
+        return FeatureRows(features, users, cutoffs, read, none)
+    exprs = {name: expression(sql) for name, sql in definition.derived.items()}
+    inputs = {name for e in exprs.values() for name in e.meta.root_names()}
+    named = [pl.Series(n, read[:, i], nan_to_null=True) for i, n in enumerate(features.read) if n in inputs]
+    derived = pl.DataFrame(named).select(e.cast(pl.Float64).alias(name) for name, e in exprs.items())
+    extra = derived.to_numpy() if len(derived) == len(users) else np.repeat(derived.to_numpy(), len(users), axis=0)
+    matrix = np.hstack([read, np.where(np.isfinite(extra), extra, np.nan)])
+    return FeatureRows(features, users, cutoffs, matrix, none)
