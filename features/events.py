@@ -1,6 +1,8 @@
 """The event log: opened lazily, checked with counts, and read once, sorted by user and time."""
 
+import os
 from dataclasses import dataclass, field
+from datetime import UTC
 from pathlib import Path
 
 import numpy as np
@@ -82,8 +84,10 @@ class EventLog:
                     f"events.ends is not declared; the last event is at {last}.",
                     fix="say through when the log is complete, as in 'ends: 2026-03-01T00:00:00Z', or give --ends",
                 )
-        declared = rules.ends if rules.ends is None or rules.ends.tzinfo else rules.ends.replace(tzinfo=_utc())
-        self.ends = ends if ends is not None else to_instant(declared)  # type: ignore[arg-type]
+        if ends is not None:
+            self.ends = ends
+        elif rules.ends is not None:
+            self.ends = to_instant(rules.ends if rules.ends.tzinfo else rules.ends.replace(tzinfo=UTC))
 
     def read(self) -> Events:
         """Read, check and sort the whole log.
@@ -123,16 +127,19 @@ class EventLog:
         return f"EventLog({self._shown()}, ends={to_datetime(self.ends).isoformat()})"
 
 
-def _utc() -> object:
-    from datetime import UTC
-
-    return UTC
-
-
 def resolve(definition: Definition, path: str | list[str]) -> list[Path]:
-    """Resolve paths of the definition against the folder it lies in."""
-    listed = [path] if isinstance(path, str) else path
-    return [Path(p) if Path(p).is_absolute() else definition.folder / p for p in listed]
+    """Resolve paths: ``${NAME}`` comes from the environment, and relative paths start at the definition's folder.
+
+    Raises:
+        EventLogError: a variable is not set.
+    """
+    resolved = []
+    for each in [path] if isinstance(path, str) else path:
+        expanded = os.path.expandvars(each)
+        if "$" in expanded:
+            raise EventLogError(f"{each} names a variable that is not set.", fix="export it, as in LOGS=path/to/logs")
+        resolved.append(Path(expanded) if Path(expanded).is_absolute() else definition.folder / expanded)
+    return resolved
 
 
 def check_expressions(

@@ -12,7 +12,7 @@ from features.events import Events
 from features.store import OfflineFeatures
 from features.time import to_datetime
 from training.outcomes import label, last_cutoff
-from training.split import NAMES, slice_of, split, unseen
+from training.split import NAMES, slices, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,7 @@ def build(
         pl.len().alias("eligible"), pl.col("label").sum().alias("positives"), pl.col("label").mean().alias("base_rate")
     )
     parts = split(rows["cutoff"].unique().sort().dt.epoch("us").to_numpy(), rule.reach, outcome=outcome)
-    rows = rows.with_columns(
-        slice_of(rows["cutoff"], parts).alias("slice"), unseen(rows["user"], limits.unseen_share).alias("unseen")
-    ).drop_nulls("slice")
+    rows = slices(rows, parts, limits.unseen_share).drop_nulls("slice")
     _enough(rows, outcome, limits.min_positives)
     rows = _capped(rows, limits.max_rows, limits.seed)
     return Dataset(outcome, store.rows(outcome, rows), previewed.sort("cutoff"))

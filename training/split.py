@@ -8,26 +8,26 @@ import polars as pl
 from features.errors import RefusalError
 from features.time import Instants, span_name
 
+#: slices of a data set, oldest first; ``stop`` and ``calibrate`` share their cutoffs and split the users
 NAMES = ("fit", "stop", "calibrate", "test")
 
-#: share of the usable cutoffs that each of the three newest slices takes
-NEWER_SHARE = 0.12
+ADJUST_SHARE, TEST_SHARE = 0.2, 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Cutoffs of each slice, ascending, oldest slice first.
+    """Cutoffs of each period, ascending, oldest period first.
 
     Attributes:
         fit: the models are fitted here.
-        stop: decides when boosting stops and how the two models are blended.
-        calibrate: calibration, tier cut-offs and percentiles.
+        adjust: half of the users decide when boosting stops and how the models are blended, the other half the
+            calibration, tier cut-offs and percentiles. One period for both, because every purge costs a horizon of
+            the newest data.
         test: judged here, and nowhere else; its newest cutoff is the newest matured one.
     """
 
     fit: Instants
-    stop: Instants
-    calibrate: Instants
+    adjust: Instants
     test: Instants
 
 
@@ -36,38 +36,43 @@ def split(cutoffs: Instants, purge: int, *, outcome: str) -> Split:
 
     Args:
         cutoffs: ascending.
-        purge: gap + horizon + maturity: from the last cutoff of a slice to the first of the next at least this long.
+        purge: gap + horizon + maturity: at least this long from the last cutoff of a period to the first of the next.
         outcome: for the error.
 
     Raises:
-        RefusalError: ``log_too_short``: four slices do not fit.
+        RefusalError: ``log_too_short``: three periods do not fit.
     """
-    for newer in range(max(1, round(len(cutoffs) * NEWER_SHARE)), 0, -1):
-        slices: list[Instants] = []
-        rest = cutoffs
-        for _ in range(3):
-            slices.insert(0, rest[-newer:])
-            rest = rest[:-newer]
-            rest = rest[rest + purge <= slices[0][0]] if slices[0].size else rest[:0]
-        if rest.size >= newer and all(s.size for s in slices):
-            return Split(rest, *slices)
-    needed = 3 * purge
+    adjusting, testing = (max(1, round(len(cutoffs) * share)) for share in (ADJUST_SHARE, TEST_SHARE))
+    while len(cutoffs):
+        test = cutoffs[-testing:]
+        before = cutoffs[cutoffs + purge <= test[0]]
+        adjust = before[-adjusting:]
+        fit = before[before + purge <= adjust[0]] if adjust.size else adjust
+        if fit.size >= max(adjust.size, test.size, 1):
+            return Split(fit, adjust, test)
+        if adjusting == testing == 1:
+            break
+        adjusting, testing = max(1, adjusting - 1), max(1, testing - 1)
     found = span_name(int(cutoffs[-1] - cutoffs[0])) if cutoffs.size else "0d"
     raise RefusalError(
         "log_too_short",
         found=f"{len(cutoffs)} matured cutoffs over {found} for {outcome}",
-        needed=f"cutoffs over more than {span_name(needed)}, so that four slices lie {span_name(purge)} apart",
+        needed=f"cutoffs over at least {span_name(2 * purge)}, so that three periods lie {span_name(purge)} apart",
         fix="shorten 'within', raise snapshots.count, lower snapshots.warm_up, or bring a longer log",
     )
 
 
-def unseen(users: pl.Series, share: float) -> pl.Series:
-    """Mark the users that no slice but the test may hold; by hash, so that a user stays where they are."""
-    return users.hash(seed=20_260_301) % 10_000 < round(share * 10_000)
+def share_of(users: pl.Series, seed: int) -> pl.Series:
+    """A number in [0, 1) for each user that stays the user's own."""
+    return (users.hash(seed=seed) % 1_000_003) / 1_000_003
 
 
-def slice_of(cutoffs: pl.Series, parts: Split) -> pl.Series:
-    """Name the slice of each cutoff; null for those purged."""
-    instants = np.concatenate([getattr(parts, name) for name in NAMES])
-    names = np.repeat(NAMES, [getattr(parts, name).size for name in NAMES])
-    return cutoffs.dt.epoch("us").replace_strict(pl.Series(instants), pl.Series(names), default=None, return_dtype=pl.String)
+def slices(rows: pl.DataFrame, parts: Split, unseen_share: float) -> pl.DataFrame:
+    """Add ``slice`` (null for purged cutoffs) and ``unseen``: users that no slice but the test may hold."""
+    periods = {"fit": parts.fit, "adjust": parts.adjust, "test": parts.test}
+    instants = pl.Series(np.concatenate(list(periods.values())))
+    names = pl.Series(np.repeat(list(periods), [p.size for p in periods.values()]))
+    period = rows["cutoff"].dt.epoch("us").replace_strict(instants, names, default=None, return_dtype=pl.String)
+    adjust = pl.when(share_of(rows["user"], 2) < 0.5).then(pl.lit("stop")).otherwise(pl.lit("calibrate"))
+    rows = rows.with_columns(period.alias("slice"), (share_of(rows["user"], 1) < unseen_share).alias("unseen"))
+    return rows.with_columns(pl.when(pl.col("slice") == "adjust").then(adjust).otherwise("slice").alias("slice"))
