@@ -1,6 +1,121 @@
-"""What all tests share."""
+"""What all tests share: servers, and a small demo world trained once for each test process."""
 
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+import yaml
 from hypothesis import HealthCheck, settings
+
+from features.definition import Definition, load_definition
+from features.settings import Settings
+
+ROOT = Path(__file__).parents[1]
 
 settings.register_profile("ci", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=150)
 settings.load_profile("ci")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    """Wait until something listens on a port; fails when its process ends first."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, f"the process ended with {process.returncode} before it listened"
+        time.sleep(0.05)
+    raise AssertionError(f"nothing listens on port {port} after {seconds} s")
+
+
+@pytest.fixture(scope="session")
+def redis_process() -> Iterator[str]:
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed (CI installs it)")
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(port, process)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def redis_server(redis_process: str) -> Iterator[str]:
+    """A real Redis, empty."""
+    host, port = redis_process.split(":")
+    with redis.Redis(host, int(port)) as client:
+        client.flushall()
+    yield redis_process
+
+
+@dataclass(frozen=True)
+class World:
+    """A small demo world, trained.
+
+    Attributes:
+        folder: holds ``propensity.yaml``, the log, and ``var``.
+        definition: the demo's definition over the small log.
+        settings: ``home`` is the folder's ``var``.
+    """
+
+    folder: Path
+    definition: Definition
+    settings: Settings
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a program that works on this world."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("PROPENSITY_")}
+        return clean | {
+            "PROPENSITY_DEFINITION": str(self.folder / "propensity.yaml"),
+            "PROPENSITY_HOME": str(self.folder / "var"),
+            "COLUMNS": "160",
+        }
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of this environment to its end."""
+        return subprocess.run(
+            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        )
+
+
+def build_world(folder: Path, users: int) -> World:
+    """Write a demo world and its definition into a folder."""
+    demo = [sys.executable, "-m", "examples.demo", "--users", str(users)]
+    paths = ["--out", str(folder / "data" / "demo"), "--truth", str(folder / "truth")]
+    subprocess.run([*demo, *paths], cwd=ROOT, check=True, capture_output=True)
+    content = yaml.safe_load((ROOT / "propensity.yaml").read_text()) | {"training": {"min_positives": 40}}
+    (folder / "propensity.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return World(folder, load_definition(folder / "propensity.yaml"), Settings(home=folder / "var"))
+
+
+@pytest.fixture(scope="session")
+def untrained_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return build_world(tmp_path_factory.mktemp("untrained"), 1_500)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Trained as a user would train it: by the command line."""
+    built = build_world(tmp_path_factory.mktemp("world"), 3_000)
+    done = built.run(sys.executable, "-m", "propensity", "train")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return built

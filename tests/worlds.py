@@ -9,20 +9,23 @@ from features.time import DAY
 from tests.oracle import Event
 
 
+#: a definition of three signals
+DEFINITION: dict[str, object] = {
+    "name": "small",
+    "events": {"path": "events.parquet", "columns": {"user": "user_id", "event": "event", "time": "event_time"}},
+    "signals": {
+        "visit": {"where": "event = 'visit'", "activity": True},
+        "cart_add": {"where": "event = 'cart_add'"},
+        "purchase": {"where": "event = 'purchase'", "value": "revenue"},
+    },
+    "windows": [1, 7, 14, 30],
+    "outcomes": {"churn": {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28"}},
+}
+
+
 def definition_of(**changes: object) -> Definition:
-    """A definition of three signals; keyword arguments replace its keys."""
-    content: dict[str, object] = {
-        "name": "small",
-        "events": {"path": "events.parquet", "columns": {"user": "user_id", "event": "event", "time": "event_time"}},
-        "signals": {
-            "visit": {"where": "event = 'visit'", "activity": True},
-            "cart_add": {"where": "event = 'cart_add'"},
-            "purchase": {"where": "event = 'purchase'", "value": "revenue"},
-        },
-        "windows": [1, 7, 14, 30],
-        "outcomes": {"churn": {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28"}},
-    }
-    return Definition.model_validate(content | changes)
+    """`DEFINITION` with some keys replaced."""
+    return Definition.model_validate(DEFINITION | changes)
 
 
 def events_of(definition: Definition, log: list[Event]) -> Events:

@@ -77,8 +77,9 @@ def _allowed(where: tuple[int | str, ...]) -> list[str]:
     schema = Definition.model_json_schema()
     part = schema
     for step in where[:-1]:
-        if "additionalProperties" in part and isinstance(part["additionalProperties"], dict):
-            part = part["additionalProperties"]
+        named = part.get("patternProperties") or {"": part.get("additionalProperties")}
+        if isinstance(value := next(iter(named.values())), dict):
+            part = value
         elif step in part.get("properties", {}):
             part = part["properties"][step]
         for option in part.get("anyOf", []):
@@ -136,7 +137,8 @@ def _check_all(items: Iterable[tuple[str, str]], schema: dict[str, pl.DataType])
 
 def _type_of(sql: str, schema: dict[str, pl.DataType], *, key: str) -> pl.DataType:
     try:
-        return pl.LazyFrame(schema=schema).select(pl.sql_expr(sql).alias("x")).collect_schema()["x"]
+        # an empty frame is enough to make Polars check the types
+        return pl.DataFrame(schema=schema).select(pl.sql_expr(sql).alias("x")).schema["x"]
     except (pl.exceptions.PolarsError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise DefinitionError(f"{key}: {sql!r}: {reason}.", fix="compare numbers with numbers, text with text") from error

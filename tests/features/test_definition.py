@@ -1,0 +1,112 @@
+"""Mistakes in the definition are found when it is loaded, and named by key, value and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from features.definition import Definition, load_definition
+from features.definition.columns import feature_set
+from features.errors import DefinitionError
+from tests.worlds import DEFINITION
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(folder: Path, **changes: object) -> Path:
+    path = folder / "propensity.yaml"
+    path.write_text(yaml.safe_dump(DEFINITION | changes, sort_keys=False))
+    return path
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("examples/*/propensity.yaml")) + [ROOT / "propensity.yaml"])
+def test_the_shipped_definitions_load(file: Path) -> None:
+    definition = load_definition(file)
+    assert definition.version.startswith(f"{definition.name}@")
+    assert len(set(feature_set(definition).numeric)) == len(feature_set(definition).numeric)
+
+
+SIGNALS = DEFINITION["signals"]
+OUTCOME = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28"}
+
+MISTAKES = {
+    "unknown key": ({"colour": 1}, "colour: unknown key; allowed: name, events"),
+    "unknown nested key": ({"snapshots": {"strides": "7d"}}, "snapshots.strides: unknown key; allowed: stride, count"),
+    "unknown key in a named part": (
+        {"outcomes": {"churn": OUTCOME | {"in": "14d"}}},
+        "outcomes.churn.in: unknown key; allowed: will, will_not, within, among",
+    ),
+    "unknown key in tiers": ({"outcomes": {"churn": OUTCOME | {"tiers": {"by": "lift", "top": 3}}}}, "top: unknown key"),
+    "wrong kind of tiers": ({"outcomes": {"churn": OUTCOME | {"tiers": {"by": "luck"}}}}, "'luck'"),
+    "missing key": ({"outcomes": {"churn": {"will_not": "visit", "within": "14d"}}}, "outcomes.churn.among: required"),
+    "not a span": ({"outcomes": {"churn": OUTCOME | {"within": "soon"}}}, "'soon' is not a span of time"),
+    "two questions": ({"outcomes": {"churn": OUTCOME | {"will": "visit"}}}, "exactly one of 'will' and 'will_not'"),
+    "unknown signal": ({"outcomes": {"churn": OUTCOME | {"will_not": "dance"}}}, "the signals are visit, cart_add, purchase"),
+    "no sign of life": ({"signals": {"visit": {"where": "event = 'visit'"}}}, "exactly one signal must say 'activity: true'"),
+    "windows in disorder": ({"windows": [7, 1]}, "'windows' must ascend"),
+    "windows that are no days": ({"windows": ["36h"]}, "must be whole days"),
+    "states without an end": ({"states": {"new": "tenure_days < 7"}}, "the last of 'states' must be 'otherwise'"),
+    "rfm window": ({"rfm": {"signal": "visit", "window": "90d"}}, "rfm.window is 90d; it must be one of the windows"),
+    "rfm without money": ({"rfm": {"signal": "visit", "window": "30d", "money": "visit"}}, "which has no 'value'"),
+    "rfm cuts": ({"rfm": {"signal": "visit", "window": "30d", "recency_cuts": [4, 3, 2, 1]}}, "must ascend"),
+    "a name with blanks": ({"name": "my shop"}, "name: String should match pattern"),
+    "unknown column": (
+        {"segments": {"x": "purchase_cuont_7d > 1"}},
+        "segments.x: unknown column 'purchase_cuont_7d'",
+    ),
+    "label as a feature": ({"outcomes": {"churn": OUTCOME | {"among": "churn_probability > 1"}}}, "unknown column"),
+    "not a yes/no question": ({"segments": {"x": "visit_count_7d"}}, "is not a yes/no question"),
+    "number in place of truth": ({"segments": {"x": "visit_count_7d + 1"}}, "is not a yes/no question"),
+    "text against number": ({"segments": {"x": "visit_count_7d > 'many'"}}, "segments.x"),
+    "sub-query": ({"segments": {"x": "1 IN (SELECT 1)"}}, "which is not allowed here"),
+    "statement": ({"segments": {"x": "1 = 1; DROP TABLE users"}}, "2 statements"),
+    "function": ({"segments": {"x": "read_text('/etc/passwd') = 'x'"}}, "which is not allowed here"),
+    "aggregate": ({"segments": {"x": "SUM(visit_count_7d) > 1"}}, "which is not allowed here"),
+    "nonsense": ({"segments": {"x": "AND OR"}}, "cannot parse"),
+    "derived over a segment": ({"derived": {"x": "churn_probability * 2"}}, "derived.x: unknown column"),
+    "derived text": ({"derived": {"x": "CASE WHEN visit_count_7d > 1 THEN 'a' END"}}, "derived.x"),
+    "derived that hides a feature": ({"derived": {"tenure_days": "visit_count_7d"}}, "name of another column"),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(DefinitionError) as error:
+        load_definition(write(tmp_path, **changes))
+    assert said in str(error.value)
+    assert error.value.fix
+
+
+def test_unknown_columns_come_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="visit_count_7d"):
+        load_definition(write(tmp_path, segments={"x": "visit_cuont_7d > 1"}))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("name: [", "is not YAML"), ("just text", "holds str"), ("", "holds NoneType"), ("name: a\nname: b", "name stands twice")],
+)
+def test_a_file_that_is_no_definition(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(content)
+    with pytest.raises(DefinitionError, match=said):
+        load_definition(path)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match="cannot read"):
+        load_definition(tmp_path / "none.yaml")
+
+
+def test_the_version_changes_with_the_content_only(tmp_path: Path) -> None:
+    first = load_definition(write(tmp_path))
+    assert load_definition(write(tmp_path)).version == first.version
+    assert load_definition(write(tmp_path, windows=[1, 7, 14, 30, 60])).version != first.version
+
+
+def test_feature_names_are_derived(tmp_path: Path) -> None:
+    names = feature_set(Definition.model_validate(DEFINITION)).read
+    for name in ("visit_count_7d", "purchase_value_30d", "days_since_purchase", "cart_add_overdue", "visit_trend_7d",
+                 "purchase_share_30d", "visit_night_share", "tenure_days", "purchase_decayed_14d"):  # fmt: skip
+        assert name in names
+    assert "cart_add_value_30d" not in names, "a signal without a value has no value columns"
