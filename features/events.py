@@ -142,9 +142,7 @@ def resolve(definition: Definition, path: str | list[str]) -> list[Path]:
     return resolved
 
 
-def check_expressions(
-    definition: Definition, columns: dict[str, str], connection: "engine.duckdb.DuckDBPyConnection"
-) -> None:
+def check_expressions(definition: Definition, columns: dict[str, str], connection: engine.Connection) -> None:
     """Check the definition's expressions over the log against the log's columns.
 
     Raises:
@@ -183,11 +181,6 @@ def read_traits(definition: Definition) -> pl.DataFrame:
                     fix=f"its columns are {', '.join(columns)}",
                 )
         known = engine.time_sql(rules.columns.known, columns, "traits.columns.known")
-        fields = "".join(f", CAST({engine.quote(f)} AS VARCHAR) AS {engine.quote(f)}" for f in rules.fields)
-        user = f"CAST({engine.quote(rules.columns.user)} AS VARCHAR)"
         with engine.reading(paths):
-            table = connection.sql(
-                f'SELECT {user} AS "user", make_timestamptz({known}) AS known{fields} FROM {source} '
-                f"WHERE {user} IS NOT NULL AND {known} IS NOT NULL ORDER BY 1, 2"
-            ).to_arrow_table()
+            table = engine.load_traits(connection, source, rules.columns.user, known, rules.fields)
     return pl.DataFrame(table)

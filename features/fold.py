@@ -83,12 +83,16 @@ def fold_rows(events: Events, reading: Reading, definition: Definition, *, chunk
             yield pending.popleft().result()
 
 
-def feature_rows(events: Events, reading: Reading, definition: Definition, *, chunk: int = 4_000) -> Iterator[pl.DataFrame]:
+def feature_rows(
+    events: Events, reading: Reading, definition: Definition, *, chunk: int = 4_000
+) -> Iterator[pl.DataFrame]:
     """Yield the rows of `fold_rows` as frames: ``user``, ``cutoff`` (UTC) and the numeric feature set."""
     return (rows.frame() for rows in fold_rows(events, reading, definition, chunk=chunk))
 
 
-def _fold_run(events: Events, reading: Reading, definition: Definition, layout: Layout, lo: int, hi: int) -> FeatureRows:
+def _fold_run(
+    events: Events, reading: Reading, definition: Definition, layout: Layout, lo: int, hi: int
+) -> FeatureRows:
     part = reading.of_users(lo, hi)
     row_at = part.row_at
     out = np.empty((row_at[-1], layout.columns))

@@ -44,7 +44,7 @@ def _tile_of(words: Words, layout: Layout, day: int) -> int:
     if tiles:
         last = layout.tiles_at + (tiles - 1) * layout.tile
         if words[last] == day:
-            return last
+            return int(last)
     if tiles == layout.capacity:
         old = 0
         while old < tiles and words[layout.tiles_at + old * layout.tile] < day - layout.keep_days:
@@ -57,7 +57,7 @@ def _tile_of(words: Words, layout: Layout, day: int) -> int:
     words[at] = day
     words[at + 1 : at + layout.tile] = 0
     words[H_TILES] = tiles + 1
-    return at
+    return int(at)
 
 
 @_jit
@@ -301,11 +301,23 @@ def fold_profiles(
 ) -> None:
     """Fold each user's events visible at the cutoff into a profile: ``out[u]``, ``[users, words]``."""
     for u in range(starts.size - 1):
-        _refold(out[u], layout, t, visible, mask, values, starts[u], np.searchsorted(t[starts[u] : starts[u + 1]], c) + starts[u], c)
+        _refold(
+            out[u],
+            layout,
+            t,
+            visible,
+            mask,
+            values,
+            starts[u],
+            np.searchsorted(t[starts[u] : starts[u + 1]], c) + starts[u],
+            c,
+        )
 
 
 @_jit
-def read_profiles(layout: Layout, words: NDArray[np.int64], cutoffs: NDArray[np.int64], out: NDArray[np.float64]) -> None:
+def read_profiles(
+    layout: Layout, words: NDArray[np.int64], cutoffs: NDArray[np.int64], out: NDArray[np.float64]
+) -> None:
     """Read many profiles, each at its own cutoff: ``out[u]`` from ``words[u]`` at ``cutoffs[u]``."""
     sums = np.zeros((3, layout.windows.size - layout.n_short, layout.signals))
     for u in range(words.shape[0]):

@@ -90,7 +90,9 @@ def layout_of(definition: Definition) -> Layout:
         half_lives=np.array(definition.half_lives, dtype=np.int64),
         windows=np.array(windows, dtype=np.int64),
         n_short=len(windows) - len(long),
-        trends=np.array([(long.index(w), long.index(d)) for w, d in trend_pairs(windows)], dtype=np.int64).reshape(-1, 2),
+        trends=np.array([(long.index(w), long.index(d)) for w, d in trend_pairs(windows)], dtype=np.int64).reshape(
+            -1, 2
+        ),
         share=long.index(share_window(windows)),
         block=block,
         tiles_at=HEADER + len(rules) * block,
@@ -122,7 +124,9 @@ def unpack(packed: bytes, layout: Layout) -> Words:
     try:
         stored = np.frombuffer(zlib.decompress(packed), dtype=np.int64)
     except (zlib.error, ValueError) as error:
-        raise FoldError(f"a stored profile of {len(packed)} bytes cannot be unpacked.", fix="materialise again") from error
+        raise FoldError(
+            f"a stored profile of {len(packed)} bytes cannot be unpacked.", fix="materialise again"
+        ) from error
     tiles = int(stored[H_TILES]) if stored.size > H_TILES else -1
     if stored.size != layout.tiles_at + tiles * layout.tile or stored[H_VERSION] != VERSION:
         raise FoldError(

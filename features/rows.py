@@ -61,7 +61,11 @@ class FeatureRows:
 
 
 def rows_of(
-    definition: Definition, users: pl.Series, cutoffs: Instants, read: NDArray[np.float64], traits: pl.DataFrame | None = None
+    definition: Definition,
+    users: pl.Series,
+    cutoffs: Instants,
+    read: NDArray[np.float64],
+    traits: pl.DataFrame | None = None,
 ) -> FeatureRows:
     """Complete what the kernel has read: add the derived columns.
 

@@ -111,12 +111,20 @@ def serve(
     port: Annotated[int, typer.Option(help="port to listen on")] = 3000,
 ) -> None:
     """Serve the scoring API."""
+    from serving.answers import Answers
     from serving.auth import required_token
 
     rules, settings = opened(definition)
     if required_token(settings) is None and host not in ("127.0.0.1", "localhost", "::1"):
-        raise PropensityError(f"PROPENSITY_AUTH=off with host {host}.", fix="set PROPENSITY_TOKEN, or listen on 127.0.0.1")
-    environment = {**os.environ, "PROPENSITY_DEFINITION": str(settings.definition.resolve()), "PYTHONWARNINGS": "ignore"}
+        raise PropensityError(
+            f"PROPENSITY_AUTH=off with host {host}.", fix="set PROPENSITY_TOKEN, or listen on 127.0.0.1"
+        )
+    Answers(rules, settings)  # what would fail, fails here in words; the server would try for ever
+    environment = {
+        **os.environ,
+        "PROPENSITY_DEFINITION": str(settings.definition.resolve()),
+        "PYTHONWARNINGS": "ignore",
+    }
     out.print(f"Serving {rules.version} on http://{host}:{port} (API page: /, reads: /reads)")
     command = [_program("bentoml"), "serve", "serving.service:PropensityService", "--host", host, "--port", str(port)]
     os.execve(command[0], command, environment)  # noqa: S606 - our own command line, no shell
@@ -138,7 +146,11 @@ def feast(context: typer.Context, definition: DefinitionFile = None) -> None:
     from features.store import repo_variables
 
     rules, settings = opened(definition)
-    environment = {**os.environ, **repo_variables(rules, settings), "PROPENSITY_DEFINITION": str(settings.definition.resolve())}
+    environment = {
+        **os.environ,
+        **repo_variables(rules, settings),
+        "PROPENSITY_DEFINITION": str(settings.definition.resolve()),
+    }
     command = [_program("feast"), "-c", str(files("features.repo")), *context.args]
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603 - no shell
 

@@ -18,7 +18,12 @@ err = Console(stderr=True)
 @contextmanager
 def progress() -> Iterator[Progress]:
     """Show the steps of a long job, with their time."""
-    columns = (SpinnerColumn(finished_text="[green]✓"), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err) as bars:
         yield bars
 

@@ -55,7 +55,9 @@ def preview(definition: Definition, steps: Steps, ends: int | None) -> list[Rend
         labelled = eligible.with_columns(label(events, eligible, definition, name))
         week = pl.col("cutoff").dt.to_string("%Y-%m-%d").alias("week of")
         per = labelled.group_by(week).agg(
-            pl.len().alias("eligible"), pl.col("label").sum().alias("positives"), pl.col("label").mean().alias("base_rate")
+            pl.len().alias("eligible"),
+            pl.col("label").sum().alias("positives"),
+            pl.col("label").mean().alias("base_rate"),
         )
         shown.append(table(f"{title}; known {span_name(rule.reach)} after a cutoff", per.sort("week of")))
     return shown
@@ -70,9 +72,8 @@ def results(results: list[Result]) -> list[RenderableType]:
             refused.append(f"[bold red]{result.outcome} refused[/] {result.refusal}")
         if result.card is None or result.version is None:
             continue
-        m, test = result.card.metrics, result.card.slices["test"]
-        best = max(result.card.floors, key=lambda name: result.card.floors[name]["average_precision"].value)
-        floor = result.card.floors[best]
+        m, test, floors = result.card.metrics, result.card.slices["test"], result.card.floors
+        best, floor = max(floors.items(), key=lambda item: item[1]["average_precision"].value)
         columns[result.version] = [
             f"{test['rows']:,}",
             f"{int(test['positives']) / int(test['rows']):.1%}",

@@ -7,6 +7,7 @@ reported; score = 4R + 2F + M).
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
@@ -86,11 +87,11 @@ def fit_cuts(rows: pl.DataFrame, rule: RfmRule, snapshot: str) -> RfmCuts:
             return (given[0], given[1], given[2], given[3])
         if name is None:
             return (0.0, 0.0, 0.0, 0.0)
-        a, b, c, d = (float(active[name].quantile(q, "higher") or 0.0) for q in QUANTILES)
+        a, b, c, d = (float(q) for q in np.quantile(active[name].to_numpy(), QUANTILES, method="higher"))
         return (a, b, c, d)
 
     fitted = cuts(frequency, rule.frequency_cuts)
-    tied = max(float((active[frequency] == cut).mean() or 0.0) for cut in fitted)
+    tied = max(float(np.mean(active[frequency].to_numpy() == cut)) for cut in fitted)
     return RfmCuts(
         snapshot=snapshot,
         recency=cuts(recency, rule.recency_cuts),
@@ -104,7 +105,10 @@ def rfm_expressions(definition: Definition, cuts: RfmCuts | None) -> list[pl.Exp
     """Columns ``rfm_r, rfm_f, rfm_m, rfm_score, rfm_group``; null for users outside the window or without a rule."""
     names = ("rfm_r", "rfm_f", "rfm_m", "rfm_score")
     if definition.rfm is None or cuts is None:
-        return [*(pl.lit(None, dtype=pl.Int64).alias(n) for n in names), pl.lit(None, dtype=pl.String).alias("rfm_group")]
+        return [
+            *(pl.lit(None, dtype=pl.Int64).alias(n) for n in names),
+            pl.lit(None, dtype=pl.String).alias("rfm_group"),
+        ]
     recency, frequency, money = rfm_columns(definition.rfm)
 
     def above(name: str, limits: tuple[float, ...]) -> pl.Expr:

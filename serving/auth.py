@@ -50,6 +50,7 @@ class BearerAuth:
         self._expected = f"Bearer {token}".encode() if token is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the call on, or answer 401."""
         if self._expected is None or scope["type"] != "http" or self._open(scope["path"]):
             return await self._app(scope, receive, send)
         sent = next((value for key, value in scope["headers"] if key == b"authorization"), b"")

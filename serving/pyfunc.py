@@ -13,7 +13,7 @@ import polars as pl
 from serving.model import Model
 
 
-class Propensity(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined,misc]
+class Propensity(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
     """Calibrated probability of an outcome."""
 
     def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:  # type: ignore[name-defined]

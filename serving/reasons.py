@@ -92,10 +92,16 @@ def _templates(definition: Definition) -> dict[str, tuple[str | None, str]]:
         for h in definition.half_lives:
             words[f"{signal}_decayed_{span_name(h)}"] = (None, f"{s} level {{n}} (fading over {days(h / DAY)})")
         for w, _ in trend_pairs(definition.windows):
-            words[f"{signal}_trend_{span_name(w)}"] = (None, f"{s} in the last {days(w / DAY)} at {{pct}} of those before")
+            words[f"{signal}_trend_{span_name(w)}"] = (
+                None,
+                f"{s} in the last {days(w / DAY)} at {{pct}} of those before",
+            )
         share = span_name(share_window(definition.windows))
         words[f"{signal}_share_{share}"] = (None, f"{s} is {{pct}} of all activity in the last {share}")
     for habit in HABITS:
         part = habit.removesuffix("_share").replace("weekend", "weekends")
-        words[f"{definition.activity}_{habit}"] = (None, f"{{pct}} of {definition.activity} falls on {part}s".replace("ss", "s"))
+        words[f"{definition.activity}_{habit}"] = (
+            None,
+            f"{{pct}} of {definition.activity} falls on {part}s".replace("ss", "s"),
+        )
     return words

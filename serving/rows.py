@@ -1,4 +1,4 @@
-"""Feature rows for scoring: from the log for the batch, from stored profiles at request time. The numbers are the same."""
+"""Feature rows for scoring: from the log for the batch, from stored profiles at request time; the same numbers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

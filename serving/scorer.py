@@ -143,7 +143,9 @@ class Scorer:
                 answer[name][at] = self._strongest(columns, effect, named[at], count)
         return answer
 
-    def _strongest(self, columns: list[str], effect: NDArray[np.float64], row: dict[str, object], count: int) -> list[Reason]:
+    def _strongest(
+        self, columns: list[str], effect: NDArray[np.float64], row: dict[str, object], count: int
+    ) -> list[Reason]:
         strongest = np.argsort(-np.abs(effect), kind="stable")[:count]
         return [
             Reason.model_validate(

@@ -93,4 +93,4 @@ class PropensityService:
         self._stop.set()
 
 
-PropensityService.add_asgi_middleware(BearerAuth)
+PropensityService.add_asgi_middleware(BearerAuth)  # type: ignore[attr-defined] # the decorator made it a Service

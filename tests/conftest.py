@@ -63,7 +63,7 @@ def redis_server(redis_process: str) -> Iterator[str]:
     host, port = redis_process.split(":")
     with redis.Redis(host, int(port)) as client:
         client.flushall()
-    yield redis_process
+    return redis_process
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The truth about features: loops over a list of events, nothing clever. The compiled fold must say the same."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -50,7 +51,7 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
         row[f"{name}_active_days_total"] = len(days)
         if rule.value:
             row[f"{name}_value_total"] = sum(e.value for e in mine)
-        gaps = [b - a for a, b in zip(days, days[1:], strict=False)]
+        gaps = [b - a for a, b in itertools.pairwise(days)]
         since = (c - mine[-1].t) / DAY if mine else math.nan
         mean = sum(gaps) / len(gaps) if gaps else math.nan
         row[f"days_since_{name}"] = since

@@ -8,7 +8,6 @@ from features.events import Events
 from features.time import DAY
 from tests.oracle import Event
 
-
 #: a definition of three signals
 DEFINITION: dict[str, object] = {
     "name": "small",

@@ -53,12 +53,15 @@ def eligible(snapshots: Path, definition: Definition, outcome: str, ends: int) -
     """The population of an outcome at every cutoff whose label is known: ``user, cutoff``, sorted."""
     newest = to_datetime(last_cutoff(definition, outcome, ends))
     rows = pl.scan_parquet(snapshots / "*.parquet").filter(pl.col("cutoff") <= newest)
-    return rows.filter(pl.sql_expr(definition.outcomes[outcome].among)).select("user", "cutoff").sort("cutoff", "user").collect()
+    return (
+        rows.filter(pl.sql_expr(definition.outcomes[outcome].among))
+        .select("user", "cutoff")
+        .sort("cutoff", "user")
+        .collect()
+    )
 
 
-def build(
-    events: Events, snapshots: Path, store: OfflineFeatures, definition: Definition, outcome: str
-) -> Dataset:
+def build(events: Events, snapshots: Path, store: OfflineFeatures, definition: Definition, outcome: str) -> Dataset:
     """Build the data set: population, labels, slices, and features through the feature store.
 
     Raises:
@@ -85,8 +88,10 @@ def build(
 
 
 def _enough(rows: pl.DataFrame, outcome: str, needed: int) -> None:
-    counted = rows.filter(~pl.col("unseen") | (pl.col("slice") == "test")).group_by("slice").agg(
-        pl.col("label").sum().alias("positives"), (1 - pl.col("label")).sum().alias("negatives")
+    counted = (
+        rows.filter(~pl.col("unseen") | (pl.col("slice") == "test"))
+        .group_by("slice")
+        .agg(pl.col("label").sum().alias("positives"), (1 - pl.col("label")).sum().alias("negatives"))
     )
     # a slice other than the fitting one judges or adjusts few numbers, so a quarter is enough there
     for kind in ("positives", "negatives"):
@@ -97,7 +102,7 @@ def _enough(rows: pl.DataFrame, outcome: str, needed: int) -> None:
                     f"too_few_{kind}",
                     found=f"{found} {kind} of {outcome} in the {name} slice",
                     needed=f"{limit}",
-                    fix="widen 'among', lengthen 'within', or bring a longer log; training.min_positives sets the limit",
+                    fix="widen 'among', lengthen 'within' or bring a longer log; the limit is training.min_positives",
                 )
 
 

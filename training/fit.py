@@ -62,7 +62,9 @@ def fit(data: Dataset, definition: Definition) -> Fitted:
 
     def logits(name: str) -> tuple[Floats, Floats]:
         columns = linear.columns(X[name], sizes)
-        return np.asarray(booster.predict(X[name], raw_score=True)), columns @ np.array(linear.weights) + linear.intercept
+        return np.asarray(booster.predict(X[name], raw_score=True)), columns @ np.array(
+            linear.weights
+        ) + linear.intercept
 
     trees, line = logits("stop")
     losses = {w: log_loss(y["stop"], w * trees + (1 - w) * line) for w in BLENDS}
@@ -94,7 +96,11 @@ def _parameters(rows: int, seed: int) -> dict[str, float | int | str]:
 
 
 def _boost(
-    X: dict[str, Floats], y: dict[str, Floats], names: list[str], categorical: list[str], parameters: dict[str, float | int | str]
+    X: dict[str, Floats],
+    y: dict[str, Floats],
+    names: list[str],
+    categorical: list[str],
+    parameters: dict[str, float | int | str],
 ) -> lgb.Booster:
     data = lgb.Dataset(
         X["fit"], y["fit"], feature_name=names, categorical_feature=categorical, params=parameters, free_raw_data=True
@@ -143,5 +149,3 @@ def platt(labels: Floats, logits: Floats) -> tuple[float, float]:
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
     return float(found.x[0]), float(found.x[1])
-
-

@@ -42,7 +42,9 @@ def _logistic(fit: pl.DataFrame, test: pl.DataFrame, labels: Floats, names: list
     def columns(rows: pl.DataFrame) -> Floats:
         values = rows.select(names).to_numpy().astype(np.float64)
         missing = np.isnan(values)
-        return np.hstack([np.where(missing, 0.0, np.sign(values) * np.log1p(np.abs(values))), missing.astype(np.float64)])
+        return np.hstack(
+            [np.where(missing, 0.0, np.sign(values) * np.log1p(np.abs(values))), missing.astype(np.float64)]
+        )
 
     X = columns(fit)
     center, scale = X.mean(axis=0), X.std(axis=0)

@@ -75,7 +75,12 @@ def snapshot_cutoffs(definition: Definition, events: Events) -> Instants:
 
 
 def train(
-    definition: Definition, settings: Settings, *, steps: Steps, ends: int | None = None, outcomes: Sequence[str] | None = None
+    definition: Definition,
+    settings: Settings,
+    *,
+    steps: Steps,
+    ends: int | None = None,
+    outcomes: Sequence[str] | None = None,
 ) -> list[Result]:
     """Run the whole job: read, snapshot, fit, judge, register, promote, and put profiles online.
 
@@ -171,7 +176,10 @@ def train_outcome(data: Dataset, definition: Definition, cuts: RfmCuts | None) -
     judged = evaluate(scores, labels, test["user"], seed=seed, against="model")
     metrics = judged.pop("model") | _of_unseen(probability, labels, test, seed)
     model = Model(
-        model.booster, model.numbers, model.card.model_copy(update={"metrics": metrics, "floors": judged}), model.version
+        model.booster,
+        model.numbers,
+        model.card.model_copy(update={"metrics": metrics, "floors": judged}),
+        model.version,
     )
     pictures = Judged(f"{data.outcome} ({model.card.question})", labels, probability, simple)
     sample = matrix[np.random.default_rng(seed).permutation(len(matrix))[:1_000]]
@@ -198,7 +206,9 @@ def _of_unseen(probability: Floats, labels: Floats, test: pl.DataFrame, seed: in
     held = test["unseen"].to_numpy()
     if not 0 < labels[held].sum() < held.sum():
         return {}
-    found = evaluate({"m": probability[held]}, labels[held], test["user"].filter(test["unseen"]), seed=seed, against="m")
+    found = evaluate(
+        {"m": probability[held]}, labels[held], test["user"].filter(test["unseen"]), seed=seed, against="m"
+    )
     return {f"unseen_{key}": found["m"][key] for key in ("auc", "average_precision")}
 
 

@@ -42,7 +42,9 @@ def gains(judged: Judged) -> Figure:
     reached = np.cumsum(judged.labels[order]) / positives
     tenth = max(int(len(share) * 0.1) - 1, 0)
     figure, axes = _axes(
-        f"{judged.title}: the top 10 % hold {reached[tenth]:.0%} of those who do", "share of users contacted", "share reached"
+        f"{judged.title}: the top 10 % hold {reached[tenth]:.0%} of those who do",
+        "share of users contacted",
+        "share reached",
     )
     axes.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":", label="at random")
     for (name, p), color in zip(judged.floors.items(), FLOORS, strict=False):
@@ -59,7 +61,9 @@ def lift(judged: Judged) -> Figure:
     base = judged.labels.mean()
     tenths = np.array_split(judged.labels[np.argsort(-judged.model, kind="stable")], 10)
     height = [float(t.mean() / base) for t in tenths]
-    figure, axes = _axes(f"{judged.title}: lift by tenth (base rate {base:.1%})", "tenth of users, most likely first", "lift")
+    figure, axes = _axes(
+        f"{judged.title}: lift by tenth (base rate {base:.1%})", "tenth of users, most likely first", "lift"
+    )
     bars = axes.bar(range(1, 11), height, color=MODEL, width=0.75)
     axes.bar_label(bars, [f"{h:.1f}" for h in height], fontsize=8, color=INK)
     axes.axhline(1.0, color=INK, lw=0.8, ls=":")

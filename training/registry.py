@@ -16,7 +16,7 @@ import mlflow
 import polars as pl
 from matplotlib.figure import Figure
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, Schema
+from mlflow.types import ColSpec, Schema, TensorSpec
 
 from features.definition.schema import Definition
 from features.settings import Settings
@@ -75,7 +75,9 @@ class Registry:
         """
         card = trained.model.card
         name = registered_name(self._definition, card.outcome)
-        with mlflow.start_run(experiment_id=self.experiment(card.outcome), run_name=f"{card.outcome} {card.definition}"):
+        with mlflow.start_run(
+            experiment_id=self.experiment(card.outcome), run_name=f"{card.outcome} {card.definition}"
+        ):
             mlflow.log_params(dict(trained.parameters))
             mlflow.log_metrics(_flat(trained.model))
             mlflow.set_tags(
@@ -105,7 +107,7 @@ class Registry:
         return f"{card.outcome}/{version}"
 
     def _log_model(self, model: Model, name: str) -> str:
-        columns = [ColSpec("double", n, required=False) for n in model.card.features]
+        columns: list[ColSpec | TensorSpec] = [ColSpec("double", n, required=False) for n in model.card.features]
         columns += [ColSpec("string", n, required=False) for n in model.card.categories]
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             # the signature comes from the card, so an example to infer it from is not needed

@@ -13,15 +13,24 @@ from rich.console import Console
 
 def event_log(data: dict[str, pl.DataFrame]) -> pl.DataFrame:
     """One event a basket, a campaign received and a coupon redeemed; times are the shop's, taken as UTC."""
-    baskets = data["transactions"].group_by("household_id", "basket_id").agg(
-        pl.lit("purchase").alias("event"),
-        pl.col("transaction_timestamp").min().alias("event_time"),
-        pl.col("sales_value").sum().round(2).alias("revenue"),
-        (pl.col("retail_disc") + pl.col("coupon_disc") + pl.col("coupon_match_disc")).sum().round(2).alias("discount"),
-        pl.col("quantity").sum().alias("items"),
+    baskets = (
+        data["transactions"]
+        .group_by("household_id", "basket_id")
+        .agg(
+            pl.lit("purchase").alias("event"),
+            pl.col("transaction_timestamp").min().alias("event_time"),
+            pl.col("sales_value").sum().round(2).alias("revenue"),
+            (pl.col("retail_disc") + pl.col("coupon_disc") + pl.col("coupon_match_disc"))
+            .sum()
+            .round(2)
+            .alias("discount"),
+            pl.col("quantity").sum().alias("items"),
+        )
     )
-    campaigns = data["campaigns"].join(data["campaign_descriptions"], on="campaign_id").select(
-        "household_id", pl.lit("campaign").alias("event"), pl.col("start_date").alias("event_time")
+    campaigns = (
+        data["campaigns"]
+        .join(data["campaign_descriptions"], on="campaign_id")
+        .select("household_id", pl.lit("campaign").alias("event"), pl.col("start_date").alias("event_time"))
     )
     coupons = data["coupon_redemptions"].select(
         "household_id", pl.lit("coupon").alias("event"), pl.col("redemption_date").alias("event_time")
@@ -42,7 +51,9 @@ def main(out: Annotated[Path, typer.Option(help="folder of the log")] = Path("da
     events = event_log(data)
     events.write_parquet(out / "events.parquet")
     known = pl.lit("2017-01-01").str.to_datetime(time_unit="us").alias("known_at")
-    data["demographics"].with_columns(known, pl.col("income", "age").cast(pl.String)).write_parquet(out / "traits.parquet")
+    data["demographics"].with_columns(known, pl.col("income", "age").cast(pl.String)).write_parquet(
+        out / "traits.parquet"
+    )
     Console().print(f"{len(events):,} events of {events['household_id'].n_unique():,} households in {out}")
 
 

@@ -17,8 +17,8 @@ from examples.demo.world import (
     KINDS,
     NOTICE_MAX,
     NOTICE_MIN,
-    PLATFORM_SHARE,
     PLANS,
+    PLATFORM_SHARE,
     PLATFORMS,
     PLUS_SHARE,
     PUSH_FACTOR,
@@ -47,7 +47,7 @@ UPGRADE_SHARE = 0.06
 def draw(rng: np.random.Generator, shares: NDArray[np.float64]) -> NDArray[np.int64]:
     """Draw one index a row from rows of shares."""
     edges = np.cumsum(shares, axis=1)
-    return np.minimum((rng.random((len(shares), 1)) > edges).sum(axis=1), shares.shape[1] - 1)
+    return np.asarray(np.minimum((rng.random((len(shares), 1)) > edges).sum(axis=1), shares.shape[1] - 1))
 
 
 def people(rng: np.random.Generator, first: int, count: int) -> People:
@@ -77,7 +77,8 @@ def simulate(rng: np.random.Generator, folk: People) -> tuple[pl.DataFrame, Days
     noticed = np.full(n, DAYS * DAY, dtype=np.int64)
     hazard = HAZARD[None, :] * HAZARD_BY_PLATFORM[folk.platform][:, None]
     shape = (DAYS, n)
-    seen = Days(*(np.zeros(shape, dtype=np.int16) for _ in range(4)), np.zeros(shape, dtype=bool), noticed)
+    counts = [np.zeros(shape, dtype=np.int16) for _ in range(4)]
+    seen = Days(counts[0], counts[1], counts[2], counts[3], np.zeros(shape, dtype=bool), noticed)
     sessions, removals, pushes = [], [], []
     for day in range(DAYS):
         alive = np.flatnonzero((folk.install < day) & (removed == DAYS))
@@ -116,7 +117,9 @@ def simulate(rng: np.random.Generator, folk: People) -> tuple[pl.DataFrame, Days
     return frame.with_columns(user_id=pl.Series(folk.names).gather(frame["user"])).drop("user"), seen
 
 
-def _frame(name: str, user: NDArray[np.int64], t: NDArray[np.int64], arrived: NDArray[np.int64], **extra: object) -> pl.DataFrame:
+def _frame(
+    name: str, user: NDArray[np.int64], t: NDArray[np.int64], arrived: NDArray[np.int64], **extra: object
+) -> pl.DataFrame:
     return pl.DataFrame({"user": user, "event": name, "event_time": t + START, "arrived_at": arrived + START, **extra})
 
 
@@ -198,4 +201,3 @@ def traits(rng: np.random.Generator, folk: People) -> pl.DataFrame:
     moved = pl.col("known_at") + pl.Series(rng.integers(10, 120, len(later)) * DAY)
     later = later.with_columns(known_at=moved, plan=pl.lit(PLANS[1])).filter(pl.col("known_at") < START + DAYS * DAY)
     return pl.concat([frame, later]).with_columns(pl.col("known_at").cast(pl.Datetime("us", "UTC")))
-

@@ -43,7 +43,9 @@ def likelihood(seen: Days, day: int, users: NDArray[np.int64], installed_today: 
     carts, bought, views = (t[day, users].astype(float)[:, None] for t in (seen.carts, seen.purchases, seen.views))
     push = np.where(seen.pushed[day, users], PUSH_FACTOR, 1.0)
     rate = (push * weekday_factor(day))[:, None, None] * TYPE_FACTOR[None, :, None] * RATES[None, None, :]
-    by_kind = (n[:, None] - carts - bought) * np.log(KINDS[:, 0]) + carts * np.log(KINDS[:, 1]) + bought * np.log(KINDS[:, 2])
+    by_kind = (
+        (n[:, None] - carts - bought) * np.log(KINDS[:, 0]) + carts * np.log(KINDS[:, 1]) + bought * np.log(KINDS[:, 2])
+    )
     by_views = views * np.log(VIEWS) - n[:, None] * VIEWS
     log = free[:, None, None] * np.log(rate) - rate + (by_kind + by_views)[:, None, :]
     return np.asarray(np.exp(log - log.max(axis=(1, 2), keepdims=True)))

@@ -20,7 +20,14 @@ STATES = ("hooked", "regular", "shopping", "browsing", "fading", "lapsed")
 RATES = np.array([1.20, 0.42, 0.85, 0.45, 0.09, 0.012])
 #: share of sessions that only browse, that leave a cart behind, that buy
 KINDS = np.array(
-    [[0.74, 0.16, 0.10], [0.81, 0.13, 0.06], [0.38, 0.34, 0.28], [0.93, 0.06, 0.01], [0.93, 0.05, 0.02], [0.95, 0.04, 0.01]]
+    [
+        [0.74, 0.16, 0.10],
+        [0.81, 0.13, 0.06],
+        [0.38, 0.34, 0.28],
+        [0.93, 0.06, 0.01],
+        [0.93, 0.05, 0.02],
+        [0.95, 0.04, 0.01],
+    ]
 )
 VIEWS = np.array([1.5, 1.2, 2.4, 1.7, 0.8, 0.6])
 HAZARD = np.array([0.0004, 0.0010, 0.0008, 0.0030, 0.0080, 0.0120])
@@ -69,7 +76,7 @@ def unnoticed(days: Floats) -> Floats:
     """P(an uninstall at a uniform time of day 0 is not noticed ``days`` midnights later)."""
     u = (np.arange(4_000) + 0.5) / 4_000
     late = (days[:, None] - u[None, :] - NOTICE_MIN) / (NOTICE_MAX - NOTICE_MIN)
-    return np.clip(1.0 - late, 0.0, 1.0).mean(axis=1)
+    return np.asarray(np.clip(1.0 - late, 0.0, 1.0).mean(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

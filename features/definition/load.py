@@ -22,7 +22,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def _mapping(loader: _UniqueKeys, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     repeated = {str(key) for key in keys if keys.count(key) > 1}
     if repeated:
         line = node.start_mark.line + 1
@@ -113,7 +113,7 @@ def _check_expressions(definition: Definition) -> None:
     for name in (*definition.derived, *features.traits):
         if names.count(name) > 2 or name in features.read or name in RFM_COLUMNS:
             raise DefinitionError(f"derived or trait {name!r} has the name of another column.", fix="rename it")
-    numbers = dict.fromkeys(features.read, pl.Float64())
+    numbers: dict[str, pl.DataType] = dict.fromkeys(features.read, pl.Float64())
     for name, sql in definition.derived.items():
         check_columns(sql, numbers, key=f"derived.{name}")
         found = _type_of(sql, numbers, key=f"derived.{name}")
@@ -141,4 +141,6 @@ def _type_of(sql: str, schema: dict[str, pl.DataType], *, key: str) -> pl.DataTy
         return pl.DataFrame(schema=schema).select(pl.sql_expr(sql).alias("x")).schema["x"]
     except (pl.exceptions.PolarsError, TypeError) as error:
         reason = str(error).split("\n")[0]
-        raise DefinitionError(f"{key}: {sql!r}: {reason}.", fix="compare numbers with numbers, text with text") from error
+        raise DefinitionError(
+            f"{key}: {sql!r}: {reason}.", fix="compare numbers with numbers, text with text"
+        ) from error

@@ -5,13 +5,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    StringConstraints,
+    model_validator,
+)
 
 from features.time import DAY, parse_span, span_name
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 ProjectName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
-Span = Annotated[int, BeforeValidator(parse_span)]
+Span = Annotated[int, BeforeValidator(parse_span), PlainSerializer(span_name, return_type=str)]
 Sql = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
@@ -221,7 +230,9 @@ class Definition(Strict):
         if self.rfm and self.rfm.money and self.signals[self.rfm.money].value is None:
             raise ValueError(f"rfm.money names signal {self.rfm.money!r}, which has no 'value'")
         if sum(s.activity for s in self.signals.values()) != 1:
-            raise ValueError(f"exactly one signal must say 'activity: true' (the sign of life); the signals are {known}")
+            raise ValueError(
+                f"exactly one signal must say 'activity: true' (the sign of life); the signals are {known}"
+            )
         if sorted(set(self.windows)) != self.windows or self.windows[0] <= 0 or self.windows[-1] < DAY:
             raise ValueError("'windows' must ascend without repeats, above 0, the last at least a day")
         if any(w > DAY and w % DAY for w in self.windows) or any(h <= 0 for h in self.half_lives):

@@ -16,8 +16,11 @@ DROPS = ("no user", "no or unreadable time", "excluded user", "at or after the d
 _TIME_TYPES = ("TIMESTAMP", "DATE", "VARCHAR")
 
 
+Connection = duckdb.DuckDBPyConnection
+
+
 @contextmanager
-def connect() -> Iterator[duckdb.DuckDBPyConnection]:
+def connect() -> Iterator[Connection]:
     """Open an in-memory connection whose clock is UTC."""
     connection = duckdb.connect()
     try:
@@ -63,7 +66,7 @@ def source_sql(paths: list[Path], table: str | None) -> str:
     raise EventLogError(f"{shown} is of kind {kind!r}.", fix="use .parquet, .csv, .csv.gz, .tsv or .duckdb")
 
 
-def attach(connection: duckdb.DuckDBPyConnection, paths: list[Path], table: str | None) -> str:
+def attach(connection: Connection, paths: list[Path], table: str | None) -> str:
     """Make a source readable on the connection and return the SQL that names it."""
     sql = source_sql(paths, table)
     if sql.startswith("source."):
@@ -82,14 +85,14 @@ def reading(paths: list[Path]) -> Iterator[None]:
         raise EventLogError(f"cannot read {shown}: {str(error).strip()}", fix="mend or remove the file") from error
 
 
-def columns_of(connection: duckdb.DuckDBPyConnection, sql: str, paths: list[Path]) -> dict[str, str]:
+def columns_of(connection: Connection, sql: str, paths: list[Path]) -> dict[str, str]:
     """List the columns of a source with their types, reading only its head."""
     with reading(paths):
         rows = connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
     return {row[0]: row[1] for row in rows}
 
 
-def check_event_sql(connection: duckdb.DuckDBPyConnection, columns: dict[str, str], sql: str, key: str, kind: str) -> None:
+def check_event_sql(connection: Connection, columns: dict[str, str], sql: str, key: str, kind: str) -> None:
     """Bind an expression to the log's columns and check its type: ``BOOLEAN`` or ``DOUBLE``.
 
     Raises:
@@ -100,7 +103,9 @@ def check_event_sql(connection: duckdb.DuckDBPyConnection, columns: dict[str, st
         found = connection.execute(f"DESCRIBE SELECT ({sql}) AS x FROM (SELECT {empty}) WHERE false").fetchall()[0][1]
     except duckdb.Error as error:
         reason = str(error).strip().split("\n")[0]
-        raise DefinitionError(f"{key}: {sql!r}: {reason}.", fix="compare numbers with numbers, text with text") from error
+        raise DefinitionError(
+            f"{key}: {sql!r}: {reason}.", fix="compare numbers with numbers, text with text"
+        ) from error
     numeric = found.startswith(("DECIMAL", "FLOAT", "DOUBLE", "REAL")) or "INT" in found
     if not (found == "BOOLEAN" if kind == "BOOLEAN" else numeric):
         needed = "true or false" if kind == "BOOLEAN" else "a number"
@@ -137,15 +142,16 @@ def event_rows(definition: Definition, columns: dict[str, str], source: str, end
     arrived = time_sql(names.arrived, columns, "events.columns.arrived") if names.arrived else "NULL"
     user = f"NULLIF(TRIM(CAST({quote(names.user)} AS VARCHAR)), '')"
     excluded = " OR ".join(f"({sql})" for sql in definition.events.exclude) or "false"
+    row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
     return f"""
         SELECT {user} AS "user", {t} AS t, GREATEST({t} + 1, COALESCE({arrived}, 0)) AS visible,
-               {f'CAST({quote(names.id)} AS VARCHAR)' if names.id else 'NULL::VARCHAR'} AS id, {mask} AS mask{value_sql},
+               {row_id} AS id, {mask} AS mask{value_sql},
                CASE WHEN {user} IS NULL THEN 0 WHEN {t} IS NULL THEN 1 WHEN {excluded} THEN 2
                     WHEN {t} >= {ends} THEN 3 END AS dropped
         FROM {source}"""
 
 
-def load_events(connection: duckdb.DuckDBPyConnection, rows: str, n_values: int) -> tuple[dict[str, int], pa.Table]:
+def load_events(connection: Connection, rows: str, n_values: int) -> tuple[dict[str, int], pa.Table]:
     """Read, check and sort the log.
 
     Returns:
@@ -178,6 +184,16 @@ def load_events(connection: duckdb.DuckDBPyConnection, rows: str, n_values: int)
     }, table
 
 
-def span_of(connection: duckdb.DuckDBPyConnection, source: str, time: str) -> tuple[object, object]:
+def span_of(connection: Connection, source: str, time: str) -> tuple[object, object]:
     """Return the first and last time of a source, for people to read."""
     return connection.execute(f"SELECT min({quote(time)}), max({quote(time)}) FROM {source}").fetchall()[0]
+
+
+def load_traits(connection: Connection, source: str, user: str, known: str, fields: list[str]) -> pa.Table:
+    """Read a trait table: ``user``, ``known`` and the fields as text, sorted; without user or time left out."""
+    columns = "".join(f", CAST({quote(name)} AS VARCHAR) AS {quote(name)}" for name in fields)
+    who = f"CAST({quote(user)} AS VARCHAR)"
+    return connection.sql(
+        f"""SELECT {who} AS "user", make_timestamptz({known}) AS known{columns} FROM {source}
+            WHERE {who} IS NOT NULL AND {known} IS NOT NULL ORDER BY 1, 2"""
+    ).to_arrow_table()

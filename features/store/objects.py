@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.types import Bytes, Float64, String
@@ -15,7 +16,7 @@ SEGMENTS_SERVICE = "segments"
 #: a snapshot row speaks of its own cutoff only; Feast must not carry it to a later one
 SNAPSHOT_TTL = timedelta(seconds=1)
 
-FeastObject = Entity | FeatureView | FeatureService
+FeastObject: TypeAlias = Entity | FeatureView | FeatureService
 
 
 def snapshots_path(folder: Path) -> Path:
@@ -53,9 +54,7 @@ def feast_objects(definition: Definition, folder: Path) -> list[FeastObject]:
         entities=[user],
         ttl=SNAPSHOT_TTL,
         schema=[Field(name="user", dtype=String), *(Field(name=n, dtype=Float64) for n in features.numeric)],
-        source=FileSource(
-            name="snapshots", path=str(snapshots_path(folder) / "*.parquet"), timestamp_field="cutoff"
-        ),
+        source=FileSource(name="snapshots", path=str(snapshots_path(folder) / "*.parquet"), timestamp_field="cutoff"),
         online=False,
         tags=tags,
         description="feature rows at past cutoffs",

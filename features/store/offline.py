@@ -52,5 +52,3 @@ class OfflineFeatures:
         cutoff = pl.col("event_timestamp").cast(pl.Datetime("us", "UTC")).alias("cutoff")
         extra = [name for name in asked.columns if name not in ("user", "cutoff")]
         return answer.select("user", cutoff, *extra, *numbers, *text).sort("cutoff", "user")
-
-

@@ -19,7 +19,7 @@ def write(folder: Path, **changes: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("file", sorted(ROOT.glob("examples/*/propensity.yaml")) + [ROOT / "propensity.yaml"])
+@pytest.mark.parametrize("file", [*sorted(ROOT.glob("examples/*/propensity.yaml")), ROOT / "propensity.yaml"])
 def test_the_shipped_definitions_load(file: Path) -> None:
     definition = load_definition(file)
     assert definition.version.startswith(f"{definition.name}@")
@@ -36,13 +36,22 @@ MISTAKES = {
         {"outcomes": {"churn": OUTCOME | {"in": "14d"}}},
         "outcomes.churn.in: unknown key; allowed: will, will_not, within, among",
     ),
-    "unknown key in tiers": ({"outcomes": {"churn": OUTCOME | {"tiers": {"by": "lift", "top": 3}}}}, "top: unknown key"),
+    "unknown key in tiers": (
+        {"outcomes": {"churn": OUTCOME | {"tiers": {"by": "lift", "top": 3}}}},
+        "top: unknown key",
+    ),
     "wrong kind of tiers": ({"outcomes": {"churn": OUTCOME | {"tiers": {"by": "luck"}}}}, "'luck'"),
     "missing key": ({"outcomes": {"churn": {"will_not": "visit", "within": "14d"}}}, "outcomes.churn.among: required"),
     "not a span": ({"outcomes": {"churn": OUTCOME | {"within": "soon"}}}, "'soon' is not a span of time"),
     "two questions": ({"outcomes": {"churn": OUTCOME | {"will": "visit"}}}, "exactly one of 'will' and 'will_not'"),
-    "unknown signal": ({"outcomes": {"churn": OUTCOME | {"will_not": "dance"}}}, "the signals are visit, cart_add, purchase"),
-    "no sign of life": ({"signals": {"visit": {"where": "event = 'visit'"}}}, "exactly one signal must say 'activity: true'"),
+    "unknown signal": (
+        {"outcomes": {"churn": OUTCOME | {"will_not": "dance"}}},
+        "the signals are visit, cart_add, purchase",
+    ),
+    "no sign of life": (
+        {"signals": {"visit": {"where": "event = 'visit'"}}},
+        "exactly one signal must say 'activity: true'",
+    ),
     "windows in disorder": ({"windows": [7, 1]}, "'windows' must ascend"),
     "windows that are no days": ({"windows": ["36h"]}, "must be whole days"),
     "states without an end": ({"states": {"new": "tenure_days < 7"}}, "the last of 'states' must be 'otherwise'"),
@@ -84,7 +93,12 @@ def test_unknown_columns_come_with_the_nearest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("name: [", "is not YAML"), ("just text", "holds str"), ("", "holds NoneType"), ("name: a\nname: b", "name stands twice")],
+    [
+        ("name: [", "is not YAML"),
+        ("just text", "holds str"),
+        ("", "holds NoneType"),
+        ("name: a\nname: b", "name stands twice"),
+    ],
 )
 def test_a_file_that_is_no_definition(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "x.yaml"
@@ -110,3 +124,9 @@ def test_feature_names_are_derived(tmp_path: Path) -> None:
                  "purchase_share_30d", "visit_night_share", "tenure_days", "purchase_decayed_14d"):  # fmt: skip
         assert name in names
     assert "cart_add_value_30d" not in names, "a signal without a value has no value columns"
+
+
+def test_a_dumped_definition_loads_as_itself() -> None:
+    definition = load_definition(ROOT / "propensity.yaml")
+    assert Definition.model_validate(definition.model_dump()).model_dump() == definition.model_dump()
+    assert Definition.model_validate_json(definition.model_dump_json()).version == definition.version

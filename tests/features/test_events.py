@@ -47,7 +47,18 @@ def test_what_is_dropped_is_counted_by_reason(tmp_path: Path) -> None:
             "event_id": ["1", "2", "2", "3", "4", "5", "6", "7", None, None],
             "user_id": ["a", "a", "a", None, " ", "b", "test-1", "b", "c", "c"],
             "event": ["visit", "purchase", "purchase", "visit", "visit", "visit", "visit", "visit", "push", "visit"],
-            "event_time": [NOON, NOON, NOON + timedelta(hours=1), NOON, NOON, None, NOON, datetime(2025, 6, 1), NOON, NOON],
+            "event_time": [
+                NOON,
+                NOON,
+                NOON + timedelta(hours=1),
+                NOON,
+                NOON,
+                None,
+                NOON,
+                datetime(2025, 6, 1),
+                NOON,
+                NOON,
+            ],
             "arrived_at": [NOON] * 10,
             "revenue": [None, 3.0, 3.0, *[None] * 7],
         }
@@ -65,7 +76,9 @@ def test_what_is_dropped_is_counted_by_reason(tmp_path: Path) -> None:
 def test_events_come_sorted_whatever_the_order_of_the_files(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     times = [NOON + timedelta(seconds=int(s)) for s in rng.integers(0, 80 * 86_400, 5_000)]
-    frame = pl.DataFrame({"user_id": [f"u{i}" for i in rng.integers(0, 300, 5_000)], "event": "visit", "event_time": times})
+    frame = pl.DataFrame(
+        {"user_id": [f"u{i}" for i in rng.integers(0, 300, 5_000)], "event": "visit", "event_time": times}
+    )
     frame = frame.with_columns(revenue=pl.lit(None, dtype=pl.Float64))
     (tmp_path / "parts").mkdir()
     for i, part in enumerate(frame.iter_slices(700)):
@@ -144,10 +157,18 @@ def test_text_that_is_no_time_is_counted(tmp_path: Path) -> None:
         ({"path": "events.duckdb"}, EventLogError, "name one file, and the table"),
         ({"path": "broken.parquet"}, EventLogError, "cannot read .*broken.parquet"),
         ({"path": "${NOT_SET_ANYWHERE}/events.parquet"}, EventLogError, "names a variable that is not set"),
-        ({"columns": COLUMNS | {"user": "customer"}}, EventLogError, "events.columns.user is 'customer'.*its columns are event_id"),
+        (
+            {"columns": COLUMNS | {"user": "customer"}},
+            EventLogError,
+            "events.columns.user is 'customer'.*its columns are event_id",
+        ),
         ({"columns": COLUMNS | {"time": "revenue"}}, EventLogError, "type DOUBLE, which does not say a time"),
         ({"ends": None}, EventLogError, "the last event is at 2025-03-02 12:00:00"),
-        ({"exclude": ["user_idd = 'x'"]}, DefinitionError, r"events.exclude\[0\]: unknown column 'user_idd'.*nearest: user_id"),
+        (
+            {"exclude": ["user_idd = 'x'"]},
+            DefinitionError,
+            r"events.exclude\[0\]: unknown column 'user_idd'.*nearest: user_id",
+        ),
         ({"exclude": ["user_id"]}, DefinitionError, "is not a yes/no question"),
         ({"ends": "2020-01-01T00:00:00Z"}, EventLogError, "no event is left.*2 at or after the declared end"),
     ],
@@ -203,9 +224,15 @@ def test_one_event_can_fire_several_signals(tmp_path: Path) -> None:
 
 
 def test_traits_are_read_as_text_with_the_time_they_became_known(tmp_path: Path) -> None:
-    frame = pl.DataFrame({"who": ["a", "a", None], "since": [NOON, NOON + timedelta(days=3), NOON], "plan": ["free", "plus", "x"]})
+    frame = pl.DataFrame(
+        {"who": ["a", "a", None], "since": [NOON, NOON + timedelta(days=3), NOON], "plan": ["free", "plus", "x"]}
+    )
     frame.write_parquet(tmp_path / "traits.parquet")
-    traits = {"path": str(tmp_path / "traits.parquet"), "columns": {"user": "who", "known": "since"}, "fields": ["plan"]}
+    traits = {
+        "path": str(tmp_path / "traits.parquet"),
+        "columns": {"user": "who", "known": "since"},
+        "fields": ["plan"],
+    }
     rules = definition(tmp_path).model_dump() | {"traits": traits}
     assert read_traits(Definition.model_validate(rules)).rows() == [
         ("a", NOON.replace(tzinfo=UTC), "free"), ("a", (NOON + timedelta(days=3)).replace(tzinfo=UTC), "plus"),

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.definition.columns import read_columns
 from features.definition import Definition
+from features.definition.columns import read_columns
 from features.events import Events
 from features.fold import feature_rows, profile_rows, profiles_at, read_all_at, read_each_at
 from features.profile import layout_of, pack, unpack
@@ -102,7 +102,9 @@ def test_each_user_can_be_asked_at_cutoffs_of_their_own(log: list[Event], asked:
     reading = read_each_at(events, pl.DataFrame(asked, schema={"user": pl.String, "cutoff": pl.Int64}, orient="row"))
     rows = pl.concat(feature_rows(events, reading, DEFINITION)).to_dicts()
     expected = {(u, c): feature_row(DEFINITION, log, u, c) for u, c in asked}
-    assert {(r["user"], to_instant(r["cutoff"])) for r in rows} == {key for key, row in expected.items() if row is not None}
+    assert {(r["user"], to_instant(r["cutoff"])) for r in rows} == {
+        key for key, row in expected.items() if row is not None
+    }
     for row in rows:
         assert_same(row, expected[row["user"], to_instant(row["cutoff"])], f"{row['user']} at {row['cutoff']}")
 

@@ -178,12 +178,18 @@ class TestHistorical:
         traits = pl.DataFrame(
             {
                 "who": ["u1", "u1", "u2"],
-                "since": pl.Series([START + 10 * DAY, START + 30 * DAY, START + 50 * DAY]).cast(pl.Datetime("us", "UTC")),
+                "since": pl.Series([START + 10 * DAY, START + 30 * DAY, START + 50 * DAY]).cast(
+                    pl.Datetime("us", "UTC")
+                ),
                 "plan": ["free", "plus", "free"],
             }
         )
         traits.write_parquet(tmp_path / "traits.parquet")
-        rule = {"path": str(tmp_path / "traits.parquet"), "columns": {"user": "who", "known": "since"}, "fields": ["plan"]}
+        rule = {
+            "path": str(tmp_path / "traits.parquet"),
+            "columns": {"user": "who", "known": "since"},
+            "fields": ["plan"],
+        }
         self.definition = definition_of(traits=rule)
         settings, _, cutoffs = self.snapshots(tmp_path)
         from features.snapshot import write_traits

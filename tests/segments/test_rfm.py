@@ -52,7 +52,9 @@ def test_users_outside_the_window_have_no_group() -> None:
 
 def test_equal_values_get_equal_scores_whoever_else_is_there() -> None:
     one = rows([3.0], [2.0], [15.0]).with_columns(rfm_expressions(DEFINITION, CUTS)).row(0)
-    many = rows([3.0, *range(50)], [2.0, *[1.0] * 50], [15.0, *range(50)]).with_columns(rfm_expressions(DEFINITION, CUTS))
+    many = rows([3.0, *range(50)], [2.0, *[1.0] * 50], [15.0, *range(50)]).with_columns(
+        rfm_expressions(DEFINITION, CUTS)
+    )
     assert many.row(0) == one
 
 

@@ -51,7 +51,13 @@ days = st.none() | st.floats(0, 400)
 
 @given(days, days, days, days, st.integers(0, 3), st.integers(0, 300), st.none() | st.sampled_from(GROUPS))
 def test_every_user_has_exactly_one_state(
-    since: float | None, overdue: float | None, gap: float | None, tenure: float | None, removed: int, visits: int, group: str | None
+    since: float | None,
+    overdue: float | None,
+    gap: float | None,
+    tenure: float | None,
+    removed: int,
+    visits: int,
+    group: str | None,
 ) -> None:
     state = state_of(
         days_since_visit=since, visit_overdue=overdue, visit_gap_last=gap, tenure_days=tenure,

@@ -39,7 +39,9 @@ def test_the_window_begins_after_the_gap_and_excludes_its_end(at: int, happened:
 
 def test_will_not_is_the_opposite() -> None:
     cutoff = START + 50 * DAY
-    assert labels([Event("a", cutoff, ("visit",)), Event("b", cutoff - 1, ("visit",))], [("a", cutoff), ("b", cutoff)], "churn") == [0, 1]
+    assert labels(
+        [Event("a", cutoff, ("visit",)), Event("b", cutoff - 1, ("visit",))], [("a", cutoff), ("b", cutoff)], "churn"
+    ) == [0, 1]
 
 
 def test_a_late_arrival_counts_by_when_it_happened() -> None:
@@ -62,7 +64,9 @@ def test_a_label_that_is_not_known_yet_is_refused() -> None:
     events = events_of(DEFINITION, [Event("a", START, ("visit",))])
     newest = last_cutoff(DEFINITION, "churn", events.ends)
     assert newest == events.ends - 10 * DAY, "horizon and maturity"
-    rows = pl.DataFrame({"user": ["a", "a"], "cutoff": [newest, newest + 1]}).with_columns(pl.col("cutoff").cast(INSTANT))
+    rows = pl.DataFrame({"user": ["a", "a"], "cutoff": [newest, newest + 1]}).with_columns(
+        pl.col("cutoff").cast(INSTANT)
+    )
     assert len(label(events, rows[:1], DEFINITION, "churn")) == 1
     with pytest.raises(ImmatureLabelError, match="known 10d later, but the log ends"):
         label(events, rows, DEFINITION, "churn")

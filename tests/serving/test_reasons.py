@@ -1,0 +1,49 @@
+"""Reasons in words, for every column there is."""
+
+import pytest
+
+from features.definition.columns import feature_set
+from features.definition.load import load_definition
+from serving.reasons import Wording
+from tests.conftest import ROOT
+
+DEFINITION = load_definition(ROOT / "propensity.yaml")
+WORDING = Wording(DEFINITION)
+FEATURES = feature_set(DEFINITION)
+
+
+@pytest.mark.parametrize(
+    ("feature", "row", "text"),
+    [
+        ("visit_count_7d", {"visit_count_7d": 17.0}, "17 × visit in the last 7 days"),
+        ("visit_count_1d", {"visit_count_1d": 2.0}, "2 × visit in the last day"),
+        ("visit_count_2h", {"visit_count_2h": 2.0}, "2 × visit in the last 2 hours"),
+        ("cart_add_active_days_30d", {"cart_add_active_days_30d": 3.0}, "cart add on 3 of the last 30 days"),
+        ("purchase_value_90d", {"purchase_value_90d": 1234.5}, "purchase worth 1,234 in the last 90 days"),
+        ("days_since_visit", {"days_since_visit": 9.2}, "last visit 9 days ago"),
+        ("days_since_visit", {"days_since_visit": 0.2}, "last visit 5 hours ago"),
+        ("days_since_purchase", {"days_since_purchase": None}, "no purchase ever"),
+        ("visit_overdue", {"visit_overdue": 3.1, "visit_gap_mean": 2.9}, "no visit for 3.1 times the usual 3 days"),
+        ("visit_overdue", {"visit_overdue": None}, "visit on fewer than two days so far"),
+        ("visit_trend_7d", {"visit_trend_7d": 0.25}, "visit in the last 7 days at 25 % of those before"),
+        ("visit_silence_share", {"visit_silence_share": 0.5}, "no visit for the last 50 % of the time known"),
+        ("visit_weekend_share", {"visit_weekend_share": 0.4}, "40 % of visit falls on weekends"),
+        ("visit_night_share", {"visit_night_share": 0.4}, "40 % of visit falls on nights"),
+        ("tenure_days", {"tenure_days": 64.0}, "Known for 64 days"),
+        ("platform", {"platform": "ios"}, "platform: ios"),
+        ("plan", {"plan": None}, "plan: not known"),
+        ("buy_rate", {"buy_rate": 0.031}, "buy rate: 0.031"),
+    ],
+)
+def test_a_reason_reads_like_a_sentence(feature: str, row: dict[str, object], text: str) -> None:
+    assert WORDING.say(feature, row) == text
+
+
+@pytest.mark.parametrize("value", [0.0, 0.37, 1.0, 12.0, 123_456.7, None])
+def test_every_column_has_words_for_every_value(value: float | None) -> None:
+    row: dict[str, object] = dict.fromkeys(FEATURES.numeric, value) | dict.fromkeys(FEATURES.traits, "x")
+    for name in (*FEATURES.numeric, *FEATURES.traits):
+        text = WORDING.say(name, row)
+        assert text
+        assert "{" not in text
+        assert "None" not in text

@@ -1,0 +1,151 @@
+"""The scorer: one record for batch and API, with an answer for everything it cannot say."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.definition import Definition
+from features.errors import ScoringError
+from features.events import EventLog
+from features.rows import FeatureRows
+from features.store import OnlineProfiles
+from features.time import DAY
+from segments.tiers import TIERS
+from serving.answers import load_rfm
+from serving.loader import Loader
+from serving.model import Model
+from serving.rows import batch_rows, online_rows
+from serving.scorer import Scored, Scorer
+from tests.conftest import World
+
+
+@pytest.fixture(scope="module")
+def models(world: World) -> Mapping[str, Model]:
+    return Loader(world.definition, world.settings).champions()
+
+
+@pytest.fixture(scope="module")
+def rows(world: World) -> FeatureRows:
+    events = EventLog(world.definition).read()
+    parts = list(batch_rows(events, world.definition, events.ends))
+    return replace(
+        parts[0],
+        users=pl.concat([p.users for p in parts]),
+        cutoffs=np.concatenate([p.cutoffs for p in parts]),
+        matrix=np.vstack([p.matrix for p in parts]),
+        traits=pl.concat([p.traits for p in parts]),
+    )
+
+
+@pytest.fixture(scope="module")
+def scorer(world: World, models: Mapping[str, Model]) -> Scorer:
+    return Scorer(world.definition, models, load_rfm(world.definition, world.settings))
+
+
+@pytest.fixture(scope="module")
+def scored(scorer: Scorer, rows: FeatureRows) -> Scored:
+    return scorer.score(rows, rows.cutoffs)
+
+
+def test_every_user_gets_a_whole_record(scored: Scored, world: World, rows: FeatureRows) -> None:
+    records = scored.to_records()
+    assert len(records) == len(rows) == 3_000
+    for record in records:
+        assert record.state in world.definition.states
+        assert set(record.intent) == set(world.definition.outcomes)
+        for intent in record.intent.values():
+            assert intent.tier in TIERS
+            assert (intent.probability is None) == (intent.why is not None) == (intent.tier == "not_enough_to_say")
+            assert intent.probability is None or 0 < intent.probability < 1
+            assert (intent.percentile is None) == (intent.probability is None)
+
+
+def test_the_api_says_what_the_batch_says(scorer: Scorer, scored: Scored, world: World, rows: FeatureRows) -> None:
+    users = rows.users.to_list()
+    found = online_rows(OnlineProfiles(world.definition, world.settings), world.definition, users, int(rows.cutoffs[0]))
+    assert not found.missing
+    online = scorer.score(found.rows, found.through)
+    assert online.records.equals(scored.records)
+
+
+def test_one_user_is_scored_like_a_thousand(scorer: Scorer, scored: Scored, rows: FeatureRows) -> None:
+    for i in (0, 17, 2_999):
+        one = replace(rows, users=rows.users[i : i + 1], cutoffs=rows.cutoffs[i : i + 1], matrix=rows.matrix[i : i + 1],
+                      traits=rows.traits[i : i + 1])  # fmt: skip
+        alone = scorer.score(one, one.cutoffs).to_records()[0].model_dump()
+        among = scored.to_records()[i].model_dump()
+        for name, intent in alone["intent"].items():
+            assert intent.pop("probability") == pytest.approx(among["intent"][name].pop("probability"), abs=1e-12)
+        assert alone == among
+
+
+def test_percentiles_follow_probabilities(scored: Scored, world: World) -> None:
+    for name in world.definition.outcomes:
+        said = scored.frame.drop_nulls(f"{name}_probability").sort(f"{name}_probability")
+        assert said[f"{name}_percentile"].is_sorted()
+        assert said[f"{name}_percentile"].is_between(0, 100).all()
+
+
+def test_segments_are_what_their_predicates_say(scored: Scored) -> None:
+    frame = scored.frame
+    inside = frame.filter(pl.col("segments").list.contains("champion_at_risk"))
+    rule = pl.col("rfm_group").is_in(["Champions", "Loyal Users"]) & (pl.col("churn_tier") == "most_likely")
+    assert inside.equals(frame.filter(rule))
+    abandoned = frame.filter(pl.col("segments").list.contains("cart_abandoned_24h"))
+    assert len(abandoned) > 0
+    assert (abandoned["days_since_cart_add"] < 1).all()
+    assert (
+        (abandoned["purchase_count_total"] == 0) | (abandoned["days_since_purchase"] > abandoned["days_since_cart_add"])
+    ).all()
+
+
+def test_a_stale_profile_keeps_its_state_and_loses_its_likelihoods(scorer: Scorer, rows: FeatureRows) -> None:
+    stale = scorer.score(rows, rows.cutoffs - 4 * DAY)
+    assert {r.intent["churn"].why for r in stale.to_records()} == {"stale_profile"}
+    fresh = scorer.score(rows, rows.cutoffs - 3 * DAY)
+    assert "stale_profile" not in {r.intent["churn"].why for r in fresh.to_records()}
+    assert stale.frame["state"].equals(fresh.frame["state"])
+
+
+def test_a_user_outside_the_population_is_not_scored(scored: Scored) -> None:
+    gone = scored.frame.filter(pl.col("days_since_visit") >= 28)
+    assert (gone["churn_why"] == "outside_population").all()
+    assert gone["churn_probability"].null_count() == len(gone)
+
+
+def test_an_outcome_without_a_model_says_so(world: World, models: Mapping[str, Model], rows: FeatureRows) -> None:
+    scorer = Scorer(world.definition, {"churn": models["churn"]}, None)
+    record = scorer.score(rows, rows.cutoffs).to_records()[0]
+    assert record.intent["purchase"].why == "no_model"
+    assert record.intent["purchase"].model is None
+    assert record.rfm.group is None, "without cut-offs there are no groups"
+
+
+def test_short_histories_are_not_judged(world: World, models: Mapping[str, Model], rows: FeatureRows) -> None:
+    rules = world.definition.model_dump() | {"scoring": {"min_history": "7d"}}
+    scorer = Scorer(Definition.model_validate(rules), models, None)
+    frame = scorer.score(rows, rows.cutoffs).frame.filter(pl.col("uninstall_why") != "outside_population")
+    assert set(frame.filter(pl.col("tenure_days") < 7)["uninstall_why"]) <= {"short_history"}
+
+
+def test_another_feature_set_refuses_to_score(world: World, models: Mapping[str, Model]) -> None:
+    rules = world.definition.model_dump() | {"half_lives": ["3d"]}
+    with pytest.raises(ScoringError, match=r"churn/1 was trained on feature set .*train churn again"):
+        Scorer(Definition.model_validate(rules), models, None)
+
+
+def test_reasons_are_the_strongest_effects_in_words(
+    scorer: Scorer, scored: Scored, models: Mapping[str, Model]
+) -> None:
+    reasons = scorer.reasons(scored, 3)
+    said = scored.frame["churn_probability"].is_not_null().to_numpy()
+    first = int(np.flatnonzero(said)[0])
+    effects = models["churn"].effects(models["churn"].matrix_of(scored.rows)[said])[0]
+    found = reasons["churn"][first]
+    assert len(found) == 3
+    assert [abs(r.effect) for r in found] == sorted((round(abs(e), 4) for e in effects), reverse=True)[:3]
+    assert all(r.text and "{" not in r.text for r in found)
+    assert reasons["churn"][int(np.flatnonzero(~said)[0])] == [], "nothing said, nothing to explain"

@@ -1,0 +1,249 @@
+"""The service, as its callers meet it: a real server, a real client, every odd request with a defined answer."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import mlflow
+import pytest
+
+from features.errors import PropensityError
+from features.settings import Settings
+from serving.auth import required_token
+from serving.loader import CHAMPION, registered_name
+from tests.conftest import ROOT, World, free_port, wait_for
+
+AS_OF = "2026-03-01T10:15:00Z"
+USER = "u0000001"
+
+
+class Server:
+    """A served world."""
+
+    def __init__(self, world: World, log: Path, **environment: str) -> None:
+        self.port = free_port()
+        self.log = log
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "propensity", "serve", "--port", str(self.port)],
+                env=world.environment | environment, cwd=ROOT, stdout=out, stderr=out,
+            )  # fmt: skip
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+
+    def ready(self) -> "Server":
+        wait_for(self.port, self.process)
+        for _ in range(200):
+            try:
+                if self.client.get("/readyz").status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(self.log.read_text())
+
+    def stop(self) -> None:
+        self.client.close()
+        self.process.terminate()
+        self.process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(world, tmp_path_factory.mktemp("serve") / "log", PROPENSITY_TOKEN="secret-token")
+    try:
+        yield running.ready()
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=server.client.base_url, headers={"Authorization": "Bearer secret-token"}, timeout=60
+    ) as client:
+        yield client
+
+
+def score(api: httpx.Client, **body: object) -> httpx.Response:
+    return api.post("/score", json={"as_of": AS_OF} | body)
+
+
+def test_a_user_is_scored(api: httpx.Client, world: World) -> None:
+    answer = score(api, user_ids=[USER], reasons=3)
+    assert answer.status_code == 200
+    [record] = answer.json()["records"]
+    assert record["user_id"] == USER
+    assert record["as_of"] == AS_OF
+    assert record["definition"] == world.definition.version
+    assert set(record["intent"]) == {"churn", "purchase", "uninstall"}
+    for intent in record["intent"].values():
+        assert len(intent["reasons"]) == (0 if intent["probability"] is None else 3)
+
+
+def test_recency_moves_while_nobody_acts(api: httpx.Client) -> None:
+    users = [f"u{i:07d}" for i in range(400)]
+    now = {r["user_id"]: r for r in score(api, user_ids=users, as_of="2026-03-01T00:00:00Z").json()["records"]}
+    later = {r["user_id"]: r for r in score(api, user_ids=users, as_of="2026-03-03T23:00:00Z").json()["records"]}
+    moved = [u for u in users if now[u]["state"] != later[u]["state"]]
+    assert moved
+    risen = [
+        later[u]["intent"]["churn"]["probability"] - now[u]["intent"]["churn"]["probability"]
+        for u in users
+        if now[u]["intent"]["churn"]["probability"] is not None
+        and later[u]["intent"]["churn"]["probability"] is not None
+    ]
+    assert sum(d > 0 for d in risen) > 0.8 * len(risen), "three silent days make churn likelier"
+
+
+def test_unknown_users_are_named_and_the_others_answered(api: httpx.Client) -> None:
+    answer = score(api, user_ids=["nobody", USER, "nobody", USER]).json()
+    assert [r["user_id"] for r in answer["records"]] == [USER]
+    assert answer["missing"] == [{"user_id": "nobody", "why": "unknown_user"}]
+
+
+def test_a_profile_cannot_be_read_before_its_events(api: httpx.Client) -> None:
+    answer = score(api, user_ids=[USER], as_of="2025-01-01T00:00:00Z").json()
+    assert answer == {"records": [], "missing": [{"user_id": USER, "why": "as_of_before_profile"}]}
+
+
+def test_a_stale_profile_says_so(api: httpx.Client) -> None:
+    [record] = api.post("/score", json={"user_ids": [USER]}).json()["records"]  # the server's clock is months later
+    assert {i["why"] for i in record["intent"].values()} == {"stale_profile"}
+    assert record["state"] == "churned"
+
+
+def test_ten_thousand_ids_are_answered_in_order(api: httpx.Client) -> None:
+    users = [f"u{i:07d}" for i in range(3_000)] + [f"x{i}" for i in range(7_000)]
+    answer = score(api, user_ids=users).json()
+    assert [r["user_id"] for r in answer["records"]] == users[:3_000]
+    assert [m["user_id"] for m in answer["missing"]] == users[3_000:]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"user_ids": []}, "List should have at least 1 item"),
+        ({"user_ids": [f"u{i}" for i in range(10_001)]}, "List should have at most 10000 items"),
+        ({"user_ids": [17]}, "Input should be a valid string"),
+        ({"user_ids": [""]}, "at least 1 character"),
+        ({"user_ids": ["u" * 300]}, "at most 256 characters"),
+        ({"user_ids": "u1"}, "Input should be a valid array"),
+        ({"user_ids": None}, "Input should be a valid array"),
+        ({}, "Field required"),
+        ({"user_ids": [USER], "as_of": "yesterday"}, "Input should be a valid datetime"),
+        ({"user_ids": [USER], "as_of": "2026-03-01T10:15:00"}, "Input should have timezone info"),
+        ({"user_ids": [USER], "reasons": -1}, "greater than or equal to 0"),
+        ({"user_ids": [USER], "reasons": 99}, "less than or equal to 20"),
+        ({"user_ids": [USER], "reasons": "many"}, "valid integer"),
+        ([], "Input should be an object"),
+    ],
+)
+def test_a_wrong_request_is_told_what_is_wrong(api: httpx.Client, body: object, said: str) -> None:
+    answer = api.post("/score", json=body)
+    assert answer.status_code == 400
+    assert said in answer.text
+
+
+def test_a_body_that_is_not_json(api: httpx.Client) -> None:
+    answer = api.post("/score", content=b"{nonsense", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "Invalid JSON" in answer.text
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "secret-token", "Basic c2VjcmV0", "Bearer secret-token2"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/score"), ("GET", "/models"), ("GET", "/definition"), ("GET", "/metrics")]
+)
+def test_without_the_token_nothing_is_said(server: Server, method: str, path: str, header: str | None) -> None:
+    headers = {"Authorization": header} if header else {}
+    answer = server.client.request(
+        method, path, headers=headers, json={"user_ids": [USER]} if method == "POST" else None
+    )
+    assert answer.status_code == 401
+    assert answer.json() == {"error": "missing or wrong bearer token"}
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/", "/docs.json", "/reads", "/reads.json"])
+def test_health_and_the_pages_are_open(server: Server, path: str) -> None:
+    assert server.client.get(path).status_code == 200
+
+
+def test_the_definition_and_the_models_can_be_read(api: httpx.Client, world: World) -> None:
+    definition = api.get("/definition").json()
+    assert definition["version"] == world.definition.version
+    assert set(definition["definition"]["outcomes"]) == {"churn", "purchase", "uninstall"}
+    models = {m["outcome"]: m for m in api.get("/models").json()}
+    assert models["churn"]["question"] == "will not visit within 14d"
+    assert 0.5 < models["churn"]["metrics"]["auc"]["value"] < 1
+
+
+def test_the_api_page_describes_the_record(api: httpx.Client) -> None:
+    schema = json.dumps(api.get("/docs.json").json())
+    for word in ("/score", "user_ids", "as_of", "reasons", "ScoreRecord", "percentile", "not_enough_to_say"):
+        assert word in schema
+
+
+def test_a_promoted_champion_is_served_without_a_restart_and_a_broken_one_is_not(
+    api: httpx.Client, world: World
+) -> None:
+    uri, name = world.settings.mlflow_uri, registered_name(world.definition, "purchase")
+    client = mlflow.MlflowClient(uri, uri)
+    first = client.get_model_version_by_alias(name, CHAMPION)
+
+    def served() -> str:
+        return next(m["version"] for m in api.get("/models").json() if m["outcome"] == "purchase")
+
+    def wait_until(version: str, seconds: float = 20) -> bool:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if served() == version:
+                return True
+            time.sleep(0.2)
+        return False
+
+    assert served() == f"purchase/{first.version}"
+    twin = client.create_model_version(name, first.source, first.run_id)
+    broken = client.create_model_version(name, f"file://{world.folder}/nowhere", first.run_id)
+    try:
+        client.set_registered_model_alias(name, CHAMPION, twin.version)
+        assert wait_until(f"purchase/{twin.version}")
+        [record] = score(api, user_ids=[USER]).json()["records"]
+        assert record["intent"]["purchase"]["model"] == f"purchase/{twin.version}"
+        client.set_registered_model_alias(name, CHAMPION, broken.version)
+        assert not wait_until(f"purchase/{broken.version}", 5), "the old champion keeps serving"
+        assert served() == f"purchase/{twin.version}"
+        assert score(api, user_ids=[USER]).status_code == 200
+    finally:
+        client.set_registered_model_alias(name, CHAMPION, first.version)
+    assert wait_until(f"purchase/{first.version}")
+
+
+def test_authentication_is_off_only_when_said_and_then_it_is_logged(world: World, tmp_path: Path) -> None:
+    refused = world.run(sys.executable, "-m", "propensity", "serve", "--port", str(free_port()))
+    assert refused.returncode == 2
+    assert "set PROPENSITY_TOKEN, or PROPENSITY_AUTH=off for local use" in refused.stderr
+    open_server = Server(world, tmp_path / "log", PROPENSITY_AUTH="off")
+    try:
+        open_server.ready()
+        assert open_server.client.post("/score", json={"user_ids": [USER], "as_of": AS_OF}).status_code == 200
+        assert "PROPENSITY_AUTH=off" in open_server.log.read_text()
+    finally:
+        open_server.stop()
+
+
+def test_an_empty_token_is_no_token() -> None:
+    with pytest.raises(PropensityError, match="no bearer token is set"):
+        required_token(Settings(token=""))
+
+
+def test_an_untrained_definition_does_not_serve(untrained_world: World) -> None:
+    environment = untrained_world.environment | {"PROPENSITY_AUTH": "off"}
+    command = [sys.executable, "-m", "propensity", "serve", "--port", str(free_port())]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "run make train first" in done.stderr
