@@ -11,11 +11,6 @@ from typing import Annotated
 
 import typer
 
-# libraries that would otherwise call home; read when they are imported
-os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
 from features.definition import Definition, load_definition
 from features.errors import PropensityError
 from features.settings import Settings

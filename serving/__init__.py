@@ -1,1 +1,8 @@
 """What we answer: models, reasons, the score record, the service and the batch."""
+
+import os
+
+# MLflow and BentoML would call home; they read this when they are imported, which happens above this line's floor only
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")

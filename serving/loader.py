@@ -1,11 +1,8 @@
 """Models from the MLflow registry: the champion of each outcome, by alias, pinned to its version."""
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by mlflow when it is imported
 
 import mlflow
 from mlflow.exceptions import MlflowException

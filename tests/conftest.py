@@ -1,6 +1,10 @@
 """What all tests share: servers, and a small demo world trained once for each test process."""
 
 import os
+
+# two test processes share two cores; threads that wait for each other by spinning would take minutes
+os.environ |= {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
+
 import shutil
 import socket
 import subprocess

@@ -107,11 +107,6 @@ def _enough(rows: pl.DataFrame, outcome: str, needed: int) -> None:
 
 
 def _capped(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
-    """Keep at most ``most`` rows to fit on, drawn evenly: base rates stay what they are."""
-    fit = np.flatnonzero((rows["slice"] == "fit").to_numpy())
-    if fit.size <= most:
-        return rows
-    dropped = np.random.default_rng(seed).choice(fit, fit.size - most, replace=False)
-    keep = np.ones(len(rows), dtype=bool)
-    keep[dropped] = False
-    return rows.filter(pl.Series(keep))
+    """Keep at most ``most`` rows of each slice, drawn evenly: base rates stay what they are."""
+    drawn = pl.Series("drawn", np.random.default_rng(seed).permutation(len(rows)))
+    return rows.with_columns(drawn).filter(pl.col("drawn").rank("ordinal").over("slice") <= most).drop("drawn")

@@ -1,6 +1,5 @@
 """Fitting: LightGBM and a logistic regression, blended and calibrated on later slices. Pure: data in, model out."""
 
-import os
 from dataclasses import dataclass
 
 import lightgbm as lgb
@@ -90,7 +89,6 @@ def _parameters(rows: int, seed: int) -> dict[str, float | int | str]:
         "seed": seed,
         "deterministic": "true",
         "force_row_wise": "true",
-        "num_threads": os.cpu_count() or 1,
         "verbosity": -1,
     }
 

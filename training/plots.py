@@ -31,6 +31,7 @@ def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     axes.set_ylabel(y, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)
+    axes.set_axisbelow(True)
     return figure, axes
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -10,19 +9,17 @@ from dataclasses import dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read by mlflow when it is imported
-
 import mlflow
 import polars as pl
 from matplotlib.figure import Figure
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
+import serving
 from features.definition.schema import Definition
 from features.settings import Settings
 from features.store import feature_service_name
 from features.time import to_datetime
-from serving import pyfunc
 from serving.loader import CHAMPION, registered_name
 from serving.model import Model
 
@@ -116,7 +113,7 @@ class Registry:
             model.save(files)
             logged = mlflow.pyfunc.log_model(
                 name="model",
-                python_model=pyfunc.__file__,
+                python_model=str(Path(serving.__file__).with_name("pyfunc.py")),
                 artifacts={file.stem: str(file) for file in files.iterdir()},
                 signature=ModelSignature(Schema(columns), Schema([ColSpec("double")])),
                 pip_requirements=[f"{p}=={package_version(p)}" for p in ("lightgbm", "mlflow", "numpy", "polars")],

@@ -108,7 +108,7 @@ def simulate(rng: np.random.Generator, folk: People) -> tuple[pl.DataFrame, Days
         seen.views[day] = np.bincount(who, weights=views, minlength=n).astype(np.int16)
         sessions.append((who, np.full(who.size, day), kind, views))
     who, days, kind, views = (np.concatenate(parts) for parts in zip(*sessions, strict=True))
-    events = _session_events(rng, folk, who, days, kind, views)
+    events = _session_events(rng, who, days, kind, views)
     for name, parts in (("app_remove", removals), ("push_sent", pushes)):
         owner, at = (np.concatenate(p) for p in zip(*parts, strict=True))
         arrived = noticed[owner] if name == "app_remove" else at
@@ -125,7 +125,6 @@ def _frame(
 
 def _session_events(
     rng: np.random.Generator,
-    folk: People,
     who: NDArray[np.int64],
     days: NDArray[np.int64],
     kind: NDArray[np.int64],
@@ -133,6 +132,8 @@ def _session_events(
 ) -> list[pl.DataFrame]:
     hour = rng.choice(24, who.size, p=HOURS / HOURS.sum())
     begin = days * DAY + hour * (DAY // 24) + rng.integers(0, DAY // 24, who.size)
+    order = np.lexsort((begin, who))
+    who, begin, kind, views = who[order], begin[order], kind[order], views[order]
     offline = np.where(rng.random(who.size) < OFFLINE_SHARE, rng.integers(0, DAY // 4, who.size), 0)
 
     def within(index: NDArray[np.int64], name: str, minute: float, **extra: object) -> pl.DataFrame:
@@ -144,10 +145,7 @@ def _session_events(
     more = np.repeat(carts, rng.poisson(0.4, carts.size))
     taken_out = np.flatnonzero((kind == 1) & (rng.random(who.size) < 0.3))
     viewed = np.repeat(every, views)
-    first = np.flatnonzero(np.diff(who, prepend=-1, append=-1)[:-1] != 0)
-    installed = first[days[first] == folk.install[who[first]]]
-    _, once = np.unique(who[installed], return_index=True)
-    installed = installed[once]
+    _, installed = np.unique(who, return_index=True)  # the first session of a user is that of the install
     signed_up = installed[rng.random(installed.size) < 0.85]
     revenue = np.round(np.exp(rng.normal(3.3, 0.7, bought.size)), 2)
     return [

@@ -180,7 +180,7 @@ class Snapshots(Strict):
 
 
 class Training(Strict):
-    """Limits of the training job."""
+    """Limits of the training job: at most ``max_rows`` a slice, at least ``min_positives`` to fit on."""
 
     max_rows: Annotated[int, Field(ge=1_000)] = 200_000
     min_positives: Annotated[int, Field(ge=10)] = 100

