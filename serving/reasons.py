@@ -8,6 +8,8 @@ from features.time import DAY, span_name
 
 Row = Mapping[str, object]
 
+TIMES = "{n} × "
+
 
 def number(value: object) -> str:
     """Write a number the way people do: ``9``, ``3.1``, ``0.04``."""
@@ -44,6 +46,8 @@ class Wording:
         gap = row.get(usual) if usual else None
         if usual and gap is None:
             return f"{feature.replace('_', ' ')}: {number(value)}"
+        if value == 0 and first.startswith(TIMES):
+            first = f"no {first.removeprefix(TIMES)}"
         return first.format(n=number(value), d=days(value), pct=_percent(value), usual=days(gap))
 
 

@@ -108,7 +108,8 @@ class Registry:
         columns += [ColSpec("string", n, required=False) for n in model.card.categories]
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             # the signature comes from the card, so an example to infer it from is not needed
-            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
+            for said in (".*input example was not provided", ".*Add type hints to the `predict` method"):
+                warnings.filterwarnings("ignore", message=said, category=UserWarning)
             files = Path(folder) / "model"
             model.save(files)
             logged = mlflow.pyfunc.log_model(

@@ -17,6 +17,7 @@ FEATURES = feature_set(DEFINITION)
     [
         ("visit_count_7d", {"visit_count_7d": 17.0}, "17 × visit in the last 7 days"),
         ("visit_count_1d", {"visit_count_1d": 2.0}, "2 × visit in the last day"),
+        ("visit_count_7d", {"visit_count_7d": 0.0}, "no visit in the last 7 days"),
         ("visit_count_2h", {"visit_count_2h": 2.0}, "2 × visit in the last 2 hours"),
         ("cart_add_active_days_30d", {"cart_add_active_days_30d": 3.0}, "cart add on 3 of the last 30 days"),
         ("purchase_value_90d", {"purchase_value_90d": 1234.5}, "purchase worth 1,234 in the last 90 days"),

@@ -1,0 +1,141 @@
+"""The README's commands, run in a clone of this repository as a new user would type them."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from serving.answers import ScoreResponse
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+COMMANDS = [c for block in BLOCKS for c in block.replace("\\\n", " ").strip().splitlines()]
+
+#: programs that stay, and the address at which each can be met
+STAYING = {
+    "PROPENSITY_AUTH=off make serve": "http://127.0.0.1:3000/readyz",
+    "PROPENSITY_TOKEN=choose-a-long-one make serve": "http://127.0.0.1:3000/readyz",
+    "make ui": "http://127.0.0.1:5000/",
+    "make notebooks": "http://127.0.0.1:8888/lab",
+}
+#: this very test, a run of minutes, and one that the tests of the real logs run
+ELSEWHERE = {
+    "make test": "is what runs this",
+    "make bench": "tests/test_benchmarks.py",
+    "make complete-journey": "tests/examples",
+}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A clone of what is here (committed or not), sharing this environment's packages."""
+    if Path(sys.prefix) != ROOT / ".venv":
+        pytest.skip("the tests run in another environment than .venv")
+    folder = tmp_path_factory.mktemp("clone") / "propensity"
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.splitlines()
+    for name in files:
+        if (ROOT / name).exists():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((ROOT / name).read_bytes())
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    (ROOT / ".venv" / ".ready").touch()
+    return folder
+
+
+def test_the_readme_has_commands_and_each_is_run() -> None:
+    assert COMMANDS[:2] == ["make train", "PROPENSITY_AUTH=off make serve"]
+    assert set(STAYING) <= {c.split("#")[0].strip() for c in COMMANDS}
+    assert set(ELSEWHERE) <= set(COMMANDS)
+
+
+def test_every_command_of_the_readme_works(clone: Path, tmp_path: Path) -> None:
+    (tmp_path / "jupyter_server_config.json").write_text(
+        json.dumps({"ServerApp": {"allow_root": True, "open_browser": False, "token": ""}})
+    )
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PROPENSITY_", "MAKE"))}
+    environment |= {"USERS": "2500", "JUPYTER_CONFIG_DIR": str(tmp_path), "COLUMNS": "160"}
+    staying: subprocess.Popen[bytes] | None = None
+    for line in COMMANDS:
+        command = line.split("  #")[0].strip()
+        if command in ELSEWHERE:
+            continue
+        if command in STAYING:
+            _stop(staying)
+            staying = subprocess.Popen(["bash", "-c", command], cwd=clone, env=environment, start_new_session=True,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+            _wait(STAYING[command], staying, command)
+            continue
+        if command.startswith("curl"):
+            command = command.replace("u0010123", "u0000123")
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=clone,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        if command.startswith("curl"):
+            assert ScoreResponse.model_validate_json(done.stdout).records[0].user_id == "u0000123"
+    _stop(staying)
+
+
+def test_the_record_shown_is_a_record() -> None:
+    [shown] = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    [record] = ScoreResponse.model_validate_json(shown).records
+    asked = next(c for c in COMMANDS if c.startswith("curl"))
+    body = json.loads(shlex.split(asked)[-1])
+    assert body["user_ids"] == [record.user_id]
+    assert all(len(intent.reasons) == body["reasons"] for intent in record.intent.values())
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(((?!http)[^)]+)\)", README))))
+def test_links_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_make_help_lists_the_targets() -> None:
+    shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for target in ("train", "serve", "score", "test", "check", "bench", "ui", "notebooks", "clean"):
+        assert re.search(rf"^  {target}\s+\S", shown, re.MULTILINE), target
+
+
+def _wait(address: str, process: subprocess.Popen[bytes], command: str) -> None:
+    for _ in range(600):
+        assert process.poll() is None, f"{command} ended with {process.returncode}"
+        try:
+            if httpx.get(address, timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise AssertionError(f"{command} does not answer at {address}")
+
+
+def _stop(process: subprocess.Popen[bytes] | None) -> None:
+    if process is not None:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(20)
+        for _ in range(100):  # until its port is free
+            if subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, check=False).returncode:
+                return
+            time.sleep(0.1)
