@@ -1,7 +1,6 @@
 """Snapshots: feature rows of a population at its cutoffs, as Parquet for the feature store."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -10,15 +9,9 @@ from features.definition.schema import Definition
 from features.errors import StoreError
 from features.events import Events, read_traits
 from features.fold import feature_rows, read_all_at
+from features.progress import Progress, ignore
 from features.rows import expression
 from features.time import Instants
-
-Progress = Callable[[int], None]
-"""Called with the number of users done since the last call."""
-
-
-def ignore(_: int) -> None:
-    """Report progress to nobody."""
 
 
 def population(definition: Definition) -> pl.Expr:

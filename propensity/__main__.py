@@ -15,7 +15,6 @@ from features.definition import Definition, load_definition
 from features.errors import PropensityError
 from features.settings import Settings
 from features.time import to_instant
-from propensity import report
 from propensity.console import ShownSteps, err, out, progress
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -48,9 +47,11 @@ def opened(file: Path | None) -> tuple[Definition, Settings]:
 @app.command()
 def check(definition: DefinitionFile = None, ends: Instant = None) -> None:
     """Validate the definition against the log, and preview what there is to learn."""
+    from propensity.preview import preview
+
     rules, _ = opened(definition)
     with progress() as bars:
-        shown = report.preview(rules, ShownSteps(bars), parse_instant(ends, "--ends"))
+        shown = preview(rules, ShownSteps(bars), parse_instant(ends, "--ends"))
     out.print(*shown, sep="\n")
 
 
@@ -61,6 +62,7 @@ def train(
     outcome: Annotated[list[str] | None, typer.Option(help="train only this outcome (may be repeated)")] = None,
 ) -> None:
     """Train, judge and register a model an outcome, and put the profiles online."""
+    from propensity import report
     from training.job import train as job
 
     rules, settings = opened(definition)
@@ -79,6 +81,7 @@ def train(
 def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instant = None) -> None:
     """Score every user into Parquet; by default at the declared end of the log."""
     from features.events import EventLog
+    from propensity import report
     from serving.answers import load_rfm
     from serving.batch import score_all
     from serving.loader import Loader

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from features.snapshot import Progress as Advance
+from features.progress import Progress as Advance
 from segments.tiers import TIERS
 
 out = Console()

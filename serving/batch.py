@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from features.errors import ScoringError
 from features.events import Events
-from features.snapshot import Progress, ignore
+from features.progress import Progress, ignore
 from features.time import to_datetime
 from serving.rows import batch_rows
 from serving.scorer import Scorer

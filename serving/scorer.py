@@ -11,7 +11,7 @@ from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import ScoringError
 from features.rows import INSTANT, FeatureRows, expression
-from features.time import Instants, span_name
+from features.time import Instants
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, rfm_expressions
 from segments.tiers import SILENT, tiers_of
@@ -163,10 +163,3 @@ class Scorer:
 
 def _roots(expressions: Iterable[pl.Expr]) -> set[str]:
     return {name for e in expressions for name in e.meta.root_names()}
-
-
-def question(definition: Definition, outcome: str) -> str:
-    """Put an outcome into words: ``will not visit within 14d``."""
-    rule = definition.outcomes[outcome]
-    gap = f" after {span_name(rule.gap)}" if rule.gap else ""
-    return f"{'will' if rule.will else 'will not'} {rule.signal} within {span_name(rule.within)}{gap}"

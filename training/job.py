@@ -1,47 +1,37 @@
 """The training job: log, snapshots, models, registry, profiles online."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.errors import EventLogError, RefusalError
+from features.errors import RefusalError
 from features.events import EventLog, Events
 from features.fold import feature_rows, profiles_at, read_all_at
 from features.profile import layout_of
+from features.progress import Progress, Steps
 from features.rows import INSTANT
 from features.settings import Settings
-from features.snapshot import Progress, write_snapshots, write_traits
+from features.snapshot import write_snapshots, write_traits
 from features.store import OfflineFeatures, OnlineProfiles
 from features.store.objects import profiles_path, snapshots_path, traits_path
-from features.time import Instants, schedule, span_name, to_datetime
+from features.time import to_datetime
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, fit_cuts, rfm_expressions
 from segments.tiers import fit_tiers
 from serving.card import Measure, ModelCard
 from serving.model import Floats, Model
 from serving.rows import latest_traits
-from serving.scorer import question
 from training.dataset import Dataset, build
 from training.evaluate import by_group, evaluate
 from training.fit import Fitted, fit
 from training.floors import floors
-from training.outcomes import last_cutoff
+from training.outcomes import snapshot_cutoffs
 from training.plots import Judged, calibration, gains, importance, lift
 from training.registry import Registry, Trained
-
-
-class Steps(Protocol):
-    """Shows people how far a job is."""
-
-    def __call__(self, label: str, total: int | None = None) -> AbstractContextManager[Progress]:
-        """Open a step; the progress it yields is told how much more is done."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +42,6 @@ class Result:
     version: str | None
     card: ModelCard | None
     refusal: RefusalError | None = None
-
-
-def snapshot_cutoffs(definition: Definition, events: Events) -> Instants:
-    """Cutoffs to learn from: back from the newest one that some outcome's label is known for.
-
-    Raises:
-        EventLogError: the log is shorter than warm-up and label window.
-    """
-    rules = definition.snapshots
-    newest = max(last_cutoff(definition, name, events.ends) for name in definition.outcomes)
-    oldest = int(events.t.min()) + rules.warm_up
-    if newest < oldest:
-        raise EventLogError(
-            f"the log begins {to_datetime(int(events.t.min()))} and ends {to_datetime(events.ends)}: too short for "
-            f"{span_name(rules.warm_up)} of warm-up and a label window.",
-            fix="bring a longer log, or shorten snapshots.warm_up and the outcomes' 'within'",
-        )
-    count = min(rules.count, int((newest - oldest) // rules.stride) + 1)
-    cutoffs = schedule(newest=newest, stride=rules.stride, count=count, spread=rules.spread)
-    return cutoffs[cutoffs >= oldest]
 
 
 def train(
@@ -220,7 +190,7 @@ def _model(
     slices = data.summary()
     card = ModelCard(
         outcome=data.outcome,
-        question=question(definition, data.outcome),
+        question=rule.question,
         among=rule.among,
         gap=rule.gap,
         horizon=rule.within,

@@ -3,14 +3,34 @@
 import polars as pl
 
 from features.definition.schema import Definition
-from features.errors import ImmatureLabelError
+from features.errors import EventLogError, ImmatureLabelError
 from features.events import Events
-from features.time import span_name, to_datetime
+from features.time import Instants, schedule, span_name, to_datetime
 
 
 def last_cutoff(definition: Definition, outcome: str, ends: int) -> int:
     """The newest cutoff whose label is known: the log's end minus gap, horizon and maturity."""
     return ends - definition.outcomes[outcome].reach
+
+
+def snapshot_cutoffs(definition: Definition, events: Events) -> Instants:
+    """Cutoffs to learn from: back from the newest one that some outcome's label is known for.
+
+    Raises:
+        EventLogError: the log is shorter than warm-up and label window.
+    """
+    rules = definition.snapshots
+    newest = max(last_cutoff(definition, name, events.ends) for name in definition.outcomes)
+    oldest = int(events.t.min()) + rules.warm_up
+    if newest < oldest:
+        raise EventLogError(
+            f"the log begins {to_datetime(int(events.t.min()))} and ends {to_datetime(events.ends)}: too short for "
+            f"{span_name(rules.warm_up)} of warm-up and a label window.",
+            fix="bring a longer log, or shorten snapshots.warm_up and the outcomes' 'within'",
+        )
+    count = min(rules.count, int((newest - oldest) // rules.stride) + 1)
+    cutoffs = schedule(newest=newest, stride=rules.stride, count=count, spread=rules.spread)
+    return cutoffs[cutoffs >= oldest]
 
 
 def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: str) -> pl.Series:

@@ -146,6 +146,12 @@ class Outcome(Strict):
         return self.will or self.will_not or ""
 
     @property
+    def question(self) -> str:
+        """The question in words: ``will not visit within 14d``."""
+        after = f" after {span_name(self.gap)}" if self.gap else ""
+        return f"{'will' if self.will else 'will not'} {self.signal} within {span_name(self.within)}{after}"
+
+    @property
     def reach(self) -> int:
         """How long after a cutoff its label is known: gap + horizon + maturity."""
         return self.gap + self.within + self.matures_after

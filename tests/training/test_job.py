@@ -12,8 +12,9 @@ import pytest
 from features.definition import Definition
 from features.definition.load import load_definition
 from features.events import EventLog
+from features.progress import Progress
 from features.settings import Settings
-from features.snapshot import Progress, write_snapshots, write_traits
+from features.snapshot import write_snapshots, write_traits
 from features.store import OfflineFeatures
 from features.store.objects import snapshots_path, traits_path
 from segments.rfm import RfmCuts
@@ -21,7 +22,8 @@ from serving.answers import load_rfm
 from serving.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
 from training.dataset import build
-from training.job import snapshot_cutoffs, train, train_outcome
+from training.job import train, train_outcome
+from training.outcomes import snapshot_cutoffs
 
 
 @contextmanager
