@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.world import World
 from features.events import EventLog
 from features.time import to_instant
-from serving.answers import load_rfm
+from segments.frozen import load_cuts
 from serving.loader import Loader
 from serving.rows import batch_rows
 from serving.scorer import Scorer
@@ -25,7 +25,7 @@ def distance_from_best(world: World) -> pl.DataFrame:
     truth = pl.read_parquet(world.folder / "truth/truth.parquet").rename({"user_id": "user"})
     cutoff = truth["cutoff"].max()
     truth = truth.filter(pl.col("cutoff") == cutoff)
-    scorer = Scorer(definition, Loader(definition, settings).champions(), load_rfm(definition, settings))
+    scorer = Scorer(definition, Loader(definition, settings).champions(), load_cuts(definition, settings))
     parts = [scorer.score(r, r.cutoffs).frame for r in batch_rows(events, definition, to_instant(cutoff)) if len(r)]  # type: ignore[arg-type]
     scored = pl.concat(parts)
     found = []

@@ -82,13 +82,13 @@ def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instan
     """Score every user into Parquet; by default at the declared end of the log."""
     from features.events import EventLog
     from propensity import report
-    from serving.answers import load_rfm
+    from segments.frozen import load_cuts
     from serving.batch import score_all
     from serving.loader import Loader
     from serving.scorer import Scorer
 
     rules, settings = opened(definition)
-    scorer = Scorer(rules, Loader(rules, settings).champions(), load_rfm(rules, settings))
+    scorer = Scorer(rules, Loader(rules, settings).champions(), load_cuts(rules, settings))
     with progress() as bars:
         steps = ShownSteps(bars)
         with steps("read the event log"):

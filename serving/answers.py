@@ -7,13 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.settings import Settings
 from features.store import OnlineProfiles
 from features.time import to_instant
-from segments.rfm import RfmCuts
+from segments.frozen import load_cuts
 from serving.card import Measure
 from serving.loader import Loader
 from serving.model import Model
@@ -63,12 +62,6 @@ class ServedModel(BaseModel):
     metrics: dict[str, Measure]
 
 
-def load_rfm(definition: Definition, settings: Settings) -> RfmCuts | None:
-    """Load the frozen RFM cut-offs that training kept, or None when there are none."""
-    path = settings.folder(definition.name) / f"rfm-{feature_set(definition).digest}.json"
-    return RfmCuts.load(path) if path.exists() else None
-
-
 class Answers:
     """Answers for one definition; models are swapped when a new champion is promoted.
 
@@ -83,7 +76,7 @@ class Answers:
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self.definition = definition
         self._loader = Loader(definition, settings)
-        self._rfm = load_rfm(definition, settings)
+        self._rfm = load_cuts(definition, settings)
         # one connection for calls answered at once and one for long lists in a thread of their own
         self._near, self._bulk = (OnlineProfiles(definition, settings, apply=True) for _ in range(2))
         models = self._loader.champions()

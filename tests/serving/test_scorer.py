@@ -13,8 +13,8 @@ from features.events import EventLog
 from features.rows import FeatureRows
 from features.store import OnlineProfiles
 from features.time import DAY
+from segments.frozen import load_cuts
 from segments.tiers import TIERS
-from serving.answers import load_rfm
 from serving.loader import Loader
 from serving.model import Model
 from serving.rows import batch_rows, online_rows
@@ -42,7 +42,7 @@ def rows(world: World) -> FeatureRows:
 
 @pytest.fixture(scope="module")
 def scorer(world: World, models: Mapping[str, Model]) -> Scorer:
-    return Scorer(world.definition, models, load_rfm(world.definition, world.settings))
+    return Scorer(world.definition, models, load_cuts(world.definition, world.settings))
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,21 @@ import pytest
 
 from features.definition import Definition
 from features.definition.load import load_definition
+from features.errors import StoreError
 from features.events import EventLog
+from features.lock import locked
 from features.progress import Progress
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
 from features.store import OfflineFeatures
 from features.store.objects import snapshots_path, traits_path
+from segments.frozen import load_cuts
 from segments.rfm import RfmCuts
-from serving.answers import load_rfm
 from serving.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
 from training.dataset import build
-from training.job import train, train_outcome
+from training.job import train
+from training.learn import learn
 from training.outcomes import snapshot_cutoffs
 
 
@@ -99,9 +102,7 @@ def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Pat
     write_snapshots(events, snapshot_cutoffs(definition, events), definition, snapshots_path(folder))
     write_traits(definition, traits_path(folder))
     store = OfflineFeatures(definition, settings)
-    twins = [
-        train_outcome(build(events, snapshots_path(folder), store, definition, "churn"), definition, None) for _ in "ab"
-    ]
+    twins = [learn(build(events, snapshots_path(folder), store, definition, "churn"), definition, None) for _ in "ab"]
     first, second = (twin.model for twin in twins)
     assert first.booster.model_to_string() == second.booster.model_to_string()
     assert first.numbers == second.numbers
@@ -148,16 +149,22 @@ def test_a_refused_outcome_says_why_and_the_others_are_trained(untrained_world: 
     assert set(Loader(definition, settings).champions()) == {"churn"}
 
 
+def test_two_jobs_do_not_write_into_one_folder(untrained_world: World, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    with locked(settings.folder("demo-shop")), pytest.raises(StoreError, match="another job is writing"):
+        train(untrained_world.definition, settings, steps=quiet)
+
+
 def test_rfm_cut_offs_stay_when_training_again(untrained_world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     definition = redefined(untrained_world, outcomes={"churn": CHURN}, segments={})
     train(definition, settings, steps=quiet)
-    first = load_rfm(definition, settings)
+    first = load_cuts(definition, settings)
     assert isinstance(first, RfmCuts)
     earlier = EventLog(definition).ends - 40 * 86_400_000_000
     results = train(definition, settings, steps=quiet, ends=earlier)
     assert results[0].version == "churn/2"
-    assert load_rfm(definition, settings) == first
+    assert load_cuts(definition, settings) == first
 
 
 def test_every_refusal_is_in_the_catalogue(untrained_world: World) -> None:

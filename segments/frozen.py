@@ -1,0 +1,39 @@
+"""RFM cut-offs on disk: fitted once for a rule, then kept, so that nobody moves without doing anything."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from features.definition.columns import feature_set
+from features.definition.schema import Definition
+from features.events import Events
+from features.fold import feature_rows, read_all_at
+from features.settings import Settings
+from features.time import to_datetime
+from segments.rfm import RfmCuts, fit_cuts
+
+
+def cuts_path(definition: Definition, settings: Settings) -> Path:
+    """Where a definition's cut-offs are kept; another rule or feature set has a file of its own."""
+    rule = definition.rfm.model_dump_json() if definition.rfm else ""
+    digest = hashlib.sha256(f"{feature_set(definition).digest}{rule}".encode()).hexdigest()[:8]
+    return settings.folder(definition.name) / f"rfm-{digest}.json"
+
+
+def load_cuts(definition: Definition, settings: Settings) -> RfmCuts | None:
+    """The kept cut-offs, or None when there is no rule or nothing has been fitted."""
+    path = cuts_path(definition, settings)
+    return RfmCuts.load(path) if definition.rfm is not None and path.exists() else None
+
+
+def freeze_cuts(events: Events, definition: Definition, settings: Settings, cutoff: int) -> RfmCuts | None:
+    """The kept cut-offs; fitted at the cutoff, and kept, when the rule has none yet."""
+    kept = load_cuts(definition, settings)
+    if kept is not None or definition.rfm is None:
+        return kept
+    rows = pl.concat(feature_rows(events, read_all_at(events, np.array([cutoff])), definition))
+    cuts = fit_cuts(rows, definition.rfm, to_datetime(cutoff).isoformat())
+    cuts.save(cuts_path(definition, settings))
+    return cuts

@@ -1,0 +1,106 @@
+"""One outcome, learnt: fitted, calibrated, judged beside the floors, and drawn."""
+
+import numpy as np
+import polars as pl
+
+from features.definition.columns import feature_set
+from features.definition.schema import Definition
+from segments.evaluator import Evaluator
+from segments.rfm import RfmCuts, rfm_expressions
+from segments.tiers import fit_tiers
+from serving.card import Measure, ModelCard
+from serving.model import Floats, Model
+from training.dataset import Dataset
+from training.evaluate import by_group, evaluate
+from training.fit import Fitted, fit
+from training.floors import floors
+from training.plots import Judged, calibration, gains, importance, lift
+from training.registry import Trained
+
+
+def learn(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> Trained:
+    """Fit an outcome's model and judge it on the test slice beside the floors."""
+    fitted = fit(data, definition)
+    calibrated = data.part("calibrate")
+    draft = _model(data, definition, fitted, probabilities=None, base_rate=0.0)
+    p_calibrate = draft.probabilities(draft.matrix(calibrated))
+    base_rate = float(calibrated["label"].to_numpy().mean())
+    model = _model(data, definition, fitted, probabilities=p_calibrate, base_rate=base_rate)
+
+    test = data.part("test")
+    matrix = model.matrix(test)
+    probability = model.probabilities(matrix)
+    state = Evaluator.of(definition.states).first().alias("state")
+    states = {
+        name: data.part(name).with_columns(rfm_expressions(definition, cuts)).select(state)["state"]
+        for name in ("fit", "test")
+    }
+    simple = floors(data, definition, states)
+    labels = test["label"].to_numpy().astype(np.float64)
+    scores = {"model": probability, **simple}
+    seed = definition.training.seed
+    judged = evaluate(scores, labels, test["user"], seed=seed, against="model")
+    metrics = judged.pop("model") | _of_unseen(probability, labels, test, seed)
+    model = Model(
+        model.booster,
+        model.numbers,
+        model.card.model_copy(update={"metrics": metrics, "floors": judged}),
+        model.version,
+    )
+    pictures = Judged(f"{data.outcome} ({model.card.question})", labels, probability, simple)
+    sample = matrix[np.random.default_rng(seed).permutation(len(matrix))[:1_000]]
+    names = [*model.card.features, *model.card.categories]
+    return Trained(
+        model=model,
+        parameters=fitted.parameters,
+        figures={
+            "gains.png": gains(pictures),
+            "lift.png": lift(pictures),
+            "calibration.png": calibration(pictures),
+            "importance.png": importance(data.outcome, names, model.effects(sample)),
+        },
+        tables={
+            "by_state.csv": by_group(probability, test, states["test"]),
+            "by_snapshot.csv": by_group(probability, test, test["cutoff"].dt.to_string("%Y-%m-%dT%H:%M")),
+            "base_rates.csv": data.previewed,
+        },
+    )
+
+
+def _of_unseen(probability: Floats, labels: Floats, test: pl.DataFrame, seed: int) -> dict[str, Measure]:
+    """AUC and average precision on the users no slice but the test has held."""
+    held = test["unseen"].to_numpy()
+    if not 0 < labels[held].sum() < held.sum():
+        return {}
+    found = evaluate(
+        {"m": probability[held]}, labels[held], test["user"].filter(test["unseen"]), seed=seed, against="m"
+    )
+    return {f"unseen_{key}": found["m"][key] for key in ("auc", "average_precision")}
+
+
+def _model(
+    data: Dataset, definition: Definition, fitted: Fitted, *, probabilities: Floats | None, base_rate: float
+) -> Model:
+    rule = definition.outcomes[data.outcome]
+    p = np.zeros(1) if probabilities is None else probabilities
+    slices = data.summary()
+    card = ModelCard(
+        outcome=data.outcome,
+        question=rule.question,
+        among=rule.among,
+        gap=rule.gap,
+        horizon=rule.within,
+        definition=definition.version,
+        feature_digest=feature_set(definition).digest,
+        features=list(feature_set(definition).numeric),
+        categories=fitted.categories,
+        tiers=fit_tiers(rule.tiers, p, base_rate),
+        percentiles=np.quantile(p, np.linspace(0, 1, 101)).tolist(),
+        base_rate=base_rate,
+        trained_from=str(slices["fit"]["first_cutoff"]),
+        trained_through=str(slices["fit"]["last_cutoff"]),
+        slices=slices,
+        metrics={},
+        floors={},
+    )
+    return Model(fitted.booster, fitted.numbers, card, f"{data.outcome}/new")
