@@ -35,7 +35,7 @@ def preview(definition: Definition, steps: Steps, ends: int | None) -> list[Rend
             for fired in (events.of_signal(i),)
         ]
     )
-    naive = "without a zone, taken as UTC," if log.naive_times else "with a zone, converted to UTC,"
+    naive = "without a zone, taken as UTC" if log.naive_times else "with a zone, converted to UTC"
     shown: list[RenderableType] = [
         f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, times {naive}, "
         f"log complete through {to_datetime(events.ends):%Y-%m-%d %H:%M}",

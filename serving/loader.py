@@ -1,6 +1,8 @@
 """Models from the MLflow registry: the champion of each outcome, by alias, pinned to its version."""
 
+import logging
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,10 @@ from mlflow.exceptions import MlflowException
 from features.definition.schema import Definition
 from features.settings import Settings
 from serving.model import Model
+
+# MLflow's news of its own tables, and a deprecation inside it, are not for our users
+logging.getLogger("mlflow").setLevel(logging.WARNING)
+warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
 
 CHAMPION = "champion"
 

@@ -1,7 +1,6 @@
 """Runs and model versions in MLflow: the one place that writes there."""
 
 import json
-import logging
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -52,7 +51,6 @@ class Registry:
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self._definition = definition
         settings.home.mkdir(parents=True, exist_ok=True)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._artifacts = (settings.home.resolve() / "mlartifacts").as_uri() if not settings.tracking_uri else None
         mlflow.set_tracking_uri(settings.mlflow_uri)
         mlflow.set_registry_uri(settings.mlflow_uri)
