@@ -6,7 +6,10 @@ The service loads the same files natively; this file is for `mlflow models`, not
 from pathlib import Path
 
 import mlflow
+import numpy as np
+import pandas as pd
 import polars as pl
+from numpy.typing import NDArray
 
 from serving.model import Model
 
@@ -18,8 +21,9 @@ class Propensity(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         """Read the booster, the numbers and the card."""
         self.model = Model.load(Path(context.artifacts["card"]).parent, "pyfunc")
 
-    # no type hints: MLflow would read a schema out of them, and the model has a signature
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    def predict(
+        self, context: object, model_input: pd.DataFrame, params: dict[str, object] | None = None
+    ) -> NDArray[np.float64]:
         """Score feature rows.
 
         Args:

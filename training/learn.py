@@ -32,7 +32,7 @@ def learn(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> Traine
     probability = model.probabilities(matrix)
     state = Evaluator.of(definition.states).first().alias("state")
     states = {
-        name: data.part(name).with_columns(rfm_expressions(definition, cuts)).select(state)["state"]
+        name: data.part(name).with_columns(rfm_expressions(definition, cuts)).with_columns(state)["state"]
         for name in ("fit", "test")
     }
     simple = floors(data, definition, states)

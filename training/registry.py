@@ -19,6 +19,7 @@ from features.definition.schema import Definition
 from features.settings import Settings
 from features.store import feature_service_name
 from features.time import to_datetime
+from serving.card import ModelCard
 from serving.loader import CHAMPION, registered_name
 from serving.model import Model
 
@@ -90,24 +91,33 @@ class Registry:
                 mlflow.log_figure(figure, f"plots/{file}")
             for file, table in trained.tables.items():
                 mlflow.log_text(table.write_csv(), f"tables/{file}")
-            version = self._log_model(trained.model, name)
+            version = self._version(name, self._log_model(trained.model), card)
+        self._client.set_registered_model_alias(name, CHAMPION, version)
+        return f"{card.outcome}/{version}"
+
+    def _version(self, name: str, model_id: str, card: ModelCard) -> str:
+        """Register a logged model as a new version that says what it needs."""
+        if not self._client.search_registered_models(f"name = '{name}'"):
+            self._client.create_registered_model(name)
         tags = {
             "feast.feature_service": feature_service_name(card.outcome, self._definition),
             "trained_through": card.trained_through,
             "feature_digest": card.feature_digest,
         }
-        for key, value in tags.items():
-            self._client.set_model_version_tag(name, version, key, value)
-        self._client.set_registered_model_alias(name, CHAMPION, version)
-        return f"{card.outcome}/{version}"
+        logged = self._client.get_logged_model(model_id)
+        version = self._client.create_model_version(
+            name, f"models:/{model_id}", run_id=logged.source_run_id, tags=tags, model_id=model_id
+        )
+        return str(version.version)
 
-    def _log_model(self, model: Model, name: str) -> str:
+    @staticmethod
+    def _log_model(model: Model) -> str:
+        """Log a model into the run and return MLflow's id of it."""
         columns: list[ColSpec | TensorSpec] = [ColSpec("double", n, required=False) for n in model.card.features]
         columns += [ColSpec("string", n, required=False) for n in model.card.categories]
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             # the signature comes from the card, so an example to infer it from is not needed
-            for said in (".*input example was not provided", ".*Add type hints to the `predict` method"):
-                warnings.filterwarnings("ignore", message=said, category=UserWarning)
+            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
             files = Path(folder) / "model"
             model.save(files)
             logged = mlflow.pyfunc.log_model(
@@ -116,9 +126,8 @@ class Registry:
                 artifacts={file.stem: str(file) for file in files.iterdir()},
                 signature=ModelSignature(Schema(columns), Schema([ColSpec("double")])),
                 pip_requirements=[f"{p}=={package_version(p)}" for p in ("lightgbm", "mlflow", "numpy", "polars")],
-                registered_model_name=name,
             )
-        return str(logged.registered_model_version)
+        return str(logged.model_id)
 
 
 def _flat(model: Model) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """Feature rows for training, retrieved through Feast as of each row's cutoff."""
 
+import warnings
+
 import polars as pl
 
 from features.definition.columns import feature_set
@@ -38,7 +40,10 @@ class OfflineFeatures:
         features = feature_set(self._definition)
         entities = asked.rename({"cutoff": "event_timestamp"}).to_pandas()
         service = self._store.get_feature_service(feature_service_name(outcome, self._definition))
-        answer = pl.from_arrow(self._store.get_historical_features(entities, service).to_arrow())
+        with warnings.catch_warnings():
+            # ibis 12 asks DuckDB 2 by an old name
+            warnings.filterwarnings("ignore", message="fetch_arrow_table", category=DeprecationWarning)
+            answer = pl.from_arrow(self._store.get_historical_features(entities, service).to_arrow())
         if not isinstance(answer, pl.DataFrame):
             raise StoreError(f"Feast answered with {type(answer).__name__}.", fix="report this")
         if len(answer) != len(asked) or answer["tenure_days"].null_count():
