@@ -123,7 +123,7 @@ def serve(
         "PROPENSITY_DEFINITION": str(settings.definition.resolve()),
         "PYTHONWARNINGS": "ignore",
     }
-    out.print(f"Serving {rules.version} on http://{host}:{port} (API page: /, reads: /reads)")
+    out.print(f"Serving {rules.version} on http://{host}:{port}/ (the API page)")
     command = [_program("bentoml"), "serve", "serving.service:PropensityService", "--host", host, "--port", str(port)]
     os.execve(command[0], command, environment)  # noqa: S606 - our own command line, no shell
 

@@ -15,7 +15,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: health and the pages that describe the API are open; they say nothing about users
-OPEN_PATHS = ("/livez", "/readyz", "/healthz", "/", "/docs.json", "/reads", "/reads.json")
+OPEN_PATHS = ("/livez", "/readyz", "/healthz", "/", "/docs.json")
 OPEN_PREFIXES = ("/static_content/", "/assets/")
 
 log = logging.getLogger("propensity")

@@ -23,7 +23,8 @@ MOST_USERS = 10_000
 POLL_SECONDS = 2.0
 
 log = logging.getLogger("propensity")
-reads = FastAPI(title="propensity: reads", docs_url="/reads", openapi_url="/reads.json", redoc_url=None)
+# BentoML shows these on its own API page
+reads = FastAPI(openapi_url=None)
 
 UserId = Annotated[StrictStr, Field(min_length=1, max_length=256)]
 

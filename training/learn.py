@@ -64,6 +64,7 @@ def learn(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> Traine
             "by_snapshot.csv": by_group(probability, test, test["cutoff"].dt.to_string("%Y-%m-%dT%H:%M")),
             "base_rates.csv": data.previewed,
         },
+        data_digest=f"{data.rows.select('user', 'cutoff', 'slice', 'label').hash_rows(seed=1).sum():016x}"[-8:],
     )
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import mlflow
 import polars as pl
 from matplotlib.figure import Figure
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema, TensorSpec
 
@@ -33,12 +35,14 @@ class Trained:
         parameters: of the fit.
         figures: pictures by file name.
         tables: tables by file name.
+        data_digest: changes when a row, a label or a slice of the data set changes.
     """
 
     model: Model
     parameters: Mapping[str, float | int | str]
     figures: Mapping[str, Figure]
     tables: Mapping[str, pl.DataFrame]
+    data_digest: str
 
 
 class Registry:
@@ -74,6 +78,7 @@ class Registry:
         with mlflow.start_run(
             experiment_id=self.experiment(card.outcome), run_name=f"{card.outcome} {card.definition}"
         ):
+            mlflow.log_input(self._dataset(trained), context="training")
             mlflow.log_params(dict(trained.parameters))
             mlflow.log_metrics(_flat(trained.model))
             mlflow.set_tags(
@@ -94,6 +99,15 @@ class Registry:
             version = self._version(name, self._log_model(trained.model), card)
         self._client.set_registered_model_alias(name, CHAMPION, version)
         return f"{card.outcome}/{version}"
+
+    def _dataset(self, trained: Trained) -> MetaDataset:
+        """Describe the data set to MLflow; its rows stay in the feature store, under the service that yields them."""
+        card = trained.model.card
+        said = {"feast.feature_service": feature_service_name(card.outcome, self._definition), "population": card.among}
+        slices = {f"{name}.{key}": str(value) for name, part in card.slices.items() for key, value in part.items()}
+        source = CodeDatasetSource(said | slices)
+        # MLflow's own class for data that stay elsewhere leaves a property abstract
+        return MetaDataset(source, name=card.outcome, digest=trained.data_digest)  # type: ignore[abstract]
 
     def _version(self, name: str, model_id: str, card: ModelCard) -> str:
         """Register a logged model as a new version that says what it needs."""
