@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features import kernel
 from features.definition.schema import Definition
 from features.events import Events
+from features.kernel.users import fold_profiles, fold_users, read_profiles
 from features.profile import Layout, Words, layout_of
 from features.rows import FeatureRows, rows_of
 from features.time import Instants
@@ -96,7 +96,7 @@ def _fold_run(
     part = reading.of_users(lo, hi)
     row_at = part.row_at
     out = np.empty((row_at[-1], layout.columns))
-    kernel.fold_users(
+    fold_users(
         layout, layout.size, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values,
         part.cutoffs, part.lo, part.hi, row_at, out,
     )  # fmt: skip
@@ -111,7 +111,7 @@ def profiles_at(events: Events, cutoff: int, layout: Layout, *, chunk: int = 4_0
     for lo in range(0, len(events.users), chunk):
         hi = min(lo + chunk, len(events.users))
         words = np.zeros((hi - lo, layout.size), dtype=np.int64)
-        kernel.fold_profiles(
+        fold_profiles(
             layout, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values, cutoff, words
         )
         yield lo, words
@@ -123,5 +123,5 @@ def profile_rows(
     """Read stored profiles: ``words[u]`` at ``cutoffs[u]``; the same numbers as `fold_rows` at those cutoffs."""
     layout = layout_of(definition)
     out = np.empty((len(words), layout.columns))
-    kernel.read_profiles(layout, words, cutoffs, out)
+    read_profiles(layout, words, cutoffs, out)
     return rows_of(definition, pl.Series("user", users, dtype=pl.String), cutoffs, out, traits)

@@ -1,6 +1,7 @@
 """Splitting by time, purged: no slice learns from a label that reaches into the next."""
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 import polars as pl
@@ -63,8 +64,13 @@ def split(cutoffs: Instants, purge: int, *, outcome: str) -> Split:
 
 
 def share_of(users: pl.Series, seed: int) -> pl.Series:
-    """A number in [0, 1) for each user that stays the user's own."""
-    return (users.hash(seed=seed) % 1_000_003) / 1_000_003
+    """A number in [0, 1) for each user that stays the user's own, on every machine and in every version."""
+
+    def number(user: str) -> float:
+        return int.from_bytes(blake2b(f"{seed}:{user}".encode(), digest_size=8).digest(), "big") / 2**64
+
+    each = users.unique()
+    return users.replace_strict(each, [number(user) for user in each], return_dtype=pl.Float64)
 
 
 def slices(rows: pl.DataFrame, parts: Split, unseen_share: float) -> pl.DataFrame:

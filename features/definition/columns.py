@@ -46,7 +46,7 @@ def trend_pairs(windows: list[int]) -> list[tuple[int, int]]:
 
 
 def read_columns(definition: Definition) -> tuple[str, ...]:
-    """Name what the kernel reads, signal by signal, then for the user as a whole (the order of `kernel.read`)."""
+    """Name what the kernel reads, signal by signal, then for the user as a whole (the order of `kernel.read.read`)."""
     windows = definition.windows
     days = [span_name(w) for w in windows if w >= DAY]
     names: list[str] = []
