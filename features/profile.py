@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.definition.columns import read_columns, share_window, trend_pairs
+from features.definition.keep import kept
 from features.definition.schema import Definition
 from features.errors import FoldError
 from features.time import DAY
@@ -72,6 +73,7 @@ class Layout(NamedTuple):
         return self.tiles_at + self.capacity * self.tile
 
 
+@kept
 def layout_of(definition: Definition) -> Layout:
     """Lay a profile out for a definition."""
     rules = list(definition.signals.values())

@@ -26,14 +26,14 @@ class Fitted:
         numbers: linear part, blend, calibration.
         categories: values of each trait, by code.
         parameters: what to log.
-        blend_losses: log loss on the stopping slice by the booster's weight.
+        calibrated: probabilities of the ``calibrate`` slice; tier cut-offs and percentiles come from them.
     """
 
     booster: lgb.Booster
     numbers: Numbers
     categories: dict[str, list[str]]
     parameters: dict[str, float | int | str]
-    blend_losses: dict[float, float]
+    calibrated: Floats
 
 
 def log_loss(labels: Floats, logits: Floats) -> float:
@@ -69,10 +69,11 @@ def fit(data: Dataset, definition: Definition) -> Fitted:
     losses = {w: log_loss(y["stop"], w * trees + (1 - w) * line) for w in BLENDS}
     weight = min(losses, key=lambda w: losses[w])
     trees, line = logits("calibrate")
-    slope, offset = platt(y["calibrate"], weight * trees + (1 - weight) * line)
+    blended = weight * trees + (1 - weight) * line
+    slope, offset = platt(y["calibrate"], blended)
     numbers = Numbers(linear=linear, weight=weight, slope=slope, offset=offset)
     shown = {**parameters, "best_iteration": booster.current_iteration(), "blend_booster_weight": weight}
-    return Fitted(booster, numbers, categories, shown, losses)
+    return Fitted(booster, numbers, categories, shown, sigmoid(slope * blended + offset))
 
 
 def _parameters(rows: int, seed: int) -> dict[str, float | int | str]:

@@ -1,5 +1,7 @@
 """One outcome, learnt: fitted, calibrated, judged beside the floors, and drawn."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
@@ -21,12 +23,8 @@ from training.registry import Trained
 def learn(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> Trained:
     """Fit an outcome's model and judge it on the test slice beside the floors."""
     fitted = fit(data, definition)
-    calibrated = data.part("calibrate")
-    draft = _model(data, definition, fitted, probabilities=None, base_rate=0.0)
-    p_calibrate = draft.probabilities(draft.matrix(calibrated))
-    base_rate = float(calibrated["label"].to_numpy().mean())
-    model = _model(data, definition, fitted, probabilities=p_calibrate, base_rate=base_rate)
-
+    card = _card(data, definition, fitted)
+    model = Model(fitted.booster, fitted.numbers, card, f"{data.outcome}/new")
     test = data.part("test")
     matrix = model.matrix(test)
     probability = model.probabilities(matrix)
@@ -41,12 +39,7 @@ def learn(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> Traine
     seed = definition.training.seed
     judged = evaluate(scores, labels, test["user"], seed=seed, against="model")
     metrics = judged.pop("model") | _of_unseen(probability, labels, test, seed)
-    model = Model(
-        model.booster,
-        model.numbers,
-        model.card.model_copy(update={"metrics": metrics, "floors": judged}),
-        model.version,
-    )
+    model = replace(model, card=card.model_copy(update={"metrics": metrics, "floors": judged}))
     pictures = Judged(f"{data.outcome} ({model.card.question})", labels, probability, simple)
     sample = matrix[np.random.default_rng(seed).permutation(len(matrix))[:1_000]]
     names = [*model.card.features, *model.card.categories]
@@ -79,13 +72,11 @@ def _of_unseen(probability: Floats, labels: Floats, test: pl.DataFrame, seed: in
     return {f"unseen_{key}": found["m"][key] for key in ("auc", "average_precision")}
 
 
-def _model(
-    data: Dataset, definition: Definition, fitted: Fitted, *, probabilities: Floats | None, base_rate: float
-) -> Model:
-    rule = definition.outcomes[data.outcome]
-    p = np.zeros(1) if probabilities is None else probabilities
-    slices = data.summary()
-    card = ModelCard(
+def _card(data: Dataset, definition: Definition, fitted: Fitted) -> ModelCard:
+    """The card of a model that is not judged yet."""
+    rule, slices = definition.outcomes[data.outcome], data.summary()
+    base_rate = int(slices["calibrate"]["positives"]) / int(slices["calibrate"]["rows"])
+    return ModelCard(
         outcome=data.outcome,
         question=rule.question,
         among=rule.among,
@@ -95,8 +86,8 @@ def _model(
         feature_digest=feature_set(definition).digest,
         features=list(feature_set(definition).numeric),
         categories=fitted.categories,
-        tiers=fit_tiers(rule.tiers, p, base_rate),
-        percentiles=np.quantile(p, np.linspace(0, 1, 101)).tolist(),
+        tiers=fit_tiers(rule.tiers, fitted.calibrated, base_rate),
+        percentiles=np.quantile(fitted.calibrated, np.linspace(0, 1, 101)).tolist(),
         base_rate=base_rate,
         trained_from=str(slices["fit"]["first_cutoff"]),
         trained_through=str(slices["fit"]["last_cutoff"]),
@@ -104,4 +95,3 @@ def _model(
         metrics={},
         floors={},
     )
-    return Model(fitted.booster, fitted.numbers, card, f"{data.outcome}/new")

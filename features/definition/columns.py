@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from features.definition.keep import kept
 from features.definition.schema import Definition
 from features.time import DAY, span_name
 
@@ -17,11 +18,13 @@ class FeatureSet:
         read: columns the kernel reads from a profile, in the kernel's order.
         derived: columns computed from those by the definition's expressions.
         traits: text columns known from the trait table.
+        meaning: what the columns are made of: signals, windows, half-lives and derived expressions, as JSON.
     """
 
     read: tuple[str, ...]
     derived: tuple[str, ...]
     traits: tuple[str, ...]
+    meaning: str
 
     @property
     def numeric(self) -> tuple[str, ...]:
@@ -30,8 +33,8 @@ class FeatureSet:
 
     @property
     def digest(self) -> str:
-        """Eight hex digits; a model trained on another set refuses to score."""
-        return hashlib.sha256("\n".join((*self.numeric, "|", *self.traits)).encode()).hexdigest()[:8]
+        """Eight hex digits of names and meaning; a model trained on another set refuses to score."""
+        return hashlib.sha256("\n".join((*self.numeric, "|", *self.traits, self.meaning)).encode()).hexdigest()[:8]
 
 
 def share_window(windows: list[int]) -> int:
@@ -45,6 +48,7 @@ def trend_pairs(windows: list[int]) -> list[tuple[int, int]]:
     return [(w, 2 * w) for w in windows if w >= DAY and 2 * w in windows]
 
 
+@kept
 def read_columns(definition: Definition) -> tuple[str, ...]:
     """Name what the kernel reads, signal by signal, then for the user as a whole (the order of `kernel.read.read`)."""
     windows = definition.windows
@@ -65,10 +69,12 @@ def read_columns(definition: Definition) -> tuple[str, ...]:
     return (*names, "tenure_days", *(f"{definition.activity}_{habit}" for habit in HABITS))
 
 
+@kept
 def feature_set(definition: Definition) -> FeatureSet:
     """Derive the feature set from the definition; names are never typed twice."""
     return FeatureSet(
         read=read_columns(definition),
         derived=tuple(definition.derived),
         traits=tuple(definition.traits.fields) if definition.traits else (),
+        meaning=definition.model_dump_json(include={"signals", "windows", "half_lives", "derived"}),
     )

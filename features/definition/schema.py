@@ -220,6 +220,7 @@ class Definition(Strict):
     scoring: Scoring = Scoring()
 
     _source: Path = PrivateAttr(default=Path("propensity.yaml"))
+    _kept: dict[str, object] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_meet(self) -> Self:

@@ -131,8 +131,13 @@ def test_short_histories_are_not_judged(world: World, models: Mapping[str, Model
     assert set(frame.filter(pl.col("tenure_days") < 7)["uninstall_why"]) <= {"short_history"}
 
 
-def test_another_feature_set_refuses_to_score(world: World, models: Mapping[str, Model]) -> None:
-    rules = world.definition.model_dump() | {"half_lives": ["3d"]}
+@pytest.mark.parametrize("change", ["half_lives", "what a signal means"])
+def test_another_feature_set_refuses_to_score(world: World, models: Mapping[str, Model], change: str) -> None:
+    rules = world.definition.model_dump()
+    if change == "half_lives":
+        rules["half_lives"] = ["3d"]
+    else:
+        rules["signals"]["visit"]["where"] = "event = 'app_open'"
     with pytest.raises(ScoringError, match=r"churn/1 was trained on feature set .*train churn again"):
         Scorer(Definition.model_validate(rules), models, None)
 

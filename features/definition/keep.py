@@ -1,0 +1,22 @@
+"""What follows from a definition is worked out once and kept with it."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar, cast
+
+from features.definition.schema import Definition
+
+T = TypeVar("T")
+
+
+def kept(derive: Callable[[Definition], T]) -> Callable[[Definition], T]:
+    """Keep what a function derives from a definition; a definition never changes, and requests ask again and again."""
+    key = f"{derive.__module__}.{derive.__qualname__}"
+
+    @wraps(derive)
+    def once(definition: Definition) -> T:
+        if key not in definition._kept:
+            definition._kept[key] = derive(definition)
+        return cast(T, definition._kept[key])
+
+    return once
