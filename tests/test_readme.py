@@ -65,6 +65,7 @@ def test_the_readme_has_commands_and_each_is_run() -> None:
     assert set(ELSEWHERE) <= set(COMMANDS)
 
 
+@pytest.mark.e2e
 def test_every_command_of_the_readme_works(clone: Path, tmp_path: Path) -> None:
     (tmp_path / "jupyter_server_config.json").write_text(
         json.dumps({"ServerApp": {"allow_root": True, "open_browser": False, "token": ""}})
