@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.events import Events
 from features.kernel.users import fold_profiles, fold_users, read_profiles
@@ -95,7 +96,7 @@ def _fold_run(
 ) -> FeatureRows:
     part = reading.of_users(lo, hi)
     row_at = part.row_at
-    out = np.empty((row_at[-1], layout.columns))
+    out = np.empty((row_at[-1], len(feature_set(definition).numeric)))
     fold_users(
         layout, layout.size, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values,
         part.cutoffs, part.lo, part.hi, row_at, out,
@@ -122,6 +123,6 @@ def profile_rows(
 ) -> FeatureRows:
     """Read stored profiles: ``words[u]`` at ``cutoffs[u]``; the same numbers as `fold_rows` at those cutoffs."""
     layout = layout_of(definition)
-    out = np.empty((len(words), layout.columns))
+    out = np.empty((len(words), len(feature_set(definition).numeric)))
     read_profiles(layout, words, cutoffs, out)
     return rows_of(definition, pl.Series("user", users, dtype=pl.String), cutoffs, out, traits)

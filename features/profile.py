@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from features.definition.columns import read_columns, share_window, trend_pairs
+from features.definition.columns import share_window, trend_pairs
 from features.definition.keep import kept
 from features.definition.schema import Definition
 from features.errors import FoldError
@@ -38,7 +38,7 @@ class Layout(NamedTuple):
         activity: index of the activity signal.
         valued: for each signal its place among the valued ones, or -1.
         n_valued: number of valued signals.
-        half_lives: of the decayed counts, in microseconds.
+        decay: rate of each decayed count a microsecond: ``ln 2 / half-life``.
         windows: ascending window lengths, in microseconds; those under a day are read from the last times.
         n_short: how many of the windows are under a day.
         trends: pairs of indices into the windows of a day or more: a window and its double.
@@ -48,14 +48,13 @@ class Layout(NamedTuple):
         tile: words of a tile.
         keep_days: how many days of tiles a cutoff can ask for.
         capacity: tiles a profile has room for while it is folded.
-        columns: numbers read from a profile.
     """
 
     signals: int
     activity: int
     valued: NDArray[np.int64]
     n_valued: int
-    half_lives: NDArray[np.int64]
+    decay: NDArray[np.float64]
     windows: NDArray[np.int64]
     n_short: int
     trends: NDArray[np.int64]
@@ -65,7 +64,6 @@ class Layout(NamedTuple):
     tile: int
     keep_days: int
     capacity: int
-    columns: int
 
     @property
     def size(self) -> int:
@@ -89,7 +87,7 @@ def layout_of(definition: Definition) -> Layout:
         activity=list(definition.signals).index(definition.activity),
         valued=valued,
         n_valued=len(with_value),
-        half_lives=np.array(definition.half_lives, dtype=np.int64),
+        decay=np.log(2.0) / np.array(definition.half_lives, dtype=np.float64),
         windows=np.array(windows, dtype=np.int64),
         n_short=len(windows) - len(long),
         trends=np.array([(long.index(w), long.index(d)) for w, d in trend_pairs(windows)], dtype=np.int64).reshape(
@@ -101,7 +99,6 @@ def layout_of(definition: Definition) -> Layout:
         tile=1 + len(rules) + len(with_value),
         keep_days=keep_days,
         capacity=2 * (keep_days + 2),  # twice, so that old tiles are dropped in bulk and seldom
-        columns=len(read_columns(definition)),
     )
 
 

@@ -64,26 +64,23 @@ def rows_of(
     definition: Definition,
     users: pl.Series,
     cutoffs: Instants,
-    read: NDArray[np.float64],
+    matrix: NDArray[np.float64],
     traits: pl.DataFrame | None = None,
 ) -> FeatureRows:
-    """Complete what the kernel has read: add the derived columns.
+    """Complete what the kernel has read: fill in the derived columns.
 
     Args:
         definition: the definition.
         users: whose rows.
         cutoffs: the instants.
-        read: ``[rows, columns the kernel reads]``.
+        matrix: ``[rows, numeric features]``; the columns the kernel reads are there, the derived ones are written.
         traits: the trait columns; without them the rows have none.
     """
     features = feature_set(definition)
-    none = pl.DataFrame() if traits is None else traits
-    if not features.derived:
-        return FeatureRows(features, users, cutoffs, read, none)
     exprs = {name: expression(sql) for name, sql in definition.derived.items()}
     inputs = {name for e in exprs.values() for name in e.meta.root_names()}
-    named = [pl.Series(n, read[:, i], nan_to_null=True) for i, n in enumerate(features.read) if n in inputs]
-    derived = pl.DataFrame(named).select(e.cast(pl.Float64).alias(name) for name, e in exprs.items())
-    extra = derived.to_numpy() if len(derived) == len(users) else np.repeat(derived.to_numpy(), len(users), axis=0)
-    matrix = np.hstack([read, np.where(np.isfinite(extra), extra, np.nan)])
-    return FeatureRows(features, users, cutoffs, matrix, none)
+    named = [pl.Series(n, matrix[:, i], nan_to_null=True) for i, n in enumerate(features.read) if n in inputs]
+    for i, (name, e) in enumerate(exprs.items()):
+        values = pl.DataFrame(named).select(e.cast(pl.Float64).alias(name)).to_series().to_numpy()
+        matrix[:, len(features.read) + i] = np.where(np.isfinite(values), values, np.nan)
+    return FeatureRows(features, users, cutoffs, matrix, pl.DataFrame() if traits is None else traits)

@@ -1,5 +1,7 @@
 """One event into a profile."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -82,7 +84,7 @@ def fold(words: Words, layout: Layout, t: int, visible: int, mask: int, values: 
         if count == 0:
             words[at + S_FIRST] = t
             words[at + S_DAYS] = 1
-            for h in range(layout.half_lives.size):
+            for h in range(layout.decay.size):
                 floats[at + S_DECAYED + h] = 1.0
         else:
             since = t - words[at + S_LAST]
@@ -91,9 +93,9 @@ def fold(words: Words, layout: Layout, t: int, visible: int, mask: int, values: 
                 words[at + S_DAYS] += 1
                 words[at + S_GAP_SQUARES] += gap * gap
                 words[at + S_LAST_GAP] = gap
-            for h in range(layout.half_lives.size):
-                floats[at + S_DECAYED + h] = floats[at + S_DECAYED + h] * 2.0 ** (-since / layout.half_lives[h]) + 1.0
-        words[at + S_DECAYED + layout.half_lives.size + count % RING] = t
+            for h in range(layout.decay.size):
+                floats[at + S_DECAYED + h] = floats[at + S_DECAYED + h] * math.exp(-since * layout.decay[h]) + 1.0
+        words[at + S_DECAYED + layout.decay.size + count % RING] = t
         words[at + S_LAST] = t
         words[at + S_COUNT] = count + 1
         words[tile + 1 + s] += 1

@@ -36,17 +36,20 @@ def read(words: Words, layout: Layout, c: int, sums: NDArray[np.float64], out: N
         layout: where things stand in it.
         c: the cutoff.
         sums: scratch, ``[3, windows, signals]``: counts, active days and values of each window.
-        out: the row, `columns.read_columns` in order; NaN where there is nothing to say.
+        out: the row, `columns.read_columns` in order, NaN where there is nothing to say; longer rows keep their rest.
     """
     floats = words.view(np.float64)
     n_long = layout.windows.size - layout.n_short
-    sums[:, :, :] = 0.0
+    for s in range(layout.signals):
+        sums[0, 0, s] = sums[1, 0, s] = sums[2, 0, s] = 0.0
     tiles = words[H_TILES]
     # newest tile first: each window's sum is the shorter window's sum and a few tiles more
     at = layout.tiles_at + (tiles - 1) * layout.tile
     for w in range(n_long):
         if w:
-            sums[:, w, :] = sums[:, w - 1, :]
+            for s in range(layout.signals):
+                for kind in range(3):
+                    sums[kind, w, s] = sums[kind, w - 1, s]
         from_day = (c - layout.windows[layout.n_short + w]) // DAY
         while at >= layout.tiles_at and words[at] >= from_day:
             for s in range(layout.signals):
@@ -69,7 +72,7 @@ def read(words: Words, layout: Layout, c: int, sums: NDArray[np.float64], out: N
         count = words[at + S_COUNT]
         valued = layout.valued[s] >= 0
         for w in range(layout.n_short):
-            ring = at + S_DECAYED + layout.half_lives.size
+            ring = at + S_DECAYED + layout.decay.size
             n = 0
             for i in range(min(count, RING)):
                 if words[ring + i] >= c - layout.windows[w]:
@@ -105,15 +108,15 @@ def read(words: Words, layout: Layout, c: int, sums: NDArray[np.float64], out: N
             else:
                 out[o + 3 : o + 7] = np.nan
             o += 7
-            for h in range(layout.half_lives.size):
+            for h in range(layout.decay.size):
                 age = c - words[at + S_LAST]
-                out[o] = floats[at + S_DECAYED + h] * 2.0 ** (-age / layout.half_lives[h])
+                out[o] = floats[at + S_DECAYED + h] * math.exp(-age * layout.decay[h])
                 o += 1
         else:
             out[o : o + 7] = np.nan
             o += 7
-            out[o : o + layout.half_lives.size] = 0.0
-            o += layout.half_lives.size
+            out[o : o + layout.decay.size] = 0.0
+            o += layout.decay.size
         for p in range(layout.trends.shape[0]):
             recent = sums[0, layout.trends[p, 0], s]
             before = sums[0, layout.trends[p, 1], s] - recent
