@@ -80,6 +80,8 @@ def reading(paths: list[Path]) -> Iterator[None]:
     """Turn DuckDB's errors into ones that name the files."""
     try:
         yield
+    except (duckdb.BinderException, duckdb.ParserException):
+        raise  # our own SQL is at fault, not the files
     except duckdb.Error as error:
         shown = ", ".join(str(p) for p in paths)
         raise EventLogError(f"cannot read {shown}: {str(error).strip()}", fix="mend or remove the file") from error
