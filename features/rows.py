@@ -77,10 +77,10 @@ def rows_of(
         traits: the trait columns; without them the rows have none.
     """
     features = feature_set(definition)
-    exprs = {name: expression(sql) for name, sql in definition.derived.items()}
-    inputs = {name for e in exprs.values() for name in e.meta.root_names()}
-    named = [pl.Series(n, matrix[:, i], nan_to_null=True) for i, n in enumerate(features.read) if n in inputs]
-    for i, (name, e) in enumerate(exprs.items()):
-        values = pl.DataFrame(named).select(e.cast(pl.Float64).alias(name)).to_series().to_numpy()
-        matrix[:, len(features.read) + i] = np.where(np.isfinite(values), values, np.nan)
+    if features.derived:
+        exprs = [expression(sql).cast(pl.Float64).alias(name) for name, sql in definition.derived.items()]
+        inputs = {name for e in exprs for name in e.meta.root_names()}
+        named = [pl.Series(n, matrix[:, i], nan_to_null=True) for i, n in enumerate(features.read) if n in inputs]
+        values = pl.DataFrame(named).select(exprs).to_numpy()
+        matrix[:, len(features.read) :] = np.where(np.isfinite(values), values, np.nan)
     return FeatureRows(features, users, cutoffs, matrix, pl.DataFrame() if traits is None else traits)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from features.definition.schema import Definition, RfmRule
+from features.definition.schema import RfmRule
 from features.errors import PropensityError
 from features.time import span_name
 
@@ -26,6 +26,7 @@ GRID = (
 GROUPS = tuple(sorted({name for row in GRID for name in row}))
 
 QUANTILES = (0.2, 0.4, 0.6, 0.8)
+SCORES = ("rfm_r", "rfm_f", "rfm_m", "rfm_score")
 
 
 class RfmCuts(BaseModel):
@@ -101,23 +102,26 @@ def fit_cuts(rows: pl.DataFrame, rule: RfmRule, snapshot: str) -> RfmCuts:
     )
 
 
-def rfm_expressions(definition: Definition, cuts: RfmCuts | None) -> list[pl.Expr]:
-    """Columns ``rfm_r, rfm_f, rfm_m, rfm_score, rfm_group``; null for users outside the window or without a rule."""
-    names = ("rfm_r", "rfm_f", "rfm_m", "rfm_score")
-    if definition.rfm is None or cuts is None:
-        return [
-            *(pl.lit(None, dtype=pl.Int64).alias(n) for n in names),
-            pl.lit(None, dtype=pl.String).alias("rfm_group"),
-        ]
-    recency, frequency, money = rfm_columns(definition.rfm)
+def with_rfm(rows: pl.DataFrame, rule: RfmRule | None, cuts: RfmCuts | None) -> pl.DataFrame:
+    """Add ``rfm_r, rfm_f, rfm_m, rfm_score, rfm_group``; null outside the window, and without rule or cut-offs.
 
-    def above(name: str, limits: tuple[float, ...]) -> pl.Expr:
-        return pl.sum_horizontal([(pl.col(name) > limit).cast(pl.Int64) for limit in limits])
-
-    active = pl.col(frequency) > 0
-    r = 5 - above(recency, cuts.recency)
-    f = 1 + above(frequency, cuts.frequency)
-    m = 1 + above(money, cuts.money) if money else pl.lit(1, dtype=pl.Int64)
-    flat = pl.lit(pl.Series([name for row in GRID for name in row]))
-    scores = [pl.when(active).then(e).alias(n) for n, e in zip(names, (r, f, m, 4 * r + 2 * f + m), strict=True)]
-    return [*scores, pl.when(active).then(flat.gather((r - 1) * 5 + f - 1)).alias("rfm_group")]
+    Args:
+        rows: feature rows; the columns of `rfm_columns` are read.
+        rule: what is measured.
+        cuts: the frozen cut-offs; a value on a cut-off is not above it.
+    """
+    if rule is None or cuts is None:
+        scores = [pl.lit(None, dtype=pl.Int64).alias(name) for name in SCORES]
+        return rows.with_columns(*scores, pl.lit(None, dtype=pl.String).alias("rfm_group"))
+    recency, frequency, money = rfm_columns(rule)
+    days, often, worth = (
+        rows[name].to_numpy() if name else np.zeros(len(rows)) for name in (recency, frequency, money)
+    )
+    r = 5 - np.searchsorted(cuts.recency, days)  # counts the cut-offs below the value
+    f = 1 + np.searchsorted(cuts.frequency, often)
+    m = 1 + np.searchsorted(cuts.money, worth)
+    active = np.nan_to_num(often) > 0
+    numbers = zip(SCORES, (r, f, m, 4 * r + 2 * f + m), strict=True)
+    columns = [pl.Series(name, np.where(active, n, np.nan), nan_to_null=True).cast(pl.Int64) for name, n in numbers]
+    groups = [GRID[a - 1][b - 1] if seen else None for a, b, seen in zip(r, f, active, strict=True)]
+    return rows.with_columns(*columns, pl.Series("rfm_group", groups, dtype=pl.String))

@@ -13,7 +13,7 @@ from features.errors import ScoringError
 from features.rows import INSTANT, FeatureRows, expression
 from features.time import Instants
 from segments.evaluator import Evaluator
-from segments.rfm import RfmCuts, rfm_expressions
+from segments.rfm import RfmCuts, rfm_columns, with_rfm
 from segments.tiers import SILENT, tiers_of
 from serving.model import Model
 from serving.reasons import Wording
@@ -67,7 +67,7 @@ class Scorer:
         self.definition = definition
         self.models = dict(models)
         self._wording = Wording(definition)
-        self._rfm = rfm_expressions(definition, rfm)
+        self._rfm = rfm
         self._rules = [
             Evaluator.of(definition.states).first().alias("state"),
             *(self._why_silent(name).alias(f"{name}_why") for name in definition.outcomes),
@@ -75,7 +75,8 @@ class Scorer:
         self._segments = Evaluator.of(definition.segments).every().alias("segments")
         versions = {name: models[name].version if name in models else None for name in definition.outcomes}
         self._record = record_columns(versions, definition.version)
-        self._needed = _roots([*self._rfm, *self._rules, self._segments])
+        measured = [name for name in rfm_columns(definition.rfm) if name] if definition.rfm else []
+        self._needed = _roots([*self._rules, self._segments]).union(measured)
 
     def _why_silent(self, outcome: str) -> pl.Expr:
         """The reason there is not enough to say, or null."""
@@ -101,7 +102,8 @@ class Scorer:
             through: the log is folded into each of them through this instant.
         """
         folded = pl.Series("through", through).cast(INSTANT)
-        frame = rows.frame(self._needed).with_columns(folded).with_columns(self._rfm).with_columns(self._rules)
+        frame = with_rfm(rows.frame(self._needed).with_columns(folded), self.definition.rfm, self._rfm)
+        frame = frame.with_columns(self._rules)
         answers: list[pl.Series] = []
         for name in self.definition.outcomes:
             probability, percentile = self._likelihood(name, rows, frame[f"{name}_why"].is_null().to_numpy())

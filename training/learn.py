@@ -8,7 +8,7 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from segments.evaluator import Evaluator
-from segments.rfm import RfmCuts, rfm_expressions
+from segments.rfm import RfmCuts, with_rfm
 from segments.tiers import fit_tiers
 from serving.card import Measure, ModelCard
 from serving.model import Floats, Model
@@ -30,8 +30,7 @@ def learn(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> Traine
     probability = model.probabilities(matrix)
     state = Evaluator.of(definition.states).first().alias("state")
     states = {
-        name: data.part(name).with_columns(rfm_expressions(definition, cuts)).with_columns(state)["state"]
-        for name in ("fit", "test")
+        name: with_rfm(data.part(name), definition.rfm, cuts).with_columns(state)["state"] for name in ("fit", "test")
     }
     simple = floors(data, definition, states)
     labels = test["label"].to_numpy().astype(np.float64)

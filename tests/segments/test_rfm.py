@@ -8,7 +8,7 @@ import pytest
 
 from features.definition.load import load_definition
 from features.errors import PropensityError
-from segments.rfm import GRID, GROUPS, RfmCuts, fit_cuts, rfm_expressions
+from segments.rfm import GRID, GROUPS, RfmCuts, fit_cuts, with_rfm
 from tests.conftest import ROOT
 from tests.worlds import definition_of
 
@@ -33,7 +33,7 @@ def test_there_are_ten_groups_and_every_cell_has_one() -> None:
 def test_the_grid_is_that_of_the_design() -> None:
     recency, frequency = [20.0, 9.0, 5.0, 3.0, 1.0], [1.0, 2.0, 3.0, 5.0, 9.0]
     cells = list(itertools.product(recency, frequency))
-    scored = rows([r for r, _ in cells], [f for _, f in cells]).with_columns(rfm_expressions(DEFINITION, CUTS))
+    scored = with_rfm(rows([r for r, _ in cells], [f for _, f in cells]), DEFINITION.rfm, CUTS)
     for (r, f), row in zip(itertools.product(range(1, 6), range(1, 6)), scored.to_dicts(), strict=True):
         assert (row["rfm_r"], row["rfm_f"], row["rfm_m"]) == (r, f, 1)
         assert row["rfm_group"] == GRID[r - 1][f - 1]
@@ -45,16 +45,15 @@ def test_the_grid_is_that_of_the_design() -> None:
 
 
 def test_users_outside_the_window_have_no_group() -> None:
-    scored = rows([None, 40.0], [0.0, 0.0]).with_columns(rfm_expressions(DEFINITION, CUTS))
+    scored = with_rfm(rows([None, 40.0], [0.0, 0.0]), DEFINITION.rfm, CUTS)
     assert scored["rfm_group"].to_list() == [None, None]
     assert scored["rfm_score"].to_list() == [None, None]
 
 
 def test_equal_values_get_equal_scores_whoever_else_is_there() -> None:
-    one = rows([3.0], [2.0], [15.0]).with_columns(rfm_expressions(DEFINITION, CUTS)).row(0)
-    many = rows([3.0, *range(50)], [2.0, *[1.0] * 50], [15.0, *range(50)]).with_columns(
-        rfm_expressions(DEFINITION, CUTS)
-    )
+    one = with_rfm(rows([3.0], [2.0], [15.0]), DEFINITION.rfm, CUTS).row(0)
+    crowd = rows([3.0, *range(50)], [2.0, *[1.0] * 50], [15.0, *range(50)])
+    many = with_rfm(crowd, DEFINITION.rfm, CUTS)
     assert many.row(0) == one
 
 
@@ -65,7 +64,7 @@ def test_cuts_are_quintiles_of_the_active_and_tell_how_many_are_tied() -> None:
     assert cuts.recency == (21.0, 41.0, 61.0, 81.0)
     assert cuts.frequency[:2] == (1.0, 1.0), "most users did it once: those cut-offs coincide"
     assert cuts.tied_share == pytest.approx(0.6)
-    scored = active.with_columns(rfm_expressions(DEFINITION, cuts))
+    scored = with_rfm(active, DEFINITION.rfm, cuts)
     assert scored.filter(pl.col("visit_active_days_30d") == 1)["rfm_f"].n_unique() == 1
 
 
@@ -81,7 +80,7 @@ def test_nobody_in_the_window_is_an_error() -> None:
 
 def test_without_a_rule_there_are_no_groups() -> None:
     definition = definition_of()
-    scored = rows([1.0], [1.0]).with_columns(rfm_expressions(definition, None))
+    scored = with_rfm(rows([1.0], [1.0]), definition.rfm, None)
     assert scored["rfm_group"].to_list() == [None]
     assert definition.rfm is None
 
