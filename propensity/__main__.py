@@ -81,6 +81,7 @@ def train(
 def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instant = None) -> None:
     """Score every user into Parquet; by default at the declared end of the log."""
     from features.events import EventLog
+    from features.lock import locked
     from propensity import report
     from segments.frozen import load_cuts
     from serving.batch import score_all
@@ -97,8 +98,9 @@ def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instan
         instant = events.ends if instant is None else instant
         if instant > events.ends:
             raise PropensityError("--as-of lies after the end of the log.", fix="score at or before it")
-        with steps("score", len(events.users)) as advance:
-            batch = score_all(events, scorer, instant, settings.folder(rules.name) / "scores", progress=advance)
+        folder = settings.folder(rules.name) / "scores"
+        with locked(folder), steps("score", len(events.users)) as advance:
+            batch = score_all(events, scorer, instant, folder, progress=advance)
     out.print(*report.batch(batch, rules), sep="\n")
 
 

@@ -2,7 +2,7 @@
 
 import os
 
-# MLflow and BentoML would call home; they read this when they are imported, which happens above this line's floor only
+# MLflow and BentoML would call home; they read this when they are imported, which only this floor and those above do
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("BENTOML_DO_NOT_TRACK", "true")

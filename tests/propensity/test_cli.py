@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from features.lock import locked
 from tests.conftest import ROOT, World
 
 PROPENSITY = (sys.executable, "-m", "propensity")
@@ -46,6 +47,13 @@ def test_score_at_an_earlier_instant(world: World) -> None:
     path = world.settings.folder("demo-shop") / "scores" / "scores-2026-01-15T120000Z.parquet"
     assert 0 < len(pl.read_parquet(path)) < 3_000
     path.unlink()
+
+
+def test_two_scorings_do_not_write_into_one_folder(world: World) -> None:
+    with locked(world.settings.folder("demo-shop") / "scores"):
+        done = world.run(*PROPENSITY, "score", "--as-of", "2026-01-10")
+    assert done.returncode == 2
+    assert "another job is writing" in done.stderr
 
 
 @pytest.mark.parametrize(
