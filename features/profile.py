@@ -4,8 +4,9 @@ Words hold integers, or floats bit by bit. First a header, then a block a signal
 
     header   version, tiles, first time, last time, latest visible-from, events, 4 parts of the day, weekend
     signal   first, last, count, active days, sum of squared gaps, last gap, value, decayed counts, 16 last times
-    tile     day, count of each signal, value of each valued signal      (only days with events)
+    tile     day; count, active days and value of each signal through that day      (only days with events)
 
+Tiles hold running totals, so that what a window holds is a difference of two.
 A gap is the number of days between two consecutive active days of a signal; their sum is the last minus the first.
 """
 
@@ -23,7 +24,7 @@ from features.time import DAY
 
 Words = NDArray[np.int64]
 
-VERSION = 1
+VERSION = 2
 RING = 16
 HEADER = 11
 (H_VERSION, H_TILES, H_FIRST, H_LAST, H_VISIBLE, H_EVENTS, H_PART, H_WEEKEND) = (0, 1, 2, 3, 4, 5, 6, 10)
@@ -96,19 +97,22 @@ def layout_of(definition: Definition) -> Layout:
         share=long.index(share_window(windows)),
         block=block,
         tiles_at=HEADER + len(rules) * block,
-        tile=1 + len(rules) + len(with_value),
+        tile=1 + 2 * len(rules) + len(with_value),
         keep_days=keep_days,
-        capacity=2 * (keep_days + 2),  # twice, so that old tiles are dropped in bulk and seldom
+        capacity=2 * (keep_days + 3),  # twice, so that old tiles are dropped in bulk and seldom
     )
 
 
 def pack(words: Words, layout: Layout) -> bytes:
-    """Pack a profile for storage; tiles older than any window are left out."""
+    """Pack a profile for storage.
+
+    Tiles older than any window are left out, but for the newest of those: windows begin with its totals.
+    """
     tiles = int(words[H_TILES])
     used = words[: layout.tiles_at + tiles * layout.tile].copy()
     days = used[layout.tiles_at :: layout.tile][:tiles]
-    old = int(np.searchsorted(days, words[H_LAST] // DAY - layout.keep_days))
-    if old:
+    old = int(np.searchsorted(days, words[H_LAST] // DAY - layout.keep_days)) - 1
+    if old > 0:
         used[H_TILES] = tiles - old
         used = np.delete(used, slice(layout.tiles_at, layout.tiles_at + old * layout.tile))
     return zlib.compress(used.tobytes(), 1)

@@ -25,7 +25,7 @@ def _refold(
     words[:] = 0
     for i in range(lo, hi):
         if visible[i] <= c:
-            fold(words, layout, t[i], visible[i], mask[i], values[i])
+            fold(words, layout, t, visible, mask, values, i, i + 1)
 
 
 @jit
@@ -61,7 +61,7 @@ def fold_users(
     """
     words = np.zeros(size, dtype=np.int64)
     late = np.zeros(size, dtype=np.int64)
-    sums = np.zeros((3, layout.windows.size - layout.n_short, layout.signals))
+    edges = np.zeros(layout.windows.size - layout.n_short, dtype=np.int64)
     for u in range(starts.size - 1):
         if cut_lo[u] == cut_hi[u]:
             continue
@@ -70,14 +70,15 @@ def fold_users(
         row = row_at[u]
         for k in range(cut_lo[u], cut_hi[u]):
             c = cutoffs[k]
+            begin = i
             while i < starts[u + 1] and t[i] < c:
-                fold(words, layout, t[i], visible[i], mask[i], values[i])
                 i += 1
+            fold(words, layout, t, visible, mask, values, begin, i)
             if words[H_VISIBLE] <= c:
-                read(words, layout, c, sums, out[row])
+                read(words, layout, c, edges, out, row)
             else:
                 _refold(late, layout, t, visible, mask, values, starts[u], i, c)
-                read(late, layout, c, sums, out[row])
+                read(late, layout, c, edges, out, row)
             row += 1
 
 
@@ -112,6 +113,6 @@ def read_profiles(
     layout: Layout, words: NDArray[np.int64], cutoffs: NDArray[np.int64], out: NDArray[np.float64]
 ) -> None:
     """Read many profiles, each at its own cutoff: ``out[u]`` from ``words[u]`` at ``cutoffs[u]``."""
-    sums = np.zeros((3, layout.windows.size - layout.n_short, layout.signals))
+    edges = np.zeros(layout.windows.size - layout.n_short, dtype=np.int64)
     for u in range(words.shape[0]):
-        read(words[u], layout, cutoffs[u], sums, out[u])
+        read(words[u], layout, cutoffs[u], edges, out, u)

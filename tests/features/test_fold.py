@@ -117,7 +117,7 @@ def test_a_long_history_drops_old_tiles_without_changing_the_windows() -> None:
     layout = layout_of(DEFINITION)
     [(_, words)] = profiles_at(events_of(DEFINITION, log), cutoff, layout)
     stored = unpack(pack(words[0], layout), layout)
-    assert stored[1] == layout.keep_days + 1, "the packed profile keeps the days a window can reach, and no more"
+    assert stored[1] == layout.keep_days + 2, "the packed profile keeps the days a window can reach and one before"
 
 
 def test_ring_windows_saturate_at_sixteen_events() -> None:
