@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 
 from benchmarks.world import World
-from features.events import EventLog
 from features.fold import feature_rows, read_all_at
+from features.log.source import EventLog
 from features.rows import INSTANT
 from features.time import DAY, Instants, schedule, span_name
 

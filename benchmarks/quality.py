@@ -5,7 +5,7 @@ import polars as pl
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.world import World
-from features.events import EventLog
+from features.log.source import EventLog
 from features.time import to_instant
 from segments.frozen import load_cuts
 from serving.loader import Loader

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.events import Events
 from features.kernel.users import fold_profiles, fold_users, read_profiles
+from features.log.events import Events
 from features.profile import Layout, Words, layout_of
 from features.rows import FeatureRows, rows_of
 from features.time import Instants

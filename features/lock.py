@@ -9,16 +9,28 @@ from features.errors import StoreError
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a folder; the lock ends with the process, however it ends.
 
     Raises:
-        StoreError: another process holds it.
+        StoreError: another process holds it, and we do not wait.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise StoreError(f"another job is writing in {folder}.", fix="wait until it ends") from error
         yield
+
+
+@contextmanager
+def held(folder: Path, *, alone: bool = False) -> Iterator[bool]:
+    """Share a folder with other readers, or ask whether nobody reads: true when it was granted."""
+    with (folder / ".readers").open("w") as file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

@@ -7,8 +7,9 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import StoreError
-from features.events import Events, read_traits
 from features.fold import feature_rows, read_all_at
+from features.log.events import Events
+from features.log.source import read_traits
 from features.progress import Progress, ignore
 from features.rows import expression
 from features.time import Instants

@@ -80,8 +80,8 @@ def train(
 @app.command()
 def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instant = None) -> None:
     """Score every user into Parquet; by default at the declared end of the log."""
-    from features.events import EventLog
     from features.lock import locked
+    from features.log.source import EventLog
     from propensity import report
     from segments.frozen import load_cuts
     from serving.batch import score_all

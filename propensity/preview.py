@@ -5,8 +5,8 @@ from rich.console import RenderableType
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.events import EventLog
 from features.fold import feature_rows, read_all_at
+from features.log.source import EventLog
 from features.progress import Steps
 from features.snapshot import population
 from features.time import span_name, to_datetime

@@ -8,8 +8,8 @@ import polars as pl
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.events import Events
 from features.fold import feature_rows, read_all_at
+from features.log.events import Events
 from features.settings import Settings
 from features.time import to_datetime
 from segments.rfm import RfmCuts, fit_cuts

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from features.errors import ScoringError
-from features.events import Events
+from features.log.events import Events
 from features.progress import Progress, ignore
 from features.time import to_datetime
 from serving.rows import batch_rows

@@ -4,8 +4,8 @@ import polars as pl
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.events import Events
 from features.fold import profiles_at
+from features.log.events import Events
 from features.profile import H_EVENTS, layout_of
 from features.progress import Progress, ignore
 from features.rows import INSTANT

@@ -8,8 +8,9 @@ import polars as pl
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.events import Events, read_traits
 from features.fold import fold_rows, profile_rows, read_all_at
+from features.log.events import Events
+from features.log.source import read_traits
 from features.profile import H_VISIBLE
 from features.rows import FeatureRows
 from features.store import OnlineProfiles

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from features.definition import Definition
-from features.events import Events
+from features.log.events import Events
 from features.time import DAY
 from tests.oracle import Event
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import RefusalError
-from features.events import Events
+from features.log.events import Events
 from features.store import OfflineFeatures
 from features.time import to_datetime
 from training.outcomes import label, last_cutoff

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from features.definition.schema import Definition
 from features.errors import RefusalError
-from features.events import EventLog
 from features.lock import locked
+from features.log.source import EventLog
 from features.progress import Steps
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits

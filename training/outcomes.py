@@ -4,7 +4,7 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import EventLogError, ImmatureLabelError
-from features.events import Events
+from features.log.events import Events
 from features.time import Instants, schedule, span_name, to_datetime
 
 

@@ -64,6 +64,14 @@ def check_columns(sql: str, known: Collection[str], *, key: str) -> exp.Expressi
     return tree
 
 
+def columns_in(sql: str) -> set[str]:
+    """The columns an expression names; none when it does not parse, which others say."""
+    try:
+        return {column.name for column in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Column)}
+    except SqlglotError:
+        return set()
+
+
 def check_predicate(sql: str, known: Collection[str], *, key: str, booleans: Collection[str] = ()) -> None:
     """Check that an expression over known columns is a yes/no question.
 

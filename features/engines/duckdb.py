@@ -1,6 +1,6 @@
 """Reading event logs with DuckDB: lazily, in UTC, checked row by row, sorted by user and time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from features.definition.schema import Definition
 from features.errors import DefinitionError, EventLogError
 
 #: why a row of the log is left out, in the order of precedence
-DROPS = ("no user", "no or unreadable time", "excluded user", "at or after the declared end", "duplicate id")
+DROPS = ("no user", "no or unreadable time", "excluded user", "no signal")
 
 _TIME_TYPES = ("TIMESTAMP", "DATE", "VARCHAR")
 
@@ -40,16 +40,27 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+def files_of(paths: list[Path]) -> list[Path]:
+    """The files that paths, with their ``*``, name today, in order.
+
+    Raises:
+        EventLogError: there is none.
+    """
+    files = [f for p in paths for f in (sorted(p.parent.glob(p.name)) if "*" in p.name else [p] if p.exists() else [])]
+    if not files:
+        shown = ", ".join(str(p) for p in paths)
+        raise EventLogError(f"no file at {shown}.", fix="check 'path'; relative paths start at the definition's folder")
+    return files
+
+
 def source_sql(paths: list[Path], table: str | None) -> str:
     """Say how DuckDB reads these files: Parquet, CSV (also gzipped) or a table of a DuckDB file.
 
     Raises:
         EventLogError: the files are missing, of different kinds or of an unknown kind.
     """
+    files = files_of(paths)
     shown = ", ".join(str(p) for p in paths)
-    files = [f for p in paths for f in (sorted(p.parent.glob(p.name)) if "*" in p.name else [p] if p.exists() else [])]
-    if not files:
-        raise EventLogError(f"no file at {shown}.", fix="check 'path'; relative paths start at the definition's folder")
     kinds = {f.name.removesuffix(".gz").rsplit(".", 1)[-1].lower() for f in files}
     if len(kinds) != 1:
         raise EventLogError(f"{shown} mixes {', '.join(sorted(kinds))}.", fix="name files of one kind")
@@ -64,6 +75,62 @@ def source_sql(paths: list[Path], table: str | None) -> str:
             raise EventLogError(f"{shown} is a DuckDB file.", fix="name one file, and the table in 'events.table'")
         return f"source.{quote(table)}"
     raise EventLogError(f"{shown} is of kind {kind!r}.", fix="use .parquet, .csv, .csv.gz, .tsv or .duckdb")
+
+
+def file_sql(connection: Connection, file: Path, table: str | None, columns: dict[str, str]) -> str:
+    """Say how one file of many is read as if it had all their columns, of their types; what it lacks is null."""
+    source = attach(connection, [file], table)
+    there = columns_of(connection, source, [file])
+    if there == columns:
+        return source
+    cast = ", ".join(
+        f"CAST({quote(name) if name in there else 'NULL'} AS {dtype}) AS {quote(name)}"
+        for name, dtype in columns.items()
+    )
+    return f"(SELECT {cast} FROM {source})"
+
+
+#: kinds of Parquet columns that can stand in for one another
+_KINDS = """CASE WHEN logical_type LIKE 'Timestamp%' OR logical_type LIKE 'Date%' OR type = 'INT96' THEN 'a time'
+                 WHEN type LIKE '%BYTE_ARRAY' AND coalesce(logical_type, '') NOT LIKE 'Decimal%' THEN 'text'
+                 WHEN type = 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"""
+
+
+def check_same_columns(connection: Connection, files: list[Path], needed: Iterable[str], used: set[str]) -> None:
+    """Check that Parquet files agree on the columns that matter, so that no day is read as something else.
+
+    Args:
+        connection: a connection.
+        files: the log's files; other kinds than Parquet are not looked into.
+        needed: every file must have these.
+        used: these must be of one kind in all files that have them.
+
+    Raises:
+        EventLogError: names the first file that differs.
+    """
+    if files[0].suffix not in (".parquet", ".pq"):
+        return
+    listed = "[" + ", ".join(text(str(f)) for f in files) + "]"
+    with reading(files):
+        rows = connection.execute(
+            f"SELECT file_name, name, {_KINDS} FROM parquet_schema({listed}) WHERE type IS NOT NULL"
+        ).fetchall()
+    kinds: dict[str, tuple[str, str]] = {}
+    there: dict[str, set[str]] = {str(f): set() for f in files}
+    for file, name, kind in rows:
+        there[file].add(name)
+        first, found = kinds.setdefault(name, (file, kind))
+        if name in used and kind != found:
+            raise EventLogError(
+                f"{file}: column {name!r} holds {kind}; in {first} it holds {found}.",
+                fix="write the files anew with one type for each column",
+            )
+    for file, names in there.items():
+        for name in needed:
+            if name not in names:
+                raise EventLogError(
+                    f"{file} has no column {name!r}.", fix=f"its columns are {', '.join(sorted(names))}"
+                )
 
 
 def attach(connection: Connection, paths: list[Path], table: str | None) -> str:
@@ -129,61 +196,36 @@ def time_sql(column: str, columns: dict[str, str], key: str) -> str:
     return f"epoch_us(TRY_CAST({quote(column)} AS TIMESTAMPTZ))"
 
 
-def event_rows(definition: Definition, columns: dict[str, str], source: str, ends: int) -> str:
-    """SQL of the log's rows in our terms, each with the reason it is left out, if any.
+def event_rows(definition: Definition, columns: dict[str, str], source: str) -> str:
+    """SQL of the log's rows in our terms.
 
-    Columns: ``user`` text, ``t`` and ``visible`` microseconds, ``id``, ``mask``, ``v0…`` values, ``dropped`` an index
-    into `DROPS` (duplicates are found later) or null.
+    Columns: ``user`` text, ``t`` and ``visible`` microseconds, ``id`` text or null, ``mask``, ``v0…`` values, and
+    ``dropped``, an index into `DROPS` for rows that are left out, -1 for the others.
     """
     names = definition.events.columns
     rules = list(definition.signals.values())
     mask = " + ".join(f"CASE WHEN ({rule.where}) THEN {1 << i}::BIGINT ELSE 0 END" for i, rule in enumerate(rules))
     values = [rule.value for rule in rules if rule.value is not None]
     value_sql = "".join(f", COALESCE(CAST(({v}) AS DOUBLE), 0.0) AS v{i}" for i, v in enumerate(values))
+    names_of_values = "".join(f", v{i}" for i in range(len(values)))
     t = time_sql(names.time, columns, "events.columns.time")
     arrived = time_sql(names.arrived, columns, "events.columns.arrived") if names.arrived else "NULL"
     user = f"NULLIF(TRIM(CAST({quote(names.user)} AS VARCHAR)), '')"
     excluded = " OR ".join(f"({sql})" for sql in definition.events.exclude) or "false"
     row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
     return f"""
-        SELECT {user} AS "user", {t} AS t, GREATEST({t} + 1, COALESCE({arrived}, 0)) AS visible,
-               {row_id} AS id, {mask} AS mask{value_sql},
-               CASE WHEN {user} IS NULL THEN 0 WHEN {t} IS NULL THEN 1 WHEN {excluded} THEN 2
-                    WHEN {t} >= {ends} THEN 3 END AS dropped
-        FROM {source}"""
+        SELECT "user", t, GREATEST(t + 1, COALESCE(arrived, 0)) AS visible, id, mask{names_of_values},
+               (CASE WHEN "user" IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN excluded THEN 2 WHEN mask = 0 THEN 3
+                     ELSE -1 END)::INTEGER AS dropped
+        FROM (SELECT {user} AS "user", {t} AS t, {arrived} AS arrived, {row_id} AS id, {mask} AS mask{value_sql},
+                     {excluded} AS excluded
+              FROM {source})"""
 
 
-def load_events(connection: Connection, rows: str, n_values: int) -> tuple[dict[str, int], pa.Table]:
-    """Read, check and sort the log.
-
-    Returns:
-        Counts of all rows, of what was dropped by reason and of rows that fire no signal; and the kept rows that fire
-        one, sorted by user and time (ties by what they are, so that the order never depends on the files').
-    """
-    values = "".join(f", v{i}" for i in range(n_values))
-    connection.execute(f"CREATE TEMP TABLE log AS {rows}")
-    counts = dict(connection.execute("SELECT dropped, count(*) FROM log GROUP BY 1").fetchall())
-    # the same id twice: the earliest stays; most logs have few, so only those ids are ranked
-    connection.execute("""
-        CREATE TEMP TABLE repeats AS SELECT rowid AS r FROM (
-            SELECT rowid, row_number() OVER (PARTITION BY id ORDER BY t, visible, rowid) AS n FROM log
-            WHERE dropped IS NULL AND id IN
-                (SELECT id FROM log WHERE dropped IS NULL AND id IS NOT NULL GROUP BY id HAVING count(*) > 1)
-        ) WHERE n > 1""")
-    repeats = connection.execute("SELECT count(*) FROM repeats").fetchall()[0][0]
-    kept = "dropped IS NULL AND rowid NOT IN (SELECT r FROM repeats)"
-    silent = connection.execute(f"SELECT count(*) FROM log WHERE {kept} AND mask = 0").fetchall()[0][0]
-    table = connection.sql(
-        f"""SELECT "user", t, visible, mask{values} FROM log WHERE {kept} AND mask <> 0
-            ORDER BY "user", t, mask{values}, visible"""
-    ).to_arrow_table()
-    tally = {reason: int(counts.get(i, 0)) for i, reason in enumerate(DROPS[:-1])}
-    tally[DROPS[-1]] = int(repeats)
-    return {
-        "rows": int(sum(counts.values())),
-        **tally,
-        "no signal": int(silent),
-    }, table
+def batches(connection: Connection, sql: str, size: int) -> pa.RecordBatchReader:
+    """Stream the rows of a query; the order of the files does not matter, so that all cores read."""
+    connection.execute("SET preserve_insertion_order = false").fetchall()
+    return connection.sql(sql).to_arrow_reader(size)
 
 
 def span_of(connection: Connection, source: str, time: str) -> tuple[object, object]:

@@ -11,7 +11,7 @@ import pytest
 
 from examples.demo.simulate import people, simulate
 from examples.demo.truth import best_answers
-from features.events import EventLog
+from features.log.source import EventLog
 from features.rows import INSTANT
 from serving.loader import Loader
 from serving.rows import batch_rows

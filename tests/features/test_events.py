@@ -10,7 +10,7 @@ import pytest
 
 from features.definition import Definition
 from features.errors import DefinitionError, EventLogError
-from features.events import EventLog, read_traits
+from features.log.source import EventLog, read_traits
 from features.time import DAY, to_instant
 from tests.worlds import DEFINITION
 

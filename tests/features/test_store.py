@@ -8,8 +8,8 @@ import pytest
 
 from features.definition import Definition
 from features.errors import FoldError, StoreError
-from features.events import Events
 from features.fold import feature_rows, profile_rows, profiles_at, read_all_at
+from features.log.events import Events
 from features.profile import layout_of
 from features.settings import Settings
 from features.snapshot import write_snapshots

@@ -9,7 +9,7 @@ import pytest
 
 from features.definition import Definition
 from features.errors import ScoringError
-from features.events import EventLog
+from features.log.source import EventLog
 from features.rows import FeatureRows
 from features.store import OnlineProfiles
 from features.time import DAY

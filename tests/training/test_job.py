@@ -12,8 +12,8 @@ import pytest
 from features.definition import Definition
 from features.definition.load import load_definition
 from features.errors import StoreError
-from features.events import EventLog
 from features.lock import locked
+from features.log.source import EventLog
 from features.progress import Progress
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits

@@ -1,0 +1,150 @@
+"""Taking files of the log into the event store: spread over the buckets, then sorted and merged bucket by bucket."""
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.ipc as ipc
+from numpy.typing import NDArray
+
+from features.log.events import Rows
+from features.log.manifest import Manifest, Part, TakenFile
+from features.log.order import grouped, occur
+from features.log.parts import PartFiles, together
+from features.log.source import EventLog, add, hashed
+from features.parallel import each
+from features.progress import Progress
+
+#: a bucket with more parts than this, or whose later parts have a third of its rows, gets its parts merged
+MOST_PARTS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What taking rows in does to a bucket.
+
+    Attributes:
+        bucket: which.
+        added: new parts.
+        removed: parts they take the place of.
+        doubles: rows left out because their user has an event of their id.
+        merged: the position through which the parts no longer tell what came in when, or 0.
+    """
+
+    bucket: int
+    added: list[Part]
+    removed: list[Part]
+    doubles: int
+    merged: int
+
+
+class Intake:
+    """Takes files into a state of the store and yields the next state; parts are written, the manifest is not.
+
+    Args:
+        log: the log.
+        files: the store's parts.
+        state: the state to start from.
+    """
+
+    def __init__(self, log: EventLog, files: PartFiles, state: Manifest) -> None:
+        self._log = log
+        self._files = files
+        self._state = state
+        self._position = state.position + 1
+        self._written = f"{state.generation}-{self._position}"
+
+    def take(self, files: list[Path], progress: Progress) -> Manifest:
+        """Take files in; memory holds a batch and a few buckets' new rows."""
+        state, scratch = self._state, self._files.folder / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        taken = self._spread(files, scratch, progress)
+        doubles, again = state.doubles, dict(state.merged)
+        parts = {part.name: part for part in state.parts}
+        buckets = [bucket for bucket in range(state.buckets) if (scratch / str(bucket)).exists()]
+        for change in each(buckets, lambda bucket: self._merge(scratch / str(bucket), bucket)):
+            doubles += change.doubles
+            for part in change.removed:
+                del parts[part.name]
+            parts |= {part.name: part for part in change.added}
+            if change.merged:
+                again[change.bucket] = change.merged
+        shutil.rmtree(scratch)
+        change_of = {"position": self._position, "files": [*state.files, *taken], "parts": list(parts.values()),
+                     "doubles": doubles, "merged": again}  # fmt: skip
+        return state.model_copy(update=change_of)
+
+    def _spread(self, files: list[Path], scratch: Path, progress: Progress) -> list[TakenFile]:
+        """Append the kept rows of files to a scratch file a bucket; rows of erased users are left out and counted."""
+        taken: list[TakenFile] = []
+        writers: dict[int, ipc.RecordBatchStreamWriter] = {}
+        erased, n = np.array(self._state.erased, dtype=np.int64), self._state.buckets
+        with ExitStack() as open_files:
+            for file in files:
+                counts = {"rows": 0}
+                described = TakenFile.of(file, counts)  # before its rows are read: what is added meanwhile is a change
+                for batch in self._log.batches(file):
+                    table, kept = batch.table, batch.dropped < 0
+                    keys = hashed(table["user"])
+                    found = batch.counts()
+                    if erased.size:
+                        gone = kept & np.isin(keys, erased)
+                        found |= {"erased user": int(gone.sum())}
+                        kept &= ~gone
+                    counts = add(counts, found)
+                    order, starts = grouped(np.where(kept, bucket_of(keys, n), -1), n)
+                    ordered = table.take(pa.array(order)).combine_chunks()
+                    for bucket in np.flatnonzero(np.diff(starts)).tolist():
+                        if bucket not in writers:
+                            sink = open_files.enter_context((scratch / str(bucket)).open("wb"))
+                            writers[bucket] = open_files.enter_context(ipc.new_stream(sink, ordered.schema))
+                        writers[bucket].write_table(ordered.slice(starts[bucket], starts[bucket + 1] - starts[bucket]))
+                taken.append(described.model_copy(update={"counts": counts}))
+                progress(described.size)
+        return taken
+
+    def _merge(self, file: Path, bucket: int) -> Change:
+        """Sort a bucket's new rows and put them beside the old ones."""
+        with file.open("rb") as source:
+            rows, doubles = Rows.of(ipc.open_stream(source).read_all(), self._log.n_values).sorted()
+        file.unlink()
+        old = self._state.of_bucket(bucket)
+        if old and rows.ids.any():
+            rows, again, earlier = self._without_known(rows, old)
+            doubles += again
+            if earlier:  # an event came in again with an earlier time, which counts: the bucket is put together anew
+                whole, lost = together(self._files.read(old, ids=True), rows)
+                part = self._files.write(whole, bucket, self._written, self._position)
+                return Change(bucket, part, old, doubles + lost, self._position)
+        new = self._files.write(rows, bucket, self._written, self._position)
+        if len(old) < MOST_PARTS and 3 * sum(part.rows for part in old[1:]) <= sum(part.rows for part in old):
+            return Change(bucket, new, [], doubles, 0)
+        through = old[-1].position
+        whole, _ = self._files.read(old, ids=True).sorted()
+        return Change(bucket, [*self._files.write(whole, bucket, self._written, through), *new], old, doubles, through)
+
+    def _without_known(self, rows: Rows, old: list[Part]) -> tuple[Rows, int, bool]:
+        """Leave out rows whose user has an event of their id already; say whether one of them is the earlier."""
+        known = occur(rows.ids, np.concatenate([self._files.column(part, "id") for part in old]))
+        if not known.any():
+            return rows, 0, False
+        stored = self._files.read(old, ids=True)
+        one = pl.DataFrame({"user": pl.Series(rows.users.take(pa.array(rows.codes))), "id": rows.ids, "t": rows.t})
+        other = pl.DataFrame(
+            {"user": pl.Series(stored.users.take(pa.array(stored.codes))), "id": stored.ids, "was": stored.t}
+        ).filter(pl.col("id").is_in(rows.ids[known]))
+        both = one.join(other, on=["user", "id"], how="left", maintain_order="left")
+        again = both["was"].is_not_null().to_numpy() & (rows.ids != 0)
+        if (both["t"] < both["was"]).any():
+            return rows, 0, True
+        return rows.take(~again), int(again.sum()), False
+
+
+def bucket_of(keys: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:
+    """The bucket of users by their hash."""
+    return (keys & 0x7FFF_FFFF_FFFF_FFFF) % buckets

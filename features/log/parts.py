@@ -1,0 +1,97 @@
+"""Parts of the event store: Parquet files of one bucket's rows, sorted, that never change once they are named."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from features.errors import EventLogError
+from features.log.events import Rows, merged
+from features.log.manifest import Part
+
+ROW_GROUP = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """Reads and writes parts.
+
+    Attributes:
+        folder: where they are.
+        n_values: how many valued signals rows have.
+    """
+
+    folder: Path
+    n_values: int
+
+    def read(self, parts: list[Part], *, ids: bool) -> Rows:
+        """Read parts together, in no order; ids are 0 unless asked for.
+
+        Raises:
+            EventLogError: a part is damaged or not whole; the error names it.
+        """
+        if not parts:
+            none = np.zeros(0, dtype=np.int64)
+            return Rows(pa.array([], pa.large_string()), none, none, none, none, np.zeros((0, self.n_values)), none)
+        columns = ["user", "t", "wait", "mask", *(f"v{i}" for i in range(self.n_values)), *(["id"] if ids else [])]
+        return rows_of(merged([self._table(part, columns) for part in parts]), self.n_values)
+
+    def column(self, part: Part, name: str) -> NDArray[np.int64]:
+        """Read one column of a part, as `read` does."""
+        return np.asarray(self._table(part, [name])[name].to_numpy())
+
+    def _table(self, part: Part, columns: list[str]) -> pa.Table:
+        file = self.folder / part.name
+        try:
+            table = pq.read_table(file, columns=columns, read_dictionary=["user"], use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise EventLogError(
+                f"the event store's {file} cannot be read: {error}.",
+                fix=f"remove {self.folder}; it is built anew from the log",
+            ) from error
+        if table.num_rows != part.rows:
+            raise EventLogError(
+                f"the event store's {file} holds {table.num_rows:,} rows instead of {part.rows:,}.",
+                fix=f"remove {self.folder}; it is built anew from the log",
+            )
+        return table
+
+    def write(self, rows: Rows, bucket: int, written: str, position: int) -> list[Part]:
+        """Write sorted rows as a part; no rows, no part.
+
+        Args:
+            rows: of one bucket, sorted.
+            bucket: which.
+            written: tells this part's file from others of the bucket.
+            position: the position at which the newest of the rows came in.
+        """
+        if not len(rows.t):
+            return []
+        name = f"bucket-{bucket:04d}-{written}-{position}.parquet"
+        with (self.folder / name).open("wb") as file:
+            pq.write_table(
+                rows.table(), file, row_group_size=ROW_GROUP, compression="lz4", use_dictionary=["user"],
+                write_statistics=["user"],
+            )  # fmt: skip
+            file.flush()
+            os.fsync(file.fileno())
+        first, last = int(rows.t.min()), int(rows.t.max())
+        return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position)]
+
+
+def rows_of(table: pa.Table, n_values: int) -> Rows:
+    """Rows of a part's table: ``visible`` from the wait, ids where they were asked for."""
+    t = table["t"].to_numpy()
+    table = table.append_column("visible", pa.array(t + table["wait"].to_numpy()))
+    if "id" not in table.column_names:
+        table = table.append_column("id", pa.array(np.zeros(len(t), dtype=np.int64)))
+    return Rows.of(table, n_values)
+
+
+def together(one: Rows, other: Rows) -> tuple[Rows, int]:
+    """Sort two runs of rows into one; and how many doubles were left out."""
+    return rows_of(merged([one.table(), other.table()]), one.values.shape[1]).sorted()

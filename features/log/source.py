@@ -1,0 +1,238 @@
+"""The event log where it lies: opened lazily, its columns checked, its rows streamed in our terms."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.definition.predicate import check_columns, check_predicate, columns_in
+from features.definition.schema import Definition
+from features.engines import duckdb as engine
+from features.errors import DefinitionError, EventLogError
+from features.log.events import Events, Rows
+from features.log.order import hash_text
+from features.time import to_datetime, to_instant
+
+#: rows handed over at once
+BATCH = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows of a file, checked.
+
+    Attributes:
+        table: ``user, t, visible, id, mask, v0…``, kept rows and dropped ones.
+        dropped: for each row an index into `DROPS`, or -1 where it is kept.
+    """
+
+    table: pa.Table
+    dropped: NDArray[np.int32]
+
+    def kept(self) -> pa.Table:
+        """The kept rows."""
+        whole = bool((self.dropped < 0).all())
+        return self.table if whole else self.table.filter(pa.array(self.dropped < 0))
+
+    def counts(self) -> dict[str, int]:
+        """All rows, and the dropped ones by reason."""
+        found = np.bincount(self.dropped + 1, minlength=len(engine.DROPS) + 1)[1:].tolist()
+        return {"rows": self.table.num_rows, **dict(zip(engine.DROPS, found, strict=True))}
+
+
+class EventLog:
+    """An event log as the definition describes it; opening it reads the columns, not the rows.
+
+    Args:
+        definition: the definition; its expressions over the log are checked here.
+        ends: the instant through which the log is complete; overrides the definition's.
+
+    Attributes:
+        files: the files there are, in order.
+        columns: their columns with DuckDB's types.
+        ends: the log is complete through this instant.
+
+    Raises:
+        EventLogError: the log cannot be read, a mapped column is missing, a file's columns are of other types than the
+            others', or no end is declared.
+        DefinitionError: a signal or exclusion does not fit the log's columns.
+    """
+
+    def __init__(self, definition: Definition, *, ends: int | None = None) -> None:
+        self.definition = definition
+        self._paths = resolve(definition, definition.events.path)
+        self.files = engine.files_of(self._paths)
+        rules = definition.events
+        names = rules.columns
+        with engine.connect() as connection:
+            source = engine.attach(connection, self._paths, rules.table)
+            self.columns = engine.columns_of(connection, source, self._paths)
+            for key, name in names.model_dump(exclude_none=True).items():
+                if name not in self.columns:
+                    raise EventLogError(
+                        f"events.columns.{key} is {name!r}, which the log does not have.",
+                        fix=f"its columns are {', '.join(self.columns)}",
+                    )
+            needed = (names.user, names.event, names.time)
+            engine.check_same_columns(connection, self.files, needed, used_columns(definition))
+            self.naive_times = "TIME ZONE" not in self.columns[names.time]
+            check_expressions(definition, self.columns, connection)
+            if ends is None and rules.ends is None:
+                with engine.reading(self._paths):
+                    _, last = engine.span_of(connection, source, names.time)
+                raise EventLogError(
+                    f"events.ends is not declared; the last event is at {last}.",
+                    fix="say through when the log is complete, as in 'ends: 2026-03-01T00:00:00Z', or give --ends",
+                )
+        if ends is not None:
+            self.ends = ends
+        elif rules.ends is not None:
+            self.ends = to_instant(rules.ends if rules.ends.tzinfo else rules.ends.replace(tzinfo=UTC))
+        self.n_values = sum(rule.value is not None for rule in definition.signals.values())
+
+    def batches(self, file: Path) -> Iterator[Batch]:
+        """Stream the rows of one of the files.
+
+        Raises:
+            EventLogError: the file cannot be read; the error names it.
+        """
+        with engine.connect() as connection, engine.reading([file]):
+            source = engine.file_sql(connection, file, self.definition.events.table, self.columns)
+            sql = engine.event_rows(self.definition, self.columns, source)
+            for batch in engine.batches(connection, sql, BATCH):
+                table = pa.Table.from_batches([batch])
+                dropped = table["dropped"].to_numpy()
+                ids = hashed(table["id"])
+                names = ["user", "t", "visible", "mask", *(f"v{i}" for i in range(self.n_values))]
+                yield Batch(table.select(names).append_column("id", pa.array(ids)), dropped)
+
+    def read(self) -> Events:
+        """Read, check and sort the whole log in memory; `EventStore` keeps it sorted on disk.
+
+        Raises:
+            EventLogError: a file cannot be read, or nothing is left of the log.
+        """
+        parts, counts = [], dict.fromkeys(("rows", *engine.DROPS), 0)
+        for file in self.files:
+            for batch in self.batches(file):
+                parts.append(batch.kept())
+                counts = add(counts, batch.counts())
+        rows = pa.concat_tables(parts) if parts else None
+        if rows is None or not rows.num_rows:
+            raise nothing_left(self, counts)
+        ordered, doubles = Rows.of(rows, self.n_values).sorted()
+        late = int((ordered.t >= self.ends).sum())
+        counts |= {"duplicate id": doubles, "at or after the declared end": late}
+        if late == len(ordered.t):
+            raise nothing_left(self, counts)
+        return ordered.events(self.ends, counts)
+
+    def __repr__(self) -> str:
+        return f"EventLog({shown(self._paths)}, ends={to_datetime(self.ends).isoformat()})"
+
+
+def nothing_left(log: EventLog, counts: dict[str, int]) -> EventLogError:
+    """The error for a log of which no event is left, with what became of them."""
+    left = ", ".join(f"{n:,} {reason}" for reason, n in counts.items() if n and reason != "rows")
+    return EventLogError(
+        f"no event is left of {shown(log.files)}: {left or 'it is empty'}.",
+        fix="compare the signals' predicates and events.ends with the log (propensity check)",
+    )
+
+
+def shown(paths: list[Path]) -> str:
+    """Name files, the first few of many."""
+    more = f" and {len(paths) - 3:,} more" if len(paths) > 3 else ""
+    return ", ".join(str(p) for p in paths[:3]) + more
+
+
+def add(counts: dict[str, int], more: dict[str, int]) -> dict[str, int]:
+    """Add counts by name."""
+    return {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
+
+
+def hashed(texts: pa.ChunkedArray) -> NDArray[np.int64]:
+    """64 bits of each text, the same on every machine; 0 for null."""
+    array = texts.combine_chunks().cast(pa.large_string())
+    out = np.zeros(len(array), dtype=np.int64)
+    if array.null_count < len(array):
+        _, offsets, data = array.buffers()
+        starts = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+        hash_text(starts, np.frombuffer(data, dtype=np.uint8), out)
+        if array.null_count:
+            out[array.is_null().to_numpy(zero_copy_only=False)] = 0
+    return out
+
+
+def resolve(definition: Definition, path: str | list[str]) -> list[Path]:
+    """Resolve paths: ``${NAME}`` comes from the environment, and relative paths start at the definition's folder.
+
+    Raises:
+        EventLogError: a variable is not set.
+    """
+    resolved = []
+    for each in [path] if isinstance(path, str) else path:
+        expanded = os.path.expandvars(each)
+        if "$" in expanded:
+            raise EventLogError(f"{each} names a variable that is not set.", fix="export it, as in LOGS=path/to/logs")
+        resolved.append(Path(expanded) if Path(expanded).is_absolute() else definition.folder / expanded)
+    return resolved
+
+
+def used_columns(definition: Definition) -> set[str]:
+    """Columns of the log that the definition uses."""
+    rules = definition.events
+    written = [*rules.exclude, *(s.where for s in definition.signals.values())]
+    written += [s.value for s in definition.signals.values() if s.value is not None]
+    names = set(rules.columns.model_dump(exclude_none=True).values())
+    return names.union(*(columns_in(sql) for sql in written)) if written else names
+
+
+def check_expressions(definition: Definition, columns: dict[str, str], connection: engine.Connection) -> None:
+    """Check the definition's expressions over the log against the log's columns.
+
+    Raises:
+        DefinitionError: an expression is unsafe, names an unknown column, or has the wrong type.
+    """
+    booleans = [name for name, dtype in columns.items() if dtype == "BOOLEAN"]
+    questions = [(f"signals.{name}.where", rule.where) for name, rule in definition.signals.items()]
+    questions += [(f"events.exclude[{i}]", sql) for i, sql in enumerate(definition.events.exclude)]
+    for key, sql in questions:
+        check_predicate(sql, columns, key=key, booleans=booleans)
+        engine.check_event_sql(connection, columns, sql, key, "BOOLEAN")
+    for name, rule in definition.signals.items():
+        if rule.value is not None:
+            check_columns(rule.value, columns, key=f"signals.{name}.value")
+            engine.check_event_sql(connection, columns, rule.value, f"signals.{name}.value", "DOUBLE")
+
+
+def read_traits(definition: Definition) -> pl.DataFrame:
+    """Read the trait table: columns ``user``, ``known`` (UTC microseconds) and the fields as text.
+
+    Raises:
+        DefinitionError: the definition declares no traits.
+        EventLogError: the table cannot be read or lacks a column.
+    """
+    rules = definition.traits
+    if rules is None:
+        raise DefinitionError("the definition has no 'traits'.", fix="declare them")
+    paths = resolve(definition, rules.path)
+    with engine.connect() as connection:
+        source = engine.attach(connection, paths, None)
+        columns = engine.columns_of(connection, source, paths)
+        for name in (rules.columns.user, rules.columns.known, *rules.fields):
+            if name not in columns:
+                raise EventLogError(
+                    f"traits name column {name!r}, which {paths[0]} does not have.",
+                    fix=f"its columns are {', '.join(columns)}",
+                )
+        known = engine.time_sql(rules.columns.known, columns, "traits.columns.known")
+        with engine.reading(paths):
+            table = engine.load_traits(connection, source, rules.columns.user, known, rules.fields)
+    return pl.DataFrame(table)

@@ -1,0 +1,268 @@
+"""The event store: the log, checked once and kept as Parquet, bucketed by user, sorted by user and time.
+
+New files of the log are taken in when the store is opened; nothing of them is read twice. Parts never change: a run
+writes new ones and then switches the manifest, so that one killed at any moment leaves the state before it.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.definition.schema import Definition
+from features.errors import EventLogError
+from features.lock import held, locked
+from features.log.events import Events
+from features.log.intake import Intake, bucket_of
+from features.log.manifest import Manifest, TakenFile, made_of, write_durably
+from features.log.parts import PartFiles
+from features.log.source import EventLog, add, hashed, nothing_left
+from features.parallel import each
+from features.progress import Progress, ignore
+from features.settings import Settings
+
+R = TypeVar("R")
+
+#: hashes of the users who were erased, for every store of the log
+TOMBSTONES = "erased.json"
+
+#: rows of a bucket when the store is built; a bucket is what one core works on
+BUCKET_ROWS = 400_000
+
+
+class EventStore:
+    """The kept form of an event log.
+
+    Args:
+        log: the log, opened.
+        folder: where the store is.
+
+    Attributes:
+        log: the log.
+        manifest: the state that is read; `update` moves it on.
+    """
+
+    def __init__(self, log: EventLog, folder: Path) -> None:
+        self.log = log
+        self._home = folder
+        self._folder = folder / made_of(log.definition)
+        self._files = PartFiles(self._folder, log.n_values)
+        self._reading = ExitStack()
+        self._manifest = Manifest.load(self._folder)
+
+    @classmethod
+    def open(
+        cls, definition: Definition, settings: Settings, *, ends: int | None = None, progress: Progress = ignore
+    ) -> "EventStore":
+        """Open a definition's store and take in what is new.
+
+        Args:
+            definition: the definition.
+            settings: where things are kept.
+            ends: overrides the declared end of the log.
+            progress: told the number of bytes of the log done.
+
+        Raises:
+            EventLogError: the log cannot be read, a file that was taken in has changed while others are gone, or no
+                event is left.
+        """
+        store = cls(EventLog(definition, ends=ends), settings.folder(definition.name) / "events")
+        store.update(progress=progress)
+        return store
+
+    @property
+    def manifest(self) -> Manifest:
+        """The state that is read.
+
+        Raises:
+            EventLogError: nothing was ever taken in.
+        """
+        if self._manifest is None:
+            raise EventLogError(f"{self._folder} holds no events.", fix="take the log in: EventStore.update")
+        return self._manifest
+
+    @property
+    def ends(self) -> int:
+        """The log is complete through this instant."""
+        return self.log.ends
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows of the log, and those left out by reason."""
+        counts: dict[str, int] = {}
+        for file in self.manifest.files:
+            counts = add(counts, file.counts)
+        late = sum(
+            int((self._files.column(part, "t") >= self.ends).sum())
+            for part in self.manifest.parts
+            if part.last >= self.ends
+        )
+        return counts | {"duplicate id": self.manifest.doubles, "at or after the declared end": late}
+
+    @property
+    def first(self) -> int:
+        """The earliest event time."""
+        return min(part.first for part in self.manifest.parts)
+
+    @property
+    def kept(self) -> int:
+        """How many events are there."""
+        counts = self.counts
+        return 2 * counts["rows"] - sum(counts.values())
+
+    @property
+    def buckets(self) -> range:
+        """All buckets."""
+        return range(self.manifest.buckets)
+
+    def map(self, work: Callable[[Events], R], buckets: Sequence[int] | None = None) -> Iterator[R]:
+        """Yield ``work(events)`` for each bucket with events, in order, on all cores; memory holds a few buckets."""
+
+        def one(bucket: int) -> R | None:
+            events = self.bucket(bucket)
+            return work(events) if len(events.users) else None
+
+        return (r for r in each(self.buckets if buckets is None else buckets, one) if r is not None)
+
+    def bucket(self, bucket: int, *, since: int = 0) -> Events:
+        """Read one bucket's events; only what came in after position ``since``.
+
+        Raises:
+            EventLogError: a part is damaged; the error names it.
+        """
+        parts = [part for part in self.manifest.of_bucket(bucket) if part.position > since]
+        rows = self._files.read(parts, ids=False)
+        return (rows.sorted()[0] if len(parts) > 1 else rows).events(self.ends, {})
+
+    def read(self) -> Events:
+        """Read all events into memory; `map` does not need to."""
+        return self._files.read(self.manifest.parts, ids=False).sorted()[0].events(self.ends, self.counts)
+
+    def update(self, *, progress: Progress = ignore) -> None:
+        """Take in the log's new files; a file that changed makes the store be built anew.
+
+        Raises:
+            EventLogError: as for `open`.
+        """
+        self._reading.close()
+        self._home.mkdir(parents=True, exist_ok=True)
+        with locked(self._home, wait=True):
+            self._manifest = Manifest.load(self._folder)
+            self._bury()
+            new = self._new_files()
+            if new:
+                self._take(new, progress)
+            elif self._manifest is not None:
+                progress(sum(file.stat().st_size for file in self.log.files))
+            self._clean()
+            # the parts of the state that is read stay, until this store is closed or the process ends
+            self._reading.enter_context(held(self._folder))
+        if not self.manifest.parts or self.first >= self.ends:
+            raise nothing_left(self.log, self.counts)
+
+    def erase(self, users: Sequence[str]) -> dict[str, int]:
+        """Remove users for good: their buckets are written anew, and events of theirs never come in again.
+
+        Stores kept for other definitions of the log are removed whole; they are built anew when they are asked for.
+
+        Returns:
+            The number of events removed, by user.
+        """
+        names = list(dict.fromkeys(users))
+        with locked(self._home, wait=True):
+            tombstones = {*self._tombstones(), *hashed(pa.chunked_array([pa.array(names, pa.string())])).tolist()}
+            write_durably(self._home / TOMBSTONES, json.dumps(sorted(tombstones)).encode())
+            for other in self._home.iterdir():
+                if other.is_dir() and other != self._folder:
+                    shutil.rmtree(other)
+            self._manifest = Manifest.load(self._folder)
+            return dict.fromkeys(names, 0) | self._bury()
+
+    def _tombstones(self) -> list[int]:
+        path = self._home / TOMBSTONES
+        return list(json.loads(path.read_bytes())) if path.exists() else []
+
+    def _bury(self) -> dict[str, int]:
+        """Take the erased users out whose events are still here; a run that was killed is finished by the next."""
+        removed: dict[str, int] = {}
+        state = self._manifest
+        if state is None or set(self._tombstones()) <= set(state.erased):
+            return {}
+        keys = np.array(sorted(set(self._tombstones()) - set(state.erased)), dtype=np.int64)
+        position, parts, again = state.position + 1, list(state.parts), dict(state.merged)
+        for bucket in sorted(set(bucket_of(keys, state.buckets).tolist())):
+            rows = self._files.read(state.of_bucket(bucket), ids=True).sorted()[0]
+            buried = np.isin(hashed(pa.chunked_array([rows.users])), keys)
+            gone = buried[rows.codes]
+            if gone.any():
+                sizes = np.bincount(rows.codes[gone], minlength=len(rows.users))
+                removed |= {rows.users[code].as_py(): int(sizes[code]) for code in np.flatnonzero(sizes).tolist()}
+                parts = [part for part in parts if part.bucket != bucket]
+                parts += self._files.write(rows.take(~gone), bucket, f"{state.generation}-{position}", position)
+                again[bucket] = position
+        change = {"position": position, "parts": parts, "merged": again, "erased": self._tombstones()}
+        self._switch(state.model_copy(update=change))
+        self._clean()
+        return removed
+
+    def _new_files(self) -> list[Path]:
+        """Files not taken in yet; all of them, and an empty start, when one that was has changed."""
+        state = self._manifest
+        if state is None:
+            return self.log.files
+        taken = {file.path: file for file in state.files}
+        for file in self.log.files:
+            known = taken.get(str(file))
+            if known is not None and known != TakenFile.of(file, known.counts):
+                there = {str(f) for f in self.log.files}
+                gone = [path for path in taken if path not in there]
+                if gone:
+                    raise EventLogError(
+                        f"{file} has changed since its rows were taken in, and {len(gone)} files taken in before are "
+                        f"gone ({gone[0]}).",
+                        fix=f"put the files back, or remove {self._folder} to start from the files that are there",
+                    )
+                self._manifest = None
+                return self.log.files
+        return [file for file in self.log.files if str(file) not in taken]
+
+    def _take(self, files: list[Path], progress: Progress) -> None:
+        old = Manifest.load(self._folder)
+        state = self._manifest or Manifest(
+            made_of=made_of(self.log.definition),
+            columns=self.log.columns,
+            buckets=max(1, -(-_guess_rows(files) // BUCKET_ROWS)),
+            generation=old.generation + 1 if old else 0,
+            position=0,
+            files=[],
+            parts=[],
+            erased=self._tombstones(),
+        )
+        self._switch(Intake(self.log, self._files, state).take(files, progress))
+
+    def _switch(self, state: Manifest) -> None:
+        state.save(self._folder)
+        self._manifest = state
+
+    def _clean(self) -> None:
+        """Remove files no state names, unless somebody still reads an older state."""
+        if self._manifest is None or not self._folder.exists():
+            return
+        named = {part.name for part in self._manifest.parts}
+        with held(self._folder, alone=True) as free:
+            for file in self._folder.glob("bucket-*.parquet") if free else ():
+                if file.name not in named:
+                    file.unlink()
+
+
+def _guess_rows(files: list[Path]) -> int:
+    """About how many rows files have: Parquet says, others are taken to have a row every hundred bytes."""
+    return sum(
+        pq.read_metadata(f).num_rows if f.suffix in (".parquet", ".pq") else f.stat().st_size // 100 for f in files
+    )
