@@ -9,7 +9,7 @@ from features.log.source import EventLog
 from features.time import to_instant
 from segments.frozen import load_cuts
 from serving.loader import Loader
-from serving.rows import batch_rows
+from serving.rows import batch_rows, latest_traits
 from serving.scorer import Scorer
 from training.evaluate import Ranking, metrics
 from training.outcomes import label
@@ -25,8 +25,11 @@ def distance_from_best(world: World) -> pl.DataFrame:
     truth = pl.read_parquet(world.folder / "truth/truth.parquet").rename({"user_id": "user"})
     cutoff = truth["cutoff"].max()
     truth = truth.filter(pl.col("cutoff") == cutoff)
+    traits = latest_traits(definition, to_instant(cutoff))  # type: ignore[arg-type]
     scorer = Scorer(definition, Loader(definition, settings).champions(), load_cuts(definition, settings))
-    parts = [scorer.score(r, r.cutoffs).frame for r in batch_rows(events, definition, to_instant(cutoff)) if len(r)]  # type: ignore[arg-type]
+    parts = [
+        scorer.score(r, r.cutoffs).frame for r in batch_rows(events, definition, to_instant(cutoff), traits) if len(r)
+    ]  # type: ignore[arg-type]
     scored = pl.concat(parts)
     found = []
     for name in definition.outcomes:

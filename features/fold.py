@@ -1,9 +1,6 @@
-"""From a log to feature rows: the kernel over all cores."""
+"""From events to feature rows: the kernel over runs of users; `Log.map` brings the runs to all cores."""
 
-import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,26 +66,23 @@ def read_each_at(events: Events, asked: pl.DataFrame) -> Reading:
     return Reading(cutoffs, np.searchsorted(u, users), np.searchsorted(u, users, side="right"))
 
 
-def fold_rows(events: Events, reading: Reading, definition: Definition, *, chunk: int = 4_000) -> Iterator[FeatureRows]:
+#: about how many rows are held at once
+ROWS = 100_000
+
+
+def fold_rows(events: Events, reading: Reading, definition: Definition) -> Iterator[FeatureRows]:
     """Yield feature rows for each run of users; counts and values over ``[floor_day(c - w), c)``."""
-    layout = layout_of(definition)
-    bounds = [(lo, min(lo + chunk, len(events.users))) for lo in range(0, len(events.users), chunk)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
-        pending: deque[Future[FeatureRows]] = deque()
-        for lo, hi in bounds:
-            pending.append(pool.submit(_fold_run, events, reading, definition, layout, lo, hi))
-            if len(pending) > cores:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    layout, row_at = layout_of(definition), reading.row_at
+    # whole users, as many as yield about so many rows
+    marks = np.searchsorted(row_at, np.arange(0, max(int(row_at[-1]), 1), ROWS), side="left")
+    bounds = np.unique(np.append(marks, len(events.users)))
+    for lo, hi in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        yield _fold_run(events, reading, definition, layout, lo, hi)
 
 
-def feature_rows(
-    events: Events, reading: Reading, definition: Definition, *, chunk: int = 4_000
-) -> Iterator[pl.DataFrame]:
+def feature_rows(events: Events, reading: Reading, definition: Definition) -> Iterator[pl.DataFrame]:
     """Yield the rows of `fold_rows` as frames: ``user``, ``cutoff`` (UTC) and the numeric feature set."""
-    return (rows.frame() for rows in fold_rows(events, reading, definition, chunk=chunk))
+    return (rows.frame() for rows in fold_rows(events, reading, definition))
 
 
 def _fold_run(
@@ -112,10 +106,22 @@ def profiles_at(events: Events, cutoff: int, layout: Layout, *, chunk: int = 4_0
     for lo in range(0, len(events.users), chunk):
         hi = min(lo + chunk, len(events.users))
         words = np.zeros((hi - lo, layout.size), dtype=np.int64)
-        fold_profiles(
-            layout, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values, cutoff, words
-        )
+        fold_into(events, lo, hi, cutoff, layout, words, np.full(hi - lo, NEVER))
         yield lo, words
+
+
+#: later than any cutoff
+NEVER = np.iinfo(np.int64).max
+
+
+def fold_into(events: Events, lo: int, hi: int, cutoff: int, layout: Layout, words: Words, ahead: Instants) -> None:
+    """Fold the events of users ``[lo, hi)`` that are visible at a cutoff into their profiles ``words[u - lo]``.
+
+    ``ahead[u - lo]`` becomes the first cutoff that sees an event left out now, where that is earlier than it was.
+    """
+    fold_profiles(
+        layout, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values, cutoff, words, ahead
+    )
 
 
 def profile_rows(

@@ -7,15 +7,19 @@ import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from features.definition import Definition, load_definition
 from features.errors import PropensityError
+from features.progress import Steps
 from features.settings import Settings
-from features.time import to_instant
+from features.time import to_datetime, to_instant
 from propensity.console import ShownSteps, err, out, progress
+
+if TYPE_CHECKING:
+    from features.log.store import EventStore
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -44,14 +48,26 @@ def opened(file: Path | None) -> tuple[Definition, Settings]:
     return load_definition(settings.definition), settings
 
 
+def taken_in(rules: Definition, settings: Settings, steps: Steps, ends: int | None) -> "EventStore":
+    """Open the log and take in what is new."""
+    from features.log.source import EventLog
+    from features.log.store import EventStore
+
+    log = EventLog(rules, ends=ends)
+    with steps("take in the event log", log.bytes) as advance:
+        return EventStore.open(log, settings, progress=advance)
+
+
 @app.command()
 def check(definition: DefinitionFile = None, ends: Instant = None) -> None:
     """Validate the definition against the log, and preview what there is to learn."""
     from propensity.preview import preview
 
-    rules, _ = opened(definition)
+    rules, settings = opened(definition)
     with progress() as bars:
-        shown = preview(rules, ShownSteps(bars), parse_instant(ends, "--ends"))
+        steps = ShownSteps(bars)
+        store = taken_in(rules, settings, steps, parse_instant(ends, "--ends"))
+        shown = preview(store, steps)
     out.print(*shown, sep="\n")
 
 
@@ -81,7 +97,6 @@ def train(
 def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instant = None) -> None:
     """Score every user into Parquet; by default at the declared end of the log."""
     from features.lock import locked
-    from features.log.source import EventLog
     from propensity import report
     from segments.frozen import load_cuts
     from serving.batch import score_all
@@ -92,16 +107,47 @@ def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instan
     scorer = Scorer(rules, Loader(rules, settings).champions(), load_cuts(rules, settings))
     with progress() as bars:
         steps = ShownSteps(bars)
-        with steps("read the event log"):
-            events = EventLog(rules, ends=parse_instant(ends, "--ends")).read()
+        store = taken_in(rules, settings, steps, parse_instant(ends, "--ends"))
         instant = parse_instant(as_of, "--as-of")
-        instant = events.ends if instant is None else instant
-        if instant > events.ends:
+        instant = store.ends if instant is None else instant
+        if instant > store.ends:
             raise PropensityError("--as-of lies after the end of the log.", fix="score at or before it")
         folder = settings.folder(rules.name) / "scores"
-        with locked(folder), steps("score", len(events.users)) as advance:
-            batch = score_all(events, scorer, instant, folder, progress=advance)
+        with locked(folder), steps("score", len(store.buckets)) as advance:
+            batch = score_all(store, scorer, instant, folder, progress=advance)
     out.print(*report.batch(batch, rules), sep="\n")
+
+
+@app.command()
+def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None:
+    """Take in what is new in the log and put the profiles that changed into the online store."""
+    from features.lock import locked
+    from serving.materialize import materialize as job
+
+    rules, settings = opened(definition)
+    with progress() as bars, locked(settings.folder(rules.name)):
+        steps = ShownSteps(bars)
+        store = taken_in(rules, settings, steps, parse_instant(ends, "--ends"))
+        with steps("profiles into the online store", len(store.buckets)) as advance:
+            written = job(store, rules, settings, progress=advance)
+    out.print(
+        f"{written:,} profiles changed; everybody is folded through {to_datetime(store.ends):%Y-%m-%d %H:%M} UTC."
+    )
+
+
+@app.command()
+def erase(users: list[str], definition: DefinitionFile = None) -> None:
+    """Remove users from the event store for good: their events never come in again."""
+    from features.lock import locked
+    from features.log.source import EventLog
+    from features.log.store import EventStore
+
+    rules, settings = opened(definition)
+    with locked(settings.folder(rules.name)):
+        removed = EventStore.open(EventLog(rules), settings).erase(users)
+    for user, events in removed.items():
+        out.print(f"{user}: {events:,} events removed", highlight=False)
+    out.print("Run propensity materialize to take them out of the online store too.")
 
 
 @app.command()

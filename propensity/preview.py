@@ -3,58 +3,65 @@
 import polars as pl
 from rich.console import RenderableType
 
+from features.definition import schema
 from features.definition.columns import feature_set
-from features.definition.schema import Definition
-from features.fold import feature_rows, read_all_at
-from features.log.source import EventLog
+from features.log.events import Events
+from features.log.store import EventStore
 from features.progress import Steps
-from features.snapshot import population
+from features.rows import expression
+from features.snapshot import Snapshots
 from features.time import span_name, to_datetime
 from propensity.console import table
 from training.outcomes import label, last_cutoff, snapshot_cutoffs
 
 
-def preview(definition: Definition, steps: Steps, ends: int | None) -> list[RenderableType]:
-    """Read the log and show what was dropped and why, the signals, and each outcome's population and base rate."""
-    with steps("read the event log"):
-        log = EventLog(definition, ends=ends)
-        events = log.read()
-    cutoffs = snapshot_cutoffs(definition, events)
-    frames = []
-    with steps(f"features at {len(cutoffs)} cutoffs", len(events.users)) as advance:
-        for frame in feature_rows(events, read_all_at(events, cutoffs), definition):
-            frames.append(frame.filter(population(definition)))
-            advance(frame["user"].n_unique())
-    rows = pl.concat(frames)
-    kept = len(events.t)
-    counts = pl.DataFrame({"what": [*events.counts, "kept"], "rows": [*events.counts.values(), kept]})
-    signals = pl.DataFrame(
-        [
-            {"signal": name, "events": len(fired), "users": fired["user"].n_unique(), "where": rule.where}
-            for i, (name, rule) in enumerate(definition.signals.items())
-            for fired in (events.of_signal(i),)
-        ]
-    )
+def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
+    """Show what was dropped of the log and why, the signals, and each outcome's population and base rate."""
+    definition, log = store.log.definition, store.log
+    cutoffs, counts = snapshot_cutoffs(definition, store), store.counts
+    snapshots = Snapshots(definition.model_copy(update={"snapshots": schema.Snapshots()}), cutoffs)
+
+    def look(events: Events) -> tuple[pl.DataFrame, pl.DataFrame]:
+        fired = [events.of_signal(i)["user"] for i in range(len(definition.signals))]
+        sizes = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
+        weeks = []
+        for frame in snapshots.of(events):
+            for name, rule in definition.outcomes.items():
+                newest = to_datetime(last_cutoff(definition, name, events.ends))
+                asked = frame.filter(expression(rule.among).fill_null(False) & (pl.col("cutoff") <= newest))
+                answer = asked.select("user", "cutoff").with_columns(label(events, asked, definition, name))
+                per = answer.group_by("cutoff").agg(
+                    pl.len().alias("eligible"), pl.col("label").sum().alias("positives")
+                )
+                weeks.append(per.with_columns(pl.lit(name).alias("outcome"), pl.col("positives").cast(pl.Int64)))
+        return sizes, pl.concat(weeks)
+
+    sizes, weeks = pl.DataFrame({"events": [0] * len(definition.signals), "users": 0}), []
+    with steps(f"features at {len(cutoffs)} cutoffs", len(store.buckets)) as advance:
+        for fired, per in store.map(look):
+            sizes = sizes + fired
+            weeks.append(per)
+            advance(1)
+    every = pl.concat(weeks).group_by("outcome", "cutoff").sum().sort("cutoff")
+    lost = pl.DataFrame({"what": [*counts, "kept"], "rows": [*counts.values(), store.kept]})
+    names = pl.DataFrame({"signal": list(definition.signals)})
+    where = pl.DataFrame({"where": [rule.where for rule in definition.signals.values()]})
     naive = "without a zone, taken as UTC" if log.naive_times else "with a zone, converted to UTC"
     shown: list[RenderableType] = [
         f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, times {naive}, "
-        f"log complete through {to_datetime(events.ends):%Y-%m-%d %H:%M}",
-        table("The event log", counts),
-        table("Signals", signals),
+        f"log complete through {to_datetime(store.ends):%Y-%m-%d %H:%M}",
+        table("The event log", lost),
+        table("Signals", pl.concat([names, sizes, where], how="horizontal")),
     ]
     for name, rule in definition.outcomes.items():
-        newest = to_datetime(last_cutoff(definition, name, events.ends))
-        eligible = rows.filter(pl.sql_expr(rule.among) & (pl.col("cutoff") <= newest)).select("user", "cutoff")
         title = f"{name}: {rule.question}, among {rule.among}"
-        if eligible.is_empty():
+        per = every.filter(pl.col("outcome") == name)
+        if per.is_empty():
             shown.append(f"[bold red]{title}[/]: nobody is eligible at a matured cutoff")
             continue
-        labelled = eligible.with_columns(label(events, eligible, definition, name))
-        week = pl.col("cutoff").dt.to_string("%Y-%m-%d").alias("week of")
-        per = labelled.group_by(week).agg(
-            pl.len().alias("eligible"),
-            pl.col("label").sum().alias("positives"),
-            pl.col("label").mean().alias("base_rate"),
-        )
-        shown.append(table(f"{title}; known {span_name(rule.reach)} after a cutoff", per.sort("week of")))
+        per = per.select(
+            pl.col("cutoff").dt.to_string("%Y-%m-%d").alias("week of"), "eligible", "positives",
+            (pl.col("positives") / pl.col("eligible")).alias("base_rate"),
+        )  # fmt: skip
+        shown.append(table(f"{title}; known {span_name(rule.reach)} after a cutoff", per))
     return shown

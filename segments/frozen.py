@@ -9,10 +9,10 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.fold import feature_rows, read_all_at
-from features.log.events import Events
+from features.log.events import Events, Log
 from features.settings import Settings
 from features.time import to_datetime
-from segments.rfm import RfmCuts, fit_cuts
+from segments.rfm import RfmCuts, fit_cuts, rfm_columns
 
 
 def cuts_path(definition: Definition, settings: Settings) -> Path:
@@ -28,12 +28,16 @@ def load_cuts(definition: Definition, settings: Settings) -> RfmCuts | None:
     return RfmCuts.load(path) if definition.rfm is not None and path.exists() else None
 
 
-def freeze_cuts(events: Events, definition: Definition, settings: Settings, cutoff: int) -> RfmCuts | None:
+def freeze_cuts(log: Log, definition: Definition, settings: Settings, cutoff: int) -> RfmCuts | None:
     """The kept cut-offs; fitted at the cutoff, and kept, when the rule has none yet."""
     kept = load_cuts(definition, settings)
     if kept is not None or definition.rfm is None:
         return kept
-    rows = pl.concat(feature_rows(events, read_all_at(events, np.array([cutoff])), definition))
-    cuts = fit_cuts(rows, definition.rfm, to_datetime(cutoff).isoformat())
+    needed, at = [name for name in rfm_columns(definition.rfm) if name], np.array([cutoff])
+
+    def measured(events: Events) -> pl.DataFrame:
+        return pl.concat(f.select(needed) for f in feature_rows(events, read_all_at(events, at), definition))
+
+    cuts = fit_cuts(pl.concat(log.map(measured)), definition.rfm, to_datetime(cutoff).isoformat())
     cuts.save(cuts_path(definition, settings))
     return cuts

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.errors import ScoringError
-from features.log.events import Events
+from features.log.events import Events, Log
 from features.progress import Progress, ignore
 from features.time import to_datetime
-from serving.rows import batch_rows
+from serving.rows import batch_rows, latest_traits
 from serving.scorer import Scorer
 
 
@@ -31,15 +32,15 @@ class BatchResult:
     segments: pl.DataFrame
 
 
-def score_all(events: Events, scorer: Scorer, cutoff: int, folder: Path, *, progress: Progress = ignore) -> BatchResult:
+def score_all(log: Log, scorer: Scorer, cutoff: int, folder: Path, *, progress: Progress = ignore) -> BatchResult:
     """Score every user visible at a cutoff.
 
     Args:
-        events: the log.
+        log: the log.
         scorer: the definition's rules and champions.
         cutoff: the instant the scores speak of.
         folder: gets ``scores-<instant>.parquet``, complete or not at all.
-        progress: told the number of users done.
+        progress: told of each run of users that is done.
 
     Raises:
         ScoringError: nobody is visible at the cutoff.
@@ -51,17 +52,22 @@ def score_all(events: Events, scorer: Scorer, cutoff: int, folder: Path, *, prog
     counts: list[pl.DataFrame] = []
     users = 0
     outcomes = list(scorer.definition.outcomes)
+    traits = latest_traits(scorer.definition, cutoff)
+    shown = ["state", "segments", *(f"{name}_tier" for name in outcomes)]
+
+    def score(events: Events) -> list[tuple[pa.Table, pl.DataFrame]]:
+        runs = (rows for rows in batch_rows(events, scorer.definition, cutoff, traits) if len(rows))
+        answers = (scorer.score(rows, rows.cutoffs) for rows in runs)
+        return [(scored.records.to_arrow(), scored.frame.select(shown)) for scored in answers]
+
     try:
-        for rows in batch_rows(events, scorer.definition, cutoff):
-            if not len(rows):
-                continue
-            scored = scorer.score(rows, rows.cutoffs)
-            table = scored.records.to_arrow()
-            writer = writer or pq.ParquetWriter(fresh, table.schema)
-            writer.write_table(table)
-            counts.append(scored.frame.select("state", "segments", *(f"{name}_tier" for name in outcomes)))
-            users += len(rows)
-            progress(len(rows))
+        for run in log.map(score):
+            for table, frame in run:
+                writer = writer or pq.ParquetWriter(fresh, table.schema)
+                writer.write_table(table)
+                counts.append(frame)
+                users += len(frame)
+            progress(1)
     finally:
         if writer is not None:
             writer.close()

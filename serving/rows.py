@@ -25,9 +25,10 @@ def latest_traits(definition: Definition, cutoff: int) -> pl.DataFrame | None:
     return known.sort("known").group_by("user").last().drop("known")
 
 
-def batch_rows(events: Events, definition: Definition, cutoff: int) -> Iterator[FeatureRows]:
-    """Yield rows of every user visible at a cutoff, for each run of users."""
-    traits = latest_traits(definition, cutoff)
+def batch_rows(
+    events: Events, definition: Definition, cutoff: int, traits: pl.DataFrame | None
+) -> Iterator[FeatureRows]:
+    """Yield rows of every user visible at a cutoff, for each run of users; ``traits`` as `latest_traits` tells them."""
     for rows in fold_rows(events, read_all_at(events, np.array([cutoff])), definition):
         if traits is None or not len(rows):
             yield rows

@@ -8,10 +8,8 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import RefusalError
-from features.log.events import Events
 from features.store import OfflineFeatures
-from features.time import to_datetime
-from training.outcomes import label, last_cutoff
+from training.labels import labelled
 from training.split import NAMES, slices, split
 
 
@@ -21,7 +19,7 @@ class Dataset:
 
     Attributes:
         outcome: the question.
-        rows: ``user, cutoff, slice, unseen, label`` and the feature set, sorted by cutoff and user.
+        rows: ``user, cutoff, weight, slice, unseen, label`` and the feature set, sorted by cutoff and user.
         previewed: per cutoff: eligible users, positives, base rate.
     """
 
@@ -49,26 +47,14 @@ class Dataset:
         return answer
 
 
-def eligible(snapshots: Path, definition: Definition, outcome: str, ends: int) -> pl.DataFrame:
-    """The population of an outcome at every cutoff whose label is known: ``user, cutoff``, sorted."""
-    newest = to_datetime(last_cutoff(definition, outcome, ends))
-    rows = pl.scan_parquet(snapshots / "*.parquet").filter(pl.col("cutoff") <= newest)
-    return (
-        rows.filter(pl.sql_expr(definition.outcomes[outcome].among))
-        .select("user", "cutoff")
-        .sort("cutoff", "user")
-        .collect()
-    )
-
-
-def build(events: Events, snapshots: Path, store: OfflineFeatures, definition: Definition, outcome: str) -> Dataset:
-    """Build the data set: population, labels, slices, and features through the feature store.
+def build(labels: Path, store: OfflineFeatures, definition: Definition, outcome: str) -> Dataset:
+    """Build the data set: population and labels as `Labels` wrote them, slices, features through the feature store.
 
     Raises:
         RefusalError: ``population_empty``, ``log_too_short``, ``too_few_positives`` or ``too_few_negatives``.
     """
     rule, limits = definition.outcomes[outcome], definition.training
-    rows = eligible(snapshots, definition, outcome, events.ends)
+    rows = labelled(labels, outcome)
     if rows.is_empty():
         raise RefusalError(
             "population_empty",
@@ -76,10 +62,11 @@ def build(events: Events, snapshots: Path, store: OfflineFeatures, definition: D
             needed="users in the population at a matured cutoff",
             fix=f"widen outcomes.{outcome}.among",
         )
-    rows = rows.with_columns(label(events, rows, definition, outcome))
+    weight, positive = pl.col("weight"), pl.col("weight") * pl.col("label")
     previewed = rows.group_by("cutoff").agg(
-        pl.len().alias("eligible"), pl.col("label").sum().alias("positives"), pl.col("label").mean().alias("base_rate")
-    )
+        weight.sum().alias("eligible"), positive.sum().alias("positives"),
+        (positive.sum() / weight.sum()).alias("base_rate"), pl.len().alias("rows"),
+    )  # fmt: skip
     parts = split(rows["cutoff"].unique().sort().dt.epoch("us").to_numpy(), rule.reach, outcome=outcome)
     rows = slices(rows, parts, limits.unseen_share).drop_nulls("slice")
     _enough(rows, outcome, limits.min_positives)

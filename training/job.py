@@ -7,6 +7,7 @@ from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.lock import locked
 from features.log.source import EventLog
+from features.log.store import EventStore
 from features.progress import Steps
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
@@ -14,8 +15,9 @@ from features.store import OfflineFeatures
 from features.store.objects import snapshots_path, traits_path
 from segments.frozen import freeze_cuts
 from serving.card import ModelCard
-from serving.materialize import write_profiles
+from serving.materialize import materialize
 from training.dataset import build
+from training.labels import Labels, labels_path
 from training.learn import learn
 from training.outcomes import snapshot_cutoffs
 from training.registry import Registry
@@ -56,26 +58,28 @@ def train(
     """
     folder = settings.folder(definition.name)
     with locked(folder):
-        with steps("read the event log"):
-            events = EventLog(definition, ends=ends).read()
-        cutoffs = snapshot_cutoffs(definition, events)
-        with steps(f"features at {len(cutoffs)} cutoffs", len(events.users)) as advance:
-            write_snapshots(events, cutoffs, definition, snapshots_path(folder), progress=advance)
+        log = EventLog(definition, ends=ends)
+        with steps("take in the event log", log.bytes) as advance:
+            store = EventStore.open(log, settings, progress=advance)
+        cutoffs = snapshot_cutoffs(definition, store)
+        labels = Labels(definition, labels_path(folder))
+        with steps(f"features at {len(cutoffs)} cutoffs", len(store.buckets)) as advance:
+            write_snapshots(store, cutoffs, definition, snapshots_path(folder), progress=advance, beside=labels)
         if definition.traits is not None:
             write_traits(definition, traits_path(folder))
-        with steps("profiles into the online store", len(events.users)) as advance:
-            write_profiles(events, definition, settings, progress=advance)
-        cuts = freeze_cuts(events, definition, settings, int(cutoffs[-1]))
-        store, registry = OfflineFeatures(definition, settings), Registry(definition, settings)
+        with steps("profiles into the online store", len(store.buckets)) as advance:
+            materialize(store, definition, settings, progress=advance)
+        cuts = freeze_cuts(store, definition, settings, int(cutoffs[-1]))
+        offline, registry = OfflineFeatures(definition, settings), Registry(definition, settings)
         results = []
         for outcome in outcomes or definition.outcomes:
             try:
                 with steps(f"{outcome}: data set through the feature store"):
-                    data = build(events, snapshots_path(folder), store, definition, outcome)
+                    data = build(labels_path(folder), offline, definition, outcome)
                 with steps(f"{outcome}: fit, calibrate, judge"):
                     trained = learn(data, definition, cuts)
                 with steps(f"{outcome}: register"):
-                    version = registry.register(trained, events.ends)
+                    version = registry.register(trained, store.ends)
                 results.append(Result(outcome, version, trained.model.card))
             except RefusalError as refusal:
                 results.append(Result(outcome, None, None, refusal))

@@ -4,7 +4,7 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import EventLogError, ImmatureLabelError
-from features.log.events import Events
+from features.log.events import Events, Log
 from features.time import Instants, schedule, span_name, to_datetime
 
 
@@ -13,18 +13,18 @@ def last_cutoff(definition: Definition, outcome: str, ends: int) -> int:
     return ends - definition.outcomes[outcome].reach
 
 
-def snapshot_cutoffs(definition: Definition, events: Events) -> Instants:
+def snapshot_cutoffs(definition: Definition, log: Log) -> Instants:
     """Cutoffs to learn from: back from the newest one that some outcome's label is known for.
 
     Raises:
         EventLogError: the log is shorter than warm-up and label window.
     """
     rules = definition.snapshots
-    newest = max(last_cutoff(definition, name, events.ends) for name in definition.outcomes)
-    oldest = int(events.t.min()) + rules.warm_up
+    newest = max(last_cutoff(definition, name, log.ends) for name in definition.outcomes)
+    oldest = log.first + rules.warm_up
     if newest < oldest:
         raise EventLogError(
-            f"the log begins {to_datetime(int(events.t.min()))} and ends {to_datetime(events.ends)}: too short for "
+            f"the log begins {to_datetime(log.first)} and ends {to_datetime(log.ends)}: too short for "
             f"{span_name(rules.warm_up)} of warm-up and a label window.",
             fix="bring a longer log, or shorten snapshots.warm_up and the outcomes' 'within'",
         )

@@ -177,12 +177,18 @@ class RfmRule(Strict):
 
 
 class Snapshots(Strict):
-    """Which moments of the past the models learn from."""
+    """Which moments of the past the models learn from, and how much of each.
+
+    Of each cutoff's population a share ``keep`` is kept, drawn anew for each user and cutoff, but ``min_rows`` rows
+    where there are as many; each row counts as one over its cutoff's share.
+    """
 
     stride: Span = 7 * DAY
     count: Annotated[int, Field(ge=4, le=520)] = 26
     spread: bool = True
     warm_up: Span = 28 * DAY
+    keep: Annotated[float, Field(gt=0, le=1)] = 1.0
+    min_rows: Annotated[int, Field(ge=0)] = 20_000
 
 
 class Training(Strict):

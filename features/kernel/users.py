@@ -92,20 +92,18 @@ def fold_profiles(
     values: NDArray[np.float64],
     c: int,
     out: NDArray[np.int64],
+    ahead: NDArray[np.int64],
 ) -> None:
-    """Fold each user's events visible at the cutoff into a profile: ``out[u]``, ``[users, words]``."""
+    """Fold each user's events visible at the cutoff into the profile ``out[u]``, ``[users, words]``.
+
+    ``ahead[u]`` becomes the first cutoff that sees an event left out now, where that is earlier than it was.
+    """
     for u in range(starts.size - 1):
-        _refold(
-            out[u],
-            layout,
-            t,
-            visible,
-            mask,
-            values,
-            starts[u],
-            np.searchsorted(t[starts[u] : starts[u + 1]], c) + starts[u],
-            c,
-        )
+        for i in range(starts[u], starts[u + 1]):
+            if visible[i] <= c:
+                fold(out[u], layout, t, visible, mask, values, i, i + 1)
+            else:
+                ahead[u] = min(ahead[u], visible[i])
 
 
 @jit

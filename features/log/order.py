@@ -156,3 +156,15 @@ def occur(ids: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]
             at = (at + 1) & (size - 1)
         flags[i] = found[at] and ids[i] != 0
     return flags
+
+
+@jit
+def hash_numbers(keys: NDArray[np.int64], salts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Hash pairs of numbers to ``[0, 2^63)``, the same on every machine (the finish of SplitMix64)."""
+    out = np.empty(keys.size, dtype=np.int64)
+    for i in range(keys.size):
+        h = np.uint64(keys[i]) + np.uint64(salts[i]) * np.uint64(0x9E3779B97F4A7C15)
+        h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        out[i] = np.int64((h ^ (h >> np.uint64(31))) >> np.uint64(1))
+    return out

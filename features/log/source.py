@@ -96,6 +96,11 @@ class EventLog:
             self.ends = to_instant(rules.ends if rules.ends.tzinfo else rules.ends.replace(tzinfo=UTC))
         self.n_values = sum(rule.value is not None for rule in definition.signals.values())
 
+    @property
+    def bytes(self) -> int:
+        """Size of its files."""
+        return sum(file.stat().st_size for file in self.files)
+
     def batches(self, file: Path) -> Iterator[Batch]:
         """Stream the rows of one of the files.
 

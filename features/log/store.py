@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.lock import held, locked
 from features.log.events import Events
@@ -57,22 +56,19 @@ class EventStore:
         self._manifest = Manifest.load(self._folder)
 
     @classmethod
-    def open(
-        cls, definition: Definition, settings: Settings, *, ends: int | None = None, progress: Progress = ignore
-    ) -> "EventStore":
-        """Open a definition's store and take in what is new.
+    def open(cls, log: EventLog, settings: Settings, *, progress: Progress = ignore) -> "EventStore":
+        """Open a log's store and take in what is new.
 
         Args:
-            definition: the definition.
+            log: the log, opened.
             settings: where things are kept.
-            ends: overrides the declared end of the log.
             progress: told the number of bytes of the log done.
 
         Raises:
             EventLogError: the log cannot be read, a file that was taken in has changed while others are gone, or no
                 event is left.
         """
-        store = cls(EventLog(definition, ends=ends), settings.folder(definition.name) / "events")
+        store = cls(log, settings.folder(log.definition.name) / "events")
         store.update(progress=progress)
         return store
 
@@ -130,15 +126,15 @@ class EventStore:
 
         return (r for r in each(self.buckets if buckets is None else buckets, one) if r is not None)
 
-    def bucket(self, bucket: int, *, since: int = 0) -> Events:
-        """Read one bucket's events; only what came in after position ``since``.
+    def bucket(self, bucket: int, *, since: int = 0, ends: int | None = None) -> Events:
+        """Read one bucket's events before ``ends`` (the log's); only what came in after position ``since``.
 
         Raises:
             EventLogError: a part is damaged; the error names it.
         """
         parts = [part for part in self.manifest.of_bucket(bucket) if part.position > since]
         rows = self._files.read(parts, ids=False)
-        return (rows.sorted()[0] if len(parts) > 1 else rows).events(self.ends, {})
+        return (rows.sorted()[0] if len(parts) > 1 else rows).events(self.ends if ends is None else ends, {})
 
     def read(self) -> Events:
         """Read all events into memory; `map` does not need to."""

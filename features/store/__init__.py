@@ -2,9 +2,9 @@
 
 from features.store.objects import PROFILE_VIEW, feature_service_name
 from features.store.offline import OfflineFeatures
-from features.store.online import OnlineProfiles, StoredProfile, open_store, repo_variables
+from features.store.online import OnlineProfiles, open_store, repo_variables
 
 __all__ = [
-    "PROFILE_VIEW", "OfflineFeatures", "OnlineProfiles", "StoredProfile", "feature_service_name", "open_store",
+    "PROFILE_VIEW", "OfflineFeatures", "OnlineProfiles", "feature_service_name", "open_store",
     "repo_variables",
 ]  # fmt: skip

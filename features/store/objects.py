@@ -29,9 +29,9 @@ def traits_path(folder: Path) -> Path:
     return folder / "traits.parquet"
 
 
-def profiles_path(folder: Path) -> Path:
-    """Where the packed profiles lie."""
-    return folder / "profiles.parquet"
+def profiles_path(definition: Definition, folder: Path) -> Path:
+    """Where the packed profiles of a definition's feature set lie."""
+    return folder / "profiles" / feature_set(definition).digest
 
 
 def feature_service_name(outcome: str, definition: Definition) -> str:
@@ -54,7 +54,9 @@ def feast_objects(definition: Definition, folder: Path) -> list[FeastObject]:
         entities=[user],
         ttl=SNAPSHOT_TTL,
         schema=[Field(name="user", dtype=String), *(Field(name=n, dtype=Float64) for n in features.numeric)],
-        source=FileSource(name="snapshots", path=str(snapshots_path(folder) / "*.parquet"), timestamp_field="cutoff"),
+        source=FileSource(
+            name="snapshots", path=str(snapshots_path(folder) / "*" / "*.parquet"), timestamp_field="cutoff"
+        ),
         online=False,
         tags=tags,
         description="feature rows at past cutoffs",
@@ -66,7 +68,11 @@ def feast_objects(definition: Definition, folder: Path) -> list[FeastObject]:
         schema=[Field(name="user", dtype=String), Field(name="profile", dtype=Bytes)],
         source=PushSource(
             name="profiles",
-            batch_source=FileSource(name="profile_file", path=str(profiles_path(folder)), timestamp_field="through"),
+            batch_source=FileSource(
+                name="profile_file",
+                path=str(profiles_path(definition, folder) / "*.parquet"),
+                timestamp_field="through",
+            ),
         ),
         online=True,
         tags=tags,

@@ -1,9 +1,8 @@
 """Profiles online: one packed value a user, written with a guard on time, read at request time."""
 
 import json
-import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -15,39 +14,13 @@ from feast import FeatureStore, RepoConfig
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import StoreError
-from features.profile import Words, layout_of, pack, unpack
+from features.profile import StoredProfile, Words, layout_of, pack, stored_bytes, stored_through, unpack
 from features.settings import Settings
 from features.store.objects import PROFILE_VIEW, feast_objects
 from features.time import to_datetime
 
-_HEAD = struct.Struct("<qI")
-
-
-@dataclass(frozen=True, slots=True)
-class StoredProfile:
-    """What the online store holds of a user.
-
-    Attributes:
-        through: the log is folded in through this instant.
-        words: the profile.
-        traits: the attributes known by then.
-    """
-
-    through: int
-    words: bytes
-    traits: Mapping[str, str | None]
-
-    def to_bytes(self) -> bytes:
-        """Pack for the store."""
-        traits = json.dumps(dict(self.traits)).encode() if self.traits else b""
-        return _HEAD.pack(self.through, len(traits)) + traits + self.words
-
-    @classmethod
-    def from_bytes(cls, value: bytes) -> "StoredProfile":
-        """Unpack what `to_bytes` packed."""
-        through, length = _HEAD.unpack_from(value)
-        body = value[_HEAD.size :]
-        return cls(through, body[length:], json.loads(body[:length]) if length else {})
+#: under this name, which no log can hold, lies through when the store covers everybody
+COVERAGE = "\x00through"
 
 
 def repo_variables(definition: Definition, settings: Settings) -> dict[str, str]:
@@ -107,27 +80,42 @@ class OnlineProfiles:
         """
         if len(users) != len(profiles):
             raise StoreError(f"{len(users)} users and {len(profiles)} profiles.", fix="pass one profile a user")
+        return self.write_values(users, [profile.to_bytes() for profile in profiles])
+
+    def write_values(self, users: Sequence[str], values: Sequence[bytes]) -> int:
+        """Store profiles as `StoredProfile.to_bytes` packs them; as `write`."""
         stored = self._raw(users)
         fresh = [
-            (user, profile)
-            for user, profile, old in zip(users, profiles, stored, strict=True)
-            if old is None or _HEAD.unpack_from(old)[0] <= profile.through
+            (user, value, to_datetime(stored_through(value)))
+            for user, value, old in zip(users, values, stored, strict=True)
+            if old is None or stored_through(old) <= stored_through(value)
         ]
         if fresh:
-            frame = pd.DataFrame(
-                {
-                    "user": [user for user, _ in fresh],
-                    "profile": [profile.to_bytes() for _, profile in fresh],
-                    "through": [to_datetime(profile.through) for _, profile in fresh],
-                }
-            )
+            frame = pd.DataFrame(fresh, columns=["user", "profile", "through"])
             self._store.write_to_online_store(PROFILE_VIEW, frame)
         return len(fresh)
 
+    def cover(self, through: int, token: str) -> None:
+        """Say that everybody's profile is here who changed through an instant; the others' are good through it too."""
+        self.write_values([COVERAGE], [stored_bytes(through, token.encode(), "")])
+
+    def covered(self) -> str:
+        """The token of the last `cover`; empty when there was none."""
+        [value] = self._raw([COVERAGE])
+        return StoredProfile.from_bytes(value).words.decode() if value is not None else ""
+
     def read(self, users: Sequence[str]) -> dict[str, StoredProfile]:
-        """Read profiles; users without one are left out."""
-        found = zip(users, self._raw(users), strict=True)
-        return {user: StoredProfile.from_bytes(value) for user, value in found if value is not None}
+        """Read profiles; users without one, and erased ones, are left out.
+
+        A profile that has not changed is not written again, so that it is good through whichever is later: its own
+        instant, or the one the store covers.
+        """
+        *values, covered = self._raw([*users, COVERAGE])
+        through = stored_through(covered) if covered is not None else 0
+        found = {
+            u: StoredProfile.from_bytes(value) for u, value in zip(users, values, strict=True) if value is not None
+        }
+        return {u: replace(p, through=max(p.through, through)) for u, p in found.items() if p.words}
 
     def unpack(self, profiles: Iterable[StoredProfile]) -> list[Words]:
         """Unpack the words of profiles, in order."""

@@ -118,7 +118,7 @@ def test_a_model_of_three_thousand_users_comes_near_the_best_possible(world: Wor
     cutoff = int(truth["cutoff"].cast(INSTANT).dt.epoch("us")[0])
     for name, model in Loader(world.definition, world.settings).champions().items():
         scored = []
-        for rows in batch_rows(events, world.definition, cutoff):
+        for rows in batch_rows(events, world.definition, cutoff, None):
             frame = rows.frame(["days_since_visit", "uninstall_count_total"])
             inside = frame.select(pl.sql_expr(world.definition.outcomes[name].among).fill_null(False)).to_series()
             p = model.probabilities(model.matrix_of(rows))

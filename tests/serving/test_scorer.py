@@ -17,7 +17,7 @@ from segments.frozen import load_cuts
 from segments.tiers import TIERS
 from serving.loader import Loader
 from serving.model import Model
-from serving.rows import batch_rows, online_rows
+from serving.rows import batch_rows, latest_traits, online_rows
 from serving.scorer import Scored, Scorer
 from tests.conftest import World
 
@@ -30,7 +30,7 @@ def models(world: World) -> Mapping[str, Model]:
 @pytest.fixture(scope="module")
 def rows(world: World) -> FeatureRows:
     events = EventLog(world.definition).read()
-    parts = list(batch_rows(events, world.definition, events.ends))
+    parts = list(batch_rows(events, world.definition, events.ends, latest_traits(world.definition, events.ends)))
     return replace(
         parts[0],
         users=pl.concat([p.users for p in parts]),

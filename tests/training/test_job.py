@@ -14,6 +14,7 @@ from features.definition.load import load_definition
 from features.errors import StoreError
 from features.lock import locked
 from features.log.source import EventLog
+from features.log.store import EventStore
 from features.progress import Progress
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
@@ -25,6 +26,7 @@ from serving.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
 from training.dataset import build
 from training.job import train
+from training.labels import Labels, labels_path
 from training.learn import learn
 from training.outcomes import snapshot_cutoffs
 
@@ -101,11 +103,11 @@ def test_slices_are_in_time_and_hold_no_unseen_user_but_in_the_test(world: World
 def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Path) -> None:
     definition, settings = untrained_world.definition, Settings(home=tmp_path)
     folder = settings.folder(definition.name)
-    events = EventLog(definition).read()
-    write_snapshots(events, snapshot_cutoffs(definition, events), definition, snapshots_path(folder))
+    store, labels = EventStore.open(EventLog(definition), settings), Labels(definition, labels_path(folder))
+    write_snapshots(store, snapshot_cutoffs(definition, store), definition, snapshots_path(folder), beside=labels)
     write_traits(definition, traits_path(folder))
-    store = OfflineFeatures(definition, settings)
-    twins = [learn(build(events, snapshots_path(folder), store, definition, "churn"), definition, None) for _ in "ab"]
+    offline = OfflineFeatures(definition, settings)
+    twins = [learn(build(labels_path(folder), offline, definition, "churn"), definition, None) for _ in "ab"]
     first, second = (twin.model for twin in twins)
     assert first.booster.model_to_string() == second.booster.model_to_string()
     assert first.numbers == second.numbers
