@@ -11,7 +11,7 @@ from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.kernel.users import fold_profiles, fold_users, read_profiles
 from features.log.events import Events
-from features.profile import Layout, Words, layout_of
+from features.profile import NEVER, Layout, Words, layout_of
 from features.rows import FeatureRows, rows_of
 from features.time import Instants
 
@@ -108,10 +108,6 @@ def profiles_at(events: Events, cutoff: int, layout: Layout, *, chunk: int = 4_0
         words = np.zeros((hi - lo, layout.size), dtype=np.int64)
         fold_into(events, lo, hi, cutoff, layout, words, np.full(hi - lo, NEVER))
         yield lo, words
-
-
-#: later than any cutoff
-NEVER = np.iinfo(np.int64).max
 
 
 def fold_into(events: Events, lo: int, hi: int, cutoff: int, layout: Layout, words: Words, ahead: Instants) -> None:

@@ -10,26 +10,20 @@ Tiles hold running totals, so that what a window holds is a difference of two.
 A gap is the number of days between two consecutive active days of a signal; their sum is the last minus the first.
 """
 
-import json
-import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.definition.columns import share_window, trend_pairs
 from features.definition.keep import kept
 from features.definition.schema import Definition
-from features.errors import FoldError
 from features.time import DAY
 
 Words = NDArray[np.int64]
 
-_SIZE = struct.Struct("<I")
-_CODEC = pa.Codec("lz4_raw")
+#: later than any cutoff
+NEVER = 2**63 - 1
 
 VERSION = 2
 RING = 16
@@ -108,92 +102,3 @@ def layout_of(definition: Definition) -> Layout:
         keep_days=keep_days,
         capacity=2 * (keep_days + 3),  # twice, so that old tiles are dropped in bulk and seldom
     )
-
-
-def pack(words: Words, layout: Layout) -> bytes:
-    """Pack a profile for storage: the differences from tile to tile, then LZ4.
-
-    Tiles older than any window are left out, but for the newest of those: windows begin with its totals.
-    """
-    tiles = int(words[H_TILES])
-    days = words[layout.tiles_at : layout.tiles_at + tiles * layout.tile : layout.tile]
-    old = max(int(np.searchsorted(days, words[H_LAST] // DAY - layout.keep_days)) - 1, 0)
-    kept = words[layout.tiles_at + old * layout.tile : layout.tiles_at + tiles * layout.tile].reshape(-1, layout.tile)
-    used = np.empty(layout.tiles_at + kept.size, dtype=np.int64)
-    used[: layout.tiles_at] = words[: layout.tiles_at]
-    used[H_TILES] = tiles - old
-    # totals change little from day to day; floats by their bits, and overflow undoes itself
-    used[layout.tiles_at :] = np.diff(kept, axis=0, prepend=0).ravel()
-    packed: bytes = _CODEC.compress(used.data, asbytes=True)
-    return _SIZE.pack(used.nbytes) + packed
-
-
-def unpack(packed: bytes, layout: Layout) -> Words:
-    """Unpack a profile, with room to fold on.
-
-    Raises:
-        FoldError: the bytes are not a profile of this layout.
-    """
-    words = np.zeros(layout.size, dtype=np.int64)
-    try:
-        (size,) = _SIZE.unpack_from(packed)
-        stored = np.frombuffer(_CODEC.decompress(packed[_SIZE.size :], size, asbytes=True), dtype=np.int64)
-    except (struct.error, pa.ArrowException, OSError, ValueError) as error:
-        raise FoldError(
-            f"a stored profile of {len(packed)} bytes cannot be unpacked.", fix="materialise again"
-        ) from error
-    tiles = int(stored[H_TILES]) if stored.size > H_TILES else -1
-    if stored.size != layout.tiles_at + tiles * layout.tile or stored[H_VERSION] != VERSION:
-        raise FoldError(
-            f"a stored profile has {stored.size} words where this definition's layout needs "
-            f"{layout.tiles_at} + {tiles} x {layout.tile}.",
-            fix="the definition changed after the profiles were stored: materialise again (make train)",
-        )
-    words[: layout.tiles_at] = stored[: layout.tiles_at]
-    differences = stored[layout.tiles_at :].reshape(tiles, layout.tile)
-    np.cumsum(differences, axis=0, out=words[layout.tiles_at : stored.size].reshape(tiles, layout.tile))
-    return words
-
-
-@dataclass(frozen=True, slots=True)
-class StoredProfile:
-    """What the stores hold of a user.
-
-    Attributes:
-        through: the log is folded in through this instant.
-        words: the packed profile; empty for a user who was erased.
-        traits: the attributes known by then.
-    """
-
-    through: int
-    words: bytes
-    traits: Mapping[str, str | None]
-
-    def to_bytes(self) -> bytes:
-        """Pack for a store."""
-        return stored_bytes(self.through, self.words, json.dumps(dict(self.traits)) if self.traits else "")
-
-    @classmethod
-    def from_bytes(cls, value: bytes) -> "StoredProfile":
-        """Unpack what `to_bytes` packed."""
-        through, length = _HEAD.unpack_from(value)
-        body = value[_HEAD.size :]
-        return cls(through, body[length:], json.loads(body[:length]) if length else {})
-
-
-_HEAD = struct.Struct("<qI")
-
-#: the bytes before traits and profile in what a store holds of a user: since when it is what it is
-STAMP = 8
-
-
-def stored_bytes(through: int, words: bytes, traits: str) -> bytes:
-    """What a store holds of a user; traits as JSON."""
-    known = traits.encode()
-    return _HEAD.pack(through, len(known)) + known + words
-
-
-def stored_through(value: bytes) -> int:
-    """The instant through which a stored value is folded."""
-    through: int = _HEAD.unpack_from(value)[0]
-    return through

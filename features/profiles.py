@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import Definition
-from features.fold import NEVER, fold_into
+from features.fold import fold_into
 from features.log.events import Events
 from features.log.manifest import write_durably
 from features.log.store import EventStore
+from features.packed import STAMP, StoredProfile, pack_all, stored_bytes, unpack
 from features.parallel import each
-from features.profile import H_EVENTS, H_LAST, STAMP, StoredProfile, layout_of, pack, stored_bytes, unpack
+from features.profile import H_LAST, NEVER, layout_of
 from features.rows import INSTANT
 
 #: users folded at once
@@ -183,7 +184,7 @@ class Profiles:
                     if events.t[events.starts[lo + i]] <= words[i, H_LAST]:
                         late.add(user)
         fold_into(events, lo, hi, through, self._layout, words, ahead)
-        packed = [pack(w, self._layout) if w[H_EVENTS] else None for w in words]
+        packed = [value or None for value in pack_all(words, self._layout)]
         return pl.DataFrame([users, pl.Series("ahead", ahead), pl.Series("words", packed, pl.Binary)]), late
 
 

@@ -104,11 +104,11 @@ def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instan
     from serving.scorer import Scorer
 
     rules, settings = opened(definition)
+    instant = parse_instant(as_of, "--as-of")
     scorer = Scorer(rules, Loader(rules, settings).champions(), load_cuts(rules, settings))
     with progress() as bars:
         steps = ShownSteps(bars)
         store = taken_in(rules, settings, steps, parse_instant(ends, "--ends"))
-        instant = parse_instant(as_of, "--as-of")
         instant = store.ends if instant is None else instant
         if instant > store.ends:
             raise PropensityError("--as-of lies after the end of the log.", fix="score at or before it")

@@ -1,5 +1,9 @@
 """Profiles of everybody into the online store: those that changed since the last time."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from features.definition.schema import Definition
 from features.log.store import EventStore
 from features.profiles import Profiles, traits_json
@@ -10,7 +14,19 @@ from features.store.objects import profiles_path
 from serving.rows import latest_traits
 
 #: profiles written at once
-BATCH = 5_000
+BATCH = 2_000
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector from going through millions of small objects, none in a cycle: a third of the time."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def materialize(store: EventStore, definition: Definition, settings: Settings, *, progress: Progress = ignore) -> int:
@@ -33,10 +49,11 @@ def materialize(store: EventStore, definition: Definition, settings: Settings, *
     everyone = profiles.manifest is None or online.covered() != profiles.manifest.token
     traits = traits_json(latest_traits(definition, store.ends))
     written = 0
-    for rows in profiles.advance(store, store.ends, traits, everyone=everyone):
-        for part in rows.iter_slices(BATCH):
-            written += online.write_values(part["user"].to_list(), part["profile"].to_list())
-        progress(1)
+    with _uncollected():
+        for rows in profiles.advance(store, store.ends, traits, everyone=everyone):
+            for part in rows.iter_slices(BATCH):
+                written += online.write_values(part["user"].to_list(), part["profile"].to_list())
+            progress(1)
     online.cover(store.ends, profiles.reached.token)
     profiles.commit()
     return written

@@ -78,7 +78,7 @@ def metrics(ranking: Ranking, labels: Floats, weights: Floats) -> dict[str, floa
 
 
 def evaluate(
-    scores: Mapping[str, Floats], labels: Floats, users: pl.Series, *, seed: int, against: str
+    scores: Mapping[str, Floats], labels: Floats, users: pl.Series, rows: Floats, *, seed: int, against: str
 ) -> dict[str, dict[str, Measure]]:
     """Measure several models on the same rows, with 95 % intervals by resampling users.
 
@@ -86,6 +86,7 @@ def evaluate(
         scores: probabilities of each model.
         labels: 0 or 1.
         users: whose rows they are; a user's rows are drawn together.
+        rows: how many rows each row stands for.
         seed: of the resampling.
         against: the model the others are compared with.
 
@@ -96,11 +97,11 @@ def evaluate(
     owner = users.rank("dense").to_numpy().astype(np.int64) - 1
     n_users = int(owner.max()) + 1
     rankings = {name: Ranking.of(p) for name, p in scores.items()}
-    point = {name: metrics(r, labels, np.ones(len(labels))) for name, r in rankings.items()}
+    point = {name: metrics(r, labels, rows) for name, r in rankings.items()}
     rng = np.random.default_rng(seed)
     drawn: dict[str, list[dict[str, float]]] = {name: [] for name in scores}
     for _ in range(RESAMPLES):
-        weights = rng.poisson(1.0, n_users).astype(np.float64)[owner]
+        weights = rows * rng.poisson(1.0, n_users)[owner]
         if not 0 < np.sum(weights * labels) < np.sum(weights):
             continue
         for name, ranking in rankings.items():

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
+from features.snapshot import WEIGHT
 from serving.model import Floats, LinearPart, Numbers, model_matrix, sigmoid, squash
 from training.dataset import Dataset
 
@@ -36,9 +37,9 @@ class Fitted:
     calibrated: Floats
 
 
-def log_loss(labels: Floats, logits: Floats) -> float:
-    """Mean log loss of logits."""
-    return float(np.mean(np.logaddexp(0.0, logits) - labels * logits))
+def log_loss(labels: Floats, logits: Floats, weights: Floats) -> float:
+    """Weighted mean log loss of logits."""
+    return float(np.average(np.logaddexp(0.0, logits) - labels * logits, weights=weights))
 
 
 def fit(data: Dataset, definition: Definition) -> Fitted:
@@ -53,10 +54,11 @@ def fit(data: Dataset, definition: Definition) -> Fitted:
     categories = {t: sorted(rows["fit"][t].drop_nulls().unique().to_list()) for t in features.traits}
     X = {name: model_matrix(part, names, categories) for name, part in rows.items()}
     y = {name: part["label"].to_numpy().astype(np.float64) for name, part in rows.items()}
+    weights = {name: part[WEIGHT].to_numpy() for name, part in rows.items()}
     seed = definition.training.seed
     parameters = _parameters(len(X["fit"]), seed)
-    booster = _boost(X, y, [*names, *categories], list(categories), parameters)
-    linear = _linear(X["fit"], y["fit"], len(names), [len(c) for c in categories.values()], seed)
+    booster = _boost(X, y, weights, [*names, *categories], list(categories), parameters)
+    linear = _linear(X["fit"], y["fit"], weights["fit"], len(names), [len(c) for c in categories.values()], seed)
     sizes = [len(c) for c in categories.values()]
 
     def logits(name: str) -> tuple[Floats, Floats]:
@@ -66,11 +68,11 @@ def fit(data: Dataset, definition: Definition) -> Fitted:
         ) + linear.intercept
 
     trees, line = logits("stop")
-    losses = {w: log_loss(y["stop"], w * trees + (1 - w) * line) for w in BLENDS}
+    losses = {w: log_loss(y["stop"], w * trees + (1 - w) * line, weights["stop"]) for w in BLENDS}
     weight = min(losses, key=lambda w: losses[w])
     trees, line = logits("calibrate")
     blended = weight * trees + (1 - weight) * line
-    slope, offset = platt(y["calibrate"], blended)
+    slope, offset = platt(y["calibrate"], blended, weights["calibrate"])
     numbers = Numbers(linear=linear, weight=weight, slope=slope, offset=offset)
     shown = {**parameters, "best_iteration": booster.current_iteration(), "blend_booster_weight": weight}
     return Fitted(booster, numbers, categories, shown, sigmoid(slope * blended + offset))
@@ -97,14 +99,16 @@ def _parameters(rows: int, seed: int) -> dict[str, float | int | str]:
 def _boost(
     X: dict[str, Floats],
     y: dict[str, Floats],
+    weights: dict[str, Floats],
     names: list[str],
     categorical: list[str],
     parameters: dict[str, float | int | str],
 ) -> lgb.Booster:
     data = lgb.Dataset(
-        X["fit"], y["fit"], feature_name=names, categorical_feature=categorical, params=parameters, free_raw_data=True
-    )
-    later = data.create_valid(X["stop"], y["stop"])
+        X["fit"], y["fit"], weight=weights["fit"], feature_name=names, categorical_feature=categorical,
+        params=parameters, free_raw_data=True,
+    )  # fmt: skip
+    later = data.create_valid(X["stop"], y["stop"], weight=weights["stop"])
     booster = lgb.train(
         parameters, data, ROUNDS, valid_sets=[later], callbacks=[lgb.early_stopping(PATIENCE, verbose=False)]
     )
@@ -112,10 +116,10 @@ def _boost(
     return lgb.Booster(model_str=booster.model_to_string(num_iteration=max(booster.best_iteration, 1)))
 
 
-def _linear(X: Floats, y: Floats, numeric: int, sizes: list[int], seed: int) -> LinearPart:
+def _linear(X: Floats, y: Floats, weights: Floats, numeric: int, sizes: list[int], seed: int) -> LinearPart:
     if len(X) > LINEAR_ROWS:
         some = np.random.default_rng(seed).choice(len(X), LINEAR_ROWS, replace=False)
-        X, y = X[some], y[some]
+        X, y, weights = X[some], y[some], weights[some]
     numbers = squash(X[:, :numeric])
     missing = np.isnan(numbers)
     filled = np.where(missing, 0.0, numbers)
@@ -132,19 +136,20 @@ def _linear(X: Floats, y: Floats, numeric: int, sizes: list[int], seed: int) -> 
     )
     empty = empty.model_copy(update={"flag_means": empty.flags(X, sizes).mean(axis=0).tolist()})
     model = LogisticRegression(C=0.02, max_iter=300, tol=1e-3)
-    model.fit(empty.columns(X, sizes), y)
+    model.fit(empty.columns(X, sizes), y, sample_weight=weights)
     return empty.model_copy(update={"weights": model.coef_[0].tolist(), "intercept": float(model.intercept_[0])})
 
 
-def platt(labels: Floats, logits: Floats) -> tuple[float, float]:
-    """Slope and offset of the logit that minimise the log loss (Platt, with his smoothed targets)."""
+def platt(labels: Floats, logits: Floats, weights: Floats) -> tuple[float, float]:
+    """Slope and offset of the logit that minimise the weighted log loss (Platt, with his smoothed targets)."""
     positives = labels.sum()
     target = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
+    share = weights / weights.sum()
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         z = theta[0] * logits + theta[1]
-        wrong = (sigmoid(z) - target) / len(labels)
-        return log_loss(target, z), np.array([wrong @ logits, wrong.sum()])
+        wrong = (sigmoid(z) - target) * share
+        return log_loss(target, z, weights), np.array([wrong @ logits, wrong.sum()])
 
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
     return float(found.x[0]), float(found.x[1])

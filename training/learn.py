@@ -7,6 +7,7 @@ import polars as pl
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
+from features.snapshot import WEIGHT
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, with_rfm
 from segments.tiers import fit_tiers
@@ -36,7 +37,7 @@ def learn(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> Traine
     labels = test["label"].to_numpy().astype(np.float64)
     scores = {"model": probability, **simple}
     seed = definition.training.seed
-    judged = evaluate(scores, labels, test["user"], seed=seed, against="model")
+    judged = evaluate(scores, labels, test["user"], test[WEIGHT].to_numpy(), seed=seed, against="model")
     metrics = judged.pop("model") | _of_unseen(probability, labels, test, seed)
     model = replace(model, card=card.model_copy(update={"metrics": metrics, "floors": judged}))
     pictures = Judged(f"{data.outcome} ({model.card.question})", labels, probability, simple)
@@ -65,8 +66,9 @@ def _of_unseen(probability: Floats, labels: Floats, test: pl.DataFrame, seed: in
     held = test["unseen"].to_numpy()
     if not 0 < labels[held].sum() < held.sum():
         return {}
+    unseen = test.filter("unseen")
     found = evaluate(
-        {"m": probability[held]}, labels[held], test["user"].filter(test["unseen"]), seed=seed, against="m"
+        {"m": probability[held]}, labels[held], unseen["user"], unseen[WEIGHT].to_numpy(), seed=seed, against="m"
     )
     return {f"unseen_{key}": found["m"][key] for key in ("auc", "average_precision")}
 
@@ -74,7 +76,8 @@ def _of_unseen(probability: Floats, labels: Floats, test: pl.DataFrame, seed: in
 def _card(data: Dataset, definition: Definition, fitted: Fitted) -> ModelCard:
     """The card of a model that is not judged yet."""
     rule, slices = definition.outcomes[data.outcome], data.summary()
-    base_rate = int(slices["calibrate"]["positives"]) / int(slices["calibrate"]["rows"])
+    adjusted = data.part("calibrate")
+    base_rate = float(np.average(adjusted["label"], weights=adjusted[WEIGHT]))
     return ModelCard(
         outcome=data.outcome,
         question=rule.question,

@@ -6,11 +6,12 @@ from numpy.typing import NDArray
 from features.kernel import jit
 from features.kernel.fold import fold
 from features.kernel.read import read
-from features.profile import H_VISIBLE, Layout, Words
+from features.profile import H_EVENTS, H_LAST, H_TILES, H_VISIBLE, NEVER, Layout, Words
+from features.time import DAY
 
 
 @jit
-def _refold(
+def _fold_visible(
     words: Words,
     layout: Layout,
     t: NDArray[np.int64],
@@ -20,12 +21,19 @@ def _refold(
     lo: int,
     hi: int,
     c: int,
-) -> None:
-    """Fold a user's events ``[lo, hi)`` again, leaving out what had not arrived by the cutoff."""
-    words[:] = 0
-    for i in range(lo, hi):
-        if visible[i] <= c:
-            fold(words, layout, t, visible, mask, values, i, i + 1)
+) -> int:
+    """Fold the events ``[lo, hi)`` that a cutoff sees; return the first cutoff that sees another one of them."""
+    ahead = NEVER
+    i = lo
+    while i < hi:
+        begin = i
+        while i < hi and visible[i] <= c:
+            i += 1
+        fold(words, layout, t, visible, mask, values, begin, i)
+        while i < hi and visible[i] > c:
+            ahead = min(ahead, visible[i])
+            i += 1
+    return ahead
 
 
 @jit
@@ -77,7 +85,8 @@ def fold_users(
             if words[H_VISIBLE] <= c:
                 read(words, layout, c, edges, out, row)
             else:
-                _refold(late, layout, t, visible, mask, values, starts[u], i, c)
+                late[: layout.tiles_at] = 0
+                _fold_visible(late, layout, t, visible, mask, values, starts[u], i, c)
                 read(late, layout, c, edges, out, row)
             row += 1
 
@@ -99,11 +108,48 @@ def fold_profiles(
     ``ahead[u]`` becomes the first cutoff that sees an event left out now, where that is earlier than it was.
     """
     for u in range(starts.size - 1):
-        for i in range(starts[u], starts[u + 1]):
-            if visible[i] <= c:
-                fold(out[u], layout, t, visible, mask, values, i, i + 1)
-            else:
-                ahead[u] = min(ahead[u], visible[i])
+        first = _fold_visible(out[u], layout, t, visible, mask, values, starts[u], starts[u + 1], c)
+        ahead[u] = min(ahead[u], first)
+
+
+@jit
+def trim_profiles(layout: Layout, words: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Leave out of profiles what no window reaches, and turn the totals of tiles into differences from the tile before.
+
+    Returns:
+        The words of all profiles one after the other, and where each begins, with the end. An empty profile has none.
+    """
+    starts = np.zeros(words.shape[0] + 1, dtype=np.int64)
+    firsts = np.zeros(words.shape[0], dtype=np.int64)
+    for u in range(words.shape[0]):
+        tiles, old = words[u, H_TILES], 0
+        oldest = words[u, H_LAST] // DAY - layout.keep_days
+        while old + 1 < tiles and words[u, layout.tiles_at + (old + 1) * layout.tile] < oldest:
+            old += 1
+        firsts[u] = old
+        size = layout.tiles_at + (tiles - old) * layout.tile if words[u, H_EVENTS] else 0
+        starts[u + 1] = starts[u] + size
+    out = np.empty(starts[-1], dtype=np.int64)
+    for u in range(words.shape[0]):
+        at, size = starts[u], starts[u + 1] - starts[u]
+        if size == 0:
+            continue
+        first = firsts[u] * layout.tile
+        for i in range(size):
+            out[at + i] = words[u, i] if i < layout.tiles_at else words[u, i + first]
+        # differences are small; those of floats are of their bits, and overflow undoes itself
+        for i in range(size - 1, layout.tiles_at + layout.tile - 1, -1):
+            out[at + i] -= out[at + i - layout.tile]
+        out[at + H_TILES] = words[u, H_TILES] - firsts[u]
+    return out, starts
+
+
+@jit
+def restore_profile(layout: Layout, trimmed: NDArray[np.int64], out: NDArray[np.int64]) -> None:
+    """Write what `trim_profiles` made of a profile back into an empty one."""
+    for i in range(trimmed.size):
+        before = out[i - layout.tile] if i >= layout.tiles_at + layout.tile else 0
+        out[i] = trimmed[i] + before
 
 
 @jit

@@ -13,7 +13,8 @@ from features.definition import Definition
 from features.definition.columns import read_columns
 from features.fold import feature_rows, profile_rows, profiles_at, read_all_at, read_each_at
 from features.log.events import Events
-from features.profile import layout_of, pack, unpack
+from features.packed import pack, unpack
+from features.profile import layout_of
 from features.time import DAY, HOUR, MINUTE, to_instant
 from tests.oracle import Event, feature_row
 from tests.worlds import definition_of, events_of

@@ -10,7 +10,8 @@ from features.definition import Definition
 from features.errors import FoldError, StoreError
 from features.fold import feature_rows, profile_rows, profiles_at, read_all_at
 from features.log.events import Events
-from features.profile import StoredProfile, layout_of
+from features.packed import StoredProfile
+from features.profile import layout_of
 from features.settings import Settings
 from features.snapshot import write_snapshots
 from features.store import OfflineFeatures, OnlineProfiles

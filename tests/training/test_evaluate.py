@@ -54,7 +54,7 @@ def test_paired_intervals_see_a_small_difference() -> None:
     logit = np.log(p / (1 - p))
     worse = 1 / (1 + np.exp(-(logit + rng.normal(0, 0.35, 8_000))))
     users = pl.Series([f"u{i // 2}" for i in range(8_000)])
-    found = evaluate({"model": p, "floor": worse}, labels, users, seed=1, against="model")
+    found = evaluate({"model": p, "floor": worse}, labels, users, np.ones(len(labels)), seed=1, against="model")
     behind = found["floor"]["auc_behind"]
     assert behind.low is not None
     assert behind.low > 0
