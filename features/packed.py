@@ -93,6 +93,12 @@ def stored_bytes(through: int, words: bytes, traits: str) -> bytes:
     return _HEAD.pack(through, len(known)) + known + words
 
 
+def stored_words(value: bytes) -> bytes:
+    """The packed profile in a stored value."""
+    _, length = _HEAD.unpack_from(value)
+    return value[_HEAD.size + length :]
+
+
 def stored_through(value: bytes) -> int:
     """The instant through which a stored value is folded."""
     through: int = _HEAD.unpack_from(value)[0]

@@ -3,20 +3,24 @@
 A run writes new files and then switches the manifest, so that one killed at any moment leaves the state before it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import Definition
 from features.fold import fold_into
 from features.log.events import Events
+from features.log.intake import bucket_of
 from features.log.manifest import write_durably
+from features.log.source import hashed
 from features.log.store import EventStore
-from features.packed import STAMP, StoredProfile, pack_all, stored_bytes, unpack
+from features.packed import STAMP, pack_all, stored_bytes, stored_through, stored_words, unpack
 from features.parallel import each
 from features.profile import H_LAST, NEVER, layout_of
 from features.rows import INSTANT
@@ -26,10 +30,10 @@ RUN = 1_000
 
 #: what a bucket's file holds; ``ahead`` is the first cutoff that sees an event not folded in yet, ``profile`` what the
 #: online store holds, null before anything of the user can be seen
-SCHEMA = pl.Schema(
-    {"user": pl.String(), "through": INSTANT, "ahead": pl.Int64(), "traits": pl.String(), "profile": pl.Binary()}
-)
-FOLDED = pl.Schema({"user": pl.String(), "ahead": pl.Int64(), "words": pl.Binary()})
+SCHEMA = pl.Schema({"user": pl.String(), "through": INSTANT, "ahead": pl.Int64(), "profile": pl.Binary()})
+Folded: TypeAlias = dict[str, tuple[int, bytes | None]]
+"""Of each user ``ahead`` and the packed profile."""
+
 TRAITS = pl.Schema({"user": pl.String(), "traits": pl.String()})
 
 
@@ -70,6 +74,7 @@ class Profiles:
         path = folder / "manifest.json"
         self.manifest = ProfileManifest.model_validate_json(path.read_bytes()) if path.exists() else None
         self._next: ProfileManifest | None = None
+        self._known: pl.DataFrame | None = None
 
     def advance(
         self, store: EventStore, through: int, traits: pl.DataFrame | None, *, everyone: bool = False
@@ -91,37 +96,54 @@ class Profiles:
             words for a user who is no longer in the log).
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        log = f"{store.manifest.made_of}-{store.manifest.generation}"
-        last = self.manifest
+        state, last = store.manifest, self.manifest
+        log = f"{state.made_of}-{state.generation}"
         usable = last is not None and last.log == log and last.through <= through
-        known = traits if traits is not None else pl.DataFrame(schema=TRAITS)
+        known, moved = self._traits(traits, state.buckets)
 
         def work(bucket: int) -> tuple[int, str, pl.DataFrame]:
-            before = self._read(bucket)
-            if usable and last is not None and store.manifest.merged.get(bucket, 0) <= last.position:
+            before = _Before.of(self._read(bucket))
+            if usable and last is not None and state.merged.get(bucket, 0) <= last.position:
                 folded, name = self._more(store, bucket, last.position, through, before), last.files[bucket]
-                rest = before.join(folded, on="user", how="anti")
-                folded = pl.concat([folded, _other_traits(rest, known)])
+                folded |= {u: before.folded(u) for u in moved.get(bucket, []) if u in before.row and u not in folded}
+                rest = before.without(folded)
             else:
-                folded, name, rest = self._folded(store.bucket(bucket, ends=NEVER), through), "", before.clear()
-            moved = _moved(folded, before, known, through)
-            kept = rest.join(folded, on="user", how="anti")
-            changed = moved.filter("changed")
-            rows = pl.concat([moved.select(SCHEMA.names()), kept])
-            if len(folded) or not name:
-                name = f"bucket-{bucket:04d}-{log}-{store.manifest.position}-{through}.parquet"
-                rows.sort("user").write_parquet(self._folder / f"{name}.new", compression="lz4")
+                folded, name, rest = self._folded(store.bucket(bucket, ends=NEVER), through), "", before.frame.clear()
+            rows, changed = before.after(folded, known, through)
+            every = pl.concat([rows, rest])
+            if len(rows) or not name:
+                name = f"bucket-{bucket:04d}-{log}-{state.position}-{through}.parquet"
+                every.write_parquet(self._folder / f"{name}.new", compression="lz4")
                 (self._folder / f"{name}.new").replace(self._folder / name)
-            shown = (rows if everyone else changed).select("user", "profile").drop_nulls()
-            gone = before.drop_nulls("profile").join(rows, on="user", how="anti").select("user")
-            lost = gone.with_columns(profile=pl.lit(stored_bytes(through, b"", ""), pl.Binary()))
-            return bucket, name, pl.concat([shown, lost])
+            shown = (
+                every.select("user", "profile").drop_nulls()
+                if everyone
+                else rows.filter(changed).select("user", "profile").drop_nulls()
+            )
+            return bucket, name, pl.concat([shown, before.gone(every, through)])
 
         files: dict[int, str] = {}
         for bucket, name, rows in each(store.buckets, work):
             files[bucket] = name
             yield rows
-        self._next = ProfileManifest(log=log, position=store.manifest.position, through=through, files=files)
+        self._next = ProfileManifest(log=log, position=state.position, through=through, files=files)
+        self._known = traits
+
+    def _traits(self, traits: pl.DataFrame | None, buckets: int) -> tuple[dict[str, str], dict[int, list[str]]]:
+        """Attributes by user, and by bucket the users whose attributes are others than when they were last looked at."""
+        now = traits if traits is not None else pl.DataFrame(schema=TRAITS)
+        path = self._folder / "traits.parquet"
+        was = pl.read_parquet(path) if path.exists() else now.clear()
+        places: Iterable[int] = []
+        users = pl.concat([now.join(was, on=["user", "traits"], how="anti"), was.join(now, on="user", how="anti")])[
+            "user"
+        ]
+        moved: dict[int, list[str]] = {}
+        if len(users):
+            places = bucket_of(hashed(pa.chunked_array([users.to_arrow()])), buckets).tolist()
+        for user, bucket in zip(users, places, strict=True):
+            moved.setdefault(bucket, []).append(user)
+        return dict(now.iter_rows()), moved
 
     @property
     def reached(self) -> ProfileManifest:
@@ -134,6 +156,11 @@ class Profiles:
         """Switch to the state that `advance` has reached, and remove the files of the one before."""
         write_durably(self._folder / "manifest.json", self.reached.model_dump_json().encode())
         self.manifest = self.reached
+        # after the manifest: who is killed in between looks at the same attributes again, and finds them unchanged
+        if self._known is not None:
+            fresh = self._folder / "traits.new"
+            self._known.write_parquet(fresh)
+            fresh.replace(self._folder / "traits.parquet")
         named = set(self.manifest.files.values())
         for file in self._folder.glob("bucket-*"):
             if file.name not in named:
@@ -143,49 +170,110 @@ class Profiles:
         name = self.manifest.files.get(bucket) if self.manifest else None
         return pl.read_parquet(self._folder / name) if name else pl.DataFrame(schema=SCHEMA)
 
-    def _folded(self, events: Events, through: int) -> pl.DataFrame:
+    def _folded(self, events: Events, through: int) -> Folded:
         """Fold users from their beginning."""
-        starts = range(0, len(events.users), RUN)
-        runs = [self._run(events, lo, min(lo + RUN, len(events.users)), through, {})[0] for lo in starts]
-        return pl.concat([pl.DataFrame(schema=FOLDED), *runs])
+        folded: Folded = {}
+        for lo in range(0, len(events.users), RUN):
+            folded |= self._run(events, lo, min(lo + RUN, len(events.users)), through, None)[0]
+        return folded
 
-    def _more(self, store: EventStore, bucket: int, since: int, through: int, before: pl.DataFrame) -> pl.DataFrame:
+    def _more(self, store: EventStore, bucket: int, since: int, through: int, before: "_Before") -> Folded:
         """Fold what is new into the profiles there are; who cannot be folded on is folded again."""
         new = store.bucket(bucket, since=since, ends=NEVER)
-        again = set(before.filter(pl.col("ahead") <= through)["user"])
-        held = before.join(new.users.to_frame(), on="user", how="semi")
-        stored = {user: (ahead, value) for user, ahead, value in held.select("user", "ahead", "profile").iter_rows()}
-        frames = [pl.DataFrame(schema=FOLDED)]
+        folded: Folded = {}
+        again = {user for user, ahead in zip(before.row, before.ahead, strict=True) if ahead <= through}
         for lo in range(0, len(new.users), RUN):
-            frame, late = self._run(new, lo, min(lo + RUN, len(new.users)), through, stored)
-            frames.append(frame)
+            more, late = self._run(new, lo, min(lo + RUN, len(new.users)), through, before)
+            folded |= more
             again |= late
-        rows = pl.concat(frames)
-        if not again:
-            return rows
-        events, users = store.bucket(bucket, ends=NEVER), sorted(again)
-        whole = self._folded(events.of_users(events.users.is_in(users).to_numpy()), through)
-        return pl.concat([rows.filter(~pl.col("user").is_in(users)), whole])
+        if again:
+            folded |= self._folded(store.bucket(bucket, ends=NEVER, users=sorted(again)), through)
+        return folded
 
-    def _run(
-        self, events: Events, lo: int, hi: int, through: int, stored: dict[str, tuple[int, bytes | None]]
-    ) -> tuple[pl.DataFrame, set[str]]:
-        """Fold the events of users ``[lo, hi)`` into what is stored of them; and say who came too late for that."""
-        users = events.users[lo:hi]
+    def _run(self, events: Events, lo: int, hi: int, through: int, before: "_Before | None") -> tuple[Folded, set[str]]:
+        """Fold the events of users ``[lo, hi)`` into what there is of them; and say who came too late for that."""
+        users = events.users[lo:hi].to_list()
         words, ahead = np.zeros((hi - lo, self._layout.size), dtype=np.int64), np.full(hi - lo, NEVER)
         late: set[str] = set()
-        for i, user in enumerate(users if stored else ()):
-            if user in stored:
-                ahead[i], value = stored[user]
-                if value is None:
+        for i, user in enumerate(users if before is not None else ()):
+            if before is not None and user in before.row:
+                ahead[i], packed = before.folded(user)
+                if packed is None:
                     late.add(user)  # all that is kept of them is that something will be seen
                 else:
-                    words[i] = unpack(StoredProfile.from_bytes(value).words, self._layout)
+                    words[i] = unpack(packed, self._layout)
                     if events.t[events.starts[lo + i]] <= words[i, H_LAST]:
                         late.add(user)
         fold_into(events, lo, hi, through, self._layout, words, ahead)
-        packed = [value or None for value in pack_all(words, self._layout)]
-        return pl.DataFrame([users, pl.Series("ahead", ahead), pl.Series("words", packed, pl.Binary)]), late
+        packed_all = (value or None for value in pack_all(words, self._layout))
+        return dict(zip(users, zip(ahead.tolist(), packed_all, strict=True), strict=True)), late
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """A bucket as it was.
+
+    Attributes:
+        frame: its rows, `SCHEMA`.
+        row: where each user stands.
+        ahead: its column of that name.
+        values: what the online store holds of each.
+    """
+
+    frame: pl.DataFrame
+    row: dict[str, int]
+    ahead: list[int]
+    values: list[bytes | None]
+
+    @classmethod
+    def of(cls, frame: pl.DataFrame) -> "_Before":
+        return cls(
+            frame,
+            {user: i for i, user in enumerate(frame["user"].to_list())},
+            frame["ahead"].to_list(),
+            frame["profile"].to_list(),
+        )
+
+    def folded(self, user: str) -> tuple[int, bytes | None]:
+        """A user's ``ahead`` and packed profile."""
+        value = self.values[self.row[user]]
+        return self.ahead[self.row[user]], stored_words(value) if value is not None else None
+
+    def without(self, users: Iterable[str]) -> pl.DataFrame:
+        """The rows of all others."""
+        keep = np.ones(len(self.frame), dtype=np.bool_)
+        keep[[self.row[user] for user in users if user in self.row]] = False
+        return self.frame.filter(keep)
+
+    def after(self, folded: Folded, known: dict[str, str], through: int) -> tuple[pl.DataFrame, pl.Series]:
+        """Rows of folded users, and which of them changed; who is what they were keeps the value as it was."""
+        values: list[bytes | None] = []
+        changed: list[bool] = []
+        for user, (_, words) in folded.items():
+            was = self.values[self.row[user]] if user in self.row else None
+            value = None if words is None else stored_bytes(through, words, known.get(user, ""))
+            same = value == was if value is None or was is None else value[STAMP:] == was[STAMP:]
+            values.append(was if same else value)
+            changed.append(not same)
+        since = [through if value is None else stored_through(value) for value in values]
+        columns = {
+            "user": list(folded),
+            "through": since,
+            "ahead": [ahead for ahead, _ in folded.values()],
+            "profile": values,
+        }
+        return pl.DataFrame(columns, schema_overrides=SCHEMA).with_columns(pl.col("through").cast(INSTANT)).select(
+            SCHEMA.names()
+        ), pl.Series(changed, dtype=pl.Boolean)
+
+    def gone(self, every: pl.DataFrame, through: int) -> pl.DataFrame:
+        """What the online store gets of users who are no longer there."""
+        there = set(every["user"]) if len(every) != len(self.frame) or not self.row else self.row
+        lost = [user for user, i in self.row.items() if user not in there and self.values[i] is not None]
+        nothing = stored_bytes(through, b"", "")
+        return pl.DataFrame(
+            {"user": lost, "profile": [nothing] * len(lost)}, schema={"user": pl.String(), "profile": pl.Binary()}
+        )
 
 
 def traits_json(traits: pl.DataFrame | None) -> pl.DataFrame | None:
@@ -193,43 +281,3 @@ def traits_json(traits: pl.DataFrame | None) -> pl.DataFrame | None:
     if traits is None:
         return None
     return traits.select("user", pl.struct(pl.exclude("user")).struct.json_encode().alias("traits"))
-
-
-def _other_traits(rest: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Of users without new events, those whose attributes have changed, `FOLDED`."""
-    both = rest.drop_nulls("profile").join(known, on="user", how="left", suffix="_now")
-    other = both.filter(pl.col("traits").ne_missing(pl.col("traits_now")))
-    words = [StoredProfile.from_bytes(value).words for value in other["profile"]]
-    return other.select("user", "ahead").with_columns(pl.Series("words", words, pl.Binary))
-
-
-def _moved(folded: pl.DataFrame, before: pl.DataFrame, known: pl.DataFrame, through: int) -> pl.DataFrame:
-    """Rows of `SCHEMA` for folded users, with ``changed``; who is what they were keeps the row as it was."""
-    rows = folded.join(known, on="user", how="left")
-    was = before.select("user", pl.col("profile").alias("was"), pl.col("through").alias("since"))
-    rows = rows.join(was, on="user", how="left")
-    values = [
-        None if words is None else stored_bytes(through, words, traits or "")
-        for words, traits in rows.select("words", "traits").iter_rows()
-    ]
-    same = [
-        value is not None and was is not None and value[STAMP:] == was[STAMP:]
-        for value, was in zip(values, rows["was"], strict=True)
-    ]
-    rows = rows.with_columns(pl.Series("value", values, pl.Binary), pl.Series("same", same, pl.Boolean))
-    kept = pl.col("same")
-    return rows.select(
-        "user",
-        pl.when(kept).then("since").otherwise(pl.lit(through).cast(INSTANT)).alias("through"),
-        "ahead",
-        "traits",
-        pl.when(kept).then("was").otherwise("value").alias("profile"),
-        (~kept).alias("changed"),
-    )
-
-
-def words_of(rows: pl.DataFrame, definition: Definition) -> NDArray[np.int64]:
-    """Unpack the profiles of rows, ``[users, words]``."""
-    layout = layout_of(definition)
-    words = [unpack(StoredProfile.from_bytes(value).words, layout) for value in rows["profile"]]
-    return np.array(words, dtype=np.int64).reshape(len(words), layout.size)

@@ -73,21 +73,6 @@ class Events:
         owner = np.searchsorted(self.starts, rows, side="right") - 1
         return pl.DataFrame({"user": self.users.gather(owner), "t": self.t[rows]}).sort("t")
 
-    def of_users(self, wanted: NDArray[np.bool_]) -> "Events":
-        """The events of some of the users; ``wanted`` has a flag each."""
-        sizes = np.diff(self.starts)
-        rows = np.repeat(wanted, sizes)
-        return Events(
-            users=self.users.filter(pl.Series(wanted)),
-            starts=np.concatenate([[0], np.cumsum(sizes[wanted])]),
-            t=self.t[rows],
-            visible=self.visible[rows],
-            mask=self.mask[rows],
-            values=self.values[rows],
-            ends=self.ends,
-            counts=self.counts,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Rows:

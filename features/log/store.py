@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.errors import EventLogError
@@ -126,14 +127,26 @@ class EventStore:
 
         return (r for r in each(self.buckets if buckets is None else buckets, one) if r is not None)
 
-    def bucket(self, bucket: int, *, since: int = 0, ends: int | None = None) -> Events:
-        """Read one bucket's events before ``ends`` (the log's); only what came in after position ``since``.
+    def bucket(
+        self, bucket: int, *, since: int = 0, ends: int | None = None, users: Sequence[str] | None = None
+    ) -> Events:
+        """Read one bucket's events.
+
+        Args:
+            bucket: which.
+            since: only what came in after this position.
+            ends: only what happened before this instant; the log's end when left out.
+            users: only of these.
 
         Raises:
             EventLogError: a part is damaged; the error names it.
         """
         parts = [part for part in self.manifest.of_bucket(bucket) if part.position > since]
         rows = self._files.read(parts, ids=False)
+        if users is not None:
+            rows = rows.take(
+                pc.is_in(rows.users, pa.array(users, rows.users.type)).to_numpy(zero_copy_only=False)[rows.codes]
+            )
         return (rows.sorted()[0] if len(parts) > 1 else rows).events(self.ends if ends is None else ends, {})
 
     def read(self) -> Events:
