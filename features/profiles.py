@@ -130,7 +130,7 @@ class Profiles:
         self._known = traits
 
     def _traits(self, traits: pl.DataFrame | None, buckets: int) -> tuple[dict[str, str], dict[int, list[str]]]:
-        """Attributes by user, and by bucket the users whose attributes are others than when they were last looked at."""
+        """Attributes by user; and by bucket the users whose attributes are others than at the last commit."""
         now = traits if traits is not None else pl.DataFrame(schema=TRAITS)
         path = self._folder / "traits.parquet"
         was = pl.read_parquet(path) if path.exists() else now.clear()

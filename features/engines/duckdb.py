@@ -149,7 +149,7 @@ def reading(paths: list[Path]) -> Iterator[None]:
         yield
     except (duckdb.BinderException, duckdb.ParserException):
         raise  # our own SQL is at fault, not the files
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
         shown = ", ".join(str(p) for p in paths)
         raise EventLogError(f"cannot read {shown}: {str(error).strip()}", fix="mend or remove the file") from error
 
@@ -206,7 +206,11 @@ def event_rows(definition: Definition, columns: dict[str, str], source: str) -> 
     rules = list(definition.signals.values())
     mask = " + ".join(f"CASE WHEN ({rule.where}) THEN {1 << i}::BIGINT ELSE 0 END" for i, rule in enumerate(rules))
     values = [rule.value for rule in rules if rule.value is not None]
-    value_sql = "".join(f", COALESCE(CAST(({v}) AS DOUBLE), 0.0) AS v{i}" for i, v in enumerate(values))
+    # what is missing is often written as NaN, which would spoil every sum it enters
+    value_sql = "".join(
+        f", CASE WHEN isfinite(CAST(({v}) AS DOUBLE)) THEN CAST(({v}) AS DOUBLE) ELSE 0.0 END AS v{i}"
+        for i, v in enumerate(values)
+    )
     names_of_values = "".join(f", v{i}" for i in range(len(values)))
     t = time_sql(names.time, columns, "events.columns.time")
     arrived = time_sql(names.arrived, columns, "events.columns.arrived") if names.arrived else "NULL"

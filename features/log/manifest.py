@@ -65,6 +65,7 @@ class Manifest(Strict):
         files: what has been taken in.
         parts: what there is.
         doubles: rows left out, because the same user had an event of the same id.
+        buried: rows taken out again, because their user was erased.
         erased: hashes of users who were taken out, and whose events never come in again.
         merged: by bucket, a position through which its parts no longer tell which rows came in when: who has folded
             less than that folds the bucket again.
@@ -78,6 +79,7 @@ class Manifest(Strict):
     files: list[TakenFile]
     parts: list[Part]
     doubles: int = 0
+    buried: int = 0
     erased: list[int] = []
     merged: dict[int, int] = {}
 

@@ -100,7 +100,8 @@ class EventStore:
             for part in self.manifest.parts
             if part.last >= self.ends
         )
-        return counts | {"duplicate id": self.manifest.doubles, "at or after the declared end": late}
+        buried = {"erased user": self.manifest.buried} if self.manifest.buried else {}
+        return add(counts, buried) | {"duplicate id": self.manifest.doubles, "at or after the declared end": late}
 
     @property
     def first(self) -> int:
@@ -215,7 +216,13 @@ class EventStore:
                 parts = [part for part in parts if part.bucket != bucket]
                 parts += self._files.write(rows.take(~gone), bucket, f"{state.generation}-{position}", position)
                 again[bucket] = position
-        change = {"position": position, "parts": parts, "merged": again, "erased": self._tombstones()}
+        change = {
+            "position": position,
+            "parts": parts,
+            "merged": again,
+            "erased": self._tombstones(),
+            "buried": state.buried + sum(removed.values()),
+        }
         self._switch(state.model_copy(update=change))
         self._clean()
         return removed
