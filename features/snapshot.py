@@ -1,28 +1,44 @@
 """Snapshots: feature rows of a population at its cutoffs, as Parquet for the feature store."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import StoreError
 from features.fold import feature_rows, read_all_at
-from features.log.events import Events, Log
+from features.log.events import Events
+from features.log.frames import part_files
+from features.log.log import Log
 from features.log.order import hash_numbers
 from features.log.source import hashed, read_traits
 from features.progress import Progress, ignore
-from features.rows import expression
+from features.rows import INSTANT, expression
 from features.time import Instants
 
 #: what each row counts as, for training; not a feature
 WEIGHT = "weight"
 
-Beside = Callable[[Events, pl.DataFrame, str], None]
+
+class More(Protocol):
+    """Columns that are added to snapshot rows.
+
+    Attributes:
+        schema: what they are.
+    """
+
+    schema: pl.Schema
+
+    def add(self, events: Events, rows: pl.DataFrame) -> pl.DataFrame:
+        """Add them to some users' rows."""
+        ...
 
 
 def population(definition: Definition) -> pl.Expr:
@@ -47,44 +63,51 @@ class Snapshots:
     Args:
         definition: the definition.
         cutoffs: ascending instants.
+        shares: of each cutoff's population, how much is kept; all of it when left out.
     """
 
-    def __init__(self, definition: Definition, cutoffs: Instants) -> None:
+    def __init__(self, definition: Definition, cutoffs: Instants, shares: dict[int, float] | None = None) -> None:
         self._definition = definition
         self._cutoffs = cutoffs
         self._population = population(definition)
         asked = set(self._population.meta.root_names())
         needed = definition.traits is not None and asked & set(definition.traits.fields)
         self._traits = read_traits(definition) if needed else None
-        self._shares: dict[int, float] = dict.fromkeys(cutoffs.tolist(), 1.0)
+        self._shares = shares or dict.fromkeys(cutoffs.tolist(), 1.0)
 
-    def draw(self, log: Log) -> None:
-        """Set each cutoff's share: ``keep``, or what ``min_rows`` rows are of its population, if that is more."""
-        rules, found = self._definition.snapshots, dict.fromkeys(self._cutoffs.tolist(), 0)
-
-        def count(events: Events) -> list[tuple[int, int]]:
-            sizes = pl.concat(frame.select("cutoff") for frame in self._eligible(events)).group_by("cutoff").len()
-            return sizes.with_columns(pl.col("cutoff").dt.epoch("us")).rows()
-
-        for sizes in log.map(count):
-            for cutoff, size in sizes:
-                found[cutoff] += size
-        self._shares = {c: max(rules.keep, min(1.0, rules.min_rows / n)) if n else 1.0 for c, n in found.items()}
-
-    def _eligible(self, events: Events) -> Iterator[pl.DataFrame]:
+    def eligible(self, events: Events) -> Iterator[pl.DataFrame]:
+        """Yield all rows of the populations: ``user, cutoff``, the numeric features, traits if a population asks."""
         for frame in feature_rows(events, read_all_at(events, self._cutoffs), self._definition):
             yield with_traits(frame, self._traits).filter(self._population)
 
     def of(self, events: Events) -> Iterator[pl.DataFrame]:
-        """Yield some users' rows: ``user, cutoff, weight``, the numeric features, and traits a population asks for."""
+        """Yield the rows that are kept, with ``weight``: how many rows of its cutoff each stands for."""
         shares = pl.Series(list(self._shares.values()))
-        for frame in self._eligible(events):
+        for frame in self.eligible(events):
             at = frame["cutoff"].dt.epoch("us")
             share = at.replace_strict(list(self._shares), shares, return_dtype=pl.Float64)
             if shares.min() != 1.0:
                 drawn = pl.Series(draw(frame["user"], at.to_numpy())) < share
                 frame, share = frame.filter(drawn), share.filter(drawn)
             yield frame.insert_column(2, (1.0 / share).alias(WEIGHT))
+
+
+def shares_of(log: Log, cutoffs: Instants, definition: Definition, scratch: Path) -> dict[int, float]:
+    """Each cutoff's share: ``keep``, or what ``min_rows`` rows are of its population, if that is more."""
+    rules = definition.snapshots
+    if rules.keep == 1.0:
+        return dict.fromkeys(cutoffs.tolist(), 1.0)
+    snapshots = Snapshots(definition, cutoffs)
+
+    def count(events: Events) -> Iterator[pl.DataFrame]:
+        for frame in snapshots.eligible(events):
+            yield frame.group_by("cutoff").len("rows").select("cutoff", pl.col("rows").cast(pl.Int64))
+
+    log.write(count, pl.Schema({"cutoff": INSTANT, "rows": pl.Int64()}), scratch)
+    sizes = pl.scan_parquet(part_files(scratch)).group_by(pl.col("cutoff").dt.epoch("us")).agg(pl.col("rows").sum())
+    found = dict.fromkeys(cutoffs.tolist(), 0) | dict(sizes.collect().iter_rows())
+    shutil.rmtree(scratch)
+    return {c: max(rules.keep, min(1.0, rules.min_rows / n)) if n else 1.0 for c, n in found.items()}
 
 
 def draw(users: pl.Series, cutoffs: Instants) -> NDArray[np.float64]:
@@ -100,7 +123,7 @@ def write_snapshots(
     folder: Path,
     *,
     progress: Progress = ignore,
-    beside: Beside | None = None,
+    more: More | None = None,
 ) -> int:
     """Write feature rows of every outcome's population at the cutoffs.
 
@@ -110,61 +133,32 @@ def write_snapshots(
         definition: the definition.
         folder: replaced when all rows are written, so that a run killed half-way leaves the last complete snapshots.
         progress: told of each run of users that is done.
-        beside: called with some users' events, their rows, and a name for what it writes of them.
+        more: columns to add while the events are at hand, such as labels.
 
     Returns:
-        The number of rows. Files ``date=<cutoff's date>/part-….parquet`` hold ``user``, ``cutoff`` (UTC, microseconds),
-        ``weight`` and the numeric feature set.
+        The number of rows. Files ``date=<cutoff's date>/….parquet`` hold ``user``, ``cutoff`` (UTC, microseconds),
+        ``weight``, the numeric feature set and what ``more`` added.
 
     Raises:
         StoreError: no user belongs to any population at any cutoff.
     """
-    fresh = folder.with_name(folder.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    snapshots, rows = Snapshots(definition, cutoffs), 0
-    if definition.snapshots.keep < 1:
-        snapshots.draw(log)
+    shares = shares_of(log, cutoffs, definition, folder.with_name(folder.name + ".counts"))
+    snapshots = Snapshots(definition, cutoffs, shares)
+    numbers = dict.fromkeys(feature_set(definition).numeric, pl.Float64())
+    schema = pl.Schema(
+        {"user": pl.String(), "cutoff": INSTANT, WEIGHT: pl.Float64(), **numbers, **(more.schema if more else {})}
+    )
+    date = pl.col("cutoff").dt.to_string("%Y-%m-%d").alias("date")
 
-    def write(events: Events) -> int:
-        written = 0
-        for i, frame in enumerate(snapshots.of(events)):
-            if not len(frame):
-                continue
-            name = f"part-{hashed(pa.chunked_array([[events.users[0]]]))[0] & (2**63 - 1):016x}-{i:03d}"
-            if beside is not None:
-                beside(events, frame, name)
-            dates = frame["cutoff"].dt.to_string("%Y-%m-%d")
-            for (date,), part in frame.select(_stored(frame, definition)).group_by(dates.alias("date")):
-                place = fresh / f"date={date}"
-                place.mkdir(exist_ok=True)
-                part.write_parquet(place / f"{name}.parquet", compression="lz4")
-            written += len(frame)
-        return written
+    def rows(events: Events) -> Iterator[pl.DataFrame]:
+        for frame in snapshots.of(events):
+            extended = frame if more is None else more.add(events, frame)
+            yield extended.select(*schema.names(), date)
 
-    for written in log.map(write):
-        rows += written
-        progress(1)
-    if rows == 0:
-        shutil.rmtree(fresh)
+    written = log.write(rows, pl.Schema({**schema, "date": pl.String()}), folder, by="date", progress=progress)
+    if written == 0:
         raise StoreError("no user belongs to any outcome's population.", fix="widen 'among' in the outcomes")
-    replace(fresh, folder)
-    return rows
-
-
-def _stored(frame: pl.DataFrame, definition: Definition) -> list[str]:
-    traits = definition.traits.fields if definition.traits else []
-    return [name for name in frame.columns if name not in traits]
-
-
-def replace(fresh: Path, folder: Path) -> None:
-    """Put a finished folder in the place of the old one."""
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    return written
 
 
 def write_traits(definition: Definition, path: Path) -> pl.DataFrame:

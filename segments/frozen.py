@@ -1,6 +1,8 @@
 """RFM cut-offs on disk: fitted once for a rule, then kept, so that nobody moves without doing anything."""
 
 import hashlib
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.fold import feature_rows, read_all_at
-from features.log.events import Events, Log
+from features.log.events import Events
+from features.log.frames import part_files
+from features.log.log import Log
 from features.settings import Settings
 from features.time import to_datetime
 from segments.rfm import RfmCuts, fit_cuts, rfm_columns
@@ -35,9 +39,13 @@ def freeze_cuts(log: Log, definition: Definition, settings: Settings, cutoff: in
         return kept
     needed, at = [name for name in rfm_columns(definition.rfm) if name], np.array([cutoff])
 
-    def measured(events: Events) -> pl.DataFrame:
-        return pl.concat(f.select(needed) for f in feature_rows(events, read_all_at(events, at), definition))
+    def measured(events: Events) -> Iterator[pl.DataFrame]:
+        for frame in feature_rows(events, read_all_at(events, at), definition):
+            yield frame.select(needed)
 
-    cuts = fit_cuts(pl.concat(log.map(measured)), definition.rfm, to_datetime(cutoff).isoformat())
+    scratch = settings.folder(definition.name) / "rfm.rows"
+    log.write(measured, pl.Schema(dict.fromkeys(needed, pl.Float64())), scratch)
+    cuts = fit_cuts(pl.read_parquet(part_files(scratch)), definition.rfm, to_datetime(cutoff).isoformat())
+    shutil.rmtree(scratch)
     cuts.save(cuts_path(definition, settings))
     return cuts

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import ScoringError
-from features.rows import INSTANT, FeatureRows, expression
+from features.rows import INSTANT, FeatureRows, expression, rows_of
 from features.time import Instants
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, rfm_columns, with_rfm
@@ -93,6 +93,15 @@ class Scorer:
             .when(pl.col("tenure_days") * 86_400_000_000 < rules.min_history)
             .then(pl.lit("short_history"))
         )
+
+    @property
+    def schema(self) -> pl.Schema:
+        """Columns of the records."""
+        features = feature_set(self.definition)
+        traits = pl.DataFrame(schema=dict.fromkeys(features.traits, pl.String()))
+        at, matrix = np.zeros(0, dtype=np.int64), np.zeros((0, len(features.numeric)))
+        nobody = rows_of(self.definition, pl.Series("user", [], pl.String), at, matrix, traits)
+        return self.score(nobody, at).records.schema
 
     def score(self, rows: FeatureRows, through: Instants) -> Scored:
         """Score feature rows.

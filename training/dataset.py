@@ -47,14 +47,14 @@ class Dataset:
         return answer
 
 
-def build(labels: Path, store: OfflineFeatures, definition: Definition, outcome: str) -> Dataset:
-    """Build the data set: population and labels as `Labels` wrote them, slices, features through the feature store.
+def build(snapshots: Path, store: OfflineFeatures, definition: Definition, outcome: str) -> Dataset:
+    """Build the data set: population and labels out of the snapshots, slices, features through the feature store.
 
     Raises:
         RefusalError: ``population_empty``, ``log_too_short``, ``too_few_positives`` or ``too_few_negatives``.
     """
     rule, limits = definition.outcomes[outcome], definition.training
-    rows = labelled(labels, outcome)
+    rows = labelled(snapshots, outcome)
     if rows.is_empty():
         raise RefusalError(
             "population_empty",

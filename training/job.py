@@ -17,7 +17,7 @@ from segments.frozen import freeze_cuts
 from serving.card import ModelCard
 from serving.materialize import materialize
 from training.dataset import build
-from training.labels import Labels, labels_path
+from training.labels import Labels
 from training.learn import learn
 from training.outcomes import snapshot_cutoffs
 from training.registry import Registry
@@ -62,9 +62,9 @@ def train(
         with steps("take in the event log", log.bytes) as advance:
             store = EventStore.open(log, settings, progress=advance)
         cutoffs = snapshot_cutoffs(definition, store)
-        labels = Labels(definition, labels_path(folder))
         with steps(f"features at {len(cutoffs)} cutoffs", len(store.buckets)) as advance:
-            write_snapshots(store, cutoffs, definition, snapshots_path(folder), progress=advance, beside=labels)
+            labels = Labels(definition)
+            write_snapshots(store, cutoffs, definition, snapshots_path(folder), progress=advance, more=labels)
         if definition.traits is not None:
             write_traits(definition, traits_path(folder))
         with steps("profiles into the online store", len(store.buckets)) as advance:
@@ -75,7 +75,7 @@ def train(
         for outcome in outcomes or definition.outcomes:
             try:
                 with steps(f"{outcome}: data set through the feature store"):
-                    data = build(labels_path(folder), offline, definition, outcome)
+                    data = build(snapshots_path(folder), offline, definition, outcome)
                 with steps(f"{outcome}: fit, calibrate, judge"):
                     trained = learn(data, definition, cuts)
                 with steps(f"{outcome}: register"):

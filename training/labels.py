@@ -1,54 +1,43 @@
-"""Labels on disk: of each outcome's population at every cutoff whose label is known."""
+"""Labels of snapshot rows, made while the events are at hand and kept beside the features as ``label_<outcome>``."""
 
-import shutil
 from pathlib import Path
 
 import polars as pl
 
 from features.definition.schema import Definition
 from features.log.events import Events
-from features.rows import INSTANT, expression
+from features.log.frames import part_files
+from features.rows import expression
 from features.snapshot import WEIGHT
 from features.time import to_datetime
 from training.outcomes import label, last_cutoff
 
 
-def labels_path(folder: Path) -> Path:
-    """Where labels lie, beside the snapshots."""
-    return folder / "labels"
-
-
-SCHEMA = pl.Schema({"user": pl.String(), "cutoff": INSTANT, WEIGHT: pl.Float64(), "label": pl.Int8()})
-
-
 class Labels:
-    """Writes labels beside the snapshots, some users at a time, while their events are at hand.
+    """Adds labels to snapshot rows: null outside an outcome's population, or where the label is not known yet.
 
     Args:
         definition: whose outcomes.
-        folder: emptied first; gets ``<outcome>/part-….parquet`` with ``user, cutoff, weight, label``.
     """
 
-    def __init__(self, definition: Definition, folder: Path) -> None:
+    def __init__(self, definition: Definition) -> None:
         self._definition = definition
-        self._folder = folder
-        shutil.rmtree(folder, ignore_errors=True)
-        for outcome in definition.outcomes:
-            (folder / outcome).mkdir(parents=True)
+        self.schema = pl.Schema({f"label_{outcome}": pl.Int8() for outcome in definition.outcomes})
 
-    def __call__(self, events: Events, rows: pl.DataFrame, name: str) -> None:
-        """Label some users' snapshot rows."""
+    def add(self, events: Events, rows: pl.DataFrame) -> pl.DataFrame:
+        """Label some users' rows."""
+        labels = []
         for outcome, rule in self._definition.outcomes.items():
             newest = to_datetime(last_cutoff(self._definition, outcome, events.ends))
-            inside = (pl.col("cutoff") <= newest) & expression(rule.among).fill_null(False)
-            asked = rows.filter(inside).select("user", "cutoff", WEIGHT)
-            if len(asked):
-                answer = asked.with_columns(label(events, asked, self._definition, outcome))
-                answer.write_parquet(self._folder / outcome / f"{name}.parquet")
+            inside = rows.select((pl.col("cutoff") <= newest) & expression(rule.among).fill_null(False)).to_series()
+            answer = label(events, rows.select("user", "cutoff").filter(inside), self._definition, outcome)
+            at = pl.Series(inside.arg_true())
+            labels.append(pl.Series(f"label_{outcome}", [None] * len(rows), pl.Int8).scatter(at, answer))
+        return rows.with_columns(labels)
 
 
-def labelled(folder: Path, outcome: str) -> pl.DataFrame:
-    """The labels of an outcome, ``user, cutoff, weight, label``, sorted by cutoff and user."""
-    files = sorted((folder / outcome).glob("*.parquet"))
-    rows = pl.read_parquet(files) if files else pl.DataFrame(schema=SCHEMA)
-    return rows.sort("cutoff", "user")
+def labelled(snapshots: Path, outcome: str) -> pl.DataFrame:
+    """The labelled rows of an outcome, ``user, cutoff, weight, label``, sorted by cutoff and user."""
+    label = pl.col(f"label_{outcome}").alias("label")
+    rows = pl.scan_parquet(part_files(snapshots)).select("user", "cutoff", WEIGHT, label)
+    return rows.filter(pl.col("label").is_not_null()).sort("cutoff", "user").collect()

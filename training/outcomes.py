@@ -4,7 +4,8 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import EventLogError, ImmatureLabelError
-from features.log.events import Events, Log
+from features.log.events import Events
+from features.log.log import Log
 from features.time import Instants, schedule, span_name, to_datetime
 
 

@@ -1,8 +1,7 @@
 """Events as columns, sorted by user and time: what the fold reads."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -12,26 +11,6 @@ from numpy.typing import NDArray
 
 from features.log.order import order_rows
 from features.time import Instants
-
-R = TypeVar("R")
-
-
-class Log(Protocol):
-    """A log that can be worked through, some users at a time: events in memory, or the event store."""
-
-    @property
-    def ends(self) -> int:
-        """The log is complete through this instant."""
-        ...
-
-    @property
-    def first(self) -> int:
-        """The earliest event time."""
-        ...
-
-    def map(self, work: "Callable[[Events], R]") -> Iterator[R]:
-        """Yield ``work(events)`` for each run of users, in order."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +36,6 @@ class Events:
     values: NDArray[np.float64]
     ends: int
     counts: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def first(self) -> int:
-        """The earliest event time."""
-        return int(self.t.min())
-
-    def map(self, work: Callable[["Events"], R]) -> Iterator[R]:
-        """Yield ``work(self)``; for a log that is worked through in parts see `EventStore`."""
-        yield work(self)
 
     def of_signal(self, index: int) -> pl.DataFrame:
         """Columns ``user`` and ``t`` of the events that fire a signal, sorted by time."""

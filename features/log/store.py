@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from features.errors import EventLogError
 from features.lock import held, locked
 from features.log.events import Events
+from features.log.frames import Work, write_frames
 from features.log.intake import Intake, bucket_of
 from features.log.manifest import Manifest, TakenFile, made_of, write_durably
 from features.log.parts import PartFiles
@@ -127,6 +129,12 @@ class EventStore:
             return work(events) if len(events.users) else None
 
         return (r for r in each(self.buckets if buckets is None else buckets, one) if r is not None)
+
+    def write(
+        self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
+    ) -> int:
+        """Write what is made of each run of users; see `Log.write`."""
+        return write_frames(self.map, work, folder, by=by, progress=progress)
 
     def bucket(
         self, bucket: int, *, since: int = 0, ends: int | None = None, users: Sequence[str] | None = None

@@ -70,7 +70,7 @@ def feast_objects(definition: Definition, folder: Path) -> list[FeastObject]:
             name="profiles",
             batch_source=FileSource(
                 name="profile_file",
-                path=str(profiles_path(definition, folder) / "*.parquet"),
+                path=str(profiles_path(definition, folder) / "bucket-*.parquet"),
                 timestamp_field="through",
             ),
         ),

@@ -10,6 +10,7 @@ from features.definition import Definition
 from features.errors import FoldError, StoreError
 from features.fold import feature_rows, profile_rows, profiles_at, read_all_at
 from features.log.events import Events
+from features.log.log import InMemory
 from features.packed import StoredProfile
 from features.profile import layout_of
 from features.settings import Settings
@@ -150,7 +151,7 @@ class TestHistorical:
         settings = Settings(home=tmp_path)
         events = events_of(self.definition, random_log(5))
         cutoffs = START + np.array([20, 27, 34]) * DAY + np.array([5, 0, 13]) * HOUR
-        write_snapshots(events, cutoffs, self.definition, snapshots_path(settings.folder("small")))
+        write_snapshots(InMemory(events), cutoffs, self.definition, snapshots_path(settings.folder("small")))
         return settings, events, cutoffs
 
     def test_rows_are_those_of_the_fold(self, tmp_path: Path) -> None:
@@ -208,18 +209,18 @@ def test_a_snapshot_killed_half_way_leaves_the_last_complete_one(tmp_path: Path)
     definition, folder = definition_of(), tmp_path / "snapshots"
     events = events_of(definition, random_log(5))
     first = START + np.array([20]) * DAY
-    n = write_snapshots(events, first, definition, folder)
+    n = write_snapshots(InMemory(events), first, definition, folder)
 
     def killed(_: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_snapshots(events, START + np.array([20, 30]) * DAY, definition, folder, progress=killed)
+        write_snapshots(InMemory(events), START + np.array([20, 30]) * DAY, definition, folder, progress=killed)
     assert len(pl.read_parquet(folder / "*" / "*.parquet")) == n
-    assert write_snapshots(events, START + np.array([20, 30]) * DAY, definition, folder) > n
+    assert write_snapshots(InMemory(events), START + np.array([20, 30]) * DAY, definition, folder) > n
 
 
 def test_an_empty_population_is_an_error(tmp_path: Path) -> None:
     definition = definition_of(outcomes={"churn": {"will_not": "visit", "within": "14d", "among": "tenure_days < 0"}})
     with pytest.raises(StoreError, match="no user belongs to any outcome's population"):
-        write_snapshots(events_of(definition, random_log(1)), np.array([CUTOFF]), definition, tmp_path / "s")
+        write_snapshots(InMemory(events_of(definition, random_log(1))), np.array([CUTOFF]), definition, tmp_path / "s")

@@ -26,7 +26,7 @@ from serving.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
 from training.dataset import build
 from training.job import train
-from training.labels import Labels, labels_path
+from training.labels import Labels
 from training.learn import learn
 from training.outcomes import snapshot_cutoffs
 
@@ -103,11 +103,13 @@ def test_slices_are_in_time_and_hold_no_unseen_user_but_in_the_test(world: World
 def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Path) -> None:
     definition, settings = untrained_world.definition, Settings(home=tmp_path)
     folder = settings.folder(definition.name)
-    store, labels = EventStore.open(EventLog(definition), settings), Labels(definition, labels_path(folder))
-    write_snapshots(store, snapshot_cutoffs(definition, store), definition, snapshots_path(folder), beside=labels)
+    store = EventStore.open(EventLog(definition), settings)
+    write_snapshots(
+        store, snapshot_cutoffs(definition, store), definition, snapshots_path(folder), more=Labels(definition)
+    )
     write_traits(definition, traits_path(folder))
     offline = OfflineFeatures(definition, settings)
-    twins = [learn(build(labels_path(folder), offline, definition, "churn"), definition, None) for _ in "ab"]
+    twins = [learn(build(snapshots_path(folder), offline, definition, "churn"), definition, None) for _ in "ab"]
     first, second = (twin.model for twin in twins)
     assert first.booster.model_to_string() == second.booster.model_to_string()
     assert first.numbers == second.numbers
