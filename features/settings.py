@@ -15,6 +15,8 @@ class Settings(BaseSettings):
         home: the folder for snapshots, stores and runs; one sub-folder per definition name.
         online_store: ``sqlite``, or ``redis`` when more than one process serves.
         redis: address of Redis, ``host:port``.
+        engine: ``local`` works on this machine; ``spark`` on the Spark named next.
+        spark: address of Spark: ``spark://…``, ``local[*]``; where a Spark session runs already, that one is used.
         tracking_uri: MLflow's tracking address; empty means a SQLite file in ``home``.
         token: bearer token that callers of the API must send.
         auth: ``off`` serves without a token, for local use only.
@@ -26,6 +28,8 @@ class Settings(BaseSettings):
     home: Path = Path("var")
     online_store: Literal["sqlite", "redis"] = "sqlite"
     redis: str = "127.0.0.1:6379"
+    engine: Literal["local", "spark"] = "local"
+    spark: str = "local[*]"
     tracking_uri: str = ""
     token: SecretStr | None = None
     auth: Literal["token", "off"] = "token"

@@ -7,19 +7,15 @@ import sys
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from features.definition import Definition, load_definition
 from features.errors import PropensityError
-from features.progress import Steps
 from features.settings import Settings
 from features.time import to_datetime, to_instant
 from propensity.console import ShownSteps, err, out, progress
-
-if TYPE_CHECKING:
-    from features.log.store import EventStore
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
@@ -48,26 +44,22 @@ def opened(file: Path | None) -> tuple[Definition, Settings]:
     return load_definition(settings.definition), settings
 
 
-def taken_in(rules: Definition, settings: Settings, steps: Steps, ends: int | None) -> "EventStore":
-    """Open the log and take in what is new."""
-    from features.log.source import EventLog
-    from features.log.store import EventStore
-
-    log = EventLog(rules, ends=ends)
-    with steps("take in the event log", log.bytes) as advance:
-        return EventStore.open(log, settings, progress=advance)
-
-
 @app.command()
 def check(definition: DefinitionFile = None, ends: Instant = None) -> None:
     """Validate the definition against the log, and preview what there is to learn."""
+    from features.log.open import open_log
+    from features.log.store import EventStore
     from propensity.preview import preview
 
     rules, settings = opened(definition)
     with progress() as bars:
         steps = ShownSteps(bars)
-        store = taken_in(rules, settings, steps, parse_instant(ends, "--ends"))
-        shown = preview(store, steps)
+        log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
+        if not isinstance(log, EventStore):
+            raise PropensityError(
+                "check works on this machine only.", fix="unset PROPENSITY_ENGINE, or name a part of the log"
+            )
+        shown = preview(log, steps)
     out.print(*shown, sep="\n")
 
 
@@ -97,6 +89,7 @@ def train(
 def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instant = None) -> None:
     """Score every user into Parquet; by default at the declared end of the log."""
     from features.lock import locked
+    from features.log.open import open_log
     from propensity import report
     from segments.frozen import load_cuts
     from serving.batch import score_all
@@ -108,13 +101,13 @@ def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instan
     scorer = Scorer(rules, Loader(rules, settings).champions(), load_cuts(rules, settings))
     with progress() as bars:
         steps = ShownSteps(bars)
-        store = taken_in(rules, settings, steps, parse_instant(ends, "--ends"))
-        instant = store.ends if instant is None else instant
-        if instant > store.ends:
+        log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
+        instant = log.ends if instant is None else instant
+        if instant > log.ends:
             raise PropensityError("--as-of lies after the end of the log.", fix="score at or before it")
         folder = settings.folder(rules.name) / "scores"
-        with locked(folder), steps("score", len(store.buckets)) as advance:
-            batch = score_all(store, scorer, instant, folder, progress=advance)
+        with locked(folder), steps("score", log.runs) as advance:
+            batch = score_all(log, scorer, instant, folder, progress=advance)
     out.print(*report.batch(batch, rules), sep="\n")
 
 
@@ -122,17 +115,16 @@ def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instan
 def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None:
     """Take in what is new in the log and put the profiles that changed into the online store."""
     from features.lock import locked
+    from features.log.open import open_log
     from serving.materialize import materialize as job
 
     rules, settings = opened(definition)
     with progress() as bars, locked(settings.folder(rules.name)):
         steps = ShownSteps(bars)
-        store = taken_in(rules, settings, steps, parse_instant(ends, "--ends"))
-        with steps("profiles into the online store", len(store.buckets)) as advance:
-            written = job(store, rules, settings, progress=advance)
-    out.print(
-        f"{written:,} profiles changed; everybody is folded through {to_datetime(store.ends):%Y-%m-%d %H:%M} UTC."
-    )
+        log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
+        with steps("profiles into the online store", log.runs) as advance:
+            written = job(log, rules, settings, progress=advance)
+    out.print(f"{written:,} profiles changed; everybody is folded through {to_datetime(log.ends):%Y-%m-%d %H:%M} UTC.")
 
 
 @app.command()

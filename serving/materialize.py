@@ -1,11 +1,21 @@
 """Profiles of everybody into the online store: those that changed since the last time."""
 
 import gc
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
 
 from features.definition.schema import Definition
+from features.fold import profiles_at
+from features.log.events import Events
+from features.log.frames import part_files
+from features.log.log import Log
 from features.log.store import EventStore
+from features.packed import pack_all, stored_bytes
+from features.profile import layout_of
 from features.profiles import Profiles, traits_json
 from features.progress import Progress, ignore
 from features.settings import Settings
@@ -29,31 +39,67 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def materialize(store: EventStore, definition: Definition, settings: Settings, *, progress: Progress = ignore) -> int:
+def materialize(log: Log, definition: Definition, settings: Settings, *, progress: Progress = ignore) -> int:
     """Fold the log through its end and put the profiles that changed online.
 
     An online store that does not hold what was last put there (another one, an emptied one) gets everybody's. A run
-    that was killed is repeated by the next; older profiles never replace newer ones.
+    that was killed is repeated by the next; older profiles never replace newer ones. On Spark everybody is folded, and
+    put online, each time.
 
     Args:
-        store: the event store, up to date.
+        log: the log.
         definition: the definition.
         settings: which online store, and where things are kept.
-        progress: told the number of buckets done.
+        progress: told of each run of users that is done.
 
     Returns:
         How many profiles were written.
     """
     online = OnlineProfiles(definition, settings, apply=True)
-    profiles = Profiles(definition, profiles_path(definition, settings.folder(definition.name)))
+    folder = profiles_path(definition, settings.folder(definition.name))
+    with _uncollected():
+        if isinstance(log, EventStore):
+            return _changed(log, definition, online, folder, progress)
+        return _everyone(log, definition, online, folder, progress)
+
+
+def _changed(
+    store: EventStore, definition: Definition, online: OnlineProfiles, folder: Path, progress: Progress
+) -> int:
+    profiles, written = Profiles(definition, folder), 0
     everyone = profiles.manifest is None or online.covered() != profiles.manifest.token
     traits = traits_json(latest_traits(definition, store.ends))
-    written = 0
-    with _uncollected():
-        for rows in profiles.advance(store, store.ends, traits, everyone=everyone):
-            for part in rows.iter_slices(BATCH):
-                written += online.write_values(part["user"].to_list(), part["profile"].to_list())
-            progress(1)
+    for rows in profiles.advance(store, store.ends, traits, everyone=everyone):
+        written += _put(online, rows)
+        progress(1)
     online.cover(store.ends, profiles.reached.token)
     profiles.commit()
     return written
+
+
+def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: Path, progress: Progress) -> int:
+    layout, ends, written = layout_of(definition), log.ends, 0
+    known = traits_json(latest_traits(definition, ends))
+
+    def pack(events: Events) -> Iterator[pl.DataFrame]:
+        for first, words in profiles_at(events, ends, layout):
+            users = events.users[first : first + len(words)].to_frame()
+            json = users.join(known, on="user", how="left")["traits"] if known is not None else [""] * len(words)
+            values = [
+                stored_bytes(ends, w, t or "") if w else None
+                for w, t in zip(pack_all(words, layout), json, strict=True)
+            ]
+            yield users.with_columns(profile=pl.Series(values, dtype=pl.Binary)).drop_nulls()
+
+    everyone = folder.with_name(folder.name + ".everyone")
+    log.write(pack, pl.Schema({"user": pl.String(), "profile": pl.Binary()}), everyone, progress=progress)
+    for file in part_files(everyone):
+        written += _put(online, pl.read_parquet(file))
+    shutil.rmtree(everyone)
+    online.cover(ends, "")
+    return written
+
+
+def _put(online: OnlineProfiles, rows: pl.DataFrame) -> int:
+    parts = rows.iter_slices(BATCH)
+    return sum(online.write_values(part["user"].to_list(), part["profile"].to_list()) for part in parts)

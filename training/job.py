@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.lock import locked
-from features.log.source import EventLog
-from features.log.store import EventStore
+from features.log.open import open_log
 from features.progress import Steps
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
@@ -58,18 +57,16 @@ def train(
     """
     folder = settings.folder(definition.name)
     with locked(folder):
-        log = EventLog(definition, ends=ends)
-        with steps("take in the event log", log.bytes) as advance:
-            store = EventStore.open(log, settings, progress=advance)
-        cutoffs = snapshot_cutoffs(definition, store)
-        with steps(f"features at {len(cutoffs)} cutoffs", len(store.buckets)) as advance:
+        log = open_log(definition, settings, ends=ends, steps=steps)
+        cutoffs = snapshot_cutoffs(definition, log)
+        with steps(f"features at {len(cutoffs)} cutoffs", log.runs) as advance:
             labels = Labels(definition)
-            write_snapshots(store, cutoffs, definition, snapshots_path(folder), progress=advance, more=labels)
+            write_snapshots(log, cutoffs, definition, snapshots_path(folder), progress=advance, more=labels)
         if definition.traits is not None:
             write_traits(definition, traits_path(folder))
-        with steps("profiles into the online store", len(store.buckets)) as advance:
-            materialize(store, definition, settings, progress=advance)
-        cuts = freeze_cuts(store, definition, settings, int(cutoffs[-1]))
+        with steps("profiles into the online store", log.runs) as advance:
+            materialize(log, definition, settings, progress=advance)
+        cuts = freeze_cuts(log, definition, settings, int(cutoffs[-1]))
         offline, registry = OfflineFeatures(definition, settings), Registry(definition, settings)
         results = []
         for outcome in outcomes or definition.outcomes:
@@ -79,7 +76,7 @@ def train(
                 with steps(f"{outcome}: fit, calibrate, judge"):
                     trained = learn(data, definition, cuts)
                 with steps(f"{outcome}: register"):
-                    version = registry.register(trained, store.ends)
+                    version = registry.register(trained, log.ends)
                 results.append(Result(outcome, version, trained.model.card))
             except RefusalError as refusal:
                 results.append(Result(outcome, None, None, refusal))

@@ -26,6 +26,11 @@ class Log(Protocol):
         """The earliest event time."""
         ...
 
+    @property
+    def runs(self) -> int:
+        """How often progress is told of."""
+        ...
+
     def write(
         self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
     ) -> int:
@@ -58,6 +63,8 @@ class InMemory:
     def ends(self) -> int:
         """The log is complete through this instant."""
         return self.events.ends
+
+    runs = 1
 
     @property
     def first(self) -> int:

@@ -111,6 +111,11 @@ class EventStore:
         return min(part.first for part in self.manifest.parts)
 
     @property
+    def runs(self) -> int:
+        """How many runs of users `map` makes."""
+        return self.manifest.buckets
+
+    @property
     def kept(self) -> int:
         """How many events are there."""
         counts = self.counts

@@ -7,4 +7,6 @@ from features.store.objects import feast_objects
 # Feast reads module attributes, so unlike anywhere else the work is done at import.
 _settings = Settings()
 _definition = load_definition(_settings.definition)
-globals().update({f"_{o.name}": o for o in feast_objects(_definition, _settings.folder(_definition.name))})
+globals().update(
+    {f"_{o.name}": o for o in feast_objects(_definition, _settings.folder(_definition.name), _settings.engine)}
+)

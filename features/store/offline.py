@@ -1,5 +1,6 @@
 """Feature rows for training, retrieved through Feast as of each row's cutoff."""
 
+import shutil
 import warnings
 
 import polars as pl
@@ -23,6 +24,7 @@ class OfflineFeatures:
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self._definition = definition
         self._store = open_store(definition, settings, apply=True)
+        self._staging = settings.folder(definition.name) / "staging"
 
     def rows(self, outcome: str, asked: pl.DataFrame) -> pl.DataFrame:
         """Retrieve feature rows and traits, as known at each cutoff.
@@ -44,6 +46,7 @@ class OfflineFeatures:
             # ibis 12 asks DuckDB 2 by an old name
             warnings.filterwarnings("ignore", message="fetch_arrow_table", category=DeprecationWarning)
             answer = pl.from_arrow(self._store.get_historical_features(entities, service).to_arrow())
+        shutil.rmtree(self._staging, ignore_errors=True)
         if not isinstance(answer, pl.DataFrame):
             raise StoreError(f"Feast answered with {type(answer).__name__}.", fix="report this")
         if len(answer) != len(asked) or answer["tenure_days"].null_count():

@@ -39,10 +39,16 @@ def repo_variables(definition: Definition, settings: Settings) -> dict[str, str]
     if settings.online_store == "redis":
         # the guard on time is ours and the same for every store; Feast's own would also refuse equal times
         online = {"type": "redis", "connection_string": settings.redis, "skip_dedup": True}
+    offline: dict[str, object] = {"type": "duckdb"}
+    if settings.engine == "spark":
+        conf = {"spark.master": settings.spark, "spark.sql.session.timeZone": "UTC"}
+        # answers come by way of files: nothing is collected
+        offline = {"type": "spark", "spark_conf": conf, "staging_location": str(folder / "staging")}
     return {
         "FEAST_PROJECT": f"{definition.name.replace('-', '_')}_{feature_set(definition).digest}",
         "FEAST_REGISTRY": str(folder / "registry.db"),
         "FEAST_ONLINE_STORE": json.dumps(online),
+        "FEAST_OFFLINE_STORE": json.dumps(offline),
     }
 
 
@@ -60,7 +66,7 @@ def open_store(definition: Definition, settings: Settings, *, apply: bool = Fals
     folder.mkdir(parents=True, exist_ok=True)
     store = FeatureStore(config=RepoConfig(**content, repo_path=Path(str(files("features.repo")))))
     if apply:
-        store.apply(feast_objects(definition, folder))
+        store.apply(feast_objects(definition, folder, settings.engine))
     return store
 
 

@@ -1,5 +1,6 @@
 """The command line: tables for people, words for mistakes, exit codes for programs."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,7 @@ def test_score_at_an_earlier_instant(world: World) -> None:
     assert done.returncode == 0, done.stderr
     path = world.settings.folder("demo-shop") / "scores" / "scores-2026-01-15T120000Z.parquet"
     assert 0 < len(pl.read_parquet(path)) < 3_000
-    path.unlink()
+    shutil.rmtree(path)
 
 
 def test_two_scorings_do_not_write_into_one_folder(world: World) -> None:

@@ -1,0 +1,219 @@
+"""The log on Spark: rows by Spark SQL, spread by user, and the same kernel and the same work in ``mapInArrow``.
+
+Nothing of the log comes to the driver: executors read the files and write the answers.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlglot
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql.utils import AnalysisException
+
+from features.definition.schema import Definition
+from features.engines.duckdb import DROPS
+from features.errors import EventLogError
+from features.log.events import Rows
+from features.log.frames import Work, replace
+from features.log.source import resolve
+from features.progress import Progress, ignore
+from features.settings import Settings
+from features.time import to_instant
+
+#: rows of users that are worked on at once
+RUN_ROWS = 200_000
+
+SESSION = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "false",  # text that is no time is null, and counted
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+}
+
+
+def open_session(settings: Settings) -> SparkSession:
+    """Connect to the Spark of the settings; one that runs already (Databricks, EMR notebooks) is used as it is."""
+    if settings.spark.startswith("local"):
+        os.environ.setdefault(
+            "PYSPARK_PYTHON", sys.executable
+        )  # else the first python of the PATH works the partitions
+    started = SparkSession.builder.master(settings.spark).appName("propensity")
+    session = SparkSession.getActiveSession() or started.getOrCreate()
+    for key, value in SESSION.items():
+        session.conf.set(key, value)
+    return session
+
+
+class SparkLog:
+    """An event log on Spark.
+
+    Args:
+        definition: the definition.
+        settings: names the Spark; ``home`` must be a path that all its machines see.
+        ends: the instant through which the log is complete; overrides the definition's.
+
+    Raises:
+        EventLogError: the log cannot be read as declared.
+    """
+
+    runs = 1
+
+    def __init__(self, definition: Definition, settings: Settings, *, ends: int | None = None) -> None:
+        self.definition = definition
+        self.session = open_session(settings)
+        rules = definition.events
+        if ends is None and rules.ends is None:
+            raise EventLogError(
+                "events.ends is not declared.", fix="say through when the log is complete, or give --ends"
+            )
+        declared = rules.ends.replace(tzinfo=rules.ends.tzinfo) if rules.ends else None
+        self.ends: int = ends if ends is not None else to_instant(declared)  # type: ignore[arg-type]
+        self.n_values = sum(rule.value is not None for rule in definition.signals.values())
+        self._rows = self._read(_paths(definition))
+
+    @cached_property
+    def first(self) -> int:
+        """The earliest event time."""
+        [[first]] = self._kept.selectExpr("min(t)").collect()
+        if first is None:
+            raise EventLogError(
+                f"no event is left of {self.definition.events.path}.", fix="compare the signals with the log"
+            )
+        return int(first)
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Rows of the log, and those left out by reason; doubles are left out later and not counted."""
+        found = {row["dropped"]: row["count"] for row in self._rows.groupBy("dropped").count().collect()}
+        return {"rows": sum(found.values()), **{reason: found.get(i, 0) for i, reason in enumerate(DROPS)}}
+
+    @property
+    def _kept(self) -> DataFrame:
+        return self._rows.where(f"dropped < 0 AND t < {self.ends}").drop("dropped")
+
+    def write(
+        self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
+    ) -> int:
+        """Write what is made of each run of users; see `Log.write`."""
+        arrow = pl.DataFrame(schema=schema).to_arrow().schema
+        spark_schema = from_arrow_schema(arrow)
+        answer = _answering(work, self.n_values, self.ends, to_arrow_schema(spark_schema))
+        spread = self._kept.repartition(int(self.session.conf.get("spark.sql.shuffle.partitions")), "user")
+        frames = spread.sortWithinPartitions("user", "t").mapInArrow(answer, spark_schema)
+        fresh = folder.with_name(folder.name + ".new")
+        writer = frames.write.mode("overwrite").option("compression", "zstd")
+        (writer if by is None else writer.partitionBy(by)).parquet(fresh.as_uri())
+        rows = int(self.session.read.parquet(fresh.as_uri()).count())
+        replace(fresh, folder)
+        progress(1)
+        return rows
+
+    def _read(self, paths: list[str]) -> DataFrame:
+        """The log's rows in our terms: as `engines.duckdb.event_rows`, ids as 64 bits."""
+        kind = paths[0].removesuffix(".gz").rsplit(".", 1)[-1].lower()
+        try:
+            if kind in ("csv", "tsv"):
+                options = {"header": True, "inferSchema": True, "sep": "\t" if kind == "tsv" else ","}
+                log = self.session.read.options(**options).csv(paths)
+            else:
+                log = self.session.read.option("mergeSchema", True).parquet(*paths)
+            return log.selectExpr(*_columns(self.definition)).selectExpr(*_checked(self.n_values))
+        except AnalysisException as error:
+            raise EventLogError(
+                f"cannot read {', '.join(paths)}: {str(error).splitlines()[0]}", fix="check events.path and the signals"
+            ) from error
+
+
+def _paths(definition: Definition) -> list[str]:
+    path = definition.events.path
+    named = [path] if isinstance(path, str) else path
+    return [os.path.expandvars(p) if "://" in p else str(resolve(definition, p)[0]) for p in named]
+
+
+def spark_sql(sql: str) -> str:
+    """Write an expression of the definition in Spark's SQL."""
+    written: list[str] = sqlglot.transpile(sql, read="duckdb", write="spark")
+    return written[0]
+
+
+def _columns(definition: Definition) -> list[str]:
+    names = definition.events.columns
+    rules = list(definition.signals.values())
+
+    def quoted(name: str) -> str:
+        return "`" + name.replace("`", "``") + "`"
+
+    def instant(name: str) -> str:
+        return f"unix_micros(try_cast({quoted(name)} AS TIMESTAMP))"
+
+    mask = " + ".join(f"IF({spark_sql(r.where)}, {1 << i}L, 0L)" for i, r in enumerate(rules))
+    values = [spark_sql(r.value) for r in rules if r.value is not None]
+    excluded = " OR ".join(f"({spark_sql(sql)})" for sql in definition.events.exclude) or "false"
+    row_id = f"CAST({quoted(names.id)} AS STRING)" if names.id else "NULL"
+    return [
+        f"NULLIF(TRIM(CAST({quoted(names.user)} AS STRING)), '') AS user",
+        f"{instant(names.time)} AS t",
+        f"{instant(names.arrived) if names.arrived else 'CAST(NULL AS BIGINT)'} AS arrived",
+        f"IF({row_id} IS NULL, 0L, xxhash64({row_id})) AS id",
+        f"{mask} AS mask",
+        *(f"CAST(({v}) AS DOUBLE) AS v{i}" for i, v in enumerate(values)),
+        f"({excluded}) AS excluded",
+    ]
+
+
+def _checked(n_values: int) -> list[str]:
+    finite = [
+        f"IF(v{i} IS NULL OR isnan(v{i}) OR abs(v{i}) = double('inf'), 0D, v{i}) AS v{i}" for i in range(n_values)
+    ]
+    dropped = (
+        "CASE WHEN user IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN excluded THEN 2 WHEN mask = 0 THEN 3 ELSE -1 END"
+    )
+    return [
+        "user",
+        "t",
+        "GREATEST(t + 1, COALESCE(arrived, 0L)) AS visible",
+        "id",
+        "mask",
+        *finite,
+        f"{dropped} AS dropped",
+    ]
+
+
+Batches = Iterator[pa.RecordBatch]
+
+
+def _answering(work: Work, n_values: int, ends: int, schema: pa.Schema) -> Callable[[Batches], Batches]:
+    """What an executor runs on a partition: whole users at a time, as many as make a run, whatever the batches."""
+
+    def answer(table: pa.Table) -> Batches:
+        events = Rows.of(table, n_values).sorted()[0].events(ends, {})
+        for frame in work(events) if len(events.users) else ():
+            yield from frame.to_arrow().cast(schema).to_batches()
+
+    def partition(batches: Batches) -> Batches:
+        held: list[pa.RecordBatch] = []
+        rows, enough = 0, RUN_ROWS
+        for batch in batches:
+            held.append(batch)
+            rows += batch.num_rows
+            if rows < enough:
+                continue
+            table = pa.Table.from_batches(held)
+            newest = pc.index(table["user"], table["user"][-1]).as_py()
+            if newest == 0:  # one user so far
+                enough = 2 * rows
+                continue
+            yield from answer(table.slice(0, newest))
+            rest = table.slice(newest)
+            held, rows, enough = rest.to_batches(), rest.num_rows, RUN_ROWS
+        if rows:
+            yield from answer(pa.Table.from_batches(held))
+
+    return partition

@@ -1,0 +1,34 @@
+"""Opening a definition's log where the settings say it is worked on."""
+
+from features.definition.schema import Definition
+from features.errors import PropensityError
+from features.log.log import Log
+from features.log.source import EventLog
+from features.log.store import EventStore
+from features.progress import Steps
+from features.settings import Settings
+
+
+def open_log(definition: Definition, settings: Settings, *, ends: int | None, steps: Steps) -> Log:
+    """Open the log: take what is new into the event store, or connect to Spark.
+
+    Args:
+        definition: the definition.
+        settings: ``engine`` says where.
+        ends: overrides the declared end of the log.
+        steps: shows progress.
+
+    Raises:
+        PropensityError: Spark is asked for and not installed.
+    """
+    if settings.engine == "spark":
+        try:
+            from features.engines.spark import SparkLog
+        except ImportError as error:
+            raise PropensityError("PROPENSITY_ENGINE is spark, and pyspark is not installed.",
+                                  fix="pip install 'propensity[spark]', and Java 17") from error  # fmt: skip
+        with steps(f"connect to Spark at {settings.spark}"):
+            return SparkLog(definition, settings, ends=ends)
+    log = EventLog(definition, ends=ends)
+    with steps("take in the event log", log.bytes) as advance:
+        return EventStore.open(log, settings, progress=advance)

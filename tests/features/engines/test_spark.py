@@ -1,0 +1,181 @@
+"""Spark says what the local engine says: the same kernel, other machines."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.definition import Definition
+from features.definition.columns import feature_set
+from features.errors import EventLogError
+from features.log.frames import part_files
+from features.log.source import EventLog
+from features.log.store import EventStore
+from features.settings import Settings
+from features.snapshot import write_snapshots, write_traits
+from features.store import OfflineFeatures
+from features.store.objects import snapshots_path, traits_path
+from features.time import DAY
+from segments.frozen import load_cuts
+from serving.batch import score_all
+from serving.loader import Loader
+from serving.materialize import materialize
+from serving.rows import online_rows
+from serving.scorer import Scorer
+from tests.conftest import World
+from tests.features.log.test_store import definition_in, put, random_rows
+from tests.features.test_profiles import START
+from training.labels import Labels
+
+pyspark = pytest.importorskip("pyspark", reason="the spark extra is not installed")
+if shutil.which("java") is None:
+    pytest.skip("Spark needs Java 17", allow_module_level=True)
+
+from features.engines.spark import SparkLog  # noqa: E402 - only where Spark is
+
+# sockets that pyspark leaves to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+CUTOFFS = START + np.array([5, 11, 18]) * DAY + 7 * 3_600_000_000
+
+
+@pytest.fixture(scope="module")
+def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    from pyspark.sql import SparkSession
+
+    home = tmp_path_factory.mktemp("spark")
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    session = (
+        SparkSession.builder.master("local[2]").config("spark.ui.enabled", False)
+        .config("spark.sql.shuffle.partitions", 5).config("spark.sql.warehouse.dir", str(home / "warehouse"))
+        .config("spark.driver.memory", "2g").getOrCreate()
+    )  # fmt: skip
+    yield Settings(home=home / "var", engine="spark", spark="local[2]")
+    session.stop()
+
+
+def rows_in(folder: Path) -> pl.DataFrame:
+    return pl.concat(pl.read_parquet(f, hive_partitioning=False) for f in part_files(folder)).sort("user", "cutoff")
+
+
+def assert_same_rows(found: pl.DataFrame, expected: pl.DataFrame, definition: Definition) -> None:
+    assert found.select("user", "cutoff").equals(expected.select("user", "cutoff"))
+    for name in feature_set(definition).numeric:
+        exact = "count" in name or "days" in name.split("_")
+        left, right = found[name].to_numpy(), expected[name].to_numpy()
+        close = (
+            np.array_equal(left, right, equal_nan=True)
+            if exact
+            else np.allclose(left, right, 1e-6, 1e-12, equal_nan=True)
+        )
+        assert close, name
+
+
+def skewed(folder: Path) -> Definition:
+    """One user with most of the events, thirty with few, fewer users than it takes to fill all partitions evenly."""
+    put(folder, "a", random_rows(600, users=30))
+    busy = random_rows(60_000, users=1, seed=2).with_columns(user_id=pl.lit("busy"))
+    again = random_rows(600, users=30).head(50)
+    broken = random_rows(40, seed=3).with_columns(
+        user_id=pl.when(pl.int_range(40) < 20).then(pl.lit(" ")).otherwise(pl.lit(None, pl.String))
+    )
+    put(folder, "b", pl.concat([busy, again, broken]))
+    return definition_in(folder)
+
+
+def test_snapshots_are_those_of_the_local_engine(
+    tmp_path: Path, spark_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definition, local = skewed(tmp_path), Settings(home=tmp_path / "var")
+    store = EventStore.open(EventLog(definition), local)
+    spark = SparkLog(definition, spark_settings)
+    assert (spark.ends, spark.first) == (store.ends, store.first)
+    assert spark.counts["no user"] == store.counts["no user"] == 40
+    for log, name in ((store, "local"), (spark, "spark")):
+        write_snapshots(log, CUTOFFS, definition, tmp_path / name, more=Labels(definition))
+    found, expected = rows_in(tmp_path / "spark"), rows_in(tmp_path / "local")
+    assert expected["user"].n_unique() == 31
+    assert_same_rows(found, expected, definition)
+    assert found["label_churn"].equals(expected["label_churn"])
+    assert {p.name for p in (tmp_path / "spark").glob("date=*")} == {
+        p.name for p in (tmp_path / "local").glob("date=*")
+    }
+
+
+def test_most_partitions_may_be_empty(tmp_path: Path, spark_settings: Settings) -> None:
+    put(tmp_path, "a", random_rows(300, users=1))
+    definition = definition_in(tmp_path)
+    write_snapshots(SparkLog(definition, spark_settings), CUTOFFS, definition, tmp_path / "spark")
+    store = EventStore.open(EventLog(definition), Settings(home=tmp_path / "var"))
+    write_snapshots(store, CUTOFFS, definition, tmp_path / "local")
+    assert_same_rows(rows_in(tmp_path / "spark"), rows_in(tmp_path / "local"), definition)
+
+
+def test_a_log_that_is_not_as_declared(tmp_path: Path, spark_settings: Settings) -> None:
+    put(tmp_path, "a", random_rows(10).drop("event"))
+    with pytest.raises(EventLogError, match=r"cannot read .*log.*event"):
+        SparkLog(definition_in(tmp_path), spark_settings)
+
+
+@pytest.fixture(scope="module")
+def both(world: World, spark_settings: Settings) -> tuple[World, SparkLog, EventStore]:
+    return (
+        world,
+        SparkLog(world.definition, spark_settings),
+        EventStore.open(EventLog(world.definition), world.settings),
+    )
+
+
+def test_scores_are_those_of_the_local_engine(both: tuple[World, SparkLog, EventStore], tmp_path: Path) -> None:
+    world, spark, store = both
+    models = Loader(world.definition, world.settings).champions()
+    scorer = Scorer(world.definition, models, load_cuts(world.definition, world.settings))
+    cutoff = store.ends - 3 * DAY
+    found, expected = (
+        pl.read_parquet(part_files(score_all(log, scorer, cutoff, tmp_path / name).path)).sort("user_id")
+        for log, name in ((spark, "spark"), (store, "local"))
+    )
+    assert len(found) > 2_000
+    assert found.drop("intent", "as_of").equals(expected.drop("intent", "as_of"))
+    for outcome in models:
+        left, right = (f["intent"].struct.field(outcome).struct.unnest() for f in (found, expected))
+        assert left["tier"].equals(right["tier"])
+        assert np.allclose(left["probability"].to_numpy(), right["probability"].to_numpy(), 1e-6, equal_nan=True)
+
+
+def test_feast_on_spark_retrieves_what_feast_on_duckdb_retrieves(
+    both: tuple[World, SparkLog, EventStore], spark_settings: Settings
+) -> None:
+    world, spark, _ = both
+    asked = pl.read_parquet(part_files(snapshots_path(world.settings.folder("demo-shop"))), columns=["user", "cutoff"])
+    cutoffs = asked["cutoff"].unique().sort()[-2:].dt.epoch("us").to_numpy()
+    folder = spark_settings.folder("demo-shop")
+    write_snapshots(spark, cutoffs, world.definition, snapshots_path(folder))
+    write_traits(world.definition, traits_path(folder))
+    asked = asked.filter(pl.col("cutoff").dt.epoch("us").is_in(cutoffs)).sample(500, seed=1)
+    found = OfflineFeatures(world.definition, spark_settings).rows("churn", asked)
+    expected = OfflineFeatures(world.definition, world.settings).rows("churn", asked)
+    assert_same_rows(found, expected, world.definition)
+    traits = feature_set(world.definition).traits
+    assert found.select(traits).equals(expected.select(traits))
+
+
+def test_profiles_folded_on_spark_answer_as_local_ones(
+    both: tuple[World, SparkLog, EventStore], spark_settings: Settings
+) -> None:
+    from features.store import OnlineProfiles
+
+    world, spark, store = both
+    assert materialize(spark, world.definition, spark_settings) == 3_000
+    users = [f"u{i:07d}" for i in range(0, 3_000, 50)]
+    answers = [
+        online_rows(OnlineProfiles(world.definition, settings), world.definition, users, store.ends)
+        for settings in (spark_settings, world.settings)
+    ]
+    assert np.array_equal(answers[0].rows.matrix, answers[1].rows.matrix, equal_nan=True)
+    assert answers[0].rows.traits.equals(answers[1].rows.traits)
