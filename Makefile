@@ -16,6 +16,11 @@ help: ## list the targets
 	.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Spark and featuretools: for the tests of Spark where there is Java, and for the measurements
+.venv/.extras: requirements-extras.txt | .venv/.ready
+	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.txt
+	@touch $@
+
 .PHONY: setup
 setup: .venv/.ready ## virtual environment with the locked dependencies
 
@@ -47,8 +52,12 @@ ui: .venv/.ready ## the MLflow pages on http://127.0.0.1:5000
 notebooks: .venv/.ready data/demo/.ready ## open the notebooks
 	.venv/bin/jupyter lab notebooks
 
+.PHONY: materialize
+materialize: .venv/.ready data/demo/.ready ## take in new events; put the profiles that changed online
+	$(RUN) materialize --definition $(DEFINITION)
+
 .PHONY: test
-test: .venv/.ready ## style, types, floors and all tests
+test: .venv/.ready $(if $(shell command -v java),.venv/.extras) ## style, types, floors and all tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
@@ -56,7 +65,7 @@ test: .venv/.ready ## style, types, floors and all tests
 	.venv/bin/pytest -n 2
 
 .PHONY: bench
-bench: .venv/.ready ## measure speed and distance from the best possible model
+bench: .venv/.extras ## measure speed and distance from the best possible model
 	.venv/bin/python -m benchmarks
 
 # the folder of the other example logs: make edu365 LOGS=path/to/logs
@@ -76,9 +85,12 @@ complete-journey edu365 online-retail oulad: .venv/.ready
 	$(RUN) train --definition examples/$(subst -,_,$@)/propensity.yaml
 	$(RUN) score --definition examples/$(subst -,_,$@)/propensity.yaml
 
+LOCK := .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+
 .PHONY: lock
 lock: .venv/.ready ## resolve the dependencies again
-	.venv/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate -o requirements.txt
+	$(LOCK) --extra dev -o requirements.txt
+	$(LOCK) --extra dev --extra spark --extra bench -c requirements.txt -o requirements-extras.txt
 
 .PHONY: clean
 clean: ## remove what the programs wrote (the virtual environment stays)

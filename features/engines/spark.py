@@ -30,6 +30,9 @@ from features.time import to_instant
 #: rows of users that are worked on at once
 RUN_ROWS = 200_000
 
+#: events of a partition; more of them make more and smaller files
+PARTITION_EVENTS = 1_000_000
+
 SESSION = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "false",  # text that is no time is null, and counted
@@ -79,14 +82,25 @@ class SparkLog:
         self._rows = self._read(_paths(definition))
 
     @cached_property
-    def first(self) -> int:
-        """The earliest event time."""
-        [[first]] = self._kept.selectExpr("min(t)").collect()
-        if first is None:
+    def _extent(self) -> tuple[int, int]:
+        """The earliest event time, and how many events there are."""
+        [[first, events]] = self._kept.selectExpr("min(t)", "count(*)").collect()
+        if not events:
             raise EventLogError(
                 f"no event is left of {self.definition.events.path}.", fix="compare the signals with the log"
             )
-        return int(first)
+        return int(first), int(events)
+
+    @property
+    def first(self) -> int:
+        """The earliest event time."""
+        return self._extent[0]
+
+    @property
+    def partitions(self) -> int:
+        """Into how many partitions users are spread: one a core, or as many as hold a million events each."""
+        cores = int(self.session.sparkContext.defaultParallelism)
+        return max(cores, -(-self._extent[1] // PARTITION_EVENTS))
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -105,7 +119,7 @@ class SparkLog:
         arrow = pl.DataFrame(schema=schema).to_arrow().schema
         spark_schema = from_arrow_schema(arrow)
         answer = _answering(work, self.n_values, self.ends, to_arrow_schema(spark_schema))
-        spread = self._kept.repartition(int(self.session.conf.get("spark.sql.shuffle.partitions")), "user")
+        spread = self._kept.repartition(self.partitions, "user")
         frames = spread.sortWithinPartitions("user", "t").mapInArrow(answer, spark_schema)
         fresh = folder.with_name(folder.name + ".new")
         writer = frames.write.mode("overwrite").option("compression", "zstd")
