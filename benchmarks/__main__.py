@@ -3,18 +3,21 @@
 import json
 import os
 import platform
+import shutil
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import polars as pl
 import typer
 
-from benchmarks import answers, features, quality
-from benchmarks.world import ROOT, trained
+from benchmarks import answers, features, quality, scale, spark, stores
+from benchmarks.world import ROOT, Log, log_of, trained
 from propensity.console import out, table
 
-PACKAGES = ("feast", "bentoml", "mlflow", "lightgbm", "duckdb", "polars", "numba")
+PACKAGES = ("feast", "bentoml", "mlflow", "lightgbm", "duckdb", "polars", "pandas", "pyarrow", "numba", "featuretools",
+            "pyspark")  # fmt: skip
 
 
 def markdown(title: str, rows: pl.DataFrame) -> str:
@@ -22,40 +25,114 @@ def markdown(title: str, rows: pl.DataFrame) -> str:
     head = [name.replace("_", " ") for name in rows.columns]
     lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
     for row in rows.iter_rows():
-        cells = [f"{v:,.4g}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else str(v) for v in row]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(_cell(value) for value in row)} |")
     return f"## {title}\n\n" + "\n".join(lines) + "\n"
 
 
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def beside_others(most: int, folder: Path) -> pl.DataFrame:
+    """The fold beside other ways, on logs each of them can take."""
+    large, middle, small = (log_of(max(most // by, 20_000), folder) for by in (1, 10, 500))
+    midnight = features.weekly(small, 4) // features.DAY * features.DAY  # where its windows are ours
+    rules = small.definition
+    columns = rules.events.columns.model_copy(update={"arrived": None})
+    plain = rules.model_copy(
+        update={
+            "events": rules.events.model_copy(update={"columns": columns}),
+            "windows": [7 * features.DAY, 30 * features.DAY],
+            "_kept": {},
+        }
+    )
+    plain._source = rules._source
+    rows = [
+        features.compare(large, "DuckDB filtered aggregates", features.by_duckdb, features.weekly(large, 26)),
+        features.compare(large, "Polars filtered expressions", features.by_polars, features.weekly(large, 26)),
+        features.compare(middle, "pandas group-by", features.by_pandas, features.weekly(middle, 4)),
+        features.compare(Log(small.folder, plain, small.events), "featuretools", features.by_featuretools, midnight),
+    ]
+    return pl.DataFrame(rows)
+
+
+def growth(most: int, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, dict[str, float]]:
+    """How cost grows with events and snapshots, with signals, and with a day."""
+    logs = [scale.apart("measure", max(most // by, 20_000), folder) for by in (100, 10, 1)]
+    signals = [scale.apart("measure", max(most // 100, 20_000), folder, n) for n in (4, 8, 16, 32)]
+    days = [scale.apart("day", max(most // by, 20_000), folder) for by in (100, 10)]
+    folds = (f"read_and_fold_{n}_s" for n in scale.SNAPSHOTS)
+    shown = ["events", "take_in_s", "read_s", *folds, "kernel_events_per_s_core",
+             "store_bytes_per_event", "peak_gib"]  # fmt: skip
+    ten, hundred = logs[1], logs[2]
+    whole = [ten["take_in_s"] + ten[f"read_and_fold_{n}_s"] for n in (26, 52)]
+    numbers = {
+        "features.snapshots_52_over_26": whole[1] / whole[0],
+        "features.snapshots_52_over_26_kept": ten["read_and_fold_52_s"] / ten["read_and_fold_26_s"],
+        "features.one_more_day_share": days[-1]["share"],
+        "features.kernel_events_per_s_core": ten["kernel_events_per_s_core"],
+        "features.memory_100m_gib": hundred["peak_gib"],
+    }
+    by_signals = pl.DataFrame(signals).select(
+        "signals", "events", "take_in_s", "read_s", "read_and_fold_26_s", "peak_gib"
+    )
+    return pl.DataFrame(logs).select(shown), by_signals, pl.DataFrame(days), numbers
+
+
 def main(
-    users: Annotated[int, typer.Option(help="users of the demo world")] = 20_000,
+    users: Annotated[int, typer.Option(help="users of the trained demo world")] = 20_000,
+    events: Annotated[int, typer.Option(help="events of the largest log, in millions")] = 100,
+    logs: Annotated[Path | None, typer.Option(help="folder in which the logs are kept for the next time")] = None,
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
 ) -> None:
     """Measure, print, and write ``results.md`` and ``results.json``."""
+    tables: dict[str, pl.DataFrame] = {}
+    most = events * 1_000_000
+    with TemporaryDirectory() as scratch:
+        kept = logs or Path(scratch)
+        tables["Features: the fold and other ways, end to end from the same Parquet files"] = beside_others(
+            most // 10, kept
+        )
+        (
+            tables["The fold as the log and the number of snapshots grow"],
+            tables["The fold as signals grow, 26 snapshots"],
+            tables["One more day on top of a year, and all of it anew"],
+            numbers,
+        ) = growth(most, kept)
+        tables["Profiles online, and named features"], more = stores.cost(log_of(most // 10, kept))
+        numbers |= more
+        if shutil.which("java"):
+            tables["Spark on one machine"], more = spark.cost(log_of(max(most // 100, 20_000), kept))
+            numbers |= more
     with trained(users) as world:
-        tables = {
-            "Distance from the best possible forecast": quality.distance_from_best(world),
-            "Features: the fold and DuckDB's filtered aggregates, end to end": features.cost(world),
-            "Answers over HTTP, one call after the other": answers.cost(world),
-        }
+        tables["Distance from the best possible forecast"] = best = quality.distance_from_best(world)
+        tables["Answers over HTTP, one call after the other"] = http = answers.cost(world)
         seconds = world.train_seconds
-    best, fold, http = tables.values()
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    said = f"{users:,} users of the demo world; {machine}; {versions}. Times are of one run; ratios are within it."
-    sections = [markdown(title, rows) for title, rows in tables.items()]
-    text = "\n".join(["# Results", "", said, "", f"`propensity train` took {seconds:.0f} s.", "", *sections])
-    numbers = {
+    beside = next(iter(tables.values()))
+    numbers |= {
         "train.seconds": seconds,
         "model.worst_auc_ratio_to_best": float(best["ratio"].to_numpy().min()),
         "model.worst_calibration_error": float(best["calibration_error"].to_numpy().max()),
-        "features.vs_duckdb_sql": fold["times_faster"][0],
+        "features.vs_duckdb_sql": beside["times_faster"][0],
         "live.score_p50_over_noop": http.filter(pl.col("call") == "1 user")["p50_over_noop"][0],
     }
+    write(folder, tables, numbers, users)
+    out.print(*(table(title, rows) for title, rows in tables.items()), sep="\n")
+
+
+def write(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float], users: int) -> None:
+    """Write both files."""
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    trained_in = f"Models: {users:,} users of the demo world, trained in {numbers['train.seconds']:.0f} s."
+    said = f"{trained_in} {machine}; {versions}. "
+    said += "Times are of one run on one machine, and ratios are within it."
+    text = "\n".join(["# Results", "", said, "", *(markdown(title, rows) for title, rows in tables.items())])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(text, encoding="utf-8")
     (folder / "results.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    out.print(*(table(title, rows) for title, rows in tables.items()), sep="\n")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,42 @@ class World:
     train_seconds: float
 
 
+#: users of the demo world whose log has ten million events
+USERS_OF_TEN_MILLION = 112_000
+
+
+@dataclass(frozen=True)
+class Log:
+    """An untrained log of the demo world.
+
+    Attributes:
+        folder: holds ``propensity.yaml`` and ``data/demo``.
+        definition: the demo's definition, or a variation of it.
+        events: about how many events there are.
+    """
+
+    folder: Path
+    definition: Definition
+    events: int
+
+    @contextmanager
+    def fresh_home(self) -> Iterator[Path]:
+        """A folder in which nothing is kept yet."""
+        with TemporaryDirectory(dir=self.folder) as home:
+            yield Path(home)
+
+
+def log_of(events: int, folder: Path) -> Log:
+    """The demo world's log of about so many events; written once into a folder, and kept there."""
+    mine = folder / f"demo-{events}"
+    if not (mine / "propensity.yaml").exists():
+        users = str(round(USERS_OF_TEN_MILLION * events / 10_000_000))
+        demo = [sys.executable, "-m", "examples.demo", "--users", users, "--out", str(mine / "data/demo")]
+        subprocess.run(demo, cwd=ROOT, check=True)
+        (mine / "propensity.yaml").write_text((ROOT / "propensity.yaml").read_text())
+    return Log(mine, load_definition(mine / "propensity.yaml"), events)
+
+
 @contextmanager
 def trained(users: int) -> Iterator[World]:
     """Write and train a demo world of so many users, through the command line."""

@@ -98,11 +98,12 @@ class Profiles:
         self._folder.mkdir(parents=True, exist_ok=True)
         state, last = store.manifest, self.manifest
         log = f"{state.made_of}-{state.generation}"
-        usable = last is not None and last.log == log and last.through <= through
+        same = last is not None and last.log == log  # else users may be in other buckets than they were
+        usable = same and last is not None and last.through <= through
         known, moved = self._traits(traits, state.buckets)
 
         def work(bucket: int) -> tuple[int, str, pl.DataFrame]:
-            before = _Before.of(self._read(bucket))
+            before = _Before.of(self._read(bucket) if same else pl.DataFrame(schema=SCHEMA))
             if usable and last is not None and state.merged.get(bucket, 0) <= last.position:
                 folded, name = self._more(store, bucket, last.position, through, before), last.files[bucket]
                 folded |= {u: before.folded(u) for u in moved.get(bucket, []) if u in before.row and u not in folded}
@@ -126,8 +127,16 @@ class Profiles:
         for bucket, name, rows in each(store.buckets, work):
             files[bucket] = name
             yield rows
+        if last is not None and not same:
+            yield self._lost(list(last.files.values()), list(files.values()), through)
         self._next = ProfileManifest(log=log, position=state.position, through=through, files=files)
         self._known = traits
+
+    def _lost(self, before: list[str], after: list[str], through: int) -> pl.DataFrame:
+        """What the online store gets of users who were in the log before it was taken in anew, and are not now."""
+        old, new = (pl.scan_parquet([self._folder / name for name in names]) for names in (before, after))
+        users = old.drop_nulls("profile").join(new, on="user", how="anti").select("user").collect()
+        return users.with_columns(profile=pl.lit(stored_bytes(through, b"", ""), pl.Binary()))
 
     def _traits(self, traits: pl.DataFrame | None, buckets: int) -> tuple[dict[str, str], dict[int, list[str]]]:
         """Attributes by user; and by bucket the users whose attributes are others than at the last commit."""

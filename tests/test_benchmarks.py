@@ -1,34 +1,59 @@
-"""The benchmarks run, and both sides of a comparison say the same. What they measure is for `make bench` to tell."""
+"""The benchmarks run, and all sides of a comparison say the same. What they measure is for `make bench` to tell."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 
-from benchmarks import features, quality
+from benchmarks import features, quality, scale, stores
+from benchmarks.world import Log
 from benchmarks.world import World as Measured
+from features.time import Instants
 from tests.conftest import ROOT, World
 
 
 @pytest.fixture(scope="module")
-def measured(world: World) -> Measured:
-    return Measured(world.folder, world.definition, world.settings, 1.0)
+def log(world: World) -> Log:
+    return Log(world.folder, world.definition, 270_000)
 
 
-def test_fold_and_duckdb_yield_the_same_columns(measured: Measured) -> None:
-    [row] = features.cost(measured, snapshots=3).to_dicts()
-    assert row["rows"] > 3_000
-    assert row["columns_compared"] == 80
-    assert row["largest_difference"] < 1e-9
+@pytest.mark.parametrize("theirs", [features.by_duckdb, features.by_polars, features.by_pandas])
+def test_all_ways_yield_the_same_columns(log: Log, theirs: Callable[[Log, Instants], pl.DataFrame]) -> None:
+    row = features.compare(log, theirs.__name__, theirs, features.weekly(log, 3))
+    assert row["rows"] > 3_000  # type: ignore[operator]
+    assert row["columns"] == 80
+    assert row["largest_difference"] < 1e-9  # type: ignore[operator]
 
 
-def test_the_distance_from_the_best_forecast_is_measured_for_every_outcome(measured: Measured) -> None:
-    rows = quality.distance_from_best(measured)
+def test_growth_is_measured(log: Log) -> None:
+    found = scale.measure(Log(log.folder, scale.with_signals(log.definition, 8), log.events), (2,))
+    assert found["signals"] == 8
+    assert found["rows_2"] > 1_000
+    assert found["kernel_events_per_s_core"] > 0
+    day = scale.one_more_day(log)
+    assert 0 < day["profiles_changed"] < 1_500
+
+
+def test_stores_are_measured(log: Log) -> None:
+    rows, numbers = stores.cost(log)
+    assert rows["users"][0] == 3_000
+    assert numbers["online.read_vs_named_feast_1000"] > 1
+
+
+def test_the_distance_from_the_best_forecast_is_measured_for_every_outcome(world: World) -> None:
+    rows = quality.distance_from_best(Measured(world.folder, world.definition, world.settings, 1.0))
     assert rows["outcome"].to_list() == ["churn", "purchase", "uninstall"]
     assert rows["ratio"].is_between(0.9, 1.02).all()
 
 
 def test_the_published_results_are_complete() -> None:
     numbers = json.loads((ROOT / "benchmarks" / "results.json").read_text())
-    assert {"features.vs_duckdb_sql", "live.score_p50_over_noop", "model.worst_auc_ratio_to_best"} <= set(numbers)
+    assert set(numbers) >= {
+        "features.vs_duckdb_sql", "features.snapshots_52_over_26", "features.one_more_day_share",
+        "features.kernel_events_per_s_core", "features.memory_100m_gib", "materialize.sqlite_users_per_s",
+        "materialize.redis_users_per_s", "online.read_vs_named_feast_1000", "spark.parity_max_rel_diff",
+        "live.score_p50_over_noop", "model.worst_auc_ratio_to_best",
+    }  # fmt: skip
     assert "## Answers over HTTP" in Path(ROOT / "benchmarks" / "results.md").read_text()

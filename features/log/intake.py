@@ -87,7 +87,9 @@ class Intake:
         with ExitStack() as open_files:
             for file in files:
                 counts = {"rows": 0}
-                described = TakenFile.of(file, counts)  # before its rows are read: what is added meanwhile is a change
+                described = TakenFile.of(
+                    file, self._log.name_of(file), counts
+                )  # before its rows are read: what is added meanwhile is a change
                 for batch in self._log.batches(file):
                     table, kept = batch.table, batch.dropped < 0
                     keys = hashed(table["user"])

@@ -19,7 +19,7 @@ class Strict(BaseModel):
 
 
 class TakenFile(Strict):
-    """A file of the log whose rows are in the store: its size and time of change when they were taken."""
+    """A file of the log whose rows are in the store: its name, and size and time of change when they were taken."""
 
     path: str
     size: int
@@ -27,10 +27,10 @@ class TakenFile(Strict):
     counts: dict[str, int]
 
     @classmethod
-    def of(cls, file: Path, counts: dict[str, int]) -> "TakenFile":
+    def of(cls, file: Path, name: str, counts: dict[str, int]) -> "TakenFile":
         """Describe a file as it is now."""
         stat = file.stat()
-        return cls(path=str(file), size=stat.st_size, changed=stat.st_mtime_ns, counts=counts)
+        return cls(path=name, size=stat.st_size, changed=stat.st_mtime_ns, counts=counts)
 
 
 class Part(Strict):
@@ -110,9 +110,9 @@ class Manifest(Strict):
             ) from error
 
 
-def made_of(definition: Definition) -> str:
-    """Digest of what the rows of a store depend on: columns, exclusions and signals, not windows or outcomes."""
-    events = definition.events.model_dump_json(exclude={"path", "ends"})
+def made_of(definition: Definition, paths: list[str]) -> str:
+    """Digest of what a store's rows depend on: place, columns, exclusions and signals, not windows or outcomes."""
+    events = definition.events.model_dump_json(exclude={"path", "ends"}) + "".join(paths)
     signals = "".join(f"{name}{s.where}|{s.value};" for name, s in definition.signals.items())
     return hashlib.sha256(f"1{events}{signals}".encode()).hexdigest()[:8]
 

@@ -96,6 +96,15 @@ class EventLog:
             self.ends = to_instant(rules.ends if rules.ends.tzinfo else rules.ends.replace(tzinfo=UTC))
         self.n_values = sum(rule.value is not None for rule in definition.signals.values())
 
+    def name_of(self, file: Path) -> str:
+        """A file's name seen from the definition's folder: the same from wherever we run, and after both are moved."""
+        return os.path.relpath(file.resolve(), self.definition.folder.resolve())
+
+    @property
+    def place(self) -> list[str]:
+        """Where the log is, seen from the definition's folder."""
+        return [self.name_of(path.parent) + "/" + path.name for path in self._paths]
+
     @property
     def bytes(self) -> int:
         """Size of its files."""

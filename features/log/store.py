@@ -53,7 +53,7 @@ class EventStore:
     def __init__(self, log: EventLog, folder: Path) -> None:
         self.log = log
         self._home = folder
-        self._folder = folder / made_of(log.definition)
+        self._folder = folder / made_of(log.definition, log.place)
         self._files = PartFiles(self._folder, log.n_values)
         self._reading = ExitStack()
         self._manifest = Manifest.load(self._folder)
@@ -247,9 +247,9 @@ class EventStore:
             return self.log.files
         taken = {file.path: file for file in state.files}
         for file in self.log.files:
-            known = taken.get(str(file))
-            if known is not None and known != TakenFile.of(file, known.counts):
-                there = {str(f) for f in self.log.files}
+            known = taken.get(self.log.name_of(file))
+            if known is not None and known != TakenFile.of(file, known.path, known.counts):
+                there = {self.log.name_of(f) for f in self.log.files}
                 gone = [path for path in taken if path not in there]
                 if gone:
                     raise EventLogError(
@@ -259,12 +259,12 @@ class EventStore:
                     )
                 self._manifest = None
                 return self.log.files
-        return [file for file in self.log.files if str(file) not in taken]
+        return [file for file in self.log.files if self.log.name_of(file) not in taken]
 
     def _take(self, files: list[Path], progress: Progress) -> None:
         old = Manifest.load(self._folder)
         state = self._manifest or Manifest(
-            made_of=made_of(self.log.definition),
+            made_of=self._folder.name,
             columns=self.log.columns,
             buckets=max(1, -(-_guess_rows(files) // BUCKET_ROWS)),
             generation=old.generation + 1 if old else 0,

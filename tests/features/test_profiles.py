@@ -145,6 +145,19 @@ def test_an_erased_user_is_handed_on_as_gone(tmp_path: Path) -> None:
     assert "u003" not in kept(tmp_path)
 
 
+def test_a_log_taken_in_anew_loses_only_who_is_not_in_it(tmp_path: Path) -> None:
+    days_of(tmp_path)
+    forward(tmp_path, START + 11 * DAY)
+    put(tmp_path, "a", random_rows(9_000, users=190, seed=8))  # three times as many buckets
+    put(tmp_path, "b", random_rows(1))
+    changed = forward(tmp_path, START + 11 * DAY)
+    gone = {user for user, value in changed.items() if not stored_words(value)}
+    assert gone == {f"u{i:03d}" for i in range(190, 200)} - set(random_rows(1)["user_id"])
+    assert set(kept(tmp_path)) == set(changed) - gone
+    forward(tmp_path, START + 11 * DAY, into="fresh")
+    assert kept(tmp_path) == kept(tmp_path, "fresh")
+
+
 def test_an_earlier_instant_folds_everybody_again(tmp_path: Path) -> None:
     days_of(tmp_path)
     forward(tmp_path, START + 11 * DAY)

@@ -174,6 +174,32 @@ def test_files_may_go_once_they_are_taken_in(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_it_is_the_same_log_from_wherever_it_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    put(there, "a", random_rows(500).drop("event_id"))
+    columns = {key: name for key, name in COLUMNS.items() if key != "id"}
+    events = {"path": "log/*.parquet", "columns": columns, "ends": ENDS.isoformat()}
+    definition = Definition.model_validate(DEFINITION | {"events": events})
+
+    def counted(folder: Path, seen_as: Path) -> int:
+        definition._source = seen_as / "propensity.yaml"
+        return EventStore.open(EventLog(definition), Settings(home=folder / "var")).counts["rows"]
+
+    monkeypatch.chdir(there)
+    assert counted(there, Path()) == 500
+    assert counted(there, there) == 500
+    monkeypatch.chdir(tmp_path)
+    assert counted(there, Path("there")) == 500
+    moved = there.rename(tmp_path / "elsewhere")
+    assert counted(moved, moved) == 500, "moved with its definition"
+    put(tmp_path, "b", random_rows(70).drop("event_id"))
+    definition = definition.model_copy(
+        update={"events": definition.events.model_copy(update={"path": "../log/*.parquet"})}
+    )
+    assert counted(moved, moved) == 70, "another place is another log"
+
+
 def test_a_later_end_sees_what_lay_behind_it(tmp_path: Path) -> None:
     put(tmp_path, "a", random_rows(500))
     log, middle = definition_in(tmp_path), to_instant(NOON + timedelta(days=9))
