@@ -136,15 +136,30 @@ class Intake:
         if not known.any():
             return rows, 0, False
         stored = self._files.read(old, ids=True)
-        one = pl.DataFrame({"user": pl.Series(rows.users.take(pa.array(rows.codes))), "id": rows.ids, "t": rows.t})
-        other = pl.DataFrame(
-            {"user": pl.Series(stored.users.take(pa.array(stored.codes))), "id": stored.ids, "was": stored.t}
-        ).filter(pl.col("id").is_in(rows.ids[known]))
-        both = one.join(other, on=["user", "id"], how="left", maintain_order="left")
-        again = both["was"].is_not_null().to_numpy() & (rows.ids != 0)
-        if (both["t"] < both["was"]).any():
+        other = _frame(stored).filter(pl.col("id").is_in(rows.ids[known]))
+        both = _frame(rows).join(other, on=["user", "id"], how="left", maintain_order="left", suffix="_was")
+        again = both["t_was"].is_not_null()
+        # of two rows with one id the one stays that sorts first, whichever came first
+        before, alike = pl.lit(False), pl.lit(True)
+        for name in _order(self._log.n_values):
+            before |= alike & (pl.col(name) < pl.col(f"{name}_was"))
+            alike &= pl.col(name) == pl.col(f"{name}_was")
+        if both.select(before.fill_null(False).any()).item():
             return rows, 0, True
-        return rows.take(~again), int(again.sum()), False
+        return rows.take(~again.to_numpy()), int(again.sum()), False
+
+
+def _order(n_values: int) -> list[str]:
+    """What rows of a user sort by, as `order_rows` sorts."""
+    return ["t", "mask", *(f"v{i}" for i in range(n_values)), "visible"]
+
+
+def _frame(rows: Rows) -> pl.DataFrame:
+    values = {f"v{i}": rows.values[:, i] for i in range(rows.values.shape[1])}
+    users = pl.Series(rows.users.take(pa.array(rows.codes)))
+    return pl.DataFrame(
+        {"user": users, "id": rows.ids, "t": rows.t, "mask": rows.mask, "visible": rows.visible, **values}
+    )
 
 
 def bucket_of(keys: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ from examples.demo.truth import best_answers
 from features.log.source import EventLog
 from features.rows import INSTANT
 from serving.loader import Loader
-from serving.rows import batch_rows
+from serving.rows import batch_rows, latest_traits
 from tests.conftest import ROOT, World
 from training.evaluate import Ranking, metrics
 from training.outcomes import label
@@ -118,7 +118,7 @@ def test_a_model_of_three_thousand_users_comes_near_the_best_possible(world: Wor
     cutoff = int(truth["cutoff"].cast(INSTANT).dt.epoch("us")[0])
     for name, model in Loader(world.definition, world.settings).champions().items():
         scored = []
-        for rows in batch_rows(events, world.definition, cutoff, None):
+        for rows in batch_rows(events, world.definition, cutoff, latest_traits(world.definition, cutoff)):
             frame = rows.frame(["days_since_visit", "uninstall_count_total"])
             inside = frame.select(pl.sql_expr(world.definition.outcomes[name].among).fill_null(False)).to_series()
             p = model.probabilities(model.matrix_of(rows))
