@@ -104,7 +104,7 @@ def main(
         tables["Profiles online, and named features"], more = stores.cost(log_of(most // 10, kept))
         numbers |= more
         if shutil.which("java"):
-            tables["Spark on one machine"], more = spark.cost(log_of(max(most // 100, 20_000), kept))
+            tables["Spark on one machine"], more = spark.cost(log_of(max(most // 10, 20_000), kept))
             numbers |= more
     with trained(users) as world:
         tables["Distance from the best possible forecast"] = best = quality.distance_from_best(world)
