@@ -38,6 +38,10 @@ class Settings(BaseSettings):
         """The folder of one definition's snapshots and stores."""
         return self.home.resolve() / name
 
+    def events(self, name: str) -> Path:
+        """The folder of one definition's event stores."""
+        return self.folder(name) / "events"
+
     @property
     def mlflow_uri(self) -> str:
         """MLflow's tracking and registry address."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,10 +23,10 @@ from features.engines.duckdb import DROPS
 from features.errors import EventLogError
 from features.log.events import Rows
 from features.log.frames import Work, replace
-from features.log.source import resolve
+from features.log.manifest import tombstones
+from features.log.source import declared_end, hashed, resolve
 from features.progress import Progress, ignore
 from features.settings import Settings
-from features.time import to_instant
 
 #: rows of users that are worked on at once
 RUN_ROWS = 200_000
@@ -44,9 +45,8 @@ SESSION = {
 def open_session(settings: Settings) -> SparkSession:
     """Connect to the Spark of the settings; one that runs already (Databricks, EMR notebooks) is used as it is."""
     if settings.spark.startswith("local"):
-        os.environ.setdefault(
-            "PYSPARK_PYTHON", sys.executable
-        )  # else the first python of the PATH works the partitions
+        # else the first python of the PATH works the partitions
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     started = SparkSession.builder.master(settings.spark).appName("propensity")
     session = SparkSession.getActiveSession() or started.getOrCreate()
     for key, value in SESSION.items():
@@ -71,13 +71,13 @@ class SparkLog:
     def __init__(self, definition: Definition, settings: Settings, *, ends: int | None = None) -> None:
         self.definition = definition
         self.session = open_session(settings)
-        rules = definition.events
-        if ends is None and rules.ends is None:
+        declared = declared_end(definition, ends)
+        if declared is None:
             raise EventLogError(
                 "events.ends is not declared.", fix="say through when the log is complete, or give --ends"
             )
-        declared = rules.ends.replace(tzinfo=rules.ends.tzinfo) if rules.ends else None
-        self.ends: int = ends if ends is not None else to_instant(declared)  # type: ignore[arg-type]
+        self.ends = declared
+        self._erased = tombstones(settings.events(definition.name))
         self.n_values = sum(rule.value is not None for rule in definition.signals.values())
         self._rows = self._read(_paths(definition))
 
@@ -118,7 +118,7 @@ class SparkLog:
         """Write what is made of each run of users; see `Log.write`."""
         arrow = pl.DataFrame(schema=schema).to_arrow().schema
         spark_schema = from_arrow_schema(arrow)
-        answer = _answering(work, self.n_values, self.ends, to_arrow_schema(spark_schema))
+        answer = _answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema))
         spread = self._kept.repartition(self.partitions, "user")
         frames = spread.sortWithinPartitions("user", "t").mapInArrow(answer, spark_schema)
         fresh = folder.with_name(folder.name + ".new")
@@ -203,11 +203,16 @@ def _checked(n_values: int) -> list[str]:
 Batches = Iterator[pa.RecordBatch]
 
 
-def _answering(work: Work, n_values: int, ends: int, schema: pa.Schema) -> Callable[[Batches], Batches]:
+def _answering(
+    work: Work, n_values: int, ends: int, erased: list[int], schema: pa.Schema
+) -> Callable[[Batches], Batches]:
     """What an executor runs on a partition: whole users at a time, as many as make a run, whatever the batches."""
 
     def answer(table: pa.Table) -> Batches:
-        events = Rows.of(table, n_values).sorted()[0].events(ends, {})
+        rows = Rows.of(table, n_values)
+        if erased:
+            rows = rows.take(~np.isin(hashed(pa.chunked_array([rows.users])), erased)[rows.codes])
+        events = rows.sorted()[0].events(ends, {})
         for frame in work(events) if len(events.users) else ():
             yield from frame.to_arrow().cast(schema).to_batches()
 

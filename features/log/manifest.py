@@ -1,6 +1,7 @@
 """The manifest: which files make up the event store, switched at once, so that it is always one complete state."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -58,7 +59,6 @@ class Manifest(Strict):
 
     Attributes:
         made_of: digest of what of the definition the rows depend on.
-        columns: the log's columns with their types.
         buckets: into how many the users are spread.
         generation: how many times the store has been built anew; positions begin again with each.
         position: how many times rows have come in or gone; profiles say through which one they are folded.
@@ -72,7 +72,6 @@ class Manifest(Strict):
     """
 
     made_of: str
-    columns: dict[str, str]
     buckets: int
     generation: int
     position: int
@@ -114,7 +113,18 @@ def made_of(definition: Definition, paths: list[str]) -> str:
     """Digest of what a store's rows depend on: place, columns, exclusions and signals, not windows or outcomes."""
     events = definition.events.model_dump_json(exclude={"path", "ends"}) + "".join(paths)
     signals = "".join(f"{name}{s.where}|{s.value};" for name, s in definition.signals.items())
-    return hashlib.sha256(f"1{events}{signals}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"2{events}{signals}".encode()).hexdigest()[:8]
+
+
+def tombstones_path(folder: Path) -> Path:
+    """Where the hashes of erased users are kept, for all stores of a log."""
+    return folder / "erased.json"
+
+
+def tombstones(folder: Path) -> list[int]:
+    """Hashes of the users whose events never come in again."""
+    path = tombstones_path(folder)
+    return list(json.loads(path.read_bytes())) if path.exists() else []
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -83,17 +83,15 @@ class EventLog:
             engine.check_same_columns(connection, self.files, needed, used_columns(definition))
             self.naive_times = "TIME ZONE" not in self.columns[names.time]
             check_expressions(definition, self.columns, connection)
-            if ends is None and rules.ends is None:
+            declared = declared_end(definition, ends)
+            if declared is None:
                 with engine.reading(self._paths):
                     _, last = engine.span_of(connection, source, names.time)
                 raise EventLogError(
                     f"events.ends is not declared; the last event is at {last}.",
                     fix="say through when the log is complete, as in 'ends: 2026-03-01T00:00:00Z', or give --ends",
                 )
-        if ends is not None:
-            self.ends = ends
-        elif rules.ends is not None:
-            self.ends = to_instant(rules.ends if rules.ends.tzinfo else rules.ends.replace(tzinfo=UTC))
+        self.ends = declared
         self.n_values = sum(rule.value is not None for rule in definition.signals.values())
 
     def name_of(self, file: Path) -> str:
@@ -149,6 +147,14 @@ class EventLog:
 
     def __repr__(self) -> str:
         return f"EventLog({shown(self._paths)}, ends={to_datetime(self.ends).isoformat()})"
+
+
+def declared_end(definition: Definition, ends: int | None) -> int | None:
+    """Through when a log is complete: as given, or as the definition declares (UTC where it has no zone)."""
+    declared = definition.events.ends
+    if ends is not None or declared is None:
+        return ends
+    return to_instant(declared if declared.tzinfo else declared.replace(tzinfo=UTC))
 
 
 def nothing_left(log: EventLog, counts: dict[str, int]) -> EventLogError:

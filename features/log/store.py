@@ -22,7 +22,7 @@ from features.lock import held, locked
 from features.log.events import Events
 from features.log.frames import Work, write_frames
 from features.log.intake import Intake, bucket_of
-from features.log.manifest import Manifest, TakenFile, made_of, write_durably
+from features.log.manifest import Manifest, TakenFile, made_of, tombstones, tombstones_path, write_durably
 from features.log.parts import PartFiles
 from features.log.source import EventLog, add, hashed, nothing_left
 from features.parallel import each
@@ -31,8 +31,6 @@ from features.settings import Settings
 
 R = TypeVar("R")
 
-#: hashes of the users who were erased, for every store of the log
-TOMBSTONES = "erased.json"
 
 #: rows of a bucket when the store is built; a bucket is what one core works on
 BUCKET_ROWS = 400_000
@@ -71,7 +69,7 @@ class EventStore:
             EventLogError: the log cannot be read, a file that was taken in has changed while others are gone, or no
                 event is left.
         """
-        store = cls(log, settings.folder(log.definition.name) / "events")
+        store = cls(log, settings.events(log.definition.name))
         store.update(progress=progress)
         return store
 
@@ -126,14 +124,14 @@ class EventStore:
         """All buckets."""
         return range(self.manifest.buckets)
 
-    def map(self, work: Callable[[Events], R], buckets: Sequence[int] | None = None) -> Iterator[R]:
+    def map(self, work: Callable[[Events], R]) -> Iterator[R]:
         """Yield ``work(events)`` for each bucket with events, in order, on all cores; memory holds a few buckets."""
 
         def one(bucket: int) -> R | None:
             events = self.bucket(bucket)
             return work(events) if len(events.users) else None
 
-        return (r for r in each(self.buckets if buckets is None else buckets, one) if r is not None)
+        return (r for r in each(self.buckets, one) if r is not None)
 
     def write(
         self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
@@ -199,8 +197,8 @@ class EventStore:
         """
         names = list(dict.fromkeys(users))
         with locked(self._home, wait=True):
-            tombstones = {*self._tombstones(), *hashed(pa.chunked_array([pa.array(names, pa.string())])).tolist()}
-            write_durably(self._home / TOMBSTONES, json.dumps(sorted(tombstones)).encode())
+            erased = {*self._tombstones(), *hashed(pa.chunked_array([pa.array(names, pa.string())])).tolist()}
+            write_durably(tombstones_path(self._home), json.dumps(sorted(erased)).encode())
             for other in self._home.iterdir():
                 if other.is_dir() and other != self._folder:
                     shutil.rmtree(other)
@@ -208,8 +206,7 @@ class EventStore:
             return dict.fromkeys(names, 0) | self._bury()
 
     def _tombstones(self) -> list[int]:
-        path = self._home / TOMBSTONES
-        return list(json.loads(path.read_bytes())) if path.exists() else []
+        return tombstones(self._home)
 
     def _bury(self) -> dict[str, int]:
         """Take the erased users out whose events are still here; a run that was killed is finished by the next."""
@@ -265,7 +262,6 @@ class EventStore:
         old = Manifest.load(self._folder)
         state = self._manifest or Manifest(
             made_of=self._folder.name,
-            columns=self.log.columns,
             buckets=max(1, -(-_guess_rows(files) // BUCKET_ROWS)),
             generation=old.generation + 1 if old else 0,
             position=0,

@@ -107,6 +107,19 @@ def test_snapshots_are_those_of_the_local_engine(
     }
 
 
+def test_who_was_erased_stays_out_on_spark_too(tmp_path: Path, spark_settings: Settings) -> None:
+    definition = skewed(tmp_path)
+    ends = definition.events.ends
+    assert ends is not None
+    without_zone = definition.events.model_copy(update={"ends": ends.replace(tzinfo=None)})
+    definition = definition.model_copy(update={"events": without_zone, "name": "erased", "_kept": {}})
+    EventStore.open(EventLog(definition), spark_settings).erase(["u004"])
+    write_snapshots(SparkLog(definition, spark_settings), CUTOFFS, definition, tmp_path / "spark")
+    users = set(rows_in(tmp_path / "spark")["user"])
+    assert "u003" in users
+    assert "u004" not in users
+
+
 def test_most_partitions_may_be_empty(tmp_path: Path, spark_settings: Settings) -> None:
     put(tmp_path, "a", random_rows(300, users=1))
     definition = definition_in(tmp_path)
