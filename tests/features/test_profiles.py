@@ -16,7 +16,7 @@ from features.packed import stored_words
 from features.profiles import Profiles
 from features.settings import Settings
 from features.time import DAY, to_instant
-from tests.features.log.test_store import NOON, SCHEMA, definition_in, put, random_rows
+from tests.features.log.logs import NOON, SCHEMA, definition_in, put, random_rows
 
 START = to_instant(NOON)
 

@@ -15,7 +15,7 @@ from features.time import DAY
 from serving.materialize import materialize
 from serving.rows import online_rows
 from tests.conftest import World
-from tests.features.log.test_store import definition_in, put, random_rows
+from tests.features.log.logs import definition_in, put, random_rows
 from tests.features.test_profiles import START, days_of
 
 

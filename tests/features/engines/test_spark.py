@@ -28,7 +28,7 @@ from serving.materialize import materialize
 from serving.rows import online_rows
 from serving.scorer import Scorer
 from tests.conftest import World
-from tests.features.log.test_store import definition_in, put, random_rows
+from tests.features.log.logs import definition_in, put, random_rows
 from tests.features.test_profiles import START
 from training.labels import Labels
 
