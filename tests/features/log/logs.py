@@ -1,5 +1,6 @@
 """Logs of many small files, and the store they are taken into."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -62,5 +63,10 @@ def assert_same(found: Events, expected: Events) -> None:
     assert found.counts == expected.counts
 
 
+def files_under(folder: Path) -> list[Path]:
+    """All files under a folder another process may be writing in: `os.walk` takes folders that vanish as empty."""
+    return [Path(root) / name for root, _, names in os.walk(folder) for name in names]
+
+
 def parts(folder: Path) -> set[str]:
-    return {file.name for file in (folder / "var").rglob("bucket-*.parquet")}
+    return {file.name for file in files_under(folder / "var") if file.match("bucket-*.parquet")}
