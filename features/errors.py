@@ -70,6 +70,6 @@ class RefusalError(PropensityError):
     """
 
     def __init__(self, code: str, *, found: str, needed: str, fix: str) -> None:
-        super().__init__(f"{code}: found {found}; needed {needed}.", fix=fix, code=code)
+        super().__init__(f"found {found}; needed {needed}.", fix=fix, code=code)
         self.found = found
         self.needed = needed

@@ -68,21 +68,41 @@ def train(
     definition: DefinitionFile = None,
     ends: Instant = None,
     outcome: Annotated[list[str] | None, typer.Option(help="train only this outcome (may be repeated)")] = None,
+    tune: Annotated[int, typer.Option(min=0, help="try this many parameter sets for each outcome")] = 0,
+    force: Annotated[str | None, typer.Option(help="promote whatever the gate says; give the reason")] = None,
 ) -> None:
-    """Train, judge and register a model an outcome, and put the profiles online."""
+    """Train, judge, audit and register a model an outcome; what passes the gate becomes champion."""
     from propensity import report
     from training.job import train as job
 
     rules, settings = opened(definition)
-    unknown = [name for name in outcome or [] if name not in rules.outcomes]
-    if unknown:
-        raise PropensityError(f"unknown outcome {unknown[0]!r}.", fix=f"choose from {', '.join(rules.outcomes)}")
+    _known(outcome or [], rules)
+    if force is not None and not force.strip():
+        raise PropensityError("--force without a reason.", fix="say why, it is kept: --force 'champion is stale'")
     with progress() as bars:
-        results = job(rules, settings, steps=ShownSteps(bars), ends=parse_instant(ends, "--ends"), outcomes=outcome)
+        results = job(
+            rules, settings, steps=ShownSteps(bars), ends=parse_instant(ends, "--ends"), outcomes=outcome, trials=tune,
+            force=force,
+        )  # fmt: skip
     out.print(*report.results(results), sep="\n")
     out.print(f"Runs and models: {settings.mlflow_uri} (make ui)")
     if all(result.version is None for result in results):
         raise typer.Exit(1)
+
+
+@app.command()
+def rollback(
+    outcome: str,
+    definition: DefinitionFile = None,
+    reason: Annotated[str, typer.Option(help="why; it is kept with the version")] = "",
+) -> None:
+    """Make an outcome's former champion the champion again; a running service takes it up within seconds."""
+    from training.registry import Registry
+
+    rules, settings = opened(definition)
+    _known([outcome], rules)
+    was, now = Registry(rules, settings).rollback(outcome, reason)
+    out.print(f"{outcome}/{now} is the champion again, in the place of {outcome}/{was}.", highlight=False)
 
 
 @app.command()
@@ -191,6 +211,12 @@ def feast(context: typer.Context, definition: DefinitionFile = None) -> None:
     }
     command = [_program("feast"), "-c", str(files("features.repo")), *context.args]
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603 - no shell
+
+
+def _known(names: list[str], rules: Definition) -> None:
+    unknown = [name for name in names if name not in rules.outcomes]
+    if unknown:
+        raise PropensityError(f"unknown outcome {unknown[0]!r}.", fix=f"choose from {', '.join(rules.outcomes)}")
 
 
 def _program(name: str) -> str:

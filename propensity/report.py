@@ -11,12 +11,12 @@ from training.job import Result
 
 
 def results(results: list[Result]) -> list[RenderableType]:
-    """Show each outcome's model beside its best floor, and the refusals."""
+    """Show each outcome's model in words and numbers beside its best floor, what gate and audit say, and refusals."""
     columns: dict[str, list[str]] = {}
     refused = []
     for result in results:
         if result.refusal is not None:
-            refused.append(f"[bold red]{result.outcome} refused[/] {result.refusal}")
+            refused.append(f"[bold red]{result.outcome} refused[/] {result.refusal.code}: {result.refusal}")
         if result.card is None or result.version is None:
             continue
         m, test, floors = result.card.metrics, result.card.slices["test"], result.card.floors
@@ -36,7 +36,26 @@ def results(results: list[Result]) -> list[RenderableType]:
              "AP ahead of it"]  # fmt: skip
     if not columns:
         return list(refused)
-    return [table("Models, judged on the newest matured users", pl.DataFrame({"": names, **columns})), *refused]
+    shown = table("Models, judged on the newest matured users", pl.DataFrame({"": names, **columns}))
+    return [shown, *(line for result in results for line in _verdict(result)), *refused]
+
+
+def _verdict(result: Result) -> list[RenderableType]:
+    """What the model is good for, whether it is champion now, and what speaks against it."""
+    if result.card is None:
+        return []
+    failed = [c for c in result.criteria if c.passed is False]
+    decided = sum(c.passed is not None for c in result.criteria)
+    verdict = "[bold green]champion[/]" if result.promoted else "[bold red]not promoted[/]"
+    forced = " by force" if result.promoted and failed else ""
+    lines: list[RenderableType] = [
+        f"[bold]{result.version}[/] {verdict}{forced}: {decided - len(failed)} of {decided} criteria of the gate "
+        "passed. "
+        f"{result.card.words}"
+    ]
+    lines += [f"  [red]✗[/] {c.name}: needed {c.needed}; found {c.found}" for c in failed]
+    lines += [f"  [yellow]![/] audit, {f.check.replace('_', ' ')}: {f.text}" for f in result.findings if f.alarm]
+    return lines
 
 
 def _interval(measure: Measure, sign: str = "") -> str:

@@ -1,6 +1,7 @@
 """A model: LightGBM and a logistic regression blended on the logit scale, calibrated, with its card. No pickle."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import lightgbm as lgb
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.errors import ScoringError
 from features.rows import FeatureRows
+from serving.attributions import WORTHWHILE, Forest
 from serving.card import ModelCard
 
 Floats = NDArray[np.float64]
@@ -55,18 +57,40 @@ class LinearPart(BaseModel):
         return np.concatenate([np.arange(numeric), np.array(self.flagged, dtype=np.int64), codes])
 
 
-class Numbers(BaseModel):
-    """Everything of a model but the booster and the card.
+class Calibration(BaseModel):
+    """From the blended logit to a probability.
 
-    ``logit = weight * booster + (1 - weight) * linear``, and ``p = 1 / (1 + exp(-(slope * logit + offset)))``.
+    ``p = 1 / (1 + exp(-(slope * logit + offset)))``; where ``logits`` and ``probabilities`` are given, the lines
+    between those points instead (isotonic).
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slope: float
+    offset: float
+    logits: list[float] = []
+    probabilities: list[float] = []
+
+    @property
+    def method(self) -> str:
+        """``platt`` or ``isotonic``."""
+        return "isotonic" if self.logits else "platt"
+
+    def apply(self, logits: Floats) -> Floats:
+        """Turn logits into probabilities."""
+        if self.logits:
+            return np.interp(logits, self.logits, self.probabilities)
+        return sigmoid(self.slope * logits + self.offset)
+
+
+class Numbers(BaseModel):
+    """Everything of a model but the booster and the card: ``logit = weight * booster + (1 - weight) * linear``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     linear: LinearPart
     weight: float
-    slope: float
-    offset: float
+    calibration: Calibration
 
 
 def squash(values: Floats) -> Floats:
@@ -79,7 +103,7 @@ def sigmoid(logit: Floats) -> Floats:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """A fitted model.
 
@@ -127,24 +151,60 @@ class Model:
 
     def probabilities(self, matrix: Floats) -> Floats:
         """Calibrated probability of the outcome, a number a row."""
-        return sigmoid(self.numbers.slope * self.logits(matrix) + self.numbers.offset)
+        return self.numbers.calibration.apply(self.logits(matrix))
+
+    @cached_property
+    def forest(self) -> Forest | None:
+        """The booster's attributions as tables, made when they are first asked for."""
+        return Forest.of([tree["tree_structure"] for tree in self.booster.dump_model()["tree_info"]])
 
     def effects(self, matrix: Floats) -> Floats:
         """What each column adds to the calibrated logit, ``[rows, columns]``, against the average user.
 
-        LightGBM's own exact attributions (TreeSHAP) and the regression's terms, blended as the logits are.
+        Exact attributions (path-dependent TreeSHAP; LightGBM's own for a few rows, the same numbers from tables for
+        many) and the regression's terms, blended as the logits are.
         """
-        weight, slope = self.numbers.weight, self.numbers.slope
+        weight, slope = self.numbers.weight, self.numbers.calibration.slope
         total = np.zeros(matrix.shape)
         if weight > 0:
-            contributions = np.asarray(self.booster.predict(matrix, pred_contrib=True, num_threads=1))
-            total += slope * weight * contributions[:, :-1]
+            total += slope * weight * self._of_trees(matrix)
         if weight < 1:
             linear = self.numbers.linear
             sizes = [len(c) for c in self.card.categories.values()]
             terms = linear.columns(matrix, sizes) * np.array(linear.weights)
             np.add.at(total.T, linear.owners(sizes), slope * (1 - weight) * terms.T)
         return total
+
+    def _of_trees(self, matrix: Floats) -> Floats:
+        if len(matrix) >= WORTHWHILE and self.forest is not None:
+            return self.forest.effects(matrix)
+        return np.asarray(self.booster.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1]
+
+    def beyond(self, matrix: Floats, widths: float) -> NDArray[np.int64]:
+        """The numeric column of each row that lies furthest outside the range seen in fitting, or -1.
+
+        Outside: further than ``widths`` times the range's width, or missing where it never was.
+        """
+        numbers = matrix[:, : len(self.card.features)]
+        low, high, missed = self._seen
+        with np.errstate(invalid="ignore"):
+            past = np.maximum(low - numbers, numbers - high) / np.where(high > low, high - low, 1.0)
+        past = np.where(np.isnan(numbers), np.where(missed, 0.0, np.inf), np.where(np.isnan(past), 0.0, past))
+        worst = past.argmax(axis=1)
+        return np.where(past[np.arange(len(past)), worst] > widths, worst, -1)
+
+    def told_beyond(self, row: Floats, column: int) -> str:
+        """Say which column of a row lies outside, and what was seen in fitting."""
+        ranges, name = self.card.ranges, self.card.features[column]
+        found = "missing" if np.isnan(row[column]) else f"{row[column]:.6g}"
+        return f"{name} is {found}; fitted on {ranges.lowest[column]:.6g} to {ranges.highest[column]:.6g}"
+
+    @cached_property
+    def _seen(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Lowest and highest value of each numeric column in fitting, NaN where it had none; where some had none."""
+        ranges = self.card.ranges
+        low, high = (np.array([np.nan if v is None else v for v in part]) for part in (ranges.lowest, ranges.highest))
+        return low, high, np.array(ranges.missing, dtype=np.bool_)
 
     def save(self, folder: Path) -> None:
         """Write ``booster.txt``, ``numbers.json`` and ``card.json``."""

@@ -37,8 +37,9 @@ class Intent(Part):
         probability: calibrated; null when there is not enough to say.
         percentile: 0 to 100, among the users the model was calibrated on.
         tier: by the cut-offs frozen in the model card.
-        why: when there is not enough to say: ``outside_population``, ``stale_profile``, ``short_history`` or
-            ``no_model``.
+        why: when there is not enough to say: ``outside_population``, ``stale_profile``, ``short_history``,
+            ``outside_trained_range`` or ``no_model``.
+        detail: which feature lies outside the trained range, and how far.
         model: name and version of the model.
         reasons: the strongest, when asked for.
     """
@@ -47,6 +48,7 @@ class Intent(Part):
     percentile: int | None
     tier: Tier
     why: str | None = None
+    detail: str | None = None
     model: str | None
     reasons: list[Reason] = []
 
@@ -87,6 +89,7 @@ def record_columns(outcomes: dict[str, str | None], definition: str) -> list[pl.
             pl.col(f"{name}_percentile").alias("percentile"),
             pl.col(f"{name}_tier").alias("tier"),
             pl.col(f"{name}_why").alias("why"),
+            pl.col(f"{name}_detail").alias("detail"),
             pl.lit(version, dtype=pl.String).alias("model"),
         ).alias(name)
         for name, version in outcomes.items()

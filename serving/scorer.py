@@ -26,7 +26,7 @@ class Scored:
 
     Attributes:
         rows: what they were scored on.
-        frame: ``user, cutoff, state, rfm_…, <outcome>_probability, …_percentile, …_tier, …_why, segments``.
+        frame: ``user, cutoff, state, rfm_…, <outcome>_probability, …_percentile, …_tier, …_why, …_detail, segments``.
         records: the same with the record's names and nesting.
     """
 
@@ -63,6 +63,7 @@ class Scorer:
                     f"{model.version} was trained on feature set {model.card.feature_digest}; "
                     f"{definition.version} yields {digest}.",
                     fix=f"train {name} again under this definition, or serve the definition it was trained under",
+                    code="feature_digest_mismatch",
                 )
         self.definition = definition
         self.models = dict(models)
@@ -115,29 +116,37 @@ class Scorer:
         frame = frame.with_columns(self._rules)
         answers: list[pl.Series] = []
         for name in self.definition.outcomes:
-            probability, percentile = self._likelihood(name, rows, frame[f"{name}_why"].is_null().to_numpy())
+            why = frame[f"{name}_why"]
+            probability, percentile, detail = self._likelihood(name, rows, why.is_null().to_numpy())
             model = self.models.get(name)
             tiers = tiers_of(probability, model.card.tiers) if model else [SILENT] * len(rows)
             answers += [
                 pl.Series(f"{name}_probability", probability, nan_to_null=True),
                 pl.Series(f"{name}_percentile", percentile, nan_to_null=True).cast(pl.Int64),
                 pl.Series(f"{name}_tier", tiers, dtype=pl.String),
+                why.set(detail.is_not_null(), "outside_trained_range"),
+                detail.alias(f"{name}_detail"),
             ]
         frame = frame.with_columns(answers).with_columns(self._segments)
         return Scored(rows, frame, frame.select(self._record))
 
     def _likelihood(
         self, outcome: str, rows: FeatureRows, asked: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Probability and percentile, NaN where not asked."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], pl.Series]:
+        """Probability and percentile, NaN where not asked or far outside what was learnt; and what lies there."""
         probability, percentile = np.full((2, len(rows)), np.nan)
+        detail: list[str | None] = [None] * len(rows)
         model = self.models.get(outcome)
         if model is not None and asked.any():
             matrix = model.matrix_of(rows)
-            found = model.probabilities(matrix if asked.all() else matrix[asked])
+            beyond = np.where(asked, model.beyond(matrix, self.definition.scoring.max_beyond), -1)
+            for at in np.flatnonzero(beyond >= 0).tolist():
+                detail[at] = model.told_beyond(matrix[at], int(beyond[at]))
+            asked = asked & (beyond < 0)
+            found = model.probabilities(matrix if asked.all() else matrix[asked]) if asked.any() else np.zeros(0)
             probability[asked] = found
             percentile[asked] = np.clip(np.searchsorted(model.card.percentiles, found, side="right") - 1, 0, 100)
-        return probability, percentile
+        return probability, percentile, pl.Series(detail, dtype=pl.String)
 
     def reasons(self, scored: Scored, count: int) -> dict[str, list[list[Reason]]]:
         """Explain each likelihood by its strongest columns, strongest first; none where nothing was said."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from features.definition.schema import Definition
+from features.definition.schema import Definition, Outcome
 from features.errors import RefusalError
 from features.store import OfflineFeatures
 from training.labels import labelled
@@ -51,7 +51,8 @@ def build(snapshots: Path, store: OfflineFeatures, definition: Definition, outco
     """Build the data set: population and labels out of the snapshots, slices, features through the feature store.
 
     Raises:
-        RefusalError: ``population_empty``, ``log_too_short``, ``too_few_positives`` or ``too_few_negatives``.
+        RefusalError: ``population_empty``, ``outcome_never_happens``, ``outcome_always_happens``, ``log_too_short``,
+            ``too_few_positives`` or ``too_few_negatives``.
     """
     rule, limits = definition.outcomes[outcome], definition.training
     rows = labelled(snapshots, outcome)
@@ -62,6 +63,7 @@ def build(snapshots: Path, store: OfflineFeatures, definition: Definition, outco
             needed="users in the population at a matured cutoff",
             fix=f"widen outcomes.{outcome}.among",
         )
+    _both_answers(rows["label"], outcome, rule)
     weight, positive = pl.col("weight"), pl.col("weight") * pl.col("label")
     previewed = rows.group_by("cutoff").agg(
         weight.sum().alias("eligible"), positive.sum().alias("positives"),
@@ -70,8 +72,22 @@ def build(snapshots: Path, store: OfflineFeatures, definition: Definition, outco
     parts = split(rows["cutoff"].unique().sort().dt.epoch("us").to_numpy(), rule.reach, outcome=outcome)
     rows = slices(rows, parts, limits.unseen_share).drop_nulls("slice")
     _enough(rows, outcome, limits.min_positives)
-    rows = _capped(rows, limits.max_rows, limits.seed)
+    rows = _capped(_spread(rows, limits.max_rows_per_user, limits.seed), limits.max_rows, limits.seed)
     return Dataset(outcome, store.rows(outcome, rows), previewed.sort("cutoff"))
+
+
+def _both_answers(labels: pl.Series, outcome: str, rule: Outcome) -> None:
+    happened = int(labels.sum())
+    if 0 < happened < len(labels):
+        return
+    never = happened == 0
+    raise RefusalError(
+        "outcome_never_happens" if never else "outcome_always_happens",
+        found=f"{happened:,} of {len(labels):,} rows in which users {rule.question}",
+        needed="both answers among the population",
+        fix=f"look at signals.{rule.signal}.where with propensity check; widen outcomes.{outcome}.among, or change "
+        f"'within' ({'longer' if never == (rule.will is not None) else 'shorter'})",
+    )
 
 
 def _enough(rows: pl.DataFrame, outcome: str, needed: int) -> None:
@@ -91,6 +107,19 @@ def _enough(rows: pl.DataFrame, outcome: str, needed: int) -> None:
                     needed=f"{limit}",
                     fix="widen 'among', lengthen 'within' or bring a longer log; the limit is training.min_positives",
                 )
+
+
+def _spread(rows: pl.DataFrame, most: int | None, seed: int) -> pl.DataFrame:
+    """Keep at most ``most`` rows of each user in the fitting slice; each counts for as many as it stands for."""
+    if most is None:
+        return rows
+    drawn = pl.Series("drawn", np.random.default_rng([seed, 1]).permutation(len(rows)))
+    mine = pl.col("slice", "user")
+    place, size = pl.col("drawn").rank("ordinal").over(mine), pl.len().over(mine)
+    fitting = pl.col("slice") == "fit"
+    share = pl.when(fitting).then(pl.max_horizontal(pl.lit(1.0), size / most)).otherwise(1.0)
+    kept = rows.with_columns(drawn).with_columns(place.alias("place"), (pl.col("weight") * share).alias("weight"))
+    return kept.filter(~fitting | (pl.col("place") <= most)).drop("drawn", "place")
 
 
 def _capped(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:

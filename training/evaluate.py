@@ -3,17 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.parallel import each
 from serving.card import Measure
 
 Floats = NDArray[np.float64]
 
 TOPS = (0.01, 0.05, 0.10, 0.20)
-RESAMPLES = 200
 BINS = 10
+METRICS = (
+    "average_precision", "auc", "log_loss", "brier", "calibration_error", "observed_over_expected",
+    *(f"lift_at_{round(top * 100)}" for top in TOPS), *(f"recall_at_{round(top * 100)}" for top in TOPS),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,57 @@ class Ranking:
         edges = np.quantile(probability, np.linspace(0, 1, BINS + 1)[1:-1])
         return cls(order, last, np.searchsorted(edges, probability, side="right"), probability)
 
+    def measure(self, labels: Floats, weights: Floats) -> Floats:
+        """The `METRICS` of the score, in their order."""
+        return np.asarray(_measure(self.order, self.last, self.bin, self.probability, labels, weights, np.array(TOPS)))
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _measure(
+    order: NDArray[np.int64], last: NDArray[np.bool_], bins: NDArray[np.int64], probability: Floats, labels: Floats,
+    weights: Floats, tops: Floats,
+) -> Floats:  # fmt: skip
+    """All metrics in two passes over the rows, the second from the highest score down."""
+    total = positives = expected = loss = brier = 0.0
+    gaps = np.zeros(BINS)
+    for row in range(order.size):
+        w, y, p = weights[row], labels[row], probability[row]
+        if w == 0.0:
+            continue
+        total += w
+        positives += w * y
+        expected += w * p
+        clipped = min(max(p, 1e-9), 1.0 - 1e-9)
+        loss -= w * np.log(clipped if y == 1.0 else 1.0 - clipped)
+        brier += w * (y - p) ** 2
+        gaps[bins[row]] += w * (p - y)
+    seen = found = seen_before = found_before = area = precision = 0.0
+    lifts, recalls = np.empty(tops.size), np.empty(tops.size)
+    top = 0
+    for place in range(order.size):
+        row = order[place]
+        seen += weights[row]
+        found += weights[row] * labels[row]
+        while top < tops.size and seen >= tops[top] * total:
+            lifts[top], recalls[top] = found / seen / (positives / total), found / positives
+            top += 1
+        if last[place]:  # tied scores are taken together
+            if seen > 0.0:
+                precision += (found - found_before) * found / seen
+            area += ((seen - found) - (seen_before - found_before)) * (found + found_before) / 2.0
+            seen_before, found_before = seen, found
+    lifts[top:], recalls[top:] = 1.0, 1.0
+    answer = np.empty(6 + 2 * tops.size)
+    answer[0] = precision / positives
+    answer[1] = area / (positives * (total - positives))
+    answer[2] = loss / total
+    answer[3] = brier / total
+    answer[4] = np.abs(gaps).sum() / total
+    answer[5] = positives / expected
+    answer[6 : 6 + tops.size] = lifts
+    answer[6 + tops.size :] = recalls
+    return answer
+
 
 def metrics(ranking: Ranking, labels: Floats, weights: Floats) -> dict[str, float]:
     """Weighted metrics of a probability.
@@ -49,89 +105,92 @@ def metrics(ranking: Ranking, labels: Floats, weights: Floats) -> dict[str, floa
     rate, ``recall_at_10`` its share of all positives (ties broken by row order); ``calibration_error`` is the mean gap
     between predicted and observed rate over ten equal-mass bins.
     """
-    p = ranking.probability
-    w, hit = weights[ranking.order], (weights * labels)[ranking.order]
-    seen, found = np.cumsum(w), np.cumsum(hit)
-    total, positives = seen[-1], found[-1]
-    seen_at, found_at = seen[ranking.last], found[ranking.last]
-    precision = found_at / np.maximum(seen_at, 1e-12)
-    negatives_at = seen_at - found_at
-    auc = np.sum(np.diff(negatives_at, prepend=0.0) * (found_at + np.concatenate([[0.0], found_at[:-1]])) / 2)
-    answer = {
-        "average_precision": float(np.sum(np.diff(found_at, prepend=0.0) * precision) / positives),
-        "auc": float(auc / (positives * (total - positives))),
-    }
-    base = positives / total
-    for top in TOPS:
-        k = np.searchsorted(seen, top * total, side="left")
-        k = min(int(k), len(seen) - 1)
-        answer[f"lift_at_{round(top * 100)}"] = float(found[k] / seen[k] / base)
-        answer[f"recall_at_{round(top * 100)}"] = float(found[k] / positives)
-    clipped = np.clip(p, 1e-9, 1 - 1e-9)
-    loss = -(labels * np.log(clipped) + (1 - labels) * np.log(1 - clipped))
-    answer["log_loss"] = float(np.sum(weights * loss) / total)
-    answer["brier"] = float(np.sum(weights * (labels - p) ** 2) / total)
-    gaps = np.bincount(ranking.bin, weights * (p - labels), minlength=BINS)
-    answer["calibration_error"] = float(np.sum(np.abs(gaps)) / total)
-    answer["observed_over_expected"] = float(positives / np.sum(weights * p))
-    return answer
+    return dict(zip(METRICS, ranking.measure(labels, weights).tolist(), strict=True))
 
 
-def evaluate(
-    scores: Mapping[str, Floats], labels: Floats, users: pl.Series, rows: Floats, *, seed: int, against: str
-) -> dict[str, dict[str, Measure]]:
-    """Measure several models on the same rows, with 95 % intervals by resampling users.
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Several models measured on the same rows and the same resamples of their users.
+
+    Attributes:
+        point: the metrics of each model.
+        drawn: the same of each resample, ``[draws, metrics]``.
+    """
+
+    point: Mapping[str, Floats]
+    drawn: Mapping[str, Floats]
+
+    def measure(self, model: str, metric: str) -> Measure:
+        """A metric with its 95 % interval."""
+        at = METRICS.index(metric)
+        return _interval(self.point[model][at], self.drawn[model][:, at])
+
+    def measures(self, model: str) -> dict[str, Measure]:
+        """All metrics of a model."""
+        return {metric: self.measure(model, metric) for metric in METRICS}
+
+    def ahead(self, model: str, other: str, metric: str, *, relative: bool = False) -> Measure:
+        """How much higher a metric of a model is than another's, paired; relative to the other's value if asked."""
+        at = METRICS.index(metric)
+        value = self.point[model][at] - self.point[other][at]
+        drawn = self.drawn[model][:, at] - self.drawn[other][:, at]
+        if relative:
+            value, drawn = value / self.point[other][at], drawn / self.drawn[other][:, at]
+        return _interval(value, drawn)
+
+
+def judge(
+    scores: Mapping[str, Floats], labels: Floats, users: pl.Series, rows: Floats, *, seed: int, draws: int
+) -> Judgement:
+    """Measure several models on the same rows, and on resamples of the users (Poisson bootstrap).
 
     Args:
         scores: probabilities of each model.
-        labels: 0 or 1.
+        labels: 0 or 1, both present.
         users: whose rows they are; a user's rows are drawn together.
         rows: how many rows each row stands for.
         seed: of the resampling.
-        against: the model the others are compared with.
-
-    Returns:
-        Per model its metrics, and for each but ``against`` also ``average_precision_behind`` and ``auc_behind``: how
-        far it lies below ``against``, paired on the same resamples.
+        draws: how many resamples; those without both labels are left out.
     """
     owner = users.rank("dense").to_numpy().astype(np.int64) - 1
     n_users = int(owner.max()) + 1
     rankings = {name: Ranking.of(p) for name, p in scores.items()}
-    point = {name: metrics(r, labels, rows) for name, r in rankings.items()}
-    rng = np.random.default_rng(seed)
-    drawn: dict[str, list[dict[str, float]]] = {name: [] for name in scores}
-    for _ in range(RESAMPLES):
-        weights = rows * rng.poisson(1.0, n_users)[owner]
+
+    def draw(number: int) -> list[Floats] | None:
+        counts = np.random.default_rng([seed, number]).poisson(1.0, n_users).astype(np.float64)
+        weights = rows * counts[owner]
         if not 0 < np.sum(weights * labels) < np.sum(weights):
-            continue
-        for name, ranking in rankings.items():
-            drawn[name].append(metrics(ranking, labels, weights))
-    answer: dict[str, dict[str, Measure]] = {}
-    for name, found in point.items():
-        answer[name] = {k: _measure(v, [d[k] for d in drawn[name]]) for k, v in found.items()}
-        if name != against:
-            for k in ("average_precision", "auc"):
-                behind = [a[k] - b[k] for a, b in zip(drawn[against], drawn[name], strict=True)]
-                answer[name][f"{k}_behind"] = _measure(point[against][k] - found[k], behind)
-    return answer
+            return None
+        return [ranking.measure(labels, weights) for ranking in rankings.values()]
+
+    drawn = [found for found in each(range(draws), draw) if found is not None]
+    table = np.array(drawn).reshape(len(drawn), len(rankings), len(METRICS))
+    return Judgement(
+        point={name: ranking.measure(labels, rows) for name, ranking in rankings.items()},
+        drawn={name: table[:, i] for i, name in enumerate(rankings)},
+    )
 
 
-def _measure(value: float, drawn: list[float]) -> Measure:
-    if not drawn:
-        return Measure(value=value)
+def _interval(value: float, drawn: Floats) -> Measure:
+    if not drawn.size:
+        return Measure(value=float(value))
     low, high = np.quantile(drawn, [0.025, 0.975])
-    return Measure(value=value, low=float(low), high=float(high))
+    return Measure(value=float(value), low=float(low), high=float(high))
 
 
 def by_group(probability: Floats, rows: pl.DataFrame, group: pl.Series) -> pl.DataFrame:
-    """Rows, positives, observed and expected rate and AUC of each group: a state, a snapshot."""
+    """Rows, positives, observed and expected rate, AUC and average precision of each group: a state, a snapshot."""
     answer = []
-    for (name,), part in rows.with_columns(group.alias("group"), pl.Series("p", probability)).group_by("group"):
+    framed = rows.with_columns(group.alias("group"), pl.Series("p", probability))
+    for (name,), part in framed.group_by("group"):
         labels, p = part["label"].to_numpy().astype(np.float64), part["p"].to_numpy()
+        weights = part["weight"].to_numpy()
         both = 0 < labels.sum() < len(labels)
-        auc = metrics(Ranking.of(p), labels, np.ones(len(labels)))["auc"] if both else None
+        found = metrics(Ranking.of(p), labels, weights) if both else {}
         answer.append(
-            {"group": str(name), "rows": len(part), "positives": int(labels.sum()), "observed": float(labels.mean()),
-             "expected": float(p.mean()), "auc": auc}
+            {"group": str(name), "rows": len(part), "positives": int(labels.sum()),
+             "observed": float(np.average(labels, weights=weights)),
+             "expected": float(np.average(p, weights=weights)), "auc": found.get("auc"),
+             "average_precision": found.get("average_precision")}
         )  # fmt: skip
-    return pl.DataFrame(answer).sort("group")
+    return pl.DataFrame(answer, schema_overrides={"auc": pl.Float64, "average_precision": pl.Float64}).sort("group")

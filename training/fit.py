@@ -4,18 +4,21 @@ from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
-from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from features.definition.columns import feature_set
-from features.definition.schema import Definition
+from features.definition.schema import Definition, Outcome
 from features.snapshot import WEIGHT
-from serving.model import Floats, LinearPart, Numbers, model_matrix, sigmoid, squash
+from serving.model import Floats, LinearPart, Numbers, model_matrix, squash
+from training.calibrate import calibrate, log_loss
 from training.dataset import Dataset
 
 ROUNDS, PATIENCE = 1_500, 60
 LINEAR_ROWS = 60_000
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+#: what LightGBM is told
+Parameters = dict[str, float | int | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,57 +36,91 @@ class Fitted:
     booster: lgb.Booster
     numbers: Numbers
     categories: dict[str, list[str]]
-    parameters: dict[str, float | int | str]
+    parameters: Parameters
     calibrated: Floats
 
 
-def log_loss(labels: Floats, logits: Floats, weights: Floats) -> float:
-    """Weighted mean log loss of logits."""
-    return float(np.average(np.logaddexp(0.0, logits) - labels * logits, weights=weights))
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """A data set as LightGBM reads it.
+
+    Attributes:
+        names: columns: numeric features, then traits.
+        categories: values of each trait, by code.
+        X, y, weights: of the slices ``fit``, ``stop`` and ``calibrate``.
+    """
+
+    names: list[str]
+    categories: dict[str, list[str]]
+    X: dict[str, Floats]
+    y: dict[str, Floats]
+    weights: dict[str, Floats]
+
+    @classmethod
+    def of(cls, data: Dataset, definition: Definition) -> "Matrices":
+        """Lay a data set out."""
+        features = feature_set(definition)
+        rows = {name: data.part(name) for name in ("fit", "stop", "calibrate")}
+        categories = {t: sorted(rows["fit"][t].drop_nulls().unique().to_list()) for t in features.traits}
+        return cls(
+            names=[*features.numeric, *categories],
+            categories=categories,
+            X={name: model_matrix(part, list(features.numeric), categories) for name, part in rows.items()},
+            y={name: part["label"].to_numpy().astype(np.float64) for name, part in rows.items()},
+            weights={name: part[WEIGHT].to_numpy() for name, part in rows.items()},
+        )
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many values each trait has."""
+        return [len(values) for values in self.categories.values()]
 
 
-def fit(data: Dataset, definition: Definition) -> Fitted:
+def fit(data: Dataset, matrices: Matrices, definition: Definition, tuned: Parameters | None = None) -> Fitted:
     """Fit a data set's models.
 
-    The booster stops, and the blend is chosen, on the ``stop`` slice; Platt's slope and offset come from the
-    ``calibrate`` slice. No class weights: they break calibration.
+    The booster stops, and the blend is chosen, on the ``stop`` slice; the calibration comes from the ``calibrate``
+    slice. No class weights: they break calibration.
+
+    Args:
+        data: the data set.
+        matrices: the same, laid out.
+        definition: seed and monotone constraints.
+        tuned: parameters to use in place of the usual ones.
     """
-    features = feature_set(definition)
-    names = list(features.numeric)
-    rows = {name: data.part(name) for name in ("fit", "stop", "calibrate")}
-    categories = {t: sorted(rows["fit"][t].drop_nulls().unique().to_list()) for t in features.traits}
-    X = {name: model_matrix(part, names, categories) for name, part in rows.items()}
-    y = {name: part["label"].to_numpy().astype(np.float64) for name, part in rows.items()}
-    weights = {name: part[WEIGHT].to_numpy() for name, part in rows.items()}
-    seed = definition.training.seed
-    parameters = _parameters(len(X["fit"]), seed)
-    booster = _boost(X, y, weights, [*names, *categories], list(categories), parameters)
-    linear = _linear(X["fit"], y["fit"], weights["fit"], len(names), [len(c) for c in categories.values()], seed)
-    sizes = [len(c) for c in categories.values()]
+    X, y, weights, sizes = matrices.X, matrices.y, matrices.weights, matrices.sizes
+    rule = definition.outcomes[data.outcome]
+    parameters = usual(matrices, definition.training.seed, rule) | (tuned or {})
+    booster = boost(matrices, parameters)
+    signs = _signs(rule, matrices.names)[: len(matrices.names) - len(sizes)]
+    linear = _linear(X["fit"], y["fit"], weights["fit"], signs, sizes, definition)
 
     def logits(name: str) -> tuple[Floats, Floats]:
-        columns = linear.columns(X[name], sizes)
-        return np.asarray(booster.predict(X[name], raw_score=True)), columns @ np.array(
-            linear.weights
-        ) + linear.intercept
+        line = linear.columns(X[name], sizes) @ np.array(linear.weights) + linear.intercept
+        return np.asarray(booster.predict(X[name], raw_score=True)), line
 
     trees, line = logits("stop")
     losses = {w: log_loss(y["stop"], w * trees + (1 - w) * line, weights["stop"]) for w in BLENDS}
     weight = min(losses, key=lambda w: losses[w])
     trees, line = logits("calibrate")
     blended = weight * trees + (1 - weight) * line
-    slope, offset = platt(y["calibrate"], blended, weights["calibrate"])
-    numbers = Numbers(linear=linear, weight=weight, slope=slope, offset=offset)
-    shown = {**parameters, "best_iteration": booster.current_iteration(), "blend_booster_weight": weight}
-    return Fitted(booster, numbers, categories, shown, sigmoid(slope * blended + offset))
+    instants = data.part("calibrate")["cutoff"].dt.epoch("us").to_numpy()
+    calibration = calibrate(y["calibrate"], blended, weights["calibrate"], instants)
+    numbers = Numbers(linear=linear, weight=weight, calibration=calibration)
+    shown = {**parameters, "best_iteration": booster.current_iteration(), "blend_booster_weight": weight,
+             "calibration": calibration.method}  # fmt: skip
+    return Fitted(booster, numbers, matrices.categories, shown, calibration.apply(blended))
 
 
-def _parameters(rows: int, seed: int) -> dict[str, float | int | str]:
+def usual(matrices: Matrices, seed: int, rule: Outcome) -> Parameters:
+    """The parameters LightGBM is given when nothing was tuned."""
+    signs = ",".join(str(sign) for sign in _signs(rule, matrices.names))
+    declared = {"monotone_constraints": signs} if rule.monotone else {}
     return {
         "objective": "binary",
         "learning_rate": 0.03,
         "num_leaves": 15,
-        "min_data_in_leaf": int(np.clip(rows // 400, 20, 200)),
+        "min_data_in_leaf": int(np.clip(len(matrices.X["fit"]) // 400, 20, 200)),
         "feature_fraction": 0.5,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
@@ -93,20 +130,22 @@ def _parameters(rows: int, seed: int) -> dict[str, float | int | str]:
         "deterministic": "true",
         "force_row_wise": "true",
         "verbosity": -1,
+        **declared,
     }
 
 
-def _boost(
-    X: dict[str, Floats],
-    y: dict[str, Floats],
-    weights: dict[str, Floats],
-    names: list[str],
-    categorical: list[str],
-    parameters: dict[str, float | int | str],
-) -> lgb.Booster:
+def _signs(rule: Outcome, names: list[str]) -> list[int]:
+    """Which way each column may move the likelihood: 1 up, -1 down, 0 either."""
+    ways = {"increasing": 1, "decreasing": -1}
+    return [ways[rule.monotone[name]] if name in rule.monotone else 0 for name in names]
+
+
+def boost(matrices: Matrices, parameters: Parameters) -> lgb.Booster:
+    """Boost on the ``fit`` slice until the log loss of the later ``stop`` slice no longer falls."""
+    X, y, weights = matrices.X, matrices.y, matrices.weights
     data = lgb.Dataset(
-        X["fit"], y["fit"], weight=weights["fit"], feature_name=names, categorical_feature=categorical,
-        params=parameters, free_raw_data=True,
+        X["fit"], y["fit"], weight=weights["fit"], feature_name=matrices.names,
+        categorical_feature=list(matrices.categories), params=parameters, free_raw_data=True,
     )  # fmt: skip
     later = data.create_valid(X["stop"], y["stop"], weight=weights["stop"])
     booster = lgb.train(
@@ -116,11 +155,22 @@ def _boost(
     return lgb.Booster(model_str=booster.model_to_string(num_iteration=max(booster.best_iteration, 1)))
 
 
-def _linear(X: Floats, y: Floats, weights: Floats, numeric: int, sizes: list[int], seed: int) -> LinearPart:
+def quick(X: Floats, y: Floats, other: Floats, *, seed: int, rounds: int = 40) -> Floats:
+    """Probabilities of other rows by a small booster: for controls, not for answers."""
+    parameters = {"objective": "binary", "num_leaves": 15, "verbosity": -1, "seed": seed, "deterministic": "true",
+                  "force_row_wise": "true"}  # fmt: skip
+    booster = lgb.train(parameters, lgb.Dataset(X, y), rounds)
+    return np.asarray(booster.predict(other))
+
+
+def _linear(
+    X: Floats, y: Floats, weights: Floats, signs: list[int], sizes: list[int], definition: Definition
+) -> LinearPart:
+    """Fit the regression; a column whose weight would break its declared sign is left out, until none does."""
     if len(X) > LINEAR_ROWS:
-        some = np.random.default_rng(seed).choice(len(X), LINEAR_ROWS, replace=False)
+        some = np.random.default_rng(definition.training.seed).choice(len(X), LINEAR_ROWS, replace=False)
         X, y, weights = X[some], y[some], weights[some]
-    numbers = squash(X[:, :numeric])
+    numbers = squash(X[:, : len(signs)])
     missing = np.isnan(numbers)
     filled = np.where(missing, 0.0, numbers)
     n = np.maximum((~missing).sum(axis=0), 1)
@@ -135,21 +185,14 @@ def _linear(X: Floats, y: Floats, weights: Floats, numeric: int, sizes: list[int
         intercept=0.0,
     )
     empty = empty.model_copy(update={"flag_means": empty.flags(X, sizes).mean(axis=0).tolist()})
-    model = LogisticRegression(C=0.02, max_iter=300, tol=1e-3)
-    model.fit(empty.columns(X, sizes), y, sample_weight=weights)
-    return empty.model_copy(update={"weights": model.coef_[0].tolist(), "intercept": float(model.intercept_[0])})
-
-
-def platt(labels: Floats, logits: Floats, weights: Floats) -> tuple[float, float]:
-    """Slope and offset of the logit that minimise the weighted log loss (Platt, with his smoothed targets)."""
-    positives = labels.sum()
-    target = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
-    share = weights / weights.sum()
-
-    def loss(theta: Floats) -> tuple[float, Floats]:
-        z = theta[0] * logits + theta[1]
-        wrong = (sigmoid(z) - target) * share
-        return log_loss(target, z, weights), np.array([wrong @ logits, wrong.sum()])
-
-    found = minimize(loss, np.array([1.0, 0.0]), jac=True, method="BFGS")
-    return float(found.x[0]), float(found.x[1])
+    columns = empty.columns(X, sizes)
+    allowed = np.array([*signs, *[0] * (columns.shape[1] - len(signs))])
+    used = np.ones(len(allowed), dtype=np.bool_)
+    while True:
+        model = LogisticRegression(C=0.02, max_iter=300, tol=1e-3).fit(columns[:, used], y, sample_weight=weights)
+        found = np.zeros(len(allowed))
+        found[used] = model.coef_[0]
+        wrong = found * allowed < 0
+        if not wrong.any():
+            return empty.model_copy(update={"weights": found.tolist(), "intercept": float(model.intercept_[0])})
+        used &= ~wrong

@@ -5,9 +5,14 @@ import polars as pl
 from sklearn.linear_model import LogisticRegression
 
 from features.definition.schema import Definition
+from features.snapshot import WEIGHT
 from features.time import DAY, span_name
 from serving.model import Floats
+from training.bgnbd import BgNbd
 from training.dataset import Dataset
+
+#: BG/NBD needs people who came back: at least this share of those who did it once
+REPEATING = 0.1
 
 
 def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
@@ -19,41 +24,70 @@ def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) 
         states: the rule state of each row of the two slices.
 
     Returns:
-        Probabilities of ``recency`` (days since activity and since the signal asked about), ``rfm`` (a logistic
-        regression on recency, frequency, value and tenure) and ``state`` (the base rate of each rule state).
+        Probabilities of ``recency`` (days since activity and since the signal asked about), ``frequency`` (active days
+        of both), ``rfm`` (a logistic regression on recency, frequency, value and tenure), ``state`` (the base rate of
+        each rule state), and ``bg_nbd`` for outcomes about a signal that people repeat.
     """
     fit, test = data.part("fit"), data.part("test")
-    labels = fit["label"].to_numpy()
     signals = list(dict.fromkeys([definition.activity, definition.outcomes[data.outcome].signal]))
     recency = [f"days_since_{s}" for s in signals]
     windows = [span_name(w) for w in definition.windows if w >= DAY]
-    rfm = [*recency, "tenure_days"]
-    for s in signals:
-        rfm += [f"{s}_active_days_{windows[-1]}", f"{s}_count_{windows[len(windows) // 2]}"]
+    frequency = [f"{s}_active_days_{windows[-1]}" for s in signals]
+    rfm = [*recency, "tenure_days", *frequency, *(f"{s}_count_{windows[len(windows) // 2]}" for s in signals)]
     rfm += [f"{s}_value_{windows[-1]}" for s, rule in definition.signals.items() if rule.value]
-    return {
-        "recency": _logistic(fit, test, labels, recency),
-        "rfm": _logistic(fit, test, labels, rfm),
-        "state": _rates(states["fit"], states["test"], labels),
+    found = {
+        "recency": _logistic(fit, test, recency),
+        "frequency": _logistic(fit, test, frequency),
+        "rfm": _logistic(fit, test, rfm),
+        "state": _rates(fit, states["fit"], states["test"]),
     }
+    bought = _bg_nbd(fit, test, definition, data.outcome)
+    return found if bought is None else {**found, "bg_nbd": bought}
 
 
-def _logistic(fit: pl.DataFrame, test: pl.DataFrame, labels: Floats, names: list[str]) -> Floats:
-    def columns(rows: pl.DataFrame) -> Floats:
-        values = rows.select(names).to_numpy().astype(np.float64)
-        missing = np.isnan(values)
-        return np.hstack(
-            [np.where(missing, 0.0, np.sign(values) * np.log1p(np.abs(values))), missing.astype(np.float64)]
-        )
+def logistic_columns(rows: pl.DataFrame, names: list[str]) -> Floats:
+    """Columns as ``sign(x) log(1 + |x|)``, 0 where missing, then flags of what is missing."""
+    values = rows.select(names).to_numpy().astype(np.float64)
+    missing = np.isnan(values)
+    return np.hstack([np.where(missing, 0.0, np.sign(values) * np.log1p(np.abs(values))), missing.astype(np.float64)])
 
-    X = columns(fit)
+
+def _logistic(fit: pl.DataFrame, test: pl.DataFrame, names: list[str]) -> Floats:
+    X = logistic_columns(fit, names)
     center, scale = X.mean(axis=0), X.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
-    model = LogisticRegression(C=1.0, max_iter=300).fit((X - center) / scale, labels)
-    return np.asarray(model.predict_proba((columns(test) - center) / scale)[:, 1])
+    model = LogisticRegression(C=1.0, max_iter=300)
+    model.fit((X - center) / scale, fit["label"].to_numpy(), sample_weight=fit[WEIGHT].to_numpy())
+    return np.asarray(model.predict_proba((logistic_columns(test, names) - center) / scale)[:, 1])
 
 
-def _rates(fit: pl.Series, test: pl.Series, labels: Floats) -> Floats:
-    known = pl.DataFrame({"state": fit, "label": labels}).group_by("state").agg(pl.col("label").mean().alias("rate"))
+def _rates(rows: pl.DataFrame, fit: pl.Series, test: pl.Series) -> Floats:
+    weighted = (pl.col("label") * pl.col(WEIGHT)).sum() / pl.col(WEIGHT).sum()
+    known = rows.with_columns(fit.alias("state")).group_by("state").agg(weighted.alias("rate"))
     joined = pl.DataFrame({"state": test}).join(known, on="state", how="left", maintain_order="left")
-    return joined["rate"].fill_null(float(np.mean(labels))).to_numpy()
+    return joined["rate"].fill_null(rows.select(weighted).item()).to_numpy()
+
+
+def _bg_nbd(fit: pl.DataFrame, test: pl.DataFrame, definition: Definition, outcome: str) -> Floats | None:
+    """BG/NBD on days with the signal; people who never did it get the rate of their like."""
+    rule = definition.outcomes[outcome]
+    times, first, last = (f"{rule.signal}_active_days_total", f"days_since_first_{rule.signal}",
+                          f"days_since_{rule.signal}")  # fmt: skip
+    # a row a user, the newest: the same customer at two cutoffs is not two customers
+    newest = fit.sort("cutoff").group_by("user", maintain_order=True).last().filter(pl.col(times) >= 1)
+    if len(newest) < 100 or (newest[times] >= 2).mean() < REPEATING:  # type: ignore[operator]
+        return None
+
+    def told(rows: pl.DataFrame) -> tuple[Floats, Floats, Floats]:
+        age = rows[first].to_numpy()
+        return rows[times].to_numpy() - 1, np.maximum(age - rows[last].to_numpy(), 0.0), np.maximum(age, 1e-3)
+
+    model = BgNbd.fit(*told(newest), newest[WEIGHT].to_numpy())
+    never = fit.filter(pl.col(times) < 1)
+    rate = float(np.average(never["label"], weights=never[WEIGHT])) if len(never) else 0.0
+    days = rule.within / DAY
+    known = (test[times] >= 1).to_numpy()
+    answer = np.full(len(test), rate)
+    buys = model.buys(days, *told(test.filter(pl.Series(known))))
+    answer[known] = buys if rule.will else 1 - buys
+    return answer

@@ -1,34 +1,64 @@
-"""The training job: log, snapshots, models, registry, profiles online."""
+"""The training job: log, snapshots, profiles online; then for each outcome data set, model, audit, gate, registry."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+import polars as pl
+
+from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.lock import locked
+from features.log.log import Log
 from features.log.open import open_log
 from features.progress import Steps
+from features.rows import FeatureRows
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
 from features.store import OfflineFeatures
 from features.store.objects import snapshots_path, traits_path
 from segments.frozen import freeze_cuts
+from segments.rfm import RfmCuts
 from serving.card import ModelCard
 from serving.materialize import materialize
+from serving.model import Model
+from training.audit import Finding, audit, refuse
 from training.dataset import build
+from training.fit import Matrices, Parameters
+from training.gate import Criterion, passes, served_alike
 from training.labels import Labels
 from training.learn import learn
 from training.outcomes import snapshot_cutoffs
+from training.population import check_population
+from training.probe import future_check, parity
 from training.registry import Registry
+from training.report import Report
+from training.tune import tune
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One outcome's end: a registered model, or a refusal."""
+    """One outcome's end: a registered model, or a refusal.
+
+    Attributes:
+        outcome: the question.
+        version: ``outcome/7``, or None when nothing was registered.
+        card: the model's.
+        criteria: of the gate.
+        findings: of the audit.
+        promoted: whether the version is the champion now.
+        refusal: why there is no model.
+    """
 
     outcome: str
     version: str | None
     card: ModelCard | None
+    criteria: Sequence[Criterion] = ()
+    findings: Sequence[Finding] = ()
+    promoted: bool = False
     refusal: RefusalError | None = None
 
 
@@ -39,8 +69,10 @@ def train(
     steps: Steps,
     ends: int | None = None,
     outcomes: Sequence[str] | None = None,
+    trials: int = 0,
+    force: str | None = None,
 ) -> list[Result]:
-    """Run the whole job: read, snapshot, fit, judge, register, promote, and put profiles online.
+    """Run the whole job: read, snapshot, put profiles online, fit, judge, audit, register, and promote by the gate.
 
     Args:
         definition: what to train.
@@ -48,12 +80,15 @@ def train(
         steps: shows progress.
         ends: overrides the declared end of the log.
         outcomes: only these.
+        trials: how many parameter sets to try for each outcome; 0 takes the usual one.
+        force: promote whatever the gate says, for this reason.
 
     Returns:
         A result an outcome; a refused outcome does not stop the others.
 
     Raises:
         StoreError: another job works on the same definition.
+        RefusalError: ``log_too_short`` for any outcome.
     """
     folder = settings.folder(definition.name)
     with locked(folder):
@@ -67,17 +102,81 @@ def train(
         with steps("profiles into the online store", log.runs) as advance:
             materialize(log, definition, settings, progress=advance)
         cuts = freeze_cuts(log, definition, settings, int(cutoffs[-1]))
-        offline, registry = OfflineFeatures(definition, settings), Registry(definition, settings)
+        with steps("audit: change the future, ask the service"):
+            future = future_check(log, cutoffs[[0, len(cutoffs) // 2, -1]], definition, folder / "probe")
+            both = parity(log, definition, settings, folder / "probe")
+        work = _Work(definition, settings, log, cuts, future, both, steps, trials, force)
         results = []
         for outcome in outcomes or definition.outcomes:
             try:
-                with steps(f"{outcome}: data set through the feature store"):
-                    data = build(snapshots_path(folder), offline, definition, outcome)
-                with steps(f"{outcome}: fit, calibrate, judge"):
-                    trained = learn(data, definition, cuts)
-                with steps(f"{outcome}: register"):
-                    version = registry.register(trained, log.ends)
-                results.append(Result(outcome, version, trained.model.card))
+                results.append(work.outcome(outcome))
             except RefusalError as refusal:
-                results.append(Result(outcome, None, None, refusal))
+                results.append(Result(outcome, None, None, refusal=refusal))
         return results
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all outcomes of a job share."""
+
+    definition: Definition
+    settings: Settings
+    log: Log
+    cuts: RfmCuts | None
+    future: Finding
+    both: tuple[FeatureRows, pl.DataFrame]
+    steps: Steps
+    trials: int
+    force: str | None
+
+    def outcome(self, outcome: str) -> Result:
+        """Learn one outcome; its run in MLflow tells how it went, a refusal too."""
+        definition, steps = self.definition, self.steps
+        folder = self.settings.folder(definition.name)
+        registry = Registry(definition, self.settings)
+        with registry.run(outcome, self.log.ends):
+            with steps(f"{outcome}: data set through the feature store"):
+                check_population(self.log, definition, outcome, folder / "probe")
+                data = build(snapshots_path(folder), OfflineFeatures(definition, self.settings), definition, outcome)
+                matrices = Matrices.of(data, definition)
+            tuned = self._tuned(matrices, outcome, registry)
+            champion = self._comparable(registry, outcome)
+            with steps(f"{outcome}: fit, calibrate, judge"):
+                learnt = learn(data, matrices, definition, self.cuts, champion=champion, tuned=tuned)
+            with steps(f"{outcome}: audit, gate, report"):
+                card = learnt.model.card
+                findings = [*audit(data, matrices, definition, card.metrics["auc"].value), self.future]
+                criteria = [*learnt.criteria, self._parity(learnt.model)]
+                report = Report(card, criteria, findings, learnt.charts, learnt.against, learnt.tables["slices"])
+                registry.log(learnt, report)
+            refuse(findings)
+            with steps(f"{outcome}: register"):
+                version = registry.register(learnt.model)
+                promoted = passes(criteria) or self.force is not None
+                if promoted:
+                    registry.promote(outcome, version, forced=None if passes(criteria) else self.force)
+        return Result(outcome, f"{outcome}/{version}", card, criteria, findings, promoted)
+
+    def _tuned(self, matrices: Matrices, outcome: str, registry: Registry) -> Parameters | None:
+        if not self.trials:
+            return None
+        with self.steps(f"{outcome}: {self.trials} trials", self.trials) as advance:
+            return tune(matrices, self.definition, outcome, self.trials, told=registry.trial, progress=advance)
+
+    def _comparable(self, registry: Registry, outcome: str) -> Model | None:
+        """The champion, where it answers the same question from the same features."""
+        champion, rule = registry.champion(outcome), self.definition.outcomes[outcome]
+        if champion is None or champion.card.feature_digest != feature_set(self.definition).digest:
+            return None
+        asked = (rule.question, rule.among)
+        return champion if (champion.card.question, champion.card.among) == asked else None
+
+    def _parity(self, model: Model) -> Criterion:
+        """What the service would say of a sample of users, and what the evaluation was about."""
+        served, rows = self.both
+        with tempfile.TemporaryDirectory() as folder:
+            model.save(Path(folder))
+            saved = Model.load(Path(folder), model.version)
+        trained = model.probabilities(model.matrix(rows)) if len(rows) else np.zeros(0)
+        answered = saved.probabilities(saved.matrix_of(served)) if len(served) else np.zeros(0)
+        return served_alike(answered, trained, len(rows) - len(served))

@@ -1,7 +1,9 @@
-"""One outcome, learnt: fitted, calibrated, judged beside the floors, and drawn."""
+"""One outcome, learnt and judged: beside the floors, beside the champion, by slice and by snapshot."""
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
+import altair as alt
 import numpy as np
 import polars as pl
 
@@ -10,74 +12,162 @@ from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, with_rfm
-from segments.tiers import fit_tiers
-from serving.card import Measure, ModelCard
+from segments.tiers import fit_tiers, quantiles
+from serving.card import Measure, ModelCard, Ranges
 from serving.model import Floats, Model
+from training import plots
 from training.dataset import Dataset
-from training.evaluate import by_group, evaluate
-from training.fit import Fitted, fit
+from training.evaluate import METRICS, Judgement, by_group, judge
+from training.fit import Fitted, Matrices, Parameters, fit
 from training.floors import floors
-from training.plots import Judged, calibration, gains, importance, lift
-from training.registry import Trained
+from training.gate import Criterion, compare, slices
+from training.report import words
+
+#: resamples of the users never seen in training
+UNSEEN_DRAWS = 300
 
 
-def learn(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> Trained:
-    """Fit an outcome's model and judge it on the test slice beside the floors."""
-    fitted = fit(data, definition)
-    card = _card(data, definition, fitted)
-    model = Model(fitted.booster, fitted.numbers, card, f"{data.outcome}/new")
-    test = data.part("test")
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A fitted and judged model.
+
+    Attributes:
+        model: with its card.
+        parameters: of the fit.
+        criteria: of the gate, as far as the test slice tells them.
+        against: how far the model is ahead of the champion and the floors, by model and metric.
+        charts: pictures by name.
+        tables: tables by name: ``slices``, ``snapshots``, ``base_rates``.
+        data_digest: changes when a row, a label or a slice of the data set changes.
+    """
+
+    model: Model
+    parameters: Parameters
+    criteria: list[Criterion]
+    against: Mapping[str, Mapping[str, Measure]]
+    charts: Mapping[str, alt.Chart]
+    tables: Mapping[str, pl.DataFrame]
+    data_digest: str
+
+
+def learn(
+    data: Dataset,
+    matrices: Matrices,
+    definition: Definition,
+    cuts: RfmCuts | None,
+    *,
+    champion: Model | None = None,
+    tuned: Parameters | None = None,
+) -> Learnt:
+    """Fit an outcome's model and judge it on the test slice.
+
+    Args:
+        data: the data set.
+        matrices: the same, laid out.
+        definition: the definition.
+        cuts: frozen RFM cut-offs, for the rule states.
+        champion: the model served now, if it reads the same features.
+        tuned: parameters found by tuning.
+    """
+    fitted = fit(data, matrices, definition, tuned)
+    model = Model(fitted.booster, fitted.numbers, _card(data, matrices, definition, fitted), f"{data.outcome}/new")
+    test, rule, seed = data.part("test"), definition.outcomes[data.outcome], definition.training.seed
     matrix = model.matrix(test)
-    probability = model.probabilities(matrix)
     state = Evaluator.of(definition.states).first().alias("state")
     states = {
         name: with_rfm(data.part(name), definition.rfm, cuts).with_columns(state)["state"] for name in ("fit", "test")
     }
-    simple = floors(data, definition, states)
-    labels = test["label"].to_numpy().astype(np.float64)
-    scores = {"model": probability, **simple}
-    seed = definition.training.seed
-    judged = evaluate(scores, labels, test["user"], test[WEIGHT].to_numpy(), seed=seed, against="model")
-    metrics = judged.pop("model") | _of_unseen(probability, labels, test, seed)
-    model = replace(model, card=card.model_copy(update={"metrics": metrics, "floors": judged}))
-    pictures = Judged(f"{data.outcome} ({model.card.question})", labels, probability, simple)
-    sample = matrix[np.random.default_rng(seed).permutation(len(matrix))[:1_000]]
-    names = [*model.card.features, *model.card.categories]
-    return Trained(
+    scores = {"model": model.probabilities(matrix)}
+    if champion is not None:
+        scores["champion"] = champion.probabilities(champion.matrix(test))
+    scores |= floors(data, definition, states)
+    labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
+    judgement = judge(scores, labels, test["user"], weights, seed=seed, draws=definition.gate.draws)
+    measured = judgement.measures("model") | _of_unseen(scores["model"], test, seed)
+    card = model.card.model_copy(
+        update={
+            "metrics": measured,
+            "floors": {name: _beside(judgement, name) for name in scores if name not in ("model", "champion")},
+        }
+    )
+    card = card.model_copy(update={"words": words(card, rule)})
+    model = replace(model, card=card)
+    groups = {"state": states["test"], "tenure": _tenure(test)}
+    both = {name: p for name, p in scores.items() if name in ("model", "champion")}
+    tables = {
+        "slices": pl.concat(
+            by_group(scores["model"], test, group).insert_column(0, pl.lit(kind).alias("kind"))
+            for kind, group in groups.items()
+        ),
+        "snapshots": _snapshots(model, data),
+        "base_rates": data.previewed,
+    }
+    judged = plots.Judged(labels, weights, scores)
+    some = matrix[np.random.default_rng(seed).permutation(len(matrix))[:2_000]]
+    return Learnt(
         model=model,
         parameters=fitted.parameters,
-        figures={
-            "gains.png": gains(pictures),
-            "lift.png": lift(pictures),
-            "calibration.png": calibration(pictures),
-            "importance.png": importance(data.outcome, names, model.effects(sample)),
+        criteria=[*compare(judgement, definition.gate), slices(both, test, groups, definition.gate, seed=seed)],
+        against={name: {m: judgement.ahead("model", name, m) for m in METRICS} for name in scores if name != "model"},
+        charts={
+            "gains": plots.gains(judged),
+            "lift": plots.lift(judged),
+            "calibration": plots.calibration(judged),
+            "profit": plots.profit(judged, rule.profit),
+            "stability": plots.stability(tables["snapshots"]),
+            "slices": plots.slices(tables["slices"]),
+            "importance": plots.importance([*card.features, *card.categories], model.effects(some)),
+            "base_rates": plots.base_rates(data.previewed),
         },
-        tables={
-            "by_state.csv": by_group(probability, test, states["test"]),
-            "by_snapshot.csv": by_group(probability, test, test["cutoff"].dt.to_string("%Y-%m-%dT%H:%M")),
-            "base_rates.csv": data.previewed,
-        },
+        tables=tables,
         data_digest=f"{data.rows.select('user', 'cutoff', 'slice', 'label').hash_rows(seed=1).sum():016x}"[-8:],
     )
 
 
-def _of_unseen(probability: Floats, labels: Floats, test: pl.DataFrame, seed: int) -> dict[str, Measure]:
+def _beside(judgement: Judgement, floor: str) -> dict[str, Measure]:
+    """A floor's metrics, and how far it lies behind the model."""
+    behind = {f"{m}_behind": judgement.ahead("model", floor, m) for m in ("average_precision", "auc")}
+    return judgement.measures(floor) | behind
+
+
+def _of_unseen(probability: Floats, test: pl.DataFrame, seed: int) -> dict[str, Measure]:
     """AUC and average precision on the users no slice but the test has held."""
     held = test["unseen"].to_numpy()
-    if not 0 < labels[held].sum() < held.sum():
-        return {}
     unseen = test.filter("unseen")
-    found = evaluate(
-        {"m": probability[held]}, labels[held], unseen["user"], unseen[WEIGHT].to_numpy(), seed=seed, against="m"
+    labels = unseen["label"].to_numpy().astype(np.float64)
+    if not 0 < labels.sum() < len(labels):
+        return {}
+    found = judge(
+        {"m": probability[held]}, labels, unseen["user"], unseen[WEIGHT].to_numpy(), seed=seed, draws=UNSEEN_DRAWS
     )
-    return {f"unseen_{key}": found["m"][key] for key in ("auc", "average_precision")}
+    return {f"unseen_{key}": found.measure("m", key) for key in ("auc", "average_precision")}
 
 
-def _card(data: Dataset, definition: Definition, fitted: Fitted) -> ModelCard:
+def _tenure(rows: pl.DataFrame) -> pl.Series:
+    """How long each row's user is known, in words."""
+    days = pl.col("tenure_days")
+    name = pl.when(days <= 30).then(pl.lit("up to 30 days")).when(days <= 90).then(pl.lit("31 to 90 days"))
+    return rows.select(name.otherwise(pl.lit("more than 90 days")).alias("tenure")).to_series()
+
+
+def _snapshots(model: Model, data: Dataset) -> pl.DataFrame:
+    """How the model does at each cutoff it was not fitted on: those it was adjusted on, and those of the test."""
+    parts = []
+    for name, period in (("stop", "adjusted on"), ("calibrate", "adjusted on"), ("test", "test")):
+        parts.append(data.part(name).with_columns(pl.lit(period).alias("period")))
+    rows = pl.concat(parts)
+    found = by_group(model.probabilities(model.matrix(rows)), rows, rows["cutoff"].dt.to_string("%Y-%m-%dT%H:%M:%S"))
+    periods = rows.select(pl.col("cutoff").dt.to_string("%Y-%m-%dT%H:%M:%S").alias("group"), "period").unique("group")
+    ratio = (pl.col("observed") / pl.col("expected")).alias("ratio")
+    return found.join(periods, on="group").sort("group").with_columns(ratio).rename({"group": "cutoff"})
+
+
+def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fitted) -> ModelCard:
     """The card of a model that is not judged yet."""
     rule, slices = definition.outcomes[data.outcome], data.summary()
-    adjusted = data.part("calibrate")
-    base_rate = float(np.average(adjusted["label"], weights=adjusted[WEIGHT]))
+    labels, weights = matrices.y["calibrate"], matrices.weights["calibrate"]
+    base_rate = float(np.average(labels, weights=weights))
+    names = list(feature_set(definition).numeric)
     return ModelCard(
         outcome=data.outcome,
         question=rule.question,
@@ -86,10 +176,11 @@ def _card(data: Dataset, definition: Definition, fitted: Fitted) -> ModelCard:
         horizon=rule.within,
         definition=definition.version,
         feature_digest=feature_set(definition).digest,
-        features=list(feature_set(definition).numeric),
+        features=names,
         categories=fitted.categories,
-        tiers=fit_tiers(rule.tiers, fitted.calibrated, base_rate),
-        percentiles=np.quantile(fitted.calibrated, np.linspace(0, 1, 101)).tolist(),
+        ranges=_ranges(matrices.X["fit"][:, : len(names)]),
+        tiers=fit_tiers(rule, fitted.calibrated, weights, base_rate),
+        percentiles=quantiles(fitted.calibrated, weights, np.linspace(0, 1, 101).tolist()),
         base_rate=base_rate,
         trained_from=str(slices["fit"]["first_cutoff"]),
         trained_through=str(slices["fit"]["last_cutoff"]),
@@ -97,3 +188,11 @@ def _card(data: Dataset, definition: Definition, fitted: Fitted) -> ModelCard:
         metrics={},
         floors={},
     )
+
+
+def _ranges(X: Floats) -> Ranges:
+    """Lowest and highest value of each column, None where it has none, and where some are missing."""
+    known = ~np.isnan(X)
+    low, high = np.where(known, X, np.inf).min(axis=0), np.where(known, X, -np.inf).max(axis=0)
+    ends = ([v if np.isfinite(v) else None for v in end.tolist()] for end in (low, high))
+    return Ranges(lowest=next(ends), highest=next(ends), missing=np.any(~known, axis=0).tolist())

@@ -3,7 +3,7 @@
 import polars as pl
 
 from features.definition.schema import Definition
-from features.errors import EventLogError, ImmatureLabelError
+from features.errors import ImmatureLabelError, RefusalError
 from features.log.events import Events
 from features.log.log import Log
 from features.time import Instants, schedule, span_name, to_datetime
@@ -18,15 +18,17 @@ def snapshot_cutoffs(definition: Definition, log: Log) -> Instants:
     """Cutoffs to learn from: back from the newest one that some outcome's label is known for.
 
     Raises:
-        EventLogError: the log is shorter than warm-up and label window.
+        RefusalError: ``log_too_short``: the log is shorter than warm-up and label window.
     """
     rules = definition.snapshots
     newest = max(last_cutoff(definition, name, log.ends) for name in definition.outcomes)
     oldest = log.first + rules.warm_up
     if newest < oldest:
-        raise EventLogError(
-            f"the log begins {to_datetime(log.first)} and ends {to_datetime(log.ends)}: too short for "
-            f"{span_name(rules.warm_up)} of warm-up and a label window.",
+        reach = min(rule.reach for rule in definition.outcomes.values())
+        raise RefusalError(
+            "log_too_short",
+            found=f"a log from {to_datetime(log.first):%Y-%m-%d %H:%M} to {to_datetime(log.ends):%Y-%m-%d %H:%M}",
+            needed=f"{span_name(rules.warm_up)} of warm-up and {span_name(reach)} of gap, horizon and maturity",
             fix="bring a longer log, or shorten snapshots.warm_up and the outcomes' 'within'",
         )
     count = min(rules.count, int((newest - oldest) // rules.stride) + 1)

@@ -1,98 +1,162 @@
-"""Pictures of a model: gains, lift, calibration, importance."""
+"""Pictures of a judged model, as Altair charts: one drawing for the report and for the PNGs beside it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import altair as alt
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+import polars as pl
 
+from features.definition.schema import Profit
 from serving.model import Floats
 from training.evaluate import BINS, Ranking
 
-INK, MODEL, FLOORS = "#30343f", "#1f6f8b", ("#e07a5f", "#8d99ae", "#c2a83e")
+INK, MODEL, QUIET = "#30343f", "#1f6f8b", "#c3cad6"
+PALETTE = ["#1f6f8b", "#e07a5f", "#8d99ae", "#c2a83e", "#6a994e", "#9d4edd", "#30343f"]
+WIDTH, HEIGHT = 420, 260
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the pictures show: the model's and the floors' probabilities on the test slice, and the labels."""
+    """What the pictures show.
 
-    title: str
+    Attributes:
+        labels: of the test slice.
+        weights: how many rows each row stands for.
+        scores: probabilities by model; ``model`` first, then the champion and the floors.
+    """
+
     labels: Floats
-    model: Floats
-    floors: Mapping[str, Floats]
+    weights: Floats
+    scores: Mapping[str, Floats]
 
 
-def _axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, 4.4), dpi=120, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
-    axes.set_xlabel(x, color=INK)
-    axes.set_ylabel(y, color=INK)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def gains(judged: Judged) -> Figure:
+def gains(judged: Judged) -> alt.Chart:
     """Share of all positives reached by contacting the most likely users first."""
-    positives = judged.labels.sum()
-    share = np.arange(1, len(judged.labels) + 1) / len(judged.labels)
-    order = np.argsort(-judged.model, kind="stable")
-    reached = np.cumsum(judged.labels[order]) / positives
-    tenth = max(int(len(share) * 0.1) - 1, 0)
-    figure, axes = _axes(
-        f"{judged.title}: the top 10 % hold {reached[tenth]:.0%} of those who do",
-        "share of users contacted",
-        "share reached",
+    parts = [pl.DataFrame({"contacted": [0.0, 1.0], "reached": [0.0, 1.0], "by": "at random"})]
+    for name, p in judged.scores.items():
+        order = np.argsort(-p, kind="stable")
+        w, hit = judged.weights[order], (judged.weights * judged.labels)[order]
+        share, reached = np.cumsum(w) / w.sum(), np.cumsum(hit) / hit.sum()
+        grid = np.append(np.linspace(0.001, 0.1, 60), np.linspace(0.11, 1.0, 90))
+        parts.append(pl.DataFrame({"contacted": grid, "reached": np.interp(grid, share, reached), "by": name}))
+    names = [*judged.scores, "at random"]
+    colors = [*PALETTE[: len(judged.scores)], QUIET]
+    frame = pl.concat(parts)
+    base = alt.Chart(frame).encode(
+        alt.X("contacted:Q", title="share of users contacted, most likely first", axis=alt.Axis(format="%")),
+        alt.Y("reached:Q", title="share of those who do it reached", axis=alt.Axis(format="%")),
+        alt.Color("by:N", scale=alt.Scale(domain=names, range=colors), sort=names, title=None),
     )
-    axes.plot([0, 1], [0, 1], color=INK, lw=0.8, ls=":", label="at random")
-    for (name, p), color in zip(judged.floors.items(), FLOORS, strict=False):
-        by = np.argsort(-p, kind="stable")
-        axes.plot(share, np.cumsum(judged.labels[by]) / positives, color=color, lw=1.1, label=name)
-    axes.plot(share, reached, color=MODEL, lw=2.2, label="model")
-    axes.axvline(0.1, color=INK, lw=0.6, ls="--")
-    axes.legend(frameon=False)
-    return figure
+    tenth = alt.Chart(pl.DataFrame({"x": [0.1]})).mark_rule(strokeDash=[4, 3], color=INK).encode(x="x:Q")
+    model = base.transform_filter(alt.datum.by == "model").mark_line(strokeWidth=3)
+    return (base.mark_line(strokeWidth=1.2) + tenth + model).properties(width=WIDTH, height=HEIGHT)
 
 
-def lift(judged: Judged) -> Figure:
+def lift(judged: Judged) -> alt.Chart:
     """Rate of positives in each tenth of users, most likely first, over the base rate."""
-    base = judged.labels.mean()
-    tenths = np.array_split(judged.labels[np.argsort(-judged.model, kind="stable")], 10)
-    height = [float(t.mean() / base) for t in tenths]
-    figure, axes = _axes(
-        f"{judged.title}: lift by tenth (base rate {base:.1%})", "tenth of users, most likely first", "lift"
-    )
-    bars = axes.bar(range(1, 11), height, color=MODEL, width=0.75)
-    axes.bar_label(bars, [f"{h:.1f}" for h in height], fontsize=8, color=INK)
-    axes.axhline(1.0, color=INK, lw=0.8, ls=":")
-    axes.set_xticks(range(1, 11))
-    return figure
+    order = np.argsort(-judged.scores["model"], kind="stable")
+    w, hit = judged.weights[order], (judged.weights * judged.labels)[order]
+    tenth = np.minimum((np.cumsum(w) - w / 2) / w.sum() * 10, 9.999).astype(int)
+    rate = np.bincount(tenth, hit, minlength=10) / np.maximum(np.bincount(tenth, w, minlength=10), 1e-12)
+    frame = pl.DataFrame({"tenth": np.arange(1, 11), "lift": rate / (hit.sum() / w.sum())})
+    bars = alt.Chart(frame).mark_bar(color=MODEL).encode(
+        alt.X("tenth:O", title="tenth of users, most likely first", axis=alt.Axis(labelAngle=0)),
+        alt.Y("lift:Q", title="times the base rate"),
+    )  # fmt: skip
+    text = bars.mark_text(dy=-7, color=INK, fontSize=10).encode(text=alt.Text("lift:Q", format=".1f"))
+    one = alt.Chart(pl.DataFrame({"y": [1.0]})).mark_rule(strokeDash=[4, 3], color=INK).encode(y="y:Q")
+    return (bars + text + one).properties(width=WIDTH, height=HEIGHT)
 
 
-def calibration(judged: Judged) -> Figure:
-    """Predicted against observed rate in ten bins of equal size."""
-    ranking = Ranking.of(judged.model)
-    size = np.maximum(np.bincount(ranking.bin, minlength=BINS), 1)
-    predicted = np.bincount(ranking.bin, judged.model, minlength=BINS) / size
-    observed = np.bincount(ranking.bin, judged.labels, minlength=BINS) / size
-    error = 1.96 * np.sqrt(np.maximum(observed * (1 - observed), 1e-9) / size)
+def calibration(judged: Judged) -> alt.Chart:
+    """Predicted against observed rate in ten bins of equal size, with 95 % intervals."""
+    p, w = judged.scores["model"], judged.weights
+    bins = Ranking.of(p).bin
+    mass = np.bincount(bins, w, minlength=BINS)
+    kept = mass > 0
+    rows = np.bincount(bins, minlength=BINS)[kept]
+    predicted = np.bincount(bins, w * p, minlength=BINS)[kept] / mass[kept]
+    observed = np.bincount(bins, w * judged.labels, minlength=BINS)[kept] / mass[kept]
+    error = 1.96 * np.sqrt(np.maximum(observed * (1 - observed), 1e-9) / rows)
+    frame = pl.DataFrame({"predicted": predicted, "observed": observed, "low": np.maximum(observed - error, 0),
+                          "high": observed + error})  # fmt: skip
     top = float(max(predicted.max(), (observed + error).max())) * 1.05
-    figure, axes = _axes(f"{judged.title}: what is said and what happens", "predicted", "observed")
-    axes.plot([0, top], [0, top], color=INK, lw=0.8, ls=":")
-    axes.errorbar(predicted, observed, yerr=error, fmt="o-", color=MODEL, capsize=2, ms=4)
-    axes.set_xlim(0, top)
-    axes.set_ylim(0, top)
-    return figure
+    scale = alt.Scale(domain=[0, top])
+    line = alt.Chart(pl.DataFrame({"x": [0.0, top], "y": [0.0, top]})).mark_line(color=QUIET, strokeDash=[4, 3])
+    x = alt.X("predicted:Q", title="what the model says", axis=alt.Axis(format="%"), scale=scale)
+    points = alt.Chart(frame).encode(x=x)
+    y = alt.Y("observed:Q", title="what happens", axis=alt.Axis(format="%"), scale=scale)
+    return (
+        line.encode(x="x:Q", y="y:Q")
+        + points.mark_rule(color=MODEL).encode(alt.Y("low:Q"), alt.Y2("high:Q"))
+        + points.mark_line(color=MODEL, point=alt.OverlayMarkDef(color=MODEL, size=45)).encode(y=y)
+    ).properties(width=WIDTH, height=HEIGHT)
 
 
-def importance(title: str, names: list[str], effects: Floats, count: int = 15) -> Figure:
+def profit(judged: Judged, rule: Profit) -> alt.Chart:
+    """Profit per 1,000 users of contacting the most likely ones first: what happened, and what the model expected."""
+    p = judged.scores["model"]
+    order = np.argsort(-p, kind="stable")
+    w = judged.weights[order]
+    share, total = np.cumsum(w) / w.sum(), w.sum()
+    grid = np.append(np.linspace(0.002, 0.2, 60), np.linspace(0.22, 1.0, 60))
+    parts = []
+    for name, hit in (("what happened", judged.labels), ("as the model expected", p)):
+        earned = np.cumsum(w * (hit[order] * rule.gain - rule.contact)) / total * 1_000
+        parts.append(pl.DataFrame({"contacted": grid, "profit": np.interp(grid, share, earned), "line": name}))
+    frame = pl.concat(parts)
+    lines = alt.Chart(frame).mark_line().encode(
+        alt.X("contacted:Q", title="share of users contacted, most likely first", axis=alt.Axis(format="%")),
+        alt.Y("profit:Q", title="profit per 1,000 users"),
+        alt.Color("line:N", scale=alt.Scale(range=[QUIET, MODEL]), title=None),
+    )  # fmt: skip
+    zero = alt.Chart(pl.DataFrame({"y": [0.0]})).mark_rule(color=INK, strokeWidth=0.6).encode(y="y:Q")
+    best = frame.filter(pl.col("line") == "what happened").sort("profit").tail(1)
+    mark = alt.Chart(best).mark_point(filled=True, size=70, color=MODEL).encode(x="contacted:Q", y="profit:Q")
+    return (lines + zero + mark).properties(width=WIDTH, height=HEIGHT)
+
+
+def importance(names: list[str], effects: Floats, count: int = 15) -> alt.Chart:
     """Mean absolute effect of the strongest columns on the log-odds."""
     strength = np.abs(effects).mean(axis=0)
-    top = np.argsort(-strength)[:count][::-1]
-    figure, axes = _axes(f"{title}: what moves the answer", "mean |effect| on the log-odds", "")
-    axes.barh([names[i] for i in top], strength[top], color=MODEL, height=0.7)
-    axes.tick_params(axis="y", labelsize=8)
-    return figure
+    top = np.argsort(-strength)[:count]
+    frame = pl.DataFrame({"column": [names[i] for i in top], "effect": strength[top]})
+    return alt.Chart(frame).mark_bar(color=MODEL).encode(
+        alt.X("effect:Q", title="mean |effect| on the log-odds"),
+        alt.Y("column:N", sort="-x", title=None, axis=alt.Axis(labelLimit=220)),
+    ).properties(width=WIDTH - 80, height=HEIGHT + 60)  # fmt: skip
+
+
+def stability(snapshots: pl.DataFrame) -> alt.Chart:
+    """Observed over expected and AUC by snapshot; columns ``cutoff, period, auc, ratio``."""
+    tall = snapshots.unpivot(["auc", "ratio"], index=["cutoff", "period"], variable_name="metric").drop_nulls()
+    tall = tall.with_columns(pl.col("metric").replace({"auc": "AUC", "ratio": "observed / expected"}))
+    x = alt.X("cutoff:T", title=None, axis=alt.Axis(format="%d %b", labelAngle=-40))
+    base = alt.Chart(tall).encode(x=x, y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)))
+    points = base.mark_line(color=QUIET) + base.mark_point(filled=True, size=55).encode(
+        alt.Color("period:N", title=None, scale=alt.Scale(domain=["adjusted on", "test"], range=[QUIET, MODEL]))
+    )
+    return points.properties(width=WIDTH - 40, height=HEIGHT // 2 - 20).facet(
+        row=alt.Row("metric:N", title=None)
+    ).resolve_scale(y="independent")  # fmt: skip
+
+
+def slices(groups: pl.DataFrame) -> alt.Chart:
+    """Observed and expected rate of each slice; columns ``kind, group, rows, observed, expected``."""
+    tall = groups.unpivot(["observed", "expected"], index=["kind", "group", "rows"], variable_name="rate")
+    return alt.Chart(tall).mark_point(filled=True, size=70).encode(
+        alt.X("value:Q", title="rate", axis=alt.Axis(format="%")),
+        alt.Y("group:N", title=None, sort=None),
+        alt.Color("rate:N", scale=alt.Scale(domain=["observed", "expected"], range=[MODEL, "#e07a5f"]), title=None),
+        alt.Shape("rate:N", legend=None),
+        tooltip=["kind", "group", "rows", "rate", alt.Tooltip("value:Q", format=".1%")],
+    ).properties(width=WIDTH - 60, height=alt.Step(22))  # fmt: skip
+
+
+def base_rates(previewed: pl.DataFrame) -> alt.Chart:
+    """Base rate of each snapshot; columns ``cutoff, base_rate``."""
+    return alt.Chart(previewed).mark_line(color=MODEL, point=alt.OverlayMarkDef(color=MODEL, size=25)).encode(
+        alt.X("cutoff:T", title=None, axis=alt.Axis(format="%d %b", labelAngle=-40)),
+        alt.Y("base_rate:Q", title="base rate", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True)),
+    ).properties(width=WIDTH, height=HEIGHT - 60)  # fmt: skip

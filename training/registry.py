@@ -3,14 +3,12 @@
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
 
 import mlflow
-import polars as pl
-from matplotlib.figure import Figure
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.models import ModelSignature
@@ -18,31 +16,19 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 import serving
 from features.definition.schema import Definition
+from features.errors import PropensityError, RefusalError
 from features.settings import Settings
 from features.store import feature_service_name
 from features.time import to_datetime
-from serving.card import ModelCard
-from serving.loader import CHAMPION, registered_name
+from serving.loader import CHAMPION, Loader, registered_name
 from serving.model import Model
+from training.gate import Criterion
+from training.learn import Learnt
+from training.report import Report, picture
+from training.tune import Trial
 
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a run leaves behind, to be logged.
-
-    Attributes:
-        model: fitted and judged.
-        parameters: of the fit.
-        figures: pictures by file name.
-        tables: tables by file name.
-        data_digest: changes when a row, a label or a slice of the data set changes.
-    """
-
-    model: Model
-    parameters: Mapping[str, float | int | str]
-    figures: Mapping[str, Figure]
-    tables: Mapping[str, pl.DataFrame]
-    data_digest: str
+#: tag of a registered model: the versions that were champion, oldest first
+CHAMPIONS = "champions"
 
 
 class Registry:
@@ -55,6 +41,7 @@ class Registry:
 
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self._definition = definition
+        self._loader = Loader(definition, settings)
         settings.home.mkdir(parents=True, exist_ok=True)
         self._artifacts = (settings.home.resolve() / "mlartifacts").as_uri() if not settings.tracking_uri else None
         mlflow.set_tracking_uri(settings.mlflow_uri)
@@ -67,50 +54,59 @@ class Registry:
         found = self._client.get_experiment_by_name(name)
         return found.experiment_id if found else self._client.create_experiment(name, self._artifacts)
 
-    def register(self, trained: Trained, ends: int) -> str:
-        """Log a run, register its model and make it the champion.
+    @contextmanager
+    def run(self, outcome: str, ends: int) -> Iterator[None]:
+        """Open an outcome's run; what is logged within goes there, and one that ends in an error is marked failed."""
+        rule = self._definition.outcomes[outcome]
+        said = {"definition": self._definition.version, "data_ends": to_datetime(ends).isoformat(),
+                "population": rule.among, "question": rule.question}  # fmt: skip
+        with mlflow.start_run(
+            experiment_id=self.experiment(outcome), run_name=f"{outcome} {self._definition.version}", tags=said
+        ):
+            mlflow.log_text(self._definition._source.read_text(encoding="utf-8"), "definition.yaml")
+            try:
+                yield
+            except RefusalError as refusal:
+                mlflow.set_tags({"refusal": refusal.code, "refusal.found": refusal.found[:5_000]})
+                raise
+
+    @staticmethod
+    def trial(trial: Trial) -> None:
+        """Log a tuning trial as a child of the open run."""
+        with mlflow.start_run(run_name=f"trial {trial.number}", nested=True):
+            mlflow.log_params(dict(trial.parameters))
+            mlflow.log_metrics({"log_loss": trial.log_loss, "rounds": trial.rounds, "seconds": trial.seconds})
+
+    def log(self, learnt: Learnt, report: Report) -> None:
+        """Log a judged model's numbers, tables, pictures and report into the open run."""
+        mlflow.log_input(self._dataset(learnt), context="training")
+        mlflow.log_params(dict(learnt.parameters))
+        mlflow.log_metrics(_flat(learnt, report))
+        card = report.card
+        mlflow.set_tag("mlflow.note.content", card.words)
+        mlflow.log_text(card.model_dump_json(indent=2), "card.json")
+        mlflow.log_text(json.dumps(card.slices, indent=2), "dataset.json")
+        mlflow.log_text(report.html(self._definition), "report.html")
+        told = {"gate": [_told(c) for c in report.criteria],
+                "audit": [{"check": f.check, "alarm": f.alarm, "fails": f.fails, "text": f.text}
+                          for f in report.findings]}  # fmt: skip
+        for name, content in told.items():
+            mlflow.log_text(json.dumps(content, indent=2), f"{name}.json")
+        for name, table in learnt.tables.items():
+            mlflow.log_text(table.write_csv(), f"tables/{name}.csv")
+        with tempfile.TemporaryDirectory() as folder:
+            for name, chart in report.charts.items():
+                (Path(folder) / f"{name}.png").write_bytes(picture(chart))
+            mlflow.log_artifacts(folder, "plots")
+
+    def register(self, model: Model) -> str:
+        """Register the open run's model as a new version, champion of nothing yet.
 
         Returns:
-            The version, as ``outcome/7``.
+            The version, as ``7``.
         """
-        card = trained.model.card
+        card = model.card
         name = registered_name(self._definition, card.outcome)
-        with mlflow.start_run(
-            experiment_id=self.experiment(card.outcome), run_name=f"{card.outcome} {card.definition}"
-        ):
-            mlflow.log_input(self._dataset(trained), context="training")
-            mlflow.log_params(dict(trained.parameters))
-            mlflow.log_metrics(_flat(trained.model))
-            mlflow.set_tags(
-                {
-                    "definition": card.definition,
-                    "data_ends": to_datetime(ends).isoformat(),
-                    "population": card.among,
-                    "question": card.question,
-                }
-            )
-            mlflow.log_text(_yaml(self._definition), "definition.yaml")
-            mlflow.log_text(card.model_dump_json(indent=2), "card.json")
-            mlflow.log_text(json.dumps(card.slices, indent=2), "dataset.json")
-            for file, figure in trained.figures.items():
-                mlflow.log_figure(figure, f"plots/{file}")
-            for file, table in trained.tables.items():
-                mlflow.log_text(table.write_csv(), f"tables/{file}")
-            version = self._version(name, self._log_model(trained.model), card)
-        self._client.set_registered_model_alias(name, CHAMPION, version)
-        return f"{card.outcome}/{version}"
-
-    def _dataset(self, trained: Trained) -> MetaDataset:
-        """Describe the data set to MLflow; its rows stay in the feature store, under the service that yields them."""
-        card = trained.model.card
-        said = {"feast.feature_service": feature_service_name(card.outcome, self._definition), "population": card.among}
-        slices = {f"{name}.{key}": str(value) for name, part in card.slices.items() for key, value in part.items()}
-        source = CodeDatasetSource(said | slices)
-        # MLflow's own class for data that stay elsewhere leaves a property abstract
-        return MetaDataset(source, name=card.outcome, digest=trained.data_digest)  # type: ignore[abstract]
-
-    def _version(self, name: str, model_id: str, card: ModelCard) -> str:
-        """Register a logged model as a new version that says what it needs."""
         if not self._client.search_registered_models(f"name = '{name}'"):
             self._client.create_registered_model(name)
         tags = {
@@ -118,43 +114,109 @@ class Registry:
             "trained_through": card.trained_through,
             "feature_digest": card.feature_digest,
         }
-        logged = self._client.get_logged_model(model_id)
+        logged = self._client.get_logged_model(_log_model(model))
         version = self._client.create_model_version(
-            name, f"models:/{model_id}", run_id=logged.source_run_id, tags=tags, model_id=model_id
-        )
+            name, f"models:/{logged.model_id}", run_id=logged.source_run_id, tags=tags, model_id=logged.model_id,
+            description=card.words,
+        )  # fmt: skip
         return str(version.version)
 
-    @staticmethod
-    def _log_model(model: Model) -> str:
-        """Log a model into the run and return MLflow's id of it."""
-        columns: list[ColSpec | TensorSpec] = [ColSpec("double", n, required=False) for n in model.card.features]
-        columns += [ColSpec("string", n, required=False) for n in model.card.categories]
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            # the signature comes from the card, so an example to infer it from is not needed
-            warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
-            files = Path(folder) / "model"
-            model.save(files)
-            logged = mlflow.pyfunc.log_model(
-                name="model",
-                python_model=str(Path(serving.__file__).with_name("pyfunc.py")),
-                artifacts={file.stem: str(file) for file in files.iterdir()},
-                signature=ModelSignature(Schema(columns), Schema([ColSpec("double")])),
-                pip_requirements=[f"{p}=={package_version(p)}" for p in ("lightgbm", "mlflow", "numpy", "polars")],
+    def champion(self, outcome: str) -> Model | None:
+        """The model served now; None where there is none."""
+        version = self._loader.versions().get(outcome)
+        return self._loader.load(outcome, version) if version else None
+
+    def promote(self, outcome: str, version: str, *, forced: str | None = None) -> None:
+        """Make a version the champion, and note it in the outcome's history.
+
+        Args:
+            outcome: which question.
+            version: its number.
+            forced: why it is promoted though the gate is against it; kept with the version.
+        """
+        name = registered_name(self._definition, outcome)
+        if forced:
+            self._client.set_model_version_tag(name, version, "forced", forced)
+        self._client.set_registered_model_tag(name, CHAMPIONS, " ".join([*self.champions(outcome), version]))
+        self._client.set_registered_model_alias(name, CHAMPION, version)
+
+    def champions(self, outcome: str) -> list[str]:
+        """The versions that were champion, the one that is at the end."""
+        name = registered_name(self._definition, outcome)
+        if not self._client.search_registered_models(f"name = '{name}'"):
+            return []
+        return str(self._client.get_registered_model(name).tags.get(CHAMPIONS, "")).split()
+
+    def rollback(self, outcome: str, reason: str) -> tuple[str, str]:
+        """Make the champion before this one the champion again.
+
+        Returns:
+            The version that was champion, and the one that is.
+
+        Raises:
+            PropensityError: there was none before.
+        """
+        history = self.champions(outcome)
+        if len(history) < 2:
+            raise PropensityError(
+                f"{outcome} has had {len(history)} champions: there is none to go back to.", fix="train a better model"
             )
-        return str(logged.model_id)
+        *_, before, now = history
+        name = registered_name(self._definition, outcome)
+        self._client.set_model_version_tag(name, now, "rolled_back", reason)
+        self._client.set_registered_model_alias(name, CHAMPION, before)
+        self._client.set_registered_model_tag(name, CHAMPIONS, " ".join(history[:-1]))
+        return now, before
+
+    def _dataset(self, learnt: Learnt) -> MetaDataset:
+        """Describe the data set to MLflow; its rows stay in the feature store, under the service that yields them."""
+        card = learnt.model.card
+        said = {"feast.feature_service": feature_service_name(card.outcome, self._definition), "population": card.among}
+        slices = {f"{name}.{key}": str(value) for name, part in card.slices.items() for key, value in part.items()}
+        source = CodeDatasetSource(said | slices)
+        # MLflow's own class for data that stay elsewhere leaves a property abstract
+        return MetaDataset(source, name=card.outcome, digest=learnt.data_digest)  # type: ignore[abstract]
 
 
-def _flat(model: Model) -> dict[str, float]:
-    """Metrics as MLflow keeps them: ``auc``, ``auc.low``, ``floor.recency.auc``."""
-    flat: dict[str, float] = {"base_rate": model.card.base_rate}
-    groups = {"": model.card.metrics, **{f"floor.{name}.": measures for name, measures in model.card.floors.items()}}
+def _log_model(model: Model) -> str:
+    """Log a model into the open run and return MLflow's id of it."""
+    columns: list[ColSpec | TensorSpec] = [ColSpec("double", n, required=False) for n in model.card.features]
+    columns += [ColSpec("string", n, required=False) for n in model.card.categories]
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # the signature comes from the card, so an example to infer it from is not needed
+        warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
+        files = Path(folder) / "model"
+        model.save(files)
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(serving.__file__).with_name("pyfunc.py")),
+            artifacts={file.stem: str(file) for file in files.iterdir()},
+            signature=ModelSignature(Schema(columns), Schema([ColSpec("double")])),
+            pip_requirements=[f"{p}=={package_version(p)}" for p in ("lightgbm", "mlflow", "numpy", "polars")],
+        )
+    return str(logged.model_id)
+
+
+def _told(criterion: Criterion) -> dict[str, str | bool | None]:
+    return {"criterion": criterion.name, "needed": criterion.needed, "found": criterion.found,
+            "passed": criterion.passed}  # fmt: skip
+
+
+def _flat(learnt: Learnt, report: Report) -> dict[str, float]:
+    """Metrics as MLflow keeps them: ``auc``, ``auc.low``, ``floor.recency.auc``, ``gate.log_loss``."""
+    card = learnt.model.card
+    flat: dict[str, float] = {"base_rate": card.base_rate}
+    groups = {"": card.metrics, **{f"floor.{name}.": measures for name, measures in card.floors.items()}}
     for prefix, measures in groups.items():
         for key, measure in measures.items():
             flat[f"{prefix}{key}"] = measure.value
             if measure.low is not None and measure.high is not None and not prefix:
                 flat |= {f"{key}.low": measure.low, f"{key}.high": measure.high}
+    for key, measure in learnt.against.get("champion", {}).items():
+        flat[f"champion.{key}_ahead"] = measure.value
+    for criterion in report.criteria:
+        if criterion.passed is not None:
+            flat[f"gate.{criterion.name.replace(' %', '').replace(' ', '_')}"] = float(criterion.passed)
+    for finding in report.findings:
+        flat[f"audit.{finding.check}"] = float(finding.alarm)
     return flat
-
-
-def _yaml(definition: Definition) -> str:
-    return definition._source.read_text(encoding="utf-8")

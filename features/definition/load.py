@@ -121,6 +121,13 @@ def _check_expressions(definition: Definition) -> None:
             raise DefinitionError(f"derived.{name}: {sql!r} yields {found}.", fix="write a number, as in 'a / b'")
     row = row_schema(definition)
     _check_all([(f"outcomes.{k}.among", o.among) for k, o in definition.outcomes.items()], row)
+    for key, outcome in definition.outcomes.items():
+        for name in outcome.monotone:
+            if name not in features.numeric:
+                raise DefinitionError(
+                    f"outcomes.{key}.monotone: {name!r} is no numeric feature.",
+                    fix=f"name one such as {', '.join(features.numeric[:3])}",
+                )
     rules = {k: sql for k, sql in definition.states.items() if sql != "otherwise"}
     rfm = RFM_COLUMNS if definition.rfm else {}
     _check_all([(f"states.{k}", sql) for k, sql in rules.items()], row | rfm)

@@ -72,6 +72,12 @@ def columns_in(sql: str) -> set[str]:
         return set()
 
 
+def conjuncts(sql: str) -> list[str]:
+    """The conditions that AND joins in an expression."""
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    return [part.sql(dialect="duckdb") for part in (tree.flatten() if isinstance(tree, exp.And) else [tree])]
+
+
 def check_predicate(sql: str, known: Collection[str], *, key: str, booleans: Collection[str] = ()) -> None:
     """Check that an expression over known columns is a yes/no question.
 

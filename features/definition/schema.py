@@ -102,17 +102,27 @@ class FixedTiers(Strict):
 
 
 class ProfitTiers(Strict):
-    """Most likely: where contacting a user earns more than it costs.
-
-    Contact pays above ``p = (contact + p * incentive) / (accept * value)``, solved for ``p``; least likely: below
-    half of that.
-    """
+    """Most likely: where contacting a user earns more than it costs (`Profit`); least likely: below half of that."""
 
     by: Literal["profit"]
-    contact: Annotated[float, Field(gt=0)]
-    incentive: Annotated[float, Field(ge=0)] = 0.0
-    accept: Annotated[float, Field(gt=0, le=1)]
-    value: Annotated[float, Field(gt=0)]
+
+
+class Profit(Strict):
+    """What contacting a user costs and brings: ``p * (accept * value - incentive) - contact`` is expected.
+
+    The defaults are those of the expected maximum profit measure for churn (Verbraken et al. 2013: acceptance 0.3 is
+    the mean of Beta(6, 14)); put your own numbers in.
+    """
+
+    contact: Annotated[float, Field(gt=0)] = 1.0
+    incentive: Annotated[float, Field(ge=0)] = 10.0
+    accept: Annotated[float, Field(gt=0, le=1)] = 0.3
+    value: Annotated[float, Field(gt=0)] = 200.0
+
+    @property
+    def gain(self) -> float:
+        """What a contacted user who would do it brings, before the contact is paid."""
+        return self.accept * self.value - self.incentive
 
 
 TierPolicy = Annotated[LiftTiers | CapacityTiers | FixedTiers | ProfitTiers, Field(discriminator="by")]
@@ -121,7 +131,8 @@ TierPolicy = Annotated[LiftTiers | CapacityTiers | FixedTiers | ProfitTiers, Fie
 class Outcome(Strict):
     """A question with a yes or no answer after the horizon.
 
-    Yes for ``will``: the signal fires in ``[c + gap, c + gap + within)``; for ``will_not``: it does not.
+    Yes for ``will``: the signal fires in ``[c + gap, c + gap + within)``; for ``will_not``: it does not. ``monotone``
+    says of numeric features which way they may move the likelihood.
     """
 
     will: Name | None = None
@@ -131,6 +142,8 @@ class Outcome(Strict):
     gap: Span = 0
     matures_after: Span = 0
     tiers: TierPolicy = LiftTiers()
+    profit: Profit = Profit()
+    monotone: dict[str, Literal["increasing", "decreasing"]] = {}
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
@@ -184,7 +197,7 @@ class Snapshots(Strict):
     """
 
     stride: Span = 7 * DAY
-    count: Annotated[int, Field(ge=4, le=520)] = 26
+    count: Annotated[int, Field(ge=4, le=520)] = 104
     spread: bool = True
     warm_up: Span = 28 * DAY
     keep: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -192,19 +205,57 @@ class Snapshots(Strict):
 
 
 class Training(Strict):
-    """Limits of the training job: at most ``max_rows`` a slice, at least ``min_positives`` to fit on."""
+    """Limits of the training job: at most ``max_rows`` a slice, at least ``min_positives`` to fit on.
+
+    Of a user's rows ``max_rows_per_user`` are kept in the fitting slice, drawn evenly, each counting for as many as
+    it stands for: base rates stay what they are.
+    """
 
     max_rows: Annotated[int, Field(ge=1_000)] = 200_000
+    max_rows_per_user: Annotated[int, Field(ge=1)] | None = None
     min_positives: Annotated[int, Field(ge=10)] = 100
     unseen_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
     seed: int = 1
 
 
 class Scoring(Strict):
-    """When a score is not worth saying."""
+    """When a score is not worth saying.
+
+    ``max_beyond``: how far a feature may lie beyond the range the model was fitted on, in widths of that range.
+    """
 
     max_age: Span = 3 * DAY
     min_history: Span = 0
+    max_beyond: Annotated[float, Field(ge=0)] = 1.0
+
+
+class Audit(Strict):
+    """When the audit of a training run raises an alarm; a check named in ``accept`` is told, and fails nothing.
+
+    ``too_good``: AUC of the model, or of one feature alone, from which a leak is more likely than a good model.
+    ``drift``: population stability index between the fitting and the test slice.
+    """
+
+    too_good: Annotated[float, Field(gt=0.5, le=1)] = 0.97
+    drift: Annotated[float, Field(gt=0)] = 0.25
+    accept: list[Literal["label_shuffle", "single_feature", "too_good", "label_days", "future"]] = []
+
+
+class Gate(Strict):
+    """What a challenger must show to become champion; shares are relative to the champion's value.
+
+    ``average_precision`` and ``recall``: the lower 95 % bounds of the paired differences may not fall by more.
+    ``calibration_error`` and ``observed_over_expected``: bounds on the test slice. ``slice_drop``: no state or tenure
+    slice may fall by more with an interval that excludes 0. ``draws``: of the bootstrap. Source: the numbers follow
+    the promotion gates collected in docs/adr/0011-gate.md.
+    """
+
+    average_precision: Annotated[float, Field(ge=0)] = 0.0025
+    recall: Annotated[float, Field(ge=0)] = 0.01
+    calibration_error: Annotated[float, Field(gt=0)] = 0.03
+    observed_over_expected: tuple[float, float] = (0.85, 1.15)
+    slice_drop: Annotated[float, Field(ge=0)] = 0.02
+    draws: Annotated[int, Field(ge=100)] = 1_000
 
 
 class Definition(Strict):
@@ -224,6 +275,9 @@ class Definition(Strict):
     snapshots: Snapshots = Snapshots()
     training: Training = Training()
     scoring: Scoring = Scoring()
+    audit: Audit = Audit()
+    gate: Gate = Gate()
+    wording: dict[str, str] = {}
 
     _source: Path = PrivateAttr(default=Path("propensity.yaml"))
     _kept: dict[str, object] = PrivateAttr(default_factory=dict)

@@ -39,7 +39,7 @@ def test_train_showed_a_table_and_score_writes_the_records(world: World) -> None
     assert records.columns == ["user_id", "as_of", "state", "rfm", "intent", "segments", "definition"]
     assert records["user_id"].n_unique() == len(records) == 3_000
     fields = [f.name for f in records.schema["intent"].fields[0].dtype.fields]  # type: ignore[attr-defined]
-    assert fields == ["probability", "percentile", "tier", "why", "model"]
+    assert fields == ["probability", "percentile", "tier", "why", "detail", "model"]
 
 
 def test_score_at_an_earlier_instant(world: World) -> None:
@@ -65,7 +65,7 @@ def test_two_scorings_do_not_write_into_one_folder(world: World) -> None:
         (("score", "--as-of", "tomorrow"), "--as-of 'tomorrow' is not an instant", "2026-03-01T10:00:00Z"),
         (("score", "--as-of", "2027-01-01"), "--as-of lies after the end of the log", "at or before it"),
         (("check", "--ends", "2020-01-01"), "no event is left", "propensity check"),
-        (("check", "--ends", "2025-06-01"), "too short for 28d of warm-up", "longer log"),
+        (("check", "--ends", "2025-06-01"), "28d of warm-up", "longer log"),
     ],
 )
 def test_a_mistake_is_told_in_words_without_a_traceback(

@@ -37,7 +37,7 @@ def test_saved_and_loaded_models_say_the_same(model: Model, tmp_path: Path) -> N
 
 def test_effects_add_up_to_the_logit(model: Model) -> None:
     rows = matrix(model)
-    logit = model.numbers.slope * model.logits(rows) + model.numbers.offset
+    logit = model.numbers.calibration.slope * model.logits(rows) + model.numbers.calibration.offset
     rest = logit - model.effects(rows).sum(axis=1)
     assert np.allclose(rest, rest[0], atol=1e-6), "what is left over is the same average for everybody"
     assert np.allclose(sigmoid(logit), model.probabilities(rows))

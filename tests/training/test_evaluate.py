@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from training.evaluate import Ranking, evaluate, metrics
+from training.evaluate import Ranking, judge, metrics
 
 
 @given(st.integers(0, 10_000), st.booleans(), st.booleans())
@@ -54,13 +54,13 @@ def test_paired_intervals_see_a_small_difference() -> None:
     logit = np.log(p / (1 - p))
     worse = 1 / (1 + np.exp(-(logit + rng.normal(0, 0.35, 8_000))))
     users = pl.Series([f"u{i // 2}" for i in range(8_000)])
-    found = evaluate({"model": p, "floor": worse}, labels, users, np.ones(len(labels)), seed=1, against="model")
-    behind = found["floor"]["auc_behind"]
+    found = judge({"model": p, "floor": worse}, labels, users, np.ones(len(labels)), seed=1, draws=200)
+    behind = found.ahead("model", "floor", "auc")
     assert behind.low is not None
     assert behind.low > 0
-    auc = found["model"]["auc"]
+    auc = found.measure("model", "auc")
     assert auc.low is not None
     assert auc.high is not None
     assert behind.high is not None
     assert behind.high - behind.low < auc.high - auc.low, "pairing takes the users' noise out"
-    assert found["floor"]["auc"].value == pytest.approx(auc.value - behind.value)
+    assert found.measure("floor", "auc").value == pytest.approx(auc.value - behind.value)

@@ -25,10 +25,12 @@ from segments.rfm import RfmCuts
 from serving.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
 from training.dataset import build
+from training.fit import Matrices
 from training.job import train
 from training.labels import Labels
 from training.learn import learn
 from training.outcomes import snapshot_cutoffs
+from training.report import CAPTIONS
 
 
 @contextmanager
@@ -58,8 +60,9 @@ def test_a_run_holds_everything_about_its_model(world: World, outcome: str) -> N
     assert run.data.tags["definition"] == world.definition.version
     files = {f.path for folder in (None, "plots", "tables") for f in registry.list_artifacts(run.info.run_id, folder)}
     assert {"definition.yaml", "card.json", "dataset.json"} <= files
-    assert {f"plots/{p}.png" for p in ("gains", "lift", "calibration", "importance")} <= files
-    assert {f"tables/{t}.csv" for t in ("by_state", "by_snapshot", "base_rates")} <= files
+    assert {f"plots/{p}.png" for p in CAPTIONS} <= files
+    assert {f"tables/{t}.csv" for t in ("slices", "snapshots", "base_rates")} <= files
+    assert {"report.html", "gate.json", "audit.json"} <= files
 
 
 def test_a_version_says_which_features_it_needs(world: World) -> None:
@@ -109,8 +112,8 @@ def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Pat
     )
     write_traits(definition, traits_path(folder))
     offline = OfflineFeatures(definition, settings)
-    twins = [learn(build(snapshots_path(folder), offline, definition, "churn"), definition, None) for _ in "ab"]
-    first, second = (twin.model for twin in twins)
+    data = [build(snapshots_path(folder), offline, definition, "churn") for _ in "ab"]
+    first, second = (learn(d, Matrices.of(d, definition), definition, None).model for d in data)
     assert first.booster.model_to_string() == second.booster.model_to_string()
     assert first.numbers == second.numbers
     assert first.card == second.card
@@ -130,8 +133,13 @@ REFUSALS = {
         {"will": "purchase", "within": "7d", "among": "tenure_days < 0"},
         "nobody for whom tenure_days < 0",
     ),
+    "outcome_never_happens": (
+        {"will": "purchase", "within": "7d", "among": "uninstall_count_total > 0 AND days_since_uninstall > 20"},
+        "0 of",
+    ),
+    "outcome_always_happens": ({"will_not": "sign_up", "within": "7d", "among": "sign_up_count_total > 0"}, " of "),
     "too_few_positives": (
-        {"will": "purchase", "within": "7d", "among": "uninstall_count_total > 0"},
+        {"will": "purchase", "within": "1d", "among": "days_since_visit > 40 AND uninstall_count_total = 0"},
         "positives of odd",
     ),
     "too_few_negatives": ({"will": "visit", "within": "30d", "among": "visit_count_7d > 40"}, "negatives of odd"),

@@ -16,7 +16,7 @@ from training.split import slices, split
 def test_periods_lie_a_purge_apart_or_are_refused(count: int, stride: int, purge: int, spread: bool) -> None:
     cutoffs = schedule(newest=20_000 * DAY, stride=stride * DAY, count=count, spread=spread and stride > 1)
     if cutoffs[-1] - cutoffs[0] < 2 * purge * DAY:
-        with pytest.raises(RefusalError, match="log_too_short"):
+        with pytest.raises(RefusalError, match="matured cutoffs over"):
             split(cutoffs, purge * DAY, outcome="x")
         return
     if cutoffs[-1] - cutoffs[0] < (2 * purge + 4 * stride) * DAY:

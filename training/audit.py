@@ -1,0 +1,195 @@
+"""The audit of a training run: signs of a leak in the data set and the model, told whether they fail the run or not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.definition.columns import feature_set
+from features.definition.schema import Audit, Definition
+from features.errors import RefusalError
+from features.snapshot import WEIGHT
+from serving.model import Floats
+from training.dataset import Dataset
+from training.evaluate import Ranking, metrics
+from training.fit import Matrices, quick
+
+Check = Literal["label_shuffle", "single_feature", "too_good", "label_days", "drift", "future"]
+
+#: the label-shuffle control is fitted on so many rows
+SHUFFLE_ROWS = 10_000
+#: a feature that separates like this in the label's days, and like that a horizon before, rises only then
+RISES_TO, RISES_FROM = 0.85, 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found.
+
+    Attributes:
+        check: its name.
+        alarm: whether it found something.
+        fails: whether that fails the run.
+        text: the same in words, with the numbers.
+    """
+
+    check: Check
+    alarm: bool
+    fails: bool
+    text: str
+
+
+def finding(check: Check, rules: Audit, text: str, *, alarm: bool) -> Finding:
+    """Make a finding; an alarm fails the run unless it is drift or the definition accepts the check."""
+    return Finding(check, alarm, alarm and check != "drift" and check not in rules.accept, text)
+
+
+def audit(data: Dataset, matrices: Matrices, definition: Definition, auc: float) -> list[Finding]:
+    """Check a data set and the model's AUC on its test slice."""
+    rules = definition.audit
+    separations = separation(data, definition)
+    return [
+        _too_good(auc, rules),
+        _single_feature(separations, rules),
+        _label_shuffle(matrices, rules, definition.training.seed),
+        _label_days(data, definition, separations),
+        _drift(data, definition),
+    ]
+
+
+def refuse(findings: list[Finding]) -> None:
+    """Refuse a run that failed its audit.
+
+    Raises:
+        RefusalError: ``audit_failed``.
+    """
+    failing = [f for f in findings if f.fails]
+    if failing:
+        raise RefusalError(
+            "audit_failed",
+            found="; ".join(f"{f.check}: {f.text}" for f in failing),
+            needed="an audit without alarms",
+            fix="look at the report; mend the source of the leak, or, if there is none, add "
+            f"{', '.join(sorted({f.check for f in failing}))} to audit.accept",
+        )
+
+
+def separation(data: Dataset, definition: Definition) -> dict[str, float]:
+    """AUC of every column alone on the test slice, turned so that it is at least one half."""
+    test = data.part("test")
+    found = _alone(_values(test, data.part("fit"), definition), test["label"].to_numpy())
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _values(rows: pl.DataFrame, fit: pl.DataFrame, definition: Definition) -> pl.DataFrame:
+    """All columns as numbers: a trait's value becomes its base rate in the fitting slice."""
+    features = feature_set(definition)
+    columns: list[pl.Expr | pl.Series] = [pl.col(name) for name in features.numeric]
+    for trait in features.traits:
+        rates = fit.group_by(trait).agg(pl.col("label").mean().alias("rate"))
+        columns.append(rows.select(trait).join(rates, on=trait, how="left", maintain_order="left")["rate"].alias(trait))
+    return rows.select(columns)
+
+
+def _alone(values: pl.DataFrame, labels: Floats) -> dict[str, float]:
+    ranks = values.select(pl.all().fill_nan(None).fill_null(float("-inf")).rank("average")).to_numpy()
+    positives = labels == 1
+    n1, n0 = positives.sum(), (~positives).sum()
+    area = (ranks[positives].sum(axis=0) - n1 * (n1 + 1) / 2) / (n1 * n0)
+    return dict(zip(values.columns, np.maximum(area, 1 - area).tolist(), strict=True))
+
+
+def _too_good(auc: float, rules: Audit) -> Finding:
+    text = f"AUC {auc:.3f} on the test slice (alarm from {rules.too_good:g})"
+    return finding("too_good", rules, text, alarm=auc >= rules.too_good)
+
+
+def _single_feature(separations: dict[str, float], rules: Audit) -> Finding:
+    name, auc = next(iter(separations.items()))
+    text = f"{name} alone has AUC {auc:.3f}, more than any other (alarm from {rules.too_good:g})"
+    return finding("single_feature", rules, text, alarm=auc >= rules.too_good)
+
+
+def _label_shuffle(matrices: Matrices, rules: Audit, seed: int) -> Finding:
+    """A model of shuffled labels must not tell the shuffled labels of rows it has not seen."""
+    rng = np.random.default_rng([seed, 2])
+    X, y = ({name: part[name] for name in ("fit", "stop")} for part in (matrices.X, matrices.y))
+    some = {name: rng.permutation(len(part))[:SHUFFLE_ROWS] for name, part in X.items()}
+    shuffled = {name: rng.permutation(y[name][rows]) for name, rows in some.items()}
+    labels = shuffled["stop"]
+    p = quick(X["fit"][some["fit"]], shuffled["fit"], X["stop"][some["stop"]], seed=seed)
+    auc = metrics(Ranking.of(p), labels, np.ones(len(labels)))["auc"]
+    n1, n0 = labels.sum(), len(labels) - labels.sum()
+    allowed = 4 * float(np.sqrt((n1 + n0 + 1) / (12 * n1 * n0)))
+    text = f"a model of shuffled labels has AUC {auc:.3f} on later rows (allowed: 0.5 ± {allowed:.3f})"
+    return finding("label_shuffle", rules, text, alarm=abs(auc - 0.5) > allowed)
+
+
+def _label_days(data: Dataset, definition: Definition, separations: dict[str, float]) -> Finding:
+    """Columns that tell the label at the cutoff and told nothing of it a horizon before."""
+    horizon = definition.outcomes[data.outcome].within
+    test, fit = data.part("test"), data.part("fit")
+    then = data.rows.with_columns(known=pl.col("cutoff")).sort("known")
+    later = test.select("user", "label", (pl.col("cutoff") - pl.duration(microseconds=horizon)).alias("before"))
+    pairs = later.sort("before").join_asof(
+        then.drop("label"), left_on="before", right_on="known", by="user", strategy="backward", check_sortedness=False
+    ).drop_nulls("known")  # fmt: skip
+    labels = pairs["label"].to_numpy()
+    if not 0 < labels.sum() < len(labels):
+        return finding("label_days", definition.audit, "no user has rows a horizon apart", alarm=False)
+    before = _alone(_values(pairs, fit, definition), labels)
+    rising = [n for n, auc in separations.items() if auc >= RISES_TO and before[n] <= RISES_FROM]
+    text = "no column tells the label only in its days"
+    if rising:
+        told = [f"{n} {separations[n]:.2f}, {before[n]:.2f} a horizon before" for n in rising[:3]]
+        text = f"{len(rising)} columns tell the label only in its days (AUC): {'; '.join(told)}"
+    return finding("label_days", definition.audit, text, alarm=bool(rising))
+
+
+def drifts(data: Dataset, definition: Definition) -> dict[str, float]:
+    """Population stability index of every column between the fitting and the test slice, largest first."""
+    fit, test = data.part("fit"), data.part("test")
+    features = feature_set(definition)
+    found = dict(_index(fit, test, features.numeric, features.traits))
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _index(
+    fit: pl.DataFrame, test: pl.DataFrame, numeric: tuple[str, ...], traits: tuple[str, ...]
+) -> Iterator[tuple[str, float]]:
+    for name in (*numeric, *traits):
+        codes = _tenths(fit[name], test[name]) if name in numeric else _values_of(fit[name], test[name])
+        size = 1 + max(int(part.max(initial=0)) for part in codes)
+        shares = []
+        for part, rows in zip(codes, (fit, test), strict=True):
+            mass = np.bincount(part, rows[WEIGHT].to_numpy(), minlength=size)
+            shares.append(np.maximum(mass / mass.sum(), 1e-4))
+        yield name, float(np.sum((shares[1] - shares[0]) * np.log(shares[1] / shares[0])))
+
+
+def _tenths(fit: pl.Series, test: pl.Series) -> list[NDArray[np.int64]]:
+    """Which tenth of the fitting slice a value lies in; what is missing is a class of its own."""
+    known = fit.drop_nulls().to_numpy()
+    edges = np.unique(np.quantile(known, np.linspace(0.1, 0.9, 9))) if known.size else np.zeros(0)
+    filled = (part.fill_null(float("nan")).to_numpy() for part in (fit, test))
+    return [np.where(np.isnan(v), len(edges) + 1, np.searchsorted(edges, v)) for v in filled]
+
+
+def _values_of(fit: pl.Series, test: pl.Series) -> list[NDArray[np.int64]]:
+    values = pl.concat([fit, test]).fill_null("").unique(maintain_order=True)
+    codes = pl.Series(range(len(values)))
+    return [part.fill_null("").replace_strict(values, codes, return_dtype=pl.Int64).to_numpy() for part in (fit, test)]
+
+
+def _drift(data: Dataset, definition: Definition) -> Finding:
+    limit = definition.audit.drift
+    moved = [(name, index) for name, index in drifts(data, definition).items() if index >= limit]
+    text = f"no column moved between fitting and test (stability index below {limit:g})"
+    if moved:
+        text = f"{len(moved)} columns moved between fitting and test: " + ", ".join(
+            f"{n} {v:.2f}" for n, v in moved[:4]
+        )
+    return finding("drift", definition.audit, text, alarm=bool(moved))

@@ -1,0 +1,146 @@
+"""The gate: what a challenger must show, in writing, before it becomes the champion of its outcome."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from features.definition.schema import Gate
+from features.snapshot import WEIGHT
+from serving.card import Measure
+from serving.model import Floats
+from training.evaluate import Judgement, judge
+
+#: slices smaller than this are told, and decide nothing
+SLICE_ROWS, SLICE_POSITIVES = 300, 30
+SLICE_DRAWS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Criterion:
+    """One thing a challenger must show.
+
+    Attributes:
+        name: of the criterion.
+        needed: what is asked for, in words.
+        found: what was found, in words.
+        passed: None where it does not apply, such as a comparison without a champion.
+    """
+
+    name: str
+    needed: str
+    found: str
+    passed: bool | None
+
+
+def passes(criteria: list[Criterion]) -> bool:
+    """Whether no criterion is failed."""
+    return all(criterion.passed is not False for criterion in criteria)
+
+
+def compare(judgement: Judgement, rules: Gate) -> list[Criterion]:
+    """The criteria on the whole test slice; models are ``model``, ``champion`` where there is one, and the floors."""
+    floors = [name for name in judgement.point if name not in ("model", "champion")]
+    return [
+        _higher(judgement, "average_precision", rules.average_precision, better=True),
+        _higher(judgement, "recall_at_10", rules.recall, better=False),
+        _log_loss(judgement),
+        _calibration_error(judgement, rules),
+        _observed(judgement, rules),
+        *(_beats(judgement, floor) for floor in floors),
+    ]
+
+
+def _higher(judgement: Judgement, metric: str, margin: float, *, better: bool) -> Criterion:
+    name = metric.replace("_", " ").replace("at 10", "in the top 10 %")
+    needed = f"at most {margin:.2%} below the champion's with 97.5 % confidence" + (", and above it" if better else "")
+    if "champion" not in judgement.point:
+        return Criterion(name, needed, "no champion to compare with", None)
+    ahead = judgement.ahead("model", "champion", metric, relative=True)
+    sure = ahead.low is not None and ahead.low >= -margin
+    return Criterion(name, needed, said(ahead), sure and (ahead.value > 0 or not better))
+
+
+def _log_loss(judgement: Judgement) -> Criterion:
+    needed = "not above the champion's with an interval that excludes 0"
+    if "champion" not in judgement.point:
+        return Criterion("log loss", needed, "no champion to compare with", None)
+    more = judgement.ahead("model", "champion", "log_loss", relative=True)
+    return Criterion("log loss", needed, said(more), more.low is not None and not more.low > 0)
+
+
+def _calibration_error(judgement: Judgement, rules: Gate) -> Criterion:
+    error = judgement.measure("model", "calibration_error").value
+    limit = rules.calibration_error
+    return Criterion("calibration error", f"at most {limit:g}", f"{error:.4f}", error <= limit)
+
+
+def _observed(judgement: Judgement, rules: Gate) -> Criterion:
+    ratio = judgement.measure("model", "observed_over_expected").value
+    low, high = rules.observed_over_expected
+    return Criterion("observed over expected", f"{low:g} to {high:g}", f"{ratio:.3f}", low <= ratio <= high)
+
+
+def _beats(judgement: Judgement, floor: str) -> Criterion:
+    ahead = judgement.ahead("model", floor, "average_precision")
+    found = f"{ahead.value:+.4f}{_range(ahead, '+.4f')} average precision"
+    return Criterion(f"beats {floor.replace('_', '/')}", "above the floor", found, ahead.value > 0)
+
+
+def slices(
+    scores: dict[str, Floats], test: pl.DataFrame, groups: dict[str, pl.Series], rules: Gate, *, seed: int
+) -> Criterion:
+    """No state and no tenure slice may lose what the whole gains.
+
+    Args:
+        scores: probabilities of ``model`` and, where there is one, ``champion``.
+        test: the test slice.
+        groups: names of slices, by kind: each row's state, each row's tenure.
+        rules: the gate.
+        seed: of the resampling.
+    """
+    needed = f"average precision of none below the champion's by {rules.slice_drop:.0%} with an interval excluding 0"
+    if "champion" not in scores:
+        return Criterion("slices", needed, "no champion to compare with", None)
+    labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
+    looked, fallen = 0, []
+    for kind, group in groups.items():
+        for name in group.drop_nulls().unique().sort():
+            inside = (group == name).fill_null(False).to_numpy()
+            positives = labels[inside].sum()
+            if inside.sum() < SLICE_ROWS or min(positives, inside.sum() - positives) < SLICE_POSITIVES:
+                continue
+            looked += 1
+            part = {model: p[inside] for model, p in scores.items()}
+            judged = judge(
+                part, labels[inside], test["user"].filter(pl.Series(inside)), weights[inside],
+                seed=seed, draws=SLICE_DRAWS,
+            )  # fmt: skip
+            ahead = judged.ahead("model", "champion", "average_precision", relative=True)
+            if ahead.value < -rules.slice_drop and ahead.high is not None and ahead.high < 0:
+                fallen.append(f"{kind} {name} {said(ahead)}")
+    return Criterion("slices", needed, "; ".join(fallen) or f"{looked} slices hold", not fallen)
+
+
+def served_alike(served: Floats, trained: Floats, missing: int) -> Criterion:
+    """Training–serving parity: what the service would answer is what the evaluation was about.
+
+    Args:
+        served: probabilities from stored profiles and the model as it is saved.
+        trained: of the same users, from the log and the model as it was judged.
+        missing: users the service does not know.
+    """
+    apart = float(np.max(np.abs(served - trained), initial=0.0))
+    found = f"{len(served):,} users, largest difference {apart:.1e}" + (f", {missing} unknown" if missing else "")
+    return Criterion("training-serving parity", "the same probabilities", found, apart == 0.0 and missing == 0)
+
+
+def said(relative: Measure) -> str:
+    """A relative difference in words."""
+    return f"{relative.value:+.2%}{_range(relative, '+.2%')}"
+
+
+def _range(measure: Measure, form: str) -> str:
+    if measure.low is None or measure.high is None:
+        return ""
+    return f" ({measure.low:{form}} to {measure.high:{form}})"
