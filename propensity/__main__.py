@@ -106,7 +106,12 @@ def rollback(
 
 
 @app.command()
-def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instant = None) -> None:
+def score(
+    definition: DefinitionFile = None,
+    as_of: Instant = None,
+    ends: Instant = None,
+    reasons: Annotated[int, typer.Option(min=0, max=20, help="reasons a likelihood, and what changed")] = 0,
+) -> None:
     """Score every user into Parquet; by default at the declared end of the log."""
     from features.lock import locked
     from features.log.open import open_log
@@ -127,7 +132,7 @@ def score(definition: DefinitionFile = None, as_of: Instant = None, ends: Instan
             raise PropensityError("--as-of lies after the end of the log.", fix="score at or before it")
         folder = settings.folder(rules.name) / "scores"
         with locked(folder), steps("score", log.runs) as advance:
-            batch = score_all(log, scorer, instant, folder, progress=advance)
+            batch = score_all(log, scorer, instant, folder, reasons=reasons, progress=advance)
     out.print(*report.batch(batch, rules), sep="\n")
 
 

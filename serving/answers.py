@@ -14,6 +14,7 @@ from features.store import OnlineProfiles
 from features.time import to_instant
 from segments.frozen import load_cuts
 from serving.card import Measure
+from serving.earlier import Earlier
 from serving.loader import Loader
 from serving.model import Model
 from serving.record import ScoreRecord
@@ -21,6 +22,9 @@ from serving.rows import online_rows
 from serving.scorer import Scorer
 
 log = logging.getLogger("propensity")
+
+#: how many moved reasons are told when no number of reasons was asked for
+MOVED = 5
 
 
 class Missing(BaseModel):
@@ -77,6 +81,7 @@ class Answers:
         self.definition = definition
         self._loader = Loader(definition, settings)
         self._rfm = load_cuts(definition, settings)
+        self._scores = settings.folder(definition.name) / "scores"
         # one connection for calls answered at once and one for long lists in a thread of their own
         self._near, self._bulk = (OnlineProfiles(definition, settings, apply=True) for _ in range(2))
         models = self._loader.champions()
@@ -85,13 +90,16 @@ class Answers:
         self._scorer = Scorer(definition, models, self._rfm)
         self._refused: dict[str, str] = {}
 
-    def score(self, users: Sequence[str], as_of: datetime, reasons: int, *, bulk: bool = False) -> ScoreResponse:
+    def score(
+        self, users: Sequence[str], as_of: datetime, reasons: int, *, changes: bool = False, bulk: bool = False
+    ) -> ScoreResponse:
         """Score users at an instant.
 
         Args:
             users: ids; repeats are answered once.
             as_of: an aware datetime.
             reasons: how many reasons a likelihood.
+            changes: tell what changed since the newest earlier scores of the batch.
             bulk: read through the connection for long lists.
         """
         scorer = self._scorer  # one scorer for the whole answer, whatever is promoted meanwhile
@@ -101,7 +109,9 @@ class Answers:
             return ScoreResponse(records=[], missing=missing)
         scored = scorer.score(found.rows, found.through)
         explained = scorer.reasons(scored, reasons) if reasons else None
-        return ScoreResponse(records=scored.to_records(explained), missing=missing)
+        earlier = Earlier.before(self._scores, to_instant(as_of)) if changes else None
+        changed = scorer.changes(scored, earlier, reasons or MOVED) if earlier else None
+        return ScoreResponse(records=scored.to_records(explained, changed), missing=missing)
 
     def models(self) -> list[ServedModel]:
         """The models being served."""

@@ -12,9 +12,12 @@ from features.log.events import Events
 from features.log.frames import part_files
 from features.log.log import Log
 from features.progress import Progress, ignore
+from features.rows import INSTANT
 from features.time import to_datetime
+from serving.earlier import Earlier, scores_path
+from serving.record import Change
 from serving.rows import batch_rows, latest_traits
-from serving.scorer import Scorer
+from serving.scorer import Scored, Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,15 @@ class BatchResult:
     segments: pl.DataFrame
 
 
-def score_all(log: Log, scorer: Scorer, cutoff: int, folder: Path, *, progress: Progress = ignore) -> BatchResult:
+#: a reason as the records hold it; a trait's value is told by the text
+REASON = pl.Struct({"feature": pl.String, "value": pl.Float64, "effect": pl.Float64, "text": pl.String})
+MOVE = pl.Struct({**dict(REASON), "before": pl.Float64})
+CHANGE = pl.Struct({"since": INSTANT, "probability": pl.Float64, "model": pl.String, "moved": pl.List(MOVE)})
+
+
+def score_all(
+    log: Log, scorer: Scorer, cutoff: int, folder: Path, *, reasons: int = 0, progress: Progress = ignore
+) -> BatchResult:
     """Score every user visible at a cutoff.
 
     Args:
@@ -42,20 +53,25 @@ def score_all(log: Log, scorer: Scorer, cutoff: int, folder: Path, *, progress: 
         scorer: the definition's rules and champions.
         cutoff: the instant the scores speak of.
         folder: gets ``scores-<instant>.parquet``, a folder, complete or not at all.
+        reasons: how many reasons a likelihood, and what changed since the newest earlier scores there; 0 for neither.
         progress: told of each run of users that is done.
 
     Raises:
         ScoringError: nobody is visible at the cutoff.
     """
-    path = folder / f"scores-{to_datetime(cutoff):%Y-%m-%dT%H%M%SZ}.parquet"
+    path = scores_path(folder, cutoff)
+    earlier = Earlier.before(folder, cutoff) if reasons else None
+    names = list(scorer.models) if reasons else []
+    schema = pl.Schema({**scorer.schema, "intent": _explained(scorer.schema["intent"], names)})
     traits = latest_traits(scorer.definition, cutoff)
 
     def score(events: Events) -> Iterator[pl.DataFrame]:
         for rows in batch_rows(events, scorer.definition, cutoff, traits):
             if len(rows):
-                yield scorer.score(rows, rows.cutoffs).records
+                scored = scorer.score(rows, rows.cutoffs)
+                yield _with_reasons(scorer, scored, reasons, earlier, schema) if reasons else scored.records
 
-    users = log.write(score, scorer.schema, path, progress=progress)
+    users = log.write(score, schema, path, progress=progress)
     if not users:
         shutil.rmtree(path)
         raise ScoringError(f"no user is visible at {to_datetime(cutoff).isoformat()}.", fix="score at a later instant")
@@ -71,3 +87,40 @@ def score_all(log: Log, scorer: Scorer, cutoff: int, folder: Path, *, progress: 
         states=states.group_by("state", "outcome", "tier").agg(pl.len().alias("users")).collect(),
         segments=segments.group_by("segment").agg(pl.len().alias("users")).sort("users", descending=True).collect(),
     )
+
+
+def _explained(intent: pl.DataType, outcomes: list[str]) -> pl.DataType:
+    """The type of ``intent`` with reasons and change."""
+    fields: dict[str, pl.DataType] = dict(intent)  # type: ignore[call-overload]
+    for name in outcomes:
+        fields[name] = pl.Struct({**dict(fields[name]), "reasons": pl.List(REASON), "change": CHANGE})  # type: ignore[call-overload]
+    return pl.Struct(fields)
+
+
+def _with_reasons(
+    scorer: Scorer, scored: Scored, count: int, earlier: Earlier | None, schema: pl.Schema
+) -> pl.DataFrame:
+    """Put reasons, and what changed, into the records."""
+    found = scorer.reasons(scored, count)
+    changes = scorer.changes(scored, earlier, count) if earlier else {}
+    whole = []
+    for name in scorer.definition.outcomes:
+        intent = scored.records["intent"].struct.field(name)
+        if name in found:
+            told = [[_numeric(r.model_dump()) for r in row] for row in found[name]]
+            moved = [_changed(change) for change in changes.get(name, [None] * len(told))]
+            columns = [pl.Series("reasons", told, pl.List(REASON)), pl.Series("change", moved, CHANGE)]
+            intent = intent.struct.unnest().with_columns(columns).to_struct(name)
+        whole.append(intent.alias(name))
+    return scored.records.with_columns(pl.DataFrame(whole).to_struct("intent")).cast(schema)
+
+
+def _numeric(told: dict[str, object]) -> dict[str, object]:
+    return told | {"value": told["value"] if isinstance(told["value"], float) else None}
+
+
+def _changed(change: Change | None) -> dict[str, object] | None:
+    if change is None:
+        return None
+    said = change.model_dump()
+    return said | {"moved": [_numeric(move) for move in said["moved"]]}

@@ -30,6 +30,39 @@ class Reason(Part):
     text: str
 
 
+class Move(Part):
+    """One of the reasons then, and what became of it.
+
+    Attributes:
+        feature: the column.
+        value, before: now and then; null where there is none, and for traits, which the text tells.
+        effect: what it adds to the log-odds now, less what it added then.
+        text: the same in words.
+    """
+
+    feature: str
+    value: float | str | None
+    before: float | None
+    effect: float
+    text: str
+
+
+class Change(Part):
+    """What changed since the newest earlier scores.
+
+    Attributes:
+        since: the instant they speak of.
+        probability: what was said then; null when there was not enough to say.
+        model: that said it.
+        moved: the reasons of then whose effect moved most; empty where none were kept.
+    """
+
+    since: datetime
+    probability: float | None
+    model: str | None
+    moved: list[Move] = []
+
+
 class Intent(Part):
     """The answer to one outcome's question.
 
@@ -42,6 +75,7 @@ class Intent(Part):
         detail: which feature lies outside the trained range, and how far.
         model: name and version of the model.
         reasons: the strongest, when asked for.
+        change: what changed since the newest earlier scores, when asked for and there are some.
     """
 
     probability: float | None
@@ -51,6 +85,7 @@ class Intent(Part):
     detail: str | None = None
     model: str | None
     reasons: list[Reason] = []
+    change: Change | None = None
 
 
 class Rfm(Part):

@@ -15,9 +15,11 @@ from features.time import Instants
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, rfm_columns, with_rfm
 from segments.tiers import SILENT, tiers_of
+from serving.earlier import Earlier
+from serving.explain import Explainer
 from serving.model import Model
 from serving.reasons import Wording
-from serving.record import Reason, ScoreRecord, record_columns
+from serving.record import Change, Reason, ScoreRecord, record_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,21 @@ class Scored:
     frame: pl.DataFrame
     records: pl.DataFrame
 
-    def to_records(self, reasons: Mapping[str, list[list[Reason]]] | None = None) -> list[ScoreRecord]:
-        """Make records, with each outcome's reasons where given."""
+    def said(self, outcome: str) -> NDArray[np.bool_]:
+        """Of whom a likelihood was said."""
+        return self.frame[f"{outcome}_probability"].is_not_null().to_numpy()
+
+    def to_records(
+        self,
+        reasons: Mapping[str, list[list[Reason]]] | None = None,
+        changes: Mapping[str, list[Change | None]] | None = None,
+    ) -> list[ScoreRecord]:
+        """Make records, with each outcome's reasons and changes where given."""
         rows = self.records.to_dicts()
-        for name, per_row in (reasons or {}).items():
-            for row, found in zip(rows, per_row, strict=True):
-                row["intent"][name]["reasons"] = found
+        for key, given in (("reasons", reasons), ("change", changes)):
+            for name, per_row in (given or {}).items():
+                for row, found in zip(rows, per_row, strict=True):
+                    row["intent"][name][key] = found
         return [ScoreRecord.model_validate(row) for row in rows]
 
 
@@ -150,35 +161,11 @@ class Scorer:
 
     def reasons(self, scored: Scored, count: int) -> dict[str, list[list[Reason]]]:
         """Explain each likelihood by its strongest columns, strongest first; none where nothing was said."""
-        named = scored.rows.frame().to_dicts()
-        answer: dict[str, list[list[Reason]]] = {}
-        for name, model in self.models.items():
-            said = scored.frame[f"{name}_probability"].is_not_null().to_numpy()
-            answer[name] = [[] for _ in named]
-            if not said.any():
-                continue
-            columns = [*model.card.features, *model.card.categories]
-            effects = model.effects(model.matrix_of(scored.rows)[said])
-            for at, effect in zip(np.flatnonzero(said), effects, strict=True):
-                answer[name][at] = self._strongest(columns, effect, named[at], count)
-        return answer
+        return Explainer(scored.rows, self._wording).reasons(self.models, scored.said, count)
 
-    def _strongest(
-        self, columns: list[str], effect: NDArray[np.float64], row: dict[str, object], count: int
-    ) -> list[Reason]:
-        strongest = np.argsort(-np.abs(effect), kind="stable")[:count]
-        return [
-            Reason.model_validate(
-                {
-                    "feature": columns[i],
-                    "value": row[columns[i]],
-                    "effect": round(float(effect[i]), 4),
-                    "text": self._wording.say(columns[i], row),
-                }
-            )
-            for i in strongest
-            if effect[i] != 0.0
-        ]
+    def changes(self, scored: Scored, earlier: Earlier, count: int) -> dict[str, list[Change | None]]:
+        """What changed for each user and outcome since earlier scores; None for whom there are none."""
+        return Explainer(scored.rows, self._wording).changes(self.models, scored.said, earlier, count)
 
 
 def _roots(expressions: Iterable[pl.Expr]) -> set[str]:

@@ -59,13 +59,18 @@ class PropensityService:
             AwareDatetime | None, Field(description="the instant the scores speak of; the server's clock when left out")
         ] = None,
         reasons: Annotated[int, Field(ge=0, le=20, description="how many reasons a likelihood")] = 0,
+        changes: Annotated[
+            bool, Field(description="tell what changed since the batch's newest earlier scores")
+        ] = False,
     ) -> ScoreResponse:
         """Score users."""
         instant = as_of or datetime.now(UTC)
         try:
-            if len(user_ids) <= AT_ONCE:
+            if len(user_ids) <= AT_ONCE and not changes:
                 return self._answers.score(user_ids, instant, reasons)
-            return await anyio.to_thread.run_sync(lambda: self._answers.score(user_ids, instant, reasons, bulk=True))
+            return await anyio.to_thread.run_sync(
+                lambda: self._answers.score(user_ids, instant, reasons, changes=changes, bulk=True)
+            )
         except PropensityError as error:
             raise bentoml.exceptions.InvalidArgument(str(error)) from error
 

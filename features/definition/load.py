@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from features.definition.columns import feature_set
 from features.definition.predicate import check_columns, check_predicate
 from features.definition.schema import Definition
+from features.definition.wording import problems
 from features.errors import DefinitionError
 
 RFM_COLUMNS: dict[str, pl.DataType] = {
@@ -128,6 +129,9 @@ def _check_expressions(definition: Definition) -> None:
                     f"outcomes.{key}.monotone: {name!r} is no numeric feature.",
                     fix=f"name one such as {', '.join(features.numeric[:3])}",
                 )
+    mistakes = problems(definition.wording, {*definition.signals, *definition.derived, *features.traits})
+    if mistakes:
+        raise DefinitionError(f"wording.{'; '.join(mistakes)}.", fix="see features/definition/wording.py")
     rules = {k: sql for k, sql in definition.states.items() if sql != "otherwise"}
     rfm = RFM_COLUMNS if definition.rfm else {}
     _check_all([(f"states.{k}", sql) for k, sql in rules.items()], row | rfm)

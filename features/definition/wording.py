@@ -1,0 +1,83 @@
+"""The words for feature families: English here, and any other language in the definition's ``wording``.
+
+A template is said of one value. It may name what its family has: ``{signal}`` and ``{window}`` (in words), ``{n}`` (the
+value), ``{days}`` (the value as a time), ``{percent}`` (the value as a share), ``{usual}`` (the user's own usual gap).
+``….none`` is said where the value is 0, ``….missing`` where there is none.
+"""
+
+import string
+
+ENGLISH: dict[str, str] = {
+    "count": "{n} × {signal} in the last {window}",
+    "count.none": "no {signal} in the last {window}",
+    "active_days": "{signal} on {n} of the last {window}",
+    "value": "{signal} worth {n} in the last {window}",
+    "count_total": "{n} × {signal} in all",
+    "count_total.none": "no {signal} in all",
+    "active_days_total": "{signal} on {n} days in all",
+    "value_total": "{signal} worth {n} in all",
+    "days_since": "last {signal} {days} ago",
+    "days_since.missing": "no {signal} ever",
+    "days_since_first": "first {signal} {days} ago",
+    "days_since_first.missing": "no {signal} ever",
+    "silence_share": "no {signal} for the last {percent} of the time known",
+    "silence_share.missing": "no {signal} ever",
+    "gap_mean": "{signal} every {days} on average",
+    "gap_mean.missing": "{signal} on fewer than two days so far",
+    "gap_std": "{signal} gaps vary by {days}",
+    "gap_std.missing": "{signal} on fewer than two days so far",
+    "gap_last": "the last two {signal} days lay {days} apart",
+    "gap_last.missing": "{signal} on fewer than two days so far",
+    "overdue": "no {signal} for {n} times the usual {usual}",
+    "overdue.missing": "{signal} on fewer than two days so far",
+    "decayed": "{signal} level {n} (fading over {window})",
+    "trend": "{signal} in the last {window} at {percent} of those before",
+    "trend.missing": "no {signal} in the {window} before the last {window}",
+    "share": "{signal} is {percent} of all activity in the last {window}",
+    "share.missing": "no activity in the last {window}",
+    "night": "{percent} of {signal} falls on nights",
+    "morning": "{percent} of {signal} falls on mornings",
+    "afternoon": "{percent} of {signal} falls on afternoons",
+    "evening": "{percent} of {signal} falls on evenings",
+    "weekend": "{percent} of {signal} falls on weekends",
+    "tenure": "Known for {days}",
+    "other": "{feature}: {n}",
+    "other.missing": "{feature}: not known",
+    "moved": "{now} (before: {before})",
+    "a_day": "1 day",
+    "last_day": "day",
+    "days": "{n} days",
+    "hours": "{n} hours",
+}
+
+#: what else a template may name
+_MORE = {"other": {"feature"}, "moved": {"now", "before"}}
+_FIELDS = {"signal", "window", "n", "days", "percent", "usual"}
+
+
+def problems(wording: dict[str, str], names: set[str]) -> list[str]:
+    """What is wrong with the words of a definition: unknown families, and fields that a template cannot have.
+
+    Args:
+        wording: templates by family, and names of signals, traits and derived columns in words (``name.visit``).
+        names: the signals, traits and derived columns there are.
+    """
+    found = []
+    for key, template in wording.items():
+        family = key.split(".")[0]
+        if family == "name":
+            if key.removeprefix("name.") not in names:
+                found.append(f"{key}: there is no such signal, trait or derived column")
+            continue
+        if key not in ENGLISH and key not in {f"{f}.{s}" for f in ENGLISH for s in ("none", "missing")}:
+            found.append(f"{key}: unknown; the families are {', '.join(f for f in ENGLISH if '.' not in f)}")
+            continue
+        try:
+            fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
+        except ValueError as error:
+            found.append(f"{key}: {template!r}: {error}")
+            continue
+        allowed = _FIELDS | _MORE.get(family, set())
+        found += [f"{key}: {template!r} names {{{field}}}; it may name {', '.join(sorted(allowed))}"
+                  for field in sorted(fields - allowed)]  # fmt: skip
+    return found

@@ -1,0 +1,45 @@
+"""The newest scores of before an instant: what was said of users then."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from features.log.frames import part_files
+from features.time import to_datetime
+
+#: how scores of an instant are named
+NAME = "scores-%Y-%m-%dT%H%M%SZ.parquet"
+
+
+def scores_path(folder: Path, cutoff: int) -> Path:
+    """Where the scores of an instant are kept."""
+    return folder / to_datetime(cutoff).strftime(NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Scores of before.
+
+    Attributes:
+        as_of: the instant they speak of.
+        path: their folder.
+    """
+
+    as_of: datetime
+    path: Path
+
+    @classmethod
+    def before(cls, folder: Path, instant: int) -> "Earlier | None":
+        """The newest scores of before an instant, or None."""
+        found = {datetime.strptime(path.name + "+0000", NAME + "%z"): path for path in folder.glob("scores-*Z.parquet")}
+        times = [moment for moment in found if moment < to_datetime(instant)]
+        return cls(max(times), found[max(times)]) if times else None
+
+    def of(self, users: Sequence[str]) -> dict[str, dict[str, dict[str, object]]]:
+        """What was said of each outcome, by user: ``probability, model`` and, where kept, ``reasons``."""
+        asked = pl.Series(list(users), dtype=pl.String)
+        said = pl.scan_parquet(part_files(self.path)).filter(pl.col("user_id").is_in(asked.implode()))
+        return dict(said.select("user_id", "intent").collect().iter_rows())
