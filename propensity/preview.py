@@ -10,9 +10,10 @@ from features.log.store import EventStore
 from features.progress import Steps
 from features.rows import expression
 from features.snapshot import Snapshots
-from features.time import span_name, to_datetime
+from features.time import DAY, span_name, to_datetime
 from propensity.console import table
 from training.outcomes import label, last_cutoff, snapshot_cutoffs
+from training.returns import COMING_BACK, Returns
 
 
 def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
@@ -21,7 +22,9 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
     cutoffs, counts = snapshot_cutoffs(definition, store), store.counts
     snapshots = Snapshots(definition.model_copy(update={"snapshots": schema.Snapshots()}), cutoffs)
 
-    def look(events: Events) -> tuple[pl.DataFrame, pl.DataFrame]:
+    silences = [list(definition.signals).index(rule.signal) for rule in definition.outcomes.values() if rule.will_not]
+
+    def look(events: Events) -> tuple[pl.DataFrame, pl.DataFrame, dict[int, Returns]]:
         fired = [events.of_signal(i)["user"] for i in range(len(definition.signals))]
         sizes = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
         weeks = []
@@ -34,13 +37,15 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
                     pl.len().alias("eligible"), pl.col("label").sum().alias("positives")
                 )
                 weeks.append(per.with_columns(pl.lit(name).alias("outcome"), pl.col("positives").cast(pl.Int64)))
-        return sizes, pl.concat(weeks)
+        return sizes, pl.concat(weeks), {i: Returns.of(events, i) for i in silences}
 
+    returns: dict[int, Returns] = {}
     sizes, weeks = pl.DataFrame({"events": [0] * len(definition.signals), "users": 0}), []
     with steps(f"features at {len(cutoffs)} cutoffs", len(store.buckets)) as advance:
-        for fired, per in store.map(look):
+        for fired, per, back in store.map(look):
             sizes = sizes + fired
             weeks.append(per)
+            returns = {i: returns[i] + found if returns else found for i, found in back.items()}
             advance(1)
     every = pl.concat(weeks).group_by("outcome", "cutoff").sum().sort("cutoff")
     lost = pl.DataFrame({"what": [*counts, "kept"], "rows": [*counts.values(), store.kept]})
@@ -64,4 +69,23 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
             (pl.col("positives") / pl.col("eligible")).alias("base_rate"),
         )  # fmt: skip
         shown.append(table(f"{title}; known {span_name(rule.reach)} after a cutoff", per))
+        if rule.will_not:
+            shown += _silences(rule, returns[list(definition.signals).index(rule.signal)])
     return shown
+
+
+def _silences(rule: schema.Outcome, returns: Returns) -> list[RenderableType]:
+    """The return curve of a signal, how final the outcome's horizon is, and which one would be."""
+    curve = returns.table()
+    bars = pl.Series("", ["█" * round(30 * share) for share in curve["not_back_yet"]])
+    days = -(-rule.within // DAY)
+    back, suggested = returns.resurrection(days, days), returns.suggested()
+    said = "the log does not tell how many come back" if back is None else f"{back:.0%} come back in as long again"
+    few = f"fewer than {COMING_BACK:.0%} come back in as long again"
+    better = f"The log shows no silence after which {few}, so it suggests no churn horizon."
+    if suggested is not None:
+        better = f"After {suggested} days {few}: the suggested churn horizon."
+    return [
+        table(f"How long silences of {rule.signal} last (Kaplan-Meier)", curve.insert_column(2, bars)),
+        f"Of those silent for {span_name(rule.within)}, {said} (resurrection rate). {better}",
+    ]

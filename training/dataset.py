@@ -10,7 +10,7 @@ from features.definition.schema import Definition, Outcome
 from features.errors import RefusalError
 from features.store import OfflineFeatures
 from training.labels import labelled
-from training.split import NAMES, slices, split
+from training.split import NAMES, Split, slices, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,17 @@ class Dataset:
         return answer
 
 
-def build(snapshots: Path, store: OfflineFeatures, definition: Definition, outcome: str) -> Dataset:
+def build(
+    snapshots: Path, store: OfflineFeatures, definition: Definition, outcome: str, *, parts: Split | None = None
+) -> Dataset:
     """Build the data set: population and labels out of the snapshots, slices, features through the feature store.
+
+    Args:
+        snapshots: folder of the snapshot files.
+        store: the feature store.
+        definition: the definition.
+        outcome: which question.
+        parts: which cutoffs are for what; split by the usual shares when left out.
 
     Raises:
         RefusalError: ``population_empty``, ``outcome_never_happens``, ``outcome_always_happens``, ``log_too_short``,
@@ -69,7 +78,8 @@ def build(snapshots: Path, store: OfflineFeatures, definition: Definition, outco
         weight.sum().alias("eligible"), positive.sum().alias("positives"),
         (positive.sum() / weight.sum()).alias("base_rate"), pl.len().alias("rows"),
     )  # fmt: skip
-    parts = split(rows["cutoff"].unique().sort().dt.epoch("us").to_numpy(), rule.reach, outcome=outcome)
+    instants = rows["cutoff"].unique().sort().dt.epoch("us").to_numpy()
+    parts = parts or split(instants, rule.reach, outcome=outcome)
     rows = slices(rows, parts, limits.unseen_share).drop_nulls("slice")
     _enough(rows, outcome, limits.min_positives)
     rows = _capped(_spread(rows, limits.max_rows_per_user, limits.seed), limits.max_rows, limits.seed)

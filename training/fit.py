@@ -79,8 +79,9 @@ class Matrices:
 def fit(data: Dataset, matrices: Matrices, definition: Definition, tuned: Parameters | None = None) -> Fitted:
     """Fit a data set's models.
 
-    The booster stops, and the blend is chosen, on the ``stop`` slice; the calibration comes from the ``calibrate``
-    slice. No class weights: they break calibration.
+    The booster stops, and the blend is chosen, on the later ``stop`` slice. Then both are fitted once more on both
+    slices, so that the newest behaviour is learnt from too; the calibration comes from the ``calibrate`` slice, which
+    has other users than ``stop``. No class weights: they break calibration.
 
     Args:
         data: the data set.
@@ -91,18 +92,22 @@ def fit(data: Dataset, matrices: Matrices, definition: Definition, tuned: Parame
     X, y, weights, sizes = matrices.X, matrices.y, matrices.weights, matrices.sizes
     rule = definition.outcomes[data.outcome]
     parameters = usual(matrices, definition.training.seed, rule) | (tuned or {})
-    booster = boost(matrices, parameters)
+    first = boost(matrices, parameters)
     signs = _signs(rule, matrices.names)[: len(matrices.names) - len(sizes)]
-    linear = _linear(X["fit"], y["fit"], weights["fit"], signs, sizes, definition)
+    line_of_fit = _linear(X["fit"], y["fit"], weights["fit"], signs, sizes, definition)
 
-    def logits(name: str) -> tuple[Floats, Floats]:
+    def logits(booster: lgb.Booster, linear: LinearPart, name: str) -> tuple[Floats, Floats]:
         line = linear.columns(X[name], sizes) @ np.array(linear.weights) + linear.intercept
         return np.asarray(booster.predict(X[name], raw_score=True)), line
 
-    trees, line = logits("stop")
+    trees, line = logits(first, line_of_fit, "stop")
     losses = {w: log_loss(y["stop"], w * trees + (1 - w) * line, weights["stop"]) for w in BLENDS}
     weight = min(losses, key=lambda w: losses[w])
-    trees, line = logits("calibrate")
+    both = {part: np.concatenate([part_of[name] for name in ("fit", "stop")])
+            for part, part_of in (("X", X), ("y", y), ("w", weights))}  # fmt: skip
+    booster = _rounds(matrices, both, parameters, first.current_iteration())
+    linear = _linear(both["X"], both["y"], both["w"], signs, sizes, definition)
+    trees, line = logits(booster, linear, "calibrate")
     blended = weight * trees + (1 - weight) * line
     instants = data.part("calibrate")["cutoff"].dt.epoch("us").to_numpy()
     calibration = calibrate(y["calibrate"], blended, weights["calibrate"], instants)
@@ -153,6 +158,15 @@ def boost(matrices: Matrices, parameters: Parameters) -> lgb.Booster:
     )
     # through text, so that what is evaluated is what is saved: only the best iteration, nothing of the data
     return lgb.Booster(model_str=booster.model_to_string(num_iteration=max(booster.best_iteration, 1)))
+
+
+def _rounds(matrices: Matrices, both: dict[str, Floats], parameters: Parameters, rounds: int) -> lgb.Booster:
+    """Boost so many rounds."""
+    data = lgb.Dataset(
+        both["X"], both["y"], weight=both["w"], feature_name=matrices.names,
+        categorical_feature=list(matrices.categories), params=parameters, free_raw_data=True,
+    )  # fmt: skip
+    return lgb.Booster(model_str=lgb.train(parameters, data, rounds).model_to_string())
 
 
 def quick(X: Floats, y: Floats, other: Floats, *, seed: int, rounds: int = 40) -> Floats:

@@ -1,0 +1,64 @@
+"""CDNOW (Fader and Hardie 2001): who buys within 90 days, by the protocol of a published comparison."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import yaml
+
+from features.definition import Definition, load_definition
+from features.log.source import EventLog
+from features.log.store import EventStore
+from features.settings import Settings
+from features.snapshot import write_snapshots
+from features.store import OfflineFeatures
+from features.store.objects import snapshots_path
+from features.time import DAY, to_instant
+from training.dataset import build
+from training.fit import Matrices
+from training.labels import Labels
+from training.learn import Learnt, learn
+from training.split import Split
+
+DEFINITION = {
+    "name": "cdnow",
+    "events": {
+        "path": "cdnow.parquet", "columns": {"user": "user_id", "event": "event", "time": "event_time"},
+        "ends": "1998-06-30T00:00:00Z",
+    },
+    "signals": {"purchase": {"where": "event = 'purchase'", "value": "value", "activity": True}},
+    "windows": [7, 14, 30, 60, 90, 180, 360],
+    "half_lives": ["14d", "45d", "120d"],
+    "outcomes": {"purchase": {"will": "purchase", "within": "90d", "among": "purchase_count_total >= 1"}},
+    "snapshots": {"stride": "14d", "spread": False, "warm_up": "99d"},
+    "training": {"unseen_share": 0.01},
+}  # fmt: skip
+
+
+def write_log(folder: Path) -> Definition:
+    """Write the master file (23,570 customers, from the lifetimes package) as an event log with its definition."""
+    from lifetimes.datasets import load_dataset
+
+    sold = load_dataset("CDNOW_master.txt", header=0, sep=r"\s+", names=["user", "date", "number", "value"], dtype={"user": str})
+    days = [datetime.strptime(str(date), "%Y%m%d").replace(tzinfo=UTC) for date in sold["date"]]
+    events = pl.DataFrame(
+        {"user_id": sold["user"].to_list(), "event": "purchase", "event_time": days, "value": sold["value"].to_numpy()}
+    )
+    events.write_parquet(folder / "cdnow.parquet")
+    (folder / "propensity.yaml").write_text(yaml.safe_dump(DEFINITION))
+    return load_definition(folder / "propensity.yaml")
+
+
+def judged(folder: Path) -> Learnt:
+    """Fit on cutoffs of 1997, adjust on 1 January 1998, judge on 1 April 1998 with labels to the end of June."""
+    definition, settings = write_log(folder), Settings(home=folder / "var")
+    store = EventStore.open(EventLog(definition), settings)
+    first = to_instant(datetime(1997, 4, 10, tzinfo=UTC))
+    cutoffs = np.array([first + i * 14 * DAY for i in range(20)] + [to_instant(datetime(1998, 4, 1, tzinfo=UTC))])
+    folder = snapshots_path(settings.folder(definition.name))
+    write_snapshots(store, cutoffs, definition, folder, more=Labels(definition))
+    purge = definition.outcomes["purchase"].reach
+    parts = Split(fit=cutoffs[cutoffs + purge <= cutoffs[-2]], adjust=cutoffs[-2:-1], test=cutoffs[-1:])
+    data = build(folder, OfflineFeatures(definition, settings), definition, "purchase", parts=parts)
+    return learn(data, Matrices.of(data, definition), definition, None)
