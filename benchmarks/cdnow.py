@@ -40,7 +40,9 @@ def write_log(folder: Path) -> Definition:
     """Write the master file (23,570 customers, from the lifetimes package) as an event log with its definition."""
     from lifetimes.datasets import load_dataset
 
-    sold = load_dataset("CDNOW_master.txt", header=0, sep=r"\s+", names=["user", "date", "number", "value"], dtype={"user": str})
+    sold = load_dataset(
+        "CDNOW_master.txt", header=0, sep=r"\s+", names=["user", "date", "number", "value"], dtype={"user": str}
+    )
     days = [datetime.strptime(str(date), "%Y%m%d").replace(tzinfo=UTC) for date in sold["date"]]
     events = pl.DataFrame(
         {"user_id": sold["user"].to_list(), "event": "purchase", "event_time": days, "value": sold["value"].to_numpy()}

@@ -1,22 +1,45 @@
-"""How near the models come to the best possible forecast of the demo world."""
+"""How good the models are: beside the best possible forecast of simulated worlds, and beside others on real logs."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
-from sklearn.metrics import roc_auc_score
+from sklearn.ensemble import HistGradientBoostingClassifier
 
-from benchmarks.world import World
+from benchmarks.cdnow import judged
+from benchmarks.world import ROOT, World
+from features.definition import Definition, load_definition
+from features.errors import EventLogError, RefusalError
 from features.log.source import EventLog
+from features.log.store import EventStore
+from features.settings import Settings
+from features.snapshot import WEIGHT, write_snapshots, write_traits
+from features.store import OfflineFeatures
+from features.store.objects import snapshots_path, traits_path
 from features.time import to_instant
 from segments.frozen import load_cuts
 from serving.loader import Loader
 from serving.rows import batch_rows, latest_traits
 from serving.scorer import Scorer
-from training.evaluate import Ranking, metrics
-from training.outcomes import label
+from training.dataset import Dataset, build
+from training.evaluate import Ranking, judge, metrics
+from training.fit import Matrices
+from training.floors import rfm_columns
+from training.labels import Labels
+from training.learn import Learnt, learn
+from training.outcomes import label, snapshot_cutoffs
+from training.report import measure
+
+#: paired resamples of the users
+DRAWS = 1_000
 
 
-def distance_from_best(world: World) -> pl.DataFrame:
-    """Score everybody at the truth's newest cutoff; AUC over the best possible, and calibration error.
+def distance_from_best(world: World, name: str) -> pl.DataFrame:
+    """Score everybody at the truth's newest cutoff; AUC and log loss over the best possible, and calibration error.
 
     The cutoff lies three weeks before the log's end, a fortnight and more after the newest row any model was fitted on.
     """
@@ -27,30 +50,106 @@ def distance_from_best(world: World) -> pl.DataFrame:
     truth = truth.filter(pl.col("cutoff") == cutoff)
     traits = latest_traits(definition, to_instant(cutoff))  # type: ignore[arg-type]
     scorer = Scorer(definition, Loader(definition, settings).champions(), load_cuts(definition, settings))
-    parts = [
-        scorer.score(r, r.cutoffs).frame for r in batch_rows(events, definition, to_instant(cutoff), traits) if len(r)
-    ]  # type: ignore[arg-type]
-    scored = pl.concat(parts)
+    rows = batch_rows(events, definition, to_instant(cutoff), traits)  # type: ignore[arg-type]
+    scored = pl.concat([scorer.score(r, r.cutoffs).frame for r in rows if len(r)])
     found = []
-    for name in definition.outcomes:
-        both = (
-            scored.drop_nulls(f"{name}_probability")
-            .select("user", "cutoff", f"{name}_probability")
-            .join(truth.select("user", name), on="user")
-        )
-        labels = label(events, both, definition, name).to_numpy().astype(np.float64)
-        ours, best = both[f"{name}_probability"].to_numpy(), both[name].to_numpy()
-        measured = metrics(Ranking.of(ours), labels, np.ones(len(labels)))
-        auc, possible = measured["auc"], float(roc_auc_score(labels, best))
+    for outcome in definition.outcomes:
+        said = scored.drop_nulls(f"{outcome}_probability").select("user", "cutoff", f"{outcome}_probability")
+        both = said.join(truth.select("user", outcome), on="user")
+        labels = label(events, both, definition, outcome).to_numpy().astype(np.float64)
+        ours, best = both[f"{outcome}_probability"].to_numpy(), both[outcome].to_numpy()
+        measured, possible = (metrics(Ranking.of(p), labels, np.ones(len(labels))) for p in (ours, best))
         found.append(
             {
-                "outcome": name,
+                "world": name,
+                "outcome": outcome,
                 "users": len(both),
-                "AUC": auc,
-                "best_possible_AUC": possible,
-                "ratio": auc / possible,
+                "AUC": measured["auc"],
+                "best_possible": possible["auc"],
+                "AUC_over_best": measured["auc"] / possible["auc"],
+                "log_loss_over_best": measured["log_loss"] / possible["log_loss"],
                 "calibration_error": measured["calibration_error"],
                 "mean_distance_from_truth": float(np.abs(ours - best).mean()),
             }
         )
     return pl.DataFrame(found)
+
+
+def cdnow() -> tuple[pl.DataFrame, dict[str, float]]:
+    """CDNOW by the published protocol, with the floors beside it."""
+    with TemporaryDirectory() as folder:
+        learnt = judged(Path(folder))
+    card = learnt.model.card
+    shown = ("auc", "average_precision", "lift_at_10", "log_loss", "calibration_error")
+    rows = [{"model": "ours", **{m: measure(card.metrics[m]) for m in shown}, "AP_of_ours_ahead": "–"}]
+    for floor, found in card.floors.items():
+        ahead = measure(learnt.against[floor]["average_precision"], "+.4f")
+        rows.append({"model": floor, **{m: measure(found[m]) for m in shown}, "AP_of_ours_ahead": ahead})
+    keys = {"auc": "auc", "ap": "average_precision", "lift10": "lift_at_10", "log_loss": "log_loss"}
+    return pl.DataFrame(rows), {f"models.cdnow.{k}": card.metrics[m].value for k, m in keys.items()}
+
+
+def real_logs() -> pl.DataFrame:
+    """The example logs that are at hand: our models beside the best floor and gradient boosting on RFM features."""
+    with TemporaryDirectory() as folder:
+        rows = [row for file in _examples(Path(folder)) for row in _of_log(file, Path(folder) / "var")]
+    return pl.DataFrame(rows)
+
+
+def _examples(folder: Path) -> Iterator[Path]:
+    for file in sorted((ROOT / "examples").glob("*/propensity.yaml")):
+        if file.parent.name == "complete_journey":
+            log = folder / "log"
+            subprocess.run([sys.executable, "-m", "examples.complete_journey", "--out", str(log)], cwd=ROOT, check=True)
+            mine = folder / "complete_journey.yaml"
+            mine.write_text(file.read_text().replace("../../data/complete_journey", str(log)))
+            yield mine
+        else:
+            try:
+                EventLog(load_definition(file))
+            except EventLogError:
+                continue  # this log is not at hand
+            yield file
+
+
+def _of_log(file: Path, home: Path) -> Iterator[dict[str, object]]:
+    definition, settings = load_definition(file), Settings(definition=file, home=home)
+    store, folder = EventStore.open(EventLog(definition), settings), settings.folder(definition.name)
+    cutoffs = snapshot_cutoffs(definition, store)
+    write_snapshots(store, cutoffs, definition, snapshots_path(folder), more=Labels(definition))
+    if definition.traits is not None:
+        write_traits(definition, traits_path(folder))
+    for outcome in definition.outcomes:
+        try:
+            data = build(snapshots_path(folder), OfflineFeatures(definition, settings), definition, outcome)
+        except RefusalError:
+            continue
+        learnt = learn(data, Matrices.of(data, definition), definition, None)
+        yield _beside(definition, data, learnt)
+
+
+def _beside(definition: Definition, data: Dataset, learnt: Learnt) -> dict[str, object]:
+    fit, test = data.part("fit"), data.part("test")
+    # scikit-learn's binning cannot take a column without two values
+    names = [name for name in rfm_columns(definition, data.outcome) if fit[name].drop_nulls().n_unique() > 1]
+    other = HistGradientBoostingClassifier(random_state=1)
+    other.fit(fit.select(names).to_numpy(), fit["label"].to_numpy(), sample_weight=fit[WEIGHT].to_numpy())
+    scores = {
+        "ours": learnt.model.probabilities(learnt.model.matrix(test)),
+        "other": other.predict_proba(test.select(names).to_numpy())[:, 1],
+    }
+    labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
+    found = judge(scores, labels, test["user"], weights, seed=1, draws=DRAWS)
+    card = learnt.model.card
+    floor = max(card.floors, key=lambda name: card.floors[name]["average_precision"].value)
+    return {
+        "log": definition.name,
+        "outcome": data.outcome,
+        "base_rate": f"{np.average(labels, weights=weights):.1%}",
+        "AP": measure(found.measure("ours", "average_precision")),
+        "AUC": measure(found.measure("ours", "auc")),
+        "best_floor": floor,
+        "AP_ahead_of_floor": measure(learnt.against[floor]["average_precision"], "+.3f"),
+        "AP_ahead_of_boosted_RFM": measure(found.ahead("ours", "other", "average_precision"), "+.3f"),
+        "log_loss_below_boosted_RFM": measure(found.ahead("other", "ours", "log_loss"), "+.4f"),
+    }

@@ -63,18 +63,19 @@ def log_of(events: int, folder: Path) -> Log:
 
 
 @contextmanager
-def trained(users: int) -> Iterator[World]:
+def trained(users: int, dynamics: str = "shop") -> Iterator[World]:
     """Write and train a demo world of so many users, through the command line."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        demo = [sys.executable, "-m", "examples.demo", "--users", str(users)]
+        demo = [sys.executable, "-m", "examples.demo", "--users", str(users), "--world", dynamics]
         subprocess.run(
             [*demo, "--out", str(folder / "data/demo"), "--truth", str(folder / "truth")], cwd=ROOT, check=True
         )
         file = folder / "propensity.yaml"
         file.write_text((ROOT / "propensity.yaml").read_text())
         settings = Settings(definition=file, home=folder / "var")
-        command = [sys.executable, "-m", "propensity", "train", "-d", str(file)]
+        # what is measured is the model, whatever the gate says of it
+        command = [sys.executable, "-m", "propensity", "train", "-d", str(file), "--force", "to be measured"]
         began = perf_counter()
         subprocess.run(command, cwd=ROOT, check=True, env=environment(settings))
         yield World(folder, load_definition(file), settings, perf_counter() - began)

@@ -106,7 +106,11 @@ def build_world(folder: Path, users: int) -> World:
     demo = [sys.executable, "-m", "examples.demo", "--users", str(users)]
     paths = ["--out", str(folder / "data" / "demo"), "--truth", str(folder / "truth")]
     subprocess.run([*demo, *paths], cwd=ROOT, check=True, capture_output=True)
-    content = yaml.safe_load((ROOT / "propensity.yaml").read_text()) | {"training": {"min_positives": 40}}
+    content = yaml.safe_load((ROOT / "propensity.yaml").read_text()) | {
+        "training": {"min_positives": 40},
+        "snapshots": {"count": 26},
+        "gate": {"draws": 200},
+    }
     (folder / "propensity.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     return World(folder, load_definition(folder / "propensity.yaml"), Settings(home=folder / "var"))
 

@@ -57,7 +57,7 @@ def isotonic(labels: Floats, logits: Floats, weights: Floats) -> Calibration:
     order = np.argsort(logits, kind="stable")
     x, w = logits[order], weights[order]
     y = isotonic_regression(labels[order].astype(np.float64), sample_weight=w)
-    starts = np.flatnonzero(np.append(True, np.diff(y) > 0))
+    starts = np.flatnonzero(np.append(True, np.diff(y) > 1e-12))
     mass = np.add.reduceat(w, starts)
     centres = np.add.reduceat(w * x, starts) / mass
     floor = 1.0 / (len(labels) + 2.0)  # never say never

@@ -124,8 +124,7 @@ def _spread(rows: pl.DataFrame, most: int | None, seed: int) -> pl.DataFrame:
     if most is None:
         return rows
     drawn = pl.Series("drawn", np.random.default_rng([seed, 1]).permutation(len(rows)))
-    mine = pl.col("slice", "user")
-    place, size = pl.col("drawn").rank("ordinal").over(mine), pl.len().over(mine)
+    place, size = (e.over("slice", "user") for e in (pl.col("drawn").rank("ordinal"), pl.len()))
     fitting = pl.col("slice") == "fit"
     share = pl.when(fitting).then(pl.max_horizontal(pl.lit(1.0), size / most)).otherwise(1.0)
     kept = rows.with_columns(drawn).with_columns(place.alias("place"), (pl.col("weight") * share).alias("weight"))

@@ -29,20 +29,24 @@ def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) 
         each rule state), and ``bg_nbd`` for outcomes about a signal that people repeat.
     """
     fit, test = data.part("fit"), data.part("test")
-    signals = list(dict.fromkeys([definition.activity, definition.outcomes[data.outcome].signal]))
-    recency = [f"days_since_{s}" for s in signals]
-    windows = [span_name(w) for w in definition.windows if w >= DAY]
-    frequency = [f"{s}_active_days_{windows[-1]}" for s in signals]
-    rfm = [*recency, "tenure_days", *frequency, *(f"{s}_count_{windows[len(windows) // 2]}" for s in signals)]
-    rfm += [f"{s}_value_{windows[-1]}" for s, rule in definition.signals.items() if rule.value]
+    names = rfm_columns(definition, data.outcome)
     found = {
-        "recency": _logistic(fit, test, recency),
-        "frequency": _logistic(fit, test, frequency),
-        "rfm": _logistic(fit, test, rfm),
+        "recency": _logistic(fit, test, [n for n in names if n.startswith("days_since_")]),
+        "frequency": _logistic(fit, test, [n for n in names if "_active_days_" in n]),
+        "rfm": _logistic(fit, test, names),
         "state": _rates(fit, states["fit"], states["test"]),
     }
     bought = _bg_nbd(fit, test, definition, data.outcome)
     return found if bought is None else {**found, "bg_nbd": bought}
+
+
+def rfm_columns(definition: Definition, outcome: str) -> list[str]:
+    """Recency, tenure, frequency and value: of the sign of life and of the signal asked about."""
+    signals = list(dict.fromkeys([definition.activity, definition.outcomes[outcome].signal]))
+    windows = [span_name(w) for w in definition.windows if w >= DAY]
+    names = [*(f"days_since_{s}" for s in signals), "tenure_days", *(f"{s}_active_days_{windows[-1]}" for s in signals)]
+    names += [f"{s}_count_{windows[len(windows) // 2]}" for s in signals]
+    return names + [f"{s}_value_{windows[-1]}" for s, rule in definition.signals.items() if rule.value]
 
 
 def logistic_columns(rows: pl.DataFrame, names: list[str]) -> Floats:

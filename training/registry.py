@@ -73,7 +73,9 @@ class Registry:
     @staticmethod
     def trial(trial: Trial) -> None:
         """Log a tuning trial as a child of the open run."""
-        with mlflow.start_run(run_name=f"trial {trial.number}", nested=True):
+        parent = mlflow.active_run()
+        experiment = parent.info.experiment_id if parent else None
+        with mlflow.start_run(run_name=f"trial {trial.number}", experiment_id=experiment, nested=True):
             mlflow.log_params(dict(trial.parameters))
             mlflow.log_metrics({"log_loss": trial.log_loss, "rounds": trial.rounds, "seconds": trial.seconds})
 

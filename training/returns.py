@@ -74,8 +74,7 @@ class Returns:
         told = [self.resurrection(days, days) for days in range(1, LONGEST // 2)]
         known = [back for back in told if back is not None]
         returning = [days for days, back in enumerate(known, 1) if back >= COMING_BACK]
-        longest = returning[-1] if returning else 0
-        return longest + 1 if longest < len(known) else None
+        return returning[-1] + 1 if returning and returning[-1] < len(known) else None
 
     def table(self) -> pl.DataFrame:
         """The curve at a few silences: who is still silent, and how many of them come back in as long again."""

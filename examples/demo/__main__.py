@@ -12,7 +12,7 @@ from rich.progress import track
 
 from examples.demo.simulate import people, simulate, test_users, traits, write_events
 from examples.demo.truth import best_answers
-from examples.demo.world import ENDS
+from examples.demo.world import ENDS, WORLDS
 
 CHUNK = 25_000
 
@@ -22,8 +22,12 @@ def main(
     seed: Annotated[int, typer.Option(help="the same seed writes the same log")] = 7,
     out: Annotated[Path, typer.Option(help="folder of the log")] = Path("data/demo"),
     truth: Annotated[Path, typer.Option(help="folder of the best possible answers")] = Path("data/demo-truth"),
+    world: Annotated[str, typer.Option(help=f"how users behave: {', '.join(WORLDS)}")] = "shop",
 ) -> None:
     """Write events and traits to OUT, and the Bayes-optimal probabilities to TRUTH, which training never reads."""
+    if world not in WORLDS:
+        raise typer.BadParameter(f"{world!r} is none of {', '.join(WORLDS)}")
+    dynamics = WORLDS[world]
     for folder in (out / "events", truth):
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*.parquet"):
@@ -33,12 +37,12 @@ def main(
     for part, first in enumerate(track(range(0, users, CHUNK), "demo world", console=Console(stderr=True))):
         rng = np.random.default_rng([seed, part])
         folk = people(rng, first, min(CHUNK, users - first))
-        events, seen = simulate(rng, folk)
+        events, seen = simulate(rng, folk, dynamics)
         if part == 0:
             events = pl.concat([events, test_users(rng, max(2, users // 400))], how="diagonal")
         rows += write_events(rng, events, out / "events" / f"part-{part:03d}.parquet", part)
         known.append(traits(rng, folk))
-        answers.append(best_answers(folk, seen, cutoffs))
+        answers.append(best_answers(folk, seen, cutoffs, dynamics))
     pl.concat(known).write_parquet(out / "traits.parquet")
     pl.concat(answers).write_parquet(truth / "truth.parquet")
     Console().print(f"{rows:,} events of {users:,} users in {out}; the log is complete through {ENDS:%Y-%m-%d}")

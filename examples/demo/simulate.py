@@ -7,14 +7,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from examples.demo.world import (
-    AT_INSTALL,
     COUNTRIES,
     COUNTRY_SHARE,
     DAYS,
     ENDS,
-    HAZARD,
     HAZARD_BY_PLATFORM,
-    KINDS,
     NOTICE_MAX,
     NOTICE_MIN,
     PLANS,
@@ -23,14 +20,12 @@ from examples.demo.world import (
     PLUS_SHARE,
     PUSH_FACTOR,
     PUSH_SHARE,
-    RATES,
     SOURCE_SHARE,
     SOURCES,
-    STEP,
     TYPE_BY_SOURCE,
     TYPE_FACTOR,
-    VIEWS,
     Days,
+    Dynamics,
     People,
     weekday_factor,
 )
@@ -64,7 +59,7 @@ def people(rng: np.random.Generator, first: int, count: int) -> People:
     )
 
 
-def simulate(rng: np.random.Generator, folk: People) -> tuple[pl.DataFrame, Days]:
+def simulate(rng: np.random.Generator, folk: People, dynamics: Dynamics) -> tuple[pl.DataFrame, Days]:
     """Let users live through the days.
 
     Returns:
@@ -75,7 +70,7 @@ def simulate(rng: np.random.Generator, folk: People) -> tuple[pl.DataFrame, Days
     state = np.full(n, -1)
     removed = np.full(n, DAYS, dtype=np.int64)
     noticed = np.full(n, DAYS * DAY, dtype=np.int64)
-    hazard = HAZARD[None, :] * HAZARD_BY_PLATFORM[folk.platform][:, None]
+    hazard = dynamics.hazard[None, :] * HAZARD_BY_PLATFORM[folk.platform][:, None]
     shape = (DAYS, n)
     counts = [np.zeros(shape, dtype=np.int16) for _ in range(4)]
     seen = Days(counts[0], counts[1], counts[2], counts[3], np.zeros(shape, dtype=bool), noticed)
@@ -88,21 +83,21 @@ def simulate(rng: np.random.Generator, folk: People) -> tuple[pl.DataFrame, Days
         noticed[gone] = at + (rng.uniform(NOTICE_MIN, NOTICE_MAX, gone.size) * DAY).astype(np.int64)
         removals.append((gone, at))
         alive = alive[removed[alive] == DAYS]
-        state[alive] = draw(rng, STEP[state[alive]])
+        state[alive] = draw(rng, dynamics.step[state[alive]])
         new = np.flatnonzero(folk.install == day)
-        state[new] = rng.choice(AT_INSTALL.size, new.size, p=AT_INSTALL)
+        state[new] = rng.choice(dynamics.at_install.size, new.size, p=dynamics.at_install)
         reachable = np.flatnonzero((folk.install < day) & (noticed > day * DAY))
         pushed = reachable[rng.random(reachable.size) < PUSH_SHARE]
         seen.pushed[day, pushed] = True
         pushes.append((pushed, np.full(pushed.size, day * DAY + 10 * DAY // 24, dtype=np.int64)))
         alive = np.concatenate([alive, new])
-        rate = RATES[state[alive]] * TYPE_FACTOR[folk.kind[alive]] * weekday_factor(day)
+        rate = dynamics.rates[state[alive]] * TYPE_FACTOR[folk.kind[alive]] * weekday_factor(day)
         rate *= np.where(seen.pushed[day, alive], PUSH_FACTOR, 1.0)
         count = rng.poisson(rate) + (folk.install[alive] == day)
         who = np.repeat(alive, count)
         seen.sessions[day] = np.bincount(who, minlength=n)
-        kind = draw(rng, KINDS[state[who]])
-        views = rng.poisson(VIEWS[state[who]])
+        kind = draw(rng, dynamics.kinds[state[who]])
+        views = rng.poisson(dynamics.views[state[who]])
         for table, hit in ((seen.carts, kind == 1), (seen.purchases, kind == 2)):
             table[day] = np.bincount(who[hit], minlength=n)
         seen.views[day] = np.bincount(who, weights=views, minlength=n).astype(np.int16)

@@ -11,42 +11,41 @@ import polars as pl
 from numpy.typing import NDArray
 
 from examples.demo.world import (
-    AT_INSTALL,
     DAYS,
     ENDS,
-    HAZARD,
     HAZARD_BY_PLATFORM,
     HORIZONS,
-    KINDS,
     PUSH_FACTOR,
     PUSH_SHARE,
-    RATES,
-    STEP,
     TYPE_BY_SOURCE,
     TYPE_FACTOR,
-    VIEWS,
     Days,
+    Dynamics,
     Floats,
     People,
     unnoticed,
     weekday_factor,
 )
 
-N_TYPES, N_STATES = TYPE_FACTOR.size, RATES.size
+N_TYPES = TYPE_FACTOR.size
 STILL_UNNOTICED = unnoticed(np.arange(0.0, 5.0))
 
 
-def likelihood(seen: Days, day: int, users: NDArray[np.int64], installed_today: NDArray[np.bool_]) -> Floats:
+def likelihood(
+    dynamics: Dynamics, seen: Days, day: int, users: NDArray[np.int64], installed_today: NDArray[np.bool_]
+) -> Floats:
     """Likelihood of a day's events in each type and state, ``[users, types, states]``, up to a factor per user."""
     n = seen.sessions[day, users].astype(float)
     free = n - installed_today  # the session of the install is certain
     carts, bought, views = (t[day, users].astype(float)[:, None] for t in (seen.carts, seen.purchases, seen.views))
     push = np.where(seen.pushed[day, users], PUSH_FACTOR, 1.0)
-    rate = (push * weekday_factor(day))[:, None, None] * TYPE_FACTOR[None, :, None] * RATES[None, None, :]
+    rate = (push * weekday_factor(day))[:, None, None] * TYPE_FACTOR[None, :, None] * dynamics.rates[None, None, :]
     by_kind = (
-        (n[:, None] - carts - bought) * np.log(KINDS[:, 0]) + carts * np.log(KINDS[:, 1]) + bought * np.log(KINDS[:, 2])
+        (n[:, None] - carts - bought) * np.log(dynamics.kinds[:, 0])
+        + carts * np.log(dynamics.kinds[:, 1])
+        + bought * np.log(dynamics.kinds[:, 2])
     )
-    by_views = views * np.log(VIEWS) - n[:, None] * VIEWS
+    by_views = views * np.log(dynamics.views) - n[:, None] * dynamics.views
     log = free[:, None, None] * np.log(rate) - rate + (by_kind + by_views)[:, None, :]
     return np.asarray(np.exp(log - log.max(axis=(1, 2), keepdims=True)))
 
@@ -54,20 +53,21 @@ def likelihood(seen: Days, day: int, users: NDArray[np.int64], installed_today: 
 class Filter:
     """What an ideal observer believes about each user at midnight."""
 
-    def __init__(self, folk: People) -> None:
+    def __init__(self, folk: People, dynamics: Dynamics) -> None:
         n = len(folk.names)
         self._folk = folk
-        self._hazard = HAZARD[None, :] * HAZARD_BY_PLATFORM[folk.platform][:, None]
-        self.alive = np.zeros((n, N_TYPES, N_STATES))
+        self._dynamics = dynamics
+        self._hazard = self._dynamics.hazard[None, :] * HAZARD_BY_PLATFORM[folk.platform][:, None]
+        self.alive = np.zeros((n, N_TYPES, dynamics.rates.size))
         self.gone = np.zeros((n, STILL_UNNOTICED.size))  # column j: uninstalled j days ago, unnoticed
 
     def step(self, seen: Days, day: int) -> None:
         """Take in one day."""
         new = np.flatnonzero(self._folk.install == day)
         old = np.flatnonzero(self._folk.install < day)
-        self.alive[new] = TYPE_BY_SOURCE[self._folk.source[new]][:, :, None] * AT_INSTALL
+        self.alive[new] = TYPE_BY_SOURCE[self._folk.source[new]][:, :, None] * self._dynamics.at_install
         leaving = (self.alive[old] * self._hazard[old][:, None, :]).sum(axis=(1, 2))
-        staying = (self.alive[old] * (1 - self._hazard[old])[:, None, :]) @ STEP
+        staying = (self.alive[old] * (1 - self._hazard[old])[:, None, :]) @ self._dynamics.step
         silent = seen.sessions[day, old] == 0
         self.alive[old] = staying
         users = np.concatenate([old, new])
@@ -77,9 +77,13 @@ class Filter:
             keep = STILL_UNNOTICED[j] / STILL_UNNOTICED[j - 1] if STILL_UNNOTICED[j - 1] > 0 else 0.0
             both[: old.size, j] = self.gone[old, j - 1] * silent * keep
         # `likelihood` drops a factor per user, so the silent days of the gone are put on the same scale
-        fit = likelihood(seen, day, users, np.isin(users, new))
+        fit = likelihood(self._dynamics, seen, day, users, np.isin(users, new))
         push = np.where(seen.pushed[day, users], PUSH_FACTOR, 1.0)
-        rate = (push * weekday_factor(day))[:, None, None] * TYPE_FACTOR[None, :, None] * RATES[None, None, :]
+        rate = (
+            (push * weekday_factor(day))[:, None, None]
+            * TYPE_FACTOR[None, :, None]
+            * self._dynamics.rates[None, None, :]
+        )
         scale = np.exp(rate.min(axis=(1, 2)))  # of a silent day: exp(-rate) was divided by its largest value
         self.alive[users] *= fit
         self.gone[users] = both * scale[:, None]
@@ -94,7 +98,7 @@ class Filter:
             answer = np.zeros(len(self._folk.names))
             for platform, factor in enumerate(HAZARD_BY_PLATFORM):
                 users = np.flatnonzero(self._folk.platform == platform)
-                ahead = self._without(name, horizon, day, HAZARD * factor)
+                ahead = self._without(name, horizon, day, self._dynamics.hazard * factor)
                 gone = 0.0 if name == "uninstall" else 1.0
                 silent = np.einsum("uts,ts->u", self.alive[users], ahead) + gone * self.gone[users].sum(axis=1)
                 if name == "uninstall":  # those gone unnoticed uninstalled before the window
@@ -103,27 +107,27 @@ class Filter:
             result[name] = answer
         return result
 
-    @staticmethod
-    def _without(name: str, horizon: int, day: int, hazard: Floats) -> Floats:
+    def _without(self, name: str, horizon: int, day: int, hazard: Floats) -> Floats:
         """P(the outcome's event does not happen within the horizon | type, state), ``[types, states]``."""
-        ahead = np.ones((N_TYPES, N_STATES))
+        ahead = np.ones((N_TYPES, self._dynamics.rates.size))
         for d in range(day + horizon - 1, day - 1, -1):
-            rate = TYPE_FACTOR[:, None] * RATES[None, :] * weekday_factor(d)
-            rate = rate * KINDS[None, :, 2] if name == "purchase" else rate
+            rate = TYPE_FACTOR[:, None] * self._dynamics.rates[None, :] * weekday_factor(d)
+            rate = rate * self._dynamics.kinds[None, :, 2] if name == "purchase" else rate
             quiet = (1 - PUSH_SHARE) * np.exp(-rate) + PUSH_SHARE * np.exp(-rate * PUSH_FACTOR)
             after = ahead if name == "uninstall" else quiet * ahead
-            stay = (1 - hazard) * (after @ STEP.T)
+            stay = (1 - hazard) * (after @ self._dynamics.step.T)
             ahead = stay if name == "uninstall" else stay + hazard
         return ahead
 
 
-def best_answers(folk: People, seen: Days, cutoffs: list[datetime]) -> pl.DataFrame:
+def best_answers(folk: People, seen: Days, cutoffs: list[datetime], dynamics: Dynamics) -> pl.DataFrame:
     """Compute the Bayes-optimal probabilities.
 
     Args:
         folk: the users.
         seen: their days.
         cutoffs: midnights (UTC) within the world.
+        dynamics: of the world.
 
     Returns:
         Columns ``user_id``, ``cutoff`` and one probability per outcome, for users installed before the cutoff whose
@@ -135,7 +139,7 @@ def best_answers(folk: People, seen: Days, cutoffs: list[datetime]) -> pl.DataFr
     wanted = {DAYS - round((ENDS - c).total_seconds() / 86_400): c for c in cutoffs}
     if any((ENDS - c).total_seconds() % 86_400 or not 0 < d <= DAYS for d, c in wanted.items()):
         raise ValueError(f"cutoffs must be midnights of the {DAYS} days before {ENDS:%Y-%m-%d}, found {cutoffs}")
-    belief, frames = Filter(folk), []
+    belief, frames = Filter(folk, dynamics), []
     for day in range(DAYS + 1):
         if day in wanted:
             known = (folk.install < day) & (seen.noticed > day * 86_400_000_000)

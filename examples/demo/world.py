@@ -16,32 +16,91 @@ Floats = NDArray[np.float64]
 ENDS = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 300
 
-STATES = ("hooked", "regular", "shopping", "browsing", "fading", "lapsed")
-RATES = np.array([1.20, 0.42, 0.85, 0.45, 0.09, 0.012])
-#: share of sessions that only browse, that leave a cart behind, that buy
-KINDS = np.array(
-    [
-        [0.74, 0.16, 0.10],
-        [0.81, 0.13, 0.06],
-        [0.38, 0.34, 0.28],
-        [0.93, 0.06, 0.01],
-        [0.93, 0.05, 0.02],
-        [0.95, 0.04, 0.01],
-    ]
+
+@dataclass(frozen=True, slots=True)
+class Dynamics:
+    """How users of a world behave: arrays over hidden states.
+
+    Attributes:
+        rates: sessions a day.
+        kinds: share of sessions that only browse, that leave a cart behind, that buy.
+        views: items viewed a session.
+        hazard: chance of an uninstall a day.
+        at_install: share of users who begin in each state.
+        step: chance of each state tomorrow, by the state of today.
+    """
+
+    rates: Floats
+    kinds: Floats
+    views: Floats
+    hazard: Floats
+    at_install: Floats
+    step: Floats
+
+
+#: the demo's shop: hooked, regular, shopping, browsing, fading, lapsed
+SHOP = Dynamics(
+    rates=np.array([1.20, 0.42, 0.85, 0.45, 0.09, 0.012]),
+    kinds=np.array(
+        [
+            [0.74, 0.16, 0.10],
+            [0.81, 0.13, 0.06],
+            [0.38, 0.34, 0.28],
+            [0.93, 0.06, 0.01],
+            [0.93, 0.05, 0.02],
+            [0.95, 0.04, 0.01],
+        ]
+    ),
+    views=np.array([1.5, 1.2, 2.4, 1.7, 0.8, 0.6]),
+    hazard=np.array([0.0004, 0.0010, 0.0008, 0.0030, 0.0080, 0.0120]),
+    at_install=np.array([0.06, 0.14, 0.12, 0.40, 0.22, 0.06]),
+    step=np.array(
+        [
+            [0.974, 0.012, 0.005, 0.002, 0.007, 0.000],
+            [0.004, 0.960, 0.008, 0.008, 0.020, 0.000],
+            [0.016, 0.055, 0.850, 0.055, 0.024, 0.000],
+            [0.001, 0.010, 0.020, 0.904, 0.065, 0.000],
+            [0.001, 0.005, 0.004, 0.010, 0.938, 0.042],
+            [0.000, 0.001, 0.001, 0.001, 0.003, 0.994],
+        ]
+    ),
 )
-VIEWS = np.array([1.5, 1.2, 2.4, 1.7, 0.8, 0.6])
-HAZARD = np.array([0.0004, 0.0010, 0.0008, 0.0030, 0.0080, 0.0120])
-AT_INSTALL = np.array([0.06, 0.14, 0.12, 0.40, 0.22, 0.06])
-STEP = np.array(
-    [
-        [0.974, 0.012, 0.005, 0.002, 0.007, 0.000],
-        [0.004, 0.960, 0.008, 0.008, 0.020, 0.000],
-        [0.016, 0.055, 0.850, 0.055, 0.024, 0.000],
-        [0.001, 0.010, 0.020, 0.904, 0.065, 0.000],
-        [0.001, 0.005, 0.004, 0.010, 0.938, 0.042],
-        [0.000, 0.001, 0.001, 0.001, 0.003, 0.994],
-    ]
+
+#: a daily habit that is kept for months and then dropped at once: keen, steady, rare, gone
+HABIT = Dynamics(
+    rates=np.array([2.40, 0.90, 0.15, 0.004]),
+    kinds=np.array([[0.90, 0.06, 0.04], [0.92, 0.06, 0.02], [0.94, 0.05, 0.01], [0.97, 0.02, 0.01]]),
+    views=np.array([2.2, 1.6, 0.9, 0.5]),
+    hazard=np.array([0.0002, 0.0006, 0.0030, 0.0200]),
+    at_install=np.array([0.20, 0.40, 0.30, 0.10]),
+    step=np.array(
+        [
+            [0.982, 0.012, 0.001, 0.005],
+            [0.006, 0.976, 0.010, 0.008],
+            [0.001, 0.012, 0.962, 0.025],
+            [0.0005, 0.001, 0.0015, 0.997],
+        ]
+    ),
 )
+
+#: long silences and short bursts in which all is bought: asleep, looking, buying, done
+BURSTS = Dynamics(
+    rates=np.array([0.02, 0.90, 1.80, 0.10]),
+    kinds=np.array([[0.96, 0.03, 0.01], [0.70, 0.24, 0.06], [0.30, 0.30, 0.40], [0.92, 0.05, 0.03]]),
+    views=np.array([0.8, 3.2, 2.0, 0.7]),
+    hazard=np.array([0.0025, 0.0010, 0.0004, 0.0060]),
+    at_install=np.array([0.25, 0.45, 0.10, 0.20]),
+    step=np.array(
+        [
+            [0.975, 0.024, 0.001, 0.000],
+            [0.040, 0.780, 0.150, 0.030],
+            [0.010, 0.050, 0.690, 0.250],
+            [0.120, 0.010, 0.010, 0.860],
+        ]
+    ),
+)
+
+WORLDS = {"shop": SHOP, "habit": HABIT, "bursts": BURSTS}
 
 TYPE_FACTOR = np.array([0.55, 1.0, 1.9])
 SOURCES = ("organic", "paid_social", "referral", "search_ad")

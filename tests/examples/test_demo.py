@@ -11,6 +11,7 @@ import pytest
 
 from examples.demo.simulate import people, simulate
 from examples.demo.truth import best_answers
+from examples.demo.world import WORLDS
 from features.log.source import EventLog
 from features.rows import INSTANT
 from serving.loader import Loader
@@ -74,13 +75,14 @@ def test_nobody_acts_after_uninstalling_or_before_installing(world: World) -> No
         assert (sign * (joined["event_time"] - joined[column]).dt.total_seconds() >= -60).all()
 
 
-def test_truth_is_calibrated(tmp_path: Path) -> None:
+@pytest.mark.parametrize("world_of", WORLDS)
+def test_truth_is_calibrated(world_of: str) -> None:
     """What the filter calls 30 % happens in 30 % of cases, within sampling error, for every outcome and level."""
     rng = np.random.default_rng(11)
     folk = people(rng, 0, 6_000)
-    events, seen = simulate(rng, folk)
+    events, seen = simulate(rng, folk, WORLDS[world_of])
     cutoff = datetime(2026, 1, 20, tzinfo=UTC)
-    truth = best_answers(folk, seen, [cutoff])
+    truth = best_answers(folk, seen, [cutoff], WORLDS[world_of])
     c = int(cutoff.timestamp() * 1e6)
     questions = {
         "churn": (["app_open"], 14, False),
@@ -100,14 +102,14 @@ def test_truth_is_calibrated(tmp_path: Path) -> None:
 def test_truth_is_asked_at_midnights_of_the_world() -> None:
     rng = np.random.default_rng(1)
     folk = people(rng, 0, 5)
-    _, seen = simulate(rng, folk)
+    _, seen = simulate(rng, folk, WORLDS["shop"])
     for wrong in (
         datetime(2026, 1, 20, 12, tzinfo=UTC),
         datetime(2027, 1, 1, tzinfo=UTC),
         datetime(2020, 1, 1, tzinfo=UTC),
     ):
         with pytest.raises(ValueError, match="must be midnights of the 300 days"):
-            best_answers(folk, seen, [wrong])
+            best_answers(folk, seen, [wrong], WORLDS["shop"])
 
 
 def test_a_model_of_three_thousand_users_comes_near_the_best_possible(world: World) -> None:

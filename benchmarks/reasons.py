@@ -1,0 +1,61 @@
+"""What exact attributions cost, for one user and in bulk, beside LightGBM's own."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from benchmarks.world import World
+from features.log.frames import part_files
+from features.log.source import EventLog
+from features.parallel import cores
+from features.store.objects import snapshots_path
+from serving.loader import Loader
+from serving.model import model_matrix
+from serving.rows import latest_traits
+
+ROWS = 20_000
+
+
+def median_of(times: int, work: Callable[[], object]) -> float:
+    """Median seconds."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return float(np.median(taken))
+
+
+def cost(world: World) -> tuple[pl.DataFrame, dict[str, float]]:
+    """Time both ways on the same rows, with as many threads, and take their largest difference."""
+    folder = world.settings.folder(world.definition.name)
+    rows = pl.scan_parquet(part_files(snapshots_path(folder))).tail(ROWS).collect()
+    traits = latest_traits(world.definition, EventLog(world.definition).ends)
+    found = []
+    for model in Loader(world.definition, world.settings).champions().values():
+        joined = rows if traits is None else rows.join(traits, on="user", how="left")
+        matrix = model_matrix(joined, model.card.features, model.card.categories)
+
+        def theirs(some: np.ndarray, threads: int, booster: object = model.booster) -> np.ndarray:
+            return np.asarray(booster.predict(some, pred_contrib=True, num_threads=threads))[:, :-1]  # type: ignore[attr-defined]
+
+        one = median_of(200, lambda m=model, x=matrix[:1]: m.effects(x))  # type: ignore[misc]
+        began = time.perf_counter()
+        forest = model.forest
+        tables = time.perf_counter() - began
+        ours = median_of(5, lambda f=forest, x=matrix: f.effects(x))  # type: ignore[misc]
+        reference = median_of(3, lambda x=matrix, t=theirs: t(x, cores()))  # type: ignore[misc]
+        apart = float(np.abs(forest.effects(matrix) - theirs(matrix, cores())).max())  # type: ignore[union-attr]
+        found.append(
+            {"model": model.version, "trees": model.booster.num_trees(), "one_user_ms": one * 1e3,
+             "tables_s": tables, "bulk_rows_per_s": len(matrix) / ours, "LightGBM_rows_per_s": len(matrix) / reference,
+             "times_faster": reference / ours, "largest_difference": apart}
+        )  # fmt: skip
+    frame = pl.DataFrame(found)
+    return frame, {
+        "reasons.one_user_ms": float(frame["one_user_ms"].max()),  # type: ignore[arg-type]
+        "reasons.batch_vs_pred_contrib": float(frame["times_faster"].min()),  # type: ignore[arg-type]
+        "reasons.largest_difference": float(frame["largest_difference"].max()),  # type: ignore[arg-type]
+    }

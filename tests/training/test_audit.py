@@ -1,0 +1,103 @@
+"""The audit finds the leaks that are put in, and nothing where there is none."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.definition import Definition
+from features.definition.columns import feature_set
+from features.errors import RefusalError
+from tests.worlds import definition_of
+from training.audit import Finding, audit, drifts, refuse
+from training.dataset import Dataset
+from training.fit import Matrices
+
+START = datetime(2025, 3, 1, tzinfo=UTC)
+PERIODS = {"fit": range(6), "stop": [9], "calibrate": [9], "test": [12, 13]}
+
+
+def dataset(definition: Definition, **columns: object) -> Dataset:
+    """Rows of 400 users a cutoff whose label depends on one feature, a little; columns may be replaced."""
+    rng = np.random.default_rng(3)
+    parts = []
+    for name, weeks in PERIODS.items():
+        for week in weeks:
+            users = np.arange(400) + (400 if name == "calibrate" else 0)
+            true = rng.normal(size=400)
+            label = (rng.random(400) < 1 / (1 + np.exp(1 - true))).astype(np.int8)
+            frame = {f: rng.normal(size=400) for f in feature_set(definition).numeric}
+            frame |= {"tenure_days": true}
+            for column, make in columns.items():
+                frame[column] = make(rng, label, name)  # type: ignore[operator]
+            parts.append(
+                pl.DataFrame({"user": [f"u{u}" for u in users], **frame, "label": label}).with_columns(
+                    cutoff=pl.lit(START + timedelta(weeks=week)).cast(pl.Datetime("us", "UTC")), slice=pl.lit(name),
+                    weight=pl.lit(1.0), unseen=pl.lit(False),
+                )
+            )  # fmt: skip
+    return Dataset("churn", pl.concat(parts), pl.DataFrame())
+
+
+def findings(definition: Definition, auc: float = 0.7, **columns: object) -> dict[str, Finding]:
+    data = dataset(definition, **columns)
+    return {f.check: f for f in audit(data, Matrices.of(data, definition), definition, auc)}
+
+
+def test_an_honest_data_set_raises_no_alarm() -> None:
+    found = findings(definition_of())
+    assert set(found) == {"too_good", "single_feature", "label_shuffle", "label_days", "drift"}
+    assert not any(f.alarm for f in found.values())
+    refuse(list(found.values()))
+
+
+def test_a_model_too_good_to_be_true_fails_the_run() -> None:
+    found = findings(definition_of(), auc=0.995)["too_good"]
+    assert found.alarm
+    assert found.fails
+    with pytest.raises(RefusalError, match=r"too_good: AUC 0\.995") as refused:
+        refuse([found])
+    assert refused.value.code == "audit_failed"
+    assert "audit.accept" in refused.value.fix
+
+
+def test_one_feature_that_is_the_label_is_named() -> None:
+    found = findings(definition_of(), visit_trend_7d=lambda rng, label, name: -label + rng.normal(0, 0.1, 400))
+    assert found["single_feature"].fails
+    assert "visit_trend_7d alone has AUC 1.000" in found["single_feature"].text, "turned round, it tells as much"
+
+
+def test_a_trait_that_is_the_label_is_named() -> None:
+    definition = definition_of(
+        traits={"path": "t.parquet", "columns": {"user": "u", "known": "k"}, "fields": ["status"]}
+    )
+    leak = findings(definition, status=lambda rng, label, name: np.where(label == 1, "left", "here"))
+    assert "status alone" in leak["single_feature"].text
+    honest = findings(definition, status=lambda rng, label, name: rng.choice(["a", "b", "c"], 400))
+    assert not honest["single_feature"].alarm
+
+
+def test_a_column_that_tells_the_label_only_in_its_days_is_named() -> None:
+    def rises(rng: np.random.Generator, label: np.ndarray, name: str) -> np.ndarray:
+        return 1.6 * label + rng.normal(size=400) if name == "test" else rng.normal(size=400)
+
+    found = findings(definition_of(), visit_gap_last=rises)
+    assert found["label_days"].alarm
+    assert "visit_gap_last" in found["label_days"].text
+
+
+def test_a_column_that_moved_is_drift_and_fails_nothing() -> None:
+    found = findings(definition_of(), visit_gap_std=lambda rng, label, name: rng.normal(name == "test", 1, 400))
+    assert found["drift"].alarm
+    assert not found["drift"].fails
+    assert "visit_gap_std" in found["drift"].text
+    gone = {name: pl.Series([None if name == "test" else 1.0] * 400, dtype=pl.Float64) for name in PERIODS}
+    vanished = dataset(definition_of(), visit_gap_std=lambda rng, label, name: gone[name])
+    assert next(iter(drifts(vanished, definition_of()))) == "visit_gap_std", "what is missing now has moved too"
+
+
+def test_an_accepted_check_is_told_and_fails_nothing() -> None:
+    found = findings(definition_of(audit={"accept": ["too_good"]}), auc=0.995)["too_good"]
+    assert found.alarm
+    assert not found.fails
