@@ -1,9 +1,13 @@
 """Reasons in words, for every column there is."""
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from features.definition.columns import feature_set
 from features.definition.load import load_definition
+from features.errors import DefinitionError
 from serving.reasons import Wording
 from tests.conftest import ROOT
 
@@ -48,3 +52,51 @@ def test_every_column_has_words_for_every_value(value: float | None) -> None:
         assert text
         assert "{" not in text
         assert "None" not in text
+
+
+GERMAN = {
+    "count": "{n} × {signal} in den letzten {window}",
+    "count.none": "kein {signal} in den letzten {window}",
+    "days_since": "letzter {signal} vor {days}",
+    "overdue": "seit dem {n}-Fachen der üblichen {usual} kein {signal}",
+    "other": "{feature} ist {n}",
+    "days": "{n} Tagen",
+    "name.visit": "Besuch",
+    "name.platform": "Plattform",
+}
+
+
+@pytest.mark.parametrize(
+    ("feature", "row", "text"),
+    [
+        ("visit_count_7d", {"visit_count_7d": 17.0}, "17 × Besuch in den letzten 7 Tagen"),
+        ("visit_count_7d", {"visit_count_7d": 0.0}, "kein Besuch in den letzten 7 Tagen"),
+        ("days_since_visit", {"days_since_visit": 9.2}, "letzter Besuch vor 9 Tagen"),
+        (
+            "visit_overdue",
+            {"visit_overdue": 3.1, "visit_gap_mean": 2.9},
+            "seit dem 3.1-Fachen der üblichen 3 Tagen kein Besuch",
+        ),
+        ("platform", {"platform": "ios"}, "Plattform ist ios"),
+        ("purchase_count_total", {"purchase_count_total": 2.0}, "2 × purchase in all"),
+    ],
+)  # fmt: skip
+def test_the_definition_may_say_it_in_other_words(feature: str, row: dict[str, object], text: str) -> None:
+    assert Wording(DEFINITION.model_copy(update={"wording": GERMAN})).say(feature, row) == text
+
+
+@pytest.mark.parametrize(
+    ("wording", "said"),
+    [
+        ({"cuont": "{n}"}, "wording.cuont: unknown; the families are count"),
+        ({"count": "{number} × {signal}"}, "names {number}; it may name days, n, percent"),
+        ({"name.vist": "Besuch"}, "name.vist: there is no such signal"),
+        ({"count": "{n"}, "wording.count: '{n'"),
+    ],
+)
+def test_words_that_cannot_be_said_are_refused(wording: dict[str, str], said: str, tmp_path: Path) -> None:
+    content = yaml.safe_load((ROOT / "propensity.yaml").read_text()) | {"wording": wording}
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.raises(DefinitionError) as refused:
+        load_definition(tmp_path / "p.yaml")
+    assert said in refused.value.message

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -9,12 +10,16 @@ import pytest
 
 from features.definition import Definition
 from features.errors import ScoringError
+from features.log.frames import part_files
+from features.log.log import InMemory
 from features.log.source import EventLog
 from features.rows import FeatureRows
 from features.store import OnlineProfiles
-from features.time import DAY
+from features.time import DAY, to_datetime
 from segments.frozen import load_cuts
 from segments.tiers import TIERS
+from serving.batch import score_all
+from serving.earlier import Earlier
 from serving.loader import Loader
 from serving.model import Model
 from serving.rows import batch_rows, latest_traits, online_rows
@@ -138,8 +143,9 @@ def test_another_feature_set_refuses_to_score(world: World, models: Mapping[str,
         rules["half_lives"] = ["3d"]
     else:
         rules["signals"]["visit"]["where"] = "event = 'app_open'"
-    with pytest.raises(ScoringError, match=r"churn/1 was trained on feature set .*train churn again"):
+    with pytest.raises(ScoringError, match=r"churn/1 was trained on feature set .*train churn again") as refused:
         Scorer(Definition.model_validate(rules), models, None)
+    assert refused.value.code == "feature_digest_mismatch"
 
 
 def test_reasons_are_the_strongest_effects_in_words(
@@ -154,3 +160,87 @@ def test_reasons_are_the_strongest_effects_in_words(
     assert [abs(r.effect) for r in found] == sorted((round(abs(e), 4) for e in effects), reverse=True)[:3]
     assert all(r.text and "{" not in r.text for r in found)
     assert reasons["churn"][int(np.flatnonzero(~said)[0])] == [], "nothing said, nothing to explain"
+
+
+def test_a_user_far_outside_what_was_learnt_is_not_scored_and_it_is_said_why(
+    scorer: Scorer, rows: FeatureRows, scored: Scored
+) -> None:
+    answered = int(np.flatnonzero(scored.said("purchase"))[0])
+    column = rows.features.numeric.index("cart_add_count_30d")
+    matrix = rows.matrix.copy()
+    matrix[answered, column] = 1e6
+    [record] = [
+        r for r in scorer.score(replace(rows, matrix=matrix), rows.cutoffs).to_records()
+        if r.user_id == rows.users[answered]
+    ]  # fmt: skip
+    for intent in record.intent.values():
+        assert intent.probability is None
+        assert (intent.tier, intent.why) == ("not_enough_to_say", "outside_trained_range")
+        assert intent.detail is not None
+        assert intent.detail.startswith("cart_add_count_30d is 1e+06; fitted on 0 to ")
+    assert record.state is not None, "the rule state stays"
+
+
+def test_a_feature_that_never_was_missing_and_is_now_is_outside(
+    models: Mapping[str, Model], rows: FeatureRows, scored: Scored
+) -> None:
+    model = models["churn"]
+    never = model.card.ranges.missing.index(False)
+    matrix = model.matrix_of(rows)[scored.said("churn")][:3].copy()
+    assert (model.beyond(matrix, 1.0) < 0).all()
+    matrix[1, never] = np.nan
+    assert model.beyond(matrix, 1.0).tolist() == [-1, never, -1]
+    assert "is missing" in model.told_beyond(matrix[1], never)
+
+
+def test_nearly_everybody_lies_inside(scored: Scored, world: World) -> None:
+    for name in world.definition.outcomes:
+        assert (scored.frame[f"{name}_why"] == "outside_trained_range").sum() < 0.01 * len(scored.frame)
+
+
+def test_what_changed_since_the_earlier_scores_is_told(
+    scorer: Scorer, rows: FeatureRows, scored: Scored, world: World, tmp_path: Path
+) -> None:
+    log = InMemory(EventLog(world.definition).read())
+    before = log.ends - 14 * DAY
+    score_all(log, scorer, before, tmp_path, reasons=8)
+    earlier = Earlier.before(tmp_path, log.ends)
+    assert earlier is not None
+    assert Earlier.before(tmp_path, before) is None, "scores of the very instant are not earlier"
+    changes = scorer.changes(scored, earlier, 3)["churn"]
+    then = earlier.of(rows.users.to_list())
+    columns = [*scorer.models["churn"].card.features, *scorer.models["churn"].card.categories]
+    effects = scorer.models["churn"].effects(scorer.models["churn"].matrix_of(rows))
+    told = 0
+    for at, (user, change) in enumerate(zip(rows.users, changes, strict=True)):
+        if user not in then:
+            assert change is None, "who was not scored then has no change"
+            continue
+        assert change is not None
+        assert change.since == to_datetime(before)
+        assert change.probability == then[user]["churn"]["probability"]
+        assert (change.model or "").startswith("churn/")
+        kept = {r["feature"]: r for r in then[user]["churn"]["reasons"]}
+        for move in change.moved:
+            told += 1
+            now = effects[at, columns.index(move.feature)]
+            assert move.effect == pytest.approx(now - kept[move.feature]["effect"], abs=2e-4)
+            assert move.before == kept[move.feature]["value"]
+            assert f"(before: {kept[move.feature]['text']})" in move.text
+        assert [abs(m.effect) for m in change.moved] == sorted((abs(m.effect) for m in change.moved), reverse=True)
+    assert told > 1_000
+
+
+def test_the_batch_writes_what_the_scorer_says(scorer: Scorer, world: World, tmp_path: Path) -> None:
+    log = InMemory(EventLog(world.definition).read())
+    score_all(log, scorer, log.ends - 14 * DAY, tmp_path, reasons=8)
+    found = score_all(log, scorer, log.ends, tmp_path, reasons=4)
+    records = pl.read_parquet(part_files(found.path))
+    intent = records["intent"].struct.field("churn")
+    said = intent.struct.field("probability").is_not_null()
+    reasons = intent.struct.field("reasons")
+    assert reasons.list.len().filter(said).eq(4).all()
+    assert reasons.list.len().filter(~said).eq(0).all()
+    change = intent.struct.field("change")
+    assert change.struct.field("since").drop_nulls().unique().to_list() == [to_datetime(log.ends - 14 * DAY)]
+    assert change.struct.field("moved").list.len().max() == 4
