@@ -29,7 +29,7 @@ data/demo/.ready: | .venv/.ready
 	@touch $@
 
 .PHONY: train
-train: .venv/.ready data/demo/.ready ## features, the three models, registry, online store: the main job
+train: .venv/.ready data/demo/.ready ## features, the three models, audit, gate, registry, online store: the main job
 	$(RUN) train --definition $(DEFINITION)
 
 .PHONY: check
@@ -82,7 +82,7 @@ online-retail: ## real log: a wholesaler's invoices (needs LOGS)
 oulad: ## real log: an open university, with explicit cancellations (needs LOGS)
 
 complete-journey edu365 online-retail oulad: .venv/.ready
-	$(RUN) train --definition examples/$(subst -,_,$@)/propensity.yaml
+	$(RUN) train --definition examples/$(subst -,_,$@)/propensity.yaml --force "an example to look at: the season moves the level of some"
 	$(RUN) score --definition examples/$(subst -,_,$@)/propensity.yaml
 
 LOCK := .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate

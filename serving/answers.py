@@ -86,7 +86,10 @@ class Answers:
         self._near, self._bulk = (OnlineProfiles(definition, settings, apply=True) for _ in range(2))
         models = self._loader.champions()
         if not models:
-            raise PropensityError(f"no champion is registered for {definition.name}.", fix="run make train first")
+            raise PropensityError(
+                f"no champion is registered for {definition.name}.",
+                fix="run make train first; where the gate let no model pass, it says why",
+            )
         self._scorer = Scorer(definition, models, self._rfm)
         self._refused: dict[str, str] = {}
 

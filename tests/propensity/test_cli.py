@@ -26,6 +26,9 @@ def test_check_shows_counts_signals_and_base_rates(untrained_world: World) -> No
         "known 17d after",
     ):
         assert said in done.stdout
+    assert "How long silences of visit last (Kaplan-Meier)" in done.stdout
+    assert "(resurrection rate)" in done.stdout
+    assert "suggested churn horizon" in " ".join(done.stdout.split())
 
 
 def test_train_showed_a_table_and_score_writes_the_records(world: World) -> None:
@@ -66,6 +69,9 @@ def test_two_scorings_do_not_write_into_one_folder(world: World) -> None:
         (("score", "--as-of", "2027-01-01"), "--as-of lies after the end of the log", "at or before it"),
         (("check", "--ends", "2020-01-01"), "no event is left", "propensity check"),
         (("check", "--ends", "2025-06-01"), "28d of warm-up", "longer log"),
+        (("train", "--force", " "), "--force without a reason", "say why"),
+        (("rollback", "dance"), "unknown outcome 'dance'", "choose from churn, purchase, uninstall"),
+        (("rollback", "churn"), "churn has had 1 champions: there is none to go back to", "train a better model"),
     ],
 )
 def test_a_mistake_is_told_in_words_without_a_traceback(
@@ -101,5 +107,5 @@ def test_the_feast_command_works_on_the_generated_repo(world: World) -> None:
 def test_the_program_is_installed_under_its_name() -> None:
     program = Path(sys.executable).with_name("propensity")
     done = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
-    for command in ("check", "train", "score", "serve", "ui", "feast"):
+    for command in ("check", "train", "rollback", "score", "serve", "ui", "feast"):
         assert command in done.stdout

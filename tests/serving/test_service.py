@@ -1,6 +1,7 @@
 """The service, as its callers meet it: a real server, a real client, every odd request with a defined answer."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -12,9 +13,14 @@ import mlflow
 import pytest
 
 from features.errors import PropensityError
+from features.log.log import InMemory
+from features.log.source import EventLog
 from features.settings import Settings
+from segments.frozen import load_cuts
 from serving.auth import required_token
-from serving.loader import CHAMPION, registered_name
+from serving.batch import score_all
+from serving.loader import CHAMPION, Loader, registered_name
+from serving.scorer import Scorer
 from tests.conftest import ROOT, World, free_port, wait_for
 
 AS_OF = "2026-03-01T10:15:00Z"
@@ -82,6 +88,31 @@ def test_a_user_is_scored(api: httpx.Client, world: World) -> None:
     assert set(record["intent"]) == {"churn", "purchase", "uninstall"}
     for intent in record["intent"].values():
         assert len(intent["reasons"]) == (0 if intent["probability"] is None else 3)
+
+
+def test_what_changed_since_the_batchs_scores_is_told_when_asked_for(api: httpx.Client, world: World) -> None:
+    ids = [f"u{i:07d}" for i in range(40)]
+    log = InMemory(EventLog(world.definition).read())
+    scorer = Scorer(
+        world.definition,
+        Loader(world.definition, world.settings).champions(),
+        load_cuts(world.definition, world.settings),
+    )
+    folder = world.settings.folder(world.definition.name) / "scores"
+    before = score_all(log, scorer, log.ends, folder, reasons=8)
+    try:
+        plain = score(api, user_ids=ids).json()["records"]
+        told = score(api, user_ids=ids, changes=True).json()["records"]
+    finally:
+        shutil.rmtree(before.path)
+    assert all(intent["change"] is None for record in plain for intent in record["intent"].values())
+    changes = [r["intent"]["churn"]["change"] for r in told if r["intent"]["churn"]["probability"] is not None]
+    known = [change for change in changes if change is not None]
+    assert len(known) >= 5
+    assert {change["since"] for change in known} == {"2026-03-01T00:00:00Z"}
+    moves = [move for change in known for move in change["moved"]]
+    assert moves
+    assert all("(before: " in move["text"] for move in moves)
 
 
 def test_recency_moves_while_nobody_acts(api: httpx.Client) -> None:
@@ -217,6 +248,7 @@ def test_a_promoted_champion_is_served_without_a_restart_and_a_broken_one_is_not
         return False
 
     assert served() == f"purchase/{first.version}"
+    mlflow.set_tracking_uri(world.settings.mlflow_uri)  # where MLflow looks the source up
     twin = client.create_model_version(name, first.source, first.run_id)
     broken = client.create_model_version(name, f"file://{world.folder}/nowhere", first.run_id)
     try:
