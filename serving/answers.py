@@ -57,6 +57,7 @@ class ServedModel(BaseModel):
     outcome: str
     version: str
     question: str
+    words: str
     among: str
     base_rate: float
     most_likely_from: float
@@ -153,6 +154,7 @@ def _served(outcome: str, model: Model) -> ServedModel:
         outcome=outcome,
         version=model.version,
         question=card.question,
+        words=card.words,
         among=card.among,
         base_rate=card.base_rate,
         most_likely_from=card.tiers.most,

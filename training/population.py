@@ -38,14 +38,14 @@ def check_population(log: Log, definition: Definition, outcome: str, scratch: Pa
     rule = definition.outcomes[outcome]
     conditions = conjuncts(rule.among)
     asked = [c for c in conditions if set(columns_in(c)) & set(feature_set(definition).traits)]
-    cutoff = last_cutoff(definition, outcome, log.ends)
+    cutoff, count = last_cutoff(definition, outcome, log.ends), USERS // log.runs + 1
     if not asked or cutoff <= log.first:
         return
     schema = pl.Schema({"user": pl.String(), "cutoff": INSTANT, "label": pl.Int8(),
                         **dict.fromkeys(feature_set(definition).numeric, pl.Float64())})  # fmt: skip
 
     def work(events: Events) -> Iterator[pl.DataFrame]:
-        some = sample(events, USERS // log.runs + 1)
+        some = sample(events, count)
         for frame in feature_rows(some, read_all_at(some, np.array([cutoff])), definition):
             answer = label(some, frame.select("user", "cutoff"), definition, outcome)
             yield frame.with_columns(answer.alias("label")).select(schema.names())

@@ -33,9 +33,10 @@ def future_check(log: Log, cutoffs: Instants, definition: Definition, scratch: P
     """
     features = feature_set(definition).numeric
     schema = pl.Schema({"column": pl.String(), "users": pl.Int64()})
+    count = USERS // log.runs + 1
 
     def work(events: Events) -> Iterator[pl.DataFrame]:
-        some = sample(events, USERS // log.runs + 1)
+        some = sample(events, count)
         for cutoff in cutoffs.tolist():
             at = np.array([cutoff])
             was, now = (
@@ -98,10 +99,10 @@ def parity(log: Log, definition: Definition, settings: Settings, scratch: Path) 
     """
     features = feature_set(definition)
     schema = pl.Schema({"user": pl.String(), "cutoff": INSTANT, **dict.fromkeys(features.numeric, pl.Float64())})
-    at = np.array([log.ends])
+    at, count = np.array([log.ends]), USERS // log.runs + 1
 
     def work(events: Events) -> Iterator[pl.DataFrame]:
-        some = sample(events, USERS // log.runs + 1)
+        some = sample(events, count)
         for frame in feature_rows(some, read_all_at(some, at), definition):
             yield frame.select(schema.names())
 

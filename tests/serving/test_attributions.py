@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.attributions import MOST_NODES, Forest
+from serving.attributions import Forest
+from serving.trees import MOST_NODES
 
 
 def booster_of(seed: int, *, leaves: int, rounds: int = 12, missing: float = 0.2, categories: int = 7) -> tuple:
