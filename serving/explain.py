@@ -50,9 +50,9 @@ class Explainer:
         answer: dict[str, list[Change | None]] = {}
         for name, model in models.items():
             columns = {column: i for i, column in enumerate([*model.card.features, *model.card.categories])}
-            asked = np.flatnonzero(said(name))
+            asked = said(name)
             effects = np.zeros((len(self._rows), len(columns)))
-            if asked.size:
+            if asked.any():
                 effects[asked] = model.effects(model.matrix_of(self._rows)[asked])
             answer[name] = []
             for at, user in enumerate(self._rows.users):
@@ -64,7 +64,7 @@ class Explainer:
                 moved = [self._move(reason, at, effects[at, columns[reason["feature"]]]) for reason in known]
                 moved = sorted((m for m in moved if m.effect != 0.0), key=lambda m: -abs(m.effect))[:count]
                 change = {"since": earlier.as_of, "probability": then["probability"], "model": then["model"],
-                          "moved": moved if asked.size and said(name)[at] else []}  # fmt: skip
+                          "moved": moved if asked[at] else []}  # fmt: skip
                 answer[name].append(Change.model_validate(change))
         return answer
 

@@ -50,9 +50,20 @@ ENGLISH: dict[str, str] = {
     "hours": "{n} hours",
 }
 
-#: what else a template may name
-_MORE = {"other": {"feature"}, "moved": {"now", "before"}}
-_FIELDS = {"signal", "window", "n", "days", "percent", "usual"}
+#: what a template may name that its family does not have as a column
+_OF_VALUE = {"n", "days", "percent", "usual"}
+_WITH_WINDOW = {"count", "active_days", "value", "decayed", "trend", "share"}
+_OTHERS = {"other": {"feature"}, "tenure": set[str](), "moved": {"now", "before"}, "a_day": set[str](),
+           "last_day": set[str](), "days": {"n"}, "hours": {"n"}}  # fmt: skip
+_FAMILIES = [key for key in ENGLISH if "." not in key]
+
+
+def fields_of(family: str, case: str) -> set[str]:
+    """The fields that are there when a template of a family is said."""
+    fixed = _OTHERS.get(family, {"signal", "window"} if family in _WITH_WINDOW else {"signal"})
+    if family in ("moved", "a_day", "last_day", "days", "hours") or case == "missing":
+        return fixed
+    return fixed | ({"n"} if family == "other" else _OF_VALUE)
 
 
 def problems(wording: dict[str, str], names: set[str]) -> list[str]:
@@ -69,15 +80,18 @@ def problems(wording: dict[str, str], names: set[str]) -> list[str]:
             if key.removeprefix("name.") not in names:
                 found.append(f"{key}: there is no such signal, trait or derived column")
             continue
-        if key not in ENGLISH and key not in {f"{f}.{s}" for f in ENGLISH for s in ("none", "missing")}:
-            found.append(f"{key}: unknown; the families are {', '.join(f for f in ENGLISH if '.' not in f)}")
+        case = key.removeprefix(family).removeprefix(".")
+        if family not in _FAMILIES or case not in ("", "none", "missing"):
+            found.append(f"{key}: unknown; the families are {', '.join(_FAMILIES)}")
             continue
         try:
-            fields = {field for _, field, _, _ in string.Formatter().parse(template) if field is not None}
+            parts = list(string.Formatter().parse(template))
         except ValueError as error:
             found.append(f"{key}: {template!r}: {error}")
             continue
-        allowed = _FIELDS | _MORE.get(family, set())
-        found += [f"{key}: {template!r} names {{{field}}}; it may name {', '.join(sorted(allowed))}"
-                  for field in sorted(fields - allowed)]  # fmt: skip
+        allowed = fields_of(family, case)
+        for _, field, form, conversion in parts:
+            if field is not None and (field not in allowed or form or conversion):
+                named = ", ".join(sorted(allowed)) or "nothing"
+                found.append(f"{key}: {template!r} names {{{field}}}; it may name {named}, as it is")
     return found

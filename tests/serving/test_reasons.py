@@ -7,6 +7,7 @@ import yaml
 
 from features.definition.columns import feature_set
 from features.definition.load import load_definition
+from features.definition.wording import ENGLISH, fields_of, problems
 from features.errors import DefinitionError
 from serving.reasons import Wording
 from tests.conftest import ROOT
@@ -90,6 +91,11 @@ def test_the_definition_may_say_it_in_other_words(feature: str, row: dict[str, o
     [
         ({"cuont": "{n}"}, "wording.cuont: unknown; the families are count"),
         ({"count": "{number} × {signal}"}, "names {number}; it may name days, n, percent"),
+        ({"count_total": "{n} in {window}"}, "names {window}; it may name days, n, percent, signal, usual"),
+        ({"days_since.missing": "{days}"}, "names {days}; it may name signal"),
+        ({"hours": "{signal}"}, "names {signal}; it may name n"),
+        ({"count": "{n:x}"}, "names {n}; it may name"),
+        ({"count.none.none": "x"}, "wording.count.none.none: unknown"),
         ({"name.vist": "Besuch"}, "name.vist: there is no such signal"),
         ({"count": "{n"}, "wording.count: '{n'"),
     ],
@@ -100,3 +106,22 @@ def test_words_that_cannot_be_said_are_refused(wording: dict[str, str], said: st
     with pytest.raises(DefinitionError) as refused:
         load_definition(tmp_path / "p.yaml")
     assert said in refused.value.message
+
+
+@pytest.mark.parametrize("value", [0.0, 0.37, 12.0, None])
+def test_every_template_that_is_allowed_can_be_said(value: float | None) -> None:
+    """What the definition lets through must not fail when somebody is scored."""
+    everything = {key: " ".join(f"{{{field}}}" for field in sorted(fields_of(*_split(key)))) for key in EVERY}
+    wording = Wording(DEFINITION.model_copy(update={"wording": everything}))
+    assert not problems(everything, set())
+    row: dict[str, object] = dict.fromkeys(FEATURES.numeric, value) | dict.fromkeys(FEATURES.traits, "x")
+    for name in (*FEATURES.numeric, *FEATURES.traits):
+        wording.moved(name, row, "before")
+
+
+def _split(key: str) -> tuple[str, str]:
+    family, _, case = key.partition(".")
+    return family, case
+
+
+EVERY = [f"{f}{case}" for f in ENGLISH if "." not in f for case in ("", ".none", ".missing")]
