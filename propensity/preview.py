@@ -3,8 +3,9 @@
 import polars as pl
 from rich.console import RenderableType
 
-from features.definition import schema
 from features.definition.columns import feature_set
+from features.definition.learning import Snapshots as SnapshotRules
+from features.definition.outcome import Outcome
 from features.log.events import Events
 from features.log.store import EventStore
 from features.progress import Steps
@@ -20,7 +21,7 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
     """Show what was dropped of the log and why, the signals, and each outcome's population and base rate."""
     definition, log = store.log.definition, store.log
     cutoffs, counts = snapshot_cutoffs(definition, store), store.counts
-    snapshots = Snapshots(definition.model_copy(update={"snapshots": schema.Snapshots()}), cutoffs)
+    snapshots = Snapshots(definition.model_copy(update={"snapshots": SnapshotRules()}), cutoffs)
 
     silences = [list(definition.signals).index(rule.signal) for rule in definition.outcomes.values() if rule.will_not]
 
@@ -74,7 +75,7 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
     return shown
 
 
-def _silences(rule: schema.Outcome, returns: Returns) -> list[RenderableType]:
+def _silences(rule: Outcome, returns: Returns) -> list[RenderableType]:
     """The return curve of a signal, how final the outcome's horizon is, and which one would be."""
     curve = returns.table()
     bars = pl.Series("", ["█" * round(30 * share) for share in curve["not_back_yet"]])

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from features.definition.schema import CapacityTiers, FixedTiers, LiftTiers, Outcome
+from features.definition.outcome import CapacityTiers, FixedTiers, LiftTiers, Outcome
 
 Tier = Literal["most_likely", "moderately_likely", "least_likely", "not_enough_to_say"]
 TIERS = ("most_likely", "moderately_likely", "least_likely", "not_enough_to_say")

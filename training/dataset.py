@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from features.definition.schema import Definition, Outcome
+from features.definition.outcome import Outcome
+from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.store import OfflineFeatures
 from training.labels import labelled

@@ -7,7 +7,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from features.definition.columns import feature_set
-from features.definition.schema import Definition, Outcome
+from features.definition.outcome import Outcome
+from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from serving.model import Floats, LinearPart, Numbers, model_matrix, squash
 from training.calibrate import calibrate, log_loss

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.definition.schema import Gate
+from features.definition.learning import Gate
 from features.snapshot import WEIGHT
 from serving.card import Measure
 from serving.model import Floats

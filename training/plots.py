@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from features.definition.schema import Profit
+from features.definition.outcome import Profit
 from serving.model import Floats
 from training.evaluate import BINS, Ranking
 

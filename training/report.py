@@ -10,7 +10,8 @@ import jinja2
 import polars as pl
 import vl_convert
 
-from features.definition.schema import Definition, Outcome
+from features.definition.outcome import Outcome
+from features.definition.schema import Definition
 from features.time import span_name
 from serving.card import Measure, ModelCard
 from training import plots

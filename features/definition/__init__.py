@@ -1,6 +1,7 @@
 """The one definition: what `propensity.yaml` may say, and what it is checked against."""
 
 from features.definition.load import load_definition
-from features.definition.schema import Definition, Outcome, RfmRule, Signal, TierPolicy
+from features.definition.outcome import Outcome, TierPolicy
+from features.definition.schema import Definition, RfmRule, Signal
 
 __all__ = ["Definition", "Outcome", "RfmRule", "Signal", "TierPolicy", "load_definition"]

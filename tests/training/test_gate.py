@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.definition.schema import Gate
+from features.definition.learning import Gate
 from features.errors import PropensityError
 from features.settings import Settings
 from serving.loader import Loader, registered_name
