@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 
 from features.errors import EventLogError
-from features.log import store as store_module
 from features.log.source import EventLog
 from features.log.store import EventStore
 from tests.conftest import ROOT
@@ -26,12 +25,6 @@ from tests.features.log.logs import (
     put,
     random_rows,
 )
-
-
-@pytest.fixture(autouse=True)
-def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "BUCKET_ROWS", 300)
-
 
 BUILD = """
 import sys

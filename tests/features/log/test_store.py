@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from features.definition import Definition
 from features.errors import EventLogError
-from features.log import store as store_module
 from features.log.source import EventLog
 from features.log.store import EventStore
 from features.settings import Settings
@@ -32,12 +31,6 @@ from tests.features.log.logs import (
     random_rows,
 )
 from tests.worlds import DEFINITION
-
-
-@pytest.fixture(autouse=True)
-def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "BUCKET_ROWS", 300)
-
 
 minutes = st.integers(0, 3 * 24 * 60)
 rows_of_a_file = st.lists(
