@@ -53,6 +53,12 @@ class StoreError(PropensityError):
     code = "store"
 
 
+class UnavailableError(StoreError):
+    """A store or database does not answer now; the same request may be answered a moment later."""
+
+    code = "unavailable"
+
+
 class ScoringError(PropensityError):
     """A model cannot score what it was given."""
 

@@ -14,11 +14,14 @@ from features.kernel.users import restore_profile, trim_profiles
 from features.profile import H_TILES, H_VERSION, VERSION, Layout, Words
 
 _SIZE = struct.Struct("<I")
-_HEAD = struct.Struct("<qI")
+_HEAD = struct.Struct("<qqI")
 _CODEC = pa.Codec("lz4_raw")  # a tenth of zlib's time, a third more bytes
 
+#: what the stores hold has this form; stores of another form are not opened
+FORMAT = 2
+
 #: the bytes before traits and profile in what a store holds of a user: since when it is what it is
-STAMP = 8
+STAMP = 16
 
 
 def pack_all(words: Words, layout: Layout) -> list[bytes]:
@@ -69,37 +72,44 @@ class StoredProfile:
         through: the log is folded in through this instant.
         words: the packed profile; empty for a user who was erased.
         traits: the attributes known by then.
+        position: the live log is folded in through this position; 0 where there is none.
     """
 
     through: int
     words: bytes
     traits: Mapping[str, str | None]
+    position: int = 0
 
     def to_bytes(self) -> bytes:
         """Pack for a store."""
-        return stored_bytes(self.through, self.words, json.dumps(dict(self.traits)) if self.traits else "")
+        known = json.dumps(dict(self.traits)) if self.traits else ""
+        return stored_bytes(self.through, self.words, known, self.position)
 
     @classmethod
     def from_bytes(cls, value: bytes) -> "StoredProfile":
         """Unpack what `to_bytes` packed."""
-        through, length = _HEAD.unpack_from(value)
+        through, position, length = _HEAD.unpack_from(value)
         body = value[_HEAD.size :]
-        return cls(through, body[length:], json.loads(body[:length]) if length else {})
+        return cls(through, body[length:], json.loads(body[:length]) if length else {}, position)
 
 
-def stored_bytes(through: int, words: bytes, traits: str) -> bytes:
+def stored_bytes(through: int, words: bytes, traits: str, position: int = 0) -> bytes:
     """What a store holds of a user; traits as JSON."""
     known = traits.encode()
-    return _HEAD.pack(through, len(known)) + known + words
+    return _HEAD.pack(through, position, len(known)) + known + words
 
 
 def stored_words(value: bytes) -> bytes:
     """The packed profile in a stored value."""
-    _, length = _HEAD.unpack_from(value)
-    return value[_HEAD.size + length :]
+    return value[_HEAD.size + _HEAD.unpack_from(value)[2] :]
 
 
 def stored_through(value: bytes) -> int:
     """The instant through which a stored value is folded."""
-    through: int = _HEAD.unpack_from(value)[0]
-    return through
+    return stored_age(value)[1]
+
+
+def stored_age(value: bytes) -> tuple[int, int]:
+    """How far a stored value has come: the live position, then the instant, through which it is folded."""
+    through, position, _ = _HEAD.unpack_from(value)
+    return position, through

@@ -42,6 +42,7 @@ class ProfileManifest(BaseModel):
 
     Attributes:
         log: which event store, and how many times it had been built anew.
+        live: the live log is folded in through this position.
         position: the log is folded in through this position.
         through: and through this instant.
         files: the file of each bucket.
@@ -52,6 +53,7 @@ class ProfileManifest(BaseModel):
     log: str
     position: int
     through: int
+    live: int = 0
     files: dict[int, str]
 
     @property
@@ -101,6 +103,7 @@ class Profiles:
         same = last is not None and last.log == log  # else users may be in other buckets than they were
         usable = same and last is not None and last.through <= through
         known, moved = self._traits(traits, state.buckets)
+        live = store.live.position
 
         def work(bucket: int) -> tuple[int, str, pl.DataFrame]:
             before = _Before.of(self._read(bucket) if same else pl.DataFrame(schema=SCHEMA))
@@ -110,7 +113,7 @@ class Profiles:
                 rest = before.without(folded)
             else:
                 folded, name, rest = self._folded(store.bucket(bucket, ends=NEVER), through), "", before.frame.clear()
-            rows, changed = before.after(folded, known, through)
+            rows, changed = before.after(folded, known, through, live)
             every = pl.concat([rows, rest])
             if len(rows) or not name:
                 name = f"bucket-{bucket:04d}-{log}-{state.position}-{through}.parquet"
@@ -121,22 +124,22 @@ class Profiles:
                 if everyone
                 else rows.filter(changed).select("user", "profile").drop_nulls()
             )
-            return bucket, name, pl.concat([shown, before.gone(every, through)])
+            return bucket, name, pl.concat([shown, before.gone(every, through, live)])
 
         files: dict[int, str] = {}
         for bucket, name, rows in each(store.buckets, work):
             files[bucket] = name
             yield rows
         if last is not None and not same:
-            yield self._lost(list(last.files.values()), list(files.values()), through)
-        self._next = ProfileManifest(log=log, position=state.position, through=through, files=files)
+            yield self._lost(list(last.files.values()), list(files.values()), stored_bytes(through, b"", "", live))
+        self._next = ProfileManifest(log=log, position=state.position, through=through, live=live, files=files)
         self._known = traits
 
-    def _lost(self, before: list[str], after: list[str], through: int) -> pl.DataFrame:
+    def _lost(self, before: list[str], after: list[str], nothing: bytes) -> pl.DataFrame:
         """What the online store gets of users who were in the log before it was taken in anew, and are not now."""
         old, new = (pl.scan_parquet([self._folder / name for name in names]) for names in (before, after))
         users = old.drop_nulls("profile").join(new, on="user", how="anti").select("user").collect()
-        return users.with_columns(profile=pl.lit(stored_bytes(through, b"", ""), pl.Binary()))
+        return users.with_columns(profile=pl.lit(nothing, pl.Binary()))
 
     def _traits(self, traits: pl.DataFrame | None, buckets: int) -> tuple[dict[str, str], dict[int, list[str]]]:
         """Attributes by user; and by bucket the users whose attributes are others than at the last commit."""
@@ -254,13 +257,13 @@ class _Before:
         keep[[self.row[user] for user in users if user in self.row]] = False
         return self.frame.filter(keep)
 
-    def after(self, folded: Folded, known: dict[str, str], through: int) -> tuple[pl.DataFrame, pl.Series]:
+    def after(self, folded: Folded, known: dict[str, str], through: int, live: int) -> tuple[pl.DataFrame, pl.Series]:
         """Rows of folded users, and which of them changed; who is what they were keeps the value as it was."""
         values: list[bytes | None] = []
         changed: list[bool] = []
         for user, (_, words) in folded.items():
             was = self.values[self.row[user]] if user in self.row else None
-            value = None if words is None else stored_bytes(through, words, known.get(user, ""))
+            value = None if words is None else stored_bytes(through, words, known.get(user, ""), live)
             same = value == was if value is None or was is None else value[STAMP:] == was[STAMP:]
             values.append(was if same else value)
             changed.append(not same)
@@ -275,11 +278,11 @@ class _Before:
             SCHEMA.names()
         ), pl.Series(changed, dtype=pl.Boolean)
 
-    def gone(self, every: pl.DataFrame, through: int) -> pl.DataFrame:
+    def gone(self, every: pl.DataFrame, through: int, live: int) -> pl.DataFrame:
         """What the online store gets of users who are no longer there."""
         there = set(every["user"]) if len(every) != len(self.frame) or not self.row else self.row
         lost = [user for user, i in self.row.items() if user not in there and self.values[i] is not None]
-        nothing = stored_bytes(through, b"", "")
+        nothing = stored_bytes(through, b"", "", live)
         return pl.DataFrame(
             {"user": lost, "profile": [nothing] * len(lost)}, schema={"user": pl.String(), "profile": pl.Binary()}
         )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr
+from pydantic import AwareDatetime, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -18,8 +18,13 @@ class Settings(BaseSettings):
         engine: ``local`` works on this machine; ``spark`` on the Spark named next.
         spark: address of Spark: ``spark://…``, ``local[*]``; where a Spark session runs already, that one is used.
         tracking_uri: MLflow's tracking address; empty means a SQLite file in ``home``.
-        token: bearer token that callers of the API must send.
+        token: bearer token that callers of the API may send, beside those kept by ``propensity keys``.
         auth: ``off`` serves without a token, for local use only.
+        live_log: SQLAlchemy's address of the live log's database; empty means a SQLite file in ``home``. PostgreSQL,
+            ``postgresql+psycopg://…``, one database a definition, when more than one process serves.
+        worker: ``off`` leaves folding live events to other processes (``propensity worker``).
+        clock: the service's clock shows this instant when it starts, for replays and demonstrations.
+        rate: requests a minute that one key may make; ``0`` is without limit.
     """
 
     model_config = SettingsConfigDict(env_prefix="PROPENSITY_", frozen=True, extra="forbid")
@@ -33,10 +38,22 @@ class Settings(BaseSettings):
     tracking_uri: str = ""
     token: SecretStr | None = None
     auth: Literal["token", "off"] = "token"
+    live_log: SecretStr = SecretStr("")
+    worker: Literal["on", "off"] = "on"
+    clock: AwareDatetime | None = None
+    rate: int = 60_000
+
+    def live_url(self, name: str) -> str:
+        """The address of one definition's live log."""
+        return self.live_log.get_secret_value() or f"sqlite:///{self.folder(name) / 'live.db'}"
 
     def folder(self, name: str) -> Path:
         """The folder of one definition's snapshots and stores."""
         return self.home.resolve() / name
+
+    def live(self, name: str) -> Path:
+        """The folder of the files that one definition's live log is compacted into."""
+        return self.folder(name) / "live"
 
     def events(self, name: str) -> Path:
         """The folder of one definition's event stores."""

@@ -14,6 +14,7 @@ from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import StoreError
 from features.fold import feature_rows, read_all_at
+from features.log.compacted import NONE, Compacted
 from features.log.events import Events
 from features.log.frames import part_files
 from features.log.log import Log
@@ -64,15 +65,17 @@ class Snapshots:
         definition: the definition.
         cutoffs: ascending instants.
         shares: of each cutoff's population, how much is kept; all of it when left out.
+        live: what of the log came by the live path.
     """
 
-    def __init__(self, definition: Definition, cutoffs: Instants, shares: dict[int, float] | None = None) -> None:
+    def __init__(self, definition: Definition, cutoffs: Instants, shares: dict[int, float] | None = None,
+                 live: Compacted = NONE) -> None:  # fmt: skip
         self._definition = definition
         self._cutoffs = cutoffs
         self._population = population(definition)
         asked = set(self._population.meta.root_names())
         needed = definition.traits is not None and asked & set(definition.traits.fields)
-        self._traits = read_traits(definition) if needed else None
+        self._traits = read_traits(definition, live) if needed else None
         self._shares = shares or dict.fromkeys(cutoffs.tolist(), 1.0)
 
     def eligible(self, events: Events) -> Iterator[pl.DataFrame]:
@@ -97,7 +100,7 @@ def shares_of(log: Log, cutoffs: Instants, definition: Definition, scratch: Path
     rules = definition.snapshots
     if rules.keep == 1.0:
         return dict.fromkeys(cutoffs.tolist(), 1.0)
-    snapshots = Snapshots(definition, cutoffs)
+    snapshots = Snapshots(definition, cutoffs, live=log.live)
 
     def count(events: Events) -> Iterator[pl.DataFrame]:
         for frame in snapshots.eligible(events):
@@ -143,7 +146,7 @@ def write_snapshots(
         StoreError: no user belongs to any population at any cutoff.
     """
     shares = shares_of(log, cutoffs, definition, folder.with_name(folder.name + ".counts"))
-    snapshots = Snapshots(definition, cutoffs, shares)
+    snapshots = Snapshots(definition, cutoffs, shares, log.live)
     numbers = dict.fromkeys(feature_set(definition).numeric, pl.Float64())
     schema = pl.Schema(
         {"user": pl.String(), "cutoff": INSTANT, WEIGHT: pl.Float64(), **numbers, **(more.schema if more else {})}
@@ -161,9 +164,9 @@ def write_snapshots(
     return written
 
 
-def write_traits(definition: Definition, path: Path) -> pl.DataFrame:
+def write_traits(definition: Definition, path: Path, live: Compacted = NONE) -> pl.DataFrame:
     """Write the trait table in the store's terms (``user``, ``known``, text fields) and return it."""
-    frame = read_traits(definition)
+    frame = read_traits(definition, live)
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(path)
     return frame

@@ -63,7 +63,7 @@ def score_all(
     earlier = Earlier.before(folder, cutoff) if reasons else None
     names = list(scorer.models) if reasons else []
     schema = pl.Schema({**scorer.schema, "intent": _explained(scorer.schema["intent"], names)})
-    traits = latest_traits(scorer.definition, cutoff)
+    traits = latest_traits(scorer.definition, cutoff, log.live)
 
     def score(events: Events) -> Iterator[pl.DataFrame]:
         for rows in batch_rows(events, scorer.definition, cutoff, traits):

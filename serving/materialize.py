@@ -68,25 +68,28 @@ def _changed(
 ) -> int:
     profiles, written = Profiles(definition, folder), 0
     everyone = profiles.manifest is None or online.covered() != profiles.manifest.token
-    traits = traits_json(latest_traits(definition, store.ends))
-    for rows in profiles.advance(store, store.ends, traits, everyone=everyone):
+    # events that came by the live path are online already, and stay in
+    through = max(store.ends, store.live.through)
+    traits = traits_json(latest_traits(definition, through, store.live))
+    for rows in profiles.advance(store, through, traits, everyone=everyone):
         written += _put(online, rows)
         progress(1)
-    online.cover(store.ends, profiles.reached.token)
+    online.cover(through, profiles.reached.token)
     profiles.commit()
     return written
 
 
 def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: Path, progress: Progress) -> int:
-    layout, ends, written = layout_of(definition), log.ends, 0
-    known = traits_json(latest_traits(definition, ends))
+    layout, ends, written = layout_of(definition), max(log.ends, log.live.through), 0
+    live = log.live.position
+    known = traits_json(latest_traits(definition, ends, log.live))
 
     def pack(events: Events) -> Iterator[pl.DataFrame]:
         for first, words in profiles_at(events, ends, layout):
             users = events.users[first : first + len(words)].to_frame()
             json = users.join(known, on="user", how="left")["traits"] if known is not None else [""] * len(words)
             values = [
-                stored_bytes(ends, w, t or "") if w else None
+                stored_bytes(ends, w, t or "", live) if w else None
                 for w, t in zip(pack_all(words, layout), json, strict=True)
             ]
             yield users.with_columns(profile=pl.Series(values, dtype=pl.Binary)).drop_nulls()

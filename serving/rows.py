@@ -9,6 +9,7 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.fold import fold_rows, profile_rows, read_all_at
+from features.log.compacted import NONE, Compacted
 from features.log.events import Events
 from features.log.source import read_traits
 from features.profile import H_VISIBLE
@@ -17,11 +18,11 @@ from features.store import OnlineProfiles
 from features.time import Instants, to_datetime
 
 
-def latest_traits(definition: Definition, cutoff: int) -> pl.DataFrame | None:
+def latest_traits(definition: Definition, cutoff: int, live: Compacted = NONE) -> pl.DataFrame | None:
     """Each user's attributes as known at a cutoff, or None when the definition has none."""
     if definition.traits is None:
         return None
-    known = read_traits(definition).filter(pl.col("known") <= to_datetime(cutoff))
+    known = read_traits(definition, live).filter(pl.col("known") <= to_datetime(cutoff))
     return known.sort("known").group_by("user").last().drop("known")
 
 

@@ -98,7 +98,7 @@ def train(
             labels = Labels(definition)
             write_snapshots(log, cutoffs, definition, snapshots_path(folder), progress=advance, more=labels)
         if definition.traits is not None:
-            write_traits(definition, traits_path(folder))
+            write_traits(definition, traits_path(folder), log.live)
         with steps("profiles into the online store", log.runs) as advance:
             materialize(log, definition, settings, progress=advance)
         cuts = freeze_cuts(log, definition, settings, int(cutoffs[-1]))

@@ -50,7 +50,7 @@ def check_population(log: Log, definition: Definition, outcome: str, scratch: Pa
             answer = label(some, frame.select("user", "cutoff"), definition, outcome)
             yield frame.with_columns(answer.alias("label")).select(schema.names())
 
-    rows = with_traits(collect(log, work, schema, scratch), read_traits(definition))
+    rows = with_traits(collect(log, work, schema, scratch), read_traits(definition, log.live))
     for condition in asked:
         others = [expression(c).fill_null(False) for c in conditions if c != condition]
         near = rows.filter(others) if others else rows

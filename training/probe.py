@@ -107,7 +107,7 @@ def parity(log: Log, definition: Definition, settings: Settings, scratch: Path) 
             yield frame.select(schema.names())
 
     rows = collect(log, work, schema, scratch)
-    traits = latest_traits(definition, log.ends)
+    traits = latest_traits(definition, log.ends, log.live)
     if traits is not None:
         known = traits.with_columns(known=pl.lit(to_datetime(0)).cast(INSTANT))
         rows = with_traits(rows, known)

@@ -1,6 +1,6 @@
 """Reading event logs with DuckDB: lazily, in UTC, checked row by row, sorted by user and time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -224,6 +224,21 @@ def event_rows(definition: Definition, columns: dict[str, str], source: str) -> 
         FROM (SELECT {user} AS "user", {t} AS t, {arrived} AS arrived, {row_id} AS id, {mask} AS mask{value_sql},
                      {excluded} AS excluded
               FROM {source})"""
+
+
+def typed(types: dict[str, str], times: Collection[str | None], source: str) -> str:
+    """SQL that gives columns of text the types of a log's; those that hold times hold microseconds since 1970."""
+
+    def cast(name: str, dtype: str) -> str:
+        if name not in times:
+            return f"TRY_CAST({quote(name)} AS {dtype})"
+        if dtype == "VARCHAR":  # text says its zone
+            return f"CAST(make_timestamp({quote(name)}) AS VARCHAR) || '+00'"
+        made = "make_timestamptz" if "TIME ZONE" in dtype else "make_timestamp"
+        return f"CAST({made}({quote(name)}) AS {dtype})"
+
+    columns = ", ".join(f"{cast(name, dtype)} AS {quote(name)}" for name, dtype in types.items())
+    return f"SELECT {columns} FROM {source}"
 
 
 def batches(connection: Connection, sql: str, size: int) -> pa.RecordBatchReader:

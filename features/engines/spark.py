@@ -21,6 +21,7 @@ from pyspark.sql.utils import AnalysisException
 from features.definition.schema import Definition
 from features.engines.duckdb import DROPS
 from features.errors import EventLogError
+from features.log.compacted import NONE, Compacted
 from features.log.events import Rows
 from features.log.frames import Work, replace
 from features.log.manifest import tombstones
@@ -61,6 +62,7 @@ class SparkLog:
         definition: the definition.
         settings: names the Spark; ``home`` must be a path that all its machines see.
         ends: the instant through which the log is complete; overrides the definition's.
+        live: what has been compacted out of the live log.
 
     Raises:
         EventLogError: the log cannot be read as declared.
@@ -68,10 +70,13 @@ class SparkLog:
 
     runs = 1
 
-    def __init__(self, definition: Definition, settings: Settings, *, ends: int | None = None) -> None:
+    def __init__(
+        self, definition: Definition, settings: Settings, *, ends: int | None = None, live: Compacted = NONE
+    ) -> None:
         self.definition = definition
+        self.live = live
         self.session = open_session(settings)
-        declared = declared_end(definition, ends)
+        declared = declared_end(definition, ends, live)
         if declared is None:
             raise EventLogError(
                 "events.ends is not declared.", fix="say through when the log is complete, or give --ends"
@@ -80,6 +85,8 @@ class SparkLog:
         self._erased = tombstones(settings.events(definition.name))
         self.n_values = sum(rule.value is not None for rule in definition.signals.values())
         self._rows = self._read(_paths(definition))
+        if live.events:
+            self._rows = self._rows.unionByName(self._read([str(file) for file in live.event_files]))
 
     @cached_property
     def _extent(self) -> tuple[int, int]:

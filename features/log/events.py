@@ -88,6 +88,21 @@ class Rows:
             ids=table["id"].to_numpy(),
         )
 
+    @classmethod
+    def together(cls, tables: Sequence[pa.Table], n_values: int) -> "Rows":
+        """Take tables as `table` makes them, with dictionaries of their own."""
+        if not tables:
+            return cls.none(n_values)
+        whole = merged(tables)
+        t = whole["t"].to_numpy()
+        return cls.of(whole.append_column("visible", pa.array(t + whole["wait"].to_numpy())), n_values)
+
+    @classmethod
+    def none(cls, n_values: int) -> "Rows":
+        """No rows."""
+        none = np.zeros(0, dtype=np.int64)
+        return cls(pa.array([], pa.large_string()), none, none, none, none, np.zeros((0, n_values)), none)
+
     def sorted(self) -> tuple["Rows", int]:
         """Sort by user and time; of rows of one user with one id the earliest stays.
 

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 import polars as pl
 
+from features.log.compacted import NONE, Compacted
 from features.log.events import Events
 from features.log.frames import Work, write_frames
 from features.progress import Progress, ignore
@@ -19,6 +20,11 @@ class Log(Protocol):
     @property
     def ends(self) -> int:
         """The log is complete through this instant."""
+        ...
+
+    @property
+    def live(self) -> Compacted:
+        """What of it came by the live path."""
         ...
 
     @property
@@ -65,6 +71,7 @@ class InMemory:
         return self.events.ends
 
     runs = 1
+    live = NONE
 
     @property
     def first(self) -> int:

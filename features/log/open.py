@@ -2,6 +2,7 @@
 
 from features.definition.schema import Definition
 from features.errors import PropensityError
+from features.log.compacted import Compacted
 from features.log.log import Log
 from features.log.source import EventLog
 from features.log.store import EventStore
@@ -21,6 +22,7 @@ def open_log(definition: Definition, settings: Settings, *, ends: int | None, st
     Raises:
         PropensityError: Spark is asked for and not installed.
     """
+    live = Compacted.load(settings.live(definition.name))
     if settings.engine == "spark":
         try:
             from features.engines.spark import SparkLog
@@ -28,7 +30,7 @@ def open_log(definition: Definition, settings: Settings, *, ends: int | None, st
             raise PropensityError("PROPENSITY_ENGINE is spark, and pyspark is not installed.",
                                   fix="pip install 'propensity[spark]', and Java 17") from error  # fmt: skip
         with steps(f"connect to Spark at {settings.spark}"):
-            return SparkLog(definition, settings, ends=ends)
-    log = EventLog(definition, ends=ends)
+            return SparkLog(definition, settings, ends=ends, live=live)
+    log = EventLog(definition, ends=ends, live=live)
     with steps("take in the event log", log.bytes) as advance:
         return EventStore.open(log, settings, progress=advance)

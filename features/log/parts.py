@@ -1,11 +1,14 @@
 """Parts of the event store: Parquet files of one bucket's rows, sorted, that never change once they are named."""
 
 import os
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -28,25 +31,26 @@ class PartFiles:
     folder: Path
     n_values: int
 
-    def read(self, parts: list[Part], *, ids: bool) -> Rows:
-        """Read parts together, in no order; ids are 0 unless asked for.
+    def read(self, parts: list[Part], *, ids: bool, users: Sequence[str] | None = None) -> Rows:
+        """Read parts together, in no order; ids are 0 unless asked for; only of some users where they are named.
 
         Raises:
             EventLogError: a part is damaged or not whole; the error names it.
         """
         if not parts:
-            none = np.zeros(0, dtype=np.int64)
-            return Rows(pa.array([], pa.large_string()), none, none, none, none, np.zeros((0, self.n_values)), none)
+            return Rows.none(self.n_values)
         columns = ["user", "t", "wait", "mask", *(f"v{i}" for i in range(self.n_values)), *(["id"] if ids else [])]
-        return rows_of(merged([self._table(part, columns) for part in parts]), self.n_values)
+        return rows_of(merged([self._table(part, columns, users) for part in parts]), self.n_values)
 
     def column(self, part: Part, name: str) -> NDArray[np.int64]:
         """Read one column of a part, as `read` does."""
         return np.asarray(self._table(part, [name])[name].to_numpy())
 
-    def _table(self, part: Part, columns: list[str]) -> pa.Table:
+    def _table(self, part: Part, columns: list[str], users: Sequence[str] | None = None) -> pa.Table:
         file = self.folder / part.name
         try:
+            if users is not None:
+                return _of_users(file, columns, users)
             table = pq.read_table(file, columns=columns, read_dictionary=["user"], use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise EventLogError(
@@ -83,15 +87,29 @@ class PartFiles:
         return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position)]
 
 
+def _of_users(file: Path, columns: list[str], users: Sequence[str]) -> pa.Table:
+    """Rows of some users: rows are sorted by user, so that few groups of rows hold them."""
+    asked = sorted(users)
+    with pq.ParquetFile(file, read_dictionary=["user"]) as parquet:
+        place, groups = parquet.schema_arrow.get_field_index("user"), []
+        for group in range(parquet.num_row_groups):
+            known = parquet.metadata.row_group(group).column(place).statistics
+            at = bisect_left(asked, known.min) if known is not None and known.has_min_max else 0
+            if known is None or not known.has_min_max or (at < len(asked) and asked[at] <= known.max):
+                groups.append(group)
+        table = parquet.read_row_groups(groups, columns=columns, use_threads=False)
+    names = table["user"].combine_chunks()
+    chosen = pc.is_in(names.dictionary, pa.array(asked, names.dictionary.type)) if len(names.dictionary) else None
+    return table.filter(chosen.take(names.indices)) if chosen is not None else table
+
+
 def rows_of(table: pa.Table, n_values: int) -> Rows:
     """Rows of a part's table: ``visible`` from the wait, ids where they were asked for."""
-    t = table["t"].to_numpy()
-    table = table.append_column("visible", pa.array(t + table["wait"].to_numpy()))
     if "id" not in table.column_names:
-        table = table.append_column("id", pa.array(np.zeros(len(t), dtype=np.int64)))
-    return Rows.of(table, n_values)
+        table = table.append_column("id", pa.array(np.zeros(table.num_rows, dtype=np.int64)))
+    return Rows.together([table], n_values)
 
 
 def together(one: Rows, other: Rows) -> tuple[Rows, int]:
     """Sort two runs of rows into one; and how many doubles were left out."""
-    return rows_of(merged([one.table(), other.table()]), one.values.shape[1]).sorted()
+    return Rows.together([one.table(), other.table()], one.values.shape[1]).sorted()

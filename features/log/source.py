@@ -15,6 +15,7 @@ from features.definition.predicate import check_columns, check_predicate, column
 from features.definition.schema import Definition
 from features.engines import duckdb as engine
 from features.errors import DefinitionError, EventLogError
+from features.log.compacted import NONE, Compacted
 from features.log.events import Events, Rows
 from features.log.order import hash_text
 from features.time import to_datetime, to_instant
@@ -52,11 +53,14 @@ class EventLog:
     Args:
         definition: the definition; its expressions over the log are checked here.
         ends: the instant through which the log is complete; overrides the definition's.
+        live: what has been compacted out of the live log: more files of the same columns, complete through an instant
+            of their own.
 
     Attributes:
         files: the files there are, in order.
         columns: their columns with DuckDB's types.
         ends: the log is complete through this instant.
+        live: as given.
 
     Raises:
         EventLogError: the log cannot be read, a mapped column is missing, a file's columns are of other types than the
@@ -64,10 +68,12 @@ class EventLog:
         DefinitionError: a signal or exclusion does not fit the log's columns.
     """
 
-    def __init__(self, definition: Definition, *, ends: int | None = None) -> None:
+    def __init__(self, definition: Definition, *, ends: int | None = None, live: Compacted = NONE) -> None:
         self.definition = definition
+        self.live = live
         self._paths = resolve(definition, definition.events.path)
-        self.files = engine.files_of(self._paths)
+        own = engine.files_of(self._paths)
+        self.files = [*own, *live.event_files]
         rules = definition.events
         names = rules.columns
         with engine.connect() as connection:
@@ -80,10 +86,10 @@ class EventLog:
                         fix=f"its columns are {', '.join(self.columns)}",
                     )
             needed = (names.user, names.event, names.time)
-            engine.check_same_columns(connection, self.files, needed, used_columns(definition))
+            engine.check_same_columns(connection, own, needed, used_columns(definition))
             self.naive_times = "TIME ZONE" not in self.columns[names.time]
             check_expressions(definition, self.columns, connection)
-            declared = declared_end(definition, ends)
+            declared = declared_end(definition, ends, live)
             if declared is None:
                 with engine.reading(self._paths):
                     _, last = engine.span_of(connection, source, names.time)
@@ -149,12 +155,15 @@ class EventLog:
         return f"EventLog({shown(self._paths)}, ends={to_datetime(self.ends).isoformat()})"
 
 
-def declared_end(definition: Definition, ends: int | None) -> int | None:
-    """Through when a log is complete: as given, or as the definition declares (UTC where it has no zone)."""
+def declared_end(definition: Definition, ends: int | None, live: Compacted) -> int | None:
+    """Through when a log is complete: as given, or as the definition declares (UTC where it has no zone).
+
+    Where the live log goes on from what is declared, it is complete through what was compacted.
+    """
     declared = definition.events.ends
     if ends is not None or declared is None:
         return ends
-    return to_instant(declared if declared.tzinfo else declared.replace(tzinfo=UTC))
+    return max(to_instant(declared if declared.tzinfo else declared.replace(tzinfo=UTC)), live.through)
 
 
 def nothing_left(log: EventLog, counts: dict[str, int]) -> EventLogError:
@@ -232,8 +241,8 @@ def check_expressions(definition: Definition, columns: dict[str, str], connectio
             engine.check_event_sql(connection, columns, rule.value, f"signals.{name}.value", "DOUBLE")
 
 
-def read_traits(definition: Definition) -> pl.DataFrame:
-    """Read the trait table: columns ``user``, ``known`` (UTC microseconds) and the fields as text.
+def read_traits(definition: Definition, live: Compacted = NONE) -> pl.DataFrame:
+    """Read the trait table, and what the live path learnt: columns ``user``, ``known`` (UTC) and the fields as text.
 
     Raises:
         DefinitionError: the definition declares no traits.
@@ -255,4 +264,9 @@ def read_traits(definition: Definition) -> pl.DataFrame:
         known = engine.time_sql(rules.columns.known, columns, "traits.columns.known")
         with engine.reading(paths):
             table = engine.load_traits(connection, source, rules.columns.user, known, rules.fields)
-    return pl.DataFrame(table)
+    frame = pl.DataFrame(table)
+    if not live.traits:
+        return frame
+    return pl.concat([frame, pl.read_parquet(live.trait_files).cast(frame.schema).select(frame.columns)]).sort(
+        "user", "known", maintain_order=True
+    )

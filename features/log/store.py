@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from features.errors import EventLogError
 from features.lock import held, locked
-from features.log.events import Events
+from features.log.compacted import Compacted
+from features.log.events import Events, Rows
 from features.log.frames import Work, write_frames
 from features.log.intake import Intake, bucket_of
 from features.log.manifest import Manifest, TakenFile, made_of, tombstones, tombstones_path, write_durably
@@ -88,6 +89,11 @@ class EventStore:
     def ends(self) -> int:
         """The log is complete through this instant."""
         return self.log.ends
+
+    @property
+    def live(self) -> Compacted:
+        """What of the log came by the live path."""
+        return self.log.live
 
     @property
     def counts(self) -> dict[str, int]:
@@ -160,6 +166,20 @@ class EventStore:
                 pc.is_in(rows.users, pa.array(users, rows.users.type)).to_numpy(zero_copy_only=False)[rows.codes]
             )
         return (rows.sorted()[0] if len(parts) > 1 else rows).events(self.ends if ends is None else ends, {})
+
+    def rows_of(self, bucket: int, users: Sequence[str], *, through: int) -> Rows:
+        """Read all events of some users of a bucket, with their ids, sorted, from the parts of their own alone.
+
+        Args:
+            bucket: which.
+            users: whose.
+            through: only what came in through this position.
+
+        Raises:
+            EventLogError: a part is damaged, or was put together anew meanwhile; the error names it.
+        """
+        parts = [part for part in self.manifest.of_bucket(bucket) if part.position <= through]
+        return self._files.read(parts, ids=True, users=users)
 
     def read(self) -> Events:
         """Read all events into memory; `map` does not need to."""

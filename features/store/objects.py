@@ -11,6 +11,7 @@ from feast.types import Bytes, Float64, String
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
+from features.packed import FORMAT
 
 ACTIVITY_VIEW, TRAITS_VIEW, PROFILE_VIEW = "user_activity", "user_traits", "user_profile"
 SEGMENTS_SERVICE = "segments"
@@ -36,7 +37,7 @@ def traits_path(folder: Path) -> Path:
 
 def profiles_path(definition: Definition, folder: Path) -> Path:
     """Where the packed profiles of a definition's feature set lie."""
-    return folder / "profiles" / feature_set(definition).digest
+    return folder / "profiles" / f"{feature_set(definition).digest}-{FORMAT}"
 
 
 def _source(engine: str, name: str, path: Path, timestamp: str, files: str = "") -> DataSource:

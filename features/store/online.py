@@ -1,12 +1,15 @@
 """Profiles online: one packed value a user, written with a guard on time, read at request time."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+import redis
 import yaml
 from feast import FeatureStore, RepoConfig
 from feast.infra.provider import get_provider
@@ -15,17 +18,26 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.errors import StoreError
-from features.packed import StoredProfile, pack, stored_bytes, stored_through, unpack
+from features.errors import StoreError, UnavailableError
+from features.packed import FORMAT, StoredProfile, pack, stored_age, stored_bytes, stored_through, unpack
 from features.profile import Words, layout_of
 from features.settings import Settings
+from features.store.exchange import FEATURE, Exchange, RedisExchange, SqliteExchange
 from features.store.objects import PROFILE_VIEW, feast_objects
-from features.time import to_datetime
 
-_ENTITY, _FEATURE = "user", "profile"
+_ENTITY = "user"
 
 #: under this name, which no log can hold, lies through when the store covers everybody
 COVERAGE = "\x00through"
+
+#: and under this one through when it does so because all live events are folded in
+LIVE = "\x00live"
+
+#: how often a write that met another one is tried again
+TRIES = 8
+
+#: a store that does not answer is down: whoever asks is told at once, and asks again
+_IMPATIENT = {"socket_timeout": "2", "socket_connect_timeout": "1", "retry": "null"}
 
 
 def repo_variables(definition: Definition, settings: Settings) -> dict[str, str]:
@@ -38,14 +50,16 @@ def repo_variables(definition: Definition, settings: Settings) -> dict[str, str]
     online: dict[str, object] = {"type": "sqlite", "path": str(folder / "online.db")}
     if settings.online_store == "redis":
         # the guard on time is ours and the same for every store; Feast's own would also refuse equal times
-        online = {"type": "redis", "connection_string": settings.redis, "skip_dedup": True}
+        given = {part.split("=")[0] for part in settings.redis.split(",")}
+        options = [f"{key}={value}" for key, value in _IMPATIENT.items() if key not in given]
+        online = {"type": "redis", "connection_string": ",".join([settings.redis, *options]), "skip_dedup": True}
     offline: dict[str, object] = {"type": "duckdb"}
     if settings.engine == "spark":
         conf = {"spark.master": settings.spark, "spark.sql.session.timeZone": "UTC"}
         # answers come by way of files: nothing is collected
         offline = {"type": "spark", "spark_conf": conf, "staging_location": str(folder / "staging")}
     return {
-        "FEAST_PROJECT": f"{definition.name.replace('-', '_')}_{feature_set(definition).digest}",
+        "FEAST_PROJECT": f"{definition.name.replace('-', '_')}_{feature_set(definition).digest}_{FORMAT}",
         "FEAST_REGISTRY": str(folder / "registry.db"),
         "FEAST_ONLINE_STORE": json.dumps(online),
         "FEAST_OFFLINE_STORE": json.dumps(offline),
@@ -86,6 +100,9 @@ class OnlineProfiles:
         self._config = store.config
         self._provider = get_provider(store.config)
         self._view = store.get_feature_view(PROFILE_VIEW)
+        exchange = RedisExchange if settings.online_store == "redis" else SqliteExchange
+        with _reached():
+            self._exchange: Exchange = exchange(self._provider, self._config, self._view)
 
     def write(self, users: Sequence[str], profiles: Sequence[StoredProfile]) -> int:
         """Store profiles, but never an older one over a newer one.
@@ -99,15 +116,48 @@ class OnlineProfiles:
 
     def write_values(self, users: Sequence[str], values: Sequence[bytes]) -> int:
         """Store profiles as `StoredProfile.to_bytes` packs them; as `write`."""
-        keys = self._keys(users)
-        fresh = [
-            (key, {_FEATURE: Value(bytes_val=value)}, to_datetime(stored_through(value)), None)
-            for key, value, old in zip(keys, values, self._raw(keys), strict=True)
-            if old is None or stored_through(old) <= stored_through(value)
-        ]
-        if fresh:
-            self._provider.online_write_batch(self._config, self._view, fresh, None)
-        return len(fresh)
+        waiting, written = list(zip(users, values, strict=True)), 0
+        for _ in range(TRIES):
+            stored = self.read_values([user for user, _ in waiting])
+            newer = [
+                (user, value, old)
+                for (user, value), old in zip(waiting, stored, strict=True)
+                if old is None or stored_age(old) <= stored_age(value)
+            ]
+            done = self.swap(*zip(*newer, strict=True)) if newer else []
+            written += sum(done)
+            waiting = [(user, value) for (user, value, _), ok in zip(newer, done, strict=True) if not ok]
+            if not waiting:
+                return written
+        raise UnavailableError(f"{len(waiting)} profiles kept changing.", fix="look for a second job that writes them")
+
+    def swap(self, users: Sequence[str], values: Sequence[bytes], was: Sequence[bytes | None]) -> list[bool]:
+        """Store values where the store still holds what it held when they were made.
+
+        Args:
+            users: whose.
+            values: what to store.
+            was: what `read_values` had found.
+
+        Returns:
+            Which were written; the others have changed meanwhile: read them again, and make them anew.
+        """
+        rows = [(key, value, stored_through(value)) for key, value in zip(self._keys(users), values, strict=True)]
+        with _reached():
+            return self._exchange.swap(rows, was) if rows else []
+
+    def read_values(self, users: Sequence[str]) -> list[bytes | None]:
+        """Read what the store holds of users, as it is."""
+        if not users:
+            return []
+        with _reached():
+            found = self._provider.online_read(self._config, self._view, self._keys(users), [FEATURE])
+        return [row[FEATURE].bytes_val or None if row else None for _, row in found]
+
+    def remove(self, users: Sequence[str]) -> int:
+        """Remove all that is stored of users; returns of how many something was there."""
+        with _reached():
+            return self._exchange.remove(self._keys(users))
 
     def cover(self, through: int, token: str) -> None:
         """Say that everybody's profile is here who changed through an instant; the others' are good through it too."""
@@ -115,8 +165,20 @@ class OnlineProfiles:
 
     def covered(self) -> str:
         """The token of the last `cover`; empty when there was none."""
-        [value] = self._raw(self._keys([COVERAGE]))
+        [value] = self.read_values([COVERAGE])
         return StoredProfile.from_bytes(value).words.decode() if value is not None else ""
+
+    def covered_through(self) -> int:
+        """Through when everybody's profile is good; 0 when the store was never filled, or has lost what it held."""
+        return _covered(*self.read_values([COVERAGE, LIVE]))
+
+    def mark(self, names: Sequence[str], *, through: int, position: int = 0) -> None:
+        """Keep beside the profiles how far something has come; a mark never goes back."""
+        self.write_values(names, [stored_bytes(through, name.encode(), "", position) for name in names])
+
+    def marked(self, names: Sequence[str]) -> list[int]:
+        """The positions of marks, 0 where there is none: what the store has lost, its marks have lost too."""
+        return [stored_age(value)[0] if value is not None else 0 for value in self.read_values(names)]
 
     def read(self, users: Sequence[str]) -> dict[str, StoredProfile]:
         """Read profiles; users without one, and erased ones, are left out.
@@ -124,8 +186,8 @@ class OnlineProfiles:
         A profile that has not changed is not written again, so that it is good through whichever is later: its own
         instant, or the one the store covers.
         """
-        *values, covered = self._raw(self._keys([*users, COVERAGE]))
-        through = stored_through(covered) if covered is not None else 0
+        *values, covered, live = self.read_values([*users, COVERAGE, LIVE])
+        through = _covered(covered, live)
         found = {
             u: StoredProfile.from_bytes(value) for u, value in zip(users, values, strict=True) if value is not None
         }
@@ -142,6 +204,17 @@ class OnlineProfiles:
     def _keys(self, users: Sequence[str]) -> list[EntityKey]:
         return [EntityKey(join_keys=[_ENTITY], entity_values=[Value(string_val=user)]) for user in users]
 
-    def _raw(self, keys: list[EntityKey]) -> list[bytes | None]:
-        found = self._provider.online_read(self._config, self._view, keys, [_FEATURE])
-        return [row[_FEATURE].bytes_val or None if row else None for _, row in found]
+
+def _covered(covered: bytes | None, live: bytes | None) -> int:
+    if covered is None:
+        return 0
+    return max(stored_through(covered), stored_through(live) if live is not None else 0)
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Turn what a store says that is not there into one error."""
+    try:
+        yield
+    except (redis.RedisError, sqlite3.OperationalError) as error:
+        raise UnavailableError(f"the online store does not answer: {error}.", fix="start it, and ask again") from error

@@ -1,0 +1,67 @@
+"""What has been compacted out of the live log: files of events and traits that belong to the event log from then on."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr
+
+from features.errors import EventLogError
+from features.log.manifest import write_durably
+
+NAME = "manifest.json"
+
+
+class Compacted(BaseModel):
+    """The files a live log has been compacted into, one complete state of them.
+
+    Attributes:
+        position: all of the live log through this position is in them.
+        through: and so is all that had arrived through this instant.
+        events: Parquet files with the event log's columns.
+        traits: Parquet files ``user``, ``known`` and the traits' fields, as text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    position: int = 0
+    through: int = 0
+    events: tuple[str, ...] = ()
+    traits: tuple[str, ...] = ()
+
+    _folder: Path = PrivateAttr(default=Path())
+
+    @classmethod
+    def load(cls, folder: Path) -> "Compacted":
+        """The state of a folder; an empty one where nothing was ever compacted.
+
+        Raises:
+            EventLogError: the file that names the others is none.
+        """
+        path = folder / NAME
+        try:
+            state = cls.model_validate_json(path.read_bytes()) if path.exists() else cls()
+        except ValueError as error:
+            raise EventLogError(
+                f"{path} does not name compacted files: {str(error).splitlines()[0]}.",
+                fix="restore it from a backup: it says which live events are in the files beside it",
+            ) from error
+        state._folder = folder
+        return state
+
+    def save(self, folder: Path) -> "Compacted":
+        """Switch a folder to this state; the files are there already."""
+        write_durably(folder / NAME, self.model_dump_json().encode())
+        return self.load(folder)
+
+    @property
+    def event_files(self) -> list[Path]:
+        """The files of events, oldest first."""
+        return [self._folder / name for name in self.events]
+
+    @property
+    def trait_files(self) -> list[Path]:
+        """The files of traits, oldest first."""
+        return [self._folder / name for name in self.traits]
+
+
+#: for a log without a live path
+NONE = Compacted()

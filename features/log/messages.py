@@ -1,0 +1,178 @@
+"""Messages of the live path as rows of the event log: the same columns, the same SQL, the same numbers."""
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.definition.schema import Definition
+from features.engines import duckdb as engine
+from features.errors import EventLogError
+from features.log.events import Rows
+from features.log.manifest import write_durably
+from features.log.source import hashed, used_columns
+
+TRACK, IDENTIFY = "track", "identify"
+_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
+_FRACTION = ("DOUBLE", "FLOAT", "REAL", "DECIMAL")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message that was accepted.
+
+    Attributes:
+        id: tells it from all others.
+        user: who.
+        kind: ``track`` or ``identify``.
+        event: what happened; empty for ``identify``.
+        t: when it happened, by the sender's clock put right.
+        received: when it arrived here; never before ``t``.
+        body: the properties of an event, the traits of a user.
+        position: its place in the live log; 0 before it is there.
+    """
+
+    id: str
+    user: str
+    kind: str
+    event: str
+    t: int
+    received: int
+    body: dict[str, object]
+    position: int = 0
+
+
+def columns_path(folder: Path) -> Path:
+    """Where the columns of a definition's log are kept for those who have not the log at hand."""
+    return folder / "columns.json"
+
+
+class LogColumns:
+    """The event log's columns and types, and how messages fill them.
+
+    Args:
+        definition: names the columns of user, event, time, arrival and id.
+        types: DuckDB's type of each column.
+    """
+
+    def __init__(self, definition: Definition, types: dict[str, str]) -> None:
+        self.definition = definition
+        self.types = types
+        names = definition.events.columns
+        self._mapped = {name for name in names.model_dump().values() if name is not None}
+        self._read = sorted((used_columns(definition) - self._mapped) & set(types))
+        self._n_values = sum(rule.value is not None for rule in definition.signals.values())
+
+    @classmethod
+    def load(cls, definition: Definition, folder: Path) -> "LogColumns":
+        """The columns kept in a definition's folder.
+
+        Raises:
+            EventLogError: none are.
+        """
+        path = columns_path(folder)
+        if not path.exists():
+            raise EventLogError(f"{path} does not exist.", fix="run propensity materialize (or train) first")
+        return cls(definition, json.loads(path.read_bytes()))
+
+    def save(self, folder: Path) -> None:
+        """Keep them in a definition's folder."""
+        write_durably(columns_path(folder), json.dumps(self.types, indent=1).encode())
+
+    def user_of(self, user: str) -> str | None:
+        """A user's id as the log would hold it, or None where it cannot."""
+        return _as_text(user.strip(), self.types.get(self.definition.events.columns.user, "VARCHAR"))
+
+    def problem(self, properties: dict[str, object]) -> str:
+        """What is wrong with the properties that signals and exclusions read, in words; empty when nothing is."""
+        for name in self._read:
+            value = properties.get(name)
+            if value is None:
+                continue
+            if isinstance(value, (dict, list)) and self.types[name] not in ("VARCHAR", "JSON"):
+                return f"properties.{name} is {type(value).__name__}, the log's column holds {self.types[name]}"
+            if isinstance(value, float) and not math.isfinite(value):
+                return f"properties.{name} is {value}"
+            if not isinstance(value, (dict, list)) and _as_text(value, self.types[name]) is None:
+                return f"properties.{name} is {value!r:.60}, the log's column holds {self.types[name]}"
+        return ""
+
+    def table(self, messages: Sequence[Message]) -> pa.Table:
+        """Events with the log's columns and types; what a message does not say is null."""
+        with engine.connect() as connection:
+            return connection.sql(self._source(connection, messages, list(self.types))).to_arrow_table()
+
+    def rows(self, messages: Sequence[Message]) -> Rows:
+        """Events in the fold's terms, as they would be read from the log; excluded users and other events left out."""
+        names = sorted({*self._read, *self._mapped} & set(self.types))
+        types = {name: self.types[name] for name in names}
+        with engine.connect() as connection:
+            source = f"({self._source(connection, messages, names)})"
+            table = connection.sql(engine.event_rows(self.definition, types, source)).to_arrow_table()
+        kept = table.filter(pc.less(table["dropped"], 0))
+        columns = ["user", "t", "visible", "mask", *(f"v{i}" for i in range(self._n_values))]
+        return Rows.of(kept.select(columns).append_column("id", pa.array(hashed(kept["id"]))), self._n_values)
+
+    def _source(self, connection: engine.Connection, messages: Sequence[Message], names: list[str]) -> str:
+        """SQL that yields messages in some of the log's columns."""
+        connection.register("messages", self._raw(messages, names))
+        mapped = self.definition.events.columns
+        return engine.typed({name: self.types[name] for name in names}, {mapped.time, mapped.arrived}, "messages")
+
+    def _raw(self, messages: Sequence[Message], names: list[str]) -> pa.Table:
+        """All columns as text, times as microseconds."""
+        mapped = self.definition.events.columns
+        columns: dict[str, pa.Array] = {}
+        for name in names:
+            if name in (mapped.time, mapped.arrived):
+                columns[name] = pa.array([m.t if name == mapped.time else m.received for m in messages], pa.int64())
+            elif name in self._mapped:
+                of = {mapped.user: "user", mapped.event: "event", mapped.id: "id"}[name]
+                columns[name] = pa.array([getattr(m, of) for m in messages], pa.string())
+            else:
+                columns[name] = pa.array([_json_text(m.body.get(name)) for m in messages], pa.string())
+        return pa.table(columns)
+
+
+def _json_text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
+
+
+def _as_text(value: object, dtype: str) -> str | None:
+    """A value as text that a column of the type takes, or None."""
+    if dtype.startswith(_WHOLE):
+        found = re.fullmatch(r"[+-]?\d+(\.0*)?", str(value)) if not isinstance(value, bool) else None
+        number = int(found[0].split(".")[0]) if found else 2**63
+        return str(number) if abs(number) < 2**63 else None
+    if dtype.startswith(_FRACTION):
+        try:
+            return str(float(str(value))) if not isinstance(value, bool) else None
+        except ValueError:
+            return None
+    if dtype == "BOOLEAN":
+        return str(value).lower() if str(value).lower() in ("true", "false") else None
+    if dtype.startswith(("TIMESTAMP", "DATE")):
+        return str(value) if read_time(value) is not None else None
+    return _json_text(value)
+
+
+def read_time(value: object) -> int | None:
+    """Microseconds since 1970 of an ISO time (UTC where it names no zone), or None when it is none."""
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,115 @@
+"""Exchanging values in Feast's online stores: written only where nothing has changed since they were read."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+from feast import FeatureView, RepoConfig
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.helpers import _mmh3, _redis_key
+from feast.infra.online_stores.sqlite import SqliteOnlineStore
+from feast.infra.provider import Provider
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from features.time import to_datetime
+
+FEATURE = "profile"
+
+Row: TypeAlias = tuple[EntityKey, bytes, int]
+"""An entity's key, its new value, and the instant that Feast keeps with it."""
+
+
+class Exchange(Protocol):
+    """How one kind of store exchanges values."""
+
+    def swap(self, rows: Sequence[Row], was: Sequence[bytes | None]) -> list[bool]:
+        """Write each row whose stored value is still what it was, all others being left alone.
+
+        Returns:
+            Which rows were written.
+        """
+        ...
+
+    def remove(self, keys: Sequence[EntityKey]) -> int:
+        """Remove entities; returns how many there were."""
+        ...
+
+
+class SqliteExchange:
+    """In Feast's SQLite store: read, compare and write in one transaction of Feast's own connection."""
+
+    def __init__(self, provider: Provider, config: RepoConfig, view: FeatureView) -> None:
+        self._provider, self._config, self._view = provider, config, view
+        store: SqliteOnlineStore = provider.online_store
+        self._connection = store._get_conn(config)
+        # readers go on while somebody writes; and what is kept here can be made again, so that a commit need not wait
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._table = f"{config.project}_{view.name}"
+
+    def swap(self, rows: Sequence[Row], was: Sequence[bytes | None]) -> list[bool]:
+        """As `Exchange.swap`."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            found = self._provider.online_read(self._config, self._view, [key for key, _, _ in rows], [FEATURE])
+            now = [(row or {})[FEATURE].bytes_val if row else None for _, row in found]
+            same = [a == b for a, b in zip(now, was, strict=True)]
+            fresh = [
+                (key, {FEATURE: Value(bytes_val=value)}, to_datetime(at), None)
+                for (key, value, at), unchanged in zip(rows, same, strict=True)
+                if unchanged
+            ]
+            self._provider.online_write_batch(self._config, self._view, fresh, None)  # commits
+        except BaseException:
+            self._connection.rollback()
+            raise
+        return same
+
+    def remove(self, keys: Sequence[EntityKey]) -> int:
+        """As `Exchange.remove`."""
+        named = [(serialize_entity_key(key, self._config.entity_key_serialization_version),) for key in keys]
+        with self._connection as connection:
+            sql = f'DELETE FROM "{self._table}" WHERE entity_key = ?'  # noqa: S608 - our own table
+            return int(connection.executemany(sql, named).rowcount)
+
+
+#: where the stored value is what the caller has read, write what the caller has made of it
+_SWAP = """
+local now = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+if now ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3], ARGV[4], ARGV[5])
+return 1
+"""
+
+
+class RedisExchange:
+    """In Feast's Redis store: compared and written by Redis itself, in the form in which Feast reads it."""
+
+    def __init__(self, provider: Provider, config: RepoConfig, view: FeatureView) -> None:
+        self._config = config
+        self._client: Any = provider.online_store._get_client(config.online_store)
+        self._field, self._time = _mmh3(f"{view.name}:{FEATURE}"), f"_ts:{view.name}"
+        self._swap = self._client.register_script(_SWAP)
+
+    def swap(self, rows: Sequence[Row], was: Sequence[bytes | None]) -> list[bool]:
+        """As `Exchange.swap`."""
+        with self._client.pipeline(transaction=False) as pipe:
+            for (key, value, at), before in zip(rows, was, strict=True):
+                time = Timestamp()
+                time.FromDatetime(to_datetime(at))
+                old, new = (Value(bytes_val=v).SerializeToString() if v is not None else b"" for v in (before, value))
+                self._swap(
+                    keys=[self._key(key)],
+                    args=[self._field, old, new, self._time, time.SerializeToString()],
+                    client=pipe,
+                )
+            return [bool(written) for written in pipe.execute()]
+
+    def remove(self, keys: Sequence[EntityKey]) -> int:
+        """As `Exchange.remove`."""
+        return int(self._client.delete(*(self._key(key) for key in keys))) if keys else 0
+
+    def _key(self, key: EntityKey) -> bytes:
+        version = self._config.entity_key_serialization_version
+        return bytes(_redis_key(self._config.project, key, entity_key_serialization_version=version))

@@ -1,0 +1,263 @@
+"""The live log: accepted messages, each once, durable before it is acknowledged, in an order that never changes."""
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from features.definition.schema import Definition
+from features.errors import UnavailableError
+from features.log.messages import Message
+from features.log.source import hashed
+from features.settings import Settings
+from serving.live.tables import SHARDS, connect, dead, erased, events, insert, one_at_a_time
+
+#: rows of one statement; SQLite takes 32,766 values
+CHUNK = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was not taken.
+
+    Attributes:
+        stage: ``ingest``, or ``fold`` when it was accepted and could not be folded.
+        code: a stable name of the reason.
+        reason: the reason in words.
+        body: the message as it came.
+        received: when.
+        message_id, user: where they could be read.
+        id: its number; 0 before it is kept.
+    """
+
+    stage: str
+    code: str
+    reason: str
+    body: str
+    received: int
+    message_id: str | None = None
+    user: str | None = None
+    id: int = 0
+
+
+def hash_of(users: Sequence[str]) -> list[int]:
+    """64 bits of each user's id, as the event store's tombstones hold them."""
+    return list(hashed(pa.chunked_array([pa.array(list(users), pa.string())])).tolist())
+
+
+class LiveLog:
+    """A definition's live log.
+
+    Args:
+        engine: its database.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, definition: Definition, settings: Settings) -> "LiveLog":
+        """Open the live log where the settings say it is.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        with _reached():
+            return cls(connect(settings.live_url(definition.name)))
+
+    def append(self, messages: Sequence[Message], refused: Sequence[DeadLetter] = ()) -> list[str]:
+        """Append messages, and keep refused ones, in one transaction that is on the disk when this returns.
+
+        Returns:
+            What became of each message: ``accepted``, ``duplicate`` (its id is there already) or ``erased_user``.
+
+        Raises:
+            UnavailableError: nothing was kept; send the same messages again.
+        """
+        with self.writing() as connection:
+            one_at_a_time(connection)
+            buried = self._erased(connection, [message.user for message in messages])
+            kept = [message for message in messages if message.user not in buried]
+            new: set[str] = set()
+            for lo in range(0, len(kept), CHUNK):
+                some = kept[lo : lo + CHUNK]
+                rows = [_row(m, shard) for m, shard in zip(some, shards_of([m.user for m in some]), strict=True)]
+                add = insert(events, connection).values(rows).on_conflict_do_nothing(index_elements=["message_id"])
+                new.update(connection.scalars(add.returning(events.c.message_id)))
+            if refused:
+                connection.execute(sa.insert(dead), [_dead_row(letter) for letter in refused])
+        answers = []
+        for message in messages:
+            answers.append(
+                "erased_user" if message.user in buried else "accepted" if message.id in new else "duplicate"
+            )
+            new.discard(message.id)  # the same id twice in one batch counts once
+        return answers
+
+    def take_out(self, messages: Sequence[Message], letters: Sequence[DeadLetter]) -> None:
+        """Take messages that cannot be folded out of the log, and keep them as dead letters."""
+        with self.writing() as connection:
+            connection.execute(sa.delete(events).where(events.c.position.in_([m.position for m in messages])))
+            connection.execute(sa.insert(dead), [_dead_row(letter) for letter in letters])
+
+    def tail(self, since: Mapping[int, int], limit: int) -> list[Message]:
+        """The next messages of some shards, in order.
+
+        Args:
+            since: of each shard, the position after which to begin.
+            limit: how many at most.
+        """
+        if not since:
+            return []
+        wanted = [sa.and_(events.c.shard == shard, events.c.position > position) for shard, position in since.items()]
+        return self._read(sa.select(events).where(sa.or_(*wanted)).order_by(events.c.position).limit(limit))
+
+    def of_users(self, users: Collection[str], *, since: int = 0) -> list[Message]:
+        """All messages of users after a position, in order."""
+        if not users:
+            return []
+        found: list[Message] = []
+        names = list(users)
+        for lo in range(0, len(names), CHUNK):
+            mine = events.c.user_id.in_(names[lo : lo + CHUNK]) & (events.c.position > since)
+            found += self._read(sa.select(events).where(mine))
+        return sorted(found, key=lambda message: message.position)
+
+    def between(self, since: int, through: int, limit: int) -> list[Message]:
+        """Messages with positions in ``(since, through]``, in order, the first ``limit`` of them."""
+        here = (events.c.position > since) & (events.c.position <= through)
+        return self._read(sa.select(events).where(here).order_by(events.c.position).limit(limit))
+
+    def last(self) -> int:
+        """The newest position; 0 where nothing was ever appended."""
+        with self.reading() as connection:
+            return int(connection.scalar(sa.select(sa.func.max(events.c.position))) or 0)
+
+    def began(self) -> int | None:
+        """When the oldest message that is here arrived, or None."""
+        with self.reading() as connection:
+            first = sa.select(events.c.received).order_by(events.c.position).limit(1)
+            return connection.scalar(first)
+
+    def touched(self, since: int, after: str, limit: int) -> list[str]:
+        """Users with messages that arrived since an instant, ascending, those after a name."""
+        asked = (events.c.received >= since) & (events.c.user_id > after)
+        with self.reading() as connection:
+            chosen = sa.select(events.c.user_id).where(asked).distinct().order_by(events.c.user_id).limit(limit)
+            return list(connection.scalars(chosen))
+
+    def prune(self, through: int, before: int) -> int:
+        """Remove messages through a position that arrived before an instant; returns how many."""
+        with self.writing() as connection:
+            # the newest stays whatever its age: positions go on from it
+            newest = sa.select(sa.func.max(events.c.position)).scalar_subquery()
+            old = (events.c.position <= through) & (events.c.received < before) & (events.c.position < newest)
+            return int(connection.execute(sa.delete(events).where(old)).rowcount)
+
+    def dead_letters(self, *, since: int = 0, limit: int = 1_000, replayed: bool = False) -> list[DeadLetter]:
+        """Messages that were not taken, oldest first."""
+        asked = sa.select(dead).where(dead.c.id > since).order_by(dead.c.id).limit(limit)
+        if not replayed:
+            asked = asked.where(dead.c.replayed.is_(False))
+        with self.reading() as connection:
+            rows = connection.execute(asked).all()
+        return [
+            DeadLetter(r.stage, r.code, r.reason, r.body, r.received, r.message_id, r.user_id, r.id) for r in rows
+        ]
+
+    def mark_replayed(self, letters: Sequence[int]) -> None:
+        """Say that dead letters were replayed."""
+        with self.writing() as connection:
+            connection.execute(sa.update(dead).where(dead.c.id.in_(letters)).values(replayed=True))
+
+    def erase(self, users: Sequence[str]) -> dict[str, int]:
+        """Bury users: their messages and dead letters go, and new ones are refused.
+
+        Returns:
+            How many rows went: ``live events`` and ``dead letters``.
+        """
+        with self.writing() as connection:
+            one_at_a_time(connection)
+            rows = [{"user_hash": key} for key in hash_of(users)]
+            connection.execute(insert(erased, connection).on_conflict_do_nothing(), rows)
+            gone = connection.execute(sa.delete(events).where(events.c.user_id.in_(users))).rowcount
+            letters = connection.execute(sa.delete(dead).where(dead.c.user_id.in_(users))).rowcount
+        return {"live events": int(gone), "dead letters": int(letters)}
+
+    def _erased(self, connection: sa.Connection, users: Sequence[str]) -> set[str]:
+        names = list(dict.fromkeys(users))
+        keys = dict(zip(hash_of(names), names, strict=True))
+        found: set[str] = set()
+        for lo in range(0, len(keys), CHUNK):
+            some = list(keys)[lo : lo + CHUNK]
+            found |= {keys[k] for k in connection.scalars(sa.select(erased).where(erased.c.user_hash.in_(some)))}
+        return found
+
+    def _read(self, query: sa.Select[Any]) -> list[Message]:
+        with self.reading() as connection:
+            rows = connection.execute(query).all()
+        return [_message(row) for row in rows]
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that holds up nobody."""
+        with _reached(), self.engine.connect().execution_options(reading=True) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction."""
+        with _reached(), self.engine.begin() as connection:
+            yield connection
+
+
+def shards_of(users: Sequence[str]) -> list[int]:
+    """Which part of the users each belongs to."""
+    return [(key & 0x7FFF_FFFF_FFFF_FFFF) % SHARDS for key in hash_of(users)]
+
+
+def _row(message: Message, shard: int) -> dict[str, object]:
+    return {
+        "message_id": message.id,
+        "user_id": message.user,
+        "shard": shard,
+        "kind": message.kind,
+        "event": message.event,
+        "happened": message.t,
+        "received": message.received,
+        "body": json.dumps(message.body, separators=(",", ":")),
+    }
+
+
+def _message(row: sa.Row[Any]) -> Message:
+    body = json.loads(row.body)
+    return Message(row.message_id, row.user_id, row.kind, row.event, row.happened, row.received, body, row.position)
+
+
+def _dead_row(letter: DeadLetter) -> dict[str, object]:
+    return {
+        "received": letter.received,
+        "stage": letter.stage,
+        "code": letter.code,
+        "reason": letter.reason,
+        "message_id": letter.message_id,
+        "user_id": letter.user,
+        "body": letter.body,
+        "replayed": False,
+    }
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Turn what a database says that is not there, or full, into one error."""
+    try:
+        yield
+    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError, sa.exc.TimeoutError) as error:
+        said = str(getattr(error, "orig", error)).splitlines()[0]
+        raise UnavailableError(
+            f"the live log does not answer: {said}.", fix="send the same again a moment later"
+        ) from error

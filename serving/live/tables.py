@@ -1,0 +1,128 @@
+"""The tables of the live log, in SQLite or PostgreSQL."""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+
+metadata = sa.MetaData()
+_KEY = BigInteger().with_variant(Integer, "sqlite")
+
+#: accepted messages, in the order in which they count
+events = Table(
+    "live_events",
+    metadata,
+    Column("position", _KEY, primary_key=True, autoincrement=True),
+    Column("message_id", String, nullable=False, unique=True),
+    Column("user_id", String, nullable=False),
+    Column("shard", Integer, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("event", String, nullable=False),
+    Column("happened", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("live_events_by_user", "user_id", "position"),
+    Index("live_events_by_shard", "shard", "position"),
+    sqlite_autoincrement=True,
+)
+
+#: messages that were refused, or could not be folded, with the reason
+dead = Table(
+    "live_dead_letters",
+    metadata,
+    Column("id", _KEY, primary_key=True, autoincrement=True),
+    Column("received", BigInteger, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message_id", String),
+    Column("user_id", String),
+    Column("body", Text, nullable=False),
+    Column("replayed", Boolean, nullable=False, default=False),
+    sqlite_autoincrement=True,
+)
+
+#: who folds which part of the users, and until when
+shards = Table(
+    "live_shards",
+    metadata,
+    Column("shard", Integer, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+workers = Table(
+    "live_workers", metadata, Column("holder", String, primary_key=True), Column("until", BigInteger, nullable=False)
+)
+
+#: hashes of erased users
+erased = Table("live_erased", metadata, Column("user_hash", BigInteger, primary_key=True, autoincrement=False))
+
+#: write keys and tokens, hashed
+keys = Table(
+    "live_keys",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger),
+)
+
+#: into how many parts users are spread over workers
+SHARDS = 8
+
+#: one after the other, so that positions are committed in the order in which they were given
+_APPENDING = 7_404_318
+
+
+def connect(url: str) -> sa.Engine:
+    """Open a live log's database and make what is not there yet."""
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(parsed, connect_args={"timeout": 10, "check_same_thread": False})
+        sa.event.listen(engine, "connect", _sqlite_connected)
+        sa.event.listen(engine, "begin", _sqlite_begins)
+    else:
+        wait = {"connect_timeout": 3} if "connect_timeout" not in parsed.query else {}
+        engine = sa.create_engine(parsed, pool_pre_ping=True, pool_size=4, connect_args=wait)
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # two servers that start at once
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_APPENDING)))
+        metadata.create_all(connection)
+        there = set(connection.scalars(sa.select(shards.c.shard)))
+        missing = [{"shard": i, "holder": "", "until": 0} for i in range(SHARDS) if i not in there]
+        if missing:
+            connection.execute(sa.insert(shards), missing)
+    return engine
+
+
+def _sqlite_connected(connection: Any, _: object) -> None:
+    connection.isolation_level = None  # transactions begin where we say
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged is on the disk
+    connection.execute("PRAGMA busy_timeout = 10000")
+
+
+def _sqlite_begins(connection: sa.Connection) -> None:
+    # a transaction that reads before it writes would meet another writer half-way
+    if not connection.get_execution_options().get("reading"):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def one_at_a_time(connection: sa.Connection) -> None:
+    """Hold up other appends until this transaction ends; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_APPENDING)))
+
+
+def insert(table: Table, connection: sa.Connection) -> Any:
+    """An insert that can say what happens when a row is there already."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert(table)
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert(table)

@@ -1,0 +1,155 @@
+"""The worker: reads the live log's end, folds it into the profiles, and says how far it has come."""
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+
+from features.definition.schema import Definition
+from features.errors import EventLogError, UnavailableError
+from features.log.messages import LogColumns, Message
+from features.settings import Settings
+from features.store import OnlineProfiles
+from features.store.online import LIVE
+from features.time import Clock
+from serving.live.fold import Folded, LiveFold
+from serving.live.history import History
+from serving.live.leases import Leases
+from serving.live.log import DeadLetter, LiveLog
+from serving.live.tables import SHARDS
+from serving.live.tracking import as_sent
+from serving.metrics import DEFERRED, FOLDED, FRESHNESS, LAG, WORKER_ERRORS
+
+log = logging.getLogger("propensity")
+
+#: messages folded at once
+BATCH = 1_000
+
+#: how often to look when nobody says that something came, and how long to wait when a store is away, in seconds
+POLL, AWAY = 0.1, 0.5
+
+
+_ALL = range(SHARDS)
+
+
+def mark_of(shard: int) -> str:
+    """Under this name a shard's position is kept beside the profiles: what the store loses, the mark loses too."""
+    return f"\x00shard-{shard}"
+
+
+class Worker:
+    """Folds the live log of a definition.
+
+    Args:
+        definition: the definition.
+        settings: where things are.
+        live: its live log.
+        clock: the service's clock.
+    """
+
+    def __init__(self, definition: Definition, settings: Settings, live: LiveLog, clock: Clock) -> None:
+        self._definition, self._settings, self._live, self._clock = definition, settings, live, clock
+        self._leases = Leases(live, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}")
+        self._online: OnlineProfiles | None = None
+        self._fold: LiveFold | None = None
+        self._told = threading.Event()
+        self._stopped = threading.Event()
+        self._covered = 0.0
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Work in a thread of its own."""
+        self._thread = threading.Thread(target=self.run, name="live-worker", daemon=True)
+        self._thread.start()
+
+    def tell(self) -> None:
+        """Say that something came."""
+        self._told.set()
+
+    def close(self) -> None:
+        """Finish what is being folded, and stop."""
+        self._stopped.set()
+        self._told.set()
+        if self._thread is not None:
+            self._thread.join(30)
+
+    def run(self) -> None:
+        """Work until told to stop; a store that is away is waited for."""
+        while not self._stopped.is_set():
+            try:
+                if not self.step():
+                    self._told.wait(POLL)
+                    self._told.clear()
+            except (UnavailableError, EventLogError) as error:
+                WORKER_ERRORS.inc()
+                log.warning("the worker waits: %s", error)
+                self._stopped.wait(AWAY)
+            except Exception:
+                # whatever it is, the log keeps what was not folded, and the next round begins where this one did
+                WORKER_ERRORS.inc()
+                log.exception("the worker begins anew")
+                self._online = self._fold = None
+                self._stopped.wait(AWAY)
+        try:
+            self._leases.give_back()
+        except UnavailableError as error:
+            log.warning("leases end by themselves: %s", error)
+
+    def step(self) -> int:
+        """Fold the next messages; returns how many there were."""
+        fold, online = self._opened()
+        mine = self._leases.mine()
+        marks = dict(zip(mine, online.marked([mark_of(shard) for shard in mine]), strict=True))
+        began = self._clock.now()
+        messages = self._live.tail(marks, BATCH)
+        if messages:
+            result = fold.apply(messages, self._good_through(online, messages[-1].received))
+            self._tell(messages, result)
+            last = messages[-1].position
+            # all messages of these shards up to the last one have been seen: positions are given in order
+            online.mark([mark_of(shard) for shard in mine], through=began, position=last)
+        elif mine and time.monotonic() - self._covered > 1.0:
+            LAG.set(0)
+            self._cover(online, began)
+            self._covered = time.monotonic()
+        return len(messages)
+
+    def _tell(self, messages: list[Message], result: Folded) -> None:
+        """Keep what failed, and count."""
+        now = self._clock.now()
+        if result.failed:
+            letters = [DeadLetter("fold", "poison", said, as_sent(m), now, m.id, m.user) for m, said in result.failed]
+            self._live.take_out([m for m, _ in result.failed], letters)
+        FOLDED.inc(result.folded)
+        DEFERRED.inc(len(result.deferred))
+        LAG.set((now - messages[0].received) / 1e6)
+        for message in messages:
+            FRESHNESS.observe(max(now - message.received, 0) / 1e6)
+
+    def _cover(self, online: OnlineProfiles, began: int) -> None:
+        """Say that everybody's profile is good through an instant, when nothing waits anywhere."""
+        marks = online.marked([mark_of(shard) for shard in _ALL])
+        if min(marks) >= self._live.last() or not self._live.tail(dict(zip(_ALL, marks, strict=True)), 1):
+            good = self._good_through(online, began)
+            if good >= began:
+                online.mark([LIVE], through=began)
+
+    def _good_through(self, online: OnlineProfiles, instant: int) -> int:
+        """An instant, if the live log goes on from what the batch had; else what the batch had.
+
+        Where the batch ends days before the live log begins, nobody knows what happened in between.
+        """
+        covered, began = online.covered_through(), self._live.began()
+        gap = began is not None and began > covered + self._definition.scoring.max_age
+        return covered if covered and gap else instant
+
+    def _opened(self) -> tuple[LiveFold, OnlineProfiles]:
+        if self._fold is None or self._online is None:
+            folder = self._settings.folder(self._definition.name)
+            columns = LogColumns.load(self._definition, folder)
+            self._online = OnlineProfiles(self._definition, self._settings)
+            history = History(self._definition, self._settings)
+            self._fold = LiveFold(columns, self._online, self._live, history)
+        return self._fold, self._online
