@@ -1,7 +1,7 @@
 """How long work tells people how far it is."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Progress = Callable[[int], None]
@@ -10,6 +10,12 @@ Progress = Callable[[int], None]
 
 def ignore(_: int) -> None:
     """Report progress to nobody."""
+
+
+@contextmanager
+def unseen(label: str, total: int | None = None) -> Iterator[Progress]:
+    """Show nobody."""
+    yield ignore
 
 
 class Steps(Protocol):

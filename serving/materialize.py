@@ -13,6 +13,7 @@ from features.fold import profiles_at
 from features.log.events import Events
 from features.log.frames import part_files
 from features.log.log import Log
+from features.log.messages import LogColumns
 from features.log.store import EventStore
 from features.packed import pack_all, stored_bytes
 from features.profile import layout_of
@@ -56,6 +57,8 @@ def materialize(log: Log, definition: Definition, settings: Settings, *, progres
         How many profiles were written.
     """
     online = OnlineProfiles(definition, settings, apply=True)
+    if log.columns:
+        LogColumns(definition, log.columns).save(settings.folder(definition.name))
     folder = profiles_path(definition, settings.folder(definition.name))
     with _uncollected():
         if isinstance(log, EventStore):

@@ -9,9 +9,7 @@ FRESHNESS = Histogram(
     "propensity_freshness_seconds", "from a message's arrival until scores show it",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0),
 )  # fmt: skip
-LAG = Gauge(
-    "propensity_lag_seconds", "age of the oldest message that was not folded yet", multiprocess_mode="livemax"
-)
+LAG = Gauge("propensity_lag_seconds", "age of the oldest message that was not folded yet", multiprocess_mode="livemax")
 WORKER_ERRORS = Counter("propensity_worker_errors_total", "rounds of the worker that failed and are tried again")
 SCORES = Counter("propensity_scores_total", "likelihoods said, by outcome, tier and model version",
                  ["outcome", "tier", "model"])  # fmt: skip

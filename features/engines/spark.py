@@ -42,6 +42,10 @@ SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
 
+_TYPES = {"tinyint": "TINYINT", "smallint": "SMALLINT", "int": "INTEGER", "bigint": "BIGINT", "float": "FLOAT",
+          "double": "DOUBLE", "decimal": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE",
+          "timestamp": "TIMESTAMP WITH TIME ZONE", "timestamp_ntz": "TIMESTAMP"}  # fmt: skip
+
 
 def open_session(settings: Settings) -> SparkSession:
     """Connect to the Spark of the settings; one that runs already (Databricks, EMR notebooks) is used as it is."""
@@ -84,7 +88,8 @@ class SparkLog:
         self.ends = declared
         self._erased = tombstones(settings.events(definition.name))
         self.n_values = sum(rule.value is not None for rule in definition.signals.values())
-        self._rows = self._read(_paths(definition))
+        self._paths = _paths(definition)
+        self._rows = self._read(self._paths)
         if live.events:
             self._rows = self._rows.unionByName(self._read([str(file) for file in live.event_files]))
 
@@ -136,16 +141,22 @@ class SparkLog:
         progress(1)
         return rows
 
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """The log's columns with DuckDB's types; what DuckDB has no name for is text."""
+        return {name: _TYPES.get(dtype.split("(")[0], "VARCHAR") for name, dtype in self._open(self._paths).dtypes}
+
+    def _open(self, paths: list[str]) -> DataFrame:
+        kind = paths[0].removesuffix(".gz").rsplit(".", 1)[-1].lower()
+        if kind in ("csv", "tsv"):
+            options = {"header": True, "inferSchema": True, "sep": "\t" if kind == "tsv" else ","}
+            return self.session.read.options(**options).csv(paths)
+        return self.session.read.option("mergeSchema", True).parquet(*paths)
+
     def _read(self, paths: list[str]) -> DataFrame:
         """The log's rows in our terms: as `engines.duckdb.event_rows`, ids as 64 bits."""
-        kind = paths[0].removesuffix(".gz").rsplit(".", 1)[-1].lower()
         try:
-            if kind in ("csv", "tsv"):
-                options = {"header": True, "inferSchema": True, "sep": "\t" if kind == "tsv" else ","}
-                log = self.session.read.options(**options).csv(paths)
-            else:
-                log = self.session.read.option("mergeSchema", True).parquet(*paths)
-            return log.selectExpr(*_columns(self.definition)).selectExpr(*_checked(self.n_values))
+            return self._open(paths).selectExpr(*_columns(self.definition)).selectExpr(*_checked(self.n_values))
         except AnalysisException as error:
             raise EventLogError(
                 f"cannot read {', '.join(paths)}: {str(error).splitlines()[0]}", fix="check events.path and the signals"

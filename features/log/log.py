@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 import polars as pl
 
@@ -25,6 +25,11 @@ class Log(Protocol):
     @property
     def live(self) -> Compacted:
         """What of it came by the live path."""
+        ...
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Its columns with DuckDB's types; none for events that have lost theirs."""
         ...
 
     @property
@@ -72,6 +77,7 @@ class InMemory:
 
     runs = 1
     live = NONE
+    columns: ClassVar[dict[str, str]] = {}
 
     @property
     def first(self) -> int:

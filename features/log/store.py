@@ -96,6 +96,11 @@ class EventStore:
         return self.log.live
 
     @property
+    def columns(self) -> dict[str, str]:
+        """The log's columns with DuckDB's types."""
+        return self.log.columns
+
+    @property
     def counts(self) -> dict[str, int]:
         """Rows of the log, and those left out by reason."""
         counts: dict[str, int] = {}

@@ -14,10 +14,10 @@ import numpy as np
 
 from features.errors import FoldError, UnavailableError
 from features.fold import fold_into
-from features.log.events import Events, Rows
+from features.log.events import Rows
 from features.log.messages import IDENTIFY, TRACK, LogColumns, Message
 from features.packed import StoredProfile, pack_all, stored_bytes, unpack
-from features.profile import H_LAST, NEVER, Words
+from features.profile import H_LAST, NEVER, Layout, Words
 from features.store import OnlineProfiles
 from features.store.online import TRIES
 from serving.live.history import History
@@ -158,8 +158,8 @@ class LiveFold:
             stored = user.stored
             if stored is not None:
                 word = packed[at[user.name]] if user.name in at else stored.words
-                traits = _identified(stored.traits, user.messages, self._fields)
-                values[user.name] = _value(max(stored.through, through), word, traits, user.position)
+                traits = identified(stored.traits, user.messages, self._fields)
+                values[user.name] = value_of(max(stored.through, through), word, traits, user.position)
         return values | (self._anew(anew, through, result) if anew else {})
 
     def _goes_on(self, user: _User, first: int, words: Words, i: int) -> bool:
@@ -192,8 +192,8 @@ class LiveFold:
         for message in messages:
             mine[message.user].append(message)
         tracked = self._columns.rows([m for m in messages if m.kind == TRACK])
-        events = _of(Rows.together([tracked.table(), *([known.table()] if known else [])], tracked.values.shape[1]))
-        folded = self._folded(events)
+        whole = Rows.together([tracked.table(), *([known.table()] if known else [])], tracked.values.shape[1])
+        folded = fold_whole(whole, self._online.layout)
         traits = self._history.traits(names)
         result.anew += len(users)
         values = {}
@@ -201,16 +201,10 @@ class LiveFold:
             # what was appended since the tail was read is in already, and must not come again
             position = max([user.position, *(m.position for m in mine[user.name])])
             if packed := folded.get(user.name):
-                merged = _identified(traits.get(user.name, {}), mine[user.name], self._fields)
+                merged = identified(traits.get(user.name, {}), mine[user.name], self._fields)
                 good = max(user.stored.through if user.stored else 0, through)
-                values[user.name] = _value(good, packed, merged, position)
+                values[user.name] = value_of(good, packed, merged, position)
         return values
-
-    def _folded(self, events: Events) -> dict[str, bytes]:
-        words = np.zeros((len(events.users), self._online.layout.size), dtype=np.int64)
-        if len(events.users):
-            fold_into(events, 0, len(words), NEVER - 1, self._online.layout, words, np.full(len(words), NEVER))
-        return dict(zip(events.users, pack_all(words, self._online.layout), strict=True))
 
     @property
     def _fields(self) -> list[str]:
@@ -218,12 +212,16 @@ class LiveFold:
         return traits.fields if traits is not None else []
 
 
-def _of(rows: Rows) -> Events:
-    """Sorted events; the same id counts once."""
-    return rows.sorted()[0].events(NEVER, {})
+def fold_whole(rows: Rows, layout: Layout) -> dict[str, bytes]:
+    """Fold users from their beginning, all they have done; the packed profile of each."""
+    events = rows.sorted()[0].events(NEVER, {})
+    words = np.zeros((len(events.users), layout.size), dtype=np.int64)
+    if len(events.users):
+        fold_into(events, 0, len(words), NEVER - 1, layout, words, np.full(len(words), NEVER))
+    return dict(zip(events.users, pack_all(words, layout), strict=True))
 
 
-def _identified(
+def identified(
     traits: Mapping[str, str | None], messages: Iterable[Message], fields: Sequence[str]
 ) -> dict[str, str | None]:
     """Attributes after what was said of them, in the order in which it became known."""
@@ -240,6 +238,6 @@ def traits_of(message: Message, fields: Sequence[str]) -> dict[str, str | None]:
     return {name: None if v is None else v if isinstance(v, str) else json.dumps(v) for name, v in said.items()}
 
 
-def _value(through: int, words: bytes, traits: Mapping[str, str | None], position: int) -> bytes:
+def value_of(through: int, words: bytes, traits: Mapping[str, str | None], position: int) -> bytes:
+    """What is stored of a user."""
     return stored_bytes(through, words, json.dumps(dict(traits)) if traits else "", position)
-

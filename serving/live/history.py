@@ -100,4 +100,3 @@ class History:
             except PropensityError as error:
                 log.warning("late events cannot be folded in here: %s", error)
         return self._log
-

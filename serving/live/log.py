@@ -165,9 +165,7 @@ class LiveLog:
             asked = asked.where(dead.c.replayed.is_(False))
         with self.reading() as connection:
             rows = connection.execute(asked).all()
-        return [
-            DeadLetter(r.stage, r.code, r.reason, r.body, r.received, r.message_id, r.user_id, r.id) for r in rows
-        ]
+        return [DeadLetter(r.stage, r.code, r.reason, r.body, r.received, r.message_id, r.user_id, r.id) for r in rows]
 
     def mark_replayed(self, letters: Sequence[int]) -> None:
         """Say that dead letters were replayed."""

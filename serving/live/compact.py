@@ -1,0 +1,127 @@
+"""Compaction: what the live log has gathered becomes files of the event log, each message in exactly one of them.
+
+Files are written first and named second (`Compacted`): who is killed in between writes the same files again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.definition.schema import Definition
+from features.errors import EventLogError
+from features.log.compacted import Compacted
+from features.log.messages import IDENTIFY, TRACK, LogColumns, Message
+from features.log.source import declared_end, read_traits
+from features.progress import Progress, ignore
+from features.rows import INSTANT
+from features.settings import Settings
+from features.time import DAY, to_datetime
+from serving.live.fold import traits_of
+from serving.live.log import LiveLog
+
+#: messages of one file
+FILE_ROWS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """What a compaction has done.
+
+    Attributes:
+        state: what is compacted now.
+        events, traits: rows written.
+    """
+
+    state: Compacted
+    events: int
+    traits: int
+
+
+def compact(
+    definition: Definition,
+    settings: Settings,
+    live: LiveLog,
+    *,
+    accept_gap: bool = False,
+    progress: Progress = ignore,
+) -> Compaction:
+    """Write what is new in the live log as files of the event log.
+
+    Args:
+        definition: the definition.
+        settings: where things are kept.
+        live: the live log.
+        accept_gap: go on though nothing is known of the days between the log's end and the first live message.
+        progress: told of messages done.
+
+    Raises:
+        EventLogError: the log ends long before the live log begins; what happened in between would be taken for
+            silence.
+    """
+    folder = settings.live(definition.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = Compacted.load(folder)
+    if not accept_gap and not state.through:
+        _check_gap(definition, live)
+    columns = LogColumns.load(definition, settings.folder(definition.name))
+    last, written = live.last(), [0, 0]
+    while messages := live.between(state.position, last, FILE_ROWS):
+        name = f"{messages[0].position:012d}-{messages[-1].position:012d}.parquet"
+        events, traits = list(state.events), list(state.traits)
+        tracked = [message for message in messages if message.kind == TRACK]
+        if tracked:
+            _write(folder / f"events-{name}", columns.table(tracked))
+            events.append(f"events-{name}")
+        known = _traits(definition, state, [message for message in messages if message.kind == IDENTIFY])
+        if known is not None and len(known):
+            _write(folder / f"traits-{name}", known.to_arrow())
+            traits.append(f"traits-{name}")
+        state = Compacted(
+            position=messages[-1].position,
+            through=max(state.through, *(max(m.received, m.t) + 1 for m in messages)),
+            events=tuple(events),
+            traits=tuple(traits),
+        ).save(folder)
+        written = [written[0] + len(tracked), written[1] + (len(known) if known is not None else 0)]
+        progress(len(messages))
+    return Compaction(state, *written)
+
+
+def _check_gap(definition: Definition, live: LiveLog) -> None:
+    ends, began = declared_end(definition, None, Compacted()), live.began()
+    if ends is None or began is None or began <= ends + definition.scoring.max_age:
+        return
+    raise EventLogError(
+        f"the log ends at {to_datetime(ends):%Y-%m-%d %H:%M} and the first live message came at "
+        f"{to_datetime(began):%Y-%m-%d %H:%M}: {(began - ends) / DAY:.0f} days in which everybody would seem silent.",
+        fix="add the days in between to the log and move events.ends, or say --accept-gap",
+    )
+
+
+def _traits(definition: Definition, state: Compacted, messages: Sequence[Message]) -> pl.DataFrame | None:
+    """A row for each message that says something new of somebody: all attributes known by then."""
+    if definition.traits is None or not messages:
+        return None
+    fields = definition.traits.fields
+    asked = pl.Series([m.user for m in messages]).unique()
+    before = read_traits(definition, state).filter(pl.col("user").is_in(asked.implode()))
+    last = before.sort("known", maintain_order=True).group_by("user", maintain_order=True).last()
+    known = {row["user"]: {name: row[name] for name in fields} for row in last.to_dicts()}
+    rows = []
+    for message in messages:
+        said = traits_of(message, fields)
+        if said:
+            known[message.user] = known.get(message.user, dict.fromkeys(fields)) | said
+            rows.append({"user": message.user, "known": message.received} | known[message.user])
+    schema = {"user": pl.String(), "known": pl.Int64(), **dict.fromkeys(fields, pl.String())}
+    return pl.DataFrame(rows, schema=schema).with_columns(pl.col("known").cast(INSTANT))
+
+
+def _write(file: Path, table: pa.Table) -> None:
+    fresh = file.with_name(file.name + ".new")
+    pq.write_table(table, fresh, compression="zstd", coerce_timestamps="us", allow_truncated_timestamps=True)
+    fresh.replace(file)

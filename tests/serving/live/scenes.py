@@ -1,0 +1,111 @@
+"""A small log with a live path beside it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from features.definition import Definition
+from features.log.messages import IDENTIFY, TRACK, LogColumns, Message
+from features.log.open import open_log
+from features.log.source import EventLog
+from features.packed import stored_words
+from features.progress import unseen
+from features.settings import Settings
+from features.store import OnlineProfiles
+from features.time import DAY, HOUR, Clock, to_datetime, to_instant
+from serving.live.compact import compact
+from serving.live.fold import fold_whole
+from serving.live.log import LiveLog
+from serving.live.worker import Worker
+from serving.materialize import materialize
+from tests.features.log.logs import COLUMNS, ENDS, SCHEMA, put, random_rows
+from tests.worlds import DEFINITION
+
+#: the log is complete through here, and live messages come after
+BEGIN = to_instant(ENDS)
+
+
+def message(number: int, user: str, event: str, at: int, *, late: int = 0, **body: object) -> Message:
+    """A message received an hour after the other, about something that happened ``late`` microseconds earlier."""
+    kind = IDENTIFY if event == IDENTIFY else TRACK
+    name = "" if kind == IDENTIFY else event
+    return Message(f"m{number}", user, kind, name, at - late, at, dict(body))
+
+
+@dataclass
+class Scene:
+    """A definition in a folder, its log taken in and online, and an empty live log."""
+
+    folder: Path
+    settings: Settings
+    definition: Definition
+    live: LiveLog
+
+    @classmethod
+    def set(cls, folder: Path, settings: Settings | None = None, *, rows: int = 300, users: int = 12) -> "Scene":
+        history = random_rows(rows, users=users)
+        put(folder, "a", history.with_columns(pl.col("event_time").dt.offset_by("70d")))
+        traits = {"user": ["u000", "u001"], "known": [ENDS, ENDS], "plan": ["free", "pro"], "country": ["AT", None]}
+        pl.DataFrame(traits).with_columns(pl.col("known").dt.offset_by("-9d")).write_parquet(folder / "traits.parquet")
+        events = {"path": str(folder / "log" / "*.parquet"), "columns": COLUMNS, "ends": ENDS.isoformat()}
+        rule = {"path": str(folder / "traits.parquet"), "columns": {"user": "user", "known": "known"},
+                "fields": ["plan", "country"]}  # fmt: skip
+        changed = {"events": events, "traits": rule, "windows": ["2h", 1, 7, 14, 30]}
+        definition = Definition.model_validate(DEFINITION | changed)
+        settings = settings or Settings(home=folder / "var")
+        scene = cls(folder, settings, definition, LiveLog.open(definition, settings))
+        scene.materialize()
+        return scene
+
+    def materialize(self) -> None:
+        log = open_log(self.definition, self.settings, ends=None, steps=unseen)
+        materialize(log, self.definition, self.settings)
+
+    def compact(self) -> None:
+        compact(self.definition, self.settings, self.live)
+
+    def worker(self) -> Worker:
+        return Worker(self.definition, self.settings, self.live, Clock(to_datetime(BEGIN + 40 * DAY)))
+
+    def fold(self) -> None:
+        """Fold what waits."""
+        worker = self.worker()
+        while worker.step():
+            pass
+        worker.close()
+        worker._leases.give_back()
+
+    @property
+    def online(self) -> OnlineProfiles:
+        return OnlineProfiles(self.definition, self.settings)
+
+    def stored(self) -> dict[str, bytes]:
+        """The packed words of everybody online."""
+        names = sorted({f"u{i:03d}" for i in range(40)} | {f"new{i}" for i in range(10)})
+        found = dict(zip(names, self.online.read_values(names), strict=True))
+        return {user: stored_words(value) for user, value in found.items() if value is not None and stored_words(value)}
+
+    def batch(self, messages: list[Message]) -> dict[str, bytes]:
+        """What the batch makes of the same log: the first log's files and one of all messages, read at once."""
+        place = self.folder / "whole"
+        (place / "log").mkdir(parents=True, exist_ok=True)
+        pl.read_parquet(self.folder / "log" / "a.parquet").write_parquet(place / "log" / "a.parquet")
+        once = list({m.id: m for m in reversed(messages)}.values())
+        rows = [
+            {"event_id": m.id, "user_id": m.user, "event": m.event, "event_time": to_datetime(m.t),
+             "arrived_at": to_datetime(m.received), "revenue": m.body.get("revenue")}
+            for m in once if m.kind == TRACK
+        ]  # fmt: skip
+        put(place, "b", pl.DataFrame(rows, schema=SCHEMA))
+        events = self.definition.events.model_copy(update={"path": str(place / "log" / "*.parquet")})
+        log = EventLog(self.definition.model_copy(update={"events": events}), ends=BEGIN + 400 * DAY)
+        tables = [batch.kept() for file in log.files for batch in log.batches(file)]
+        from features.log.events import Rows
+
+        return fold_whole(
+            Rows.of(pl.concat([pl.DataFrame(t) for t in tables]).to_arrow(), log.n_values), self.online.layout
+        )
+
+
+__all__ = ["BEGIN", "DAY", "HOUR", "LogColumns", "Scene", "message"]
