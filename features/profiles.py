@@ -78,6 +78,11 @@ class Profiles:
         self._next: ProfileManifest | None = None
         self._known: pl.DataFrame | None = None
 
+    @property
+    def files(self) -> list[Path]:
+        """The files of the kept profiles."""
+        return [self._folder / name for name in self.manifest.files.values()] if self.manifest else []
+
     def advance(
         self, store: EventStore, through: int, traits: pl.DataFrame | None, *, everyone: bool = False
     ) -> Iterator[pl.DataFrame]:

@@ -5,43 +5,24 @@ import shutil
 import subprocess
 import sys
 import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from features.definition import Definition, load_definition
+from features.definition import Definition
 from features.errors import PropensityError
 from features.settings import Settings
-from features.time import to_datetime, to_instant
+from features.time import to_datetime
+from propensity import live
 from propensity.console import ShownSteps, err, out, progress
+from propensity.options import DefinitionFile, Instant, opened, parse_instant
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-
-DefinitionFile = Annotated[Path | None, typer.Option("--definition", "-d", help="the definition file")]
-Instant = Annotated[str | None, typer.Option(help="an instant such as 2026-03-01 or 2026-03-01T10:00:00Z (UTC)")]
-
-
-def parse_instant(text: str | None, option: str) -> int | None:
-    """Read an instant given on the command line; naive times are UTC.
-
-    Raises:
-        PropensityError: it is not an instant.
-    """
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise PropensityError(f"{option} {text!r} is not an instant.", fix="write 2026-03-01T10:00:00Z") from error
-    return to_instant(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-
-
-def opened(file: Path | None) -> tuple[Definition, Settings]:
-    """Load settings and definition."""
-    settings = Settings() if file is None else Settings(definition=file)
-    return load_definition(settings.definition), settings
+app.add_typer(live.keys, name="keys")
+app.add_typer(live.letters, name="dead-letters")
+for command in (live.worker, live.compact, live.reconcile, live.erase):
+    app.command()(command)
 
 
 @app.command()
@@ -153,21 +134,6 @@ def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None
 
 
 @app.command()
-def erase(users: list[str], definition: DefinitionFile = None) -> None:
-    """Remove users from the event store for good: their events never come in again."""
-    from features.lock import locked
-    from features.log.source import EventLog
-    from features.log.store import EventStore
-
-    rules, settings = opened(definition)
-    with locked(settings.folder(rules.name)):
-        removed = EventStore.open(EventLog(rules), settings).erase(users)
-    for user, events in removed.items():
-        out.print(f"{user}: {events:,} events removed", highlight=False)
-    out.print("Run propensity materialize to take them out of the online store too.")
-
-
-@app.command()
 def serve(
     definition: DefinitionFile = None,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
@@ -175,14 +141,17 @@ def serve(
 ) -> None:
     """Serve the scoring API."""
     from serving.answers import Answers
-    from serving.auth import required_token
+    from serving.guard import required_keys
+    from serving.live.log import LiveLog
 
     rules, settings = opened(definition)
-    if required_token(settings) is None and host not in ("127.0.0.1", "localhost", "::1"):
+    if required_keys(settings) is None and host not in ("127.0.0.1", "localhost", "::1"):
         raise PropensityError(
-            f"PROPENSITY_AUTH=off with host {host}.", fix="set PROPENSITY_TOKEN, or listen on 127.0.0.1"
+            f"PROPENSITY_AUTH=off with host {host}.", fix="propensity keys create, or listen on 127.0.0.1"
         )
-    Answers(rules, settings)  # what would fail, fails here in words; the server would try for ever
+    # what would fail, fails here in words; the server would try for ever
+    Answers(rules, settings)
+    LiveLog.open(rules, settings)
     environment = {
         **os.environ,
         "PROPENSITY_DEFINITION": str(settings.definition.resolve()),

@@ -1,14 +1,16 @@
 """What the service says, without the web: champions, profiles and rules put together for a list of users."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import Definition
-from features.errors import PropensityError
+from features.errors import PropensityError, UnavailableError
 from features.settings import Settings
 from features.store import OnlineProfiles
 from features.time import to_instant
@@ -16,10 +18,11 @@ from segments.frozen import load_cuts
 from serving.card import Measure
 from serving.earlier import Earlier
 from serving.loader import Loader
+from serving.metrics import SCORES, SERVED
 from serving.model import Model
 from serving.record import ScoreRecord
-from serving.rows import online_rows
-from serving.scorer import Scorer
+from serving.rows import OnlineRows, online_rows
+from serving.scorer import Scored, Scorer
 
 log = logging.getLogger("propensity")
 
@@ -93,6 +96,7 @@ class Answers:
             )
         self._scorer = Scorer(definition, models, self._rfm)
         self._refused: dict[str, str] = {}
+        self._tell({})
 
     def score(
         self, users: Sequence[str], as_of: datetime, reasons: int, *, changes: bool = False, bulk: bool = False
@@ -107,15 +111,44 @@ class Answers:
             bulk: read through the connection for long lists.
         """
         scorer = self._scorer  # one scorer for the whole answer, whatever is promoted meanwhile
-        found = online_rows(self._bulk if bulk else self._near, self.definition, users, to_instant(as_of))
+        found = self._rows(self._bulk if bulk else self._near, users, as_of)
         missing = [Missing.model_validate({"user_id": user, "why": why}) for user, why in found.missing.items()]
         if not len(found.rows):
             return ScoreResponse(records=[], missing=missing)
         scored = scorer.score(found.rows, found.through)
         explained = scorer.reasons(scored, reasons) if reasons else None
-        earlier = Earlier.before(self._scores, to_instant(as_of)) if changes else None
+        earlier = self.earlier(as_of) if changes else None
         changed = scorer.changes(scored, earlier, reasons or MOVED) if earlier else None
+        self._count(scored, scorer)
         return ScoreResponse(records=scored.to_records(explained, changed), missing=missing)
+
+    def earlier(self, as_of: datetime) -> Earlier | None:
+        """The newest scores of the batch before an instant."""
+        return Earlier.before(self._scores, to_instant(as_of))
+
+    def inside(self, users: Sequence[str], as_of: datetime, segment: str) -> list[str]:
+        """Those of the users who are in a segment at an instant."""
+        found = self._rows(self._bulk, users, as_of)
+        if not len(found.rows):
+            return []
+        frame = self._scorer.score(found.rows, found.through).frame
+        return list(frame.filter(pl.col("segments").list.contains(segment))["user"])
+
+    def _rows(self, store: OnlineProfiles, users: Sequence[str], as_of: datetime) -> OnlineRows:
+        """Rows of users; a store that has lost what it held does not know who is unknown.
+
+        Raises:
+            UnavailableError: the store does not answer, or holds nothing.
+        """
+        found = online_rows(store, self.definition, users, to_instant(as_of))
+        if not found.covered:
+            raise UnavailableError("the online store holds no profiles.", fix="run propensity materialize")
+        return found
+
+    def _count(self, scored: Scored, scorer: Scorer) -> None:
+        for name, model in scorer.models.items():
+            for tier, users in Counter(scored.frame[f"{name}_tier"]).items():
+                SCORES.labels(name, tier, model.version).inc(users)
 
     def models(self) -> list[ServedModel]:
         """The models being served."""
@@ -145,7 +178,14 @@ class Answers:
         changed = {name: m.version for name, m in models.items()} != served
         if changed:
             self._scorer = Scorer(self.definition, models, self._rfm)
+            self._tell(served)
         return changed
+
+    def _tell(self, before: dict[str, str]) -> None:
+        for name, version in before.items():
+            SERVED.labels(name, version).set(0)
+        for name, model in self._scorer.models.items():
+            SERVED.labels(name, model.version).set(1)
 
 
 def _served(outcome: str, model: Model) -> ServedModel:

@@ -45,19 +45,21 @@ class OnlineRows:
     Attributes:
         rows: a row a user found, in the order asked.
         through: the instant through which the log is folded into each.
+        covered: through when everybody's profile is good; 0 when the store was never filled, or has lost them.
         missing: users without a row, with the reason: ``unknown_user``, or ``as_of_before_profile`` when the profile
             has already seen events that were not visible then.
     """
 
     rows: FeatureRows
     through: Instants
+    covered: int
     missing: Mapping[str, str]
 
 
 def online_rows(store: OnlineProfiles, definition: Definition, users: Sequence[str], as_of: int) -> OnlineRows:
     """Read users' profiles at an instant."""
     asked = list(dict.fromkeys(users))
-    stored = store.read(asked)
+    stored, covered = store.read_covered(asked)
     words = dict(zip(stored, store.unpack(stored.values()), strict=True))
     missing = {user: "unknown_user" for user in asked if user not in stored}
     missing |= {user: "as_of_before_profile" for user, w in words.items() if w[H_VISIBLE] > as_of}
@@ -68,4 +70,5 @@ def online_rows(store: OnlineProfiles, definition: Definition, users: Sequence[s
     )
     folded = np.array([words[u] for u in known], dtype=np.int64).reshape(len(known), store.layout.size)
     rows = profile_rows(known, folded, np.full(len(known), as_of), definition, traits)
-    return OnlineRows(rows, np.array([stored[u].through for u in known], dtype=np.int64), missing)
+    through = np.array([stored[u].through for u in known], dtype=np.int64)
+    return OnlineRows(rows, through, covered, missing)

@@ -3,19 +3,24 @@
 import gc
 import logging
 import threading
-from datetime import UTC, datetime
 from typing import Annotated
 
 import anyio
 import bentoml
-from fastapi import FastAPI
 from pydantic import AwareDatetime, Field, StrictStr
 
 from features.definition import load_definition
-from features.errors import PropensityError
+from features.errors import PropensityError, UnavailableError
+from features.lock import locked
 from features.settings import Settings
-from serving.answers import Answers, ScoreResponse, ServedModel
-from serving.auth import BearerAuth
+from features.time import Clock, to_datetime
+from serving.answers import Answers, ScoreResponse
+from serving.erase import Erased, erase
+from serving.guard import Guard
+from serving.live.path import LivePath
+from serving.logs import write_json
+from serving.members import SegmentMembers
+from serving.web import Desk, app
 
 #: longer lists are answered in a thread, so that they do not hold up single users
 AT_ONCE = 20
@@ -23,8 +28,6 @@ MOST_USERS = 10_000
 POLL_SECONDS = 2.0
 
 log = logging.getLogger("propensity")
-# BentoML shows these on its own API page
-reads = FastAPI(openapi_url=None)
 
 UserId = Annotated[StrictStr, Field(min_length=1, max_length=256)]
 
@@ -35,16 +38,26 @@ UserId = Annotated[StrictStr, Field(min_length=1, max_length=256)]
     logging={"access": {"enabled": False}},
     http={"host": "127.0.0.1", "port": 3000},
 )
-@bentoml.asgi_app(reads, path="/")
+@bentoml.asgi_app(app, path="/")
 class PropensityService:
-    """State, RFM group, likelihoods, tiers and segments of users."""
+    """State, RFM group, likelihoods, tiers and segments of users; and their events, live."""
 
     def __init__(self) -> None:
         settings = Settings()
-        self._definition = load_definition(settings.definition)
-        self._answers = Answers(self._definition, settings)
-        # the first calls compile and fill caches; users should not wait for that
-        self._answers.score(["warm-up"], datetime.now(UTC), 1)
+        write_json()
+        definition = load_definition(settings.definition)
+        self._clock = Clock(settings.clock)
+        self._answers = Answers(definition, settings)
+        self._live = LivePath(definition, settings, self._clock)
+
+        def forget(user: str) -> Erased:
+            with locked(settings.folder(definition.name), wait=True):
+                return erase(definition, settings, self._live.log, [user])
+
+        app.state.desk = Desk(
+            definition, self._answers, SegmentMembers(self._answers, self._live.log), self._live, forget
+        )
+        self._warm_up()
         self._stop = threading.Event()
         threading.Thread(target=self._watch, name="champions", daemon=True).start()
         # a full collection over the libraries' heap stalls requests by 100 ms and more
@@ -64,26 +77,32 @@ class PropensityService:
         ] = False,
     ) -> ScoreResponse:
         """Score users."""
-        instant = as_of or datetime.now(UTC)
+        instant = as_of or to_datetime(self._clock.now())
         try:
             if len(user_ids) <= AT_ONCE and not changes:
                 return self._answers.score(user_ids, instant, reasons)
             return await anyio.to_thread.run_sync(
                 lambda: self._answers.score(user_ids, instant, reasons, changes=changes, bulk=True)
             )
+        except UnavailableError as error:
+            raise bentoml.exceptions.ServiceUnavailable(str(error)) from error
         except PropensityError as error:
             raise bentoml.exceptions.InvalidArgument(str(error)) from error
 
-    @reads.get("/definition")
-    def definition(self) -> dict[str, object]:
-        """The definition being served, with its version."""
-        content = self._definition.model_dump(mode="json", exclude_defaults=True)
-        return {"version": self._definition.version, "definition": content}
+    async def __is_ready__(self) -> bool:
+        """Whether all that is needed answers; which does not is said with the 503."""
+        missing = await anyio.to_thread.run_sync(self._live.missing)
+        if missing:
+            said = "; ".join(f"{name}: {why}" for name, why in missing.items())
+            raise bentoml.exceptions.ServiceUnavailable(said)
+        return True
 
-    @reads.get("/models")
-    def models(self) -> list[ServedModel]:
-        """The champions being served."""
-        return self._answers.models()
+    def _warm_up(self) -> None:
+        """The first calls compile and fill caches; users should not wait for that."""
+        try:
+            self._answers.score(["warm-up"], to_datetime(self._clock.now()), 1)
+        except UnavailableError as error:
+            log.warning("started, and not ready: %s", error)
 
     def _watch(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
@@ -95,8 +114,9 @@ class PropensityService:
 
     @bentoml.on_shutdown
     def close(self) -> None:
-        """Stop watching for champions."""
+        """Put what waits on the disk, and stop."""
         self._stop.set()
+        self._live.close()
 
 
-PropensityService.add_asgi_middleware(BearerAuth)  # type: ignore[attr-defined] # the decorator made it a Service
+PropensityService.add_asgi_middleware(Guard)  # type: ignore[attr-defined] # the decorator made it a Service

@@ -1,12 +1,13 @@
 """Writing what is made of a log as Parquet, a run of users at a time, complete or not at all."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from features.log.events import Events
 from features.log.source import hashed
@@ -64,6 +65,27 @@ def replace(fresh: Path, folder: Path) -> None:
         folder.rename(old)
     fresh.rename(folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool = False) -> int:
+    """How many rows of a file are of some users; they are taken out of it where that is asked for.
+
+    Args:
+        file: a Parquet file.
+        column: names the users.
+        users: whose rows.
+        remove: write the file anew without them, whole or not at all.
+    """
+    asked = pl.Series(list(users), dtype=pl.String).implode()
+    theirs = pl.col(column).cast(pl.String).is_in(asked)
+    found = int(pl.scan_parquet(file, hive_partitioning=False).filter(theirs).select(pl.len()).collect().item())
+    if found and remove:
+        table = pq.read_table(file, partitioning=None)
+        keep = ~pl.DataFrame(table.select([column])).select(theirs.fill_null(False)).to_series()
+        fresh = file.with_name(file.name + ".new")
+        pq.write_table(table.filter(pa.array(keep.to_arrow())), fresh, compression="lz4")
+        fresh.replace(file)
+    return found
 
 
 def part_files(folder: Path) -> list[Path]:

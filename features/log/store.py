@@ -21,7 +21,7 @@ from features.errors import EventLogError
 from features.lock import held, locked
 from features.log.compacted import Compacted
 from features.log.events import Events, Rows
-from features.log.frames import Work, write_frames
+from features.log.frames import Work, rows_of_users, write_frames
 from features.log.intake import Intake, bucket_of
 from features.log.manifest import Manifest, TakenFile, made_of, tombstones, tombstones_path, write_durably
 from features.log.parts import PartFiles
@@ -228,7 +228,21 @@ class EventStore:
                 if other.is_dir() and other != self._folder:
                     shutil.rmtree(other)
             self._manifest = Manifest.load(self._folder)
+            self._out_of_compacted(names)
             return dict.fromkeys(names, 0) | self._bury()
+
+    def _out_of_compacted(self, users: list[str]) -> None:
+        """Take users out of the files the live log was compacted into, which are ours, unlike the log's own."""
+        column = self.log.definition.events.columns.user
+        changed = {
+            self.log.name_of(f): f for f in self.log.live.event_files if rows_of_users(f, column, users, remove=True)
+        }
+        if self._manifest is not None and changed:
+            files = [
+                TakenFile.of(changed[file.path], file.path, file.counts) if file.path in changed else file
+                for file in self._manifest.files
+            ]
+            self._switch(self._manifest.model_copy(update={"files": files}))
 
     def _tombstones(self) -> list[int]:
         return tombstones(self._home)

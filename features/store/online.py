@@ -181,7 +181,11 @@ class OnlineProfiles:
         return [stored_age(value)[0] if value is not None else 0 for value in self.read_values(names)]
 
     def read(self, users: Sequence[str]) -> dict[str, StoredProfile]:
-        """Read profiles; users without one, and erased ones, are left out.
+        """Read profiles; users without one, and erased ones, are left out."""
+        return self.read_covered(users)[0]
+
+    def read_covered(self, users: Sequence[str]) -> tuple[dict[str, StoredProfile], int]:
+        """Read profiles as `read`, and `covered_through` with them.
 
         A profile that has not changed is not written again, so that it is good through whichever is later: its own
         instant, or the one the store covers.
@@ -191,7 +195,7 @@ class OnlineProfiles:
         found = {
             u: StoredProfile.from_bytes(value) for u, value in zip(users, values, strict=True) if value is not None
         }
-        return {u: replace(p, through=max(p.through, through)) for u, p in found.items() if p.words}
+        return {u: replace(p, through=max(p.through, through)) for u, p in found.items() if p.words}, through
 
     def unpack(self, profiles: Iterable[StoredProfile]) -> list[Words]:
         """Unpack the words of profiles, in order."""

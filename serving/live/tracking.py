@@ -59,7 +59,7 @@ class Tracking:
             try:
                 read.messages.append((at, self._message(item, kind, sent, received)))
             except _RefusedError as refused:
-                read.refused.append((at, _letter(item, refused, received)))
+                read.refused.append((at, _letter(item, refused, kind, sent, received)))
         return read
 
     def _message(self, item: object, kind: str | None, sent: object, received: int) -> Message:
@@ -158,9 +158,11 @@ def _text(item: Mapping[str, object], key: str) -> str:
     return text
 
 
-def _letter(item: object, refused: _RefusedError, received: int) -> DeadLetter:
-    """Keep a refused message, as far as it can be kept."""
+def _letter(item: object, refused: _RefusedError, kind: str | None, sent: object, received: int) -> DeadLetter:
+    """Keep a refused message, as far as it can be kept, with what the request said of it."""
     said = item if isinstance(item, Mapping) else {}
+    if said:
+        item = {key: value for key, value in (("type", kind), ("sentAt", sent)) if value is not None} | dict(said)
     ids = [value if isinstance(value := said.get(key), str) else None for key in ("messageId", "userId", "anonymousId")]
     body = json.dumps(item)[:MESSAGE_BYTES]
     known = [None if text is None else _plain(text)[:_LONGEST] for text in ids]

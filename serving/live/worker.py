@@ -64,14 +64,23 @@ class Worker:
         self._thread = threading.Thread(target=self.run, name="live-worker", daemon=True)
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread works."""
+        return self._thread is not None and self._thread.is_alive()
+
     def tell(self) -> None:
         """Say that something came."""
         self._told.set()
 
-    def close(self) -> None:
-        """Finish what is being folded, and stop."""
+    def stop(self) -> None:
+        """Ask it to finish what is being folded, and to stop."""
         self._stopped.set()
         self._told.set()
+
+    def close(self) -> None:
+        """Stop, and wait until it has."""
+        self.stop()
         if self._thread is not None:
             self._thread.join(30)
 

@@ -17,7 +17,6 @@ from features.log.log import InMemory
 from features.log.source import EventLog
 from features.settings import Settings
 from segments.frozen import load_cuts
-from serving.auth import required_token
 from serving.batch import score_all
 from serving.loader import CHAMPION, Loader, registered_name
 from serving.scorer import Scorer

@@ -1,0 +1,203 @@
+"""Commands of the live path."""
+
+import signal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import polars as pl
+import typer
+
+from features.definition import Definition
+from features.errors import PropensityError
+from features.settings import Settings
+from features.time import Clock, parse_span, to_datetime
+from propensity.console import ShownSteps, err, out, progress, table
+from propensity.options import DefinitionFile, opened
+
+if TYPE_CHECKING:
+    from serving.live.log import LiveLog
+
+keys = typer.Typer(no_args_is_help=True, help="write keys and tokens")
+letters = typer.Typer(no_args_is_help=True, help="messages that were not taken")
+
+Grace = Annotated[str, typer.Option(help="how long the old secret goes on working, such as 24h")]
+
+
+@keys.command()
+def create(
+    name: str,
+    role: Annotated[str, typer.Option(help="write (send events), read (ask), admin (ask and erase)")],
+    definition: DefinitionFile = None,
+) -> None:
+    """Make a key; its secret is shown once."""
+    from serving.live.keys import Keys
+
+    _secret(Keys(_live(*opened(definition))).create(name, role))
+
+
+@keys.command()
+def rotate(name: str, grace: Grace = "24h", definition: DefinitionFile = None) -> None:
+    """Make a new secret for a key; running services take it up within seconds."""
+    from serving.live.keys import Keys
+
+    _secret(Keys(_live(*opened(definition))).rotate(name, grace=_span(grace, "--grace")))
+
+
+@keys.command()
+def revoke(name: str, definition: DefinitionFile = None) -> None:
+    """Remove a key; running services refuse it within seconds."""
+    from serving.live.keys import Keys
+
+    Keys(_live(*opened(definition))).revoke(name)
+    out.print(f"{name} is revoked.", highlight=False)
+
+
+@keys.command("list")
+def list_keys(definition: DefinitionFile = None) -> None:
+    """Show the keys that work."""
+    from serving.live.keys import Keys
+
+    found = Keys(_live(*opened(definition))).all()
+    rows = {"name": [k.name for k in found], "role": [k.role for k in found],
+            "created": [_when(k.created) for k in found],
+            "expires": [_when(k.expires) if k.expires else None for k in found]}  # fmt: skip
+    out.print(table("Keys", pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.String))))
+
+
+@letters.command("list")
+def list_letters(
+    definition: DefinitionFile = None,
+    limit: Annotated[int, typer.Option(min=1, help="how many at most")] = 50,
+    bodies: Annotated[bool, typer.Option(help="write the messages themselves, one JSON object a line")] = False,
+) -> None:
+    """Show messages that were refused, or could not be folded, with the reason."""
+    found = _live(*opened(definition)).dead_letters(limit=limit)
+    if bodies:
+        for letter in found:
+            typer.echo(letter.body)
+        return
+    rows = [
+        {"id": x.id, "received": _when(x.received), "stage": x.stage, "code": x.code, "reason": x.reason} for x in found
+    ]
+    out.print(table("Dead letters", pl.DataFrame(rows, schema=["id", "received", "stage", "code", "reason"])))
+
+
+@letters.command()
+def replay(
+    definition: DefinitionFile = None,
+    id: Annotated[list[int] | None, typer.Option(help="only this one (may be repeated)")] = None,
+) -> None:
+    """Read dead letters again, as when the definition has changed since; those that can be taken now are."""
+    from features.log.messages import LogColumns
+    from serving.live.replay import replay as job
+    from serving.live.tracking import Tracking
+
+    rules, settings = opened(definition)
+    tracking = Tracking(LogColumns.load(rules, settings.folder(rules.name)))
+    done = job(_live(rules, settings), tracking, set(id) if id else None)
+    out.print(f"{done.taken:,} taken, {len(done.refused):,} refused again.")
+    for letter, reason in done.refused[:20]:
+        out.print(f"  {letter}: {reason}", highlight=False)
+
+
+def worker(definition: DefinitionFile = None) -> None:
+    """Fold live events in a process of its own; as many as you like, with Redis and PostgreSQL."""
+    from serving.live.worker import Worker
+    from serving.logs import write_json
+
+    rules, settings = opened(definition)
+    write_json()
+    working = Worker(rules, settings, _live(rules, settings), Clock(settings.clock))
+    signal.signal(signal.SIGTERM, lambda *_: working.stop())
+    signal.signal(signal.SIGINT, lambda *_: working.stop())
+    working.run()
+
+
+def compact(
+    definition: DefinitionFile = None,
+    keep: Annotated[str, typer.Option(help="how long messages stay to recognise repeats")] = "30d",
+    accept_gap: Annotated[bool, typer.Option(help="take days without any data for silence")] = False,
+) -> None:
+    """Move the live log into the event store; the nightly job, repeated after a failure without harm."""
+    from features.lock import locked
+    from features.log.open import open_log
+    from serving.live.compact import compact as job
+    from serving.materialize import materialize
+
+    rules, settings = opened(definition)
+    live, older = _live(rules, settings), _span(keep, "--keep")
+    with progress() as bars, locked(settings.folder(rules.name)):
+        steps = ShownSteps(bars)
+        with steps("live log to files", live.last()) as advance:
+            done = job(rules, settings, live, accept_gap=accept_gap, progress=advance)
+        log = open_log(rules, settings, ends=None, steps=steps)
+        with steps("profiles", log.runs) as advance:
+            materialize(log, rules, settings, progress=advance)
+        pruned = live.prune(done.state.position, Clock(settings.clock).now() - older)
+    out.print(
+        f"{done.events:,} events and {done.traits:,} changes of attributes compacted; the log is complete through "
+        f"{to_datetime(log.ends):%Y-%m-%d %H:%M} UTC. {pruned:,} old messages removed."
+    )
+
+
+def reconcile(
+    definition: DefinitionFile = None,
+    repair: Annotated[bool, typer.Option(help="write what should be there")] = False,
+) -> None:
+    """Fold everybody anew from the logs, and compare with what is online; there should be no difference."""
+    from features.lock import locked
+    from serving.live.reconcile import reconcile as job
+
+    rules, settings = opened(definition)
+    with (
+        progress() as bars,
+        locked(settings.folder(rules.name)),
+        ShownSteps(bars)("fold anew and compare") as advance,
+    ):
+        done = job(rules, settings, _live(rules, settings), repair=repair, progress=advance)
+    out.print(f"{done.users:,} users, {len(done.differences):,} differences, {done.repaired:,} repaired.")
+    for difference in done.differences[:20]:
+        out.print(f"  {difference.user}: {difference.why}", highlight=False)
+    if len(done.differences) > done.repaired:
+        raise typer.Exit(1)
+
+
+def erase(users: list[str], definition: DefinitionFile = None) -> None:
+    """Remove users everywhere, for good: what comes of them later stays out."""
+    from features.lock import locked
+    from serving.erase import erase as job
+
+    rules, settings = opened(definition)
+    with locked(settings.folder(rules.name)):
+        done = job(rules, settings, _live(rules, settings), users)
+    places = list({**done.removed, **done.left})
+    rows = {
+        "place": places,
+        "removed": [done.removed.get(p) for p in places],
+        "left": [done.left.get(p) for p in places],
+    }
+    out.print(table(f"Erased: {', '.join(users)}", pl.DataFrame(rows)))
+    if any(done.left.values()):
+        raise typer.Exit(1)
+
+
+def _live(rules: Definition, settings: Settings) -> "LiveLog":
+    from serving.live.log import LiveLog
+
+    return LiveLog.open(rules, settings)
+
+
+def _secret(secret: str) -> None:
+    typer.echo(secret)
+    err.print("Keep it now: it is not shown again, and only its hash is stored.")
+
+
+def _span(text: str, option: str) -> int:
+    try:
+        return parse_span(text)
+    except ValueError as error:
+        raise PropensityError(f"{option} {error}.", fix=f"as in {option} 24h") from error
+
+
+def _when(instant: int) -> str:
+    return datetime.fromtimestamp(instant / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")

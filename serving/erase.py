@@ -1,0 +1,85 @@
+"""Erasing users: out of every place that keeps something of them, and a report that shows it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.definition.schema import Definition
+from features.log.compacted import Compacted
+from features.log.frames import part_files, rows_of_users
+from features.log.source import EventLog
+from features.log.store import EventStore
+from features.profiles import Profiles
+from features.settings import Settings
+from features.store import OnlineProfiles
+from features.store.objects import profiles_path, snapshots_path, traits_path
+from serving.live.log import LiveLog
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """What was removed of some users, by place, and what a second look still finds there.
+
+    Attributes:
+        removed: rows removed.
+        left: rows that are there still; all 0, or the erasure has failed.
+    """
+
+    removed: dict[str, int]
+    left: dict[str, int]
+
+
+def erase(definition: Definition, settings: Settings, live: LiveLog, users: Sequence[str]) -> Erased:
+    """Remove users for good; who erases holds the definition's folder.
+
+    A tombstone, a hash of the id, keeps their events out when they come again, live or in the log's own files. Those
+    files are not ours to change. Models keep no users.
+
+    Args:
+        definition: the definition.
+        settings: where things are kept.
+        live: the live log.
+        users: whom.
+    """
+    names = list(dict.fromkeys(users))
+    removed = live.erase(names)  # first, so that nobody folds them again meanwhile
+    state = Compacted.load(settings.live(definition.name))
+    if settings.events(definition.name).exists():
+        store = EventStore.open(EventLog(definition, live=state), settings)
+        removed["event store"] = sum(store.erase(names).values())
+    for place, (files, column) in _places(definition, settings, state).items():
+        removed[place] = sum(rows_of_users(file, column, names, remove=True) for file in files)
+    online = OnlineProfiles(definition, settings)
+    removed["online store"] = online.remove(names)
+    return Erased(removed, _left(definition, settings, live, online, state, names))
+
+
+def _places(definition: Definition, settings: Settings, state: Compacted) -> dict[str, tuple[Iterable[Path], str]]:
+    """Files that keep rows of users, and the column that names them."""
+    folder = settings.folder(definition.name)
+    kept = profiles_path(definition, folder)
+    return {
+        "compacted traits": (state.trait_files, "user"),
+        "kept profiles": (Profiles(definition, kept).files, "user"),
+        "kept traits": ([f for f in (kept / "traits.parquet", traits_path(folder)) if f.exists()], "user"),
+        "snapshots": (part_files(snapshots_path(folder)), "user"),
+        "scores": ([f for scores in (folder / "scores").glob("scores-*") for f in part_files(scores)], "user_id"),
+    }
+
+
+def _left(
+    definition: Definition,
+    settings: Settings,
+    live: LiveLog,
+    online: OnlineProfiles,
+    state: Compacted,
+    users: list[str],
+) -> dict[str, int]:
+    """Look again."""
+    left = {"live events": len(live.of_users(users))}
+    column = definition.events.columns.user
+    left["compacted events"] = sum(rows_of_users(file, column, users) for file in state.event_files)
+    for place, (files, name) in _places(definition, settings, state).items():
+        left[place] = sum(rows_of_users(file, name, users) for file in files)
+    left["online store"] = sum(value is not None for value in online.read_values(users))
+    return left

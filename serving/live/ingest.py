@@ -1,0 +1,135 @@
+"""Taking messages in: read, committed, and only then answered."""
+
+import json
+import zlib
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from features.errors import PropensityError
+from serving.live.commit import Committer
+from serving.live.tracking import BATCH_BYTES, Read, Tracking
+from serving.metrics import EVENTS
+
+Call = Literal["track", "identify", "page", "screen", "batch", "import"]
+
+
+class RequestError(PropensityError):
+    """A request that holds no messages at all.
+
+    Args:
+        status: what HTTP says to it.
+    """
+
+    code = "request"
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Refused(BaseModel):
+    """A message that was not taken; it is kept as a dead letter."""
+
+    model_config = ConfigDict(frozen=True)
+
+    index: int
+    message_id: str | None
+    code: str
+    reason: str
+
+
+class Received(BaseModel):
+    """What became of the messages of a request.
+
+    Attributes:
+        success: whether any of them counts.
+        accepted: how many are in the live log now, on the disk.
+        duplicates: how many had been there before, by their ``messageId``.
+        refused: the others.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    success: bool
+    accepted: int
+    duplicates: int
+    refused: list[Refused]
+
+
+class Ingest:
+    """Takes requests of the tracking API.
+
+    Args:
+        tracking: reads messages.
+        committer: puts them on the disk.
+    """
+
+    def __init__(self, tracking: Tracking, committer: Committer) -> None:
+        self._tracking, self._committer = tracking, committer
+
+    def begin(self, call: Call, body: bytes, encoding: str, received: int) -> "tuple[Read, Future[list[str]]]":
+        """Read a request and hand it to the disk.
+
+        Args:
+            call: the last part of the path.
+            body: as it came.
+            encoding: its ``Content-Encoding``.
+            received: the instant it came.
+
+        Raises:
+            RequestError: it holds no messages.
+            UnavailableError: too many wait.
+        """
+        content = _content(body, encoding)
+        items: list[object] = [content]
+        if call in ("batch", "import"):
+            batch = content.get("batch")
+            if not isinstance(batch, list):
+                raise RequestError("the body has no list 'batch'.")
+            items = batch
+        kind = None if call in ("batch", "import") else call
+        read = self._tracking.read(items, kind=kind, sent=content.get("sentAt"), received=received)
+        return read, self._committer.submit([m for _, m in read.messages], [letter for _, letter in read.refused])
+
+    def answer(self, read: Read, outcomes: list[str]) -> Received:
+        """Say what became of a request's messages, once they are on the disk."""
+        refused = [Refused(index=at, message_id=x.message_id, code=x.code, reason=x.reason) for at, x in read.refused]
+        for (at, message), outcome in zip(read.messages, outcomes, strict=True):
+            if outcome == "erased_user":
+                said = "this user was erased; nothing of it is kept"
+                refused.append(Refused(index=at, message_id=message.id, code=outcome, reason=said))
+        counts = {name: outcomes.count(name) for name in ("accepted", "duplicate")}
+        for name, count in [*counts.items(), ("refused", len(refused))]:
+            EVENTS.labels(name).inc(count)
+        return Received(
+            success=bool(sum(counts.values())) or not refused,
+            accepted=counts["accepted"],
+            duplicates=counts["duplicate"],
+            refused=sorted(refused, key=lambda one: one.index),
+        )
+
+
+def _content(body: bytes, encoding: str) -> Mapping[str, object]:
+    """The JSON object of a body, however it was packed."""
+    if encoding.strip().lower() in ("gzip", "x-gzip"):
+        unpacker = zlib.decompressobj(31)
+        try:
+            body = unpacker.decompress(body, BATCH_BYTES + 1)
+        except zlib.error as error:
+            raise RequestError(f"the body is not gzip: {error}.") from error
+        if not unpacker.eof and len(body) <= BATCH_BYTES:
+            raise RequestError("the body is gzip that ends too early.")
+    elif encoding.strip().lower() not in ("", "identity"):
+        raise RequestError(f"Content-Encoding {encoding[:40]!r}; gzip or none is taken.", status=415)
+    if len(body) > BATCH_BYTES:
+        raise RequestError(f"a body of more than {BATCH_BYTES:,} bytes.", status=413)
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"the body is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"the body is {type(content).__name__}, not an object.")
+    return content
