@@ -44,6 +44,7 @@ def erase(definition: Definition, settings: Settings, live: LiveLog, users: Sequ
     names = list(dict.fromkeys(users))
     removed = live.erase(names)  # first, so that nobody folds them again meanwhile
     state = Compacted.load(settings.live(definition.name))
+    store = None
     if settings.events(definition.name).exists():
         store = EventStore.open(EventLog(definition, live=state), settings)
         removed["event store"] = sum(store.erase(names).values())
@@ -51,7 +52,10 @@ def erase(definition: Definition, settings: Settings, live: LiveLog, users: Sequ
         removed[place] = sum(rows_of_users(file, column, names, remove=True) for file in files)
     online = OnlineProfiles(definition, settings)
     removed["online store"] = online.remove(names)
-    return Erased(removed, _left(definition, settings, live, online, state, names))
+    left = _left(definition, settings, live, online, state, names)
+    if store is not None:
+        left["event store"] = sum(store.events_of(names).values())
+    return Erased(removed, left)
 
 
 def _places(definition: Definition, settings: Settings, state: Compacted) -> dict[str, tuple[Iterable[Path], str]]:

@@ -172,6 +172,14 @@ class EventStore:
             )
         return (rows.sorted()[0] if len(parts) > 1 else rows).events(self.ends if ends is None else ends, {})
 
+    def events_of(self, users: Sequence[str]) -> dict[str, int]:
+        """How many events there are of some users."""
+        places = bucket_of(hashed(pa.chunked_array([pa.array(users, pa.string())])), self.manifest.buckets).tolist()
+        return {
+            user: len(self.rows_of(bucket, [user], through=self.manifest.position).t)
+            for user, bucket in zip(users, places, strict=True)
+        }
+
     def rows_of(self, bucket: int, users: Sequence[str], *, through: int) -> Rows:
         """Read all events of some users of a bucket, with their ids, sorted, from the parts of their own alone.
 

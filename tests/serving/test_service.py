@@ -18,6 +18,7 @@ from features.log.source import EventLog
 from features.settings import Settings
 from segments.frozen import load_cuts
 from serving.batch import score_all
+from serving.guard import required_keys
 from serving.loader import CHAMPION, Loader, registered_name
 from serving.scorer import Scorer
 from tests.conftest import ROOT, World, free_port, wait_for
@@ -277,9 +278,9 @@ def test_authentication_is_off_only_when_said_and_then_it_is_logged(world: World
         open_server.stop()
 
 
-def test_an_empty_token_is_no_token() -> None:
-    with pytest.raises(PropensityError, match="no bearer token is set"):
-        required_token(Settings(token=""))
+def test_an_empty_token_is_no_token(tmp_path: Path) -> None:
+    with pytest.raises(PropensityError, match="there is no key or token"):
+        required_keys(Settings(token="", home=tmp_path))
 
 
 def test_an_untrained_definition_does_not_serve(untrained_world: World) -> None:

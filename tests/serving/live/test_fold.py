@@ -137,8 +137,8 @@ def test_late_events_wait_for_the_batch_where_no_event_store_is(scene: Scene) ->
     kept = scene.settings.folder("small") / "profiles"
     kept.rename(kept.with_name("elsewhere"))
     before = scene.stored()
-    scene.live.append([message(1, "u000", "visit", BEGIN + HOUR, late=9 * DAY), message(2, "u001", "visit", BEGIN + HOUR),
-                       message(3, "new1", "visit", BEGIN + HOUR)])  # fmt: skip
+    late = message(1, "u000", "visit", BEGIN + HOUR, late=9 * DAY)
+    scene.live.append([late, *(message(i, user, "visit", BEGIN + HOUR) for i, user in ((2, "u001"), (3, "new1")))])
     scene.fold()
     changed = {user for user, words in scene.stored().items() if before.get(user) != words}
     assert changed == {"u001", "new1"}
@@ -161,10 +161,6 @@ def test_reconcile_finds_and_mends_what_somebody_spoilt(scene: Scene) -> None:
     found = reconcile(scene.definition, scene.settings, scene.live)
     differ = {("u000", "profile"), ("u005", "profile"), ("u006", "missing")}
     assert {(d.user, d.why) for d in found.differences} == differ
-        ("u000", "profile"),
-        ("u005", "profile"),
-        ("u006", "missing"),
-    }
     assert reconcile(scene.definition, scene.settings, scene.live, repair=True).repaired == 3
     assert reconcile(scene.definition, scene.settings, scene.live).differences == []
     assert scene.stored() == right
