@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from features.definition.compiled import Compiled, Row, compiled
 from features.rows import expression
 
 OTHERWISE = "otherwise"
@@ -18,11 +19,28 @@ class Evaluator:
     """
 
     predicates: Mapping[str, pl.Expr]
+    few: Mapping[str, Compiled | None]
 
     @classmethod
     def of(cls, rules: Mapping[str, str]) -> "Evaluator":
         """Parse rules; ``otherwise`` is always true."""
-        return cls({name: pl.lit(True) if sql == OTHERWISE else expression(sql) for name, sql in rules.items()})
+        return cls(
+            {name: pl.lit(True) if sql == OTHERWISE else expression(sql) for name, sql in rules.items()},
+            {name: compiled("true" if sql == OTHERWISE else sql) for name, sql in rules.items()},
+        )
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether `first_of` and `every_of` can answer."""
+        return None not in self.few.values()
+
+    def first_of(self, row: Row) -> str | None:
+        """As `first`, for one row."""
+        return next((name for name, holds in self.few.items() if holds is not None and holds(row)), None)
+
+    def every_of(self, row: Row) -> list[str]:
+        """As `every`, for one row."""
+        return [name for name, holds in self.few.items() if holds is not None and holds(row)]
 
     def first(self) -> pl.Expr:
         """The name of the first rule that holds, in order; null when none does."""

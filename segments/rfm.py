@@ -5,10 +5,13 @@ kept; equal values always get equal scores. Groups and score follow CleverTap (R
 reported; score = 4R + 2F + M).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import RfmRule
@@ -111,17 +114,21 @@ def with_rfm(rows: pl.DataFrame, rule: RfmRule | None, cuts: RfmCuts | None) -> 
         cuts: the frozen cut-offs; a value on a cut-off is not above it.
     """
     if rule is None or cuts is None:
-        scores = [pl.lit(None, dtype=pl.Int64).alias(name) for name in SCORES]
-        return rows.with_columns(*scores, pl.lit(None, dtype=pl.String).alias("rfm_group"))
-    recency, frequency, money = rfm_columns(rule)
-    days, often, worth = (
-        rows[name].to_numpy() if name else np.zeros(len(rows)) for name in (recency, frequency, money)
-    )
+        none = [pl.Series(name, [None], dtype=pl.Int64).new_from_index(0, len(rows)) for name in SCORES]
+        return rows.hstack([*none, pl.Series("rfm_group", [None], dtype=pl.String).new_from_index(0, len(rows))])
+    found = rfm_of([rows[name].to_numpy() if name else np.zeros(len(rows)) for name in rfm_columns(rule)], cuts)
+    numbers = [pl.Series(name, found[name], dtype=pl.Int64) for name in SCORES]
+    return rows.hstack([*numbers, pl.Series("rfm_group", found["rfm_group"], dtype=pl.String)])
+
+
+def rfm_of(measured: Sequence[NDArray[np.float64]], cuts: RfmCuts) -> dict[str, list[Any]]:
+    """The columns that `with_rfm` adds, of recency, frequency and money; None outside the window."""
+    days, often, worth = measured
     r = 5 - np.searchsorted(cuts.recency, days)  # counts the cut-offs below the value
     f = 1 + np.searchsorted(cuts.frequency, often)
     m = 1 + np.searchsorted(cuts.money, worth)
-    active = np.nan_to_num(often) > 0
+    active = (np.nan_to_num(often) > 0).tolist()
     numbers = zip(SCORES, (r, f, m, 4 * r + 2 * f + m), strict=True)
-    columns = [pl.Series(name, np.where(active, n, np.nan), nan_to_null=True).cast(pl.Int64) for name, n in numbers]
-    groups = [GRID[a - 1][b - 1] if seen else None for a, b, seen in zip(r, f, active, strict=True)]
-    return rows.with_columns(*columns, pl.Series("rfm_group", groups, dtype=pl.String))
+    columns = {name: [v if s else None for v, s in zip(n.tolist(), active, strict=True)] for name, n in numbers}
+    groups = [GRID[a - 1][b - 1] if s else None for a, b, s in zip(r.tolist(), f.tolist(), active, strict=True)]
+    return {**columns, "rfm_group": groups}

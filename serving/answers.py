@@ -147,7 +147,7 @@ class Answers:
 
     def _count(self, scored: Scored, scorer: Scorer) -> None:
         for name, model in scorer.models.items():
-            for tier, users in Counter(scored.frame[f"{name}_tier"]).items():
+            for tier, users in Counter(scored.column(f"{name}_tier")).items():
                 SCORES.labels(name, tier, model.version).inc(users)
 
     def models(self) -> list[ServedModel]:

@@ -1,6 +1,8 @@
 """The score record: what is said of a user, the same from the API and from the batch."""
 
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict
@@ -110,21 +112,53 @@ class ScoreRecord(Part):
     definition: str
 
 
-def record_columns(outcomes: dict[str, str | None], definition: str) -> list[pl.Expr]:
+RFM = {"group": "rfm_group", "r": "rfm_r", "f": "rfm_f", "m": "rfm_m", "score": "rfm_score"}
+SAID = {"probability": pl.Float64(), "percentile": pl.Int64(), "tier": pl.String(), "why": pl.String(),
+        "detail": pl.String()}  # fmt: skip
+
+
+def records_of(
+    of: Callable[[str], list[Any]],
+    outcomes: Mapping[str, str | None],
+    definition: str,
+    reasons: Mapping[str, list[list[Reason]]],
+    changes: Mapping[str, list[Change | None]],
+) -> list[ScoreRecord]:
+    """Make records of scored columns, as `record_columns` does; what we say ourselves is not checked again."""
+    rfm = {key: of(column) for key, column in RFM.items()}
+    said = {name: [of(f"{name}_{key}") for key in SAID] for name in outcomes}
+    heads = zip(of("user"), of("cutoff"), of("state"), of("segments"), strict=True)
+    records = []
+    for i, (user, cutoff, state, segments) in enumerate(heads):
+        intent = {
+            name: Intent.model_construct(
+                **dict(zip(SAID, (column[i] for column in said[name]), strict=True)),
+                model=version,
+                reasons=reasons[name][i] if name in reasons else [],
+                change=changes[name][i] if name in changes else None,
+            )
+            for name, version in outcomes.items()
+        }
+        cell = Rfm.model_construct(**{key: column[i] for key, column in rfm.items()})
+        records.append(
+            ScoreRecord.model_construct(
+                user_id=user, as_of=cutoff, state=state, rfm=cell, intent=intent, segments=segments,
+                definition=definition,
+            )
+        )  # fmt: skip
+    return records
+
+
+def record_columns(outcomes: Mapping[str, str | None], definition: str) -> list[pl.Expr]:
     """Turn a scored frame into columns with the record's names and nesting.
 
     Args:
         outcomes: model version of each outcome, or None where there is no model.
         definition: the definition's name and digest.
     """
-    rfm = {"group": "rfm_group", "r": "rfm_r", "f": "rfm_f", "m": "rfm_m", "score": "rfm_score"}
     intent = [
         pl.struct(
-            pl.col(f"{name}_probability").alias("probability"),
-            pl.col(f"{name}_percentile").alias("percentile"),
-            pl.col(f"{name}_tier").alias("tier"),
-            pl.col(f"{name}_why").alias("why"),
-            pl.col(f"{name}_detail").alias("detail"),
+            *(pl.col(f"{name}_{key}").alias(key) for key in SAID),
             pl.lit(version, dtype=pl.String).alias("model"),
         ).alias(name)
         for name, version in outcomes.items()
@@ -133,7 +167,7 @@ def record_columns(outcomes: dict[str, str | None], definition: str) -> list[pl.
         pl.col("user").alias("user_id"),
         pl.col("cutoff").alias("as_of"),
         pl.col("state"),
-        pl.struct(pl.col(column).alias(key) for key, column in rfm.items()).alias("rfm"),
+        pl.struct(pl.col(column).alias(key) for key, column in RFM.items()).alias("rfm"),
         pl.struct(intent).alias("intent"),
         pl.col("segments"),
         pl.lit(definition).alias("definition"),

@@ -1,7 +1,8 @@
 """The scorer: feature rows in; state, RFM group, likelihoods, tiers and segments out. Batch and API use it alike."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,35 +11,67 @@ from numpy.typing import NDArray
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import ScoringError
-from features.rows import INSTANT, FeatureRows, expression, rows_of
-from features.time import Instants
+from features.rows import FEW, INSTANT, FeatureRows, rows_of
+from features.time import DAY, Instants, to_datetime
 from segments.evaluator import Evaluator
-from segments.rfm import RfmCuts, rfm_columns, with_rfm
+from segments.rfm import SCORES, RfmCuts, rfm_columns, rfm_of, with_rfm
 from segments.tiers import SILENT, tiers_of
 from serving.earlier import Earlier
 from serving.explain import Explainer
 from serving.model import Model
 from serving.reasons import Wording
-from serving.record import Change, Reason, ScoreRecord, record_columns
+from serving.record import SAID, Change, Reason, ScoreRecord, record_columns, records_of
+
+#: why nothing is said of who is far outside what the model saw
+BEYOND = "outside_trained_range"
 
 
-@dataclass(frozen=True, slots=True)
 class Scored:
     """Scored users.
 
-    Attributes:
+    Columns: ``user, cutoff, state, rfm_…, <outcome>_probability, …_percentile, …_tier, …_why, …_detail, segments``.
+
+    Args:
         rows: what they were scored on.
-        frame: ``user, cutoff, state, rfm_…, <outcome>_probability, …_percentile, …_tier, …_why, …_detail, segments``.
-        records: the same with the record's names and nesting.
+        columns: what was said of them, as a frame or, of a few users, as lists.
+        versions: the model of each outcome, or None.
+        definition: by which they were scored.
     """
 
-    rows: FeatureRows
-    frame: pl.DataFrame
-    records: pl.DataFrame
+    def __init__(
+        self,
+        rows: FeatureRows,
+        columns: pl.DataFrame | Mapping[str, list[Any]],
+        versions: Mapping[str, str | None],
+        definition: str,
+    ) -> None:
+        self.rows = rows
+        self._columns, self._versions, self._definition = columns, versions, definition
+
+    @cached_property
+    def frame(self) -> pl.DataFrame:
+        """What was said, as a frame."""
+        if isinstance(self._columns, pl.DataFrame):
+            return self._columns
+        kinds: dict[str, pl.DataType] = {"cutoff": INSTANT, "segments": pl.List(pl.String())}
+        kinds |= dict.fromkeys(("user", "state", "rfm_group"), pl.String()) | dict.fromkeys(SCORES, pl.Int64())
+        for name in self._versions:
+            kinds |= {f"{name}_{key}": dtype for key, dtype in SAID.items()}
+        return pl.DataFrame(self._columns, schema_overrides=kinds)
+
+    @property
+    def records(self) -> pl.DataFrame:
+        """The same with the record's names and nesting."""
+        return self.frame.select(record_columns(self._versions, self._definition))
+
+    def column(self, name: str) -> list[Any]:
+        """What was said under a name."""
+        columns = self._columns
+        return columns.get_column(name).to_list() if isinstance(columns, pl.DataFrame) else columns[name]
 
     def said(self, outcome: str) -> NDArray[np.bool_]:
         """Of whom a likelihood was said."""
-        return self.frame[f"{outcome}_probability"].is_not_null().to_numpy()
+        return np.array([p is not None for p in self.column(f"{outcome}_probability")], dtype=np.bool_)
 
     def to_records(
         self,
@@ -46,12 +79,7 @@ class Scored:
         changes: Mapping[str, list[Change | None]] | None = None,
     ) -> list[ScoreRecord]:
         """Make records, with each outcome's reasons and changes where given."""
-        rows = self.records.to_dicts()
-        for key, given in (("reasons", reasons), ("change", changes)):
-            for name, per_row in (given or {}).items():
-                for row, found in zip(rows, per_row, strict=True):
-                    row["intent"][name][key] = found
-        return [ScoreRecord.model_validate(row) for row in rows]
+        return records_of(self.column, self._versions, self._definition, reasons or {}, changes or {})
 
 
 class Scorer:
@@ -78,15 +106,17 @@ class Scorer:
                 )
         self.definition = definition
         self.models = dict(models)
+        self._version = definition.version
         self._wording = Wording(definition)
         self._rfm = rfm
+        self._states, self._every = Evaluator.of(definition.states), Evaluator.of(definition.segments)
+        self._among = Evaluator.of({name: outcome.among for name, outcome in definition.outcomes.items()})
         self._rules = [
-            Evaluator.of(definition.states).first().alias("state"),
+            self._states.first().alias("state"),
             *(self._why_silent(name).alias(f"{name}_why") for name in definition.outcomes),
         ]
-        self._segments = Evaluator.of(definition.segments).every().alias("segments")
-        versions = {name: models[name].version if name in models else None for name in definition.outcomes}
-        self._record = record_columns(versions, definition.version)
+        self._segments = self._every.every().alias("segments")
+        self._versions = {name: models[name].version if name in models else None for name in definition.outcomes}
         measured = [name for name in rfm_columns(definition.rfm) if name] if definition.rfm else []
         self._needed = _roots([*self._rules, self._segments]).union(measured)
 
@@ -94,7 +124,7 @@ class Scorer:
         """The reason there is not enough to say, or null."""
         rules = self.definition.scoring
         age = (pl.col("cutoff") - pl.col("through")).dt.total_microseconds()
-        inside = expression(self.definition.outcomes[outcome].among).fill_null(False)
+        inside = self._among.predicates[outcome].fill_null(False)
         return (
             pl.when(pl.lit(outcome not in self.models))
             .then(pl.lit("no_model"))
@@ -102,7 +132,7 @@ class Scorer:
             .then(pl.lit("stale_profile"))
             .when(~inside)
             .then(pl.lit("outside_population"))
-            .when(pl.col("tenure_days") * 86_400_000_000 < rules.min_history)
+            .when(pl.col("tenure_days") * DAY < rules.min_history)
             .then(pl.lit("short_history"))
         )
 
@@ -122,31 +152,35 @@ class Scorer:
             rows: the feature rows.
             through: the log is folded into each of them through this instant.
         """
+        if len(rows) <= FEW and all(e.is_compiled for e in (self._states, self._among, self._every)):
+            return self._score_few(rows, through)
         folded = pl.Series("through", through).cast(INSTANT)
-        frame = with_rfm(rows.frame(self._needed).with_columns(folded), self.definition.rfm, self._rfm)
-        frame = frame.with_columns(self._rules)
+        frame = with_rfm(rows.frame(self._needed).hstack([folded]), self.definition.rfm, self._rfm)
+        frame = frame.hstack(frame.select_seq(self._rules))
         answers: list[pl.Series] = []
         for name in self.definition.outcomes:
             why = frame[f"{name}_why"]
-            probability, percentile, detail = self._likelihood(name, rows, why.is_null().to_numpy())
+            probability, percentile, detail = self._likelihood(name, rows, _nulls(why))
             model = self.models.get(name)
             tiers = tiers_of(probability, model.card.tiers) if model else [SILENT] * len(rows)
+            told = pl.Series(f"{name}_detail", [detail.get(i) for i in range(len(rows))], dtype=pl.String)
             answers += [
                 pl.Series(f"{name}_probability", probability, nan_to_null=True),
                 pl.Series(f"{name}_percentile", percentile, nan_to_null=True).cast(pl.Int64),
                 pl.Series(f"{name}_tier", tiers, dtype=pl.String),
-                why.set(detail.is_not_null(), "outside_trained_range"),
-                detail.alias(f"{name}_detail"),
+                told,
             ]
-        frame = frame.with_columns(answers).with_columns(self._segments)
-        return Scored(rows, frame, frame.select(self._record))
+            if detail:
+                frame = frame.with_columns(why.set(told.is_not_null(), BEYOND))
+        frame = frame.hstack(answers)
+        return Scored(rows, frame.hstack(frame.select_seq(self._segments)), self._versions, self._version)
 
     def _likelihood(
         self, outcome: str, rows: FeatureRows, asked: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], pl.Series]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, str]]:
         """Probability and percentile, NaN where not asked or far outside what was learnt; and what lies there."""
         probability, percentile = np.full((2, len(rows)), np.nan)
-        detail: list[str | None] = [None] * len(rows)
+        detail: dict[int, str] = {}
         model = self.models.get(outcome)
         if model is not None and asked.any():
             matrix = model.matrix_of(rows)
@@ -157,7 +191,50 @@ class Scorer:
             found = model.probabilities(matrix if asked.all() else matrix[asked]) if asked.any() else np.zeros(0)
             probability[asked] = found
             percentile[asked] = np.clip(np.searchsorted(model.card.percentiles, found, side="right") - 1, 0, 100)
-        return probability, percentile, pl.Series(detail, dtype=pl.String)
+        return probability, percentile, detail
+
+    def _score_few(self, rows: FeatureRows, through: Instants) -> Scored:
+        """As `score`, one user after the other: setting up frames is what an answer about one user would cost."""
+        known, rule = rows.few(self._needed), self.definition.rfm
+        columns: dict[str, list[Any]] = {"user": rows.users.to_list(), "cutoff": [to_datetime(c) for c in rows.cutoffs]}
+        if rule is None or self._rfm is None:
+            columns |= {name: [None] * len(rows) for name in (*SCORES, "rfm_group")}
+        else:
+            place, nothing = rows.features.numeric.index, np.zeros(len(rows))
+            measured = [rows.matrix[:, place(name)] if name else nothing for name in rfm_columns(rule)]
+            columns |= rfm_of(measured, self._rfm)
+        rfm = {name: columns[name] for name in (*SCORES, "rfm_group")}
+        for i, row in enumerate(known):
+            row |= {name: values[i] for name, values in rfm.items()}
+        columns["state"] = [self._states.first_of(row) for row in known]
+        ages = (rows.cutoffs - through).tolist()
+        for name in self.definition.outcomes:
+            why = [self._silent(name, row, age) for row, age in zip(known, ages, strict=True)]
+            asked = np.array([reason is None for reason in why], dtype=np.bool_)
+            probability, percentile, detail = self._likelihood(name, rows, asked)
+            model = self.models.get(name)
+            columns |= {
+                f"{name}_probability": [None if p != p else p for p in probability.tolist()],
+                f"{name}_percentile": [None if p != p else int(p) for p in percentile.tolist()],
+                f"{name}_tier": tiers_of(probability, model.card.tiers) if model else [SILENT] * len(rows),
+                f"{name}_why": [BEYOND if i in detail else reason for i, reason in enumerate(why)],
+                f"{name}_detail": [detail.get(i) for i in range(len(rows))],
+            }
+        for i, row in enumerate(known):
+            row |= {name: values[i] for name, values in columns.items()}
+        columns["segments"] = [self._every.every_of(row) for row in known]
+        return Scored(rows, columns, self._versions, self._version)
+
+    def _silent(self, outcome: str, row: Mapping[str, Any], age: int) -> str | None:
+        """As `_why_silent`, for one row."""
+        rules, inside, tenure = self.definition.scoring, self._among.few[outcome], row["tenure_days"]
+        if outcome not in self.models:
+            return "no_model"
+        if age > rules.max_age:
+            return "stale_profile"
+        if inside is None or not inside(row):
+            return "outside_population"
+        return "short_history" if tenure is not None and tenure * DAY < rules.min_history else None
 
     def reasons(self, scored: Scored, count: int) -> dict[str, list[list[Reason]]]:
         """Explain each likelihood by its strongest columns, strongest first; none where nothing was said."""
@@ -166,6 +243,13 @@ class Scorer:
     def changes(self, scored: Scored, earlier: Earlier, count: int) -> dict[str, list[Change | None]]:
         """What changed for each user and outcome since earlier scores; None for whom there are none."""
         return Explainer(scored.rows, self._wording).changes(self.models, scored.said, earlier, count)
+
+
+def _nulls(series: pl.Series) -> NDArray[np.bool_]:
+    """Where there is nothing; all or none is told without looking, and for one user it is always one of them."""
+    if (nulls := series.null_count()) in (0, len(series)):
+        return np.full(len(series), nulls > 0)
+    return series.is_null().to_numpy()
 
 
 def _roots(expressions: Iterable[pl.Expr]) -> set[str]:

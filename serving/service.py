@@ -37,6 +37,8 @@ UserId = Annotated[StrictStr, Field(min_length=1, max_length=256)]
     traffic={"timeout": 60},
     logging={"access": {"enabled": False}},
     http={"host": "127.0.0.1", "port": 3000},
+    # answers are made of many small evaluations, which threads of other cores only hold up
+    envs=[{"name": "POLARS_MAX_THREADS", "value": "1"}, {"name": "OMP_NUM_THREADS", "value": "1"}],
 )
 @bentoml.asgi_app(app, path="/")
 class PropensityService:

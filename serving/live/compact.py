@@ -92,12 +92,12 @@ def compact(
 
 
 def _check_gap(definition: Definition, live: LiveLog) -> None:
-    ends, began = declared_end(definition, None, Compacted()), live.began()
-    if ends is None or began is None or began <= ends + definition.scoring.max_age:
+    ends, span = declared_end(definition, None, Compacted()), live.span()
+    if ends is None or span is None or span[0] <= ends + definition.scoring.max_age:
         return
     raise EventLogError(
         f"the log ends at {to_datetime(ends):%Y-%m-%d %H:%M} and the first live message came at "
-        f"{to_datetime(began):%Y-%m-%d %H:%M}: {(began - ends) / DAY:.0f} days in which everybody would seem silent.",
+        f"{to_datetime(span[0]):%Y-%m-%d %H:%M}: {(span[0] - ends) / DAY:.0f} days that would be taken for silence.",
         fix="add the days in between to the log and move events.ends, or say --accept-gap",
     )
 

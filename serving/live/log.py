@@ -137,11 +137,13 @@ class LiveLog:
         with self.reading() as connection:
             return int(connection.scalar(sa.select(sa.func.max(events.c.position))) or 0)
 
-    def began(self) -> int | None:
-        """When the oldest message that is here arrived, or None."""
+    def span(self) -> tuple[int, int] | None:
+        """When the oldest and the newest message that are here arrived, or None."""
+        orders = (events.c.position, events.c.position.desc())
+        ends = [sa.select(events.c.received).order_by(order).limit(1) for order in orders]
         with self.reading() as connection:
-            first = sa.select(events.c.received).order_by(events.c.position).limit(1)
-            return connection.scalar(first)
+            found = [connection.scalar(end) for end in ends]
+        return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
 
     def touched(self, since: int, after: str, limit: int) -> list[str]:
         """Users with messages that arrived since an instant, ascending, those after a name."""

@@ -142,17 +142,19 @@ class Worker:
         marks = online.marked([mark_of(shard) for shard in _ALL])
         if min(marks) >= self._live.last() or not self._live.tail(dict(zip(_ALL, marks, strict=True)), 1):
             good = self._good_through(online, began)
-            if good >= began:
-                online.mark([LIVE], through=began)
+            if good > online.covered_through() > 0:
+                online.mark([LIVE], through=good)
 
     def _good_through(self, online: OnlineProfiles, instant: int) -> int:
         """An instant, if the live log goes on from what the batch had; else what the batch had.
 
-        Where the batch ends days before the live log begins, nobody knows what happened in between.
+        Where the batch ends days before the live log begins, nobody knows what happened in between; and where nothing
+        at all has come for days, nobody knows whether nothing happened.
         """
-        covered, began = online.covered_through(), self._live.began()
-        gap = began is not None and began > covered + self._definition.scoring.max_age
-        return covered if covered and gap else instant
+        covered, span, age = online.covered_through(), self._live.span(), self._definition.scoring.max_age
+        if span is None or span[0] > covered + age:
+            return covered
+        return max(covered, min(instant, span[1] + age))
 
     def _opened(self) -> tuple[LiveFold, OnlineProfiles]:
         if self._fold is None or self._online is None:

@@ -87,6 +87,21 @@ def test_one_user_is_scored_like_a_thousand(scorer: Scorer, scored: Scored, rows
         assert alone == among
 
 
+def test_a_few_users_are_scored_like_all_of_them(
+    scorer: Scorer, scored: Scored, world: World, rows: FeatureRows
+) -> None:
+    users, store = rows.users.to_list(), OnlineProfiles(world.definition, world.settings)
+    for lo in range(0, 3_000, 19):
+        found = online_rows(store, world.definition, users[lo : lo + 19], int(rows.cutoffs[0]))
+        assert np.array_equal(found.rows.matrix, rows.matrix[lo : lo + 19], equal_nan=True)
+        few = scorer.score(found.rows, found.through)
+        expected = scored.frame[lo : lo + 19].select(few.frame.columns)
+        shares = [f"{name}_probability" for name in world.definition.outcomes]
+        assert few.frame.drop(shares).equals(expected.drop(shares))
+        for name in shares:
+            assert few.frame[name].to_list() == pytest.approx(expected[name].to_list(), abs=1e-12)
+
+
 def test_percentiles_follow_probabilities(scored: Scored, world: World) -> None:
     for name in world.definition.outcomes:
         said = scored.frame.drop_nulls(f"{name}_probability").sort(f"{name}_probability")

@@ -195,7 +195,7 @@ def test_without_the_token_nothing_is_said(server: Server, method: str, path: st
         method, path, headers=headers, json={"user_ids": [USER]} if method == "POST" else None
     )
     assert answer.status_code == 401
-    assert answer.json() == {"error": "missing or wrong bearer token"}
+    assert answer.json() == {"error": "missing or wrong key", "code": "unauthorized"}
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
