@@ -33,6 +33,13 @@ OPEN_PREFIXES = ("/static_content/", "/assets/")
 #: bytes of a body: ten thousand ids of 256 characters, and what the tracking API allows
 SCORE_BYTES = 4_000_000
 
+#: what bodies may say they are; SDKs in browsers send JSON as text, so as to ask nobody beforehand
+KINDS: dict[Role, tuple[bytes, ...]] = {
+    "write": (b"application/json", b"text/plain", b""),
+    "read": (b"application/json",),
+    "admin": (b"application/json",),
+}
+
 #: what a caller should wait before the same request, in seconds
 RETRY_AFTER = 1
 
@@ -94,6 +101,10 @@ class Guard:
             wait = max(1, round(self._limiter.get_window_stats(self._limit, name).reset_time - time.time()))
             told = f"more than {self._limit.amount:,} requests a minute"
             return await _say(send, 429, "rate_limited", told, [(b"retry-after", str(wait).encode())])
+        kind = headers.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+        if scope["method"] == "POST" and kind not in KINDS[needed]:
+            told = f"Content-Type {kind.decode('latin-1')[:60]!r}; application/json is taken"
+            return await _say(send, 415, "unsupported_media_type", told)
         most = BATCH_BYTES if needed == "write" else SCORE_BYTES
         body = await _body(receive, headers, most)
         if body is None:

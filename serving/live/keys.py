@@ -125,6 +125,7 @@ class KeyRing:
     def __init__(self, keys: Keys, more: Sequence[Key]) -> None:
         self._keys, self._more = keys, list(more)
         self._known = [*keys.all(), *self._more]
+        self._closed = threading.Event()
         threading.Thread(target=self._refresh, name="keys", daemon=True).start()
 
     def find(self, secret: str) -> Key | None:
@@ -140,9 +141,12 @@ class KeyRing:
         """How many keys there are."""
         return len(self._known)
 
+    def close(self) -> None:
+        """Read no more."""
+        self._closed.set()
+
     def _refresh(self) -> None:
-        while True:
-            time.sleep(REFRESH)
+        while not self._closed.wait(REFRESH):
             try:
                 self._known = [*self._keys.all(), *self._more]
             except UnavailableError as error:

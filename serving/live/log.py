@@ -69,6 +69,10 @@ class LiveLog:
         with _reached():
             return cls(connect(settings.live_url(definition.name)))
 
+    def close(self) -> None:
+        """Close the connections that are open."""
+        self.engine.dispose()
+
     def append(self, messages: Sequence[Message], refused: Sequence[DeadLetter] = ()) -> list[str]:
         """Append messages, and keep refused ones, in one transaction that is on the disk when this returns.
 

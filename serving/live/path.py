@@ -63,3 +63,4 @@ class LivePath:
         self._committer.close()
         if self._worker is not None:
             self._worker.close()
+        self.log.close()

@@ -21,40 +21,11 @@ from serving.batch import score_all
 from serving.guard import required_keys
 from serving.loader import CHAMPION, Loader, registered_name
 from serving.scorer import Scorer
-from tests.conftest import ROOT, World, free_port, wait_for
+from tests.conftest import ROOT, World, free_port
+from tests.serving.servers import Server
 
 AS_OF = "2026-03-01T10:15:00Z"
 USER = "u0000001"
-
-
-class Server:
-    """A served world."""
-
-    def __init__(self, world: World, log: Path, **environment: str) -> None:
-        self.port = free_port()
-        self.log = log
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "propensity", "serve", "--port", str(self.port)],
-                env=world.environment | environment, cwd=ROOT, stdout=out, stderr=out,
-            )  # fmt: skip
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
-
-    def ready(self) -> "Server":
-        wait_for(self.port, self.process)
-        for _ in range(200):
-            try:
-                if self.client.get("/readyz").status_code == 200:
-                    return self
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        raise AssertionError(self.log.read_text())
-
-    def stop(self) -> None:
-        self.client.close()
-        self.process.terminate()
-        self.process.wait(20)
 
 
 @pytest.fixture(scope="module")
