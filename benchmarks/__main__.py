@@ -12,8 +12,8 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from benchmarks import answers, features, quality, reasons, scale, spark, stores
-from benchmarks.world import ROOT, Log, log_of, trained
+from benchmarks import answers, features, live, quality, reasons, scale, spark, stores
+from benchmarks.world import ROOT, Log, World, log_of, trained
 from examples.demo.world import WORLDS
 from propensity.console import out, table
 
@@ -82,14 +82,47 @@ def growth(most: int, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.Data
     return pl.DataFrame(logs).select(shown), by_signals, pl.DataFrame(days), numbers
 
 
+def live_path(world: World, numbers: dict[str, float], soak: float) -> dict[str, pl.DataFrame]:
+    """Answers over HTTP, and the live path under load."""
+    http, more = answers.cost(world)
+    numbers |= more
+    load, histogram, more = live.cost(world, soak=soak)
+    numbers |= more
+    return {
+        "Answers over HTTP, one call after the other, a no-op between them": http,
+        "The live path under load, open loop": load,
+        f"Latency of scores at {live.SCORES_PER_S} requests/s": histogram,
+    }
+
+
+def replace(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float]) -> None:
+    """Put new tables and numbers in the place of the old ones."""
+    file = folder / "results.md"
+    head, *sections = file.read_text(encoding="utf-8").split("\n## ")
+    kept = {section.split("\n", 1)[0]: section.rstrip("\n") for section in sections}
+    kept |= {title: markdown(title, rows).removeprefix("## ").rstrip("\n") for title, rows in tables.items()}
+    file.write_text("\n\n## ".join([head.rstrip("\n"), *kept.values()]) + "\n", encoding="utf-8")
+    old = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps(old | numbers, indent=2) + "\n", encoding="utf-8")
+
+
 def main(
     users: Annotated[int, typer.Option(help="users of the trained demo world")] = 20_000,
     events: Annotated[int, typer.Option(help="events of the largest log, in millions")] = 100,
     logs: Annotated[Path | None, typer.Option(help="folder in which the logs are kept for the next time")] = None,
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
+    only: Annotated[str, typer.Option(help="'live': the live path alone; the other results stay")] = "",
+    soak: Annotated[float, typer.Option(help="seconds of the soak")] = 600,
 ) -> None:
     """Measure, print, and write ``results.md`` and ``results.json``."""
     tables: dict[str, pl.DataFrame] = {}
+    numbers: dict[str, float] = {}
+    if only == "live":
+        with trained(users) as world:
+            tables = live_path(world, numbers, soak)
+        replace(folder, tables, numbers)
+        out.print(*(table(title, rows) for title, rows in tables.items()), sep="\n")
+        return
     most = events * 1_000_000
     with TemporaryDirectory() as scratch:
         kept = logs or Path(scratch)
@@ -100,8 +133,9 @@ def main(
             tables["The fold as the log and the number of snapshots grow"],
             tables["The fold as signals grow, 26 snapshots"],
             tables["One more day on top of a year, and all of it anew"],
-            numbers,
+            more,
         ) = growth(most, kept)
+        numbers |= more
         tables["Profiles online, and named features"], more = stores.cost(log_of(most // 10, kept))
         numbers |= more
         if shutil.which("java"):
@@ -112,7 +146,8 @@ def main(
         with trained(users, dynamics) as world:
             distances.append(quality.distance_from_best(world, dynamics))
             if dynamics == "shop":
-                tables["Answers over HTTP, one call after the other"] = http = answers.cost(world)
+                for title, rows in live_path(world, numbers, soak).items():
+                    tables[title] = rows
                 tables["Exact attributions, one user and in bulk"], more = reasons.cost(world)
                 numbers |= more
                 seconds = world.train_seconds
@@ -128,7 +163,6 @@ def main(
     numbers |= {
         "train.seconds": seconds,
         "features.vs_duckdb_sql": beside["times_faster"][0],
-        "live.score_p50_over_noop": http.filter(pl.col("call") == "1 user")["p50_over_noop"][0],
     }
     write(folder, tables, numbers, users)
     out.print(*(table(title, rows) for title, rows in tables.items()), sep="\n")

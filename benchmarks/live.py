@@ -1,0 +1,174 @@
+"""The live path under load: open loop, so that a slow answer does not hold back the next question."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+import numpy as np
+import polars as pl
+
+from benchmarks.answers import NAME, served, server_environment
+from benchmarks.stores import redis
+from benchmarks.world import World
+from features.log.open import open_log
+from features.progress import unseen
+from serving.live.log import LiveLog
+from serving.live.reconcile import reconcile
+from serving.materialize import materialize
+
+SCORES_PER_S, EVENTS_PER_S, BATCH = 200, 500, 5
+EVENTS = ("app_open", "view_item", "search", "add_to_cart", "purchase")
+#: bounds of the latency histogram, in milliseconds
+BOUNDS = (2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 100)
+
+
+async def open_loop(per_s: float, seconds: float, call: Callable[[int], Awaitable[object]]) -> np.ndarray:
+    """Call at fixed times whatever becomes of the calls before; milliseconds from when a call was due to its answer."""
+    taken: list[float] = []
+    waiting: set[asyncio.Task[None]] = set()
+    began = time.perf_counter()
+
+    async def one(i: int, due: float) -> None:
+        await call(i)
+        taken.append((time.perf_counter() - due) * 1e3)
+
+    for i in range(int(per_s * seconds)):
+        due = began + i / per_s
+        await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        task = asyncio.create_task(one(i, due))
+        waiting.add(task)
+        task.add_done_callback(waiting.discard)
+    await asyncio.gather(*waiting)
+    return np.array(taken)
+
+
+def messages(i: int, size: int) -> str:
+    """A batch of events of random users."""
+    draw = random.Random(i)  # noqa: S311 - a load, no secret
+    batch = [
+        {"type": "track", "userId": f"u{draw.randrange(20_000):07d}", "messageId": f"load-{i}-{j}",
+         "event": draw.choice(EVENTS), "properties": {"revenue": 5.0}}
+        for j in range(size)
+    ]  # fmt: skip
+    return json.dumps({"batch": batch})
+
+
+async def _score(client: httpx.AsyncClient, i: int) -> None:
+    answer = await client.post("/score", json={"user_ids": [f"u{i * 7 % 20_000:07d}"]})
+    answer.raise_for_status()
+
+
+async def _send(client: httpx.AsyncClient, i: int, size: int) -> int:
+    answer = await client.post("/v1/batch", content=messages(i, size))
+    answer.raise_for_status()
+    return int(answer.json()["accepted"])
+
+
+async def _steady(url: str, seconds: float) -> np.ndarray:
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        await open_loop(SCORES_PER_S, 3, lambda i: _score(client, i))
+        return await open_loop(SCORES_PER_S, seconds, lambda i: _score(client, i))
+
+
+async def _fresh(url: str, seconds: float) -> tuple[np.ndarray, np.ndarray]:
+    """Milliseconds from a probe's acknowledgement until its score shows it, while events come at the full rate."""
+    shown: list[float] = []
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+
+        async def probe(i: int) -> None:
+            user = f"u{10_000 + i:07d}"
+            event = {"userId": user, "event": "add_to_cart", "messageId": f"probe-{i}"}
+            (await client.post("/v1/track", json=event)).raise_for_status()
+            acknowledged = time.perf_counter()
+            while True:
+                records = (await client.post("/score", json={"user_ids": [user]})).json()["records"]
+                if records and "cart_abandoned_24h" in records[0]["segments"]:
+                    shown.append((time.perf_counter() - acknowledged) * 1e3)
+                    return
+                await asyncio.sleep(0.005)
+
+        load = open_loop(EVENTS_PER_S / BATCH, seconds, lambda i: _send(client, i, BATCH))
+        _, answered = await asyncio.gather(open_loop(8, seconds, probe), load)
+    return np.array(shown), answered
+
+
+def _memory(process: int) -> int:
+    """Bytes held by a process and those it started."""
+    total = 0
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
+        except (OSError, ValueError):
+            continue
+        if int(folder.name) == process or int(fields["PPid"]) == process:
+            total += int(fields.get("VmRSS", "0").split()[0]) * 1024
+    return total
+
+
+async def _soak(url: str, seconds: float, process: int) -> tuple[int, list[int]]:
+    """Events and scores at half the rates; how many events were accepted, and the memory held every few seconds."""
+    accepted, held = 0, []
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+
+        async def send(i: int) -> None:
+            nonlocal accepted
+            taken = await _send(client, 1_000_000 + i, BATCH)
+            accepted += taken
+
+        async def watch() -> None:
+            for _ in range(int(seconds / 5)):
+                await asyncio.sleep(5)
+                held.append(_memory(process))
+
+        events = open_loop(EVENTS_PER_S / BATCH / 2, seconds, send)
+        await asyncio.gather(events, open_loop(25, seconds, lambda i: _score(client, i)), watch())
+    return accepted, held
+
+
+def cost(
+    world: World, *, seconds: float = 20, soak: float = 600
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, float]]:
+    """Measure latency at a steady rate, freshness under load, and a soak."""
+    rows, shown, numbers = [], [], {}
+    with ExitStack() as running:
+        address = running.enter_context(redis())
+        for store in ("redis", "sqlite") if address else ("sqlite",):
+            more = {"PROPENSITY_ONLINE_STORE": store, "PROPENSITY_REDIS": address or ""}
+            mine = world.settings.model_copy(update={"online_store": store, "redis": address or ""})
+            materialize(open_log(world.definition, mine, ends=None, steps=unseen), world.definition, mine)
+            with served(NAME, server_environment(world, **more)) as (client, process):
+                url = str(client.base_url)
+                steady = asyncio.run(_steady(url, seconds))
+                fresh, answered = asyncio.run(_fresh(url, seconds))
+                for what, taken in ((f"score, {SCORES_PER_S} requests/s", steady),
+                                    (f"visible in scores, {EVENTS_PER_S} events/s", fresh),
+                                    (f"batch of {BATCH} acknowledged, {EVENTS_PER_S} events/s", answered)):  # fmt: skip
+                    p50, p99, most = (float(np.quantile(taken, q)) for q in (0.5, 0.99, 1.0))
+                    rows.append({"store": store, "what": what, "calls": len(taken), "p50_ms": p50, "p99_ms": p99,
+                                 "most_ms": most, "p99_over_p50": p99 / p50})  # fmt: skip
+                counts = np.histogram(steady, [0, *BOUNDS, np.inf])[0].tolist()
+                below = [*(f"< {bound} ms" for bound in BOUNDS), "more"]
+                shown += [{"store": store, "latency": name, "calls": n} for name, n in zip(below, counts, strict=True)]
+                if store == "sqlite":
+                    numbers["live.p99_over_p50_200rps"] = rows[-3]["p99_over_p50"]
+                    numbers["live.freshness_p99_ms"] = rows[-2]["p99_ms"]
+                    numbers |= _soaked(world, url, process.pid, soak)
+    return pl.DataFrame(rows), pl.DataFrame(shown), numbers
+
+
+def _soaked(world: World, url: str, process: int, seconds: float) -> dict[str, float]:
+    live = LiveLog.open(world.definition, world.settings)
+    before = len(live.between(0, live.last(), 10**9))
+    accepted, held = asyncio.run(_soak(url, seconds, process))
+    time.sleep(3)
+    lost = accepted - (len(live.between(0, live.last(), 10**9)) - before)
+    wrong = len(reconcile(world.definition, world.settings, live).differences)
+    live.close()
+    warm = max(1, len(held) // 10)
+    return {"live.soak_lost_events": float(lost + wrong), "live.soak_events": float(accepted),
+            "live.soak_memory_growth": float(np.mean(held[-warm:]) / np.mean(held[warm : 2 * warm]) - 1)}  # fmt: skip
