@@ -62,7 +62,7 @@ test: .venv/.ready $(if $(shell command -v java),.venv/.extras) ## style, types,
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
 	.venv/bin/mypy
-	.venv/bin/pytest -n 2
+	.venv/bin/pytest -n 2 --dist loadgroup
 
 .PHONY: bench
 bench: .venv/.extras ## measure speed and distance from the best possible model
@@ -90,6 +90,7 @@ LOCK := .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.1
 .PHONY: lock
 lock: .venv/.ready ## resolve the dependencies again
 	$(LOCK) --extra dev -o requirements.txt
+	$(LOCK) --extra postgres -c requirements.txt -o requirements-service.txt
 	$(LOCK) --extra dev --extra spark --extra bench -c requirements.txt -o requirements-extras.txt
 
 .PHONY: clean

@@ -17,13 +17,15 @@ from tests.conftest import ROOT, World, free_port, wait_for
 class Server:
     """A served world."""
 
-    def __init__(self, world: World, log: Path, **environment: str) -> None:
+    def __init__(self, world: World, log: Path, bento: str = "", **environment: str) -> None:
         self.port = free_port()
         self.log = log
+        ours = [sys.executable, "-m", "propensity", "serve", "--port", str(self.port)]
+        packed = [sys.executable, "-m", "bentoml", "serve", bento, "--host", "127.0.0.1", "--port", str(self.port)]
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "propensity", "serve", "--port", str(self.port)],
-                env=world.environment | environment, cwd=ROOT, stdout=out, stderr=out, start_new_session=True,
+                packed if bento else ours, env=world.environment | environment, cwd=world.folder if bento else ROOT,
+                stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
