@@ -47,11 +47,11 @@ async def open_loop(per_s: float, seconds: float, call: Callable[[int], Awaitabl
     return np.array(taken)
 
 
-def messages(i: int, size: int) -> str:
-    """A batch of events of random users."""
+def messages(run: str, i: int, size: int) -> str:
+    """A batch of events of random users; other runs have other ids."""
     draw = random.Random(i)  # noqa: S311 - a load, no secret
     batch = [
-        {"type": "track", "userId": f"u{draw.randrange(20_000):07d}", "messageId": f"load-{i}-{j}",
+        {"type": "track", "userId": f"u{draw.randrange(20_000):07d}", "messageId": f"{run}-{i}-{j}",
          "event": draw.choice(EVENTS), "properties": {"revenue": 5.0}}
         for j in range(size)
     ]  # fmt: skip
@@ -63,8 +63,8 @@ async def _score(client: httpx.AsyncClient, i: int) -> None:
     answer.raise_for_status()
 
 
-async def _send(client: httpx.AsyncClient, i: int, size: int) -> int:
-    answer = await client.post("/v1/batch", content=messages(i, size))
+async def _send(client: httpx.AsyncClient, run: str, i: int) -> int:
+    answer = await client.post("/v1/batch", content=messages(run, i, BATCH))
     answer.raise_for_status()
     return int(answer.json()["accepted"])
 
@@ -78,21 +78,23 @@ async def _steady(url: str, seconds: float) -> np.ndarray:
 async def _fresh(url: str, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """Milliseconds from a probe's acknowledgement until its score shows it, while events come at the full rate."""
     shown: list[float] = []
+    run = str(time.time_ns())
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
 
         async def probe(i: int) -> None:
             user = f"u{10_000 + i:07d}"
-            event = {"userId": user, "event": "add_to_cart", "messageId": f"probe-{i}"}
+            event = {"userId": user, "event": "add_to_cart", "messageId": f"{run}-probe-{i}"}
             (await client.post("/v1/track", json=event)).raise_for_status()
             acknowledged = time.perf_counter()
-            while True:
+            for _ in range(2_000):
                 records = (await client.post("/score", json={"user_ids": [user]})).json()["records"]
                 if records and "cart_abandoned_24h" in records[0]["segments"]:
                     shown.append((time.perf_counter() - acknowledged) * 1e3)
                     return
                 await asyncio.sleep(0.005)
+            raise RuntimeError(f"{event} does not show")
 
-        load = open_loop(EVENTS_PER_S / BATCH, seconds, lambda i: _send(client, i, BATCH))
+        load = open_loop(EVENTS_PER_S / BATCH, seconds, lambda i: _send(client, run, i))
         _, answered = await asyncio.gather(open_loop(8, seconds, probe), load)
     return np.array(shown), answered
 
@@ -117,7 +119,7 @@ async def _soak(url: str, seconds: float, process: int) -> tuple[int, list[int]]
 
         async def send(i: int) -> None:
             nonlocal accepted
-            taken = await _send(client, 1_000_000 + i, BATCH)
+            taken = await _send(client, "soak", i)
             accepted += taken
 
         async def watch() -> None:

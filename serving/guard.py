@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
 from typing import Any
 
 from limits import RateLimitItemPerMinute
@@ -27,7 +28,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: health and the pages that describe the API are open; they say nothing about users
-OPEN_PATHS = ("/livez", "/readyz", "/healthz", "/", "/docs.json", "/schema.json")
+READY = "/ready"
+OPEN_PATHS = ("/livez", "/healthz", READY, "/", "/docs.json", "/schema.json")
 OPEN_PREFIXES = ("/static_content/", "/assets/")
 
 #: bytes of a body: ten thousand ids of 256 characters, and what the tracking API allows
@@ -42,6 +44,9 @@ KINDS: dict[Role, tuple[bytes, ...]] = {
 
 #: what a caller should wait before the same request, in seconds
 RETRY_AFTER = 1
+
+#: why a call cannot be answered now; BentoML would tell callers of "an unexpected error"
+WHY: ContextVar[list[str]] = ContextVar("why")
 
 log = logging.getLogger("propensity")
 
@@ -86,6 +91,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the call on, or say why not."""
+        if scope["type"] == "http" and scope["path"] == "/readyz":
+            # BentoML's own says yes or no; ours says what is missing
+            scope = {**scope, "path": READY, "raw_path": READY.encode()}
         if scope["type"] != "http" or _open(scope["path"]):
             return await self._app(scope, receive, send)
         headers = dict(scope["headers"])
@@ -109,7 +117,9 @@ class Guard:
         body = await _body(receive, headers, most)
         if body is None:
             return await _say(send, 413, "too_large", f"a body of more than {most:,} bytes")
-        return await self._app(scope, _again(body, receive), _with_retry(send))
+        why: list[str] = []
+        WHY.set(why)
+        return await self._app(scope, _again(body, receive), _answering(send, why))
 
     def _key(self, header: bytes) -> Key | None:
         scheme, _, given = header.decode("latin-1").partition(" ")
@@ -164,15 +174,20 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-def _with_retry(send: Send) -> Send:
-    """Say with every 503 when to ask again, and count what was not answered."""
+def _answering(send: Send, why: list[str]) -> Send:
+    """Say with every 503 why, and when to ask again; and count what was not answered."""
+    said = False
 
     async def told(message: Message) -> None:
+        nonlocal said
         if message["type"] == "http.response.start" and message["status"] >= 400:
+            retry = [(b"retry-after", str(RETRY_AFTER).encode())] if message["status"] == 503 else []
+            if why:
+                said = True
+                return await _say(send, message["status"], "unavailable", why[0], retry)
             ERRORS.labels(str(message["status"])).inc()
-            if message["status"] == 503:
-                message["headers"] = [*message.get("headers", []), (b"retry-after", str(RETRY_AFTER).encode())]
-        await send(message)
+            message["headers"] = [*message.get("headers", []), *retry]
+        return None if said else await send(message)
 
     return told
 

@@ -16,7 +16,7 @@ from features.settings import Settings
 from features.time import Clock, to_datetime
 from serving.answers import Answers, ScoreResponse
 from serving.erase import Erased, erase
-from serving.guard import Guard
+from serving.guard import WHY, Guard
 from serving.live.path import LivePath
 from serving.logs import write_json
 from serving.members import SegmentMembers
@@ -87,17 +87,10 @@ class PropensityService:
                 lambda: self._answers.score(user_ids, instant, reasons, changes=changes, bulk=True)
             )
         except UnavailableError as error:
+            WHY.get().append(str(error))
             raise bentoml.exceptions.ServiceUnavailable(str(error)) from error
         except PropensityError as error:
             raise bentoml.exceptions.InvalidArgument(str(error)) from error
-
-    async def __is_ready__(self) -> bool:
-        """Whether all that is needed answers; which does not is said with the 503."""
-        missing = await anyio.to_thread.run_sync(self._live.missing)
-        if missing:
-            said = "; ".join(f"{name}: {why}" for name, why in missing.items())
-            raise bentoml.exceptions.ServiceUnavailable(said)
-        return True
 
     def _warm_up(self) -> None:
         """The first calls compile and fill caches; users should not wait for that."""

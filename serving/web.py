@@ -88,6 +88,14 @@ async def take(call: Call, request: Request, response: Response) -> Received:
     return received
 
 
+@app.get("/ready", include_in_schema=False)
+def ready(request: Request, response: Response) -> dict[str, object]:
+    """Whether all that is needed answers, and what does not; also at ``/readyz``."""
+    missing = _desk(request).live.missing()
+    response.status_code = 503 if missing else 200
+    return {"ready": not missing, "missing": missing}
+
+
 @app.get("/definition", responses=PROBLEMS)
 def definition(request: Request) -> dict[str, object]:
     """The definition being served, with its version."""

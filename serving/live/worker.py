@@ -90,14 +90,18 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop; a store that is away is waited for."""
+        waits = False
         while not self._stopped.is_set():
             try:
                 if not self.step():
                     self._told.wait(POLL)
                     self._told.clear()
+                waits = False
             except (UnavailableError, EventLogError) as error:
                 WORKER_ERRORS.inc()
-                log.warning("the worker waits: %s", error)
+                if not waits:  # said once, not twice a second
+                    log.warning("the worker waits: %s", error)
+                waits = True
                 self._stopped.wait(AWAY)
             except Exception:
                 # whatever it is, the log keeps what was not folded, and the next round begins where this one did

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from tests.conftest import ROOT, World, free_port, wait_for
@@ -48,7 +49,9 @@ class Server:
     def kill(self) -> None:
         """At once, with its workers, as a machine that fails."""
         self.client.close()
-        os.killpg(self.process.pid, 9)
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            process.kill()
+        self.process.kill()
         self.process.wait(20)
 
 
