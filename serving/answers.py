@@ -99,7 +99,14 @@ class Answers:
         self._tell({})
 
     def score(
-        self, users: Sequence[str], as_of: datetime, reasons: int, *, changes: bool = False, bulk: bool = False
+        self,
+        users: Sequence[str],
+        as_of: datetime,
+        reasons: int,
+        *,
+        latest: bool = False,
+        changes: bool = False,
+        bulk: bool = False,
     ) -> ScoreResponse:
         """Score users at an instant.
 
@@ -107,11 +114,13 @@ class Answers:
             users: ids; repeats are answered once.
             as_of: an aware datetime.
             reasons: how many reasons a likelihood.
+            latest: the instant is now, and whoever did something later by another machine's clock is scored right
+                after that.
             changes: tell what changed since the newest earlier scores of the batch.
             bulk: read through the connection for long lists.
         """
         scorer = self._scorer  # one scorer for the whole answer, whatever is promoted meanwhile
-        found = self._rows(self._bulk if bulk else self._near, users, as_of)
+        found = self._rows(self._bulk if bulk else self._near, users, as_of, latest=latest)
         missing = [Missing.model_validate({"user_id": user, "why": why}) for user, why in found.missing.items()]
         if not len(found.rows):
             return ScoreResponse(records=[], missing=missing)
@@ -128,19 +137,19 @@ class Answers:
 
     def inside(self, users: Sequence[str], as_of: datetime, segment: str) -> list[str]:
         """Those of the users who are in a segment at an instant."""
-        found = self._rows(self._bulk, users, as_of)
+        found = self._rows(self._bulk, users, as_of, latest=True)
         if not len(found.rows):
             return []
         frame = self._scorer.score(found.rows, found.through).frame
         return list(frame.filter(pl.col("segments").list.contains(segment))["user"])
 
-    def _rows(self, store: OnlineProfiles, users: Sequence[str], as_of: datetime) -> OnlineRows:
+    def _rows(self, store: OnlineProfiles, users: Sequence[str], as_of: datetime, *, latest: bool) -> OnlineRows:
         """Rows of users; a store that has lost what it held does not know who is unknown.
 
         Raises:
             UnavailableError: the store does not answer, or holds nothing.
         """
-        found = online_rows(store, self.definition, users, to_instant(as_of))
+        found = online_rows(store, self.definition, users, to_instant(as_of), latest=latest)
         if not found.covered:
             raise UnavailableError("the online store holds no profiles.", fix="run propensity materialize")
         return found

@@ -56,19 +56,30 @@ class OnlineRows:
     missing: Mapping[str, str]
 
 
-def online_rows(store: OnlineProfiles, definition: Definition, users: Sequence[str], as_of: int) -> OnlineRows:
-    """Read users' profiles at an instant."""
+def online_rows(
+    store: OnlineProfiles, definition: Definition, users: Sequence[str], as_of: int, *, latest: bool = False
+) -> OnlineRows:
+    """Read users' profiles at an instant.
+
+    Args:
+        store: the profiles.
+        definition: what is read from them.
+        users: whose.
+        as_of: the instant.
+        latest: who has done something later is read right after that: clocks of several machines differ a little.
+    """
     asked = list(dict.fromkeys(users))
     stored, covered = store.read_covered(asked)
     words = dict(zip(stored, store.unpack(stored.values()), strict=True))
     missing = {user: "unknown_user" for user in asked if user not in stored}
-    missing |= {user: "as_of_before_profile" for user, w in words.items() if w[H_VISIBLE] > as_of}
+    if not latest:
+        missing |= {user: "as_of_before_profile" for user, w in words.items() if w[H_VISIBLE] > as_of}
     known = [user for user in asked if user not in missing]
     names = feature_set(definition).traits
     traits = pl.DataFrame(
         {name: [stored[u].traits.get(name) for u in known] for name in names}, schema=dict.fromkeys(names, pl.String)
     )
     folded = np.array([words[u] for u in known], dtype=np.int64).reshape(len(known), store.layout.size)
-    rows = profile_rows(known, folded, np.full(len(known), as_of), definition, traits)
+    rows = profile_rows(known, folded, np.maximum(as_of, folded[:, H_VISIBLE] if latest else as_of), definition, traits)
     through = np.array([stored[u].through for u in known], dtype=np.int64)
     return OnlineRows(rows, through, covered, missing)

@@ -82,9 +82,11 @@ class PropensityService:
         instant = as_of or to_datetime(self._clock.now())
         try:
             if len(user_ids) <= AT_ONCE and not changes:
-                return self._answers.score(user_ids, instant, reasons)
+                return self._answers.score(user_ids, instant, reasons, latest=as_of is None)
             return await anyio.to_thread.run_sync(
-                lambda: self._answers.score(user_ids, instant, reasons, changes=changes, bulk=True)
+                lambda: self._answers.score(
+                    user_ids, instant, reasons, latest=as_of is None, changes=changes, bulk=True
+                )
             )
         except UnavailableError as error:
             WHY.get().append(str(error))

@@ -12,9 +12,12 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from features.log.messages import Message
 from serving.live.log import LiveLog
 from tests.conftest import World
 from tests.serving.servers import Server
+
+pytestmark = pytest.mark.xdist_group("api")
 
 #: the server's clock begins here: the demo's log ends nine hours earlier
 CLOCK = "2026-03-01T09:00:00Z"
@@ -130,6 +133,21 @@ def test_identify_becomes_traits_and_clocks_are_put_right(live_world: World, sen
     assert found["clock-1"].received - found["clock-1"].t == 90_000_000
     assert found["clock-2"].t == found["clock-2"].received, "nothing happens after it was received"
     live.close()
+
+
+def test_a_clock_that_is_behind_the_others_answers_all_the_same(
+    live_world: World, send: httpx.Client, ask: httpx.Client
+) -> None:
+    ahead = datetime.fromisoformat(CLOCK) + timedelta(hours=3)
+    live = LiveLog.open(live_world.definition, live_world.settings)
+    at = int(ahead.timestamp() * 1e6)  # as a server whose clock is three hours ahead would have it
+    live.append([Message("skew-1", "skew", "track", "app_open", at, at, {})])
+    live.close()
+    send.post("/v1/track", json={"userId": "skew-2", "event": "app_open"})  # wakes the worker
+    until(lambda: not record(ask, "skew").get("missing"))
+    assert datetime.fromisoformat(record(ask, "skew")["as_of"]) >= ahead
+    asked = ask.post("/score", json={"user_ids": ["skew"], "as_of": CLOCK}).json()
+    assert asked["missing"] == [{"user_id": "skew", "why": "as_of_before_profile"}]
 
 
 def test_a_client_that_tries_again_counts_once(send: httpx.Client, live_world: World) -> None:
@@ -306,7 +324,11 @@ def test_the_log_tells_no_secret_and_no_user(server: Server, keys: dict[str, str
         assert secret not in said
 
 
-def test_metrics_tell_what_goes_in_and_out(ask: httpx.Client) -> None:
+def test_metrics_tell_what_goes_in_and_out(server: Server, send: httpx.Client, ask: httpx.Client) -> None:
+    assert server.client.get("/models").status_code == 401
+    send.post("/v1/track", json={"userId": "metrics", "event": "app_open"})
+    until(lambda: not record(ask, "metrics").get("missing"))
+    record(ask, "u0000011")
     text = ask.get("/metrics").text
     for name in (
         'propensity_events_total{result="accepted"}', "propensity_events_folded_total", "propensity_lag_seconds",
