@@ -48,10 +48,10 @@ async def open_loop(per_s: float, seconds: float, call: Callable[[int], Awaitabl
 
 
 def messages(run: str, i: int, size: int) -> str:
-    """A batch of events of random users; other runs have other ids."""
+    """A batch of events of random users, none of whom a probe watches; other runs have other ids."""
     draw = random.Random(i)  # noqa: S311 - a load, no secret
     batch = [
-        {"type": "track", "userId": f"u{draw.randrange(20_000):07d}", "messageId": f"{run}-{i}-{j}",
+        {"type": "track", "userId": f"u{draw.randrange(10_000):07d}", "messageId": f"{run}-{i}-{j}",
          "event": draw.choice(EVENTS), "properties": {"revenue": 5.0}}
         for j in range(size)
     ]  # fmt: skip
@@ -139,8 +139,10 @@ def cost(
     rows, shown, numbers = [], [], {}
     with ExitStack() as running:
         address = running.enter_context(redis())
-        for store in ("redis", "sqlite") if address else ("sqlite",):
-            more = {"PROPENSITY_ONLINE_STORE": store, "PROPENSITY_REDIS": address or ""}
+        for hour, store in enumerate(("redis", "sqlite") if address else ("sqlite",), 9):
+            # both share a live log, and a clock does not go back
+            more = {"PROPENSITY_ONLINE_STORE": store, "PROPENSITY_REDIS": address or "",
+                    "PROPENSITY_CLOCK": f"2026-03-01T{hour:02d}:00:00Z"}  # fmt: skip
             mine = world.settings.model_copy(update={"online_store": store, "redis": address or ""})
             materialize(open_log(world.definition, mine, ends=None, steps=unseen), world.definition, mine)
             with served(NAME, server_environment(world, **more)) as (client, process):

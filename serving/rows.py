@@ -80,6 +80,9 @@ def online_rows(
         {name: [stored[u].traits.get(name) for u in known] for name in names}, schema=dict.fromkeys(names, pl.String)
     )
     folded = np.array([words[u] for u in known], dtype=np.int64).reshape(len(known), store.layout.size)
-    rows = profile_rows(known, folded, np.maximum(as_of, folded[:, H_VISIBLE] if latest else as_of), definition, traits)
+    cutoffs = np.full(len(known), as_of)
+    if latest:
+        cutoffs = np.maximum(cutoffs, folded[:, H_VISIBLE])
+    rows = profile_rows(known, folded, cutoffs, definition, traits)
     through = np.array([stored[u].through for u in known], dtype=np.int64)
     return OnlineRows(rows, through, covered, missing)
