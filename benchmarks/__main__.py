@@ -112,7 +112,7 @@ def main(
     logs: Annotated[Path | None, typer.Option(help="folder in which the logs are kept for the next time")] = None,
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
     only: Annotated[str, typer.Option(help="'live': the live path alone; the other results stay")] = "",
-    soak: Annotated[float, typer.Option(help="seconds of the soak")] = 600,
+    soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
 ) -> None:
     """Measure, print, and write ``results.md`` and ``results.json``."""
     tables: dict[str, pl.DataFrame] = {}

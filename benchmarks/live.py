@@ -1,14 +1,14 @@
 """The live path under load: open loop, so that a slow answer does not hold back the next question."""
 
 import asyncio
-import json
 import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import httpx
+import aiohttp
 import numpy as np
 import polars as pl
 
@@ -47,7 +47,7 @@ async def open_loop(per_s: float, seconds: float, call: Callable[[int], Awaitabl
     return np.array(taken)
 
 
-def messages(run: str, i: int, size: int) -> str:
+def messages(run: str, i: int, size: int) -> dict[str, object]:
     """A batch of events of random users, none of whom a probe watches; other runs have other ids."""
     draw = random.Random(i)  # noqa: S311 - a load, no secret
     batch = [
@@ -55,22 +55,26 @@ def messages(run: str, i: int, size: int) -> str:
          "event": draw.choice(EVENTS), "properties": {"revenue": 5.0}}
         for j in range(size)
     ]  # fmt: skip
-    return json.dumps({"batch": batch})
+    return {"batch": batch}
 
 
-async def _score(client: httpx.AsyncClient, i: int) -> None:
-    answer = await client.post("/score", json={"user_ids": [f"u{i * 7 % 20_000:07d}"]})
-    answer.raise_for_status()
+async def _post(client: aiohttp.ClientSession, path: str, body: object) -> dict[str, Any]:
+    async with client.post(path, json=body) as answer:
+        answer.raise_for_status()
+        found: dict[str, Any] = await answer.json()
+        return found
 
 
-async def _send(client: httpx.AsyncClient, run: str, i: int) -> int:
-    answer = await client.post("/v1/batch", content=messages(run, i, BATCH))
-    answer.raise_for_status()
-    return int(answer.json()["accepted"])
+async def _score(client: aiohttp.ClientSession, i: int) -> None:
+    await _post(client, "/score", {"user_ids": [f"u{i * 7 % 20_000:07d}"]})
+
+
+async def _send(client: aiohttp.ClientSession, run: str, i: int) -> int:
+    return int((await _post(client, "/v1/batch", messages(run, i, BATCH)))["accepted"])
 
 
 async def _steady(url: str, seconds: float) -> np.ndarray:
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with aiohttp.ClientSession(url) as client:
         await open_loop(SCORES_PER_S, 3, lambda i: _score(client, i))
         return await open_loop(SCORES_PER_S, seconds, lambda i: _score(client, i))
 
@@ -79,15 +83,15 @@ async def _fresh(url: str, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     """Milliseconds from a probe's acknowledgement until its score shows it, while events come at the full rate."""
     shown: list[float] = []
     run = str(time.time_ns())
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with aiohttp.ClientSession(url) as client:
 
         async def probe(i: int) -> None:
             user = f"u{10_000 + i:07d}"
             event = {"userId": user, "event": "add_to_cart", "messageId": f"{run}-probe-{i}"}
-            (await client.post("/v1/track", json=event)).raise_for_status()
+            await _post(client, "/v1/track", event)
             acknowledged = time.perf_counter()
             for _ in range(2_000):
-                records = (await client.post("/score", json={"user_ids": [user]})).json()["records"]
+                records = (await _post(client, "/score", {"user_ids": [user]}))["records"]
                 if records and "cart_abandoned_24h" in records[0]["segments"]:
                     shown.append((time.perf_counter() - acknowledged) * 1e3)
                     return
@@ -115,7 +119,7 @@ def _memory(process: int) -> int:
 async def _soak(url: str, seconds: float, process: int) -> tuple[int, list[int]]:
     """Events and scores at half the rates; how many events were accepted, and the memory held every few seconds."""
     accepted, held = 0, []
-    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+    async with aiohttp.ClientSession(url) as client:
 
         async def send(i: int) -> None:
             nonlocal accepted
@@ -161,7 +165,7 @@ def cost(
                 if store == "sqlite":
                     numbers["live.p99_over_p50_200rps"] = rows[-3]["p99_over_p50"]
                     numbers["live.freshness_p99_ms"] = rows[-2]["p99_ms"]
-                    numbers |= _soaked(world, url, process.pid, soak)
+                    numbers |= _soaked(world, url, process.pid, soak) if soak else {}
     return pl.DataFrame(rows), pl.DataFrame(shown), numbers
 
 

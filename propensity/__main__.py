@@ -157,6 +157,8 @@ def serve(
         "PROPENSITY_DEFINITION": str(settings.definition.resolve()),
         "PYTHONWARNINGS": "ignore",
     }
+    # BentoML keeps metrics under its home, and empties them whenever another server of that home starts
+    environment.setdefault("BENTOML_HOME", str(settings.folder(rules.name) / f"server-{port}"))
     out.print(f"Serving {rules.version} on http://{host}:{port}/ (the API page)")
     command = [_program("bentoml"), "serve", "serving.service:PropensityService", "--host", host, "--port", str(port)]
     os.execve(command[0], command, environment)  # noqa: S606 - our own command line, no shell

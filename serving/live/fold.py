@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from features.errors import FoldError, UnavailableError
+from features.errors import FoldError, PropensityError, UnavailableError
 from features.fold import fold_into
 from features.log.events import Rows
 from features.log.messages import IDENTIFY, TRACK, LogColumns, Message
@@ -101,8 +101,8 @@ class LiveFold:
         users = self._read(waiting)
         try:
             values = self._values(users, through, result)
-        except UnavailableError:
-            raise
+        except (PropensityError, OSError):
+            raise  # a store or a file is at fault, not what was sent
         except Exception as error:
             if len(users) == 1:
                 return self._without_poison(users[0], error, result)
