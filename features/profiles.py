@@ -104,7 +104,7 @@ class Profiles:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         state, last = store.manifest, self.manifest
-        log = f"{state.made_of}-{state.generation}"
+        log = state.name
         same = last is not None and last.log == log  # else users may be in other buckets than they were
         usable = same and last is not None and last.through <= through
         known, moved = self._traits(traits, state.buckets)

@@ -82,6 +82,11 @@ class Manifest(Strict):
     erased: list[int] = []
     merged: dict[int, int] = {}
 
+    @property
+    def name(self) -> str:
+        """What tells this store, and this building of it, from others; positions are compared within one."""
+        return f"{self.made_of}-{self.generation}"
+
     def of_bucket(self, bucket: int) -> list[Part]:
         """A bucket's parts, oldest first."""
         return [part for part in self.parts if part.bucket == bucket]

@@ -74,7 +74,8 @@ class LiveFold:
         """Compile and open what the first messages would have to wait for."""
         nobody = Message("", "warm-up", TRACK, "", 0, 0, {})
         fold_whole(self._columns.rows([nobody]), self._online.layout)
-        self._history.rows([nobody.user])
+        if (kept := self._history.kept()) is not None:
+            self._history.rows(kept, [nobody.user])
 
     def apply(self, messages: Sequence[Message], through: int) -> Folded:
         """Fold messages into the profiles of their users.
@@ -184,7 +185,8 @@ class LiveFold:
     def _anew(self, users: list[_User], through: int, result: Folded) -> dict[str, bytes]:
         """Fold users from their beginning: what is in the kept profiles, and the live log after it."""
         names = [user.name for user in users]
-        kept, known = self._history.kept(), self._history.rows(names)
+        kept = self._history.kept()
+        known = self._history.rows(kept, names) if kept is not None else None
         if kept is None or known is None:
             late = [user for user in users if user.stored is not None and user.stored.words]
             result.deferred |= {user.name for user in late}
@@ -192,7 +194,7 @@ class LiveFold:
             users = [user for user in users if user.stored is None or not user.stored.words]
             names = [user.name for user in users]
         failed = {message.position for message, _ in result.failed}
-        messages = self._live.of_users(names, since=kept.position if kept else 0)
+        messages = self._live.of_users(names, since=kept.live if kept else 0)
         messages = [message for message in messages if message.position not in failed]
         mine: dict[str, list[Message]] = {name: [] for name in names}
         for message in messages:

@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -23,19 +22,6 @@ from features.store.objects import profiles_path
 log = logging.getLogger("propensity")
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What the kept profiles were made of: they, and the live log after `position`, are all there is.
-
-    Attributes:
-        position: the live log is folded into them through this position.
-        through: and the event store through this instant.
-    """
-
-    position: int
-    through: int
-
-
 class History:
     """The event store and the trait table behind the kept profiles.
 
@@ -49,35 +35,57 @@ class History:
         self._folder = profiles_path(definition, settings.folder(definition.name))
         self._log: EventLog | None = None
 
-    def kept(self) -> Kept | None:
-        """What the kept profiles were made of; None where there are none, as when they were folded on Spark."""
-        manifest = self._manifest()
-        return Kept(manifest.live, manifest.through) if manifest is not None else None
+    def kept(self) -> ProfileManifest | None:
+        """What the kept profiles are made of; None where there are none, as when they were folded on Spark.
 
-    def rows(self, users: Sequence[str]) -> Rows | None:
-        """The events of users that are in the kept profiles; None where none can be read here."""
+        Their events, and the live log after ``live``, are all there is of a user.
+        """
+        return Profiles(self._definition, self._folder).manifest
+
+    def rows(self, kept: ProfileManifest, users: Sequence[str]) -> Rows | None:
+        """The events of users that are in the kept profiles.
+
+        Args:
+            kept: what `kept` said.
+            users: whose.
+
+        Returns:
+            The rows, or None where they cannot be told: no event store is here, or it has been put together anew since,
+            holds live events that the kept profiles do not, and has no ids by which those could be known again.
+        """
         for attempt in range(3):
-            manifest, log = self._manifest(), self._opened()
-            if manifest is None or log is None:
+            log = self._opened()
+            if log is None:
                 return None
             store = EventStore(log, self._settings.events(self._definition.name))
             try:
-                return self._read(store, manifest, users)
+                return self._read(store, kept, users)
             except EventLogError:
                 if attempt == 2:  # a part that was put together anew meanwhile is found the next time
                     raise
         return None
 
-    def _read(self, store: EventStore, manifest: ProfileManifest, users: Sequence[str]) -> Rows:
-        places = bucket_of(hashed(pa.chunked_array([pa.array(users, pa.string())])), store.manifest.buckets).tolist()
+    def _read(self, store: EventStore, kept: ProfileManifest, users: Sequence[str]) -> Rows | None:
+        state = store.manifest
+        places = bucket_of(hashed(pa.chunked_array([pa.array(users, pa.string())])), state.buckets).tolist()
         by_bucket: dict[int, list[str]] = {}
         for user, bucket in zip(users, places, strict=True):
             by_bucket.setdefault(bucket, []).append(user)
         tables = []
         for bucket, names in by_bucket.items():
-            rows = store.rows_of(bucket, names, through=manifest.position)
-            tables.append(rows.take(rows.visible <= manifest.through).table())
+            # where a bucket was written anew, its parts no longer tell what had come in by then
+            told = kept.log == state.name and state.merged.get(bucket, 0) <= kept.position
+            if not told and not self._known_again(store.log, kept):
+                return None
+            rows = store.rows_of(bucket, names, through=kept.position if told else state.position)
+            tables.append(rows.take(rows.visible <= kept.through).table())
         return Rows.together(tables, store.log.n_values)
+
+    def _known_again(self, log: EventLog, kept: ProfileManifest) -> bool:
+        """Whether a live event that is in the event store too counts once: there is none, or ids tell."""
+        name = self._definition.events.columns.id
+        compacted = Compacted.load(self._settings.live(self._definition.name))
+        return compacted.position <= kept.live or (name is not None and log.columns[name] == "VARCHAR")
 
     def traits(self, users: Sequence[str]) -> dict[str, dict[str, str | None]]:
         """The attributes of users when the kept profiles were made."""
@@ -87,9 +95,6 @@ class History:
         asked = pl.Series(list(users), dtype=pl.String)
         found = pl.scan_parquet(path).filter(pl.col("user").is_in(asked.implode())).collect()
         return {user: json.loads(traits) for user, traits in found.select("user", "traits").iter_rows()}
-
-    def _manifest(self) -> ProfileManifest | None:
-        return Profiles(self._definition, self._folder).manifest
 
     def _opened(self) -> EventLog | None:
         """The log, opened once; None where it is not on this machine."""

@@ -12,6 +12,7 @@ from features.log.messages import TRACK, LogColumns, Message
 from features.log.source import EventLog
 from features.log.store import EventStore
 from features.packed import StoredProfile
+from features.profiles import ProfileManifest
 from features.progress import Progress, ignore
 from features.settings import Settings
 from features.store import OnlineProfiles
@@ -78,10 +79,10 @@ def reconcile(
         raise StoreError("there are no kept profiles here.", fix="run propensity materialize on this machine")
     marks = online.marked([mark_of(shard) for shard in range(SHARDS)])
     messages: dict[str, list[Message]] = {}
-    for message in _all(live, kept.position, live.last()):
+    for message in _all(live, kept.live, live.last()):
         messages.setdefault(message.user, []).append(message)
     users, differences, repaired = 0, [], 0
-    for names, rows in _buckets(definition, settings, history, set(messages)):
+    for names, rows in _buckets(definition, settings, history, kept, set(messages)):
         stored = dict(zip(names, online.read_values(names), strict=True))
         shards = dict(zip(names, shards_of(names), strict=True))
         mine = {name: _due(messages.get(name, []), stored[name], marks[shards[name]]) for name in names}
@@ -99,7 +100,7 @@ def reconcile(
             differences.append(difference)
             if repair and words:
                 was = StoredProfile.from_bytes(value) if (value := stored[name]) is not None else None
-                position = max([kept.position, *(m.position for m in mine[name]), was.position if was else 0])
+                position = max([kept.live, *(m.position for m in mine[name]), was.position if was else 0])
                 good = was.through if was else online.covered_through()
                 repaired += sum(online.swap([name], [value_of(good, words, known, position)], [stored[name]]))
         progress(1)
@@ -131,7 +132,7 @@ def _all(live: LiveLog, since: int, through: int) -> Iterator[Message]:
 
 
 def _buckets(
-    definition: Definition, settings: Settings, history: History, more: set[str]
+    definition: Definition, settings: Settings, history: History, kept: ProfileManifest, more: set[str]
 ) -> Iterator[tuple[list[str], Rows]]:
     """Runs of users with their kept events; at the end those who are only in the live log."""
     log = EventLog(definition, live=Compacted.load(settings.live(definition.name)))
@@ -141,9 +142,13 @@ def _buckets(
         names = store.bucket(bucket, ends=2**63 - 1).users.to_list()
         left -= set(names)
         for lo in range(0, len(names), RUN):
-            rows = history.rows(names[lo : lo + RUN])
-            if rows is not None:
-                yield names[lo : lo + RUN], rows
+            rows = history.rows(kept, names[lo : lo + RUN])
+            if rows is None:
+                raise StoreError(
+                    "the event store was put together anew, and cannot be told from the live log.",
+                    fix="run propensity materialize, then reconcile again",
+                )
+            yield names[lo : lo + RUN], rows
     rest = sorted(left)
     for lo in range(0, len(rest), RUN):
         yield rest[lo : lo + RUN], Rows.none(log.n_values)

@@ -115,3 +115,29 @@ def test_an_erased_user_leaves_what_was_compacted_and_nothing_is_built_anew(scen
     scene.materialize()
     assert "u001" not in scene.stored()
     assert reconcile(scene.definition, scene.settings, scene.live).differences == []
+
+
+@pytest.mark.parametrize("built_anew", [False, True])
+def test_late_events_of_others_are_folded_right_after_an_erasure(scene: Scene, built_anew: bool) -> None:
+    sent = [message(i, f"u{i % 5:03d}", "visit", BEGIN + HOUR + i) for i in range(10)]
+    scene.live.append(sent)
+    scene.fold()
+    erase(scene.definition, scene.settings, scene.live, ["u001"])
+    if built_anew:  # a file of the log was written again: positions in the event store begin anew
+        file = scene.folder / "log" / "a.parquet"
+        pl.read_parquet(file).write_parquet(file, compression="snappy")
+        log_of(scene)
+    sent.append(message(20, "u002", "visit", BEGIN + 2 * HOUR, late=9 * DAY))
+    scene.live.append(sent[-1:])
+    scene.fold()
+    expected = scene.batch(sent)
+    del expected["u001"]
+    assert scene.stored() == expected
+    assert reconcile(scene.definition, scene.settings, scene.live).differences == []
+    scene.compact()
+    sent.append(message(21, "u003", "visit", BEGIN + 3 * HOUR, late=9 * DAY))  # compacted, not in the kept profiles yet
+    scene.live.append(sent[-1:])
+    erase(scene.definition, scene.settings, scene.live, ["u004"])
+    scene.fold()
+    expected = scene.batch(sent)
+    assert scene.stored() == {user: words for user, words in expected.items() if user not in ("u001", "u004")}
