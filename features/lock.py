@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.errors import StoreError
+from features.errors import UnavailableError
 
 
 @contextmanager
@@ -13,14 +13,14 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a folder; the lock ends with the process, however it ends.
 
     Raises:
-        StoreError: another process holds it, and we do not wait.
+        UnavailableError: another process holds it, and we do not wait.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise StoreError(f"another job is writing in {folder}.", fix="wait until it ends") from error
+            raise UnavailableError(f"another job is writing in {folder}.", fix="wait until it ends") from error
         yield
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, SecretStr
+from pydantic import AwareDatetime, NonNegativeInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     live_log: SecretStr = SecretStr("")
     worker: Literal["on", "off"] = "on"
     clock: AwareDatetime | None = None
-    rate: int = 60_000
+    rate: NonNegativeInt = 60_000
 
     def live_url(self, name: str) -> str:
         """The address of one definition's live log."""

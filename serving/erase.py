@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.definition.schema import Definition
+from features.errors import StoreError
+from features.log.burial import write_tombstones
 from features.log.compacted import Compacted
 from features.log.frames import part_files, rows_of_users
 from features.log.source import EventLog
@@ -40,12 +42,23 @@ def erase(definition: Definition, settings: Settings, live: LiveLog, users: Sequ
         settings: where things are kept.
         live: the live log.
         users: whom.
+
+    Raises:
+        StoreError: the event store is on another machine; nothing was removed.
     """
     names = list(dict.fromkeys(users))
+    home = settings.events(definition.name)
+    if settings.engine == "local" and not any(home.glob("*/manifest.json")):
+        raise StoreError(
+            f"{home} holds no event store, so this machine cannot erase anybody from it.",
+            fix="propensity erase ID on the machine where propensity materialize runs",
+        )
     removed = live.erase(names)  # first, so that nobody folds them again meanwhile
     state = Compacted.load(settings.live(definition.name))
     store = None
-    if settings.events(definition.name).exists():
+    if settings.engine == "spark":
+        write_tombstones(home, names)  # the log's own files are all there is, and each reading leaves them out
+    else:
         store = EventStore.open(EventLog(definition, live=state), settings)
         removed["event store"] = sum(store.erase(names).values())
     for place, (files, column) in _places(definition, settings, state).items():

@@ -53,7 +53,7 @@ class PropensityService:
         self._live = LivePath(definition, settings, self._clock)
 
         def forget(user: str) -> Erased:
-            with locked(settings.folder(definition.name), wait=True):
+            with locked(settings.folder(definition.name)):
                 return erase(definition, settings, self._live.log, [user])
 
         app.state.desk = Desk(

@@ -76,30 +76,24 @@ def _not(node: exp.Expression) -> Compiled:
     return lambda row: None if (value := inner(row)) is None else not value
 
 
-def _and(node: exp.Expression) -> Compiled:
-    left, right = _compile(node.left), _compile(node.right)
+def _connecting(decides: bool) -> Callable[[exp.Expression], Compiled]:
+    """AND, which one false decides, or OR, which one true does; NULL where nothing decides and something is unknown."""
 
-    def both(row: Row) -> bool | None:
-        a = left(row)
-        if a is False:
-            return False
-        b = right(row)
-        return False if b is False else None if a is None or b is None else True
+    def make(node: exp.Expression) -> Compiled:
+        left, right = _compile(node.left), _compile(node.right)
 
-    return both
+        def connect(row: Row) -> bool | None:
+            a: bool | None = left(row)
+            if a is decides:
+                return decides
+            b: bool | None = right(row)
+            if b is decides:
+                return decides
+            return None if a is None or b is None else not decides
 
+        return connect
 
-def _or(node: exp.Expression) -> Compiled:
-    left, right = _compile(node.left), _compile(node.right)
-
-    def either(row: Row) -> bool | None:
-        a = left(row)
-        if a is True:
-            return True
-        b = right(row)
-        return True if b is True else None if a is None or b is None else False
-
-    return either
+    return make
 
 
 def _comparing(holds: Callable[[Any, Any], bool]) -> Callable[[exp.Expression], Compiled]:
@@ -124,6 +118,8 @@ def _ordered(value: Any) -> Any:
 
 def _calculating(apply: Callable[[Any, Any], Any]) -> Callable[[exp.Expression], Compiled]:
     def make(node: exp.Expression) -> Compiled:
+        if node.find(exp.Column) is None:
+            raise _UnknownError("arithmetic of constants")  # Polars has decimals there, and an error for x / 0
         left, right = _compile(node.left), _compile(node.right)
 
         def calculate(row: Row) -> Value:
@@ -159,8 +155,8 @@ def _between(node: exp.Expression) -> Compiled:
     if node.args.get("symmetric"):
         raise _UnknownError("BETWEEN SYMMETRIC")
     this, low, high = node.this, node.args["low"], node.args["high"]
-    return _and(exp.And(this=exp.GTE(this=this.copy(), expression=low), expression=exp.LTE(this=this.copy(),
-                expression=high)))  # fmt: skip
+    return _compile(exp.And(this=exp.GTE(this=this.copy(), expression=low),
+                            expression=exp.LTE(this=this.copy(), expression=high)))  # fmt: skip
 
 
 def _is(node: exp.Expression) -> Compiled:
@@ -199,8 +195,8 @@ _KINDS: dict[type[exp.Expression], Callable[[exp.Expression], Compiled]] = {
     exp.Paren: _inside,
     exp.Neg: _negative,
     exp.Not: _not,
-    exp.And: _and,
-    exp.Or: _or,
+    exp.And: _connecting(False),
+    exp.Or: _connecting(True),
     exp.EQ: _comparing(lambda a, b: a == b),
     exp.NEQ: _comparing(lambda a, b: a != b),
     exp.LT: _comparing(lambda a, b: a < b),

@@ -4,14 +4,12 @@ New files of the log are taken in when the store is opened; nothing of them is r
 writes new ones and then switches the manifest, so that one killed at any moment leaves the state before it.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,11 +17,12 @@ import pyarrow.parquet as pq
 
 from features.errors import EventLogError
 from features.lock import held, locked
+from features.log.burial import bury, out_of_compacted, write_tombstones
 from features.log.compacted import Compacted
 from features.log.events import Events, Rows
-from features.log.frames import Work, rows_of_users, write_frames
+from features.log.frames import Work, write_frames
 from features.log.intake import Intake, bucket_of
-from features.log.manifest import Manifest, TakenFile, made_of, tombstones, tombstones_path, write_durably
+from features.log.manifest import Manifest, TakenFile, made_of, tombstones
 from features.log.parts import PartFiles
 from features.log.source import EventLog, add, hashed, nothing_left
 from features.parallel import each
@@ -230,58 +229,23 @@ class EventStore:
         """
         names = list(dict.fromkeys(users))
         with locked(self._home, wait=True):
-            erased = {*self._tombstones(), *hashed(pa.chunked_array([pa.array(names, pa.string())])).tolist()}
-            write_durably(tombstones_path(self._home), json.dumps(sorted(erased)).encode())
+            write_tombstones(self._home, names)
             for other in self._home.iterdir():
                 if other.is_dir() and other != self._folder:
                     shutil.rmtree(other)
             self._manifest = Manifest.load(self._folder)
-            self._out_of_compacted(names)
+            if (state := out_of_compacted(self._manifest, self.log, names)) is not self._manifest and state:
+                self._switch(state)
             return dict.fromkeys(names, 0) | self._bury()
-
-    def _out_of_compacted(self, users: list[str]) -> None:
-        """Take users out of the files the live log was compacted into, which are ours, unlike the log's own."""
-        column = self.log.definition.events.columns.user
-        changed = {
-            self.log.name_of(f): f for f in self.log.live.event_files if rows_of_users(f, column, users, remove=True)
-        }
-        if self._manifest is not None and changed:
-            files = [
-                TakenFile.of(changed[file.path], file.path, file.counts) if file.path in changed else file
-                for file in self._manifest.files
-            ]
-            self._switch(self._manifest.model_copy(update={"files": files}))
-
-    def _tombstones(self) -> list[int]:
-        return tombstones(self._home)
 
     def _bury(self) -> dict[str, int]:
         """Take the erased users out whose events are still here; a run that was killed is finished by the next."""
-        removed: dict[str, int] = {}
-        state = self._manifest
-        if state is None or set(self._tombstones()) <= set(state.erased):
+        if self._manifest is None:
             return {}
-        keys = np.array(sorted(set(self._tombstones()) - set(state.erased)), dtype=np.int64)
-        position, parts, again = state.position + 1, list(state.parts), dict(state.merged)
-        for bucket in sorted(set(bucket_of(keys, state.buckets).tolist())):
-            rows = self._files.read(state.of_bucket(bucket), ids=True).sorted()[0]
-            buried = np.isin(hashed(pa.chunked_array([rows.users])), keys)
-            gone = buried[rows.codes]
-            if gone.any():
-                sizes = np.bincount(rows.codes[gone], minlength=len(rows.users))
-                removed |= {rows.users[code].as_py(): int(sizes[code]) for code in np.flatnonzero(sizes).tolist()}
-                parts = [part for part in parts if part.bucket != bucket]
-                parts += self._files.write(rows.take(~gone), bucket, f"{state.generation}-{position}", position)
-                again[bucket] = position
-        change = {
-            "position": position,
-            "parts": parts,
-            "merged": again,
-            "erased": self._tombstones(),
-            "buried": state.buried + sum(removed.values()),
-        }
-        self._switch(state.model_copy(update=change))
-        self._clean()
+        state, removed = bury(self._manifest, self._files, tombstones(self._home))
+        if state is not self._manifest:
+            self._switch(state)
+            self._clean()
         return removed
 
     def _new_files(self) -> list[Path]:
@@ -314,7 +278,7 @@ class EventStore:
             position=0,
             files=[],
             parts=[],
-            erased=self._tombstones(),
+            erased=tombstones(self._home),
         )
         self._switch(Intake(self.log, self._files, state).take(files, progress))
 

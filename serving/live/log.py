@@ -164,11 +164,9 @@ class LiveLog:
             old = (events.c.position <= through) & (events.c.received < before) & (events.c.position < newest)
             return int(connection.execute(sa.delete(events).where(old)).rowcount)
 
-    def dead_letters(self, *, since: int = 0, limit: int = 1_000, replayed: bool = False) -> list[DeadLetter]:
-        """Messages that were not taken, oldest first."""
-        asked = sa.select(dead).where(dead.c.id > since).order_by(dead.c.id).limit(limit)
-        if not replayed:
-            asked = asked.where(dead.c.replayed.is_(False))
+    def dead_letters(self, *, since: int = 0, limit: int = 1_000) -> list[DeadLetter]:
+        """Messages that were not taken and not replayed since, oldest first."""
+        asked = sa.select(dead).where((dead.c.id > since) & dead.c.replayed.is_(False)).order_by(dead.c.id).limit(limit)
         with self.reading() as connection:
             rows = connection.execute(asked).all()
         return [DeadLetter(r.stage, r.code, r.reason, r.body, r.received, r.message_id, r.user_id, r.id) for r in rows]

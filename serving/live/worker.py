@@ -90,18 +90,19 @@ class Worker:
 
     def run(self) -> None:
         """Work until told to stop; a store that is away is waited for."""
-        waits = False
+        away_since: float | None = None
         while not self._stopped.is_set():
             try:
                 if not self.step():
                     self._told.wait(POLL)
                     self._told.clear()
-                waits = False
+                away_since = None
             except (UnavailableError, EventLogError) as error:
                 WORKER_ERRORS.inc()
-                if not waits:  # said once, not twice a second
+                if away_since is None:  # said once, not twice a second
                     log.warning("the worker waits: %s", error)
-                waits = True
+                    away_since = time.monotonic()
+                LAG.set(time.monotonic() - away_since)  # what came first meanwhile may have waited as long
                 self._stopped.wait(AWAY)
             except Exception:
                 # whatever it is, the log keeps what was not folded, and the next round begins where this one did

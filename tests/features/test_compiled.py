@@ -4,8 +4,10 @@ import math
 
 import polars as pl
 import pytest
+import sqlglot
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from sqlglot import exp
 
 from features.definition.compiled import compiled
 
@@ -46,6 +48,8 @@ def same(found: object, expected: object) -> bool:
 @given(st.one_of(truths, numbers), ROWS)
 def test_compiled_is_polars(sql: str, row: dict[str, object]) -> None:
     assume(sql.count("(") < 24)  # deeper than that, Polars does not read them
+    calculations = sqlglot.parse_one(sql, read="duckdb").find_all(exp.Add, exp.Sub, exp.Mul, exp.Div)
+    assume(all(node.find(exp.Column) for node in calculations))
     schema = {"a": pl.Float64, "b": pl.Float64, "c": pl.Float64, "s": pl.String}
     frame = pl.DataFrame([row], schema=schema)
     expected = frame.select(pl.sql_expr(sql).alias("x"))["x"].item()
@@ -54,6 +58,8 @@ def test_compiled_is_polars(sql: str, row: dict[str, object]) -> None:
     assert same(function(row), expected), f"{sql} of {row}"
 
 
-@pytest.mark.parametrize("sql", ["LEAST(a, b) > 1", "s LIKE 'x%'", "LOWER(s) = 'x'", "a IN (b, 1)", "a % 2 = 1"])
+@pytest.mark.parametrize(
+    "sql", ["LEAST(a, b) > 1", "s LIKE 'x%'", "LOWER(s) = 'x'", "a IN (b, 1)", "a % 2 = 1", "a > 2.5 / 0"]
+)
 def test_what_is_not_known_is_not_compiled(sql: str) -> None:
     assert compiled(sql) is None

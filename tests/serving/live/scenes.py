@@ -6,14 +6,15 @@ from pathlib import Path
 import polars as pl
 
 from features.definition import Definition
-from features.log.messages import IDENTIFY, TRACK, LogColumns, Message
+from features.log.events import Rows
+from features.log.messages import IDENTIFY, TRACK, Message
 from features.log.open import open_log
 from features.log.source import EventLog
 from features.packed import stored_words
 from features.progress import unseen
 from features.settings import Settings
 from features.store import OnlineProfiles
-from features.time import DAY, HOUR, Clock, to_datetime, to_instant
+from features.time import DAY, Clock, to_datetime, to_instant
 from serving.live.compact import compact
 from serving.live.fold import fold_whole
 from serving.live.log import LiveLog
@@ -101,11 +102,6 @@ class Scene:
         events = self.definition.events.model_copy(update={"path": str(place / "log" / "*.parquet")})
         log = EventLog(self.definition.model_copy(update={"events": events}), ends=BEGIN + 400 * DAY)
         tables = [batch.kept() for file in log.files for batch in log.batches(file)]
-        from features.log.events import Rows
-
         return fold_whole(
             Rows.of(pl.concat([pl.DataFrame(t) for t in tables]).to_arrow(), log.n_values), self.online.layout
         )
-
-
-__all__ = ["BEGIN", "DAY", "HOUR", "LogColumns", "Scene", "message"]

@@ -10,11 +10,12 @@ from features.log.compacted import Compacted
 from features.log.open import open_log
 from features.log.store import EventStore
 from features.progress import unseen
+from features.time import DAY, HOUR
 from serving.erase import erase
 from serving.live import compact as module
 from serving.live.compact import compact
 from serving.live.reconcile import reconcile
-from tests.serving.live.scenes import BEGIN, DAY, HOUR, Scene, message
+from tests.serving.live.scenes import BEGIN, Scene, message
 
 
 @pytest.fixture

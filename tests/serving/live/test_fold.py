@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from features.packed import StoredProfile
 from features.settings import Settings
+from features.time import DAY, HOUR
 from serving.live.reconcile import reconcile
-from tests.serving.live.scenes import BEGIN, DAY, HOUR, Scene, message
+from tests.serving.live.scenes import BEGIN, Scene, message
 
 #: who, what, how many hours late, which is sent again, and what the operator does after it
 happenings = st.lists(
