@@ -8,6 +8,7 @@ import time
 import httpx
 import pytest
 
+from features.lock import locked
 from tests.conftest import World
 from tests.serving.live.asking import CLOCK, client, command, record, until
 from tests.serving.servers import Server
@@ -82,6 +83,16 @@ def test_members_of_a_segment_in_pages(served_world: World, send: httpx.Client, 
     assert {u for u in users if u.startswith("u0")} == now, "those of the batch, as they are now"
     assert ask.get("/segments/nonsense/users").status_code == 404
     assert ask.get("/segments/cart_abandoned_24h/users", params={"limit": 0}).status_code == 422
+
+
+def test_who_erases_during_a_batch_is_told_to_come_back(
+    served_world: World, server: Server, keys: dict[str, str]
+) -> None:
+    with client(server, keys["admin"]) as admin, locked(served_world.settings.folder("demo-shop")):
+        answer = admin.delete("/users/u0000043")
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "unavailable"
+    assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_a_user_is_erased_everywhere_and_stays_out(
