@@ -45,6 +45,17 @@ def check(definition: DefinitionFile = None, ends: Instant = None) -> None:
 
 
 @app.command()
+def packs(
+    name: Annotated[str | None, typer.Argument(help="show this pack instead")] = None,
+    definition: DefinitionFile = None,
+) -> None:
+    """Show each state and segment with what to do for its users, and what of the included packs cannot apply."""
+    from propensity import packs as shown
+
+    out.print(*(shown.plays(opened(definition)[0]) if name is None else shown.pack(name)), sep="\n")
+
+
+@app.command()
 def train(
     definition: DefinitionFile = None,
     ends: Instant = None,

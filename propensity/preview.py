@@ -13,6 +13,7 @@ from features.rows import expression
 from features.snapshot import Snapshots
 from features.time import DAY, span_name, to_datetime
 from propensity.console import table
+from propensity.packs import left_out
 from training.outcomes import label, last_cutoff, snapshot_cutoffs
 from training.returns import COMING_BACK, Returns
 
@@ -58,6 +59,7 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
         f"log complete through {to_datetime(store.ends):%Y-%m-%d %H:%M}",
         table("The event log", lost),
         table("Signals", pl.concat([names, sizes, where], how="horizontal")),
+        *left_out(definition),
     ]
     for name, rule in definition.outcomes.items():
         title = f"{name}: {rule.question}, among {rule.among}"

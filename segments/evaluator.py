@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from features.definition.compiled import Compiled, Row, compiled
+from features.definition.rule import OTHERWISE
 from features.rows import expression
-
-OTHERWISE = "otherwise"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
+from features.definition.rule import predicates
 from features.definition.schema import Definition
 from features.errors import ScoringError
 from features.rows import FEW, INSTANT, FeatureRows, rows_of
@@ -109,7 +110,9 @@ class Scorer:
         self._version = definition.version
         self._wording = Wording(definition)
         self._rfm = rfm
-        self._states, self._every = Evaluator.of(definition.states), Evaluator.of(definition.segments)
+        self._states, self._every = (
+            Evaluator.of(predicates(rules)) for rules in (definition.states, definition.segments)
+        )
         self._among = Evaluator.of({name: outcome.among for name, outcome in definition.outcomes.items()})
         self._rules = [
             self._states.first().alias("state"),

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from features.definition.rule import Segment
 from features.definition.schema import Definition
 from features.errors import PropensityError, UnavailableError
 from features.time import to_datetime
@@ -110,8 +111,8 @@ def models(request: Request) -> list[ServedModel]:
 
 
 @app.get("/segments", responses=PROBLEMS)
-def segments(request: Request) -> dict[str, str]:
-    """The segments, and what one must be to be in them."""
+def segments(request: Request) -> dict[str, Segment]:
+    """The segments: what one must be to be in them, what to watch, and what to do."""
     return _desk(request).definition.segments
 
 

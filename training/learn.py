@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from features.definition.columns import feature_set
+from features.definition.rule import predicates
 from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from segments.evaluator import Evaluator
@@ -73,7 +74,7 @@ def learn(
     model = Model(fitted.booster, fitted.numbers, _card(data, matrices, definition, fitted), f"{data.outcome}/new")
     test, rule, seed = data.part("test"), definition.outcomes[data.outcome], definition.training.seed
     matrix = model.matrix(test)
-    state = Evaluator.of(definition.states).first().alias("state")
+    state = Evaluator.of(predicates(definition.states)).first().alias("state")
     states = {
         name: with_rfm(data.part(name), definition.rfm, cuts).with_columns(state)["state"] for name in ("fit", "test")
     }

@@ -8,7 +8,9 @@ import yaml
 from pydantic import ValidationError
 
 from features.definition.columns import feature_set
+from features.definition.packs import include
 from features.definition.predicate import check_columns, check_predicate
+from features.definition.rule import OTHERWISE, Segment
 from features.definition.schema import Definition
 from features.definition.wording import problems
 from features.errors import DefinitionError
@@ -55,6 +57,13 @@ def load_definition(path: Path | str) -> Definition:
         raise DefinitionError(f"{path}: {_explain(error)}", fix="see the README, 'Your own log'") from error
     definition._source = path.resolve()
     _check_expressions(definition)
+    if definition.packs:
+        definition = include(definition, rule_columns)
+        if definition.states and list(definition.states.values())[-1].when != OTHERWISE:
+            raise DefinitionError(
+                f"{path}: no state is 'otherwise'.", fix="give every user a state: 'active: otherwise'"
+            )
+        _check_rules(definition)
     return definition
 
 
@@ -132,10 +141,27 @@ def _check_expressions(definition: Definition) -> None:
     mistakes = problems(definition.wording, {*definition.signals, *definition.derived, *features.traits})
     if mistakes:
         raise DefinitionError(f"wording.{'; '.join(mistakes)}.", fix="see features/definition/wording.py")
-    rules = {k: sql for k, sql in definition.states.items() if sql != "otherwise"}
-    rfm = RFM_COLUMNS if definition.rfm else {}
-    _check_all([(f"states.{k}", sql) for k, sql in rules.items()], row | rfm)
-    _check_all([(f"segments.{k}", sql) for k, sql in definition.segments.items()], segment_schema(definition))
+    _check_rules(definition)
+
+
+def rule_columns(definition: Definition, of_segment: bool) -> dict[str, pl.DataType]:
+    """Columns that a state or a segment of a definition may name."""
+    if of_segment:
+        columns = segment_schema(definition)
+        return columns if definition.rfm else {k: v for k, v in columns.items() if k not in RFM_COLUMNS}
+    return row_schema(definition) | (RFM_COLUMNS if definition.rfm else {})
+
+
+def _check_rules(definition: Definition) -> None:
+    """Check the predicates of states and segments, and the metrics they name."""
+    for kind, rules in (("states", definition.states), ("segments", definition.segments)):
+        columns = rule_columns(definition, kind == "segments")
+        said = [(f"{kind}.{k}", rule.when) for k, rule in rules.items() if rule.when != OTHERWISE]
+        said += [(f"{kind}.{k}.until", r.until) for k, r in rules.items() if isinstance(r, Segment) and r.until]
+        _check_all(said, columns)
+        for key, rule in rules.items():
+            for metric in rule.metrics:
+                check_columns(metric, columns, key=f"{kind}.{key}.metrics")
 
 
 def _check_all(items: Iterable[tuple[str, str]], schema: dict[str, pl.DataType]) -> None:

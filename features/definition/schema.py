@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from features.definition.base import Name, ProjectName, Span, Sql, Strict
 from features.definition.learning import Audit, Gate, Scoring, Snapshots, Training
 from features.definition.outcome import Outcome
+from features.definition.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule
 from features.time import DAY, span_name
 
 
@@ -91,8 +92,9 @@ class Definition(Strict):
     derived: dict[Name, Sql] = Field(default_factory=dict)
     outcomes: Annotated[dict[Name, Outcome], Field(min_length=1)]
     rfm: RfmRule | None = None
-    states: dict[Name, Sql] = Field(default_factory=dict)
-    segments: dict[Name, Sql] = Field(default_factory=dict)
+    packs: Packs = Field(default_factory=dict)
+    states: dict[Name, StateRule] = Field(default_factory=dict)
+    segments: dict[Name, SegmentRule] = Field(default_factory=dict)
     snapshots: Snapshots = Snapshots()
     training: Training = Training()
     scoring: Scoring = Scoring()
@@ -101,6 +103,7 @@ class Definition(Strict):
     wording: dict[str, str] = Field(default_factory=dict)
 
     _source: Path = PrivateAttr(default=Path("propensity.yaml"))
+    _left_out: tuple[LeftOut, ...] = PrivateAttr(default=())
     _kept: dict[str, object] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -125,7 +128,7 @@ class Definition(Strict):
             raise ValueError("'windows' must ascend without repeats, above 0, the last at least a day")
         if any(w > DAY and w % DAY for w in self.windows) or any(h <= 0 for h in self.half_lives):
             raise ValueError("'windows' above a day must be whole days, and 'half_lives' above 0")
-        if self.states and list(self.states.values())[-1] != "otherwise":
+        if self.states and not self.packs and list(self.states.values())[-1].when != OTHERWISE:
             raise ValueError("the last of 'states' must be 'otherwise', so that every user has a state")
         return self
 
@@ -143,6 +146,11 @@ class Definition(Strict):
     def version(self) -> str:
         """Name and digest: ``demo-shop@3f9c2a1b``."""
         return f"{self.name}@{self.digest}"
+
+    @property
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """Entries of the included packs that cannot apply, and why."""
+        return self._left_out
 
     @property
     def folder(self) -> Path:
