@@ -22,7 +22,7 @@ class Settings(BaseSettings):
         auth: ``off`` serves without a token, for local use only.
         live_log: SQLAlchemy's address of the live log's database; empty means a SQLite file in ``home``. PostgreSQL,
             ``postgresql+psycopg://…``, one database a definition, when more than one process serves.
-        worker: ``off`` leaves folding live events to other processes (``propensity worker``).
+        worker: ``off`` leaves folding live events, and the hand-off, to other processes (``propensity worker``).
         clock: the service's clock shows this instant when it starts, for replays and demonstrations.
         rate: requests a minute that one key may make; ``0`` is without limit.
     """
@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     def live(self, name: str) -> Path:
         """The folder of the files that one definition's live log is compacted into."""
         return self.folder(name) / "live"
+
+    def scores(self, name: str) -> Path:
+        """The folder of the scores of one definition's batches."""
+        return self.folder(name) / "scores"
 
     def events(self, name: str) -> Path:
         """The folder of one definition's event stores."""

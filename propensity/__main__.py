@@ -13,15 +13,24 @@ import typer
 from features.definition import Definition
 from features.errors import PropensityError
 from features.settings import Settings
-from features.time import to_datetime
-from propensity import live
+from features.time import Clock, to_datetime
+from propensity import handoff, live
 from propensity.console import ShownSteps, err, out, progress
 from propensity.options import DefinitionFile, Instant, opened, parse_instant
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(live.keys, name="keys")
 app.add_typer(live.letters, name="dead-letters")
-for command in (live.worker, live.compact, live.reconcile, live.erase):
+app.add_typer(handoff.group, name="handoff")
+for command in (
+    live.worker,
+    live.compact,
+    live.reconcile,
+    live.erase,
+    handoff.transitions,
+    handoff.audience,
+    handoff.holdout,
+):
     app.command()(command)
 
 
@@ -106,10 +115,14 @@ def score(
 ) -> None:
     """Score every user into Parquet; by default at the declared end of the log."""
     from features.lock import locked
+    from features.log.frames import part_files
     from features.log.open import open_log
     from propensity import report
     from segments.frozen import load_cuts
     from serving.batch import score_all
+    from serving.handoff.ledger import Ledger
+    from serving.handoff.mover import Mover
+    from serving.live.log import LiveLog
     from serving.loader import Loader
     from serving.scorer import Scorer
 
@@ -122,10 +135,14 @@ def score(
         instant = log.ends if instant is None else instant
         if instant > log.ends:
             raise PropensityError("--as-of lies after the end of the log.", fix="score at or before it")
-        folder = settings.folder(rules.name) / "scores"
-        with locked(folder), steps("score", log.runs) as advance:
-            batch = score_all(log, scorer, instant, folder, reasons=reasons, progress=advance)
-    out.print(*report.batch(batch, rules), sep="\n")
+        folder = settings.scores(rules.name)
+        with locked(folder):
+            with steps("score", log.runs) as advance:
+                batch = score_all(log, scorer, instant, folder, reasons=reasons, progress=advance)
+            mover = Mover(rules, Ledger(rules, LiveLog.open(rules, settings), Clock(settings.clock)), folder)
+            with steps("who moved", len(part_files(batch.path))) as advance:
+                moved = mover.batch(batch.path, scorer, instant, progress=advance)
+    out.print(*report.batch(batch, rules), report.moves(moved), sep="\n")
 
 
 @app.command()

@@ -101,13 +101,13 @@ def replay(
 
 
 def worker(definition: DefinitionFile = None) -> None:
-    """Fold live events in a process of its own; as many as you like, with Redis and PostgreSQL."""
-    from serving.live.worker import Worker
+    """Fold live events and hand moves off in a process of its own; as many as you like, with Redis and PostgreSQL."""
+    from serving.live.working import Working
     from serving.logs import write_json
 
     rules, settings = opened(definition)
     write_json()
-    working = Worker(rules, settings, _live(rules, settings), Clock(settings.clock))
+    working = Working(rules, settings, _live(rules, settings), Clock(settings.clock))
     signal.signal(signal.SIGTERM, lambda *_: working.stop())
     signal.signal(signal.SIGINT, lambda *_: working.stop())
     working.run()
@@ -166,10 +166,12 @@ def erase(users: list[str], definition: DefinitionFile = None) -> None:
     """Remove users everywhere, for good: what comes of them later stays out."""
     from features.lock import locked
     from serving.erase import erase as job
+    from serving.handoff.ledger import Ledger
 
     rules, settings = opened(definition)
     with locked(settings.folder(rules.name)):
-        done = job(rules, settings, _live(rules, settings), users)
+        ledger = Ledger(rules, _live(rules, settings), Clock(settings.clock))
+        done = job(rules, settings, ledger, users)
     places = list({**done.removed, **done.left})
     rows = {
         "place": places,

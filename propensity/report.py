@@ -72,3 +72,10 @@ def batch(result: BatchResult, definition: Definition) -> list[RenderableType]:
         for name, rule in definition.outcomes.items()
     ]
     return [*grids, table("Segments", result.segments), f"{result.users:,} records in {result.path}"]
+
+
+def moves(moved: int | None) -> str:
+    """Say how many moves a batch made."""
+    if moved is None:
+        return "Nobody was moved: a later batch has moved users already."
+    return f"{moved:,} moves between states, tiers, groups and segments (propensity transitions)"

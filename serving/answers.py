@@ -1,6 +1,7 @@
 """What the service says, without the web: champions, profiles and rules put together for a list of users."""
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,6 +29,9 @@ log = logging.getLogger("propensity")
 
 #: how many moved reasons are told when no number of reasons was asked for
 MOVED = 5
+
+#: how often the registry is asked for champions
+POLL_SECONDS = 2.0
 
 
 class Missing(BaseModel):
@@ -85,7 +89,7 @@ class Answers:
         self.definition = definition
         self._loader = Loader(definition, settings)
         self._rfm = load_cuts(definition, settings)
-        self._scores = settings.folder(definition.name) / "scores"
+        self._scores = settings.scores(definition.name)
         # one connection for calls answered at once and one for long lists in a thread of their own
         self._near, self._bulk = (OnlineProfiles(definition, settings, apply=True) for _ in range(2))
         models = self._loader.champions()
@@ -135,13 +139,22 @@ class Answers:
         """The newest scores of the batch before an instant."""
         return Earlier.before(self._scores, to_instant(as_of))
 
+    def scored(self, users: Sequence[str], now: datetime) -> tuple[Scorer, Scored | None]:
+        """Score users right now, through the connection for long lists; None when nobody is known.
+
+        Raises:
+            UnavailableError: the store does not answer, or holds nothing.
+        """
+        scorer = self._scorer
+        found = self._rows(self._bulk, users, now, latest=True)
+        return scorer, scorer.score(found.rows, found.through) if len(found.rows) else None
+
     def inside(self, users: Sequence[str], as_of: datetime, segment: str) -> list[str]:
         """Those of the users who are in a segment at an instant."""
-        found = self._rows(self._bulk, users, as_of, latest=True)
-        if not len(found.rows):
+        _, scored = self.scored(users, as_of)
+        if scored is None:
             return []
-        frame = self._scorer.score(found.rows, found.through).frame
-        return list(frame.filter(pl.col("segments").list.contains(segment))["user"])
+        return list(scored.frame.filter(pl.col("segments").list.contains(segment))["user"])
 
     def _rows(self, store: OnlineProfiles, users: Sequence[str], as_of: datetime, *, latest: bool) -> OnlineRows:
         """Rows of users; a store that has lost what it held does not know who is unknown.
@@ -189,6 +202,15 @@ class Answers:
             self._scorer = Scorer(self.definition, models, self._rfm)
             self._tell(served)
         return changed
+
+    def watch(self, stopped: threading.Event) -> None:
+        """Take up champions as they are promoted, until told to stop."""
+        while not stopped.wait(POLL_SECONDS):
+            try:
+                self.refresh()
+            except Exception:
+                # the registry may be away for a while; what is loaded keeps serving, and the next round asks again
+                log.exception("cannot ask the registry for champions")
 
     def _tell(self, before: dict[str, str]) -> None:
         for name, version in before.items():

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
 from features.log.frames import part_files
-from features.time import to_datetime
+from features.time import to_datetime, to_instant
 
 #: how scores of an instant are named
 NAME = "scores-%Y-%m-%dT%H%M%SZ.parquet"
@@ -17,6 +17,10 @@ NAME = "scores-%Y-%m-%dT%H%M%SZ.parquet"
 def scores_path(folder: Path, cutoff: int) -> Path:
     """Where the scores of an instant are kept."""
     return folder / to_datetime(cutoff).strftime(NAME)
+
+
+#: after all scores
+END = to_instant(datetime(9999, 1, 1, tzinfo=UTC))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,11 @@ class Earlier:
         found = {datetime.strptime(path.name + "+0000", NAME + "%z"): path for path in folder.glob("scores-*Z.parquet")}
         times = [moment for moment in found if moment < to_datetime(instant)]
         return cls(max(times), found[max(times)]) if times else None
+
+    @classmethod
+    def newest(cls, folder: Path) -> "Earlier | None":
+        """The newest scores, or None."""
+        return cls.before(folder, END)
 
     def of(self, users: Sequence[str]) -> dict[str, dict[str, dict[str, object]]]:
         """What was said of each outcome, by user: ``probability, model`` and, where kept, ``reasons``."""

@@ -15,7 +15,7 @@ from features.profiles import Profiles
 from features.settings import Settings
 from features.store import OnlineProfiles
 from features.store.objects import profiles_path, snapshots_path, traits_path
-from serving.live.log import LiveLog
+from serving.handoff.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Erased:
     left: dict[str, int]
 
 
-def erase(definition: Definition, settings: Settings, live: LiveLog, users: Sequence[str]) -> Erased:
+def erase(definition: Definition, settings: Settings, ledger: Ledger, users: Sequence[str]) -> Erased:
     """Remove users for good; who erases holds the definition's folder.
 
     A tombstone, a hash of the id, keeps their events out when they come again, live or in the log's own files. Those
@@ -40,7 +40,7 @@ def erase(definition: Definition, settings: Settings, live: LiveLog, users: Sequ
     Args:
         definition: the definition.
         settings: where things are kept.
-        live: the live log.
+        ledger: their standings and moves; destinations that know of them are told that they left.
         users: whom.
 
     Raises:
@@ -53,7 +53,8 @@ def erase(definition: Definition, settings: Settings, live: LiveLog, users: Sequ
             f"{home} holds no event store, so this machine cannot erase anybody from it.",
             fix="propensity erase ID on the machine where propensity materialize runs",
         )
-    removed = live.erase(names)  # first, so that nobody folds them again meanwhile
+    removed = ledger.live.erase(names)  # first, so that nobody folds them again meanwhile
+    removed |= ledger.erase(names)
     state = Compacted.load(settings.live(definition.name))
     store = None
     if settings.engine == "spark":
@@ -65,7 +66,7 @@ def erase(definition: Definition, settings: Settings, live: LiveLog, users: Sequ
         removed[place] = sum(rows_of_users(file, column, names, remove=True) for file in files)
     online = OnlineProfiles(definition, settings)
     removed["online store"] = online.remove(names)
-    left = _left(definition, settings, live, online, state, names)
+    left = _left(definition, settings, ledger, online, state, names)
     if store is not None:
         left["event store"] = sum(store.events_of(names).values())
     return Erased(removed, left)
@@ -74,26 +75,27 @@ def erase(definition: Definition, settings: Settings, live: LiveLog, users: Sequ
 def _places(definition: Definition, settings: Settings, state: Compacted) -> dict[str, tuple[Iterable[Path], str]]:
     """Files that keep rows of users, and the column that names them."""
     folder = settings.folder(definition.name)
-    kept = profiles_path(definition, folder)
+    kept, batches = profiles_path(definition, folder), settings.scores(definition.name).glob("scores-*")
     return {
         "compacted traits": (state.trait_files, "user"),
         "kept profiles": (Profiles(definition, kept).files, "user"),
         "kept traits": ([f for f in (kept / "traits.parquet", traits_path(folder)) if f.exists()], "user"),
         "snapshots": (part_files(snapshots_path(folder)), "user"),
-        "scores": ([f for scores in (folder / "scores").glob("scores-*") for f in part_files(scores)], "user_id"),
+        "scores": ([f for batch in batches for f in part_files(batch)], "user_id"),
+        "audiences": ((folder / "audiences").glob("*.parquet"), "user"),
     }
 
 
 def _left(
     definition: Definition,
     settings: Settings,
-    live: LiveLog,
+    ledger: Ledger,
     online: OnlineProfiles,
     state: Compacted,
     users: list[str],
 ) -> dict[str, int]:
     """Look again."""
-    left = {"live events": len(live.of_users(users))}
+    left = {"live events": len(ledger.live.of_users(users)), **ledger.left(users)}
     column = definition.events.columns.user
     left["compacted events"] = sum(rows_of_users(file, column, users) for file in state.event_files)
     for place, (files, name) in _places(definition, settings, state).items():

@@ -16,3 +16,10 @@ SCORES = Counter("propensity_scores_total", "likelihoods said, by outcome, tier 
 ERRORS = Counter("propensity_errors_total", "requests that were not answered, by reason", ["code"])
 SERVED = Gauge("propensity_model_served", "1 for each model version being served", ["outcome", "model"],
                multiprocess_mode="livemax")  # fmt: skip
+MOVED = Counter(
+    "propensity_transitions_total", "moves between states, tiers, groups and segments", ["dimension", "cause"]
+)
+HANDED_OFF = Counter("propensity_handoff_delivered_total", "messages that destinations have taken", ["destination"])
+HANDOFF_FAILURES = Counter(
+    "propensity_handoff_failures_total", "requests that destinations did not take", ["destination"]
+)

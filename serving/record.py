@@ -101,14 +101,28 @@ class Rfm(Part):
 
 
 class ScoreRecord(Part):
-    """Everything said of one user at one instant."""
+    """Everything said of one user at one instant.
+
+    Attributes:
+        user_id: the id.
+        as_of: the instant.
+        seen: when the user last did something that is a signal.
+        state: one of the definition's states.
+        rfm: the RFM group and scores.
+        intent: an answer to each outcome's question.
+        segments: the segments the user is in.
+        holdout: those of them in which the user is left alone, so that what acting does can be measured.
+        definition: name and digest of the definition.
+    """
 
     user_id: str
     as_of: datetime
+    seen: datetime
     state: str | None
     rfm: Rfm
     intent: dict[str, Intent]
     segments: list[str]
+    holdout: list[str] = []
     definition: str
 
 
@@ -130,10 +144,10 @@ def records_of(
     rfm = [of(column) for column in RFM.values()]
     cells = (dict(zip(RFM, cell, strict=True)) for cell in zip(*rfm, strict=True))
     rows = [
-        {"user_id": user, "as_of": cutoff, "state": state, "rfm": cell, "intent": {}, "segments": segments,
-         "definition": definition}
-        for user, cutoff, state, cell, segments in zip(
-            of("user"), of("cutoff"), of("state"), cells, of("segments"), strict=True
+        {"user_id": user, "as_of": cutoff, "seen": seen, "state": state, "rfm": cell, "intent": {},
+         "segments": segments, "holdout": held, "definition": definition}
+        for user, cutoff, seen, state, cell, segments, held in zip(
+            of("user"), of("cutoff"), of("seen"), of("state"), cells, of("segments"), of("holdout"), strict=True
         )
     ]  # fmt: skip
     for name, version in outcomes.items():
@@ -165,9 +179,12 @@ def record_columns(outcomes: Mapping[str, str | None], definition: str) -> list[
     return [
         pl.col("user").alias("user_id"),
         pl.col("cutoff").alias("as_of"),
+        pl.col("seen"),
         pl.col("state"),
         pl.struct(pl.col(column).alias(key) for key, column in RFM.items()).alias("rfm"),
         pl.struct(intent).alias("intent"),
         pl.col("segments"),
+        pl.col("leaves"),
+        pl.col("holdout"),
         pl.lit(definition).alias("definition"),
     ]

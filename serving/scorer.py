@@ -15,6 +15,7 @@ from features.errors import ScoringError
 from features.rows import FEW, INSTANT, FeatureRows, rows_of
 from features.time import DAY, Instants, to_datetime
 from segments.evaluator import Evaluator
+from segments.holdout import Holdout
 from segments.rfm import SCORES, RfmCuts, rfm_columns, rfm_of, with_rfm
 from segments.tiers import SILENT, tiers_of
 from serving.earlier import Earlier
@@ -30,7 +31,8 @@ BEYOND = "outside_trained_range"
 class Scored:
     """Scored users.
 
-    Columns: ``user, cutoff, state, rfm_…, <outcome>_probability, …_percentile, …_tier, …_why, …_detail, segments``.
+    Columns: ``user, cutoff, state, rfm_…, <outcome>_probability, …_percentile, …_tier, …_why, …_detail, segments,
+    leaves`` (segments whose ``until`` holds), ``holdout, seen``.
 
     Args:
         rows: what they were scored on.
@@ -54,7 +56,8 @@ class Scored:
         """What was said, as a frame."""
         if isinstance(self._columns, pl.DataFrame):
             return self._columns
-        kinds: dict[str, pl.DataType] = {"cutoff": INSTANT, "segments": pl.List(pl.String())}
+        kinds: dict[str, pl.DataType] = {"cutoff": INSTANT, "seen": INSTANT}
+        kinds |= dict.fromkeys(("segments", "leaves", "holdout"), pl.List(pl.String()))
         kinds |= dict.fromkeys(("user", "state", "rfm_group"), pl.String()) | dict.fromkeys(SCORES, pl.Int64())
         for name in self._versions:
             kinds |= {f"{name}_{key}": dtype for key, dtype in SAID.items()}
@@ -118,10 +121,14 @@ class Scorer:
             self._states.first().alias("state"),
             *(self._why_silent(name).alias(f"{name}_why") for name in definition.outcomes),
         ]
-        self._segments = self._every.every().alias("segments")
+        until = {name: rule.until for name, rule in definition.segments.items() if rule.until is not None}
+        self._until = Evaluator.of(until)
+        self._segments = [self._every.every().alias("segments"), self._until.every().alias("leaves")]
+        self._holdout = Holdout(definition)
+        self._lasts = [feature_set(definition).numeric.index(f"days_since_{name}") for name in definition.signals]
         self._versions = {name: models[name].version if name in models else None for name in definition.outcomes}
         measured = [name for name in rfm_columns(definition.rfm) if name] if definition.rfm else []
-        self._needed = _roots([*self._rules, self._segments]).union(measured)
+        self._needed = _roots([*self._rules, *self._segments]).union(measured)
 
     def _why_silent(self, outcome: str) -> pl.Expr:
         """The reason there is not enough to say, or null."""
@@ -155,7 +162,7 @@ class Scorer:
             rows: the feature rows.
             through: the log is folded into each of them through this instant.
         """
-        if len(rows) <= FEW and all(e.is_compiled for e in (self._states, self._among, self._every)):
+        if len(rows) <= FEW and all(e.is_compiled for e in (self._states, self._among, self._every, self._until)):
             return self._score_few(rows, through)
         folded = pl.Series("through", through).cast(INSTANT)
         frame = with_rfm(rows.frame(self._needed).hstack([folded]), self.definition.rfm, self._rfm)
@@ -176,7 +183,23 @@ class Scorer:
             if detail:
                 frame = frame.with_columns(why.set(told.is_not_null(), BEYOND))
         frame = frame.hstack(answers)
-        return Scored(rows, frame.hstack(frame.select_seq(self._segments)), self._versions, self._version)
+        frame = frame.hstack([*frame.select_seq(self._segments), pl.Series("seen", self._seen(rows)).cast(INSTANT)])
+        return Scored(rows, frame.hstack([self._held_out(frame)]), self._versions, self._version)
+
+    def _seen(self, rows: FeatureRows) -> Instants:
+        """When users last did something that is a signal."""
+        days = np.fmin.reduce(rows.matrix[:, self._lasts], axis=1)
+        ago: Instants = np.rint(np.nan_to_num(days) * DAY).astype(np.int64)
+        return rows.cutoffs - ago
+
+    def _held_out(self, frame: pl.DataFrame) -> pl.Series:
+        """Of the segments users are in, those they are held out of."""
+        members = frame.select("user", "segments").with_row_index("row").explode("segments").drop_nulls("segments")
+        held = self._holdout.of(members["user"].to_list(), [f"segments.{name}" for name in members["segments"]])
+        of = members.filter(pl.Series(held)).group_by("row").agg(pl.col("segments").alias("holdout"))
+        rows = pl.DataFrame({"row": pl.Series(range(len(frame)), dtype=members.schema["row"])})
+        joined = rows.join(of, on="row", how="left", maintain_order="left")["holdout"]
+        return joined.cast(pl.List(pl.String)).fill_null([])
 
     def _likelihood(
         self, outcome: str, rows: FeatureRows, asked: NDArray[np.bool_]
@@ -226,6 +249,14 @@ class Scorer:
         for i, row in enumerate(known):
             row |= {name: values[i] for name, values in columns.items()}
         columns["segments"] = [self._every.every_of(row) for row in known]
+        columns["leaves"] = [self._until.every_of(row) for row in known]
+        columns["seen"] = [to_datetime(instant) for instant in self._seen(rows).tolist()]
+        inside = [(i, user, name) for i, user in enumerate(columns["user"]) for name in columns["segments"][i]]
+        held = self._holdout.of([user for _, user, _ in inside], [f"segments.{name}" for _, _, name in inside])
+        columns["holdout"] = [[] for _ in known]
+        for (i, _, name), out in zip(inside, held.tolist(), strict=True):
+            if out:
+                columns["holdout"][i].append(name)
         return Scored(rows, columns, self._versions, self._version)
 
     def _silent(self, outcome: str, row: Mapping[str, Any], age: int) -> str | None:

@@ -25,7 +25,6 @@ from serving.web import Desk, app
 #: longer lists are answered in a thread, so that they do not hold up single users
 AT_ONCE = 20
 MOST_USERS = 10_000
-POLL_SECONDS = 2.0
 
 log = logging.getLogger("propensity")
 
@@ -50,18 +49,18 @@ class PropensityService:
         definition = load_definition(settings.definition)
         self._clock = Clock(settings.clock)
         self._answers = Answers(definition, settings)
-        self._live = LivePath(definition, settings, self._clock)
+        self._live = LivePath(definition, settings, self._clock, self._answers)
 
         def forget(user: str) -> Erased:
             with locked(settings.folder(definition.name)):
-                return erase(definition, settings, self._live.log, [user])
+                return erase(definition, settings, self._live.ledger, [user])
 
         app.state.desk = Desk(
             definition, self._answers, SegmentMembers(self._answers, self._live.log), self._live, forget
         )
         self._warm_up()
         self._stop = threading.Event()
-        threading.Thread(target=self._watch, name="champions", daemon=True).start()
+        threading.Thread(target=self._answers.watch, args=(self._stop,), name="champions", daemon=True).start()
         # a full collection over the libraries' heap stalls requests by 100 ms and more
         gc.collect()
         gc.freeze()
@@ -100,14 +99,6 @@ class PropensityService:
             self._answers.score(["warm-up"], to_datetime(self._clock.now()), 1)
         except UnavailableError as error:
             log.warning("started, and not ready: %s", error)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(POLL_SECONDS):
-            try:
-                self._answers.refresh()
-            except Exception:
-                # the registry may be away for a while; what is loaded keeps serving, and the next round asks again
-                log.exception("cannot ask the registry for champions")
 
     @bentoml.on_shutdown
     def close(self) -> None:

@@ -13,12 +13,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from features.definition.rule import Segment
 from features.definition.schema import Definition
 from features.errors import PropensityError, UnavailableError
-from features.time import to_datetime
+from features.time import to_datetime, to_instant
 from serving.answers import Answers, ServedModel
 from serving.erase import Erased
 from serving.live.ingest import Call, Received, RequestError
 from serving.live.path import LivePath
 from serving.members import Members, SegmentMembers
+from serving.users import Moved, UserHistory, history_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,36 @@ def erase(request: Request, user_id: UserId) -> Erasure:
     """Erase a user everywhere, for good; the answer shows what was removed where, and that nothing is left."""
     erased = _desk(request).erase(user_id)
     return Erasure(user_id=user_id, removed=erased.removed, left=erased.left)
+
+
+@app.get("/users/{user_id}", responses=PROBLEMS)
+def user(
+    request: Request,
+    user_id: UserId,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="how many moves at most, the newest first")] = 100,
+    reasons: Annotated[int, Query(ge=0, le=20, description="how many reasons a likelihood")] = 3,
+) -> UserHistory:
+    """What a user is and since when, what is said of them now, and all their moves with their causes."""
+    desk = _desk(request)
+    now = to_datetime(desk.live.clock.now())
+    found = history_of(user_id, now, desk.answers, desk.live.ledger, limit=limit, reasons=reasons)
+    if found.record is None and not found.standing:
+        raise _NotFoundError(f"nothing is known of {user_id!r}.", fix="send events of theirs")
+    return found
+
+
+@app.get("/transitions", responses=PROBLEMS)
+def transitions(
+    request: Request,
+    since: AwareDatetime | None = None,
+    dimension: Annotated[str | None, Query(max_length=100, description="such as segments.cart_abandoned_24h")] = None,
+    after: Annotated[int, Query(ge=0, le=2**62, description="the last page's newest id")] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
+) -> list[Moved]:
+    """Who moved between states, tiers, groups and segments, in the order in which it was seen."""
+    start = to_instant(since) if since is not None else 0
+    found = _desk(request).live.ledger.history(dimension=dimension, since=start, after=after, limit=limit)
+    return [Moved.of(transition) for transition in found]
 
 
 class _NotFoundError(PropensityError):

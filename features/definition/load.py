@@ -1,5 +1,6 @@
 """Reading `propensity.yaml`: every mistake is found here, and named by its key."""
 
+import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -64,6 +65,7 @@ def load_definition(path: Path | str) -> Definition:
                 f"{path}: no state is 'otherwise'.", fix="give every user a state: 'active: otherwise'"
             )
         _check_rules(definition)
+    _check_destinations(definition)
     return definition
 
 
@@ -162,6 +164,20 @@ def _check_rules(definition: Definition) -> None:
         for key, rule in rules.items():
             for metric in rule.metrics:
                 check_columns(metric, columns, key=f"{kind}.{key}.metrics")
+
+
+def _check_destinations(definition: Definition) -> None:
+    """Check that what destinations want is there."""
+    there = {"states", "rfm", "tiers", "segments"}
+    there |= {f"states.{name}" for name in definition.states} | {f"segments.{name}" for name in definition.segments}
+    there |= {f"tiers.{name}" for name in definition.outcomes}
+    for name, destination in definition.destinations.items():
+        for wanted in destination.of:
+            if wanted not in there:
+                near = difflib.get_close_matches(wanted, there, n=3, cutoff=0.4) or sorted(there)
+                raise DefinitionError(
+                    f"destinations.{name}.of: there is no {wanted!r}.", fix=f"nearest: {', '.join(near)}"
+                )
 
 
 def _check_all(items: Iterable[tuple[str, str]], schema: dict[str, pl.DataType]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from features.definition.base import Name, ProjectName, Span, Sql, Strict
+from features.definition.handoff import Destination, Transitions
 from features.definition.learning import Audit, Gate, Scoring, Snapshots, Training
 from features.definition.outcome import Outcome
 from features.definition.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule
@@ -97,6 +98,8 @@ class Definition(Strict):
     segments: dict[Name, SegmentRule] = Field(default_factory=dict)
     snapshots: Snapshots = Snapshots()
     training: Training = Training()
+    transitions: Transitions = Transitions()
+    destinations: dict[Name, Destination] = Field(default_factory=dict)
     scoring: Scoring = Scoring()
     audit: Audit = Audit()
     gate: Gate = Gate()

@@ -84,7 +84,7 @@ class LiveLog:
         """
         with self.writing() as connection:
             one_at_a_time(connection)
-            buried = self._erased(connection, [message.user for message in messages])
+            buried = self.erased_among(connection, [message.user for message in messages])
             kept = [message for message in messages if message.user not in buried]
             new: set[str] = set()
             for lo in range(0, len(kept), CHUNK):
@@ -190,7 +190,8 @@ class LiveLog:
             letters = connection.execute(sa.delete(dead).where(dead.c.user_id.in_(users))).rowcount
         return {"live events": int(gone), "dead letters": int(letters)}
 
-    def _erased(self, connection: sa.Connection, users: Sequence[str]) -> set[str]:
+    def erased_among(self, connection: sa.Connection, users: Sequence[str]) -> set[str]:
+        """Those of some users who were erased."""
         names = list(dict.fromkeys(users))
         keys = dict(zip(hash_of(names), names, strict=True))
         found: set[str] = set()

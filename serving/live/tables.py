@@ -72,8 +72,9 @@ keys = Table(
 #: into how many parts users are spread over workers
 SHARDS = 8
 
-#: one after the other, so that positions are committed in the order in which they were given
-_APPENDING = 7_404_318
+#: one after the other: appends, so that positions are committed in the order in which they were given; and moves, so
+#: that nobody is moved twice
+APPENDING, MOVING = 7_404_318, 7_404_319
 
 
 def connect(url: str) -> sa.Engine:
@@ -89,7 +90,7 @@ def connect(url: str) -> sa.Engine:
         engine = sa.create_engine(parsed, pool_pre_ping=True, pool_size=4, connect_args=wait)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # two servers that start at once
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_APPENDING)))
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(APPENDING)))
         metadata.create_all(connection)
         there = set(connection.scalars(sa.select(shards.c.shard)))
         missing = [{"shard": i, "holder": "", "until": 0} for i in range(SHARDS) if i not in there]
@@ -111,10 +112,10 @@ def _sqlite_begins(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def one_at_a_time(connection: sa.Connection) -> None:
-    """Hold up other appends until this transaction ends; SQLite has one writer anyway."""
+def one_at_a_time(connection: sa.Connection, what: int = APPENDING) -> None:
+    """Hold up others who do the same until this transaction ends; SQLite has one writer anyway."""
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_APPENDING)))
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(what)))
 
 
 def insert(table: Table, connection: sa.Connection) -> Any:

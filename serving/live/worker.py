@@ -14,6 +14,7 @@ from features.settings import Settings
 from features.store import OnlineProfiles
 from features.store.online import LIVE
 from features.time import Clock
+from serving.handoff.live import LiveMoves
 from serving.live.fold import Folded, LiveFold
 from serving.live.history import History
 from serving.live.leases import Leases
@@ -47,16 +48,25 @@ class Worker:
         settings: where things are.
         live: its live log.
         clock: the service's clock.
+        moves: moves whoever acts between states, tiers, groups and segments; nobody is moved when left out.
     """
 
-    def __init__(self, definition: Definition, settings: Settings, live: LiveLog, clock: Clock) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        settings: Settings,
+        live: LiveLog,
+        clock: Clock,
+        moves: LiveMoves | None = None,
+    ) -> None:
         self._definition, self._settings, self._live, self._clock = definition, settings, live, clock
+        self._moves = moves
         self._leases = Leases(live, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}")
         self._online: OnlineProfiles | None = None
         self._fold: LiveFold | None = None
         self._told = threading.Event()
         self._stopped = threading.Event()
-        self._covered = 0.0
+        self._covered = self._looked = 0.0
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -128,10 +138,15 @@ class Worker:
             last = messages[-1].position
             # all messages of these shards up to the last one have been seen: positions are given in order
             online.mark([mark_of(shard) for shard in mine], through=began, position=last)
+            if self._moves is not None:
+                self._moves.touched(message.user for message in messages)
         elif mine and time.monotonic() - self._covered > 1.0:
             LAG.set(0)
             self._cover(online, began)
             self._covered = time.monotonic()
+        if self._moves is not None and time.monotonic() - self._looked > 1.0:
+            self._moves.due()
+            self._looked = time.monotonic()
         return len(messages)
 
     def _tell(self, messages: list[Message], result: Folded) -> None:

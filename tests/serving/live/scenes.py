@@ -15,6 +15,7 @@ from features.progress import unseen
 from features.settings import Settings
 from features.store import OnlineProfiles
 from features.time import DAY, Clock, to_datetime, to_instant
+from serving.handoff.ledger import Ledger
 from serving.live.compact import compact
 from serving.live.fold import fold_whole
 from serving.live.log import LiveLog
@@ -76,6 +77,10 @@ class Scene:
             pass
         worker.close()
         worker._leases.give_back()
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.definition, self.live, Clock(to_datetime(BEGIN + 40 * DAY)))
 
     @property
     def online(self) -> OnlineProfiles:

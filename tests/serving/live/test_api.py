@@ -85,6 +85,27 @@ def test_members_of_a_segment_in_pages(served_world: World, send: httpx.Client, 
     assert ask.get("/segments/cart_abandoned_24h/users", params={"limit": 0}).status_code == 422
 
 
+def test_a_users_history_in_one_call(served_world: World, send: httpx.Client, ask: httpx.Client) -> None:
+    command(served_world, "score")  # from here on moves are told
+    user = "u0000099"
+    send.post("/v1/track", json={"userId": user, "event": "add_to_cart"})
+
+    def entered() -> list[dict]:
+        moved = ask.get(f"/users/{user}").json()["transitions"]
+        return [move for move in moved if move["dimension"] == "segments.cart_abandoned_24h"]
+
+    until(entered)
+    found = ask.get(f"/users/{user}", params={"limit": 5, "reasons": 1}).json()
+    assert found["record"]["user_id"] == user
+    assert len(found["record"]["intent"]["churn"]["reasons"]) <= 1
+    assert found["standing"]["segments.cart_abandoned_24h"]["value"] == "in"
+    assert (entered()[0]["after"], entered()[0]["cause"]) == ("in", "behaviour")
+    [move] = ask.get("/transitions", params={"after": entered()[0]["id"] - 1, "limit": 1}).json()
+    assert move["user_id"] == user
+    assert ask.get("/transitions", params={"dimension": "nothing"}).json() == []
+    assert ask.get("/users/nobody-at-all").status_code == 404
+
+
 def test_who_erases_during_a_batch_is_told_to_come_back(
     served_world: World, server: Server, keys: dict[str, str]
 ) -> None:
@@ -104,7 +125,15 @@ def test_a_user_is_erased_everywhere_and_stays_out(
     until(lambda: "cart_abandoned_24h" in record(ask, user)["segments"])
     with client(server, keys["admin"]) as admin:
         report = admin.delete(f"/users/{user}").json()
-    for place in ("live events", "dead letters", "event store", "kept profiles", "snapshots", "online store"):
+    for place in (
+        "live events",
+        "dead letters",
+        "event store",
+        "kept profiles",
+        "snapshots",
+        "online store",
+        "standings",
+    ):
         assert report["removed"][place] > 0, place
     assert set(report["left"].values()) == {0}
     assert ask.post("/score", json={"user_ids": [user]}).json()["missing"] == [{"user_id": user, "why": "unknown_user"}]

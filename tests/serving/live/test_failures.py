@@ -17,7 +17,7 @@ from features.store import OnlineProfiles
 from serving.live.log import LiveLog
 from serving.live.reconcile import reconcile
 from tests.conftest import ROOT, World
-from tests.serving.live.conftest import copy_of
+from tests.serving.conftest import copy_of
 from tests.serving.servers import Postgres, Redis, Server
 
 CLOCK = "2026-03-01T09:00:00Z"

@@ -1,0 +1,65 @@
+"""What is told of moves between segments, and to whom."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from features.definition.base import Span, Strict
+from features.time import DAY
+
+
+class Transitions(Strict):
+    """How steady users are before a move is told.
+
+    Attributes:
+        stay: who entered an RFM group, a tier, or a segment made of those, is not told to have left it before this is
+            over; states and other segments tell at once, unless they have a ``stay`` of their own.
+        margin: a tier is left only when the odds lie beyond the cut-off by this share.
+        holdout: share of each segment's users who are left out of the hand-off.
+    """
+
+    stay: Span = DAY
+    margin: Annotated[float, Field(ge=0, le=1)] = 0.1
+    holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+
+
+class Destination(Strict):
+    """Who is told of moves.
+
+    Attributes:
+        kind: ``webhook`` (signed by the Standard Webhooks specification), ``audience`` (Segment's ``Audience Entered``
+            and ``Audience Exited`` track events), or ``notice`` (a message to the team, through Apprise).
+        url: where to; ``${NAME}`` comes from the environment when it is sent, so that secrets stay out of this file.
+        secret: the environment variable that holds the signing secret of a webhook, or an audience's write key.
+        of: what is told: ``segments.NAME``, ``states.NAME``, ``tiers.OUTCOME``, ``rfm``, or ``segments``,
+            ``states`` and ``tiers`` for all of them.
+        batch: transitions of one request.
+        rate: requests a second, at most.
+        timeout: seconds until a request is given up, and tried again.
+        give_up: how long a message is tried before it becomes a dead letter.
+        allow_private: whether the address may be of a private network.
+    """
+
+    kind: Literal["webhook", "audience", "notice"]
+    url: Annotated[str, Field(min_length=1)]
+    secret: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] | None = None
+    of: Annotated[list[str], Field(min_length=1)]
+    batch: Annotated[int, Field(ge=1, le=1_000)] = 100
+    rate: Annotated[float, Field(gt=0, le=1_000)] = 10.0
+    timeout: Annotated[float, Field(gt=0, le=30)] = 10.0
+    give_up: Span = 3 * DAY
+    allow_private: bool = False
+
+    @model_validator(mode="after")
+    def _signed(self) -> Self:
+        if (self.kind == "notice") != (self.secret is None):
+            need = "has no 'secret'; its url holds it" if self.secret else "needs 'secret', a variable's name"
+            raise ValueError(f"a {self.kind} {need}")
+        if self.kind != "notice" and not self.url.startswith(("https://", "http://", "${")):
+            raise ValueError(f"'url' must begin with https://, http:// or ${{NAME}}, found {self.url!r}")
+        return self
+
+    def wants(self, dimension: str, before: str | None, after: str | None) -> bool:
+        """Whether a move of a dimension is told here; a state's own name wants who enters or leaves it."""
+        kind = dimension.partition(".")[0]
+        return not {dimension, kind, f"{kind}.{before}", f"{kind}.{after}"}.isdisjoint(self.of)

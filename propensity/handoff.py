@@ -1,0 +1,170 @@
+"""Commands of the hand-off: transitions, destinations, audiences, and how large a test has to be."""
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from features.definition import Definition
+from features.errors import PropensityError
+from features.settings import Settings
+from features.time import Clock, to_datetime
+from propensity.console import out, table
+from propensity.options import DefinitionFile, Instant, opened, parse_instant
+from serving.handoff.audience import Format
+from serving.handoff.ledger import Ledger
+
+group = typer.Typer(no_args_is_help=True, help="Destinations: how it goes, and what to do about it.")
+
+Named = Annotated[str, typer.Argument(help="the destination")]
+
+
+def transitions(
+    definition: DefinitionFile = None,
+    since: Instant = None,
+    user: Annotated[str | None, typer.Option(help="the moves of this user, one by one")] = None,
+    dimension: Annotated[str | None, typer.Option(help="only these: states, rfm, tiers.OUTCOME, segments.NAME")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="how many moves of a user at most")] = 50,
+) -> None:
+    """Show who moved between states, tiers, groups and segments, and why."""
+    rules, settings = opened(definition)
+    ledger = _ledger(rules, settings)
+    start = parse_instant(since, "--since") or 0
+    if user is None:
+        flows = ledger.flows(start)
+        if dimension is not None:
+            flows = flows.filter(pl.col("dimension") == dimension)
+        out.print(table(f"Moves of {rules.name}", flows))
+        return
+    moved = ledger.history(user=user, dimension=dimension, since=start, limit=limit, newest=True)
+    rows = {
+        "at": [f"{to_datetime(t.at):%Y-%m-%d %H:%M}" for t in moved],
+        "dimension": [t.dimension for t in moved],
+        "before": [t.before for t in moved],
+        "after": [t.after for t in moved],
+        "cause": [t.cause for t in moved],
+        **{name: [_two(t.scores_before.get(name), t.scores_after.get(name)) for t in moved] for name in rules.outcomes},
+    }
+    out.print(table(f"Moves of {user}, the newest first", pl.DataFrame(rows)))
+
+
+@group.command()
+def status(definition: DefinitionFile = None) -> None:
+    """Show what waits, what was delivered and what cannot be, for each destination."""
+    rules, settings = opened(definition)
+    found = _ledger(rules, settings).outbox.status()
+    oldest = [f"{to_datetime(at):%Y-%m-%d %H:%M}" if at is not None else None for at in found["oldest"]]
+    shown = found.with_columns(pl.Series("oldest", oldest, dtype=pl.String), pl.col("paused").replace_strict(
+        {True: "paused", False: ""}, return_dtype=pl.String))  # fmt: skip
+    out.print(table(f"Destinations of {rules.name}", shown))
+
+
+@group.command()
+def deliver(definition: DefinitionFile = None) -> None:
+    """Deliver what waits and can be delivered now, and end; servers and workers do that all the time."""
+    from serving.handoff.sender import Sender
+
+    rules, settings = opened(definition)
+    sender = Sender(rules, _ledger(rules, settings).outbox, Clock(settings.clock))
+    for name in rules.destinations:
+        out.print(f"{name}: {sender.drain(name):,} delivered", highlight=False)
+    sender.close()
+    status(definition)
+
+
+@group.command()
+def replay(destination: Named, since: Instant = None, definition: DefinitionFile = None) -> None:
+    """Tell a destination again of the moves since an instant; each message keeps its id."""
+    rules, settings = opened(definition)
+    ledger, start = _ledger(rules, settings), parse_instant(since, "--since")
+    if start is None:
+        raise PropensityError("replay needs --since.", fix="say from when on: --since 2026-03-01T00:00:00Z")
+    out.print(f"{ledger.replay(destination, start):,} messages wait again.")
+
+
+@group.command()
+def resync(destination: Named, definition: DefinitionFile = None) -> None:
+    """Tell a destination of everybody who is in what it wants, whatever it was told before."""
+    rules, settings = opened(definition)
+    out.print(f"{_ledger(rules, settings).resync(destination):,} messages wait.")
+
+
+@group.command()
+def pause(destination: Named, definition: DefinitionFile = None) -> None:
+    """Send nothing to a destination until it is resumed; what comes meanwhile waits."""
+    rules, settings = opened(definition)
+    _ledger(rules, settings).outbox.pause(destination, paused=True)
+
+
+@group.command()
+def resume(destination: Named, definition: DefinitionFile = None) -> None:
+    """Send to a destination again, at once."""
+    rules, settings = opened(definition)
+    _ledger(rules, settings).outbox.pause(destination, paused=False)
+
+
+@group.command()
+def dead(destination: Annotated[str | None, typer.Argument()] = None, definition: DefinitionFile = None) -> None:
+    """List the messages that a destination does not take."""
+    rules, settings = opened(definition)
+    out.print(table("Dead letters", _ledger(rules, settings).outbox.dead(destination)))
+
+
+@group.command()
+def revive(destination: Named, definition: DefinitionFile = None) -> None:
+    """Try a destination's dead letters again."""
+    rules, settings = opened(definition)
+    out.print(f"{_ledger(rules, settings).outbox.revive(destination):,} messages wait again.")
+
+
+def audience(
+    name: Annotated[str, typer.Argument(help="a segment, states.NAME, rfm.GROUP or tiers.OUTCOME.TIER")],
+    definition: DefinitionFile = None,
+    to: Annotated[Path | None, typer.Option(help="the file; by default NAME.csv, .parquet or .jsonl here")] = None,
+    form: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl")] = "csv",
+    changes: Annotated[bool, typer.Option(help="only who entered or left since the last export")] = False,
+    with_holdout: Annotated[bool, typer.Option(help="also who is held out, marked")] = False,
+) -> None:
+    """Export who is in a segment, state, group or tier, whole or as what changed since the last export."""
+    from features.lock import locked
+    from serving.handoff.audience import export
+
+    rules, settings = opened(definition)
+    forms: dict[str, Format] = {"csv": "csv", "parquet": "parquet", "jsonl": "jsonl"}
+    if form not in forms:
+        raise PropensityError(f"--format {form!r}.", fix=f"choose from {', '.join(forms)}")
+    folder = settings.folder(rules.name) / "audiences"
+    with locked(folder):
+        done = export(
+            rules, _ledger(rules, settings), settings.scores(rules.name), folder, name,
+            to or Path(f"{name}.{form}"), forms[form], changes=changes, with_holdout=with_holdout,
+        )  # fmt: skip
+    since = f" ({done.entered:,} entered, {done.left:,} left)" if done.entered is not None else ""
+    left_out = "" if with_holdout else f"; {done.held_out:,} are held out"
+    out.print(f"{done.users:,} users in {done.path}{since}{left_out}.", highlight=False, soft_wrap=True)
+
+
+def holdout(
+    definition: DefinitionFile = None,
+    effect: Annotated[float, typer.Option(min=0.01, max=1, help="say by when an effect of this share is seen")] = 0.2,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
+    power: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.8,
+) -> None:
+    """Show, per tier, the smallest effect that the holdout can show, and by when."""
+    from propensity.sizes import sizes
+
+    rules, settings = opened(definition)
+    ledger = _ledger(rules, settings)
+    found = sizes(rules, settings.scores(rules.name), ledger, effect=effect, confidence=confidence, power=power)
+    out.print(*found, sep="\n")
+
+
+def _ledger(rules: Definition, settings: Settings) -> Ledger:
+    from serving.live.log import LiveLog
+
+    return Ledger(rules, LiveLog.open(rules, settings), Clock(settings.clock))
+
+
+def _two(before: float | None, after: float | None) -> str:
+    return " → ".join("–" if p is None else f"{p:.3f}" for p in (before, after))

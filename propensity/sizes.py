@@ -1,0 +1,83 @@
+"""Tables of what a holdout can show."""
+
+import math
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+from rich.console import RenderableType
+
+from features.definition.schema import Definition
+from features.errors import PropensityError
+from features.log.frames import part_files
+from features.time import DAY, to_instant
+from propensity.console import table
+from segments.sizing import smallest_effect, users_needed
+from segments.tiers import SILENT, TIERS
+from serving.earlier import Earlier
+from serving.handoff.ledger import Ledger
+
+#: so many weeks tell how many enter a tier, and what takes longer than so many years is not told
+WEEKS, YEARS = 4, 2
+
+
+def sizes(
+    definition: Definition, scores: Path, ledger: Ledger, *, effect: float, confidence: float, power: float
+) -> list[RenderableType]:
+    """Show, per outcome and tier, how many are told and held out, and the smallest effect that this can show.
+
+    Args:
+        definition: its outcomes and holdout.
+        scores: the folder of the batches' scores; the newest are asked.
+        ledger: tells how many entered each tier in the weeks before.
+        effect: say also by when an effect of this share of the rate can be seen.
+        confidence: 1 less the chance to see an effect that is not there.
+        power: the chance to see one that is.
+
+    Raises:
+        PropensityError: nobody was ever scored.
+    """
+    newest = Earlier.newest(scores)
+    if newest is None:
+        raise PropensityError("nobody was scored yet.", fix="run propensity score first")
+    entered = ledger.flows(to_instant(newest.as_of) - WEEKS * 7 * DAY)
+    share = definition.transitions.holdout
+    shown: list[RenderableType] = []
+    for name, outcome in definition.outcomes.items():
+        of, rows = _tiers(newest, name), []
+        mine = entered.filter(pl.col("dimension") == f"tiers.{name}")
+        for tier in [tier for tier in TIERS if tier != SILENT and tier in of]:
+            users, rate = of[tier]
+            found = smallest_effect(users * (1 - share), users * share, rate, confidence=confidence, power=power)
+            needed = users_needed(share, rate, effect, confidence=confidence, power=power)
+            a_day = int(mine.filter(pl.col("after") == tier)["users"].sum()) / (WEEKS * 7)
+            more = max(needed - users, 0) / a_day if needed and a_day else 0.0 if needed and needed <= users else None
+            known = newest.as_of + timedelta(microseconds=outcome.reach)
+            rows.append(
+                {"tier": tier, "users": users, "held out": round(users * share), "rate": f"{rate:.1%}",
+                 "effect seen": f"{found / rate:.0%}" if found else None, "known by": f"{known:%Y-%m-%d}",
+                 f"{effect:.0%} seen by": _by(known, more)}
+            )  # fmt: skip
+        title = f"{name}: {outcome.question}; {share:.0%} are held out"
+        shown.append(table(title, pl.DataFrame(rows)) if rows else f"[bold]{title}[/]: nobody was said anything of")
+    shown.append(
+        f"Effect seen: the smallest fall of the rate, as a share of it, between those told of and those held out, that "
+        f"shows with {power:.0%} at {confidence:.0%} confidence when everybody in a tier on {newest.as_of:%Y-%m-%d} is "
+        f"told of at once; – where not even a fall to nothing would show. {effect:.0%} seen by: with those who enter, as "
+        f"in the {WEEKS} weeks before; – where that takes more than {YEARS} years."
+    )
+    return shown
+
+
+def _tiers(newest: Earlier, outcome: str) -> dict[str, tuple[int, float]]:
+    """How many users are in each tier, and the mean of their likelihoods."""
+    said = pl.col("intent").struct.field(outcome).struct
+    found = pl.scan_parquet(part_files(newest.path)).select(
+        said.field("tier").alias("tier"), said.field("probability").alias("p")
+    )
+    counts = found.group_by("tier").agg(pl.len(), pl.col("p").mean()).collect()
+    return {tier: (users, rate) for tier, users, rate in counts.iter_rows()}
+
+
+def _by(known: datetime, more: float | None) -> str | None:
+    return None if more is None or more > YEARS * 365 else f"{known + timedelta(days=math.ceil(more)):%Y-%m-%d}"

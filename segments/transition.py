@@ -1,0 +1,105 @@
+"""Transitions: who left and entered what, why, and what was said of them before and after."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from segments.standing import Said, Standing, Steadiness
+
+Cause = Literal["behaviour", "time", "new_model", "new_definition", "erased"]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One move of one user.
+
+    Attributes:
+        user: the id.
+        at: the instant of the scoring that saw it.
+        dimension: ``states``, ``rfm``, ``tiers.<outcome>`` or ``segments.<name>``.
+        before, after: the state, group or tier, or ``in``; None for nothing.
+        cause: ``behaviour`` (the user did something since the scoring before), ``time`` (did nothing), ``new_model`` or
+            ``new_definition`` (what is said rests on another one now), ``erased``.
+        scores_before, scores_after: likelihoods, by outcome.
+        models: the model version of each outcome.
+        definition: by which.
+        id: its number; 0 before it is kept.
+    """
+
+    user: str
+    at: int
+    dimension: str
+    before: str | None
+    after: str | None
+    cause: Cause
+    scores_before: Mapping[str, float]
+    scores_after: Mapping[str, float]
+    models: Mapping[str, str]
+    definition: str
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """When something was said of a user, and by what.
+
+    Attributes:
+        at: the instant.
+        models: the model version of each outcome.
+        definition: the definition's version.
+    """
+
+    at: int
+    models: Mapping[str, str]
+    definition: str
+
+
+class Moves:
+    """Tells moves.
+
+    Args:
+        steadiness: what users count as.
+        models: the model version of each outcome.
+        definition: the definition's version.
+        known: of earlier definitions, by version, the digest of each dimension's rule.
+    """
+
+    def __init__(
+        self,
+        steadiness: Steadiness,
+        models: Mapping[str, str],
+        definition: str,
+        known: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self._steadiness, self._models, self._definition, self._known = steadiness, dict(models), definition, known
+
+    def of(
+        self, was: Standing | None, said: Said, last: Scoring, before: Mapping[str, float]
+    ) -> tuple[Standing, list[Transition]]:
+        """What a user is from now on, and the moves that made them so.
+
+        Args:
+            was: what the user was; None for who is new.
+            said: what is said of them now.
+            last: the scoring before this one.
+            before: what was said then.
+        """
+        held: dict[str, tuple[str, int]] = {}
+        moved: list[Transition] = []
+        for name, old, new in self._steadiness.values(was, said):
+            if new is not None:
+                held[name] = was.held[name] if was is not None and new == old else (new, said.at)
+            if new != old:
+                told = (before, said.scores, self._models, self._definition)
+                moved.append(Transition(said.user, said.at, name, old, new, self._cause(name, said, last), *told))
+        return Standing(said.at, held, dict(said.scores), self._models, self._definition), moved
+
+    def _cause(self, name: str, said: Said, last: Scoring) -> Cause:
+        if last.definition != self._definition:
+            rule = self._known.get(last.definition, {}).get(name)
+            if rule != self._steadiness.rules.get(name):
+                return "new_definition"
+        rests_on = self._steadiness.rests_on.get(name, frozenset())
+        if any(last.models.get(outcome) != self._models.get(outcome) for outcome in rests_on):
+            return "new_model"
+        return "behaviour" if said.seen >= last.at else "time"

@@ -1,0 +1,1 @@
+"""Moves of users between segments: kept with their cause, and handed to whoever acts on them."""

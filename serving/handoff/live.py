@@ -1,0 +1,52 @@
+"""Live moves: whoever acts is looked at right after that, and whoever's time has come although they do nothing."""
+
+from collections.abc import Iterable
+
+from features.time import Clock, to_datetime
+from serving.answers import Answers
+from serving.handoff.ledger import Ledger
+from serving.handoff.mover import Mover
+
+#: users looked at together
+RUN = 500
+
+
+class LiveMoves:
+    """Looks at users and moves them.
+
+    Args:
+        answers: scores.
+        ledger: where moves are kept.
+        mover: moves users.
+        clock: the service's clock.
+    """
+
+    def __init__(self, answers: Answers, ledger: Ledger, mover: Mover, clock: Clock) -> None:
+        self._answers, self._ledger, self._mover, self._clock = answers, ledger, mover, clock
+        self._waiting: dict[str, None] = {}
+
+    def touched(self, users: Iterable[str]) -> None:
+        """Look at users who have acted; those who cannot be looked at now are the first ones next time.
+
+        Raises:
+            UnavailableError: a store does not answer.
+        """
+        self._waiting |= dict.fromkeys(users)
+        while self._waiting:
+            some = list(self._waiting)[:RUN]
+            self._look(some)
+            for user in some:
+                del self._waiting[user]
+
+    def due(self) -> None:
+        """Look at users whose time has come.
+
+        Raises:
+            UnavailableError: a store does not answer.
+        """
+        self.touched(self._ledger.take_due(RUN))
+
+    def _look(self, users: list[str]) -> None:
+        scorer, scored = self._answers.scored(users, to_datetime(self._clock.now()))
+        if scored is not None:
+            self._mover.live(scored, scorer)

@@ -1,0 +1,157 @@
+"""The mover: turns scorings, of a batch or live, into moves that are kept and told."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from features.definition.schema import Definition
+from features.log.frames import part_files
+from features.progress import Progress, ignore
+from features.time import to_instant
+from segments.edges import TimeEdges
+from segments.standing import IN, RFM, STATE, Said, Steadiness
+from segments.tiers import TierCuts
+from segments.transition import Moves, Scoring, Transition
+from serving.earlier import Earlier
+from serving.handoff.ledger import CHUNK, Ledger
+from serving.metrics import MOVED
+from serving.scorer import Scored, Scorer
+
+log = logging.getLogger("propensity")
+
+
+class Mover:
+    """Moves users.
+
+    Args:
+        definition: its rules and destinations.
+        ledger: where moves are kept.
+        scores: the folder of the batches' scores, for what was said before.
+    """
+
+    def __init__(self, definition: Definition, ledger: Ledger, scores: Path) -> None:
+        self._definition, self._ledger, self._scores = definition, ledger, scores
+        self._known = ledger.known()
+        self._edges = TimeEdges(definition)
+        self._before: tuple[Earlier | None, pl.DataFrame] = (None, pl.DataFrame())
+        self._moves: tuple[object, Moves | None] = (None, None)
+
+    def batch(self, path: Path, scorer: Scorer, cutoff: int, *, progress: Progress = ignore) -> int | None:
+        """Move everybody by the scores of a batch; killed half-way, the same again does the rest.
+
+        Args:
+            path: the folder of the scores.
+            scorer: that said them.
+            cutoff: the instant they speak of.
+            progress: told of each part that is done.
+
+        Returns:
+            How many moves; None when a later batch has moved users already.
+        """
+        last = self._ledger.last()
+        if last is not None and last.at > cutoff:
+            return None
+        moves, count = self._moves_of(scorer), 0
+        told = self._ledger.told()
+        for part in part_files(path):
+            frame = _flat(pl.read_parquet(part), self._definition)
+            moved = frame.join(told, on="user", how="left", suffix="_held").filter(
+                pl.col("told_held").is_null() | (pl.col("told") != pl.col("told_held"))
+            )
+            for lo in range(0, len(moved), CHUNK):
+                said = list(_said(moved[lo : lo + CHUNK], self._definition))
+                count += self._kept(self._ledger.record(said, moves, last, self._scores_before(cutoff)))
+            progress(1)
+        versions = {name: model.version for name, model in scorer.models.items()}
+        self._ledger.complete(Scoring(cutoff, versions, self._definition.version))
+        return count
+
+    def live(self, scored: Scored, scorer: Scorer) -> list[Transition]:
+        """Move users who were looked at just now; nobody before the first batch."""
+        last = self._ledger.last()
+        if last is None or not len(scored.rows):
+            return []
+        frame = _flat(scored.records, self._definition)
+        said = list(_said(frame, self._definition))
+        soon = zip(scored.rows.users.to_list(), self._edges.next(scored.rows), strict=True)
+        due = {user: at for user, at in soon if at is not None}
+        before = self._scores_before(max(one.at for one in said))
+        made = self._ledger.record(said, self._moves_of(scorer), last, before, due=due)
+        self._kept(made)
+        return made
+
+    def _kept(self, made: Sequence[Transition]) -> int:
+        for transition in made:
+            MOVED.labels(transition.dimension, transition.cause).inc()
+        return len(made)
+
+    def _moves_of(self, scorer: Scorer) -> Moves:
+        """Tells moves by the models that are served now."""
+        versions = {name: model.version for name, model in scorer.models.items()}
+        if self._moves[0] != versions or self._moves[1] is None:
+            cuts: dict[str, TierCuts] = {name: model.card.tiers for name, model in scorer.models.items()}
+            made = Moves(Steadiness(self._definition, cuts), versions, self._definition.version, self._known)
+            self._moves = (versions, made)
+            return made
+        return self._moves[1]
+
+    def _scores_before(self, instant: int) -> Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]]:
+        """What the newest batch before an instant said of users."""
+        earlier = Earlier.before(self._scores, instant)
+        if earlier != self._before[0]:
+            self._before = (earlier, _probabilities(earlier, self._definition) if earlier else pl.DataFrame())
+        frame = self._before[1]
+
+        def of(users: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
+            if frame.is_empty():
+                return {}
+            found = pl.DataFrame({"user": users}, schema={"user": pl.String}).join(frame, on="user")
+            return {row.pop("user"): _there(row) for row in found.iter_rows(named=True)}
+
+        return of
+
+
+def _there(row: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in row.items() if value is not None}
+
+
+def _probabilities(earlier: Earlier, definition: Definition) -> pl.DataFrame:
+    said = [pl.col("intent").struct.field(name).struct.field("probability").alias(name) for name in definition.outcomes]
+    known = pl.scan_parquet(part_files(earlier.path))
+    there = {field.name for field in known.collect_schema()["intent"].fields}  # type: ignore[attr-defined]
+    kept = [e for name, e in zip(definition.outcomes, said, strict=True) if name in there]
+    return known.select(pl.col("user_id").alias("user"), *kept).collect()
+
+
+def _flat(records: pl.DataFrame, definition: Definition) -> pl.DataFrame:
+    """Records with a column a dimension, and all of them in short: ``told``."""
+    intent = pl.col("intent").struct
+    names = list(definition.outcomes)
+    frame = records.select(
+        pl.col("user_id").alias("user"),
+        "as_of",
+        "seen",
+        pl.col("state").alias(STATE),
+        pl.col("rfm").struct.field("group").alias(RFM),
+        *(intent.field(name).struct.field("tier").alias(f"tiers.{name}") for name in names),
+        *(intent.field(name).struct.field("probability").alias(name) for name in names),
+        pl.col("segments").list.eval("segments." + pl.element()),
+        "leaves",
+    )
+    single = [STATE, RFM, *(f"tiers.{name}" for name in names)]
+    told = pl.concat_list(
+        *(pl.lit(f"{name}=") + pl.col(name) for name in single), pl.col("segments").list.eval(pl.element() + f"={IN}")
+    )
+    return frame.with_columns(told.list.drop_nulls().list.sort().list.join(";").alias("told"))
+
+
+def _said(frame: pl.DataFrame, definition: Definition) -> Iterator[Said]:
+    names = list(definition.outcomes)
+    single = [STATE, RFM, *(f"tiers.{name}" for name in names)]
+    for row in frame.iter_rows(named=True):
+        values = {name: row[name] for name in single if row[name] is not None} | dict.fromkeys(row["segments"], IN)
+        scores = _there({name: row[name] for name in names})
+        at, seen = to_instant(row["as_of"]), to_instant(row["seen"])
+        yield Said(row["user"], at, values, frozenset(row["leaves"]), scores, seen)

@@ -1,0 +1,75 @@
+"""What works on the live log beside taking messages in: a worker that folds and moves users, a sender that tells."""
+
+import logging
+import threading
+
+from features.definition.schema import Definition
+from features.errors import PropensityError
+from features.settings import Settings
+from features.time import Clock
+from serving.answers import Answers
+from serving.handoff.ledger import Ledger
+from serving.handoff.live import LiveMoves
+from serving.handoff.mover import Mover
+from serving.handoff.sender import Sender
+from serving.live.log import LiveLog
+from serving.live.worker import Worker
+
+log = logging.getLogger("propensity")
+
+
+class Working:
+    """Folds, moves and tells, in this process.
+
+    Args:
+        definition: the definition.
+        settings: where things are.
+        live: its live log.
+        clock: the service's clock.
+        answers: scores whoever acts; made here, and kept up to date with the champions, when left out.
+    """
+
+    def __init__(
+        self, definition: Definition, settings: Settings, live: LiveLog, clock: Clock, answers: Answers | None = None
+    ) -> None:
+        ledger = Ledger(definition, live, clock)
+        self._watched = None if answers is not None else _answers(definition, settings)
+        answers, moves = answers or self._watched, None
+        if answers is not None:
+            mover = Mover(definition, ledger, settings.scores(definition.name))
+            moves = LiveMoves(answers, ledger, mover, clock)
+        self.worker = Worker(definition, settings, live, clock, moves)
+        self._sender = Sender(definition, ledger.outbox, clock)
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Work in threads."""
+        self.worker.start()
+        self._sender.start()
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        self._sender.start()
+        if self._watched is not None:
+            threading.Thread(target=self._watched.watch, args=(self._stopped,), name="champions", daemon=True).start()
+        self.worker.run()
+        self._sender.close()
+
+    def stop(self) -> None:
+        """Ask for the end of `run`."""
+        self._stopped.set()
+        self.worker.stop()
+
+    def close(self) -> None:
+        """Stop, and wait until all have."""
+        self.stop()
+        self.worker.close()
+        self._sender.close()
+
+
+def _answers(definition: Definition, settings: Settings) -> Answers | None:
+    try:
+        return Answers(definition, settings)
+    except PropensityError as error:
+        log.warning("events are folded, and nobody is moved: %s", error)
+        return None

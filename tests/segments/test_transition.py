@@ -1,0 +1,138 @@
+"""Moves between states, tiers, groups and segments: steady, and each with its cause."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.time import DAY, HOUR
+from segments.standing import IN, Said, Standing, Steadiness, rule_digests
+from segments.tiers import tiers_of
+from segments.transition import Moves, Scoring, Transition
+from tests.segments.worlds import CUTS, moving
+
+DEFINITION = moving()
+MODELS = {"churn": "churn/1"}
+
+
+def teller(definition=DEFINITION, models: Mapping[str, str] = MODELS, known=None) -> Moves:
+    known = {DEFINITION.version: rule_digests(DEFINITION)} if known is None else known
+    return Moves(Steadiness(definition, CUTS), models, definition.version, known)
+
+
+TELLER = teller()
+
+
+def said(at: int, *, seen: int = 0, leaving: tuple[str, ...] = (), churn: float | None = None, **values: str) -> Said:
+    named = {name.replace("__", "."): value for name, value in values.items()}
+    if churn is not None:
+        named["tiers.churn"] = tiers_of(np.array([churn]), CUTS["churn"])[0]
+    scores = {"churn": churn} if churn is not None else {}
+    return Said("u1", at, named, frozenset(leaving), scores, seen)
+
+
+def walk(steps: list[Said], moves: Moves | None = None) -> tuple[Standing | None, list[Transition]]:
+    """What the steps make of a user, one scoring after the other."""
+    standing, made = None, []
+    last = Scoring(-1, MODELS, DEFINITION.version)
+    for step in steps:
+        standing, moved = (moves or TELLER).of(standing, step, last, {})
+        made += moved
+        last = Scoring(step.at, MODELS, DEFINITION.version)
+    return standing, made
+
+
+def path(made: list[Transition], dimension: str) -> list[tuple[str | None, str | None]]:
+    return [(t.before, t.after) for t in made if t.dimension == dimension]
+
+
+def test_each_move_is_told_once_with_what_was_before() -> None:
+    _, made = walk([said(0, states="new"), said(DAY, states="new"), said(2 * DAY, states="active", segments__cart=IN),
+                    said(3 * DAY, states="active")])  # fmt: skip
+    assert path(made, "states") == [(None, "new"), ("new", "active")]
+    assert path(made, "segments.cart") == [(None, IN), (IN, None)]
+
+
+def test_a_state_is_kept_for_its_stay() -> None:
+    standing, made = walk([said(0, states="silent"), said(DAY, states="active"), said(3 * DAY, states="active")])
+    assert path(made, "states") == [(None, "silent"), ("silent", "active")]
+    assert made[-1].at == 3 * DAY
+    assert standing is not None
+    assert standing.held["states"] == ("active", 3 * DAY)
+
+
+def test_a_segment_is_left_when_its_until_holds() -> None:
+    steps = [said(0, segments__regular=IN), said(DAY), said(2 * DAY, leaving=("regular",))]
+    _, made = walk(steps)
+    assert [(t.at, t.after) for t in made] == [(0, IN), (2 * DAY, None)]
+
+
+def test_a_segment_of_a_tier_is_kept_for_a_day_and_one_of_behaviour_is_not() -> None:
+    _, made = walk([said(0, segments__leaving=IN, segments__cart=IN), said(HOUR)])
+    assert path(made, "segments.cart") == [(None, IN), (IN, None)]
+    assert path(made, "segments.leaving") == [(None, IN)]
+    _, made = walk([said(0, segments__leaving=IN), said(DAY)])
+    assert path(made, "segments.leaving") == [(None, IN), (IN, None)]
+
+
+@given(st.lists(st.floats(0.38, 0.42), min_size=1, max_size=30))
+def test_a_likelihood_that_wavers_about_the_cut_off_moves_nobody(wavering: list[float]) -> None:
+    steps = [said(0, churn=0.5)] + [said((i + 2) * DAY, churn=p) for i, p in enumerate(wavering)]
+    assert path(walk(steps)[1], "tiers.churn") == [(None, "most_likely")]
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=40))
+def test_who_is_far_from_the_cut_offs_counts_as_what_they_are(likelihoods: list[float]) -> None:
+    steps = [said(i * 2 * DAY, churn=p) for i, p in enumerate(likelihoods)]
+    standing, _ = walk(steps)
+    assert standing is not None
+    last = likelihoods[-1]
+    if min(abs(last - 0.4), abs(last - 0.1)) > 0.03:
+        assert standing.held["tiers.churn"][0] == steps[-1].values["tiers.churn"]
+
+
+def test_nothing_to_say_is_told_at_once() -> None:
+    _, made = walk([said(0, churn=0.5), said(HOUR, tiers__churn="not_enough_to_say")])
+    assert path(made, "tiers.churn")[-1] == ("most_likely", "not_enough_to_say")
+
+
+@pytest.mark.parametrize(("seen", "cause"), [(DAY + 1, "behaviour"), (DAY - 1, "time")])
+def test_the_cause_is_what_the_user_did_or_that_time_passed(seen: int, cause: str) -> None:
+    _, made = walk([said(DAY, states="new"), said(2 * DAY, states="active", seen=seen)])
+    assert made[-1].cause == cause
+
+
+def moved_by(definition, models: Mapping[str, str], was: Scoring) -> dict[str, str]:
+    """The causes when a user leaves everything who was in everything."""
+    before = Standing(0, {"states": ("active", 0), "rfm": ("Champions", 0), "tiers.churn": ("most_likely", 0),
+                          "segments.cart": (IN, 0), "segments.leaving": (IN, 0)})  # fmt: skip
+    now = said(9 * DAY, states="silent", rfm="At Risk", churn=0.01, seen=9 * DAY - 1)
+    return {t.dimension: t.cause for t in teller(definition, models).of(before, now, was, {})[1]}
+
+
+def test_a_new_model_is_the_cause_of_what_rests_on_it() -> None:
+    causes = moved_by(DEFINITION, {"churn": "churn/2"}, Scoring(8 * DAY, MODELS, DEFINITION.version))
+    assert causes == {"states": "behaviour", "rfm": "behaviour", "tiers.churn": "new_model",
+                      "segments.cart": "behaviour", "segments.leaving": "new_model"}  # fmt: skip
+
+
+def test_a_new_rule_is_the_cause_of_moves_of_its_own() -> None:
+    segments = {name: rule.model_dump() for name, rule in DEFINITION.segments.items()}
+    other = moving(segments=segments | {"cart": "days_since_cart_add < 2"})
+    causes = moved_by(other, MODELS, Scoring(8 * DAY, MODELS, DEFINITION.version))
+    assert causes["segments.cart"] == "new_definition"
+    assert {causes[k] for k in ("states", "rfm", "tiers.churn", "segments.leaving")} == {"behaviour"}
+
+
+def test_who_is_in_a_segment_that_is_no_more_leaves_it() -> None:
+    fewer = moving(segments={"leaving": "churn_tier = 'most_likely'"})
+    causes = moved_by(fewer, MODELS, Scoring(8 * DAY, MODELS, DEFINITION.version))
+    assert causes["segments.cart"] == "new_definition"
+
+
+def test_a_standing_reads_back_as_it_was() -> None:
+    standing, _ = walk([said(0, states="new", churn=0.3, segments__cart=IN)])
+    assert standing is not None
+    assert Standing.of_json(standing.at, standing.to_json()) == standing

@@ -1,0 +1,90 @@
+"""A real HTTP server that takes what destinations are sent, or fails as it is told to."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A request."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    status: int
+    at: float
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def transitions(self) -> list[dict[str, Any]]:
+        """The messages of a webhook."""
+        return self.json["data"]["transitions"]
+
+
+@dataclass
+class Answer:
+    """What the receiver says."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    hang: float = 0.0
+
+
+class Receiver:
+    """Takes requests.
+
+    Args:
+        answer: says what to answer to the n-th request (from 0) with a body; 200 to all when left out.
+    """
+
+    def __init__(self, answer: Callable[[int, bytes], Answer] | None = None) -> None:
+        self.answer = answer or (lambda n, body: Answer())
+        self.requests: list[Taken] = []
+        lock, outer = threading.Lock(), self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                with lock:
+                    said = outer.answer(len(outer.requests), body)
+                    headers = {name.lower(): value for name, value in self.headers.items()}
+                    outer.requests.append(Taken(self.path, headers, body, said.status, time.monotonic()))
+                time.sleep(said.hang)
+                try:
+                    self.send_response(said.status)
+                    for name, value in said.headers.items():
+                        self.send_header(name, value)
+                    self.send_header("content-length", "0")
+                    self.end_headers()
+                except OSError:
+                    pass  # who hung up does not want to know
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def taken(self) -> list[Taken]:
+        """The requests that were answered well."""
+        return [request for request in self.requests if request.status < 300]
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages of the webhooks that were answered well, in their order."""
+        return [message for request in self.taken for message in request.transitions]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
