@@ -48,7 +48,8 @@ def users_needed(
         share: of them who are held out.
         rate: the expected rate among those left alone.
         effect: how far it falls, as a share of it.
-        confidence, power: as for `smallest_effect`.
+        confidence: 1 less the chance to see an effect that is not there.
+        power: the chance to see one that is.
 
     Returns:
         None when nobody is held out, or a thousand million would not do.
