@@ -52,6 +52,10 @@ ui: .venv/.ready ## the MLflow pages on http://127.0.0.1:5000
 notebooks: .venv/.ready data/demo/.ready ## open the notebooks
 	.venv/bin/jupyter lab notebooks
 
+.PHONY: report
+report: .venv/.ready data/demo/.ready ## segments beside each other on one page: segments.html
+	$(RUN) report --definition $(DEFINITION)
+
 .PHONY: materialize
 materialize: .venv/.ready data/demo/.ready ## take in new events; put the profiles that changed online
 	$(RUN) materialize --definition $(DEFINITION)

@@ -12,7 +12,7 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from benchmarks import answers, features, live, quality, reasons, scale, spark, stores
+from benchmarks import answers, features, live, quality, reasons, scale, segments, spark, stores
 from benchmarks.world import ROOT, Log, World, log_of, trained
 from examples.demo.world import WORLDS
 from propensity.console import out, table
@@ -95,6 +95,15 @@ def live_path(world: World, numbers: dict[str, float], soak: float) -> dict[str,
     }
 
 
+def acting(world: World, numbers: dict[str, float]) -> dict[str, pl.DataFrame]:
+    """Segments and the hand-off."""
+    called, more = segments.over_reading(world)
+    numbers |= more
+    told, more = segments.handed_off(world)
+    numbers |= more
+    return {"A hundred segments of a million users": called, "The hand-off to a signed webhook": told}
+
+
 def replace(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float]) -> None:
     """Put new tables and numbers in the place of the old ones."""
     file = folder / "results.md"
@@ -111,15 +120,15 @@ def main(
     events: Annotated[int, typer.Option(help="events of the largest log, in millions")] = 100,
     logs: Annotated[Path | None, typer.Option(help="folder in which the logs are kept for the next time")] = None,
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
-    only: Annotated[str, typer.Option(help="'live': the live path alone; the other results stay")] = "",
+    only: Annotated[str, typer.Option(help="'live' or 'segments': that alone; the other results stay")] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
 ) -> None:
     """Measure, print, and write ``results.md`` and ``results.json``."""
     tables: dict[str, pl.DataFrame] = {}
     numbers: dict[str, float] = {}
-    if only == "live":
+    if only in ("live", "segments"):
         with trained(users) as world:
-            tables = live_path(world, numbers, soak)
+            tables = live_path(world, numbers, soak) if only == "live" else acting(world, numbers)
         replace(folder, tables, numbers)
         out.print(*(table(title, rows) for title, rows in tables.items()), sep="\n")
         return
@@ -146,7 +155,7 @@ def main(
         with trained(users, dynamics) as world:
             distances.append(quality.distance_from_best(world, dynamics))
             if dynamics == "shop":
-                for title, rows in live_path(world, numbers, soak).items():
+                for title, rows in {**live_path(world, numbers, soak), **acting(world, numbers)}.items():
                     tables[title] = rows
                 tables["Exact attributions, one user and in bulk"], more = reasons.cost(world)
                 numbers |= more

@@ -145,6 +145,40 @@ def score(
     out.print(*report.batch(batch, rules), report.moves(moved), sep="\n")
 
 
+@app.command(name="report")
+def segments_report(
+    definition: DefinitionFile = None,
+    ends: Instant = None,
+    to: Annotated[Path, typer.Option(help="the page")] = Path("segments.html"),
+    by: Annotated[str | None, typer.Option(help="the trait to compare by; source, or the first, when left out")] = None,
+    share: Annotated[float, typer.Option(min=0.001, max=1, help="look at this share of the users")] = 1.0,
+) -> None:
+    """Compare segments on one page: sizes, moves, what became of them, what sets them apart, what to do."""
+    import tempfile
+
+    from features.log.open import open_log
+    from segments.frozen import load_cuts
+    from serving.loader import Loader
+    from serving.scorer import Scorer
+    from training.comparison import compare
+    from training.segments_report import page
+
+    rules, settings = opened(definition)
+    traits = rules.traits.fields if rules.traits else []
+    if by is not None and by not in traits:
+        raise PropensityError(f"--by {by!r} is no trait.", fix=f"the traits are {', '.join(traits) or 'none'}")
+    trait = by or ("source" if "source" in traits else next(iter(traits), None))
+    scorer = Scorer(rules, Loader(rules, settings).champions(), load_cuts(rules, settings))
+    with progress() as bars, tempfile.TemporaryDirectory(dir=settings.folder(rules.name)) as scratch:
+        steps = ShownSteps(bars)
+        log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
+        with steps("thirteen weeks of users", log.runs) as advance:
+            found = compare(log, rules, scorer, Path(scratch) / "rows", share=share, progress=advance)
+        with steps("the page"):
+            to.write_text(page(found, trait=trait), encoding="utf-8")
+    out.print(f"{to.resolve()}", soft_wrap=True, highlight=False)
+
+
 @app.command()
 def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None:
     """Take in what is new in the log and put the profiles that changed into the online store."""

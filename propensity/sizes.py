@@ -61,10 +61,10 @@ def sizes(
         title = f"{name}: {outcome.question}; {share:.0%} are held out"
         shown.append(table(title, pl.DataFrame(rows)) if rows else f"[bold]{title}[/]: nobody was said anything of")
     shown.append(
-        f"Effect seen: the smallest fall of the rate, as a share of it, that shows with {power:.0%} at {confidence:.0%} "
-        f"confidence when everybody in a tier on {newest.as_of:%Y-%m-%d} is told of at once; – where not even a fall to "
-        f"nothing would show. {effect:.0%} seen by: with those who enter, as in the {WEEKS} weeks before; – where that "
-        f"takes more than {YEARS} years."
+        f"Effect seen: the smallest fall of the rate, as a share of it, that shows with {power:.0%} at "
+        f"{confidence:.0%} confidence when everybody in a tier on {newest.as_of:%Y-%m-%d} is told of at once; – where "
+        f"not even a fall to nothing would show. {effect:.0%} seen by: with those who enter, as in the {WEEKS} weeks "
+        f"before; – where that takes more than {YEARS} years."
     )
     return shown
 

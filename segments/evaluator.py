@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from features.definition.compiled import Compiled, Row, compiled
 from features.definition.rule import OTHERWISE
@@ -29,6 +31,11 @@ class Evaluator:
         )
 
     @property
+    def columns(self) -> set[str]:
+        """The columns that the predicates name."""
+        return {name for predicate in self.predicates.values() for name in predicate.meta.root_names()}
+
+    @property
     def is_compiled(self) -> bool:
         """Whether `first_of` and `every_of` can answer."""
         return None not in self.few.values()
@@ -48,9 +55,22 @@ class Evaluator:
             answer = pl.when(predicate).then(pl.lit(name)).otherwise(answer)
         return answer
 
-    def every(self) -> pl.Expr:
-        """The names of all rules that hold, as a list, in order."""
-        if not self.predicates:
-            return pl.lit([], dtype=pl.List(pl.String))
-        names = [pl.when(predicate).then(pl.lit(name)) for name, predicate in self.predicates.items()]
-        return pl.concat_list(names).list.drop_nulls()
+    def every(self, frame: pl.DataFrame) -> pl.Series:
+        """The names of all rules that hold, as a list a row, in order.
+
+        Lists are put together from the rows and columns of what is true: a text for each rule and row, most of them
+        null, would cost thirty times what the rules do.
+        """
+        names = pa.array(list(self.predicates), pa.large_string())
+        if not self.predicates or frame.is_empty():
+            nothing: list[list[str]] = [[]] * len(frame)
+            return pl.Series(nothing, dtype=pl.List(pl.String))
+        asked = [predicate.fill_null(False).alias(name) for name, predicate in self.predicates.items()]
+        holds = frame.select(asked)
+        true = np.empty((len(frame), len(names)), dtype=np.bool_)
+        for i, column in enumerate(holds):
+            true[:, i] = column.to_numpy() if len(column) == len(frame) else column[0]  # `otherwise` is one for all
+        codes = np.flatnonzero(true) % len(names)
+        ends = np.cumsum(true.sum(axis=1, dtype=np.int64))
+        lists = pa.LargeListArray.from_arrays(pa.array(np.append(0, ends)), names.take(pa.array(codes)))
+        return pl.Series(lists)

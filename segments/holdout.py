@@ -47,6 +47,11 @@ class Holdout:
         return out
 
 
+def evenly(names: Sequence[str]) -> NDArray[np.float64]:
+    """A number in ``[0, 1)`` for each name, the same on every machine and day, and even whatever the names."""
+    return _even(_keys(names))
+
+
 def _keys(names: Sequence[str]) -> NDArray[np.uint64]:
     return hashed(pa.chunked_array([pa.array(names, pa.string())])).view(np.uint64)
 

@@ -72,6 +72,7 @@ class ServedModel(BaseModel):
     trained_through: str
     feature_digest: str
     metrics: dict[str, Measure]
+    floors: dict[str, dict[str, Measure]]
 
 
 class Answers:
@@ -233,4 +234,5 @@ def _served(outcome: str, model: Model) -> ServedModel:
         trained_through=card.trained_through,
         feature_digest=card.feature_digest,
         metrics=card.metrics,
+        floors=card.floors,
     )

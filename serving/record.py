@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from features.definition.schema import Definition
 from segments.tiers import Tier
 
 
@@ -90,6 +91,38 @@ class Intent(Part):
     change: Change | None = None
 
 
+class Line(Part):
+    """What a lead score gave points for.
+
+    Attributes:
+        what: in words.
+        times: how often, fading where it fades; null for a predicate.
+        points: what it gave.
+    """
+
+    what: str
+    times: float | None
+    points: float
+
+
+class Lead(Part):
+    """A lead score, point by point.
+
+    Attributes:
+        points: the sum.
+        threshold: from here on a user qualifies.
+        qualifies: whether they do.
+        outcome: beside whose likelihood it is to be read.
+        lines: what there were points for.
+    """
+
+    points: float
+    threshold: float
+    qualifies: bool
+    outcome: str
+    lines: list[Line]
+
+
 class Rfm(Part):
     """RFM scores 1 to 5 and the group; null for users who were not active in the window."""
 
@@ -111,6 +144,7 @@ class ScoreRecord(Part):
         rfm: the RFM group and scores.
         intent: an answer to each outcome's question.
         segments: the segments the user is in.
+        leads: lead scores, by name.
         holdout: those of them in which the user is left alone, so that what acting does can be measured.
         definition: name and digest of the definition.
     """
@@ -123,6 +157,7 @@ class ScoreRecord(Part):
     intent: dict[str, Intent]
     segments: list[str]
     holdout: list[str] = []
+    leads: dict[str, Lead] = {}
     definition: str
 
 
@@ -136,7 +171,7 @@ SAID = {"probability": pl.Float64(), "percentile": pl.Int64(), "tier": pl.String
 def records_of(
     of: Callable[[str], list[Any]],
     outcomes: Mapping[str, str | None],
-    definition: str,
+    definition: Definition,
     reasons: Mapping[str, list[list[Reason]]],
     changes: Mapping[str, list[Change | None]],
 ) -> list[ScoreRecord]:
@@ -145,11 +180,15 @@ def records_of(
     cells = (dict(zip(RFM, cell, strict=True)) for cell in zip(*rfm, strict=True))
     rows = [
         {"user_id": user, "as_of": cutoff, "seen": seen, "state": state, "rfm": cell, "intent": {},
-         "segments": segments, "holdout": held, "definition": definition}
+         "segments": segments, "holdout": held, "leads": {}, "definition": definition.version}
         for user, cutoff, seen, state, cell, segments, held in zip(
             of("user"), of("cutoff"), of("seen"), of("state"), cells, of("segments"), of("holdout"), strict=True
         )
     ]  # fmt: skip
+    for name, lead in definition.leads.items():
+        for row, points, lines in zip(rows, of(f"{name}_points"), of(f"{name}_lines"), strict=True):
+            row["leads"][name] = {"points": points, "threshold": lead.threshold, "outcome": lead.outcome,
+                                  "qualifies": points >= lead.threshold, "lines": lines}  # fmt: skip
     for name, version in outcomes.items():
         said = zip(*(of(f"{name}_{key}") for key in SAID), strict=True)
         for i, (row, values) in enumerate(zip(rows, said, strict=True)):
@@ -162,13 +201,23 @@ def records_of(
     return _RECORDS.validate_python(rows)
 
 
-def record_columns(outcomes: Mapping[str, str | None], definition: str) -> list[pl.Expr]:
+def record_columns(outcomes: Mapping[str, str | None], definition: Definition) -> list[pl.Expr]:
     """Turn a scored frame into columns with the record's names and nesting.
 
     Args:
         outcomes: model version of each outcome, or None where there is no model.
-        definition: the definition's name and digest.
+        definition: by which they were scored.
     """
+    leads = [
+        pl.struct(
+            pl.col(f"{name}_points").alias("points"),
+            pl.lit(lead.threshold, dtype=pl.Float64).alias("threshold"),
+            (pl.col(f"{name}_points") >= lead.threshold).alias("qualifies"),
+            pl.lit(lead.outcome).alias("outcome"),
+            pl.col(f"{name}_lines").alias("lines"),
+        ).alias(name)
+        for name, lead in definition.leads.items()
+    ]
     intent = [
         pl.struct(
             *(pl.col(f"{name}_{key}").alias(key) for key in SAID),
@@ -186,5 +235,6 @@ def record_columns(outcomes: Mapping[str, str | None], definition: str) -> list[
         pl.col("segments"),
         pl.col("leaves"),
         pl.col("holdout"),
-        pl.lit(definition).alias("definition"),
+        *([pl.struct(leads).alias("leads")] if leads else []),
+        pl.lit(definition.version).alias("definition"),
     ]

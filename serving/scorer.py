@@ -16,6 +16,7 @@ from features.rows import FEW, INSTANT, FeatureRows, rows_of
 from features.time import DAY, Instants, to_datetime
 from segments.evaluator import Evaluator
 from segments.holdout import Holdout
+from segments.lead import LINE, Leads
 from segments.rfm import SCORES, RfmCuts, rfm_columns, rfm_of, with_rfm
 from segments.tiers import SILENT, tiers_of
 from serving.earlier import Earlier
@@ -46,7 +47,7 @@ class Scored:
         rows: FeatureRows,
         columns: pl.DataFrame | Mapping[str, list[Any]],
         versions: Mapping[str, str | None],
-        definition: str,
+        definition: Definition,
     ) -> None:
         self.rows = rows
         self._columns, self._versions, self._definition = columns, versions, definition
@@ -59,6 +60,8 @@ class Scored:
         kinds: dict[str, pl.DataType] = {"cutoff": INSTANT, "seen": INSTANT}
         kinds |= dict.fromkeys(("segments", "leaves", "holdout"), pl.List(pl.String()))
         kinds |= dict.fromkeys(("user", "state", "rfm_group"), pl.String()) | dict.fromkeys(SCORES, pl.Int64())
+        for name in self._definition.leads:
+            kinds |= {f"{name}_points": pl.Float64(), f"{name}_lines": pl.List(LINE)}
         for name in self._versions:
             kinds |= {f"{name}_{key}": dtype for key, dtype in SAID.items()}
         return pl.DataFrame(self._columns, schema_overrides=kinds)
@@ -110,7 +113,6 @@ class Scorer:
                 )
         self.definition = definition
         self.models = dict(models)
-        self._version = definition.version
         self._wording = Wording(definition)
         self._rfm = rfm
         self._states, self._every = (
@@ -121,14 +123,18 @@ class Scorer:
             self._states.first().alias("state"),
             *(self._why_silent(name).alias(f"{name}_why") for name in definition.outcomes),
         ]
+        self._leads = Leads(definition.leads)
         until = {name: rule.until for name, rule in definition.segments.items() if rule.until is not None}
         self._until = Evaluator.of(until)
-        self._segments = [self._every.every().alias("segments"), self._until.every().alias("leaves")]
+        rules = (self._states, self._among, self._every, self._until, self._leads)
+        self._is_compiled = all(rule.is_compiled for rule in rules)
         self._holdout = Holdout(definition)
         self._lasts = [feature_set(definition).numeric.index(f"days_since_{name}") for name in definition.signals]
         self._versions = {name: models[name].version if name in models else None for name in definition.outcomes}
         measured = [name for name in rfm_columns(definition.rfm) if name] if definition.rfm else []
-        self._needed = _roots([*self._rules, *self._segments]).union(measured)
+        self._needed = _roots([*self._rules, *self._leads.expressions]).union(
+            self._every.columns, self._until.columns, measured
+        )
 
     def _why_silent(self, outcome: str) -> pl.Expr:
         """The reason there is not enough to say, or null."""
@@ -162,11 +168,12 @@ class Scorer:
             rows: the feature rows.
             through: the log is folded into each of them through this instant.
         """
-        if len(rows) <= FEW and all(e.is_compiled for e in (self._states, self._among, self._every, self._until)):
+        if len(rows) <= FEW and self._is_compiled:
             return self._score_few(rows, through)
         folded = pl.Series("through", through).cast(INSTANT)
         frame = with_rfm(rows.frame(self._needed).hstack([folded]), self.definition.rfm, self._rfm)
         frame = frame.hstack(frame.select_seq(self._rules))
+        frame = frame.hstack(frame.select_seq(self._leads.expressions)) if self.definition.leads else frame
         answers: list[pl.Series] = []
         for name in self.definition.outcomes:
             why = frame[f"{name}_why"]
@@ -183,8 +190,9 @@ class Scorer:
             if detail:
                 frame = frame.with_columns(why.set(told.is_not_null(), BEYOND))
         frame = frame.hstack(answers)
-        frame = frame.hstack([*frame.select_seq(self._segments), pl.Series("seen", self._seen(rows)).cast(INSTANT)])
-        return Scored(rows, frame.hstack([self._held_out(frame)]), self._versions, self._version)
+        lists = [self._every.every(frame).alias("segments"), self._until.every(frame).alias("leaves")]
+        frame = frame.hstack([*lists, pl.Series("seen", self._seen(rows)).cast(INSTANT)])
+        return Scored(rows, frame.hstack([self._held_out(frame)]), self._versions, self.definition)
 
     def _seen(self, rows: FeatureRows) -> Instants:
         """When users last did something that is a signal."""
@@ -233,6 +241,10 @@ class Scorer:
         for i, row in enumerate(known):
             row |= {name: values[i] for name, values in rfm.items()}
         columns["state"] = [self._states.first_of(row) for row in known]
+        for row, state in zip(known, columns["state"], strict=True):
+            row["state"] = state
+        leads = [self._leads.of_row(row) for row in known]
+        columns |= {name: [lead[name] for lead in leads] for name in self._leads.columns}
         ages = (rows.cutoffs - through).tolist()
         for name in self.definition.outcomes:
             why = [self._silent(name, row, age) for row, age in zip(known, ages, strict=True)]
@@ -257,7 +269,7 @@ class Scorer:
         for (i, _, name), out in zip(inside, held.tolist(), strict=True):
             if out:
                 columns["holdout"][i].append(name)
-        return Scored(rows, columns, self._versions, self._version)
+        return Scored(rows, columns, self._versions, self.definition)
 
     def _silent(self, outcome: str, row: Mapping[str, Any], age: int) -> str | None:
         """As `_why_silent`, for one row."""

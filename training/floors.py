@@ -7,6 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from features.time import DAY, span_name
+from segments.lead import Leads
 from serving.model import Floats
 from training.bgnbd import BgNbd
 from training.dataset import Dataset
@@ -26,7 +27,7 @@ def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) 
     Returns:
         Probabilities of ``recency`` (days since activity and since the signal asked about), ``frequency`` (active days
         of both), ``rfm`` (a logistic regression on recency, frequency, value and tenure), ``state`` (the base rate of
-        each rule state), and ``bg_nbd`` for outcomes about a signal that people repeat.
+        each rule state), lead scores about the outcome, and ``bg_nbd`` for outcomes about a signal that people repeat.
     """
     fit, test = data.part("fit"), data.part("test")
     names = rfm_columns(definition, data.outcome)
@@ -36,8 +37,17 @@ def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) 
         "rfm": _logistic(fit, test, names),
         "state": _rates(fit, states["fit"], states["test"]),
     }
+    for name, lead in definition.leads.items():
+        if lead.outcome == data.outcome:
+            pointed = (_pointed(part, definition, states[key]) for key, part in (("fit", fit), ("test", test)))
+            found[f"lead {name}"] = _logistic(next(pointed), next(pointed), [f"{name}_points"])
     bought = _bg_nbd(fit, test, definition, data.outcome)
     return found if bought is None else {**found, "bg_nbd": bought}
+
+
+def _pointed(rows: pl.DataFrame, definition: Definition, states: pl.Series) -> pl.DataFrame:
+    """Rows with the points of lead scores."""
+    return rows.with_columns(states.alias("state")).with_columns(Leads(definition.leads).expressions)
 
 
 def rfm_columns(definition: Definition, outcome: str) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import altair as alt
 import jinja2
@@ -67,7 +68,7 @@ class Report:
             horizon=span_name(self.card.horizon),
             captions={name: text for name, text in CAPTIONS.items() if name in self.charts},
             specs={name: themed(chart).to_json().replace("</", "<\\/") for name, chart in self.charts.items()},
-            library=_library(),
+            library=library(),
         )
 
 
@@ -96,7 +97,7 @@ def picture(chart: alt.Chart) -> bytes:
     return bytes(vl_convert.vegalite_to_png(themed(chart).to_json(), scale=1.5))
 
 
-def themed(chart: alt.Chart) -> alt.Chart:
+def themed(chart: Any) -> Any:
     """The charts' common look."""
     return (
         chart.configure(font="system-ui, sans-serif", background="#ffffff")
@@ -115,6 +116,6 @@ def _profit(rule: Outcome) -> str:
 
 
 @cache
-def _library() -> str:
+def library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script."""
     return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]

@@ -65,6 +65,7 @@ def load_definition(path: Path | str) -> Definition:
                 f"{path}: no state is 'otherwise'.", fix="give every user a state: 'active: otherwise'"
             )
         _check_rules(definition)
+    _check_leads(definition)
     _check_destinations(definition)
     return definition
 
@@ -116,7 +117,7 @@ def segment_schema(definition: Definition) -> dict[str, pl.DataType]:
     columns = row_schema(definition) | {"state": pl.String()} | RFM_COLUMNS
     for name in definition.outcomes:
         columns |= {f"{name}_probability": pl.Float64(), f"{name}_percentile": pl.Int64(), f"{name}_tier": pl.String()}
-    return columns
+    return columns | {f"{name}_points": pl.Float64() for name in definition.leads}
 
 
 def _check_expressions(definition: Definition) -> None:
@@ -164,6 +165,24 @@ def _check_rules(definition: Definition) -> None:
         for key, rule in rules.items():
             for metric in rule.metrics:
                 check_columns(metric, columns, key=f"{kind}.{key}.metrics")
+
+
+def _check_leads(definition: Definition) -> None:
+    """Check what lead scores give points for."""
+    columns = row_schema(definition) | {"state": pl.String()}
+    for name, lead in definition.leads.items():
+        for i, line in enumerate(lead.points):
+            key = f"leads.{name}.points.{i}"
+            if line.column is not None and line.column not in columns:
+                there = [
+                    c for c in columns if line.signal and c.startswith((f"{line.signal}_count", f"{line.signal}_dec"))
+                ]
+                raise DefinitionError(
+                    f"{key}: the definition yields no {line.column}.",
+                    fix=f"it yields {', '.join(there)}" if there else f"signals are {', '.join(definition.signals)}",
+                )
+            if line.when is not None:
+                _check_all([(f"{key}.when", line.when)], columns)
 
 
 def _check_destinations(definition: Definition) -> None:

@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from features.definition.base import Name, ProjectName, Span, Sql, Strict
 from features.definition.handoff import Destination, Transitions
+from features.definition.lead import LeadScore
 from features.definition.learning import Audit, Gate, Scoring, Snapshots, Training
 from features.definition.outcome import Outcome
 from features.definition.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule
@@ -93,6 +94,7 @@ class Definition(Strict):
     derived: dict[Name, Sql] = Field(default_factory=dict)
     outcomes: Annotated[dict[Name, Outcome], Field(min_length=1)]
     rfm: RfmRule | None = None
+    leads: dict[Name, LeadScore] = Field(default_factory=dict)
     packs: Packs = Field(default_factory=dict)
     states: dict[Name, StateRule] = Field(default_factory=dict)
     segments: dict[Name, SegmentRule] = Field(default_factory=dict)
@@ -115,6 +117,10 @@ class Definition(Strict):
         for key, outcome in self.outcomes.items():
             if outcome.signal not in self.signals:
                 raise ValueError(f"outcomes.{key} asks about signal {outcome.signal!r}; the signals are {known}")
+        for key, lead in self.leads.items():
+            if lead.outcome not in self.outcomes:
+                outcomes = ", ".join(self.outcomes)
+                raise ValueError(f"leads.{key}.outcome is {lead.outcome!r}; the outcomes are {outcomes}")
         for name in [self.rfm.signal, self.rfm.money or self.rfm.signal] if self.rfm else []:
             if name not in self.signals:
                 raise ValueError(f"rfm names signal {name!r}; the signals are {known}")

@@ -150,7 +150,7 @@ REFUSALS = {
 def test_a_refused_outcome_says_why_and_the_others_are_trained(untrained_world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     odd = {f"odd_{code}": outcome for code, (outcome, _) in REFUSALS.items()}
-    definition = redefined(untrained_world, outcomes={**odd, "churn": CHURN}, states={}, segments={})
+    definition = redefined(untrained_world, outcomes={**odd, "churn": CHURN}, leads={}, states={}, segments={})
     results = {r.outcome: r for r in train(definition, settings, steps=quiet)}
     for code, (_, said) in REFUSALS.items():
         result = results[f"odd_{code}"]
@@ -172,7 +172,7 @@ def test_two_jobs_do_not_write_into_one_folder(untrained_world: World, tmp_path:
 
 def test_rfm_cut_offs_stay_when_training_again(untrained_world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    definition = redefined(untrained_world, outcomes={"churn": CHURN}, segments={})
+    definition = redefined(untrained_world, outcomes={"churn": CHURN}, leads={}, segments={})
     train(definition, settings, steps=quiet)
     first = load_cuts(definition, settings)
     assert isinstance(first, RfmCuts)

@@ -64,7 +64,7 @@ def with_status(world: World, folder: Path, *, known_late: bool) -> Definition:
     columns = {"user": "user_id", "known": "known_at"}
     rule = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 90 AND status = 'active'"}
     traits = {"path": str(folder / "status.parquet"), "columns": columns, "fields": ["status"]}
-    return redefined(world, traits=traits, outcomes={"churn": rule}, states={}, segments={})
+    return redefined(world, traits=traits, outcomes={"churn": rule}, leads={}, states={}, segments={})
 
 
 def test_a_population_that_knows_the_answer_is_refused(untrained_world: World, tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_run_that_fails_its_audit_registers_nothing_and_keeps_its_report(
     # an alarm from an AUC that every model reaches
     strict = {"too_good": 0.51}
     definition = redefined(
-        untrained_world, outcomes={"churn": CHURN}, segments={}, audit=strict, gate={"draws": 100}
+        untrained_world, outcomes={"churn": CHURN}, leads={}, segments={}, audit=strict, gate={"draws": 100}
     )  # fmt: skip
     [result] = train(definition, settings, steps=quiet)
     assert result.version is None

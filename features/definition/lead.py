@@ -1,0 +1,86 @@
+"""A lead score: points that people give by hand, for what users do and are."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from features.definition.base import Name, Span, Sql, Strict
+from features.time import span_name
+
+
+class Points(Strict):
+    """Points for a signal, each time it fired, or for who a predicate holds of.
+
+    Attributes:
+        signal: counted: in the last ``within``, or fading with ``half_life``, or ever.
+        when: or a predicate over the feature row and the state.
+        points: for each time, or for who it holds of; below 0 takes points away.
+        half_life: one of the definition's ``half_lives``.
+        within: one of the definition's ``windows``.
+        at_most: no more points for this signal than so many (no fewer, where points are taken away).
+        about: the same in words.
+    """
+
+    signal: Name | None = None
+    when: Sql | None = None
+    points: float
+    half_life: Span | None = None
+    within: Span | None = None
+    at_most: float | None = None
+    about: str = ""
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Self:
+        if (self.signal is None) == (self.when is None):
+            raise ValueError("say exactly one of 'signal' and 'when'")
+        if self.when is not None and (self.half_life or self.within or self.at_most is not None):
+            raise ValueError("'half_life', 'within' and 'at_most' go with 'signal'")
+        if self.half_life and self.within:
+            raise ValueError("say one of 'half_life' and 'within', or neither to count all of them")
+        if self.at_most is not None and (self.at_most - self.points) * self.points < 0:
+            raise ValueError(f"'at_most' is {self.at_most:g}, and one time already gives {self.points:g}")
+        return self
+
+    @property
+    def column(self) -> str | None:
+        """The feature that counts the signal; None for a predicate."""
+        if self.signal is None:
+            return None
+        if self.half_life:
+            return f"{self.signal}_decayed_{span_name(self.half_life)}"
+        return f"{self.signal}_count_{span_name(self.within) if self.within else 'total'}"
+
+    @property
+    def sql(self) -> str:
+        """The points as an expression."""
+        if self.when is not None:
+            return f"CASE WHEN {self.when} THEN {self.points!r} ELSE 0.0 END"
+        given = f"{self.column} * {self.points!r}"
+        if self.at_most is None:
+            return f"COALESCE({given}, 0.0)"
+        beyond = ">" if self.points > 0 else "<"
+        return f"COALESCE(CASE WHEN {given} {beyond} {self.at_most!r} THEN {self.at_most!r} ELSE {given} END, 0.0)"
+
+    @property
+    def words(self) -> str:
+        """What the points are for."""
+        if self.about or self.when is not None:
+            return self.about or str(self.when)
+        fading = f", fading over {span_name(self.half_life)}" if self.half_life else ""
+        within = f" in the last {span_name(self.within)}" if self.within else ""
+        most = f", at most {self.at_most:g}" if self.at_most is not None else ""
+        return f"{self.signal}{within}{fading}: {self.points:g} each{most}"
+
+
+class LeadScore(Strict):
+    """Points that add up, and from how many on somebody is worth a call.
+
+    Attributes:
+        outcome: beside whose likelihood it is shown, and on whose past answers it is judged.
+        points: what there are points for.
+        threshold: from here on a user qualifies.
+    """
+
+    outcome: Name
+    points: Annotated[list[Points], Field(min_length=1)]
+    threshold: float

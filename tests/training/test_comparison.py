@@ -1,0 +1,133 @@
+"""Segments beside each other: what the page tells is what the log holds, and it is read without a network."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from features.errors import EventLogError
+from features.log.open import open_log
+from features.progress import unseen
+from features.time import DAY, to_datetime
+from segments.frozen import load_cuts
+from serving.loader import Loader
+from serving.scorer import Scorer
+from tests.conftest import World
+from training.comparison import EVERYBODY, Compared, auc_of, compare
+from training.segments_report import charts, page
+
+pytestmark = pytest.mark.xdist_group("comparison")
+
+
+@pytest.fixture(scope="module")
+def compared(world: World, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+    scorer = Scorer(world.definition, Loader(world.definition, world.settings).champions(),
+                    load_cuts(world.definition, world.settings))  # fmt: skip
+    log = open_log(world.definition, world.settings, ends=None, steps=unseen)
+    return compare(log, world.definition, scorer, tmp_path_factory.mktemp("compared") / "rows")
+
+
+@pytest.fixture(scope="module")
+def events(world: World) -> pl.DataFrame:
+    return pl.read_parquet(world.folder / "data/demo/events/*.parquet").unique("event_id")
+
+
+def test_the_users_of_today_are_all_of_them(compared: Compared) -> None:
+    rows = compared.at(compared.newest)
+    assert len(rows) == 3_000
+    assert compared.rows["cutoff"].n_unique() == 13
+    sizes = compared.sizes("state").filter(pl.col("cutoff") == to_datetime(compared.newest))
+    assert sizes["users"].sum() == 3_000
+    inside = rows.filter(pl.col("segments").list.contains("repeat_buyer"))
+    assert (inside["purchase_count_total"] >= 2).all()
+    counted = compared.sizes("segments").filter(
+        (pl.col("cutoff") == to_datetime(compared.newest)) & (pl.col("name") == "repeat_buyer")
+    )
+    assert counted["users"].item() == len(inside) > 0
+
+
+def test_flows_lead_from_where_they_were_to_where_they_are(compared: Compared) -> None:
+    flows = compared.flows()
+    now = dict(compared.at(compared.newest).group_by("state").len().iter_rows())
+    assert dict(flows.group_by("after").agg(pl.col("users").sum()).iter_rows()) == now
+    assert flows.filter(pl.col("before") == "not seen yet")["users"].sum() > 0
+
+
+def test_what_became_of_them_is_what_the_log_holds(compared: Compared, events: pl.DataFrame) -> None:
+    then = to_datetime(compared.matured)
+    members = compared.members(compared.matured).filter(pl.col("segment") == "repeat_buyer")["user"]
+    after = events.filter(pl.col("event_time") >= then)
+    bought = after.filter((pl.col("event") == "purchase") & (pl.col("event_time") < then + timedelta(days=30)))
+    spent = bought.filter(pl.col("user_id").is_in(members.implode()))["revenue"].sum() / len(members)
+    found = compared.outcomes().filter(pl.col("segment") == "repeat_buyer").row(0, named=True)
+    assert found["users"] == len(members)
+    assert found["value"] == pytest.approx(spent, rel=1e-9)
+    week = bought.filter(pl.col("event_time") < then + timedelta(days=7))["user_id"].unique()
+    rows = compared.at(compared.matured).filter(pl.col("purchase_label").is_not_null())
+    rows = rows.filter(pl.col("user").is_in(members.implode()))
+    assert found["purchase"] == pytest.approx(rows["user"].is_in(week.implode()).mean())
+    by = compared.by_trait("source")
+    assert by["users"].sum() == compared.outcomes().filter(pl.col("segment") == EVERYBODY)["users"].item()
+
+
+def test_tiers_stand_beside_states(compared: Compared) -> None:
+    found = compared.tiers("churn")
+    assert found["users"].sum() == 3_000
+    assert found.filter(pl.col("state") == "churned")["tier"].to_list() == ["not_enough_to_say"]
+
+
+def test_how_far_apart_is_the_area_under_the_curve() -> None:
+    draw = np.random.default_rng(1)
+    values, inside = draw.integers(0, 9, 500).astype(float), draw.random(500) < 0.3
+    assert auc_of(values, inside) == pytest.approx(roc_auc_score(inside, values))
+    assert auc_of(np.array([np.nan, 1.0]), np.array([True, False])) == 1.0
+
+
+def test_what_sets_a_segment_apart_is_not_its_own_rule(compared: Compared) -> None:
+    found = compared.apart("repeat_buyer")
+    assert found
+    rule = compared.definition.segments["repeat_buyer"].when
+    for apart in found:
+        assert apart.feature not in rule
+        assert abs(apart.auc - 0.5) >= 0.05
+    assert [abs(a.auc - 0.5) for a in found] == sorted((abs(a.auc - 0.5) for a in found), reverse=True)
+
+
+def test_the_page_is_whole_and_asks_for_nothing(compared: Compared) -> None:
+    html = page(compared, trait="source")
+    for name in charts(compared, "source"):
+        assert f'<div id="{name}"></div>' in html
+    before = html[: html.index("<script>")]
+    assert not re.search(r"(src|href)=", before)
+    for said in ("changed their state", "repeat buyer", "of the others", "do</span>", "everybody"):
+        assert said in html
+    for play in compared.definition.segments.values():
+        assert play.about in html.replace("&#39;", "'")
+
+
+def test_a_share_of_the_users_is_the_same_each_time(compared: Compared, world: World, tmp_path: Path) -> None:
+    scorer = Scorer(world.definition, Loader(world.definition, world.settings).champions(),
+                    load_cuts(world.definition, world.settings))  # fmt: skip
+    log = open_log(world.definition, world.settings, ends=None, steps=unseen)
+    some = compare(log, world.definition, scorer, tmp_path / "rows", share=0.2)
+    users = some.rows["user"].unique()
+    assert 450 < len(users) < 750
+    assert set(some.at(some.newest)["user"]) <= set(compared.at(compared.newest)["user"])
+    sizes = some.sizes("state").filter(pl.col("cutoff") == to_datetime(some.newest))
+    assert 2_300 < sizes["users"].sum() < 3_700
+
+
+def test_a_log_that_is_too_short_is_told(world: World, tmp_path: Path) -> None:
+    scorer = Scorer(world.definition, Loader(world.definition, world.settings).champions(), None)
+    log = open_log(world.definition, world.settings, ends=None, steps=unseen)
+
+    class Short:
+        ends, first = log.ends, log.ends - 20 * DAY
+
+    assert to_datetime(log.ends) == datetime(2026, 3, 1, tzinfo=UTC)
+    with pytest.raises(EventLogError, match="shorter than the 35 days"):
+        compare(Short(), world.definition, scorer, tmp_path)  # type: ignore[arg-type]

@@ -1,0 +1,273 @@
+"""What segments are, beside each other: sizes, moves, what became of their users, and what sets them apart."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.definition.columns import feature_set
+from features.definition.predicate import columns_in
+from features.definition.schema import Definition
+from features.errors import EventLogError
+from features.fold import fold_rows, read_each_at
+from features.log.events import Events
+from features.log.frames import part_files
+from features.log.log import Log
+from features.log.source import read_traits
+from features.progress import Progress, ignore
+from features.rows import INSTANT, expression
+from features.snapshot import with_traits
+from features.time import DAY, Instants, to_datetime
+from segments.holdout import evenly
+from serving.scorer import Scorer
+from training.outcomes import label
+
+Mask: TypeAlias = NDArray[np.bool_]
+
+#: everybody, as a segment beside the others
+EVERYBODY = "everybody"
+
+#: distance of two instants, and how many of them are looked at
+WEEK, WEEKS = 7 * DAY, 12
+
+#: value is counted so long after an instant
+VALUE_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Users at several instants, as the definition calls them then.
+
+    Attributes:
+        definition: by which.
+        rows: ``user, cutoff, state, segments, <outcome>_tier, <outcome>_label, value`` and the feature set; labels and
+            value are there at `matured`, numeric features at `newest`.
+        newest: the last instant.
+        matured: the last instant after which everything asked about is known.
+        share: of all users that were looked at.
+    """
+
+    definition: Definition
+    rows: pl.DataFrame
+    newest: int
+    matured: int
+    share: float
+
+    def at(self, instant: int) -> pl.DataFrame:
+        """The users at an instant."""
+        return self.rows.filter(pl.col("cutoff") == to_datetime(instant))
+
+    @property
+    def money(self) -> str | None:
+        """The signal whose value is counted."""
+        return money_of(self.definition)
+
+    def members(self, instant: int) -> pl.DataFrame:
+        """A row a user and segment, ``everybody`` among them."""
+        rows = self.at(instant)
+        inside = rows.explode("segments").rename({"segments": "segment"}).drop_nulls("segment")
+        return pl.concat([rows.with_columns(pl.lit(EVERYBODY).alias("segment")).select(inside.columns), inside])
+
+    def sizes(self, kind: str) -> pl.DataFrame:
+        """Users by instant and state (``state``) or segment (``segments``): ``cutoff, name, users``."""
+        named = self.rows.select("cutoff", pl.col(kind).alias("name"))
+        named = named.explode("name") if kind == "segments" else named
+        counts = named.drop_nulls("name").group_by("cutoff", "name").len("users")
+        return counts.with_columns((pl.col("users") / self.share).round().cast(pl.Int64)).sort("cutoff", "name")
+
+    def flows(self, weeks: int = 4) -> pl.DataFrame:
+        """How users moved between states in the last weeks: ``before, after, users``; ``not seen yet`` for new ones."""
+        before = self.at(self.newest - weeks * WEEK).select("user", pl.col("state").alias("before"))
+        after = self.at(self.newest).select("user", pl.col("state").alias("after"))
+        both = after.join(before, on="user", how="left").with_columns(pl.col("before").fill_null("not seen yet"))
+        counts = both.group_by("before", "after").len("users")
+        return counts.with_columns((pl.col("users") / self.share).round().cast(pl.Int64)).sort("before", "after")
+
+    def outcomes(self) -> pl.DataFrame:
+        """What became of each segment's users after `matured`.
+
+        Columns: ``segment, users, <outcome> (share of those asked about), value (mean of the 30 days after)``.
+        """
+        shares = [pl.col(f"{name}_label").cast(pl.Float64).mean().alias(name) for name in self.definition.outcomes]
+        value = [pl.col("value").mean()] if self.money else []
+        found = self.members(self.matured).group_by("segment").agg(pl.len().alias("users"), *shares, *value)
+        order = [EVERYBODY, *self.definition.segments]
+        rank = pl.col("segment").replace_strict({name: i for i, name in enumerate(order)}, default=len(order))
+        return found.sort(rank)
+
+    def tiers(self, outcome: str) -> pl.DataFrame:
+        """Users by state and tier now: ``state, tier, users``."""
+        counts = self.at(self.newest).group_by("state", pl.col(f"{outcome}_tier").alias("tier")).len("users")
+        return counts.with_columns((pl.col("users") / self.share).round().cast(pl.Int64))
+
+    def by_trait(self, trait: str) -> pl.DataFrame:
+        """What became of users by a trait: ``name, users, <outcome>, value``."""
+        shares = [pl.col(f"{name}_label").cast(pl.Float64).mean().alias(name) for name in self.definition.outcomes]
+        value = [pl.col("value").mean()] if self.money else []
+        rows = self.at(self.matured).with_columns(pl.col(trait).fill_null("not known").alias("name"))
+        return rows.group_by("name").agg(pl.len().alias("users"), *shares, *value).sort("users", descending=True)
+
+    def apart(self, segment: str, count: int = 5) -> list["Apart"]:
+        """What sets a segment's users apart from the others now, beside its own rule; the most telling first."""
+        rows = self.at(self.newest)
+        inside = rows["segments"].list.contains(segment).to_numpy().astype(np.bool_)
+        if inside.sum() < 20 or (~inside).sum() < 20:
+            return []
+        own = columns_in(self.definition.segments[segment].when)
+        features = feature_set(self.definition)
+        numeric = [name for name in features.numeric if name not in own]
+        found = [
+            Apart(n, auc_of(rows[n].to_numpy(), inside), _middle(rows[n], inside), _middle(rows[n], ~inside))
+            for n in numeric
+        ]
+        found += [_most_unlike(rows[name], inside) for name in features.traits if name not in own]
+        found.sort(key=lambda apart: -abs(apart.auc - 0.5))
+        signals = [*self.definition.signals, *self.definition.derived, *features.traits]
+        return _one_of_each(found, signals, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """One thing that sets users apart.
+
+    Attributes:
+        feature: the column.
+        auc: how often one inside has more of it than one outside; 0.5 for no difference.
+        inside: the median inside, or of a trait its value that differs most and the share that has it.
+        outside: the same outside.
+    """
+
+    feature: str
+    auc: float
+    inside: float | tuple[str, float] | None
+    outside: float | tuple[str, float] | None
+
+
+def money_of(definition: Definition) -> str | None:
+    """The signal whose value is counted: RFM's money, or the first that has a value."""
+    if definition.rfm is not None and definition.rfm.money is not None:
+        return definition.rfm.money
+    return next((name for name, signal in definition.signals.items() if signal.value), None)
+
+
+def auc_of(values: NDArray[np.float64], inside: Mask) -> float:
+    """How often one inside has more than one outside, ties half; what is missing counts as more than all."""
+    filled = np.where(np.isnan(values), np.inf, values)
+    _, codes = np.unique(filled, return_inverse=True)
+    counts = np.bincount(codes)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[codes]
+    n, m = int(inside.sum()), int((~inside).sum())
+    return float((ranks[inside].sum() - n * (n + 1) / 2) / (n * m))
+
+
+def _middle(column: pl.Series, where: Mask) -> float | None:
+    found = column.filter(pl.Series(where)).fill_null(np.inf).median()
+    return float(found) if isinstance(found, float) and np.isfinite(found) else None
+
+
+def _most_unlike(trait: pl.Series, inside: Mask) -> Apart:
+    """The value of a trait whose share differs most."""
+    text = trait.fill_null("not known").to_numpy()
+    shares = [(v, float((text[inside] == v).mean()), float((text[~inside] == v).mean())) for v in np.unique(text)]
+    value, mine, others = max(shares, key=lambda share: abs(share[1] - share[2]))
+    return Apart(trait.name, 0.5 + (mine - others) / 2, (value, mine), (value, others))
+
+
+def _one_of_each(found: list[Apart], names: list[str], count: int) -> list[Apart]:
+    """The first of each signal and trait: twenty windows of one signal say the same."""
+    kept: dict[str, Apart] = {}
+    for apart in found:
+        about = max((n for n in names if n in apart.feature), key=len, default=apart.feature)
+        kept.setdefault(about, apart)
+    return [apart for apart in kept.values() if abs(apart.auc - 0.5) >= 0.05][:count]
+
+
+def compare(
+    log: Log, definition: Definition, scorer: Scorer, scratch: Path, *, share: float = 1.0, progress: Progress = ignore
+) -> Compared:
+    """Look at users every week of the last twelve.
+
+    Args:
+        log: the log.
+        definition: the definition.
+        scorer: its rules and champions.
+        scratch: a folder to write into; the caller removes it.
+        share: of the users who are looked at, the same ones each time.
+        progress: told of each run of users that is done.
+
+    Raises:
+        EventLogError: the log is too short to know what became of anybody.
+    """
+    reach = max([rule.reach for rule in definition.outcomes.values()] + [VALUE_DAYS * DAY])
+    back, newest = -(-reach // WEEK), log.ends
+    matured = newest - back * WEEK
+    if matured <= log.first:
+        raise EventLogError(
+            f"the log is shorter than the {back * 7} days after which it is known what became of users.",
+            fix="bring a longer log, or shorten the outcomes' 'within'",
+        )
+    weeks = min(WEEKS, int((newest - log.first) // WEEK))
+    cutoffs = np.array(sorted({matured, *(newest - i * WEEK for i in range(weeks + 1))}))
+    looking = _Looking(definition, scorer, cutoffs, matured, share)
+    log.write(looking.of, looking.schema, scratch, progress=progress)
+    return Compared(definition, pl.read_parquet(part_files(scratch)), newest, matured, share)
+
+
+class _Looking:
+    """Looks at some users' events."""
+
+    def __init__(self, definition: Definition, scorer: Scorer, cutoffs: Instants, matured: int, share: float) -> None:
+        self._definition, self._scorer, self._share = definition, scorer, share
+        self._cutoffs, self._matured = cutoffs, matured
+        self._traits = read_traits(definition) if definition.traits is not None else None
+        names, features = list(definition.outcomes), feature_set(definition)
+        self._tiers = [f"{name}_tier" for name in names]
+        text = {"user": pl.String(), "state": pl.String()} | dict.fromkeys(self._tiers, pl.String())
+        self.schema = pl.Schema(
+            {"cutoff": INSTANT, **text, "segments": pl.List(pl.String()),
+             **{f"{name}_label": pl.Int8() for name in names}, "value": pl.Float64(),
+             **dict.fromkeys(features.numeric, pl.Float64()), **dict.fromkeys(features.traits, pl.String())}
+        )  # fmt: skip
+
+    def of(self, events: Events) -> Iterator[pl.DataFrame]:
+        """The rows of some users."""
+        users = events.users.filter(pl.Series(evenly(events.users.to_list()) < self._share))
+        asked = users.to_frame("user").join(pl.DataFrame({"cutoff": self._cutoffs}), how="cross")
+        for rows in fold_rows(events, read_each_at(events, asked), self._definition) if len(users) else ():
+            if len(rows):
+                frame = with_traits(rows.frame(), self._traits)
+                known = replace(rows, traits=frame.select(feature_set(self._definition).traits))
+                said = self._scorer.score(known, rows.cutoffs).frame.select("state", "segments", *self._tiers)
+                yield self._became(events, frame.hstack(said)).select(self.schema.names()).cast(self.schema)
+
+    def _became(self, events: Events, rows: pl.DataFrame) -> pl.DataFrame:
+        """Add what became of the users of `matured`, and take the features off all but the newest rows."""
+        then = (rows["cutoff"] == to_datetime(self._matured)).to_numpy()
+        columns = []
+        for name, rule in self._definition.outcomes.items():
+            among = rows.select(expression(rule.among).fill_null(False)).to_series().to_numpy()
+            at = np.flatnonzero(then & among)
+            answer = label(events, rows[at].select("user", "cutoff"), self._definition, name)
+            columns.append(pl.Series(f"{name}_label", [None] * len(rows), pl.Int8).scatter(at, answer))
+        at = np.flatnonzero(then)
+        money, worth = money_of(self._definition), pl.Series("value", [None] * len(rows), pl.Float64)
+        if money is not None:
+            lo, hi = self._matured, self._matured + VALUE_DAYS * DAY
+            spent = _spent(events, self._definition, money).filter((pl.col("t") >= lo) & (pl.col("t") < hi))
+            sums = spent.group_by("user").agg(pl.col("value").sum())
+            told = rows[at].select("user").join(sums, on="user", how="left", maintain_order="left")
+            worth = worth.scatter(at, told["value"].fill_null(0))
+        newest = pl.col("cutoff") == to_datetime(int(self._cutoffs[-1]))
+        features = [pl.when(newest).then(pl.col(name)).alias(name) for name in feature_set(self._definition).numeric]
+        return rows.with_columns(*columns, worth, *features)
+
+
+def _spent(events: Events, definition: Definition, money: str) -> pl.DataFrame:
+    """What the events of a signal are worth: ``user, t, value``."""
+    names = list(definition.signals)
+    valued = [name for name in names if definition.signals[name].value]
+    return events.values_of(valued.index(money), names.index(money))
