@@ -23,7 +23,8 @@ from serving.metrics import SCORES, SERVED
 from serving.model import Model
 from serving.record import ScoreRecord
 from serving.rows import OnlineRows, online_rows
-from serving.scorer import Scored, Scorer
+from serving.scored import Scored
+from serving.scorer import Scorer
 
 log = logging.getLogger("propensity")
 

@@ -17,7 +17,8 @@ from features.time import to_datetime
 from serving.earlier import Earlier, scores_path
 from serving.record import Change
 from serving.rows import batch_rows, latest_traits
-from serving.scorer import Scored, Scorer
+from serving.scored import Scored
+from serving.scorer import Scorer
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from features.definition.schema import Definition
 from segments.tiers import Tier
+from segments.worth import WORTH
 
 
 class Part(BaseModel):
@@ -123,6 +124,20 @@ class Lead(Part):
     lines: list[Line]
 
 
+class WorthSoFar(Part):
+    """What a user has been worth so far.
+
+    Attributes:
+        total: the value of all their orders.
+        average: of an order; null before the first.
+        every_days: days between two days with one, on average; null before the second.
+    """
+
+    total: float
+    average: float | None
+    every_days: float | None
+
+
 class Rfm(Part):
     """RFM scores 1 to 5 and the group; null for users who were not active in the window."""
 
@@ -145,6 +160,7 @@ class ScoreRecord(Part):
         intent: an answer to each outcome's question.
         segments: the segments the user is in.
         leads: lead scores, by name.
+        worth: value so far, of the definition's money; null where it has none.
         holdout: those of them in which the user is left alone, so that what acting does can be measured.
         definition: name and digest of the definition.
     """
@@ -158,12 +174,14 @@ class ScoreRecord(Part):
     segments: list[str]
     holdout: list[str] = []
     leads: dict[str, Lead] = {}
+    worth: WorthSoFar | None = None
     definition: str
 
 
 _RECORDS = TypeAdapter(list[ScoreRecord])
 
 RFM = {"group": "rfm_group", "r": "rfm_r", "f": "rfm_f", "m": "rfm_m", "score": "rfm_score"}
+WORTH_PARTS = dict(zip(("total", "average", "every_days"), WORTH, strict=True))
 SAID = {"probability": pl.Float64(), "percentile": pl.Int64(), "tier": pl.String(), "why": pl.String(),
         "detail": pl.String()}  # fmt: skip
 
@@ -189,6 +207,10 @@ def records_of(
         for row, points, lines in zip(rows, of(f"{name}_points"), of(f"{name}_lines"), strict=True):
             row["leads"][name] = {"points": points, "threshold": lead.threshold, "outcome": lead.outcome,
                                   "qualifies": points >= lead.threshold, "lines": lines}  # fmt: skip
+    if definition.money is not None:
+        told = zip(*(of(column) for column in WORTH_PARTS.values()), strict=True)
+        for row, values in zip(rows, told, strict=True):
+            row["worth"] = dict(zip(WORTH_PARTS, values, strict=True))
     for name, version in outcomes.items():
         said = zip(*(of(f"{name}_{key}") for key in SAID), strict=True)
         for i, (row, values) in enumerate(zip(rows, said, strict=True)):
@@ -235,6 +257,7 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition) -
         pl.col("segments"),
         pl.col("leaves"),
         pl.col("holdout"),
+        *([pl.struct(pl.col(c).alias(k) for k, c in WORTH_PARTS.items()).alias("worth")] if definition.money else []),
         *([pl.struct(leads).alias("leads")] if leads else []),
         pl.lit(definition.version).alias("definition"),
     ]

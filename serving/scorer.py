@@ -1,7 +1,6 @@
 """The scorer: feature rows in; state, RFM group, likelihoods, tiers and segments out. Batch and API use it alike."""
 
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,77 +15,19 @@ from features.rows import FEW, INSTANT, FeatureRows, rows_of
 from features.time import DAY, Instants, to_datetime
 from segments.evaluator import Evaluator
 from segments.holdout import Holdout
-from segments.lead import LINE, Leads
+from segments.lead import Leads
 from segments.rfm import SCORES, RfmCuts, rfm_columns, rfm_of, with_rfm
 from segments.tiers import SILENT, tiers_of
+from segments.worth import Worth
 from serving.earlier import Earlier
 from serving.explain import Explainer
 from serving.model import Model
 from serving.reasons import Wording
-from serving.record import SAID, Change, Reason, ScoreRecord, record_columns, records_of
+from serving.record import Change, Reason
+from serving.scored import Scored
 
 #: why nothing is said of who is far outside what the model saw
 BEYOND = "outside_trained_range"
-
-
-class Scored:
-    """Scored users.
-
-    Columns: ``user, cutoff, state, rfm_…, <outcome>_probability, …_percentile, …_tier, …_why, …_detail, segments,
-    leaves`` (segments whose ``until`` holds), ``holdout, seen``.
-
-    Args:
-        rows: what they were scored on.
-        columns: what was said of them, as a frame or, of a few users, as lists.
-        versions: the model of each outcome, or None.
-        definition: by which they were scored.
-    """
-
-    def __init__(
-        self,
-        rows: FeatureRows,
-        columns: pl.DataFrame | Mapping[str, list[Any]],
-        versions: Mapping[str, str | None],
-        definition: Definition,
-    ) -> None:
-        self.rows = rows
-        self._columns, self._versions, self._definition = columns, versions, definition
-
-    @cached_property
-    def frame(self) -> pl.DataFrame:
-        """What was said, as a frame."""
-        if isinstance(self._columns, pl.DataFrame):
-            return self._columns
-        kinds: dict[str, pl.DataType] = {"cutoff": INSTANT, "seen": INSTANT}
-        kinds |= dict.fromkeys(("segments", "leaves", "holdout"), pl.List(pl.String()))
-        kinds |= dict.fromkeys(("user", "state", "rfm_group"), pl.String()) | dict.fromkeys(SCORES, pl.Int64())
-        for name in self._definition.leads:
-            kinds |= {f"{name}_points": pl.Float64(), f"{name}_lines": pl.List(LINE)}
-        for name in self._versions:
-            kinds |= {f"{name}_{key}": dtype for key, dtype in SAID.items()}
-        return pl.DataFrame(self._columns, schema_overrides=kinds)
-
-    @property
-    def records(self) -> pl.DataFrame:
-        """The same with the record's names and nesting."""
-        return self.frame.select(record_columns(self._versions, self._definition))
-
-    def column(self, name: str) -> list[Any]:
-        """What was said under a name."""
-        columns = self._columns
-        return columns.get_column(name).to_list() if isinstance(columns, pl.DataFrame) else columns[name]
-
-    def said(self, outcome: str) -> NDArray[np.bool_]:
-        """Of whom a likelihood was said."""
-        return np.array([p is not None for p in self.column(f"{outcome}_probability")], dtype=np.bool_)
-
-    def to_records(
-        self,
-        reasons: Mapping[str, list[list[Reason]]] | None = None,
-        changes: Mapping[str, list[Change | None]] | None = None,
-    ) -> list[ScoreRecord]:
-        """Make records, with each outcome's reasons and changes where given."""
-        return records_of(self.column, self._versions, self._definition, reasons or {}, changes or {})
 
 
 class Scorer:
@@ -123,7 +64,7 @@ class Scorer:
             self._states.first().alias("state"),
             *(self._why_silent(name).alias(f"{name}_why") for name in definition.outcomes),
         ]
-        self._leads = Leads(definition.leads)
+        self._leads, self._worth = Leads(definition.leads), Worth(definition)
         until = {name: rule.until for name, rule in definition.segments.items() if rule.until is not None}
         self._until = Evaluator.of(until)
         rules = (self._states, self._among, self._every, self._until, self._leads)
@@ -189,6 +130,7 @@ class Scorer:
             ]
             if detail:
                 frame = frame.with_columns(why.set(told.is_not_null(), BEYOND))
+        answers += [pl.Series(k, values, nan_to_null=True) for k, values in self._worth.of(rows.matrix).items()]
         frame = frame.hstack(answers)
         lists = [self._every.every(frame).alias("segments"), self._until.every(frame).alias("leaves")]
         frame = frame.hstack([*lists, pl.Series("seen", self._seen(rows)).cast(INSTANT)])
@@ -245,6 +187,8 @@ class Scorer:
             row["state"] = state
         leads = [self._leads.of_row(row) for row in known]
         columns |= {name: [lead[name] for lead in leads] for name in self._leads.columns}
+        for name, worth in self._worth.of(rows.matrix).items():
+            columns[name] = [None if value != value else value for value in worth.tolist()]
         ages = (rows.cutoffs - through).tolist()
         for name in self.definition.outcomes:
             why = [self._silent(name, row, age) for row, age in zip(known, ages, strict=True)]

@@ -64,7 +64,7 @@ class Compared:
     @property
     def money(self) -> str | None:
         """The signal whose value is counted."""
-        return money_of(self.definition)
+        return self.definition.money
 
     def members(self, instant: int) -> pl.DataFrame:
         """A row a user and segment, ``everybody`` among them."""
@@ -145,13 +145,6 @@ class Apart:
     auc: float
     inside: float | tuple[str, float] | None
     outside: float | tuple[str, float] | None
-
-
-def money_of(definition: Definition) -> str | None:
-    """The signal whose value is counted: RFM's money, or the first that has a value."""
-    if definition.rfm is not None and definition.rfm.money is not None:
-        return definition.rfm.money
-    return next((name for name, signal in definition.signals.items() if signal.value), None)
 
 
 def auc_of(values: NDArray[np.float64], inside: Mask) -> float:
@@ -254,7 +247,7 @@ class _Looking:
             answer = label(events, rows[at].select("user", "cutoff"), self._definition, name)
             columns.append(pl.Series(f"{name}_label", [None] * len(rows), pl.Int8).scatter(at, answer))
         at = np.flatnonzero(then)
-        money, worth = money_of(self._definition), pl.Series("value", [None] * len(rows), pl.Float64)
+        money, worth = self._definition.money, pl.Series("value", [None] * len(rows), pl.Float64)
         if money is not None:
             lo, hi = self._matured, self._matured + VALUE_DAYS * DAY
             spent = _spent(events, self._definition, money).filter((pl.col("t") >= lo) & (pl.col("t") < hi))

@@ -20,6 +20,9 @@ RFM_COLUMNS: dict[str, pl.DataType] = {
     "rfm_group": pl.String(), "rfm_r": pl.Int64(), "rfm_f": pl.Int64(), "rfm_m": pl.Int64(), "rfm_score": pl.Int64(),
 }  # fmt: skip
 
+#: what users have been worth, of the definition's money
+WORTH_COLUMNS = ("worth_total", "worth_average", "worth_every_days")
+
 
 class _UniqueKeys(yaml.SafeLoader):
     """YAML that refuses the same key twice; plain YAML keeps the last one silently."""
@@ -117,7 +120,8 @@ def segment_schema(definition: Definition) -> dict[str, pl.DataType]:
     columns = row_schema(definition) | {"state": pl.String()} | RFM_COLUMNS
     for name in definition.outcomes:
         columns |= {f"{name}_probability": pl.Float64(), f"{name}_percentile": pl.Int64(), f"{name}_tier": pl.String()}
-    return columns | {f"{name}_points": pl.Float64() for name in definition.leads}
+    columns |= {f"{name}_points": pl.Float64() for name in definition.leads}
+    return columns | (dict.fromkeys(WORTH_COLUMNS, pl.Float64()) if definition.money else {})
 
 
 def _check_expressions(definition: Definition) -> None:

@@ -147,6 +147,13 @@ class Definition(Strict):
         return next(name for name, signal in self.signals.items() if signal.activity)
 
     @property
+    def money(self) -> str | None:
+        """The signal whose value is what users are worth: RFM's money, or the first that has a value."""
+        if self.rfm is not None and self.rfm.money is not None:
+            return self.rfm.money
+        return next((name for name, signal in self.signals.items() if signal.value), None)
+
+    @property
     def digest(self) -> str:
         """Eight hex digits that change when anything in the definition changes."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]

@@ -45,6 +45,30 @@ def expanded(url: str, *, key: str) -> str:
     return _VARIABLE.sub(lambda found: os.environ[found[1]], url)
 
 
+def check_notice(url: str) -> None:
+    """Check the host of a notice's address, where it has one: in ``slack://…`` there is a token in its place.
+
+    Raises:
+        ForbiddenAddressError: it is of a private network.
+        OSError: the name cannot be looked up now.
+    """
+    host = urlsplit(url).hostname or ""
+    if "." in host or ":" in host or host == "localhost":  # tokens are not asked of a name server
+        _check(host, None)
+
+
+def _check(host: str, port: int | None) -> list[str]:
+    """The addresses a name has, none of them private."""
+    addresses = _addresses(host, port)
+    for text in addresses:
+        if not _public(text):
+            raise ForbiddenAddressError(
+                f"{host} is {text}, an address of a private network.",
+                fix="say allow_private: true in the destination, if that is meant",
+            )
+    return addresses
+
+
 def checked(url: str, *, allow_private: bool) -> Address:
     """Look an address up and check it.
 
@@ -56,18 +80,15 @@ def checked(url: str, *, allow_private: bool) -> Address:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         raise ForbiddenAddressError(f"{parts.scheme}://… is no web address.", fix="write https://host/path")
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-    for text in addresses:
-        if not allow_private and not _public(text):
-            raise ForbiddenAddressError(
-                f"{parts.hostname} is {text}, an address of a private network.",
-                fix="say allow_private: true in the destination, if that is meant",
-            )
+    addresses = _addresses(parts.hostname, port) if allow_private else _check(parts.hostname, port)
     ip = f"[{addresses[0]}]" if ":" in addresses[0] else addresses[0]
     query = f"?{parts.query}" if parts.query else ""
-    path = parts.path.rstrip("/")
-    return Address(f"{parts.scheme}://{ip}:{port}{path}{query}", parts.netloc, parts.hostname)
+    return Address(f"{parts.scheme}://{ip}:{port}{parts.path}{query}", parts.netloc, parts.hostname)
+
+
+def _addresses(host: str, port: int | None) -> list[str]:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 def _public(text: str) -> bool:

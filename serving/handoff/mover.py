@@ -17,7 +17,8 @@ from segments.transition import Moves, Scoring, Transition
 from serving.earlier import Earlier
 from serving.handoff.ledger import CHUNK, Ledger
 from serving.metrics import MOVED
-from serving.scorer import Scored, Scorer
+from serving.scored import Scored
+from serving.scorer import Scorer
 
 log = logging.getLogger("propensity")
 

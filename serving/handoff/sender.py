@@ -15,7 +15,7 @@ from features.definition.handoff import Destination
 from features.definition.schema import Definition
 from features.errors import PropensityError, UnavailableError
 from features.time import SECOND, Clock, to_datetime
-from serving.handoff.address import ForbiddenAddressError, checked, expanded
+from serving.handoff.address import ForbiddenAddressError, check_notice, checked, expanded
 from serving.handoff.message import Request, audience, notice, webhook
 from serving.handoff.outbox import Outbox, Waiting
 from serving.metrics import HANDED_OFF, HANDOFF_FAILURES
@@ -146,7 +146,7 @@ class Sender:
         except PropensityError as error:
             raise RefusedError(str(error), later=True) from error
         if destination.kind == "notice":
-            return _notify(url, notice(batch.bodies))
+            return _notify(url, notice(batch.bodies), allow_private=destination.allow_private)
         at = to_datetime(self._clock.now())
         if destination.kind == "webhook":
             # signed with the machine's time: receivers hold it against theirs
@@ -157,10 +157,11 @@ class Sender:
 
     def _post(self, url: str, destination: Destination, request: Request) -> None:
         try:
-            address = checked(url, allow_private=destination.allow_private)
+            whole = url.rstrip("/") + request.path if request.path else url
+            address = checked(whole, allow_private=destination.allow_private)
             headers = {**request.headers, "Host": address.host, "User-Agent": "propensity"}
             answer = self._client.post(
-                address.url + request.path, content=request.content, headers=headers, timeout=destination.timeout,
+                address.url, content=request.content, headers=headers, timeout=destination.timeout,
                 extensions={"sni_hostname": address.name},
             )  # fmt: skip
         except ForbiddenAddressError as error:
@@ -185,7 +186,12 @@ def _after(answer: httpx.Response) -> float | None:
         return None
 
 
-def _notify(url: str, text: str) -> None:
+def _notify(url: str, text: str, *, allow_private: bool) -> None:
+    try:
+        if not allow_private:
+            check_notice(url)
+    except (ForbiddenAddressError, OSError) as error:
+        raise RefusedError(str(error), later=True) from error
     try:
         import apprise
     except ImportError as error:

@@ -39,8 +39,8 @@ def test_train_showed_a_table_and_score_writes_the_records(world: World) -> None
     [path] = (world.settings.folder("demo-shop") / "scores").glob("*.parquet")
     assert path.name == "scores-2026-03-01T000000Z.parquet"
     records = pl.read_parquet(path)
-    said = ["user_id", "as_of", "seen", "state", "rfm", "intent", "segments", "leaves", "holdout", "leads",
-            "definition"]  # fmt: skip
+    said = ["user_id", "as_of", "seen", "state", "rfm", "intent", "segments", "leaves", "holdout"]
+    said += ["worth", "leads", "definition"]
     assert records.columns == said
     assert records["user_id"].n_unique() == len(records) == 3_000
     fields = [f.name for f in records.schema["intent"].fields[0].dtype.fields]  # type: ignore[attr-defined]

@@ -23,7 +23,8 @@ from serving.earlier import Earlier
 from serving.loader import Loader
 from serving.model import Model
 from serving.rows import batch_rows, latest_traits, online_rows
-from serving.scorer import Scored, Scorer
+from serving.scored import Scored
+from serving.scorer import Scorer
 from tests.conftest import World
 
 
@@ -121,6 +122,21 @@ def test_segments_are_what_their_predicates_say(scored: Scored) -> None:
     assert (
         (abandoned["purchase_count_total"] == 0) | (abandoned["days_since_purchase"] > abandoned["days_since_cart_add"])
     ).all()
+
+
+def test_the_record_tells_what_a_user_has_been_worth(scored: Scored, world: World) -> None:
+    log = pl.read_parquet(world.folder / "data/demo/events/*.parquet").unique("event_id")
+    bought = log.filter((pl.col("event") == "purchase") & (pl.col("event_time") < scored.frame["cutoff"][0]))
+    by_user = {u: (v, n) for u, v, n in bought.group_by("user_id").agg(pl.col("revenue").sum(), pl.len()).iter_rows()}
+    for record in scored.to_records()[:500]:
+        assert record.worth is not None
+        total, times = by_user.get(record.user_id, (0.0, 0))
+        assert record.worth.total == pytest.approx(total)
+        assert record.worth.average == (pytest.approx(total / times) if times else None)
+        assert (record.worth.every_days is None) or record.worth.every_days > 0
+        assert record.leads["ready_to_buy"].points == pytest.approx(
+            sum(line.points for line in record.leads["ready_to_buy"].lines)
+        )
 
 
 def test_a_stale_profile_keeps_its_state_and_loses_its_likelihoods(scorer: Scorer, rows: FeatureRows) -> None:

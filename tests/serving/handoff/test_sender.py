@@ -35,11 +35,11 @@ def ids(receiver: Receiver) -> list[str]:
 
 
 def test_a_webhook_is_signed_and_says_who_moved_and_why(set_scene: MakeScene, receiver: Receiver, address: str) -> None:
-    scene = set_scene({"hook": going_to(receiver.url + "/hooks/in?a=b")}, address)
+    scene = set_scene({"hook": going_to(receiver.url + "/hooks/in/?a=b")}, address)
     scene.enter("u1", "u2")
     assert drained(scene) == 2
     [request] = receiver.requests
-    assert request.path == "/hooks/in?a=b"
+    assert request.path == "/hooks/in/?a=b"
     verified = Webhook(SECRET).verify(request.body, request.headers)
     assert verified["type"] == "propensity.transitions"
     first, second = verified["data"]["transitions"]
@@ -200,10 +200,20 @@ def test_the_team_gets_a_notice_through_apprise(
     set_scene: MakeScene, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAM_URL", receiver.url.replace("http://", "json://"))
-    scene = set_scene({"team": {"kind": "notice", "url": "${TEAM_URL}", "of": ["segments.cart"]}})
+    team = {"kind": "notice", "url": "${TEAM_URL}", "of": ["segments.cart"], "allow_private": True}
+    scene = set_scene({"team": team})
     scene.enter("u1", "u2", "u3")
     assert drained(scene, "team") == 3
     assert receiver.requests[0].json["message"] == "3 users entered cart (time 3)"
+
+
+def test_a_notice_to_a_private_address_is_refused(set_scene: MakeScene, receiver: Receiver) -> None:
+    url = receiver.url.replace("http://", "json://")
+    scene = set_scene({"team": {"kind": "notice", "url": url, "of": ["segments.cart"]}})
+    scene.enter("u1")
+    assert drained(scene, "team") == 0
+    assert "127.0.0.1, an address of a private network" in scene.ledger.outbox.status()["error"][0]
+    assert receiver.requests == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""What users have been worth so far: in all, an order, and how often."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.definition.columns import feature_set
+from features.definition.load import WORTH_COLUMNS
+from features.definition.schema import Definition
+
+#: value in all, value of an order, days between two days with one
+WORTH = WORTH_COLUMNS
+
+
+class Worth:
+    """The historic value of users: of the definition's money, see `Definition.money`.
+
+    Args:
+        definition: the definition.
+    """
+
+    def __init__(self, definition: Definition) -> None:
+        money, numeric = definition.money, feature_set(definition).numeric
+        names = (f"{money}_value_total", f"{money}_count_total", f"{money}_gap_mean") if money else ()
+        self._at = [numeric.index(name) for name in names]
+
+    def of(self, matrix: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """The columns `WORTH` of a matrix of feature rows, NaN where there is nothing to say."""
+        if not self._at:
+            return {name: np.full(len(matrix), np.nan) for name in WORTH}
+        total, times, every = (matrix[:, i] for i in self._at)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            average = np.where(times > 0, total / times, np.nan)
+        return dict(zip(WORTH, (total, average, every), strict=True))
