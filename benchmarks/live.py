@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -14,7 +16,7 @@ import polars as pl
 
 from benchmarks.answers import NAME, served, server_environment
 from benchmarks.stores import redis
-from benchmarks.world import World
+from benchmarks.world import ROOT, World, environment
 from features.log.open import open_log
 from features.progress import unseen
 from serving.live.log import LiveLog
@@ -141,6 +143,9 @@ def cost(
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, float]]:
     """Measure latency at a steady rate, freshness under load, and a soak."""
     rows, shown, numbers = [], [], {}
+    # from the first batch on, whoever acts is moved between segments, too
+    score = [sys.executable, "-m", "propensity", "score"]
+    subprocess.run(score, cwd=ROOT, check=True, env=environment(world.settings), stdout=subprocess.DEVNULL)
     with ExitStack() as running:
         address = running.enter_context(redis())
         for hour, store in enumerate(("redis", "sqlite") if address else ("sqlite",), 9):

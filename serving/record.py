@@ -190,6 +190,7 @@ def records_of(
     of: Callable[[str], list[Any]],
     outcomes: Mapping[str, str | None],
     definition: Definition,
+    version: str,
     reasons: Mapping[str, list[list[Reason]]],
     changes: Mapping[str, list[Change | None]],
 ) -> list[ScoreRecord]:
@@ -198,7 +199,7 @@ def records_of(
     cells = (dict(zip(RFM, cell, strict=True)) for cell in zip(*rfm, strict=True))
     rows = [
         {"user_id": user, "as_of": cutoff, "seen": seen, "state": state, "rfm": cell, "intent": {},
-         "segments": segments, "holdout": held, "leads": {}, "definition": definition.version}
+         "segments": segments, "holdout": held, "leads": {}, "definition": version}
         for user, cutoff, seen, state, cell, segments, held in zip(
             of("user"), of("cutoff"), of("seen"), of("state"), cells, of("segments"), of("holdout"), strict=True
         )
@@ -211,24 +212,25 @@ def records_of(
         told = zip(*(of(column) for column in WORTH_PARTS.values()), strict=True)
         for row, values in zip(rows, told, strict=True):
             row["worth"] = dict(zip(WORTH_PARTS, values, strict=True))
-    for name, version in outcomes.items():
+    for name, model in outcomes.items():
         said = zip(*(of(f"{name}_{key}") for key in SAID), strict=True)
         for i, (row, values) in enumerate(zip(rows, said, strict=True)):
             row["intent"][name] = {
                 **dict(zip(SAID, values, strict=True)),
-                "model": version,
+                "model": model,
                 "reasons": reasons[name][i] if name in reasons else [],
                 "change": changes[name][i] if name in changes else None,
             }
     return _RECORDS.validate_python(rows)
 
 
-def record_columns(outcomes: Mapping[str, str | None], definition: Definition) -> list[pl.Expr]:
+def record_columns(outcomes: Mapping[str, str | None], definition: Definition, version: str) -> list[pl.Expr]:
     """Turn a scored frame into columns with the record's names and nesting.
 
     Args:
         outcomes: model version of each outcome, or None where there is no model.
         definition: by which they were scored.
+        version: its name and digest.
     """
     leads = [
         pl.struct(
@@ -243,9 +245,9 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition) -
     intent = [
         pl.struct(
             *(pl.col(f"{name}_{key}").alias(key) for key in SAID),
-            pl.lit(version, dtype=pl.String).alias("model"),
+            pl.lit(model, dtype=pl.String).alias("model"),
         ).alias(name)
-        for name, version in outcomes.items()
+        for name, model in outcomes.items()
     ]
     return [
         pl.col("user").alias("user_id"),
@@ -259,5 +261,5 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition) -
         pl.col("holdout"),
         *([pl.struct(pl.col(c).alias(k) for k, c in WORTH_PARTS.items()).alias("worth")] if definition.money else []),
         *([pl.struct(leads).alias("leads")] if leads else []),
-        pl.lit(definition.version).alias("definition"),
+        pl.lit(version).alias("definition"),
     ]

@@ -27,6 +27,7 @@ class Scored:
         columns: what was said of them, as a frame or, of a few users, as lists.
         versions: the model of each outcome, or None.
         definition: by which they were scored.
+        version: its name and digest; a thousand users should not work it out a thousand times.
     """
 
     def __init__(
@@ -35,9 +36,10 @@ class Scored:
         columns: pl.DataFrame | Mapping[str, list[Any]],
         versions: Mapping[str, str | None],
         definition: Definition,
+        version: str,
     ) -> None:
         self.rows = rows
-        self._columns, self._versions, self._definition = columns, versions, definition
+        self._columns, self._versions, self._definition, self._version = columns, versions, definition, version
 
     @cached_property
     def frame(self) -> pl.DataFrame:
@@ -57,7 +59,7 @@ class Scored:
     @property
     def records(self) -> pl.DataFrame:
         """The same with the record's names and nesting."""
-        return self.frame.select(record_columns(self._versions, self._definition))
+        return self.frame.select(record_columns(self._versions, self._definition, self._version))
 
     def column(self, name: str) -> list[Any]:
         """What was said under a name."""
@@ -74,4 +76,4 @@ class Scored:
         changes: Mapping[str, list[Change | None]] | None = None,
     ) -> list[ScoreRecord]:
         """Make records, with each outcome's reasons and changes where given."""
-        return records_of(self.column, self._versions, self._definition, reasons or {}, changes or {})
+        return records_of(self.column, self._versions, self._definition, self._version, reasons or {}, changes or {})

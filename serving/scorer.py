@@ -64,6 +64,7 @@ class Scorer:
             self._states.first().alias("state"),
             *(self._why_silent(name).alias(f"{name}_why") for name in definition.outcomes),
         ]
+        self._version = definition.version
         self._leads, self._worth = Leads(definition.leads), Worth(definition)
         until = {name: rule.until for name, rule in definition.segments.items() if rule.until is not None}
         self._until = Evaluator.of(until)
@@ -134,7 +135,7 @@ class Scorer:
         frame = frame.hstack(answers)
         lists = [self._every.every(frame).alias("segments"), self._until.every(frame).alias("leaves")]
         frame = frame.hstack([*lists, pl.Series("seen", self._seen(rows)).cast(INSTANT)])
-        return Scored(rows, frame.hstack([self._held_out(frame)]), self._versions, self.definition)
+        return Scored(rows, frame.hstack([self._held_out(frame)]), self._versions, self.definition, self._version)
 
     def _seen(self, rows: FeatureRows) -> Instants:
         """When users last did something that is a signal."""
@@ -213,7 +214,7 @@ class Scorer:
         for (i, _, name), out in zip(inside, held.tolist(), strict=True):
             if out:
                 columns["holdout"][i].append(name)
-        return Scored(rows, columns, self._versions, self.definition)
+        return Scored(rows, columns, self._versions, self.definition, self._version)
 
     def _silent(self, outcome: str, row: Mapping[str, Any], age: int) -> str | None:
         """As `_why_silent`, for one row."""

@@ -26,25 +26,27 @@ class LiveMoves:
         self._waiting: dict[str, None] = {}
 
     def touched(self, users: Iterable[str]) -> None:
-        """Look at users who have acted; those who cannot be looked at now are the first ones next time.
+        """Say who has acted."""
+        self._waiting |= dict.fromkeys(users)
+
+    def look(self) -> None:
+        """Look at who has acted, and at whose time has come; nobody, where no batch has said yet where users begin.
+
+        Asked once a second, a user who acts ten times is looked at once, and all of them together cost little more
+        than one. Those who cannot be looked at now are the first ones next time.
 
         Raises:
             UnavailableError: a store does not answer.
         """
-        self._waiting |= dict.fromkeys(users)
+        if self._ledger.last() is None:
+            self._waiting.clear()
+            return
+        self.touched(self._ledger.take_due(RUN))
         while self._waiting:
             some = list(self._waiting)[:RUN]
             self._look(some)
             for user in some:
                 del self._waiting[user]
-
-    def due(self) -> None:
-        """Look at users whose time has come.
-
-        Raises:
-            UnavailableError: a store does not answer.
-        """
-        self.touched(self._ledger.take_due(RUN))
 
     def _look(self, users: list[str]) -> None:
         scorer, scored = self._answers.scored(users, to_datetime(self._clock.now()))

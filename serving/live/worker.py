@@ -145,7 +145,7 @@ class Worker:
             self._cover(online, began)
             self._covered = time.monotonic()
         if self._moves is not None and time.monotonic() - self._looked > 1.0:
-            self._moves.due()
+            self._moves.look()
             self._looked = time.monotonic()
         return len(messages)
 

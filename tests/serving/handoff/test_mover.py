@@ -95,13 +95,14 @@ def test_a_cart_is_entered_live_and_left_when_a_day_is_over(moved: World) -> Non
     live.append([Message("live-1", "u0000055", "track", "add_to_cart", clock.at - 1, clock.at, {})])
     while worker.step():
         pass
+    moves.look()
     history = ledger.history(user="u0000055", dimension="segments.cart_abandoned_24h")
     assert [(m.after, m.cause, m.at) for m in history] == [("in", "behaviour", clock.at)]
     clock.at += 23 * HOUR
-    moves.due()
+    moves.look()
     assert len(ledger.history(user="u0000055", dimension="segments.cart_abandoned_24h")) == 1
     clock.at = END + 9 * HOUR + DAY + 1
-    moves.due()
+    moves.look()
     *_, left = ledger.history(user="u0000055", dimension="segments.cart_abandoned_24h")
     assert (left.before, left.after, left.cause, left.at) == ("in", None, "time", clock.at)
     worker.close()
