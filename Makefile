@@ -21,6 +21,8 @@ help: ## list the targets
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.txt
 	@touch $@
 
+TESTS ?= not long
+
 .PHONY: setup
 setup: .venv/.ready ## virtual environment with the locked dependencies
 
@@ -61,12 +63,16 @@ materialize: .venv/.ready data/demo/.ready ## take in new events; put the profil
 	$(RUN) materialize --definition $(DEFINITION)
 
 .PHONY: test
-test: .venv/.ready $(if $(shell command -v java),.venv/.extras) ## style, types, floors and all tests
+test: .venv/.ready $(if $(shell command -v java),.venv/.extras) ## style, types, floors and the tests, but for the long ones
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
 	.venv/bin/mypy
-	.venv/bin/pytest -n 2 --dist loadgroup
+	.venv/bin/pytest -n 2 --dist loadgroup -m "$(TESTS)"
+
+.PHONY: test-all
+test-all: ## what CI runs: the long tests, too: the README's commands, real logs, a Bento, failing servers
+	$(MAKE) test TESTS=""
 
 .PHONY: bench
 bench: .venv/.extras ## measure speed and distance from the best possible model

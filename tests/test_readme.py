@@ -32,6 +32,7 @@ STAYING = {
 #: this very test, a run of minutes, and one that the tests of the real logs run
 ELSEWHERE = {
     "make test": "is what runs this",
+    "make test-all": "is what runs this",
     "make bench": "tests/test_benchmarks.py",
     "make complete-journey": "tests/examples",
 }
@@ -66,7 +67,7 @@ def test_the_readme_has_commands_and_each_is_run() -> None:
     assert set(ELSEWHERE) <= set(COMMANDS)
 
 
-@pytest.mark.e2e
+@pytest.mark.long
 def test_every_command_of_the_readme_works(clone: Path, tmp_path: Path) -> None:
     (tmp_path / "jupyter_server_config.json").write_text(
         json.dumps({"ServerApp": {"allow_root": True, "open_browser": False, "token": ""}})

@@ -32,8 +32,8 @@ class LiveMoves:
     def look(self) -> None:
         """Look at who has acted, and at whose time has come; nobody, where no batch has said yet where users begin.
 
-        Asked once a second, a user who acts ten times is looked at once, and all of them together cost little more
-        than one. Those who cannot be looked at now are the first ones next time.
+        Asked once a second, a user who acts ten times is looked at once. So many as make one run are looked at, the
+        others, and those who cannot be looked at now, are the first ones next time.
 
         Raises:
             UnavailableError: a store does not answer.
@@ -42,8 +42,8 @@ class LiveMoves:
             self._waiting.clear()
             return
         self.touched(self._ledger.take_due(RUN))
-        while self._waiting:
-            some = list(self._waiting)[:RUN]
+        some = list(self._waiting)[:RUN]
+        if some:
             self._look(some)
             for user in some:
                 del self._waiting[user]

@@ -28,6 +28,9 @@ log = logging.getLogger("propensity")
 #: messages folded at once
 BATCH = 1_000
 
+#: fewer messages than this at once say that the worker keeps up
+FEW_WAIT = 100
+
 #: how often to look when nobody says that something came, and how long to wait when a store is away, in seconds
 POLL, AWAY = 0.1, 0.5
 
@@ -144,7 +147,8 @@ class Worker:
             LAG.set(0)
             self._cover(online, began)
             self._covered = time.monotonic()
-        if self._moves is not None and time.monotonic() - self._looked > 1.0:
+        # scores come first: while many messages wait, moves are looked at seldom
+        if self._moves is not None and time.monotonic() - self._looked > (1.0 if len(messages) < FEW_WAIT else 5.0):
             self._moves.look()
             self._looked = time.monotonic()
         return len(messages)

@@ -24,7 +24,7 @@ EXPECTED = {
 FILES = {"edu365": "edu365.parquet", "online_retail": "online_retail.parquet", "oulad": "oulad.parquet"}
 
 
-@pytest.mark.e2e
+@pytest.mark.long
 @pytest.mark.parametrize("example", EXPECTED)
 def test_a_real_log_is_trained_and_scored(example: str, tmp_path: Path) -> None:
     logs = Path(os.environ.get("LOGS", "data/logs")).resolve()

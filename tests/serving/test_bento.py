@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT, World
 from tests.serving.servers import Server
 
-pytestmark = pytest.mark.xdist_group("failures")
+pytestmark = [pytest.mark.xdist_group("failures"), pytest.mark.long]
 
 
 def test_a_bento_is_built_and_runs(world: World, tmp_path: Path) -> None:

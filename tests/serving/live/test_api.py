@@ -177,6 +177,7 @@ def test_compaction_and_reconciliation_by_their_commands(served_world: World, se
     assert "0 differences" in command(served_world, "reconcile")
 
 
+@pytest.mark.long
 def test_schemathesis_finds_no_server_error(served_world: World, server: Server) -> None:
     assert server, "two servers share one live log"
     everything = Server(served_world, served_world.folder / "open.log", PROPENSITY_CLOCK=CLOCK, PROPENSITY_AUTH="off")

@@ -21,7 +21,7 @@ from tests.serving.conftest import copy_of
 from tests.serving.servers import Postgres, Redis, Server
 
 CLOCK = "2026-03-01T09:00:00Z"
-pytestmark = pytest.mark.xdist_group("failures")
+pytestmark = [pytest.mark.xdist_group("failures"), pytest.mark.long]
 
 
 @dataclass
