@@ -54,7 +54,8 @@ def test_the_published_results_are_complete() -> None:
         "features.vs_duckdb_sql", "features.snapshots_52_over_26", "features.one_more_day_share",
         "features.kernel_events_per_s_core", "features.memory_100m_gib", "materialize.sqlite_users_per_s",
         "materialize.redis_users_per_s", "online.read_vs_named_feast_1000", "spark.parity_max_rel_diff",
-        "live.score_p50_over_noop", "reasons.one_user_ms", "reasons.batch_vs_pred_contrib",
+        "live.score_p50_over_noop", "segments.cost_100_over_read", "handoff.lost", "handoff.messages_per_s",
+        "reasons.one_user_ms", "reasons.batch_vs_pred_contrib",
         *(f"models.cdnow.{m}" for m in ("auc", "ap", "lift10", "log_loss")),
         *(f"models.{w}.{o}.{m}" for w in ("demo", "habit", "bursts") for o in ("churn", "purchase", "uninstall")
           for m in ("auc_over_bayes", "log_loss_over_bayes", "calibration_error")),
