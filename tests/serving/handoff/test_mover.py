@@ -33,6 +33,10 @@ END = to_instant(datetime.fromisoformat("2026-03-01T00:00:00Z"))
 def moved(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A world after two batches, nine days apart."""
     copy = copy_of(world, tmp_path_factory.mktemp("moved") / "world")
+    # other tests may have scored, and so moved, the users of the world that this is a copy of
+    shutil.rmtree(copy.settings.scores("demo-shop"), ignore_errors=True)
+    for file in copy.settings.folder("demo-shop").glob("live.db*"):
+        file.unlink()
     for words in (("--as-of", "2026-02-20"), ()):
         done = copy.run(*PROPENSITY, "score", *words)
         assert done.returncode == 0, done.stderr

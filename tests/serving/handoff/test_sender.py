@@ -268,7 +268,7 @@ def test_killing_the_sender_at_any_moment_loses_nothing(
     scene.clock.at = int(datetime.now(UTC).timestamp() * 1e6)
     definition = scene.definition.model_dump(mode="json", exclude_defaults=True)
     (tmp_path / "propensity.yaml").write_text(yaml.safe_dump(definition, sort_keys=False))
-    made = scene.enter(*[f"v{i:03d}" for i in range(150)])
+    made = scene.enter(*[f"v{i:03d}" for i in range(450)])
     url = scene.ledger.live.engine.url.render_as_string(hide_password=False)
     environment = os.environ | {
         "PROPENSITY_DEFINITION": str(tmp_path / "propensity.yaml"),
