@@ -19,7 +19,8 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-COMMANDS = [c for block in BLOCKS for c in block.replace("\\\n", " ").strip().splitlines()]
+LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").strip().splitlines()]
+COMMANDS = [line.split("  #")[0].strip() for line in LINES]
 
 #: programs that stay, and the address at which each can be met
 STAYING = {
@@ -63,8 +64,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def test_the_readme_has_commands_and_each_is_run() -> None:
     assert COMMANDS[:2] == ["make train", "PROPENSITY_AUTH=off make serve"]
-    assert set(STAYING) <= {c.split("#")[0].strip() for c in COMMANDS}
-    assert set(ELSEWHERE) <= set(COMMANDS)
+    assert {*STAYING, *ELSEWHERE} <= set(COMMANDS)
 
 
 @pytest.mark.long
@@ -75,8 +75,7 @@ def test_every_command_of_the_readme_works(clone: Path, tmp_path: Path) -> None:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PROPENSITY_", "MAKE"))}
     environment |= {"USERS": "2500", "JUPYTER_CONFIG_DIR": str(tmp_path), "COLUMNS": "160"}
     staying: subprocess.Popen[bytes] | None = None
-    for line in COMMANDS:
-        command = line.split("  #")[0].strip()
+    for command in COMMANDS:
         if command in ELSEWHERE:
             continue
         if command in STAYING:
