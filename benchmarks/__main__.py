@@ -36,6 +36,9 @@ def _cell(value: object) -> str:
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
+
+
 def beside_others(most: int, folder: Path) -> pl.DataFrame:
     """The fold beside other ways, on logs each of them can take."""
     large, middle, small = (log_of(max(most // by, 20_000), folder) for by in (1, 10, 500))
@@ -120,15 +123,18 @@ def main(
     events: Annotated[int, typer.Option(help="events of the largest log, in millions")] = 100,
     logs: Annotated[Path | None, typer.Option(help="folder in which the logs are kept for the next time")] = None,
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
-    only: Annotated[str, typer.Option(help="'live' or 'segments': that alone; the other results stay")] = "",
+    only: Annotated[str, typer.Option(help="'live', 'segments' or 'value': that alone; the other results stay")] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
 ) -> None:
     """Measure, print, and write ``results.md`` and ``results.json``."""
     tables: dict[str, pl.DataFrame] = {}
     numbers: dict[str, float] = {}
-    if only in ("live", "segments"):
+    if only == "value":
+        tables[VALUE], numbers = quality.amounts()
+    elif only in ("live", "segments"):
         with trained(users) as world:
             tables = live_path(world, numbers, soak) if only == "live" else acting(world, numbers)
+    if only:
         replace(folder, tables, numbers)
         out.print(*(table(title, rows) for title, rows in tables.items()), sep="\n")
         return
@@ -162,6 +168,8 @@ def main(
                 seconds = world.train_seconds
     tables["Distance from the best possible forecast, in three simulated worlds"] = best = pl.concat(distances)
     tables["CDNOW: who buys within 90 days of 1 April 1998"], more = quality.cdnow()
+    numbers |= more
+    tables[VALUE], more = quality.amounts()
     numbers |= more
     tables["Real logs: our models beside the best floor and boosting on RFM features"] = quality.real_logs()
     for row in best.to_dicts():

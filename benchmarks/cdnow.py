@@ -1,4 +1,4 @@
-"""CDNOW (Fader and Hardie 2001): who buys within 90 days, by the protocol of a published comparison."""
+"""CDNOW (Fader and Hardie 2001): who buys within 90 days, and for how much; protocol of a published comparison."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,10 @@ DEFINITION = {
     "signals": {"purchase": {"where": "event = 'purchase'", "value": "value", "activity": True}},
     "windows": [7, 14, 30, 60, 90, 180, 360],
     "half_lives": ["14d", "45d", "120d"],
-    "outcomes": {"purchase": {"will": "purchase", "within": "90d", "among": "purchase_count_total >= 1"}},
+    "outcomes": {
+        "purchase": {"will": "purchase", "within": "90d", "among": "purchase_count_total >= 1"},
+        "spend": {"sum_of": "purchase", "within": "90d", "among": "purchase_count_total >= 1"},
+    },
     "snapshots": {"stride": "14d", "spread": False, "warm_up": "99d"},
     "training": {"unseen_share": 0.01},
 }  # fmt: skip
@@ -52,7 +55,7 @@ def write_log(folder: Path) -> Definition:
     return load_definition(folder / "propensity.yaml")
 
 
-def judged(folder: Path) -> Learnt:
+def judged(folder: Path, outcome: str) -> Learnt:
     """Fit on cutoffs of 1997, adjust on 1 January 1998, judge on 1 April 1998 with labels to the end of June."""
     definition, settings = write_log(folder), Settings(home=folder / "var")
     store = EventStore.open(EventLog(definition), settings)
@@ -60,7 +63,7 @@ def judged(folder: Path) -> Learnt:
     cutoffs = np.array([first + i * 14 * DAY for i in range(20)] + [to_instant(datetime(1998, 4, 1, tzinfo=UTC))])
     folder = snapshots_path(settings.folder(definition.name))
     write_snapshots(store, cutoffs, definition, folder, more=Labels(definition))
-    purge = definition.outcomes["purchase"].reach
+    purge = definition.asked[outcome].reach
     parts = Split(fit=cutoffs[cutoffs + purge <= cutoffs[-2]], adjust=cutoffs[-2:-1], test=cutoffs[-1:])
-    data = build(folder, OfflineFeatures(definition, settings), definition, "purchase", parts=parts)
+    data = build(folder, OfflineFeatures(definition, settings), definition, outcome, parts=parts)
     return learn(data, Matrices.of(data, definition), definition, None)

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,7 +78,7 @@ def distance_from_best(world: World, name: str) -> pl.DataFrame:
 def cdnow() -> tuple[pl.DataFrame, dict[str, float]]:
     """CDNOW by the published protocol, with the floors beside it."""
     with TemporaryDirectory() as folder:
-        learnt = judged(Path(folder))
+        learnt = judged(Path(folder), "purchase")
     card = learnt.model.card
     shown = ("auc", "average_precision", "lift_at_10", "log_loss", "calibration_error")
     rows = [{"model": "ours", **{m: measure(card.metrics[m]) for m in shown}, "AP_of_ours_ahead": "–"}]
@@ -87,6 +87,30 @@ def cdnow() -> tuple[pl.DataFrame, dict[str, float]]:
         rows.append({"model": floor, **{m: measure(found[m]) for m in shown}, "AP_of_ours_ahead": ahead})
     keys = {"auc": "auc", "ap": "average_precision", "lift10": "lift_at_10", "log_loss": "log_loss"}
     return pl.DataFrame(rows), {f"models.cdnow.{k}": card.metrics[m].value for k, m in keys.items()}
+
+
+def amounts() -> tuple[pl.DataFrame, dict[str, float]]:
+    """Predicted value on CDNOW and on the example logs that ask for it, with the floors beside it."""
+    rows, numbers = [], {}
+    with TemporaryDirectory() as folder:
+        learnt = {"cdnow": judged(Path(folder), "spend")}
+        for file in _examples(Path(folder)):
+            definition = load_definition(file)
+            sets = _data_sets(definition, Settings(definition=file, home=Path(folder) / "var"), definition.values)
+            for data in sets:
+                learnt[definition.name] = learn(data, Matrices.of(data, definition), definition, None)
+    shown = ("normalised_gini", "value_at_10", "observed_over_expected", "calibration_error", "mean_absolute_error")
+    for log, found in learnt.items():
+        card = found.model.card
+        for name, measured in {"ours": card.metrics, **card.floors}.items():
+            ahead = "–" if name == "ours" else measure(found.against[name]["normalised_gini"], "+.4f")
+            told = {metric: measure(measured[metric]) for metric in shown}
+            rows.append({"log": log, "model": name, **told, "Gini_of_ours_ahead": ahead})
+        best = max(floor["normalised_gini"].value for floor in card.floors.values())
+        key = f"models.{log.replace('-', '_')}.spend"
+        numbers |= {f"{key}_gini": card.metrics["normalised_gini"].value, f"{key}_gini_best_floor": best}
+        numbers |= {f"{key}_{metric}": card.metrics[metric].value for metric in shown[1:4]}
+    return pl.DataFrame(rows), numbers
 
 
 def real_logs() -> pl.DataFrame:
@@ -113,19 +137,25 @@ def _examples(folder: Path) -> Iterator[Path]:
 
 
 def _of_log(file: Path, home: Path) -> Iterator[dict[str, object]]:
-    definition, settings = load_definition(file), Settings(definition=file, home=home)
+    definition = load_definition(file)
+    for data in _data_sets(definition, Settings(definition=file, home=home), definition.outcomes):
+        yield _beside(definition, data, learn(data, Matrices.of(data, definition), definition, None))
+
+
+def _data_sets(definition: Definition, settings: Settings, outcomes: Collection[str]) -> Iterator[Dataset]:
+    """The data set of each outcome that can be learnt."""
+    if not outcomes:
+        return
     store, folder = EventStore.open(EventLog(definition), settings), settings.folder(definition.name)
     cutoffs = snapshot_cutoffs(definition, store)
     write_snapshots(store, cutoffs, definition, snapshots_path(folder), more=Labels(definition))
     if definition.traits is not None:
         write_traits(definition, traits_path(folder))
-    for outcome in definition.outcomes:
+    for outcome in outcomes:
         try:
-            data = build(snapshots_path(folder), OfflineFeatures(definition, settings), definition, outcome)
+            yield build(snapshots_path(folder), OfflineFeatures(definition, settings), definition, outcome)
         except RefusalError:
             continue
-        learnt = learn(data, Matrices.of(data, definition), definition, None)
-        yield _beside(definition, data, learnt)
 
 
 def _beside(definition: Definition, data: Dataset, learnt: Learnt) -> dict[str, object]:
@@ -135,7 +165,7 @@ def _beside(definition: Definition, data: Dataset, learnt: Learnt) -> dict[str, 
     other = HistGradientBoostingClassifier(random_state=1)
     other.fit(fit.select(names).to_numpy(), fit["label"].to_numpy(), sample_weight=fit[WEIGHT].to_numpy())
     scores = {
-        "ours": learnt.model.probabilities(learnt.model.matrix(test)),
+        "ours": learnt.model.predict(learnt.model.matrix(test)),
         "other": other.predict_proba(test.select(names).to_numpy())[:, 1],
     }
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()

@@ -44,7 +44,7 @@ class More(Protocol):
 
 def population(definition: Definition) -> pl.Expr:
     """Rows that belong to the population of at least one outcome."""
-    return pl.any_horizontal([expression(o.among).fill_null(False) for o in definition.outcomes.values()])
+    return pl.any_horizontal([expression(o.among).fill_null(False) for o in definition.asked.values()])
 
 
 def with_traits(rows: pl.DataFrame, traits: pl.DataFrame | None) -> pl.DataFrame:

@@ -252,9 +252,9 @@ def feast(context: typer.Context, definition: DefinitionFile = None) -> None:
 
 
 def _known(names: list[str], rules: Definition) -> None:
-    unknown = [name for name in names if name not in rules.outcomes]
+    unknown = [name for name in names if name not in rules.asked]
     if unknown:
-        raise PropensityError(f"unknown outcome {unknown[0]!r}.", fix=f"choose from {', '.join(rules.outcomes)}")
+        raise PropensityError(f"unknown outcome {unknown[0]!r}.", fix=f"choose from {', '.join(rules.asked)}")
 
 
 def _program(name: str) -> str:

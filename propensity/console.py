@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from features.progress import Progress as Advance
-from segments.tiers import TIERS
+from segments.tiers import TIERS, VALUE_TIERS
 
 out = Console()
 err = Console(stderr=True)
@@ -64,7 +64,7 @@ def _cell(value: object, digits: int) -> str:
 def states_by_tier(states: pl.DataFrame, outcome: str, order: list[str]) -> pl.DataFrame:
     """Lay the counts of states and tiers of one outcome out as a grid, states in their order."""
     wide = states.filter(pl.col("outcome") == outcome).pivot("tier", index="state", values="users").fill_null(0)
-    tiers = [t for t in TIERS if t in wide.columns]
+    tiers = [t for t in (*TIERS[:3], *VALUE_TIERS) if t in wide.columns]
     rank = {state: i for i, state in enumerate(order)}
     wide = wide.with_columns(pl.col("state").replace_strict(rank, default=len(rank)).alias("rank")).sort("rank")
     return wide.select("state", *tiers)

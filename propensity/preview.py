@@ -31,14 +31,16 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
         sizes = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
         weeks = []
         for frame in snapshots.of(events):
-            for name, rule in definition.outcomes.items():
+            for name, rule in definition.asked.items():
                 newest = to_datetime(last_cutoff(definition, name, events.ends))
                 asked = frame.filter(expression(rule.among).fill_null(False) & (pl.col("cutoff") <= newest))
                 answer = asked.select("user", "cutoff").with_columns(label(events, asked, definition, name))
+                amount = pl.col("label")
                 per = answer.group_by("cutoff").agg(
-                    pl.len().alias("eligible"), pl.col("label").sum().alias("positives")
-                )
-                weeks.append(per.with_columns(pl.lit(name).alias("outcome"), pl.col("positives").cast(pl.Int64)))
+                    pl.len().alias("eligible"), (amount > 0).sum().alias("positives").cast(pl.Int64),
+                    amount.sum().cast(pl.Float64).alias("total"),
+                )  # fmt: skip
+                weeks.append(per.with_columns(pl.lit(name).alias("outcome")))
         return sizes, pl.concat(weeks), {i: Returns.of(events, i) for i in silences}
 
     returns: dict[int, Returns] = {}
@@ -61,7 +63,7 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
         table("Signals", pl.concat([names, sizes, where], how="horizontal")),
         *left_out(definition),
     ]
-    for name, rule in definition.outcomes.items():
+    for name, rule in definition.asked.items():
         title = f"{name}: {rule.question}, among {rule.among}"
         per = every.filter(pl.col("outcome") == name)
         if per.is_empty():
@@ -69,10 +71,10 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
             continue
         per = per.select(
             pl.col("cutoff").dt.to_string("%Y-%m-%d").alias("week of"), "eligible", "positives",
-            (pl.col("positives") / pl.col("eligible")).alias("base_rate"),
+            (pl.col("total") / pl.col("eligible")).alias("base_rate" if isinstance(rule, Outcome) else "mean"),
         )  # fmt: skip
         shown.append(table(f"{title}; known {span_name(rule.reach)} after a cutoff", per))
-        if rule.will_not:
+        if isinstance(rule, Outcome) and rule.will_not:
             shown += _silences(rule, returns[list(definition.signals).index(rule.signal)])
     return shown
 

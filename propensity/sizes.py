@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from rich.console import RenderableType
 
+from features.definition.outcome import Outcome
 from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.log.frames import part_files
@@ -14,7 +15,7 @@ from features.time import DAY, to_instant
 from propensity.console import table
 from segments.sizing import smallest_effect, users_needed
 from segments.tiers import SILENT, TIERS
-from serving.earlier import Earlier
+from serving.earlier import Earlier, field_of
 from serving.handoff.ledger import Ledger
 
 #: so many weeks tell how many enter a tier, and what takes longer than so many years is not told
@@ -44,7 +45,7 @@ def sizes(
     share = definition.transitions.holdout
     shown: list[RenderableType] = []
     for name, outcome in definition.outcomes.items():
-        of, rows = _tiers(newest, name), []
+        of, rows = _tiers(newest, name, outcome), []
         mine = entered.filter(pl.col("dimension") == f"tiers.{name}")
         for tier in [tier for tier in TIERS if tier != SILENT and tier in of]:
             users, rate = of[tier]
@@ -69,11 +70,10 @@ def sizes(
     return shown
 
 
-def _tiers(newest: Earlier, outcome: str) -> dict[str, tuple[int, float]]:
+def _tiers(newest: Earlier, outcome: str, rule: Outcome) -> dict[str, tuple[int, float]]:
     """How many users are in each tier, and the mean of their likelihoods."""
-    said = pl.col("intent").struct.field(outcome).struct
     found = pl.scan_parquet(part_files(newest.path)).select(
-        said.field("tier").alias("tier"), said.field("probability").alias("p")
+        field_of(rule, outcome, "tier").alias("tier"), field_of(rule, outcome, rule.answer).alias("p")
     )
     counts = found.group_by("tier").agg(pl.len(), pl.col("p").mean()).collect()
     return {tier: (users, rate) for tier, users, rate in counts.iter_rows()}

@@ -22,7 +22,7 @@ class Holdout:
     def __init__(self, definition: Definition) -> None:
         share = definition.transitions.holdout
         own = {f"segments.{name}": rule.holdout for name, rule in definition.segments.items()}
-        names = ["states", "rfm", *(f"tiers.{name}" for name in definition.outcomes), *own]
+        names = ["states", "rfm", *(f"tiers.{name}" for name in definition.asked), *own]
         keys = _keys([f"{definition.name}\x00{name}" for name in names])
         shares = [share if (given := own.get(name)) is None else given for name in names]
         self._place: Mapping[str, int] = {name: i for i, name in enumerate(names)}

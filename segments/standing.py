@@ -10,14 +10,14 @@ from features.definition.columns import feature_set
 from features.definition.predicate import columns_in
 from features.definition.rule import Segment
 from features.definition.schema import Definition
-from segments.tiers import SILENT, TIERS, TierCuts
+from segments.tiers import SILENT, TIERS, VALUE_TIERS, TierCuts
 
 STATE, RFM = "states", "rfm"
 
 #: a segment has no values; one is in it or not
 IN = "in"
 
-_DRIFTS = ("rfm_", "_tier", "_probability", "_percentile")
+_DRIFTS = ("rfm_", "_tier", "_probability", "_amount", "_percentile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Said:
         values: by dimension: ``states``, ``rfm``, ``tiers.<outcome>``, ``segments.<name>``; what a user is not, is not
             there.
         leaving: the segments whose ``until`` holds.
-        scores: by outcome, where there was enough to say.
+        scores: likelihoods and amounts by outcome, where there was enough to say.
         seen: when the user last did something.
     """
 
@@ -112,15 +112,16 @@ class Steadiness:
         return before if said.at - since < stay else now
 
     def _tier(self, outcome: str, before: str, said: Said) -> str:
-        """The tier, where one is left only when the odds lie beyond the cut-off by the margin."""
+        """The tier, where one is left only when the odds, or the amount, lie beyond the cut-off by the margin."""
         now = said.values[f"tiers.{outcome}"]
-        cuts, probability = self._cuts.get(outcome), said.scores.get(outcome)
-        if cuts is None or probability is None or now == before:
+        cuts, answer = self._cuts.get(outcome), said.scores.get(outcome)
+        if cuts is None or answer is None or now == before:
             return now
-        if abs(TIERS.index(now) - TIERS.index(before)) > 1:
+        tiers, scale = (VALUE_TIERS, _log) if outcome in self._definition.values else (TIERS, _logit)
+        if abs(tiers.index(now) - tiers.index(before)) > 1:
             return now  # past both cut-offs
-        cut = cuts.most if TIERS[0] in (now, before) else cuts.least
-        beyond = _logit(probability) - _logit(cut)
+        cut = cuts.most if tiers[0] in (now, before) else cuts.least
+        beyond = scale(answer) - scale(cut)
         return now if abs(beyond) >= self._margin else before
 
     def _stay(self, name: str) -> int:
@@ -134,12 +135,13 @@ class Steadiness:
 
     def _outcomes_of(self, name: str) -> frozenset[str]:
         kind, _, of = name.partition(".")
-        outcomes = self._definition.outcomes
+        outcomes = self._definition.asked
         if kind == "tiers":
             return frozenset({of})
         rule = self._definition.segments.get(of) if kind == "segments" else None
         named = columns_in(f"({rule.when}) AND ({rule.until or 'true'})") if rule is not None else set()
-        return frozenset(o for o in outcomes if {f"{o}_tier", f"{o}_probability", f"{o}_percentile"} & named)
+        said = {o: {f"{o}_{key}" for key in ("tier", "percentile", rule.answer)} for o, rule in outcomes.items()}
+        return frozenset(o for o, columns in said.items() if columns & named)
 
 
 def rule_digests(definition: Definition) -> dict[str, str]:
@@ -148,7 +150,7 @@ def rule_digests(definition: Definition) -> dict[str, str]:
     rfm = definition.rfm.model_dump_json() if definition.rfm else ""
     states = json.dumps({name: rule.when for name, rule in definition.states.items()})
     made_of = {STATE: states + rfm, RFM: rfm}
-    made_of |= {f"tiers.{name}": outcome.model_dump_json() for name, outcome in definition.outcomes.items()}
+    made_of |= {f"tiers.{name}": outcome.model_dump_json() for name, outcome in definition.asked.items()}
     for name, rule in definition.segments.items():
         made_of[f"segments.{name}"] = _meant(rule) + (states if "state" in columns_in(rule.when) else "") + rfm
     return {name: sha256(f"{features}{text}".encode()).hexdigest()[:8] for name, text in made_of.items()}
@@ -160,3 +162,7 @@ def _meant(rule: Segment) -> str:
 
 def _logit(p: float) -> float:
     return math.log(p / (1 - p)) if 0 < p < 1 else math.copysign(math.inf, p - 0.5)
+
+
+def _log(amount: float) -> float:
+    return math.log(amount) if amount > 0 else -math.inf

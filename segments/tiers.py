@@ -1,20 +1,24 @@
 """Tiers of a likelihood: cut-offs fitted once on the calibration slice, then frozen in the model card."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from features.definition.outcome import CapacityTiers, FixedTiers, LiftTiers, Outcome
+from features.definition.outcome import CapacityTiers, FixedTiers, LiftTiers, Outcome, ValueOutcome
 
 Tier = Literal["most_likely", "moderately_likely", "least_likely", "not_enough_to_say"]
-TIERS = ("most_likely", "moderately_likely", "least_likely", "not_enough_to_say")
-SILENT = TIERS[3]
+ValueTier = Literal["high", "medium", "low", "not_enough_to_say"]
+SILENT: Final = "not_enough_to_say"
+
+#: of likelihoods and of amounts, from above down
+TIERS = ("most_likely", "moderately_likely", "least_likely", SILENT)
+VALUE_TIERS = ("high", "medium", "low", SILENT)
 
 
 class TierCuts(BaseModel):
-    """Probabilities at and above ``most`` are most likely, at and below ``least`` least likely."""
+    """Answers at and above ``most`` are in the upper tier, at and below ``least`` in the lower one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,23 +28,26 @@ class TierCuts(BaseModel):
 
 
 def fit_tiers(
-    rule: Outcome, probabilities: NDArray[np.float64], weights: NDArray[np.float64], base_rate: float
+    rule: Outcome | ValueOutcome, answers: NDArray[np.float64], weights: NDArray[np.float64], base_rate: float
 ) -> TierCuts:
-    """Turn an outcome's policy into two probabilities.
+    """Turn an outcome's policy into two probabilities or amounts.
 
     Args:
         rule: what the definition asks for.
-        probabilities: calibrated, of the calibration slice.
+        answers: calibrated, of the calibration slice.
         weights: how many rows each of them stands for.
         base_rate: share of positives there. By lift, "most likely" never asks for more than half the way from the base
             rate to certainty, so that the tier exists for frequent outcomes too.
     """
+    if isinstance(rule, ValueOutcome):
+        most, least = quantiles(answers, weights, [1 - rule.tiers.high, rule.tiers.low])
+        return TierCuts(most=most, least=min(least, most), policy="capacity")
     policy = rule.tiers
     if isinstance(policy, LiftTiers):
         most = min(policy.most * base_rate, (1 + base_rate) / 2)
         least = policy.least * base_rate
     elif isinstance(policy, CapacityTiers):
-        most, least = quantiles(probabilities, weights, [1 - policy.most, policy.least])
+        most, least = quantiles(answers, weights, [1 - policy.most, policy.least])
     elif isinstance(policy, FixedTiers):
         most, least = policy.most, policy.least
     else:
@@ -49,10 +56,10 @@ def fit_tiers(
     return TierCuts(most=most, least=min(least, most), policy=policy.by)
 
 
-def tiers_of(probabilities: NDArray[np.float64], cuts: TierCuts) -> list[str]:
-    """The tier of each probability; NaN is ``not_enough_to_say``."""
-    codes = np.where(probabilities >= cuts.most, 0, np.where(probabilities <= cuts.least, 2, 1))
-    return [TIERS[code] for code in np.where(np.isnan(probabilities), 3, codes)]
+def tiers_of(answers: NDArray[np.float64], cuts: TierCuts, names: tuple[str, ...] = TIERS) -> list[str]:
+    """The tier of each answer; NaN is ``not_enough_to_say``."""
+    codes = np.where(answers >= cuts.most, 0, np.where(answers <= cuts.least, 2, 1))
+    return [names[code] for code in np.where(np.isnan(answers), 3, codes)]
 
 
 def quantiles(values: NDArray[np.float64], weights: NDArray[np.float64], shares: list[float]) -> list[float]:

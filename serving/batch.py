@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from features.definition.outcome import Outcome
 from features.errors import ScoringError
 from features.log.events import Events
 from features.log.frames import part_files
@@ -14,8 +15,8 @@ from features.log.log import Log
 from features.progress import Progress, ignore
 from features.rows import INSTANT
 from features.time import to_datetime
-from serving.earlier import Earlier, scores_path
-from serving.record import Change
+from serving.earlier import Earlier, field_of, scores_path
+from serving.record import Change, part_of
 from serving.rows import batch_rows, latest_traits
 from serving.scored import Scored
 from serving.scorer import Scorer
@@ -62,8 +63,7 @@ def score_all(
     """
     path = scores_path(folder, cutoff)
     earlier = Earlier.before(folder, cutoff) if reasons else None
-    names = list(scorer.models) if reasons else []
-    schema = pl.Schema({**scorer.schema, "intent": _explained(scorer.schema["intent"], names)})
+    schema = _explained(scorer) if reasons else scorer.schema
     traits = latest_traits(scorer.definition, cutoff, log.live)
 
     def score(events: Events) -> Iterator[pl.DataFrame]:
@@ -77,10 +77,10 @@ def score_all(
         shutil.rmtree(path)
         raise ScoringError(f"no user is visible at {to_datetime(cutoff).isoformat()}.", fix="score at a later instant")
     records = pl.scan_parquet(part_files(path))
-    tier = [pl.col("intent").struct.field(name).struct.field("tier").alias(name) for name in scorer.definition.outcomes]
-    states = records.select("state", *tier).unpivot(
-        list(scorer.definition.outcomes), index="state", variable_name="outcome", value_name="tier"
-    )
+    asked = scorer.definition.asked
+    states = records.select(
+        "state", *(field_of(rule, name, "tier").alias(name) for name, rule in asked.items())
+    ).unpivot(list(asked), index="state", variable_name="outcome", value_name="tier")
     segments = records.select(pl.col("segments").explode().alias("segment")).drop_nulls()
     return BatchResult(
         path=path,
@@ -90,12 +90,16 @@ def score_all(
     )
 
 
-def _explained(intent: pl.DataType, outcomes: list[str]) -> pl.DataType:
-    """The type of ``intent`` with reasons and change."""
-    fields: dict[str, pl.DataType] = dict(intent)  # type: ignore[call-overload]
-    for name in outcomes:
-        fields[name] = pl.Struct({**dict(fields[name]), "reasons": pl.List(REASON), "change": CHANGE})  # type: ignore[call-overload]
-    return pl.Struct(fields)
+def _explained(scorer: Scorer) -> pl.Schema:
+    """The columns of the records, with reasons and change in the answers of which there is a model."""
+    schema = dict(scorer.schema)
+    for name in scorer.models:
+        rule = scorer.definition.asked[name]
+        told = {"reasons": pl.List(REASON)} | ({"change": CHANGE} if isinstance(rule, Outcome) else {})
+        answers: dict[str, pl.DataType] = dict(schema[part_of(rule)])  # type: ignore[call-overload]
+        answers[name] = pl.Struct({**dict(answers[name]), **told})  # type: ignore[call-overload]
+        schema[part_of(rule)] = pl.Struct(answers)
+    return pl.Schema(schema)
 
 
 def _with_reasons(
@@ -104,16 +108,20 @@ def _with_reasons(
     """Put reasons, and what changed, into the records."""
     found = scorer.reasons(scored, count)
     changes = scorer.changes(scored, earlier, count) if earlier else {}
-    whole = []
-    for name in scorer.definition.outcomes:
-        intent = scored.records["intent"].struct.field(name)
+    parts: dict[str, list[pl.Series]] = {}
+    for name, rule in scorer.definition.asked.items():
+        part = part_of(rule)
+        answer = scored.records[part].struct.field(name)
         if name in found:
-            told = [[_numeric(r.model_dump()) for r in row] for row in found[name]]
-            moved = [_changed(change) for change in changes.get(name, [None] * len(told))]
-            columns = [pl.Series("reasons", told, pl.List(REASON)), pl.Series("change", moved, CHANGE)]
-            intent = intent.struct.unnest().with_columns(columns).to_struct(name)
-        whole.append(intent.alias(name))
-    return scored.records.with_columns(pl.DataFrame(whole).to_struct("intent")).cast(schema)
+            reasons = [[_numeric(r.model_dump()) for r in row] for row in found[name]]
+            columns = [pl.Series("reasons", reasons, pl.List(REASON))]
+            if isinstance(rule, Outcome):
+                moved = [_changed(change) for change in changes.get(name, [None] * len(reasons))]
+                columns.append(pl.Series("change", moved, CHANGE))
+            answer = answer.struct.unnest().with_columns(columns).to_struct(name)
+        parts.setdefault(part, []).append(answer.alias(name))
+    told = [pl.DataFrame(answers).to_struct(part) for part, answers in parts.items()]
+    return scored.records.with_columns(told).cast(schema)
 
 
 def _numeric(told: dict[str, object]) -> dict[str, object]:
@@ -123,5 +131,5 @@ def _numeric(told: dict[str, object]) -> dict[str, object]:
 def _changed(change: Change | None) -> dict[str, object] | None:
     if change is None:
         return None
-    said = change.model_dump()
-    return said | {"moved": [_numeric(move) for move in said["moved"]]}
+    told = change.model_dump()
+    return told | {"moved": [_numeric(move) for move in told["moved"]]}

@@ -18,7 +18,7 @@ class Measure(BaseModel):
 
 
 class Ranges(BaseModel):
-    """What the numeric features were in the fitting slice, in the order of the card's features.
+    """What the numeric features were in the rows fitted on, in the order of the card's features.
 
     Attributes:
         lowest, highest: null where a feature never had a value.
@@ -44,7 +44,7 @@ class ModelCard(BaseModel):
         feature_digest: digest of the feature set; another one refuses to score.
         features: numeric columns in the order of the model's matrix.
         categories: known values of each trait, in the order of their codes, after the numeric columns.
-        ranges: of the numeric columns in the fitting slice; a user far outside is not scored.
+        ranges: of the numeric columns in the rows fitted on; a user far outside is not scored.
         tiers: frozen cut-offs.
         percentiles: 101 quantiles of the calibrated probability on the calibration slice.
         base_rate: share of positives there.

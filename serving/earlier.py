@@ -7,8 +7,11 @@ from pathlib import Path
 
 import polars as pl
 
+from features.definition.outcome import Outcome, ValueOutcome
+from features.definition.schema import Definition
 from features.log.frames import part_files
 from features.time import to_datetime, to_instant
+from serving.record import part_of
 
 #: how scores of an instant are named
 NAME = "scores-%Y-%m-%dT%H%M%SZ.parquet"
@@ -52,3 +55,15 @@ class Earlier:
         asked = pl.Series(list(users), dtype=pl.String)
         said = pl.scan_parquet(part_files(self.path)).filter(pl.col("user_id").is_in(asked.implode()))
         return dict(said.select("user_id", "intent").collect().iter_rows())
+
+
+def field_of(rule: Outcome | ValueOutcome, name: str, key: str) -> pl.Expr:
+    """One thing that records say of an outcome."""
+    return pl.col(part_of(rule)).struct.field(name).struct.field(key)
+
+
+def told_of(definition: Definition, records: pl.LazyFrame) -> dict[str, Outcome | ValueOutcome]:
+    """The outcomes that records speak of; those of an earlier definition may not know all of today's."""
+    schema = records.collect_schema()
+    there = {part: {field.name for field in schema[part].fields} for part in ("intent", "value") if part in schema}  # type: ignore[attr-defined]
+    return {name: rule for name, rule in definition.asked.items() if name in there.get(part_of(rule), ())}

@@ -41,7 +41,7 @@ class Loader:
         """The champion's version of each outcome that has one."""
         client = mlflow.MlflowClient(self.settings.mlflow_uri, self.settings.mlflow_uri)
         found = {}
-        for outcome in self.definition.outcomes:
+        for outcome in self.definition.asked:
             try:
                 version = client.get_model_version_by_alias(registered_name(self.definition, outcome), CHAMPION)
             except MlflowException as error:

@@ -1,4 +1,4 @@
-"""A model: LightGBM and a logistic regression blended on the logit scale, calibrated, with its card. No pickle."""
+"""A model: LightGBM and a regression blended where both add up, calibrated, with its card. No pickle."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 
 class LinearPart(BaseModel):
-    """A logistic regression as numbers.
+    """A regression as numbers.
 
     A numeric column becomes ``sign(x) log(1 + |x|)``, standardised, 0 where missing, and a flag where it may be
     missing; a trait becomes a flag a category. Flags have their mean taken off, so that a term is an effect against
@@ -58,10 +58,11 @@ class LinearPart(BaseModel):
 
 
 class Calibration(BaseModel):
-    """From the blended logit to a probability.
+    """From the blended score to the answer.
 
-    ``p = 1 / (1 + exp(-(slope * logit + offset)))``; where ``logits`` and ``probabilities`` are given, the lines
-    between those points instead (isotonic).
+    A probability, ``p = 1 / (1 + exp(-(slope * score + offset)))``; where ``logits`` and ``probabilities`` are given,
+    the lines between those points instead (isotonic). Or an amount, ``exp(slope * score + offset)``, and never more
+    than ``most``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,21 +71,27 @@ class Calibration(BaseModel):
     offset: float
     logits: list[float] = []
     probabilities: list[float] = []
+    most: float | None = None
 
     @property
     def method(self) -> str:
-        """``platt`` or ``isotonic``."""
-        return "isotonic" if self.logits else "platt"
+        """``platt``, ``isotonic`` or ``log_linear``."""
+        return "log_linear" if self.most is not None else "isotonic" if self.logits else "platt"
 
-    def apply(self, logits: Floats) -> Floats:
-        """Turn logits into probabilities."""
+    def apply(self, scores: Floats) -> Floats:
+        """Turn blended scores into probabilities or amounts."""
+        if self.most is not None:
+            return np.exp(np.minimum(self.slope * scores + self.offset, np.log(self.most)))
         if self.logits:
-            return np.interp(logits, self.logits, self.probabilities)
-        return sigmoid(self.slope * logits + self.offset)
+            return np.interp(scores, self.logits, self.probabilities)
+        return sigmoid(self.slope * scores + self.offset)
 
 
 class Numbers(BaseModel):
-    """Everything of a model but the booster and the card: ``logit = weight * booster + (1 - weight) * linear``."""
+    """Everything of a model but the booster and the card: ``score = weight * booster + (1 - weight) * linear``.
+
+    The score is a logit, or the logarithm of an amount.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -137,21 +144,21 @@ class Model:
             )
         return model_matrix(rows, self.card.features, self.card.categories)
 
-    def logits(self, matrix: Floats) -> Floats:
-        """Blended logit, before calibration."""
+    def scores(self, matrix: Floats) -> Floats:
+        """Blended score, before calibration."""
         weight = self.numbers.weight
-        logit = np.zeros(len(matrix))
+        score = np.zeros(len(matrix))
         if weight > 0:
-            logit += weight * np.asarray(self.booster.predict(matrix, raw_score=True, num_threads=1))
+            score += weight * np.asarray(self.booster.predict(matrix, raw_score=True, num_threads=1))
         if weight < 1:
             linear = self.numbers.linear
             columns = linear.columns(matrix, [len(c) for c in self.card.categories.values()])
-            logit += (1 - weight) * (columns @ np.array(linear.weights) + linear.intercept)
-        return logit
+            score += (1 - weight) * (columns @ np.array(linear.weights) + linear.intercept)
+        return score
 
-    def probabilities(self, matrix: Floats) -> Floats:
-        """Calibrated probability of the outcome, a number a row."""
-        return self.numbers.calibration.apply(self.logits(matrix))
+    def predict(self, matrix: Floats) -> Floats:
+        """Calibrated probability of the outcome, or the amount that is expected; a number a row."""
+        return self.numbers.calibration.apply(self.scores(matrix))
 
     @cached_property
     def forest(self) -> Forest | None:
@@ -159,10 +166,10 @@ class Model:
         return Forest.of([tree["tree_structure"] for tree in self.booster.dump_model()["tree_info"]])
 
     def effects(self, matrix: Floats) -> Floats:
-        """What each column adds to the calibrated logit, ``[rows, columns]``, against the average user.
+        """What each column adds to the calibrated score, ``[rows, columns]``, against the average user.
 
         Exact attributions (path-dependent TreeSHAP; LightGBM's own for a few rows, the same numbers from tables for
-        many) and the regression's terms, blended as the logits are.
+        many) and the regression's terms, blended as the scores are.
         """
         weight, slope = self.numbers.weight, self.numbers.calibration.slope
         total = np.zeros(matrix.shape)

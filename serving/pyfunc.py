@@ -32,7 +32,7 @@ class Propensity(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
             params: unused.
         """
         rows = pl.from_pandas(model_input)
-        return self.model.probabilities(self.model.matrix(rows))
+        return self.model.predict(self.model.matrix(rows))
 
 
 mlflow.models.set_model(Propensity())

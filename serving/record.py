@@ -7,8 +7,9 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
-from segments.tiers import Tier
+from segments.tiers import Tier, ValueTier
 from segments.worth import WORTH
 
 
@@ -24,7 +25,7 @@ class Reason(Part):
     Attributes:
         feature: the column.
         value: its value; null when there is none.
-        effect: what it adds to the log-odds, against the average user.
+        effect: what it adds to the log-odds, or to the logarithm of an amount, against the average user.
         text: the same in words.
     """
 
@@ -90,6 +91,24 @@ class Intent(Part):
     model: str | None
     reasons: list[Reason] = []
     change: Change | None = None
+
+
+class Value(Part):
+    """The answer to one value outcome's question.
+
+    Attributes:
+        amount: what is expected, in the unit of the signal's value; null when there is not enough to say.
+        percentile, why, detail, model, reasons: as of `Intent`.
+        tier: by the cut-offs frozen in the model card.
+    """
+
+    amount: float | None
+    percentile: int | None
+    tier: ValueTier
+    why: str | None = None
+    detail: str | None = None
+    model: str | None
+    reasons: list[Reason] = []
 
 
 class Line(Part):
@@ -158,6 +177,7 @@ class ScoreRecord(Part):
         state: one of the definition's states.
         rfm: the RFM group and scores.
         intent: an answer to each outcome's question.
+        value: an answer to each value outcome's question.
         segments: the segments the user is in.
         leads: lead scores, by name.
         worth: value so far, of the definition's money; null where it has none.
@@ -171,6 +191,7 @@ class ScoreRecord(Part):
     state: str | None
     rfm: Rfm
     intent: dict[str, Intent]
+    value: dict[str, Value] = {}
     segments: list[str]
     holdout: list[str] = []
     leads: dict[str, Lead] = {}
@@ -182,8 +203,17 @@ _RECORDS = TypeAdapter(list[ScoreRecord])
 
 RFM = {"group": "rfm_group", "r": "rfm_r", "f": "rfm_f", "m": "rfm_m", "score": "rfm_score"}
 WORTH_PARTS = dict(zip(("total", "average", "every_days"), WORTH, strict=True))
-SAID = {"probability": pl.Float64(), "percentile": pl.Int64(), "tier": pl.String(), "why": pl.String(),
-        "detail": pl.String()}  # fmt: skip
+
+
+def part_of(rule: Outcome | ValueOutcome) -> str:
+    """The part of the record that holds an outcome's answer."""
+    return "intent" if isinstance(rule, Outcome) else "value"
+
+
+def said_of(rule: Outcome | ValueOutcome) -> dict[str, pl.DataType]:
+    """What is said of an outcome, but for what is told on request."""
+    text = dict.fromkeys(("tier", "why", "detail"), pl.String())
+    return {rule.answer: pl.Float64(), "percentile": pl.Int64(), **text}
 
 
 def records_of(
@@ -199,7 +229,7 @@ def records_of(
     cells = (dict(zip(RFM, cell, strict=True)) for cell in zip(*rfm, strict=True))
     rows = [
         {"user_id": user, "as_of": cutoff, "seen": seen, "state": state, "rfm": cell, "intent": {},
-         "segments": segments, "holdout": held, "leads": {}, "definition": version}
+         "value": {}, "segments": segments, "holdout": held, "leads": {}, "definition": version}
         for user, cutoff, seen, state, cell, segments, held in zip(
             of("user"), of("cutoff"), of("seen"), of("state"), cells, of("segments"), of("holdout"), strict=True
         )
@@ -213,14 +243,13 @@ def records_of(
         for row, values in zip(rows, told, strict=True):
             row["worth"] = dict(zip(WORTH_PARTS, values, strict=True))
     for name, model in outcomes.items():
-        said = zip(*(of(f"{name}_{key}") for key in SAID), strict=True)
-        for i, (row, values) in enumerate(zip(rows, said, strict=True)):
-            row["intent"][name] = {
-                **dict(zip(SAID, values, strict=True)),
-                "model": model,
-                "reasons": reasons[name][i] if name in reasons else [],
-                "change": changes[name][i] if name in changes else None,
-            }
+        keys, part = said_of(rule := definition.asked[name]), part_of(rule)
+        answers = zip(*(of(f"{name}_{key}") for key in keys), strict=True)
+        for i, (row, values) in enumerate(zip(rows, answers, strict=True)):
+            said = dict(zip(keys, values, strict=True))
+            row[part][name] = {**said, "model": model, "reasons": reasons[name][i] if name in reasons else []}
+            if name in changes:
+                row[part][name]["change"] = changes[name][i]
     return _RECORDS.validate_python(rows)
 
 
@@ -242,20 +271,19 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition, v
         ).alias(name)
         for name, lead in definition.leads.items()
     ]
-    intent = [
-        pl.struct(
-            *(pl.col(f"{name}_{key}").alias(key) for key in SAID),
-            pl.lit(model, dtype=pl.String).alias("model"),
-        ).alias(name)
-        for name, model in outcomes.items()
-    ]
+    parts: dict[str, list[pl.Expr]] = {"intent": [], "value": []}
+    for name, model in outcomes.items():
+        rule = definition.asked[name]
+        said = (pl.col(f"{name}_{key}").alias(key) for key in said_of(rule))
+        answer = pl.struct(*said, pl.lit(model, dtype=pl.String).alias("model"))
+        parts[part_of(rule)].append(answer.alias(name))
     return [
         pl.col("user").alias("user_id"),
         pl.col("cutoff").alias("as_of"),
         pl.col("seen"),
         pl.col("state"),
         pl.struct(pl.col(column).alias(key) for key, column in RFM.items()).alias("rfm"),
-        pl.struct(intent).alias("intent"),
+        *(pl.struct(answers).alias(part) for part, answers in parts.items() if answers),
         pl.col("segments"),
         pl.col("leaves"),
         pl.col("holdout"),

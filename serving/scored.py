@@ -13,14 +13,14 @@ from features.rows import INSTANT, FeatureRows
 from segments.lead import LINE
 from segments.rfm import SCORES
 from segments.worth import WORTH
-from serving.record import SAID, Change, Reason, ScoreRecord, record_columns, records_of
+from serving.record import Change, Reason, ScoreRecord, record_columns, records_of, said_of
 
 
 class Scored:
     """Scored users.
 
-    Columns: ``user, cutoff, state, rfm_…, <outcome>_probability, …_percentile, …_tier, …_why, …_detail, segments,
-    leaves`` (segments whose ``until`` holds), ``holdout, seen``, those of `WORTH` and of lead scores.
+    Columns: ``user, cutoff, state, rfm_…, <outcome>_probability (or _amount), …_percentile, …_tier, …_why, …_detail,
+    segments, leaves`` (segments whose ``until`` holds), ``holdout, seen``, those of `WORTH` and of lead scores.
 
     Args:
         rows: what they were scored on.
@@ -53,7 +53,7 @@ class Scored:
         for name in self._definition.leads:
             kinds |= {f"{name}_points": pl.Float64(), f"{name}_lines": pl.List(LINE)}
         for name in self._versions:
-            kinds |= {f"{name}_{key}": dtype for key, dtype in SAID.items()}
+            kinds |= {f"{name}_{key}": dtype for key, dtype in said_of(self._definition.asked[name]).items()}
         return pl.DataFrame(self._columns, schema_overrides=kinds)
 
     @property
@@ -67,8 +67,9 @@ class Scored:
         return columns.get_column(name).to_list() if isinstance(columns, pl.DataFrame) else columns[name]
 
     def said(self, outcome: str) -> NDArray[np.bool_]:
-        """Of whom a likelihood was said."""
-        return np.array([p is not None for p in self.column(f"{outcome}_probability")], dtype=np.bool_)
+        """Of whom a likelihood, or an amount, was said."""
+        answers = self.column(f"{outcome}_{self._definition.asked[outcome].answer}")
+        return np.array([answer is not None for answer in answers], dtype=np.bool_)
 
     def to_records(
         self,

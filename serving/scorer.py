@@ -1,4 +1,4 @@
-"""The scorer: feature rows in; state, RFM group, likelihoods, tiers and segments out. Batch and API use it alike."""
+"""The scorer: feature rows in; state, RFM group, answers, tiers and segments out. Batch and API use it alike."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from segments.evaluator import Evaluator
 from segments.holdout import Holdout
 from segments.lead import Leads
 from segments.rfm import SCORES, RfmCuts, rfm_columns, rfm_of, with_rfm
-from segments.tiers import SILENT, tiers_of
+from segments.tiers import SILENT, TIERS, VALUE_TIERS, tiers_of
 from segments.worth import Worth
 from serving.earlier import Earlier
 from serving.explain import Explainer
@@ -59,10 +59,10 @@ class Scorer:
         self._states, self._every = (
             Evaluator.of(predicates(rules)) for rules in (definition.states, definition.segments)
         )
-        self._among = Evaluator.of({name: outcome.among for name, outcome in definition.outcomes.items()})
+        self._among = Evaluator.of({name: outcome.among for name, outcome in definition.asked.items()})
         self._rules = [
             self._states.first().alias("state"),
-            *(self._why_silent(name).alias(f"{name}_why") for name in definition.outcomes),
+            *(self._why_silent(name).alias(f"{name}_why") for name in definition.asked),
         ]
         self._version = definition.version
         self._leads, self._worth = Leads(definition.leads), Worth(definition)
@@ -72,7 +72,7 @@ class Scorer:
         self._is_compiled = all(rule.is_compiled for rule in rules)
         self._holdout = Holdout(definition)
         self._lasts = [feature_set(definition).numeric.index(f"days_since_{name}") for name in definition.signals]
-        self._versions = {name: models[name].version if name in models else None for name in definition.outcomes}
+        self._versions = {name: models[name].version if name in models else None for name in definition.asked}
         measured = [name for name in rfm_columns(definition.rfm) if name] if definition.rfm else []
         self._needed = _roots([*self._rules, *self._leads.expressions]).union(
             self._every.columns, self._until.columns, measured
@@ -117,14 +117,13 @@ class Scorer:
         frame = frame.hstack(frame.select_seq(self._rules))
         frame = frame.hstack(frame.select_seq(self._leads.expressions)) if self.definition.leads else frame
         answers: list[pl.Series] = []
-        for name in self.definition.outcomes:
+        for name, question in self.definition.asked.items():
             why = frame[f"{name}_why"]
-            probability, percentile, detail = self._likelihood(name, rows, _nulls(why))
-            model = self.models.get(name)
-            tiers = tiers_of(probability, model.card.tiers) if model else [SILENT] * len(rows)
+            answer, percentile, detail = self._answer(name, rows, _nulls(why))
+            tiers = self._tiers(name, answer)
             told = pl.Series(f"{name}_detail", [detail.get(i) for i in range(len(rows))], dtype=pl.String)
             answers += [
-                pl.Series(f"{name}_probability", probability, nan_to_null=True),
+                pl.Series(f"{name}_{question.answer}", answer, nan_to_null=True),
                 pl.Series(f"{name}_percentile", percentile, nan_to_null=True).cast(pl.Int64),
                 pl.Series(f"{name}_tier", tiers, dtype=pl.String),
                 told,
@@ -152,11 +151,11 @@ class Scorer:
         joined = rows.join(of, on="row", how="left", maintain_order="left")["holdout"]
         return joined.cast(pl.List(pl.String)).fill_null([])
 
-    def _likelihood(
+    def _answer(
         self, outcome: str, rows: FeatureRows, asked: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, str]]:
-        """Probability and percentile, NaN where not asked or far outside what was learnt; and what lies there."""
-        probability, percentile = np.full((2, len(rows)), np.nan)
+        """Answer and percentile, NaN where not asked or far outside what was learnt; and what lies there."""
+        answer, percentile = np.full((2, len(rows)), np.nan)
         detail: dict[int, str] = {}
         model = self.models.get(outcome)
         if model is not None and asked.any():
@@ -165,10 +164,14 @@ class Scorer:
             for at in np.flatnonzero(beyond >= 0).tolist():
                 detail[at] = model.told_beyond(matrix[at], int(beyond[at]))
             asked = asked & (beyond < 0)
-            found = model.probabilities(matrix if asked.all() else matrix[asked]) if asked.any() else np.zeros(0)
-            probability[asked] = found
+            found = model.predict(matrix if asked.all() else matrix[asked]) if asked.any() else np.zeros(0)
+            answer[asked] = found
             percentile[asked] = np.clip(np.searchsorted(model.card.percentiles, found, side="right") - 1, 0, 100)
-        return probability, percentile, detail
+        return answer, percentile, detail
+
+    def _tiers(self, outcome: str, answers: NDArray[np.float64]) -> list[str]:
+        names, model = VALUE_TIERS if outcome in self.definition.values else TIERS, self.models.get(outcome)
+        return tiers_of(answers, model.card.tiers, names) if model else [SILENT] * len(answers)
 
     def _score_few(self, rows: FeatureRows, through: Instants) -> Scored:
         """As `score`, one user after the other: setting up frames is what an answer about one user would cost."""
@@ -191,15 +194,14 @@ class Scorer:
         for name, worth in self._worth.of(rows.matrix).items():
             columns[name] = [None if value != value else value for value in worth.tolist()]
         ages = (rows.cutoffs - through).tolist()
-        for name in self.definition.outcomes:
+        for name, question in self.definition.asked.items():
             why = [self._silent(name, row, age) for row, age in zip(known, ages, strict=True)]
             asked = np.array([reason is None for reason in why], dtype=np.bool_)
-            probability, percentile, detail = self._likelihood(name, rows, asked)
-            model = self.models.get(name)
+            answer, percentile, detail = self._answer(name, rows, asked)
             columns |= {
-                f"{name}_probability": [None if p != p else p for p in probability.tolist()],
+                f"{name}_{question.answer}": [None if a != a else a for a in answer.tolist()],
                 f"{name}_percentile": [None if p != p else int(p) for p in percentile.tolist()],
-                f"{name}_tier": tiers_of(probability, model.card.tiers) if model else [SILENT] * len(rows),
+                f"{name}_tier": self._tiers(name, answer),
                 f"{name}_why": [BEYOND if i in detail else reason for i, reason in enumerate(why)],
                 f"{name}_detail": [detail.get(i) for i in range(len(rows))],
             }
@@ -228,12 +230,13 @@ class Scorer:
         return "short_history" if tenure is not None and tenure * DAY < rules.min_history else None
 
     def reasons(self, scored: Scored, count: int) -> dict[str, list[list[Reason]]]:
-        """Explain each likelihood by its strongest columns, strongest first; none where nothing was said."""
+        """Explain each answer by its strongest columns, strongest first; none where nothing was said."""
         return Explainer(scored.rows, self._wording).reasons(self.models, scored.said, count)
 
     def changes(self, scored: Scored, earlier: Earlier, count: int) -> dict[str, list[Change | None]]:
-        """What changed for each user and outcome since earlier scores; None for whom there are none."""
-        return Explainer(scored.rows, self._wording).changes(self.models, scored.said, earlier, count)
+        """What changed for each user and likelihood since earlier scores; None for whom there are none."""
+        likelihoods = {name: model for name, model in self.models.items() if name in self.definition.outcomes}
+        return Explainer(scored.rows, self._wording).changes(likelihoods, scored.said, earlier, count)
 
 
 def _nulls(series: pl.Series) -> NDArray[np.bool_]:

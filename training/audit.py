@@ -48,14 +48,16 @@ def finding(check: Check, rules: Audit, text: str, *, alarm: bool) -> Finding:
     return Finding(check, alarm, alarm and check != "drift" and check not in rules.accept, text)
 
 
-def audit(data: Dataset, matrices: Matrices, definition: Definition, auc: float) -> list[Finding]:
-    """Check a data set and the model's AUC on its test slice."""
-    rules = definition.audit
+def audit(data: Dataset, matrices: Matrices, definition: Definition, answers: Floats) -> list[Finding]:
+    """Check a data set and the model's answers on its test slice; amounts as more or less than the middle one."""
+    rules, data = definition.audit, data.yes_or_no
+    labels = data.part("test")["label"].to_numpy().astype(np.float64)
+    auc = metrics(Ranking.of(answers), labels, np.ones(len(labels)))["auc"]
     separations = separation(data, definition)
     return [
         _too_good(auc, rules),
         _single_feature(separations, rules),
-        _label_shuffle(matrices, rules, definition.training.seed),
+        _label_shuffle(data, matrices, rules, definition.training.seed),
         _label_days(data, definition, separations),
         _drift(data, definition),
     ]
@@ -114,10 +116,11 @@ def _single_feature(separations: dict[str, float], rules: Audit) -> Finding:
     return finding("single_feature", rules, text, alarm=auc >= rules.too_good)
 
 
-def _label_shuffle(matrices: Matrices, rules: Audit, seed: int) -> Finding:
+def _label_shuffle(data: Dataset, matrices: Matrices, rules: Audit, seed: int) -> Finding:
     """A model of shuffled labels must not tell the shuffled labels of rows it has not seen."""
     rng = np.random.default_rng([seed, 2])
-    X, y = ({name: part[name] for name in ("fit", "stop")} for part in (matrices.X, matrices.y))
+    X = {name: matrices.X[name] for name in ("fit", "stop")}
+    y = {name: data.part(name)["label"].to_numpy().astype(np.float64) for name in X}
     some = {name: rng.permutation(len(part))[:SHUFFLE_ROWS] for name, part in X.items()}
     shuffled = {name: rng.permutation(y[name][rows]) for name, rows in some.items()}
     labels = shuffled["stop"]
@@ -131,7 +134,7 @@ def _label_shuffle(matrices: Matrices, rules: Audit, seed: int) -> Finding:
 
 def _label_days(data: Dataset, definition: Definition, separations: dict[str, float]) -> Finding:
     """Columns that tell the label at the cutoff and told nothing of it a horizon before."""
-    horizon = definition.outcomes[data.outcome].within
+    horizon = definition.asked[data.outcome].within
     test, fit = data.part("test"), data.part("fit")
     then = data.rows.with_columns(known=pl.col("cutoff")).sort("known")
     later = test.select("user", "label", (pl.col("cutoff") - pl.duration(microseconds=horizon)).alias("before"))

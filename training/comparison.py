@@ -24,7 +24,7 @@ from features.snapshot import with_traits
 from features.time import DAY, Instants, to_datetime
 from segments.holdout import evenly
 from serving.scorer import Scorer
-from training.outcomes import label
+from training.outcomes import label, worth_within
 
 Mask: TypeAlias = NDArray[np.bool_]
 
@@ -249,18 +249,8 @@ class _Looking:
         at = np.flatnonzero(then)
         money, worth = self._definition.money, pl.Series("value", [None] * len(rows), pl.Float64)
         if money is not None:
-            lo, hi = self._matured, self._matured + VALUE_DAYS * DAY
-            spent = _spent(events, self._definition, money).filter((pl.col("t") >= lo) & (pl.col("t") < hi))
-            sums = spent.group_by("user").agg(pl.col("value").sum())
-            told = rows[at].select("user").join(sums, on="user", how="left", maintain_order="left")
-            worth = worth.scatter(at, told["value"].fill_null(0))
+            spent = worth_within(events, rows[at].select("user", "cutoff"), self._definition, money, VALUE_DAYS * DAY)
+            worth = worth.scatter(at, spent)
         newest = pl.col("cutoff") == to_datetime(int(self._cutoffs[-1]))
         features = [pl.when(newest).then(pl.col(name)).alias(name) for name in feature_set(self._definition).numeric]
         return rows.with_columns(*columns, worth, *features)
-
-
-def _spent(events: Events, definition: Definition, money: str) -> pl.DataFrame:
-    """What the events of a signal are worth: ``user, t, value``."""
-    names = list(definition.signals)
-    valued = [name for name in names if definition.signals[name].value]
-    return events.values_of(valued.index(money), names.index(money))

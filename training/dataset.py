@@ -1,12 +1,12 @@
 """The data set of an outcome: its population at past cutoffs, labelled, with features as of each cutoff."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from features.definition.outcome import Outcome
+from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.store import OfflineFeatures
@@ -33,6 +33,14 @@ class Dataset:
         rows = self.rows.filter(pl.col("slice") == name)
         return rows if name == "test" else rows.filter(~pl.col("unseen"))
 
+    @property
+    def yes_or_no(self) -> "Dataset":
+        """The same with amounts as yes (more than half of the fitting slice's rows) or no."""
+        if self.rows.schema["label"].is_integer():
+            return self
+        middle = self.part("fit")["label"].median()
+        return replace(self, rows=self.rows.with_columns((pl.col("label") > middle).cast(pl.Int8)))
+
     def summary(self) -> dict[str, dict[str, int | str]]:
         """Rows, positives, users and cutoffs of each slice."""
         answer: dict[str, dict[str, int | str]] = {}
@@ -40,7 +48,7 @@ class Dataset:
             part = self.part(name)
             answer[name] = {
                 "rows": len(part),
-                "positives": int(part["label"].sum()),
+                "positives": int((part["label"] > 0).sum()),
                 "users": part["user"].n_unique(),
                 "first_cutoff": str(part["cutoff"].min()),
                 "last_cutoff": str(part["cutoff"].max()),
@@ -64,7 +72,7 @@ def build(
         RefusalError: ``population_empty``, ``outcome_never_happens``, ``outcome_always_happens``, ``log_too_short``,
             ``too_few_positives`` or ``too_few_negatives``.
     """
-    rule, limits = definition.outcomes[outcome], definition.training
+    rule, limits = definition.asked[outcome], definition.training
     rows = labelled(snapshots, outcome)
     if rows.is_empty():
         raise RefusalError(
@@ -82,33 +90,35 @@ def build(
     instants = rows["cutoff"].unique().sort().dt.epoch("us").to_numpy()
     parts = parts or split(instants, rule.reach, outcome=outcome)
     rows = slices(rows, parts, limits.unseen_share).drop_nulls("slice")
-    _enough(rows, outcome, limits.min_positives)
+    _enough(rows, outcome, limits.min_positives, isinstance(rule, Outcome))
     rows = _capped(_spread(rows, limits.max_rows_per_user, limits.seed), limits.max_rows, limits.seed)
     return Dataset(outcome, store.rows(outcome, rows), previewed.sort("cutoff"))
 
 
-def _both_answers(labels: pl.Series, outcome: str, rule: Outcome) -> None:
-    happened = int(labels.sum())
-    if 0 < happened < len(labels):
+def _both_answers(labels: pl.Series, outcome: str, rule: Outcome | ValueOutcome) -> None:
+    happened = int((labels > 0).sum())
+    if 0 < happened < len(labels) or (happened and isinstance(rule, ValueOutcome)):
         return
     never = happened == 0
+    longer = isinstance(rule, ValueOutcome) or never == (rule.will is not None)
     raise RefusalError(
         "outcome_never_happens" if never else "outcome_always_happens",
-        found=f"{happened:,} of {len(labels):,} rows in which users {rule.question}",
+        found=f"{happened:,} of {len(labels):,} rows with yes to: {rule.question}",
         needed="both answers among the population",
         fix=f"look at signals.{rule.signal}.where with propensity check; widen outcomes.{outcome}.among, or change "
-        f"'within' ({'longer' if never == (rule.will is not None) else 'shorter'})",
+        f"'within' ({'longer' if longer else 'shorter'})",
     )
 
 
-def _enough(rows: pl.DataFrame, outcome: str, needed: int) -> None:
+def _enough(rows: pl.DataFrame, outcome: str, needed: int, of_both: bool) -> None:
+    happened = pl.col("label") > 0
     counted = (
         rows.filter(~pl.col("unseen") | (pl.col("slice") == "test"))
         .group_by("slice")
-        .agg(pl.col("label").sum().alias("positives"), (1 - pl.col("label")).sum().alias("negatives"))
+        .agg(happened.sum().alias("positives"), (~happened).sum().alias("negatives"))
     )
     # a slice other than the fitting one judges or adjusts few numbers, so a quarter is enough there
-    for kind in ("positives", "negatives"):
+    for kind in ("positives", "negatives") if of_both else ("positives",):
         for name, found in counted.select("slice", kind).iter_rows():
             limit = needed if name == "fit" else max(10, needed // 4)
             if found < limit:

@@ -1,7 +1,8 @@
 """Metrics with intervals over users, paired so that small differences between models can be seen."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numba as nb
 import numpy as np
@@ -21,9 +22,28 @@ METRICS = (
 )  # fmt: skip
 
 
+class Ranked(Protocol):
+    """A model's answers on rows, ready to be measured on resamples of them."""
+
+    #: names of what is measured
+    METRICS: ClassVar[tuple[str, ...]]
+
+    @staticmethod
+    def can_tell(labels: Floats, weights: Floats) -> bool:
+        """Whether the labels of a resample can be told apart at all."""
+        ...
+
+    def measure(self, labels: Floats, weights: Floats) -> Floats:
+        """The `METRICS`, in their order."""
+        ...
+
+
+Rank = Callable[[Floats], Ranked]
+
+
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A score's order over rows, worked out once for all resamples.
+    """A probability's order over rows, worked out once for all resamples.
 
     Attributes:
         order: rows from the highest score down.
@@ -31,6 +51,8 @@ class Ranking:
         bin: equal-mass bin of each row, for the calibration error.
         probability: the score.
     """
+
+    METRICS: ClassVar[tuple[str, ...]] = METRICS
 
     order: NDArray[np.int64]
     last: NDArray[np.bool_]
@@ -40,15 +62,24 @@ class Ranking:
     @classmethod
     def of(cls, probability: Floats) -> "Ranking":
         """Rank rows by a probability."""
-        order = np.argsort(-probability, kind="stable")
-        ranked = probability[order]
-        last = np.append(ranked[1:] != ranked[:-1], True)
-        edges = np.quantile(probability, np.linspace(0, 1, BINS + 1)[1:-1])
-        return cls(order, last, np.searchsorted(edges, probability, side="right"), probability)
+        return cls(*ordered(probability), probability)
+
+    @staticmethod
+    def can_tell(labels: Floats, weights: Floats) -> bool:
+        """Whether there are both."""
+        return bool(0 < np.sum(weights * labels) < np.sum(weights))
 
     def measure(self, labels: Floats, weights: Floats) -> Floats:
         """The `METRICS` of the score, in their order."""
         return np.asarray(_measure(self.order, self.last, self.bin, self.probability, labels, weights, np.array(TOPS)))
+
+
+def ordered(score: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Rows from the highest score down, whether one is the last of equal scores there, and each row's tenth."""
+    order = np.argsort(-score, kind="stable")
+    ranked = score[order]
+    edges = np.quantile(score, np.linspace(0, 1, BINS + 1)[1:-1])
+    return order, np.append(ranked[1:] != ranked[:-1], True), np.searchsorted(edges, score, side="right")
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -113,25 +144,27 @@ class Judgement:
     """Several models measured on the same rows and the same resamples of their users.
 
     Attributes:
+        metrics: what is measured.
         point: the metrics of each model.
         drawn: the same of each resample, ``[draws, metrics]``.
     """
 
+    metrics: tuple[str, ...]
     point: Mapping[str, Floats]
     drawn: Mapping[str, Floats]
 
     def measure(self, model: str, metric: str) -> Measure:
         """A metric with its 95 % interval."""
-        at = METRICS.index(metric)
+        at = self.metrics.index(metric)
         return _interval(self.point[model][at], self.drawn[model][:, at])
 
     def measures(self, model: str) -> dict[str, Measure]:
         """All metrics of a model."""
-        return {metric: self.measure(model, metric) for metric in METRICS}
+        return {metric: self.measure(model, metric) for metric in self.metrics}
 
     def ahead(self, model: str, other: str, metric: str, *, relative: bool = False) -> Measure:
         """How much higher a metric of a model is than another's, paired; relative to the other's value if asked."""
-        at = METRICS.index(metric)
+        at = self.metrics.index(metric)
         value = self.point[model][at] - self.point[other][at]
         drawn = self.drawn[model][:, at] - self.drawn[other][:, at]
         if relative:
@@ -140,32 +173,42 @@ class Judgement:
 
 
 def judge(
-    scores: Mapping[str, Floats], labels: Floats, users: pl.Series, rows: Floats, *, seed: int, draws: int
+    scores: Mapping[str, Floats],
+    labels: Floats,
+    users: pl.Series,
+    rows: Floats,
+    *,
+    seed: int,
+    draws: int,
+    rank: Rank = Ranking.of,
 ) -> Judgement:
     """Measure several models on the same rows, and on resamples of the users (Poisson bootstrap).
 
     Args:
-        scores: probabilities of each model.
-        labels: 0 or 1, both present.
+        scores: probabilities of each model, or amounts.
+        labels: 0 or 1, both present; or amounts.
         users: whose rows they are; a user's rows are drawn together.
         rows: how many rows each row stands for.
         seed: of the resampling.
-        draws: how many resamples; those without both labels are left out.
+        draws: how many resamples; those whose labels cannot be told apart are left out.
+        rank: makes a model's answers ready to be measured.
     """
     owner = users.rank("dense").to_numpy().astype(np.int64) - 1
     n_users = int(owner.max()) + 1
-    rankings = {name: Ranking.of(p) for name, p in scores.items()}
+    rankings = {name: rank(p) for name, p in scores.items()}
+    first = next(iter(rankings.values()))
 
     def draw(number: int) -> list[Floats] | None:
         counts = np.random.default_rng([seed, number]).poisson(1.0, n_users).astype(np.float64)
         weights = rows * counts[owner]
-        if not 0 < np.sum(weights * labels) < np.sum(weights):
+        if not first.can_tell(labels, weights):
             return None
         return [ranking.measure(labels, weights) for ranking in rankings.values()]
 
     drawn = [found for found in each(range(draws), draw) if found is not None]
-    table = np.array(drawn).reshape(len(drawn), len(rankings), len(METRICS))
+    table = np.array(drawn).reshape(len(drawn), len(rankings), len(first.METRICS))
     return Judgement(
+        metrics=first.METRICS,
         point={name: ranking.measure(labels, rows) for name, ranking in rankings.items()},
         drawn={name: table[:, i] for i, name in enumerate(rankings)},
     )
@@ -178,19 +221,29 @@ def _interval(value: float, drawn: Floats) -> Measure:
     return Measure(value=float(value), low=float(low), high=float(high))
 
 
-def by_group(probability: Floats, rows: pl.DataFrame, group: pl.Series) -> pl.DataFrame:
-    """Rows, positives, observed and expected rate, AUC and average precision of each group: a state, a snapshot."""
+def by_group(
+    answers: Floats, rows: pl.DataFrame, group: pl.Series, rank: Callable[[Floats], Rank], kept: Sequence[str]
+) -> pl.DataFrame:
+    """Rows, positives, observed and expected mean of each group (a state, a snapshot), and how it is ranked.
+
+    Args:
+        answers: of the model.
+        rows: with ``label`` and ``weight``.
+        group: each row's.
+        rank: makes answers ready to be measured on labels.
+        kept: the metrics to tell, null where a group's labels cannot be told apart.
+    """
     answer = []
-    framed = rows.with_columns(group.alias("group"), pl.Series("p", probability))
+    framed = rows.with_columns(group.alias("group"), pl.Series("answer", answers))
     for (name,), part in framed.group_by("group"):
-        labels, p = part["label"].to_numpy().astype(np.float64), part["p"].to_numpy()
+        labels, said = part["label"].to_numpy().astype(np.float64), part["answer"].to_numpy()
         weights = part["weight"].to_numpy()
-        both = 0 < labels.sum() < len(labels)
-        found = metrics(Ranking.of(p), labels, weights) if both else {}
+        ranked = rank(labels)(said)
+        tells = ranked.can_tell(labels, weights)
+        found = dict(zip(ranked.METRICS, ranked.measure(labels, weights).tolist(), strict=True)) if tells else {}
         answer.append(
-            {"group": str(name), "rows": len(part), "positives": int(labels.sum()),
+            {"group": str(name), "rows": len(part), "positives": int((labels > 0).sum()),
              "observed": float(np.average(labels, weights=weights)),
-             "expected": float(np.average(p, weights=weights)), "auc": found.get("auc"),
-             "average_precision": found.get("average_precision")}
+             "expected": float(np.average(said, weights=weights)), **{metric: found.get(metric) for metric in kept}}
         )  # fmt: skip
-    return pl.DataFrame(answer, schema_overrides={"auc": pl.Float64, "average_precision": pl.Float64}).sort("group")
+    return pl.DataFrame(answer, schema_overrides=dict.fromkeys(kept, pl.Float64)).sort("group")

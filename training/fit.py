@@ -1,18 +1,17 @@
-"""Fitting: LightGBM and a logistic regression, blended and calibrated on later slices. Pure: data in, model out."""
+"""Fitting: LightGBM and a regression, blended and calibrated on later slices. Pure: data in, model out."""
 
 from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from features.definition.columns import feature_set
-from features.definition.outcome import Outcome
+from features.definition.outcome import Question
 from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from serving.model import Floats, LinearPart, Numbers, model_matrix, squash
-from training.calibrate import calibrate, log_loss
 from training.dataset import Dataset
+from training.family import Family, family_of
 
 ROUNDS, PATIENCE = 1_500, 60
 LINEAR_ROWS = 60_000
@@ -31,7 +30,7 @@ class Fitted:
         numbers: linear part, blend, calibration.
         categories: values of each trait, by code.
         parameters: what to log.
-        calibrated: probabilities of the ``calibrate`` slice; tier cut-offs and percentiles come from them.
+        calibrated: answers of the ``calibrate`` slice; tier cut-offs and percentiles come from them.
     """
 
     booster: lgb.Booster
@@ -91,39 +90,39 @@ def fit(data: Dataset, matrices: Matrices, definition: Definition, tuned: Parame
         tuned: parameters to use in place of the usual ones.
     """
     X, y, weights, sizes = matrices.X, matrices.y, matrices.weights, matrices.sizes
-    rule = definition.outcomes[data.outcome]
-    parameters = usual(matrices, definition.training.seed, rule) | (tuned or {})
+    rule = definition.asked[data.outcome]
+    family = family_of(rule)
+    parameters = {**usual(matrices, definition.training.seed, rule), **family.objective, **(tuned or {})}
     first = boost(matrices, parameters)
     signs = _signs(rule, matrices.names)[: len(matrices.names) - len(sizes)]
-    line_of_fit = _linear(X["fit"], y["fit"], weights["fit"], signs, sizes, definition)
+    line_of_fit = _linear(family, X["fit"], y["fit"], weights["fit"], signs, sizes, definition)
 
-    def logits(booster: lgb.Booster, linear: LinearPart, name: str) -> tuple[Floats, Floats]:
+    def scores(booster: lgb.Booster, linear: LinearPart, name: str) -> tuple[Floats, Floats]:
         line = linear.columns(X[name], sizes) @ np.array(linear.weights) + linear.intercept
         return np.asarray(booster.predict(X[name], raw_score=True)), line
 
-    trees, line = logits(first, line_of_fit, "stop")
-    losses = {w: log_loss(y["stop"], w * trees + (1 - w) * line, weights["stop"]) for w in BLENDS}
+    trees, line = scores(first, line_of_fit, "stop")
+    losses = {w: family.loss(y["stop"], w * trees + (1 - w) * line, weights["stop"]) for w in BLENDS}
     weight = min(losses, key=lambda w: losses[w])
     both = {part: np.concatenate([part_of[name] for name in ("fit", "stop")])
             for part, part_of in (("X", X), ("y", y), ("w", weights))}  # fmt: skip
     booster = _rounds(matrices, both, parameters, first.current_iteration())
-    linear = _linear(both["X"], both["y"], both["w"], signs, sizes, definition)
-    trees, line = logits(booster, linear, "calibrate")
+    linear = _linear(family, both["X"], both["y"], both["w"], signs, sizes, definition)
+    trees, line = scores(booster, linear, "calibrate")
     blended = weight * trees + (1 - weight) * line
     instants = data.part("calibrate")["cutoff"].dt.epoch("us").to_numpy()
-    calibration = calibrate(y["calibrate"], blended, weights["calibrate"], instants)
+    calibration = family.calibrate(y["calibrate"], blended, weights["calibrate"], instants)
     numbers = Numbers(linear=linear, weight=weight, calibration=calibration)
     shown = {**parameters, "best_iteration": booster.current_iteration(), "blend_booster_weight": weight,
              "calibration": calibration.method}  # fmt: skip
     return Fitted(booster, numbers, matrices.categories, shown, calibration.apply(blended))
 
 
-def usual(matrices: Matrices, seed: int, rule: Outcome) -> Parameters:
-    """The parameters LightGBM is given when nothing was tuned."""
+def usual(matrices: Matrices, seed: int, rule: Question) -> Parameters:
+    """The parameters LightGBM is given when nothing was tuned, but for the objective."""
     signs = ",".join(str(sign) for sign in _signs(rule, matrices.names))
     declared = {"monotone_constraints": signs} if rule.monotone else {}
     return {
-        "objective": "binary",
         "learning_rate": 0.03,
         "num_leaves": 15,
         "min_data_in_leaf": int(np.clip(len(matrices.X["fit"]) // 400, 20, 200)),
@@ -140,14 +139,14 @@ def usual(matrices: Matrices, seed: int, rule: Outcome) -> Parameters:
     }
 
 
-def _signs(rule: Outcome, names: list[str]) -> list[int]:
-    """Which way each column may move the likelihood: 1 up, -1 down, 0 either."""
+def _signs(rule: Question, names: list[str]) -> list[int]:
+    """Which way each column may move the answer: 1 up, -1 down, 0 either."""
     ways = {"increasing": 1, "decreasing": -1}
     return [ways[rule.monotone[name]] if name in rule.monotone else 0 for name in names]
 
 
 def boost(matrices: Matrices, parameters: Parameters) -> lgb.Booster:
-    """Boost on the ``fit`` slice until the log loss of the later ``stop`` slice no longer falls."""
+    """Boost on the ``fit`` slice until the loss of the later ``stop`` slice no longer falls."""
     X, y, weights = matrices.X, matrices.y, matrices.weights
     data = lgb.Dataset(
         X["fit"], y["fit"], weight=weights["fit"], feature_name=matrices.names,
@@ -179,7 +178,7 @@ def quick(X: Floats, y: Floats, other: Floats, *, seed: int, rounds: int = 40) -
 
 
 def _linear(
-    X: Floats, y: Floats, weights: Floats, signs: list[int], sizes: list[int], definition: Definition
+    family: Family, X: Floats, y: Floats, weights: Floats, signs: list[int], sizes: list[int], definition: Definition
 ) -> LinearPart:
     """Fit the regression; a column whose weight would break its declared sign is left out, until none does."""
     if len(X) > LINEAR_ROWS:
@@ -204,10 +203,9 @@ def _linear(
     allowed = np.array([*signs, *[0] * (columns.shape[1] - len(signs))])
     used = np.ones(len(allowed), dtype=np.bool_)
     while True:
-        model = LogisticRegression(C=0.02, max_iter=300, tol=1e-3).fit(columns[:, used], y, sample_weight=weights)
         found = np.zeros(len(allowed))
-        found[used] = model.coef_[0]
+        found[used], intercept = family.regression(columns[:, used], y, weights)
         wrong = found * allowed < 0
         if not wrong.any():
-            return empty.model_copy(update={"weights": found.tolist(), "intercept": float(model.intercept_[0])})
+            return empty.model_copy(update={"weights": found.tolist(), "intercept": intercept})
         used &= ~wrong

@@ -52,7 +52,7 @@ def _pointed(rows: pl.DataFrame, definition: Definition, states: pl.Series) -> p
 
 def rfm_columns(definition: Definition, outcome: str) -> list[str]:
     """Recency, tenure, frequency and value: of the sign of life and of the signal asked about."""
-    signals = list(dict.fromkeys([definition.activity, definition.outcomes[outcome].signal]))
+    signals = list(dict.fromkeys([definition.activity, definition.asked[outcome].signal]))
     windows = [span_name(w) for w in definition.windows if w >= DAY]
     names = [*(f"days_since_{s}" for s in signals), "tenure_days", *(f"{s}_active_days_{windows[-1]}" for s in signals)]
     names += [f"{s}_count_{windows[len(windows) // 2]}" for s in signals]
@@ -85,23 +85,34 @@ def _rates(rows: pl.DataFrame, fit: pl.Series, test: pl.Series) -> Floats:
 def _bg_nbd(fit: pl.DataFrame, test: pl.DataFrame, definition: Definition, outcome: str) -> Floats | None:
     """BG/NBD on days with the signal; people who never did it get the rate of their like."""
     rule = definition.outcomes[outcome]
-    times, first, last = (f"{rule.signal}_active_days_total", f"days_since_first_{rule.signal}",
-                          f"days_since_{rule.signal}")  # fmt: skip
-    # a row a user, the newest: the same customer at two cutoffs is not two customers
-    newest = fit.sort("cutoff").group_by("user", maintain_order=True).last().filter(pl.col(times) >= 1)
-    if len(newest) < 100 or (newest[times] >= 2).mean() < REPEATING:  # type: ignore[operator]
+    if (model := bg_nbd_of(fit, rule.signal)) is None:
         return None
-
-    def told(rows: pl.DataFrame) -> tuple[Floats, Floats, Floats]:
-        age = rows[first].to_numpy()
-        return rows[times].to_numpy() - 1, np.maximum(age - rows[last].to_numpy(), 0.0), np.maximum(age, 1e-3)
-
-    model = BgNbd.fit(*told(newest), newest[WEIGHT].to_numpy())
+    times = f"{rule.signal}_active_days_total"
     never = fit.filter(pl.col(times) < 1)
     rate = float(np.average(never["label"], weights=never[WEIGHT])) if len(never) else 0.0
-    days = rule.within / DAY
     known = (test[times] >= 1).to_numpy()
     answer = np.full(len(test), rate)
-    buys = model.buys(days, *told(test.filter(pl.Series(known))))
+    buys = model.buys(rule.within / DAY, *repeats(test.filter(pl.Series(known)), rule.signal))
     answer[known] = buys if rule.will else 1 - buys
     return answer
+
+
+def bg_nbd_of(fit: pl.DataFrame, signal: str) -> BgNbd | None:
+    """BG/NBD of a signal on the days with it; None where too few did it twice."""
+    newest = newest_buyers(fit, signal)
+    if len(newest) < 100 or (newest[f"{signal}_active_days_total"] >= 2).mean() < REPEATING:  # type: ignore[operator]
+        return None
+    return BgNbd.fit(*repeats(newest, signal), newest[WEIGHT].to_numpy())
+
+
+def newest_buyers(fit: pl.DataFrame, signal: str) -> pl.DataFrame:
+    """A row a user, the newest, of who did it: the same customer at two cutoffs is not two customers."""
+    newest = fit.sort("cutoff").group_by("user", maintain_order=True).last()
+    return newest.filter(pl.col(f"{signal}_active_days_total") >= 1)
+
+
+def repeats(rows: pl.DataFrame, signal: str) -> tuple[Floats, Floats, Floats]:
+    """What BG/NBD asks of customers: repeat purchases, the age at the last of them, and the age, in days."""
+    age = rows[f"days_since_first_{signal}"].to_numpy()
+    last = np.maximum(age - rows[f"days_since_{signal}"].to_numpy(), 0.0)
+    return rows[f"{signal}_active_days_total"].to_numpy() - 1, last, np.maximum(age, 1e-3)

@@ -1,5 +1,6 @@
 """The gate: what a challenger must show, in writing, before it becomes the champion of its outcome."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from features.definition.learning import Gate
 from features.snapshot import WEIGHT
 from serving.card import Measure
 from serving.model import Floats
-from training.evaluate import Judgement, judge
+from training.evaluate import Judgement, Rank, Ranking, judge
 
 #: slices smaller than this are told, and decide nothing
 SLICE_ROWS, SLICE_POSITIVES = 300, 30
@@ -44,15 +45,28 @@ def compare(judgement: Judgement, rules: Gate) -> list[Criterion]:
     return [
         _higher(judgement, "average_precision", rules.average_precision, better=True),
         _higher(judgement, "recall_at_10", rules.recall, better=False),
-        _log_loss(judgement),
-        _calibration_error(judgement, rules),
-        _observed(judgement, rules),
-        *(_beats(judgement, floor) for floor in floors),
+        _loss(judgement, "log_loss"),
+        _calibration_error(judgement, rules.calibration_error),
+        _observed(judgement, rules.observed_over_expected),
+        *(_beats(judgement, floor, "average_precision") for floor in floors),
+    ]
+
+
+def compare_amounts(judgement: Judgement, rules: Gate) -> list[Criterion]:
+    """The same of amounts."""
+    floors = [name for name in judgement.point if name not in ("model", "champion")]
+    return [
+        _higher(judgement, "normalised_gini", rules.gini, better=True),
+        _higher(judgement, "value_at_10", rules.value, better=False),
+        _loss(judgement, "deviance"),
+        _calibration_error(judgement, rules.value_calibration_error),
+        _observed(judgement, rules.value_over_expected),
+        *(_beats(judgement, floor, "normalised_gini") for floor in floors),
     ]
 
 
 def _higher(judgement: Judgement, metric: str, margin: float, *, better: bool) -> Criterion:
-    name = metric.replace("_", " ").replace("at 10", "in the top 10 %")
+    name = named(metric)
     needed = f"at most {margin:.2%} below the champion's with 97.5 % confidence" + (", and above it" if better else "")
     if "champion" not in judgement.point:
         return Criterion(name, needed, "no champion to compare with", None)
@@ -61,45 +75,54 @@ def _higher(judgement: Judgement, metric: str, margin: float, *, better: bool) -
     return Criterion(name, needed, said(ahead), sure and (ahead.value > 0 or not better))
 
 
-def _log_loss(judgement: Judgement) -> Criterion:
-    needed = "not above the champion's with an interval that excludes 0"
+def _loss(judgement: Judgement, metric: str) -> Criterion:
+    name, needed = named(metric), "not above the champion's with an interval that excludes 0"
     if "champion" not in judgement.point:
-        return Criterion("log loss", needed, "no champion to compare with", None)
-    more = judgement.ahead("model", "champion", "log_loss", relative=True)
-    return Criterion("log loss", needed, said(more), more.low is not None and not more.low > 0)
+        return Criterion(name, needed, "no champion to compare with", None)
+    more = judgement.ahead("model", "champion", metric, relative=True)
+    return Criterion(name, needed, said(more), more.low is not None and not more.low > 0)
 
 
-def _calibration_error(judgement: Judgement, rules: Gate) -> Criterion:
+def _calibration_error(judgement: Judgement, limit: float) -> Criterion:
     error = judgement.measure("model", "calibration_error").value
-    limit = rules.calibration_error
     return Criterion("calibration error", f"at most {limit:g}", f"{error:.4f}", error <= limit)
 
 
-def _observed(judgement: Judgement, rules: Gate) -> Criterion:
+def _observed(judgement: Judgement, limits: tuple[float, float]) -> Criterion:
     ratio = judgement.measure("model", "observed_over_expected").value
-    low, high = rules.observed_over_expected
+    low, high = limits
     return Criterion("observed over expected", f"{low:g} to {high:g}", f"{ratio:.3f}", low <= ratio <= high)
 
 
-def _beats(judgement: Judgement, floor: str) -> Criterion:
-    ahead = judgement.ahead("model", floor, "average_precision")
-    found = f"{ahead.value:+.4f}{_range(ahead, '+.4f')} average precision"
-    return Criterion(f"beats {floor.replace('_', '/')}", "above the floor", found, ahead.value > 0)
+def _beats(judgement: Judgement, floor: str, metric: str) -> Criterion:
+    ahead = judgement.ahead("model", floor, metric)
+    found = f"{ahead.value:+.4f}{_range(ahead, '+.4f')} {named(metric)}"
+    return Criterion(f"beats {named(floor)}", "above the floor", found, ahead.value > 0)
 
 
 def slices(
-    scores: dict[str, Floats], test: pl.DataFrame, groups: dict[str, pl.Series], rules: Gate, *, seed: int
+    scores: dict[str, Floats],
+    test: pl.DataFrame,
+    groups: dict[str, pl.Series],
+    rules: Gate,
+    *,
+    seed: int,
+    metric: str = "average_precision",
+    rank: Callable[[Floats], Rank] = lambda labels: Ranking.of,
 ) -> Criterion:
     """No state and no tenure slice may lose what the whole gains.
 
     Args:
-        scores: probabilities of ``model`` and, where there is one, ``champion``.
+        scores: answers of ``model`` and, where there is one, ``champion``.
         test: the test slice.
         groups: names of slices, by kind: each row's state, each row's tenure.
         rules: the gate.
         seed: of the resampling.
+        metric: what may not fall.
+        rank: makes answers ready to be measured on labels.
     """
-    needed = f"average precision of none below the champion's by {rules.slice_drop:.0%} with an interval excluding 0"
+    what, drop = named(metric), f"{rules.slice_drop:.0%}"
+    needed = f"{what} of none below the champion's by {drop} with an interval excluding 0"
     if "champion" not in scores:
         return Criterion("slices", needed, "no champion to compare with", None)
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
@@ -107,16 +130,17 @@ def slices(
     for kind, group in groups.items():
         for name in group.drop_nulls().unique().sort():
             inside = (group == name).fill_null(False).to_numpy()
-            positives = labels[inside].sum()
-            if inside.sum() < SLICE_ROWS or min(positives, inside.sum() - positives) < SLICE_POSITIVES:
+            mine = labels[inside]
+            rarer = min((mine > 0).sum(), (mine < mine.max()).sum())
+            if mine.size < SLICE_ROWS or rarer < SLICE_POSITIVES:
                 continue
             looked += 1
             part = {model: p[inside] for model, p in scores.items()}
             judged = judge(
-                part, labels[inside], test["user"].filter(pl.Series(inside)), weights[inside],
-                seed=seed, draws=SLICE_DRAWS,
+                part, mine, test["user"].filter(pl.Series(inside)), weights[inside],
+                seed=seed, draws=SLICE_DRAWS, rank=rank(mine),
             )  # fmt: skip
-            ahead = judged.ahead("model", "champion", "average_precision", relative=True)
+            ahead = judged.ahead("model", "champion", metric, relative=True)
             if ahead.value < -rules.slice_drop and ahead.high is not None and ahead.high < 0:
                 fallen.append(f"{kind} {name} {said(ahead)}")
     return Criterion("slices", needed, "; ".join(fallen) or f"{looked} slices hold", not fallen)
@@ -134,6 +158,14 @@ def served_alike(served: Floats, trained: Floats, missing: int) -> Criterion:
     unknown = f", {missing:,} more cannot be answered (unknown, or stored as of later)" if missing else ""
     found = f"{len(served):,} users, largest difference {apart:.1e}{unknown}"
     return Criterion("training-serving parity", "the same probabilities", found, apart == 0.0 and missing == 0)
+
+
+def named(of: str) -> str:
+    """A metric or a floor in words."""
+    words = {"bg_nbd": "BG/NBD", "gini": "Gini", "auc": "AUC", "at_10": "in the top 10 %"}
+    for name, word in words.items():
+        of = of.replace(name, word)
+    return of.replace("_", " ")
 
 
 def said(relative: Measure) -> str:

@@ -107,7 +107,7 @@ def train(
             both = parity(log, definition, settings, folder / "probe")
         work = _Work(definition, settings, log, cuts, future, both, steps, trials, force)
         results = []
-        for outcome in outcomes or definition.outcomes:
+        for outcome in outcomes or definition.asked:
             try:
                 results.append(work.outcome(outcome))
             except RefusalError as refusal:
@@ -145,9 +145,10 @@ class _Work:
                 learnt = learn(data, matrices, definition, self.cuts, champion=champion, tuned=tuned)
             with steps(f"{outcome}: audit, gate, report"):
                 card = learnt.model.card
-                findings = [*audit(data, matrices, definition, card.metrics["auc"].value), self.future]
+                findings = [*audit(data, matrices, definition, learnt.answers), self.future]
                 criteria = [*learnt.criteria, self._parity(learnt.model)]
-                report = Report(card, criteria, findings, learnt.charts, learnt.against, learnt.tables["slices"])
+                rule, table = definition.asked[outcome], learnt.tables["slices"]
+                report = Report(card, rule, criteria, findings, learnt.charts, learnt.against, table)
                 registry.log(learnt, report)
             refuse(findings)
             with steps(f"{outcome}: register"):
@@ -165,7 +166,7 @@ class _Work:
 
     def _comparable(self, registry: Registry, outcome: str) -> Model | None:
         """The champion, where it answers the same question from the same features."""
-        champion, rule = registry.champion(outcome), self.definition.outcomes[outcome]
+        champion, rule = registry.champion(outcome), self.definition.asked[outcome]
         if champion is None or champion.card.feature_digest != feature_set(self.definition).digest:
             return None
         asked = (rule.question, rule.among)
@@ -177,6 +178,6 @@ class _Work:
         with tempfile.TemporaryDirectory() as folder:
             model.save(Path(folder))
             saved = Model.load(Path(folder), model.version)
-        trained = model.probabilities(model.matrix(rows)) if len(rows) else np.zeros(0)
-        answered = saved.probabilities(saved.matrix_of(served)) if len(served) else np.zeros(0)
+        trained = model.predict(model.matrix(rows)) if len(rows) else np.zeros(0)
+        answered = saved.predict(saved.matrix_of(served)) if len(served) else np.zeros(0)
         return served_alike(answered, trained, len(rows) - len(served))

@@ -22,17 +22,20 @@ class Labels:
 
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
-        self.schema = pl.Schema({f"label_{outcome}": pl.Int8() for outcome in definition.outcomes})
+        self.schema = pl.Schema(
+            {f"label_{name}": pl.Float64() if name in definition.values else pl.Int8() for name in definition.asked}
+        )
 
     def add(self, events: Events, rows: pl.DataFrame) -> pl.DataFrame:
         """Label some users' rows."""
         labels = []
-        for outcome, rule in self._definition.outcomes.items():
+        for outcome, rule in self._definition.asked.items():
             newest = to_datetime(last_cutoff(self._definition, outcome, events.ends))
             inside = rows.select((pl.col("cutoff") <= newest) & expression(rule.among).fill_null(False)).to_series()
             answer = label(events, rows.select("user", "cutoff").filter(inside), self._definition, outcome)
             at = pl.Series(inside.arg_true())
-            labels.append(pl.Series(f"label_{outcome}", [None] * len(rows), pl.Int8).scatter(at, answer))
+            name = f"label_{outcome}"
+            labels.append(pl.Series(name, [None] * len(rows), self.schema[name]).scatter(at, answer))
         return rows.with_columns(labels)
 
 

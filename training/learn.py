@@ -1,6 +1,6 @@
 """One outcome, learnt and judged: beside the floors, beside the champion, by slice and by snapshot."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import altair as alt
@@ -18,11 +18,10 @@ from serving.card import Measure, ModelCard, Ranges
 from serving.model import Floats, Model
 from training import plots
 from training.dataset import Dataset
-from training.evaluate import METRICS, Judgement, by_group, judge
+from training.evaluate import Judgement, by_group, judge
 from training.fit import Fitted, Matrices, Parameters, fit
-from training.floors import floors
-from training.gate import Criterion, compare, slices
-from training.report import words
+from training.gate import Criterion, slices
+from training.yardstick import Yardstick, yardstick_of
 
 #: resamples of the users never seen in training
 UNSEEN_DRAWS = 300
@@ -34,6 +33,7 @@ class Learnt:
 
     Attributes:
         model: with its card.
+        answers: what it says of the test slice.
         parameters: of the fit.
         criteria: of the gate, as far as the test slice tells them.
         against: how far the model is ahead of the champion and the floors, by model and metric.
@@ -43,6 +43,7 @@ class Learnt:
     """
 
     model: Model
+    answers: Floats
     parameters: Parameters
     criteria: list[Criterion]
     against: Mapping[str, Mapping[str, Measure]]
@@ -72,76 +73,88 @@ def learn(
     """
     fitted = fit(data, matrices, definition, tuned)
     model = Model(fitted.booster, fitted.numbers, _card(data, matrices, definition, fitted), f"{data.outcome}/new")
-    test, rule, seed = data.part("test"), definition.outcomes[data.outcome], definition.training.seed
+    test, seed = data.part("test"), definition.training.seed
+    yardstick = yardstick_of(definition.asked[data.outcome])
     matrix = model.matrix(test)
     state = Evaluator.of(predicates(definition.states)).first().alias("state")
     states = {
         name: with_rfm(data.part(name), definition.rfm, cuts).with_columns(state)["state"] for name in ("fit", "test")
     }
-    scores = {"model": model.probabilities(matrix)}
+    scores = {"model": model.predict(matrix)}
     if champion is not None:
-        scores["champion"] = champion.probabilities(champion.matrix(test))
-    scores |= floors(data, definition, states)
+        scores["champion"] = champion.predict(champion.matrix(test))
+    scores |= yardstick.floors(data, definition, states)
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
-    judgement = judge(scores, labels, test["user"], weights, seed=seed, draws=definition.gate.draws)
-    measured = judgement.measures("model") | _of_unseen(scores["model"], test, seed)
+    rank = yardstick.rank(labels)
+    judgement = judge(scores, labels, test["user"], weights, seed=seed, draws=definition.gate.draws, rank=rank)
+    measured = judgement.measures("model") | _of_unseen(scores["model"], test, yardstick, seed)
     card = model.card.model_copy(
         update={
             "metrics": measured,
-            "floors": {name: _beside(judgement, name) for name in scores if name not in ("model", "champion")},
+            "floors": {
+                name: _beside(judgement, name, yardstick) for name in scores if name not in ("model", "champion")
+            },
         }
     )
-    card = card.model_copy(update={"words": words(card, rule)})
+    card = card.model_copy(update={"words": yardstick.words(card)})
     model = replace(model, card=card)
     groups = {"state": states["test"], "tenure": _tenure(test)}
     both = {name: p for name, p in scores.items() if name in ("model", "champion")}
+    gated = slices(
+        both, test, groups, definition.gate, seed=seed, metric=yardstick.ranks[0], rank=yardstick.rank
+    )  # fmt: skip
     tables = {
         "slices": pl.concat(
-            by_group(scores["model"], test, group).insert_column(0, pl.lit(kind).alias("kind"))
+            _by(scores["model"], test, group, yardstick).insert_column(0, pl.lit(kind).alias("kind"))
             for kind, group in groups.items()
         ),
-        "snapshots": _snapshots(model, data),
+        "snapshots": _snapshots(model, data, yardstick),
         "base_rates": data.previewed,
     }
-    judged = plots.Judged(labels, weights, scores)
+    terms = yardstick.terms
+    judged = plots.Judged(labels, weights, scores, terms)
     some = matrix[np.random.default_rng(seed).permutation(len(matrix))[:2_000]]
     return Learnt(
         model=model,
+        answers=scores["model"],
         parameters=fitted.parameters,
-        criteria=[*compare(judgement, definition.gate), slices(both, test, groups, definition.gate, seed=seed)],
-        against={name: {m: judgement.ahead("model", name, m) for m in METRICS} for name in scores if name != "model"},
+        criteria=[*yardstick.criteria(judgement, definition), gated],
+        against={n: {m: judgement.ahead("model", n, m) for m in judgement.metrics} for n in scores if n != "model"},
         charts={
             "gains": plots.gains(judged),
             "lift": plots.lift(judged),
             "calibration": plots.calibration(judged),
-            "profit": plots.profit(judged, rule.profit),
-            "stability": plots.stability(tables["snapshots"]),
-            "slices": plots.slices(tables["slices"]),
-            "importance": plots.importance([*card.features, *card.categories], model.effects(some)),
-            "base_rates": plots.base_rates(data.previewed),
+            "stability": plots.stability(tables["snapshots"], terms),
+            "slices": plots.slices(tables["slices"], terms),
+            "importance": plots.importance([*card.features, *card.categories], model.effects(some), terms),
+            "base_rates": plots.base_rates(data.previewed, terms),
+            **yardstick.charts(judged),
         },
         tables=tables,
         data_digest=f"{data.rows.select('user', 'cutoff', 'slice', 'label').hash_rows(seed=1).sum():016x}"[-8:],
     )
 
 
-def _beside(judgement: Judgement, floor: str) -> dict[str, Measure]:
+def _beside(judgement: Judgement, floor: str, yardstick: Yardstick) -> dict[str, Measure]:
     """A floor's metrics, and how far it lies behind the model."""
-    behind = {f"{m}_behind": judgement.ahead("model", floor, m) for m in ("average_precision", "auc")}
+    behind = {f"{m}_behind": judgement.ahead("model", floor, m) for m in yardstick.ranks}
     return judgement.measures(floor) | behind
 
 
-def _of_unseen(probability: Floats, test: pl.DataFrame, seed: int) -> dict[str, Measure]:
-    """AUC and average precision on the users no slice but the test has held."""
+def _of_unseen(answers: Floats, test: pl.DataFrame, yardstick: Yardstick, seed: int) -> dict[str, Measure]:
+    """How well the users are ordered whom no slice but the test has held."""
     held = test["unseen"].to_numpy()
     unseen = test.filter("unseen")
-    labels = unseen["label"].to_numpy().astype(np.float64)
-    if not 0 < labels.sum() < len(labels):
+    labels, weights = unseen["label"].to_numpy().astype(np.float64), unseen[WEIGHT].to_numpy()
+    rank = yardstick.rank(labels)
+    if unseen.is_empty() or not rank(answers[held]).can_tell(labels, weights):
         return {}
-    found = judge(
-        {"m": probability[held]}, labels, unseen["user"], unseen[WEIGHT].to_numpy(), seed=seed, draws=UNSEEN_DRAWS
-    )
-    return {f"unseen_{key}": found.measure("m", key) for key in ("auc", "average_precision")}
+    found = judge({"m": answers[held]}, labels, unseen["user"], weights, seed=seed, draws=UNSEEN_DRAWS, rank=rank)
+    return {f"unseen_{key}": found.measure("m", key) for key in yardstick.ranks}
+
+
+def _by(answers: Floats, rows: pl.DataFrame, group: pl.Series, yardstick: Yardstick) -> pl.DataFrame:
+    return by_group(answers, rows, group, yardstick.rank, yardstick.ranks)
 
 
 def _tenure(rows: pl.DataFrame) -> pl.Series:
@@ -151,13 +164,13 @@ def _tenure(rows: pl.DataFrame) -> pl.Series:
     return rows.select(name.otherwise(pl.lit("more than 90 days")).alias("tenure")).to_series()
 
 
-def _snapshots(model: Model, data: Dataset) -> pl.DataFrame:
+def _snapshots(model: Model, data: Dataset, yardstick: Yardstick) -> pl.DataFrame:
     """How the model does at each cutoff it was not fitted on: those it was adjusted on, and those of the test."""
     parts = []
     for name, period in (("stop", "adjusted on"), ("calibrate", "adjusted on"), ("test", "test")):
         parts.append(data.part(name).with_columns(pl.lit(period).alias("period")))
     rows = pl.concat(parts)
-    found = by_group(model.probabilities(model.matrix(rows)), rows, rows["cutoff"].dt.to_string("%Y-%m-%dT%H:%M:%S"))
+    found = _by(model.predict(model.matrix(rows)), rows, rows["cutoff"].dt.to_string("%Y-%m-%dT%H:%M:%S"), yardstick)
     periods = rows.select(pl.col("cutoff").dt.to_string("%Y-%m-%dT%H:%M:%S").alias("group"), "period").unique("group")
     ratio = (pl.col("observed") / pl.col("expected")).alias("ratio")
     return found.join(periods, on="group").sort("group").with_columns(ratio).rename({"group": "cutoff"})
@@ -165,7 +178,7 @@ def _snapshots(model: Model, data: Dataset) -> pl.DataFrame:
 
 def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fitted) -> ModelCard:
     """The card of a model that is not judged yet."""
-    rule, slices = definition.outcomes[data.outcome], data.summary()
+    rule, slices = definition.asked[data.outcome], data.summary()
     labels, weights = matrices.y["calibrate"], matrices.weights["calibrate"]
     base_rate = float(np.average(labels, weights=weights))
     names = list(feature_set(definition).numeric)
@@ -179,7 +192,7 @@ def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fit
         feature_digest=feature_set(definition).digest,
         features=names,
         categories=fitted.categories,
-        ranges=_ranges(matrices.X["fit"][:, : len(names)]),
+        ranges=_ranges([matrices.X[name][:, : len(names)] for name in ("fit", "stop")]),
         tiers=fit_tiers(rule, fitted.calibrated, weights, base_rate),
         percentiles=quantiles(fitted.calibrated, weights, np.linspace(0, 1, 101).tolist()),
         base_rate=base_rate,
@@ -191,9 +204,10 @@ def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fit
     )
 
 
-def _ranges(X: Floats) -> Ranges:
-    """Lowest and highest value of each column, None where it has none, and where some are missing."""
-    known = ~np.isnan(X)
-    low, high = np.where(known, X, np.inf).min(axis=0), np.where(known, X, -np.inf).max(axis=0)
+def _ranges(slices: Sequence[Floats]) -> Ranges:
+    """Lowest and highest value of each column in what was fitted on, None where it has none; where some are missing."""
+    low = np.min([np.where(np.isnan(X), np.inf, X).min(axis=0) for X in slices], axis=0)
+    high = np.max([np.where(np.isnan(X), -np.inf, X).max(axis=0) for X in slices], axis=0)
+    missing = np.any([np.isnan(X).any(axis=0) for X in slices], axis=0)
     ends = ([v if np.isfinite(v) else None for v in end.tolist()] for end in (low, high))
-    return Ranges(lowest=next(ends), highest=next(ends), missing=np.any(~known, axis=0).tolist())
+    return Ranges(lowest=next(ends), highest=next(ends), missing=missing.tolist())

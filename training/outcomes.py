@@ -1,7 +1,11 @@
-"""Labels: did the outcome happen in ``[c + gap, c + gap + horizon)``?"""
+"""Labels: did the outcome happen in ``[c + gap, c + gap + horizon)``, and what was it worth?"""
 
+import numba as nb
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from features.definition.outcome import Outcome
 from features.definition.schema import Definition
 from features.errors import ImmatureLabelError, RefusalError
 from features.log.events import Events
@@ -11,7 +15,7 @@ from features.time import Instants, schedule, span_name, to_datetime
 
 def last_cutoff(definition: Definition, outcome: str, ends: int) -> int:
     """The newest cutoff whose label is known: the log's end minus gap, horizon and maturity."""
-    return ends - definition.outcomes[outcome].reach
+    return ends - definition.asked[outcome].reach
 
 
 def snapshot_cutoffs(definition: Definition, log: Log) -> Instants:
@@ -21,10 +25,10 @@ def snapshot_cutoffs(definition: Definition, log: Log) -> Instants:
         RefusalError: ``log_too_short``: the log is shorter than warm-up and label window.
     """
     rules = definition.snapshots
-    newest = max(last_cutoff(definition, name, log.ends) for name in definition.outcomes)
+    newest = max(last_cutoff(definition, name, log.ends) for name in definition.asked)
     oldest = log.first + rules.warm_up
     if newest < oldest:
-        reach = min(rule.reach for rule in definition.outcomes.values())
+        reach = min(rule.reach for rule in definition.asked.values())
         raise RefusalError(
             "log_too_short",
             found=f"a log from {to_datetime(log.first):%Y-%m-%d %H:%M} to {to_datetime(log.ends):%Y-%m-%d %H:%M}",
@@ -46,13 +50,13 @@ def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: s
         outcome: which question.
 
     Returns:
-        ``label``, 1 where the outcome happened, in the order of the rows. Events count by event time, whenever they
-        arrived: by the end of maturity all of them have.
+        ``label``, in the order of the rows: 1 where the outcome happened and 0 where not; of a value outcome the sum,
+        at least 0. Events count by event time, whenever they arrived: by the end of maturity all of them have.
 
     Raises:
         ImmatureLabelError: a row's label window, with its maturity delay, runs past the end of the log.
     """
-    rule = definition.outcomes[outcome]
+    rule = definition.asked[outcome]
     cutoff = pl.col("cutoff").dt.epoch("us")
     asked = rows.select("user", (cutoff + rule.gap).alias("start")).with_row_index("row")
     newest = asked["start"].max()
@@ -62,6 +66,12 @@ def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: s
             f"but the log ends at {to_datetime(events.ends).isoformat()}.",
             fix=f"ask for cutoffs up to {to_datetime(last_cutoff(definition, outcome, events.ends)).isoformat()}",
         )
+    if isinstance(rule, Outcome):
+        return _happened(events, asked, definition, rule)
+    return _worth(events, asked, definition, rule.signal, rule.within).clip(0.0)
+
+
+def _happened(events: Events, asked: pl.DataFrame, definition: Definition, rule: Outcome) -> pl.Series:
     fired = events.of_signal(list(definition.signals).index(rule.signal))
     ahead = asked.sort("start").join_asof(
         fired, left_on="start", right_on="t", by="user", strategy="forward", check_sortedness=False
@@ -69,3 +79,38 @@ def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: s
     happened = (pl.col("t") < pl.col("start") + rule.within).fill_null(False)
     answer = happened if rule.will else ~happened
     return ahead.with_columns(answer.cast(pl.Int8).alias("label")).sort("row")["label"]
+
+
+def worth_within(events: Events, rows: pl.DataFrame, definition: Definition, signal: str, within: int) -> pl.Series:
+    """What a signal is worth in ``[cutoff, cutoff + within)``, row by row; below 0 for who gave back more."""
+    asked = rows.select("user", pl.col("cutoff").dt.epoch("us").alias("start"))
+    return _worth(events, asked, definition, signal, within)
+
+
+def _worth(events: Events, asked: pl.DataFrame, definition: Definition, signal: str, within: int) -> pl.Series:
+    places = events.users.to_frame("user").with_row_index("place")
+    place = asked.select("user").join(places, on="user", how="left", maintain_order="left")["place"]
+    sums = _sums(
+        place.cast(pl.Int64).fill_null(-1).to_numpy(), asked["start"].to_numpy(), within, events.starts, events.t,
+        events.mask, events.values[:, definition.valued.index(signal)], list(definition.signals).index(signal),
+    )  # fmt: skip
+    return pl.Series("label", sums)
+
+
+@nb.njit(cache=True, nogil=True)
+def _sums(
+    place: NDArray[np.int64], start: NDArray[np.int64], within: int, starts: NDArray[np.int64], t: NDArray[np.int64],
+    mask: NDArray[np.int64], values: NDArray[np.float64], signal: int,
+) -> NDArray[np.float64]:  # fmt: skip
+    """Add up a user's events in ``[start, start + within)``, each sum by itself: no differences of running totals."""
+    found = np.zeros(place.size)
+    for row in range(place.size):
+        if place[row] < 0:
+            continue
+        first, last = starts[place[row]], starts[place[row] + 1]
+        at = first + np.searchsorted(t[first:last], start[row])
+        while at < last and t[at] < start[row] + within:
+            if (mask[at] >> signal) & 1:
+                found[row] += values[at]
+            at += 1
+    return found

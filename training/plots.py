@@ -17,22 +17,50 @@ WIDTH, HEIGHT = 420, 260
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What the pictures call things.
+
+    Attributes:
+        first: who comes first.
+        reached: whose share is reached.
+        rate: what is said of a group.
+        scale: on which effects add up.
+        form: how a rate is written.
+        rank: the metric that tells how well users are ordered, and its name in words.
+    """
+
+    first: str
+    reached: str
+    rate: str
+    scale: str
+    form: str
+    rank: tuple[str, str]
+
+
+LIKELIHOODS = Terms("most likely first", "those who do it", "rate", "the log-odds", "%", ("auc", "AUC"))
+AMOUNTS = Terms("highest first", "the value", "mean", "the log of the amount", ",.3~r",
+                ("normalised_gini", "normalised Gini"))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What the pictures show.
 
     Attributes:
         labels: of the test slice.
         weights: how many rows each row stands for.
-        scores: probabilities by model; ``model`` first, then the champion and the floors.
+        scores: answers by model; ``model`` first, then the champion and the floors.
+        terms: what to call them.
     """
 
     labels: Floats
     weights: Floats
     scores: Mapping[str, Floats]
+    terms: Terms = LIKELIHOODS
 
 
 def gains(judged: Judged) -> alt.Chart:
-    """Share of all positives reached by contacting the most likely users first."""
+    """Share of all positives, or of all value, reached by contacting the best users first."""
     parts = [pl.DataFrame({"contacted": [0.0, 1.0], "reached": [0.0, 1.0], "by": "at random"})]
     for name, p in judged.scores.items():
         order = np.argsort(-p, kind="stable")
@@ -44,8 +72,8 @@ def gains(judged: Judged) -> alt.Chart:
     colors = [*PALETTE[: len(judged.scores)], QUIET]
     frame = pl.concat(parts)
     base = alt.Chart(frame).encode(
-        alt.X("contacted:Q", title="share of users contacted, most likely first", axis=alt.Axis(format="%")),
-        alt.Y("reached:Q", title="share of those who do it reached", axis=alt.Axis(format="%")),
+        alt.X("contacted:Q", title=f"share of users contacted, {judged.terms.first}", axis=alt.Axis(format="%")),
+        alt.Y("reached:Q", title=f"share of {judged.terms.reached} reached", axis=alt.Axis(format="%")),
         alt.Color("by:N", scale=alt.Scale(domain=names, range=colors), sort=names, title=None),
     )
     tenth = alt.Chart(pl.DataFrame({"x": [0.1]})).mark_rule(strokeDash=[4, 3], color=INK).encode(x="x:Q")
@@ -54,15 +82,15 @@ def gains(judged: Judged) -> alt.Chart:
 
 
 def lift(judged: Judged) -> alt.Chart:
-    """Rate of positives in each tenth of users, most likely first, over the base rate."""
+    """Rate of positives, or mean, in each tenth of users, the best first, over everybody's."""
     order = np.argsort(-judged.scores["model"], kind="stable")
     w, hit = judged.weights[order], (judged.weights * judged.labels)[order]
     tenth = np.minimum((np.cumsum(w) - w / 2) / w.sum() * 10, 9.999).astype(int)
     rate = np.bincount(tenth, hit, minlength=10) / np.maximum(np.bincount(tenth, w, minlength=10), 1e-12)
     frame = pl.DataFrame({"tenth": np.arange(1, 11), "lift": rate / (hit.sum() / w.sum())})
     bars = alt.Chart(frame).mark_bar(color=MODEL).encode(
-        alt.X("tenth:O", title="tenth of users, most likely first", axis=alt.Axis(labelAngle=0)),
-        alt.Y("lift:Q", title="times the base rate"),
+        alt.X("tenth:O", title=f"tenth of users, {judged.terms.first}", axis=alt.Axis(labelAngle=0)),
+        alt.Y("lift:Q", title=f"times everybody's {judged.terms.rate}"),
     )  # fmt: skip
     text = bars.mark_text(dy=-7, color=INK, fontSize=10).encode(text=alt.Text("lift:Q", format=".1f"))
     one = alt.Chart(pl.DataFrame({"y": [1.0]})).mark_rule(strokeDash=[4, 3], color=INK).encode(y="y:Q")
@@ -70,7 +98,7 @@ def lift(judged: Judged) -> alt.Chart:
 
 
 def calibration(judged: Judged) -> alt.Chart:
-    """Predicted against observed rate in ten bins of equal size, with 95 % intervals."""
+    """Predicted against observed rate or mean in ten bins of equal size, with 95 % intervals."""
     p, w = judged.scores["model"], judged.weights
     bins = Ranking.of(p).bin
     mass = np.bincount(bins, w, minlength=BINS)
@@ -78,15 +106,16 @@ def calibration(judged: Judged) -> alt.Chart:
     rows = np.bincount(bins, minlength=BINS)[kept]
     predicted = np.bincount(bins, w * p, minlength=BINS)[kept] / mass[kept]
     observed = np.bincount(bins, w * judged.labels, minlength=BINS)[kept] / mass[kept]
-    error = 1.96 * np.sqrt(np.maximum(observed * (1 - observed), 1e-9) / rows)
+    spread = np.bincount(bins, w * judged.labels**2, minlength=BINS)[kept] / mass[kept] - observed**2
+    error = 1.96 * np.sqrt(np.maximum(spread, 1e-9) / rows)
     frame = pl.DataFrame({"predicted": predicted, "observed": observed, "low": np.maximum(observed - error, 0),
                           "high": observed + error})  # fmt: skip
     top = float(max(predicted.max(), (observed + error).max())) * 1.05
     scale = alt.Scale(domain=[0, top])
     line = alt.Chart(pl.DataFrame({"x": [0.0, top], "y": [0.0, top]})).mark_line(color=QUIET, strokeDash=[4, 3])
-    x = alt.X("predicted:Q", title="what the model says", axis=alt.Axis(format="%"), scale=scale)
+    x = alt.X("predicted:Q", title="what the model says", axis=alt.Axis(format=judged.terms.form), scale=scale)
     points = alt.Chart(frame).encode(x=x)
-    y = alt.Y("observed:Q", title="what happens", axis=alt.Axis(format="%"), scale=scale)
+    y = alt.Y("observed:Q", title="what happens", axis=alt.Axis(format=judged.terms.form), scale=scale)
     return (
         line.encode(x="x:Q", y="y:Q")
         + points.mark_rule(color=MODEL).encode(alt.Y("low:Q"), alt.Y2("high:Q"))
@@ -117,21 +146,22 @@ def profit(judged: Judged, rule: Profit) -> alt.Chart:
     return (lines + zero + mark).properties(width=WIDTH, height=HEIGHT)
 
 
-def importance(names: list[str], effects: Floats, count: int = 15) -> alt.Chart:
-    """Mean absolute effect of the strongest columns on the log-odds."""
+def importance(names: list[str], effects: Floats, terms: Terms = LIKELIHOODS, count: int = 15) -> alt.Chart:
+    """Mean absolute effect of the strongest columns, on the scale on which effects add up."""
     strength = np.abs(effects).mean(axis=0)
     top = np.argsort(-strength)[:count]
     frame = pl.DataFrame({"column": [names[i] for i in top], "effect": strength[top]})
     return alt.Chart(frame).mark_bar(color=MODEL).encode(
-        alt.X("effect:Q", title="mean |effect| on the log-odds"),
+        alt.X("effect:Q", title=f"mean |effect| on {terms.scale}"),
         alt.Y("column:N", sort="-x", title=None, axis=alt.Axis(labelLimit=220)),
     ).properties(width=WIDTH - 80, height=HEIGHT + 60)  # fmt: skip
 
 
-def stability(snapshots: pl.DataFrame) -> alt.Chart:
-    """Observed over expected and AUC by snapshot; columns ``cutoff, period, auc, ratio``."""
-    tall = snapshots.unpivot(["auc", "ratio"], index=["cutoff", "period"], variable_name="metric").drop_nulls()
-    tall = tall.with_columns(pl.col("metric").replace({"auc": "AUC", "ratio": "observed / expected"}))
+def stability(snapshots: pl.DataFrame, terms: Terms = LIKELIHOODS) -> alt.Chart:
+    """Observed over expected and order by snapshot; columns ``cutoff, period, ratio`` and the metric of order."""
+    rank, called = terms.rank
+    tall = snapshots.unpivot([rank, "ratio"], index=["cutoff", "period"], variable_name="metric").drop_nulls()
+    tall = tall.with_columns(pl.col("metric").replace({rank: called, "ratio": "observed / expected"}))
     x = alt.X("cutoff:T", title=None, axis=alt.Axis(format="%d %b", labelAngle=-40))
     base = alt.Chart(tall).encode(x=x, y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)))
     points = base.mark_line(color=QUIET) + base.mark_point(filled=True, size=55).encode(
@@ -142,21 +172,23 @@ def stability(snapshots: pl.DataFrame) -> alt.Chart:
     ).resolve_scale(y="independent")  # fmt: skip
 
 
-def slices(groups: pl.DataFrame) -> alt.Chart:
-    """Observed and expected rate of each slice; columns ``kind, group, rows, observed, expected``."""
+def slices(groups: pl.DataFrame, terms: Terms = LIKELIHOODS) -> alt.Chart:
+    """Observed and expected rate or mean of each slice; columns ``kind, group, rows, observed, expected``."""
+    form = ".1%" if terms.form == "%" else terms.form
     tall = groups.unpivot(["observed", "expected"], index=["kind", "group", "rows"], variable_name="rate")
     return alt.Chart(tall).mark_point(filled=True, size=70).encode(
-        alt.X("value:Q", title="rate", axis=alt.Axis(format="%")),
+        alt.X("value:Q", title=terms.rate, axis=alt.Axis(format=terms.form)),
         alt.Y("group:N", title=None, sort=None),
         alt.Color("rate:N", scale=alt.Scale(domain=["observed", "expected"], range=[MODEL, "#e07a5f"]), title=None),
         alt.Shape("rate:N", legend=None),
-        tooltip=["kind", "group", "rows", "rate", alt.Tooltip("value:Q", format=".1%")],
+        tooltip=["kind", "group", "rows", "rate", alt.Tooltip("value:Q", format=form)],
     ).properties(width=WIDTH - 60, height=alt.Step(22))  # fmt: skip
 
 
-def base_rates(previewed: pl.DataFrame) -> alt.Chart:
-    """Base rate of each snapshot; columns ``cutoff, base_rate``."""
+def base_rates(previewed: pl.DataFrame, terms: Terms = LIKELIHOODS) -> alt.Chart:
+    """Base rate, or mean, of each snapshot; columns ``cutoff, base_rate``."""
     return alt.Chart(previewed).mark_line(color=MODEL, point=alt.OverlayMarkDef(color=MODEL, size=25)).encode(
         alt.X("cutoff:T", title=None, axis=alt.Axis(format="%d %b", labelAngle=-40)),
-        alt.Y("base_rate:Q", title="base rate", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True)),
+        alt.Y("base_rate:Q", title=f"everybody's {terms.rate}", axis=alt.Axis(format=terms.form),
+              scale=alt.Scale(zero=True)),
     ).properties(width=WIDTH, height=HEIGHT - 60)  # fmt: skip

@@ -35,20 +35,20 @@ def check_population(log: Log, definition: Definition, outcome: str, scratch: Pa
         RefusalError: ``population_leak``: on one side of a condition the outcome hardly ever happens, on the other
             mostly.
     """
-    rule = definition.outcomes[outcome]
+    rule = definition.asked[outcome]
     conditions = conjuncts(rule.among)
     asked = [c for c in conditions if set(columns_in(c)) & set(feature_set(definition).traits)]
     cutoff, count = last_cutoff(definition, outcome, log.ends), USERS // log.runs + 1
     if not asked or cutoff <= log.first:
         return
-    schema = pl.Schema({"user": pl.String(), "cutoff": INSTANT, "label": pl.Int8(),
+    schema = pl.Schema({"user": pl.String(), "cutoff": INSTANT, "label": pl.Boolean(),
                         **dict.fromkeys(feature_set(definition).numeric, pl.Float64())})  # fmt: skip
 
     def work(events: Events) -> Iterator[pl.DataFrame]:
         some = sample(events, count)
         for frame in feature_rows(some, read_all_at(some, np.array([cutoff])), definition):
             answer = label(some, frame.select("user", "cutoff"), definition, outcome)
-            yield frame.with_columns(answer.alias("label")).select(schema.names())
+            yield frame.with_columns((answer > 0).alias("label")).select(schema.names())
 
     rows = with_traits(collect(log, work, schema, scratch), read_traits(definition, log.live))
     for condition in asked:

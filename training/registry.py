@@ -57,7 +57,7 @@ class Registry:
     @contextmanager
     def run(self, outcome: str, ends: int) -> Iterator[None]:
         """Open an outcome's run; what is logged within goes there, and one that ends in an error is marked failed."""
-        rule = self._definition.outcomes[outcome]
+        rule = self._definition.asked[outcome]
         said = {"definition": self._definition.version, "data_ends": to_datetime(ends).isoformat(),
                 "population": rule.among, "question": rule.question}  # fmt: skip
         with mlflow.start_run(
@@ -77,7 +77,7 @@ class Registry:
         experiment = parent.info.experiment_id if parent else None
         with mlflow.start_run(run_name=f"trial {trial.number}", experiment_id=experiment, nested=True):
             mlflow.log_params(dict(trial.parameters))
-            mlflow.log_metrics({"log_loss": trial.log_loss, "rounds": trial.rounds, "seconds": trial.seconds})
+            mlflow.log_metrics({"loss": trial.loss, "rounds": trial.rounds, "seconds": trial.seconds})
 
     def log(self, learnt: Learnt, report: Report) -> None:
         """Log a judged model's numbers, tables, pictures and report into the open run."""
@@ -88,7 +88,7 @@ class Registry:
         mlflow.set_tag("mlflow.note.content", card.words)
         mlflow.log_text(card.model_dump_json(indent=2), "card.json")
         mlflow.log_text(json.dumps(card.slices, indent=2), "dataset.json")
-        mlflow.log_text(report.html(self._definition), "report.html")
+        mlflow.log_text(report.html(), "report.html")
         told = {"gate": [_told(c) for c in report.criteria],
                 "audit": [{"check": f.check, "alarm": f.alarm, "fails": f.fails, "text": f.text}
                           for f in report.findings]}  # fmt: skip

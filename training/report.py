@@ -11,13 +11,13 @@ import jinja2
 import polars as pl
 import vl_convert
 
-from features.definition.outcome import Outcome
-from features.definition.schema import Definition
+from features.definition.outcome import Outcome, ValueOutcome
 from features.time import span_name
 from serving.card import Measure, ModelCard
 from training import plots
 from training.audit import Finding
-from training.gate import Criterion, passes
+from training.gate import Criterion, named, passes
+from training.yardstick import yardstick_of
 
 #: what each picture shows, in the order of the page
 CAPTIONS = {
@@ -38,6 +38,7 @@ class Report:
 
     Attributes:
         card: the model's card, judged.
+        rule: the outcome.
         criteria: the gate's.
         findings: the audit's.
         charts: by name, as in `CAPTIONS`.
@@ -46,43 +47,34 @@ class Report:
     """
 
     card: ModelCard
+    rule: Outcome | ValueOutcome
     criteria: list[Criterion]
     findings: list[Finding]
     charts: Mapping[str, alt.Chart]
     against: Mapping[str, Mapping[str, Measure]]
     slices: pl.DataFrame
 
-    def html(self, definition: Definition) -> str:
+    def html(self) -> str:
         """The page, with the drawing library inside."""
-        rule = definition.outcomes[self.card.outcome]
+        yardstick = yardstick_of(self.rule)
         environment = jinja2.Environment(
             autoescape=True, loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined
         )
-        environment.filters |= {"measure": measure, "percent": lambda v: f"{v:.1%}"}
+        rate = "{:.1%}" if isinstance(self.rule, Outcome) else "{:,.2f}"
+        environment.filters |= {"measure": measure, "named": named, "rate": rate.format}
         return environment.get_template("report.html.j2").render(
             report=self,
             card=self.card,
-            rule=rule,
             passed=passes(self.criteria),
-            profit=_profit(rule),
+            tiles=yardstick.tiles(self.card),
+            told=yardstick.told,
+            ranks=yardstick.ranks,
+            profit=_profit(self.rule) if isinstance(self.rule, Outcome) else None,
             horizon=span_name(self.card.horizon),
-            captions={name: text for name, text in CAPTIONS.items() if name in self.charts},
+            captions={name: text for name, text in {**CAPTIONS, **yardstick.captions}.items() if name in self.charts},
             specs={name: themed(chart).to_json().replace("</", "<\\/") for name, chart in self.charts.items()},
             library=library(),
         )
-
-
-def words(card: ModelCard, rule: Outcome) -> str:
-    """What the model is good for, in two sentences."""
-    reached, lift = card.metrics["recall_at_10"], card.metrics["lift_at_10"]
-    who = f"those who will {'not ' if rule.will_not else ''}{rule.signal.replace('_', ' ')}"
-    ratio = card.metrics["observed_over_expected"].value
-    level = "come true" if 0.95 <= ratio <= 1.05 else f"come true {ratio:.2f} times as often as said"
-    return (
-        f"Calling the top 10 % reaches {100 * reached.value:.0f} % of {who} within {span_name(rule.within)} "
-        f"({lift.value:.1f} × random). Its probabilities {level}: off by "
-        f"{100 * card.metrics['calibration_error'].value:.1f} points on average, where {100 * card.base_rate:.1f} % do."
-    )
 
 
 def measure(found: Measure, form: str = ".3f") -> str:

@@ -1,4 +1,4 @@
-"""Tuning: Optuna looks for LightGBM's parameters on the log loss of the later slice."""
+"""Tuning: Optuna looks for LightGBM's parameters on the loss of the later slice."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import optuna
 
 from features.definition.schema import Definition
 from features.progress import Progress, ignore
-from training.calibrate import log_loss
+from training.family import family_of
 from training.fit import Matrices, Parameters, boost, usual
 
 
@@ -20,14 +20,14 @@ class Trial:
     Attributes:
         number: 0 is the usual set.
         parameters: what was varied.
-        log_loss: on the ``stop`` slice, which lies after the ``fit`` slice.
+        loss: on the ``stop`` slice, which lies after the ``fit`` slice.
         rounds: where boosting stopped.
         seconds: how long it took.
     """
 
     number: int
     parameters: Parameters
-    log_loss: float
+    loss: float
     rounds: int
     seconds: float
 
@@ -51,7 +51,9 @@ def tune(
         told: called with each trial that is done.
         progress: told of each trial.
     """
-    base = usual(matrices, definition.training.seed, definition.outcomes[outcome])
+    rule = definition.asked[outcome]
+    family = family_of(rule)
+    base = {**usual(matrices, definition.training.seed, rule), **family.objective}
     varied: dict[str, optuna.distributions.BaseDistribution] = {
         "learning_rate": optuna.distributions.FloatDistribution(0.015, 0.08, log=True),
         "num_leaves": optuna.distributions.IntDistribution(4, 48, log=True),
@@ -71,8 +73,8 @@ def tune(
         asked = study.ask(varied)
         began = time.perf_counter()
         booster = boost(matrices, base | asked.params)
-        logits = np.asarray(booster.predict(matrices.X["stop"], raw_score=True))
-        loss = log_loss(matrices.y["stop"], logits, matrices.weights["stop"])
+        scores = np.asarray(booster.predict(matrices.X["stop"], raw_score=True))
+        loss = family.loss(matrices.y["stop"], scores, matrices.weights["stop"])
         study.tell(asked, loss)
         told(Trial(number, asked.params, loss, booster.current_iteration(), time.perf_counter() - began))
         progress(1)

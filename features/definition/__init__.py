@@ -1,7 +1,7 @@
 """The one definition: what `propensity.yaml` may say, and what it is checked against."""
 
 from features.definition.load import load_definition
-from features.definition.outcome import Outcome, TierPolicy
+from features.definition.outcome import Outcome, TierPolicy, ValueOutcome
 from features.definition.schema import Definition, RfmRule, Signal
 
-__all__ = ["Definition", "Outcome", "RfmRule", "Signal", "TierPolicy", "load_definition"]
+__all__ = ["Definition", "Outcome", "RfmRule", "Signal", "TierPolicy", "ValueOutcome", "load_definition"]

@@ -14,7 +14,7 @@ class Transitions(Strict):
     Attributes:
         stay: who entered an RFM group, a tier, or a segment made of those, is not told to have left it before this is
             over; states and other segments tell at once, unless they have a ``stay`` of their own.
-        margin: a tier is left only when the odds lie beyond the cut-off by this share.
+        margin: a tier is left only when the odds, or the amount, lie beyond the cut-off by this share.
         holdout: share of each segment's users who are left out of the hand-off.
     """
 

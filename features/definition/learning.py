@@ -67,8 +67,9 @@ class Gate(Strict):
 
     ``average_precision`` and ``recall``: the lower 95 % bounds of the paired differences may not fall by more.
     ``calibration_error`` and ``observed_over_expected``: bounds on the test slice. ``slice_drop``: no state or tenure
-    slice may fall by more with an interval that excludes 0. ``draws``: of the bootstrap. Source: the numbers follow
-    the promotion gates collected in docs/adr/0011-gate.md.
+    slice may fall by more with an interval that excludes 0. ``draws``: of the bootstrap. For value outcomes ``gini``
+    and ``value`` (the share the top tenth brings) stand in the place of the first two, and the bounds are wider, since
+    a few large orders move a total. Source: the numbers follow the promotion gates collected in docs/adr/0011-gate.md.
     """
 
     average_precision: Annotated[float, Field(ge=0)] = 0.0025
@@ -76,4 +77,8 @@ class Gate(Strict):
     calibration_error: Annotated[float, Field(gt=0)] = 0.03
     observed_over_expected: tuple[float, float] = (0.85, 1.15)
     slice_drop: Annotated[float, Field(ge=0)] = 0.02
+    gini: Annotated[float, Field(ge=0)] = 0.005
+    value: Annotated[float, Field(ge=0)] = 0.02
+    value_calibration_error: Annotated[float, Field(gt=0)] = 0.15
+    value_over_expected: tuple[float, float] = (0.8, 1.25)
     draws: Annotated[int, Field(ge=100)] = 1_000

@@ -76,7 +76,8 @@ def load_definition(path: Path | str) -> Definition:
 def _explain(error: ValidationError) -> str:
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "definition"
+        written = ("outcomes", *item["loc"][1:]) if item["loc"][:1] == ("values",) else item["loc"]
+        key = ".".join(str(part) for part in written) or "definition"
         if item["type"] == "extra_forbidden":
             allowed = ", ".join(_allowed(item["loc"]))
             lines.append(f"{key}: unknown key" + (f"; allowed: {allowed}" if allowed else ""))
@@ -118,8 +119,9 @@ def row_schema(definition: Definition) -> dict[str, pl.DataType]:
 def segment_schema(definition: Definition) -> dict[str, pl.DataType]:
     """Columns a segment may use: the feature row, the state, the RFM group, and each outcome's answer."""
     columns = row_schema(definition) | {"state": pl.String()} | RFM_COLUMNS
-    for name in definition.outcomes:
-        columns |= {f"{name}_probability": pl.Float64(), f"{name}_percentile": pl.Int64(), f"{name}_tier": pl.String()}
+    for name, rule in definition.asked.items():
+        columns |= {f"{name}_{rule.answer}": pl.Float64(), f"{name}_percentile": pl.Int64()}
+        columns |= {f"{name}_tier": pl.String()}
     columns |= {f"{name}_points": pl.Float64() for name in definition.leads}
     return columns | (dict.fromkeys(WORTH_COLUMNS, pl.Float64()) if definition.money else {})
 
@@ -137,8 +139,8 @@ def _check_expressions(definition: Definition) -> None:
         if not found.is_numeric():
             raise DefinitionError(f"derived.{name}: {sql!r} yields {found}.", fix="write a number, as in 'a / b'")
     row = row_schema(definition)
-    _check_all([(f"outcomes.{k}.among", o.among) for k, o in definition.outcomes.items()], row)
-    for key, outcome in definition.outcomes.items():
+    _check_all([(f"outcomes.{k}.among", o.among) for k, o in definition.asked.items()], row)
+    for key, outcome in definition.asked.items():
         for name in outcome.monotone:
             if name not in features.numeric:
                 raise DefinitionError(
@@ -193,7 +195,7 @@ def _check_destinations(definition: Definition) -> None:
     """Check that what destinations want is there."""
     there = {"states", "rfm", "tiers", "segments"}
     there |= {f"states.{name}" for name in definition.states} | {f"segments.{name}" for name in definition.segments}
-    there |= {f"tiers.{name}" for name in definition.outcomes}
+    there |= {f"tiers.{name}" for name in definition.asked}
     for name, destination in definition.destinations.items():
         for wanted in destination.of:
             if wanted not in there:

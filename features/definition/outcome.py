@@ -1,6 +1,6 @@
-"""An outcome: a question with a yes or no answer, its tiers, and what acting on it costs and brings."""
+"""Outcomes: questions about what happens after a moment, answered by yes or no or by an amount."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -59,29 +59,66 @@ class Profit(Strict):
 TierPolicy = Annotated[LiftTiers | CapacityTiers | FixedTiers | ProfitTiers, Field(discriminator="by")]
 
 
-class Outcome(Strict):
-    """A question with a yes or no answer after the horizon.
+class ValueTiers(Strict):
+    """High: the top share of users by predicted amount; low: the bottom share."""
 
-    Yes for ``will``: the signal fires in ``[c + gap, c + gap + within)``; for ``will_not``: it does not. ``monotone``
-    says of numeric features which way they may move the likelihood.
+    high: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    low: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if self.high + self.low > 1:
+            raise ValueError(f"'high' and 'low' overlap: {self.high:g} and {self.low:g} are more than all users")
+        return self
+
+
+class Question(Strict):
+    """What all outcomes say: about whom, and in which time after the cutoff.
+
+    The answer lies in ``[c + gap, c + gap + within)``. ``monotone`` says which way numeric features may move it.
     """
 
-    will: Name | None = None
-    will_not: Name | None = None
     within: Span
     among: Sql
     gap: Span = 0
     matures_after: Span = 0
+    monotone: dict[str, Literal["increasing", "decreasing"]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.within <= 0:
+            raise ValueError("'within' must be longer than 0")
+        return self
+
+    @property
+    def reach(self) -> int:
+        """How long after a cutoff its answer is known: gap + horizon + maturity."""
+        return self.gap + self.within + self.matures_after
+
+    @property
+    def when(self) -> str:
+        """The time asked about, in words: ``within 14d after 2d``."""
+        return f"within {span_name(self.within)}" + (f" after {span_name(self.gap)}" if self.gap else "")
+
+
+class Outcome(Question):
+    """A question with a yes or no answer.
+
+    Yes for ``will``: the signal fires in ``[c + gap, c + gap + within)``; for ``will_not``: it does not.
+    """
+
+    #: what its answer is called
+    answer: ClassVar[str] = "probability"
+
+    will: Name | None = None
+    will_not: Name | None = None
     tiers: TierPolicy = LiftTiers()
     profit: Profit = Profit()
-    monotone: dict[str, Literal["increasing", "decreasing"]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
         if (self.will is None) == (self.will_not is None):
             raise ValueError("say exactly one of 'will' and 'will_not'")
-        if self.within <= 0:
-            raise ValueError("'within' must be longer than 0")
         return self
 
     @property
@@ -92,10 +129,27 @@ class Outcome(Strict):
     @property
     def question(self) -> str:
         """The question in words: ``will not visit within 14d``."""
-        after = f" after {span_name(self.gap)}" if self.gap else ""
-        return f"{'will' if self.will else 'will not'} {self.signal} within {span_name(self.within)}{after}"
+        return f"{'will' if self.will else 'will not'} {self.signal} {self.when}"
+
+
+class ValueOutcome(Question):
+    """A question with an amount for an answer: what a signal is worth, summed over ``[c + gap, c + gap + within)``.
+
+    A sum below 0 (more was given back than bought) counts as 0.
+    """
+
+    #: what its answer is called
+    answer: ClassVar[str] = "amount"
+
+    sum_of: Name
+    tiers: ValueTiers = ValueTiers()
 
     @property
-    def reach(self) -> int:
-        """How long after a cutoff its label is known: gap + horizon + maturity."""
-        return self.gap + self.within + self.matures_after
+    def signal(self) -> str:
+        """The signal whose value is summed."""
+        return self.sum_of
+
+    @property
+    def question(self) -> str:
+        """The question in words: ``value of purchase within 30d``."""
+        return f"value of {self.sum_of} {self.when}"

@@ -11,7 +11,7 @@ from features.definition.base import Name, ProjectName, Span, Sql, Strict
 from features.definition.handoff import Destination, Transitions
 from features.definition.lead import LeadScore
 from features.definition.learning import Audit, Gate, Scoring, Snapshots, Training
-from features.definition.outcome import Outcome
+from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule
 from features.time import DAY, span_name
 
@@ -83,7 +83,10 @@ class RfmRule(Strict):
 
 
 class Definition(Strict):
-    """Everything `propensity.yaml` says."""
+    """Everything `propensity.yaml` says.
+
+    Outcomes with ``sum_of`` stand among the others in the file and are kept apart here, as ``values``.
+    """
 
     name: ProjectName
     events: Events
@@ -92,7 +95,8 @@ class Definition(Strict):
     windows: Annotated[list[Span], Field(min_length=1)]
     half_lives: list[Span] = Field(default=[14 * DAY, 45 * DAY])
     derived: dict[Name, Sql] = Field(default_factory=dict)
-    outcomes: Annotated[dict[Name, Outcome], Field(min_length=1)]
+    outcomes: dict[Name, Outcome]
+    values: dict[Name, ValueOutcome] = Field(default_factory=dict)
     rfm: RfmRule | None = None
     leads: dict[Name, LeadScore] = Field(default_factory=dict)
     packs: Packs = Field(default_factory=dict)
@@ -111,12 +115,26 @@ class Definition(Strict):
     _left_out: tuple[LeftOut, ...] = PrivateAttr(default=())
     _kept: dict[str, object] = PrivateAttr(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _values_apart(cls, content: object) -> object:
+        if not isinstance(content, dict) or not isinstance(outcomes := content.get("outcomes"), dict):
+            return content
+        sums = {key: rule for key, rule in outcomes.items() if isinstance(rule, dict) and "sum_of" in rule}
+        others = {key: rule for key, rule in outcomes.items() if key not in sums}
+        return content | {"outcomes": others, "values": {**content.get("values", {}), **sums}}
+
     @model_validator(mode="after")
     def _names_meet(self) -> Self:
         known = ", ".join(self.signals)
-        for key, outcome in self.outcomes.items():
+        if not self.asked:
+            raise ValueError("'outcomes' is empty; ask at least one question")
+        for key, outcome in self.asked.items():
             if outcome.signal not in self.signals:
                 raise ValueError(f"outcomes.{key} asks about signal {outcome.signal!r}; the signals are {known}")
+        for key, value in self.values.items():
+            if self.signals[value.signal].value is None:
+                raise ValueError(f"outcomes.{key} sums signal {value.signal!r}, which has no 'value'")
         for key, lead in self.leads.items():
             if lead.outcome not in self.outcomes:
                 outcomes = ", ".join(self.outcomes)
@@ -142,6 +160,16 @@ class Definition(Strict):
         return self
 
     @property
+    def asked(self) -> dict[str, Outcome | ValueOutcome]:
+        """All outcomes by name: those answered by yes or no, then those answered by an amount."""
+        return {**self.outcomes, **self.values}
+
+    @property
+    def valued(self) -> list[str]:
+        """The signals that have a value, in the order of the columns of an event's values."""
+        return [name for name, signal in self.signals.items() if signal.value]
+
+    @property
     def activity(self) -> str:
         """The signal that is the sign of life."""
         return next(name for name, signal in self.signals.items() if signal.activity)
@@ -151,7 +179,7 @@ class Definition(Strict):
         """The signal whose value is what users are worth: RFM's money, or the first that has a value."""
         if self.rfm is not None and self.rfm.money is not None:
             return self.rfm.money
-        return next((name for name, signal in self.signals.items() if signal.value), None)
+        return next(iter(self.valued), None)
 
     @property
     def digest(self) -> str:

@@ -43,18 +43,6 @@ class Events:
         owner = np.searchsorted(self.starts, rows, side="right") - 1
         return pl.DataFrame({"user": self.users.gather(owner), "t": self.t[rows]}).sort("t")
 
-    def values_of(self, valued: int, index: int) -> pl.DataFrame:
-        """Columns ``user``, ``t`` and ``value`` of the events that fire a signal, sorted by time.
-
-        Args:
-            valued: which of the valued signals it is.
-            index: which of all signals.
-        """
-        rows = np.flatnonzero((self.mask >> index) & 1)
-        owner = np.searchsorted(self.starts, rows, side="right") - 1
-        found = {"user": self.users.gather(owner), "t": self.t[rows], "value": self.values[rows, valued]}
-        return pl.DataFrame(found).sort("t")
-
 
 @dataclass(frozen=True, slots=True)
 class Rows:

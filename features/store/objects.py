@@ -107,7 +107,7 @@ def feast_objects(definition: Definition, folder: Path, engine: str) -> list[Fea
         )
     services = [
         FeatureService(name=feature_service_name(name, definition), features=list(views), tags=tags)
-        for name in definition.outcomes
+        for name in definition.asked
     ]
     services.append(FeatureService(name=SEGMENTS_SERVICE, features=[profile], tags=tags))
     return [user, *views, profile, *services]

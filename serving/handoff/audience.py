@@ -12,7 +12,7 @@ from features.errors import PropensityError
 from features.log.frames import part_files
 from segments.holdout import Holdout
 from segments.standing import IN
-from serving.earlier import Earlier
+from serving.earlier import Earlier, field_of, told_of
 from serving.handoff.ledger import Ledger
 
 Format = Literal["csv", "parquet", "jsonl"]
@@ -56,7 +56,7 @@ def dimension_of(definition: Definition, name: str) -> tuple[str, str]:
     if kind == "rfm" and rest:
         return "rfm", rest
     outcome, _, tier = rest.partition(".")
-    if kind == "tiers" and outcome in definition.outcomes and tier:
+    if kind == "tiers" and outcome in definition.asked and tier:
         return f"tiers.{outcome}", tier
     raise PropensityError(
         f"there is no audience {name!r}.",
@@ -79,7 +79,7 @@ def export(
     """Write an audience; the file is there whole or not at all.
 
     Columns: ``user_id, since_last`` (``entered`` or ``left``; of differences only), ``holdout``, and the state, RFM
-    group, tiers and likelihoods of the newest batch.
+    group, tiers, likelihoods and amounts of the newest batch.
 
     Args:
         definition: the definition.
@@ -126,13 +126,14 @@ def _with_scores(rows: pl.DataFrame, definition: Definition, scores: Path) -> pl
     newest, named = Earlier.newest(scores), rows.rename({"user": "user_id"})
     if newest is None:
         return named.sort("user_id")
-    said = [
-        pl.col("intent").struct.field(o).struct.field(key).alias(f"{o}_{key}")
-        for o in definition.outcomes
-        for key in ("tier", "probability")
+    records = pl.scan_parquet(part_files(newest.path))
+    answers = [
+        field_of(rule, outcome, key).alias(f"{outcome}_{key}")
+        for outcome, rule in told_of(definition, records).items()
+        for key in ("tier", rule.answer)
     ]
-    columns = ["user_id", "as_of", "state", pl.col("rfm").struct.field("group").alias("rfm_group"), *said]
-    records = pl.scan_parquet(part_files(newest.path)).select(columns)
+    columns = ["user_id", "as_of", "state", pl.col("rfm").struct.field("group").alias("rfm_group"), *answers]
+    records = records.select(columns)
     return named.lazy().join(records, on="user_id", how="left").sort("user_id").collect()
 
 

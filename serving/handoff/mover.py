@@ -14,7 +14,7 @@ from segments.edges import TimeEdges
 from segments.standing import IN, RFM, STATE, Said, Steadiness
 from segments.tiers import TierCuts
 from segments.transition import Moves, Scoring, Transition
-from serving.earlier import Earlier
+from serving.earlier import Earlier, field_of, told_of
 from serving.handoff.ledger import CHUNK, Ledger
 from serving.metrics import MOVED
 from serving.scored import Scored
@@ -102,7 +102,7 @@ class Mover:
         """What the newest batch before an instant said of users."""
         earlier = Earlier.before(self._scores, instant)
         if earlier != self._before[0]:
-            self._before = (earlier, _probabilities(earlier, self._definition) if earlier else pl.DataFrame())
+            self._before = (earlier, _answers(earlier, self._definition) if earlier else pl.DataFrame())
         frame = self._before[1]
 
         def of(users: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
@@ -118,30 +118,27 @@ def _there(row: Mapping[str, float | None]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in row.items() if value is not None}
 
 
-def _probabilities(earlier: Earlier, definition: Definition) -> pl.DataFrame:
-    said = [pl.col("intent").struct.field(name).struct.field("probability").alias(name) for name in definition.outcomes]
-    known = pl.scan_parquet(part_files(earlier.path))
-    there = {field.name for field in known.collect_schema()["intent"].fields}  # type: ignore[attr-defined]
-    kept = [e for name, e in zip(definition.outcomes, said, strict=True) if name in there]
-    return known.select(pl.col("user_id").alias("user"), *kept).collect()
+def _answers(earlier: Earlier, definition: Definition) -> pl.DataFrame:
+    records = pl.scan_parquet(part_files(earlier.path))
+    answers = [field_of(rule, name, rule.answer).alias(name) for name, rule in told_of(definition, records).items()]
+    return records.select(pl.col("user_id").alias("user"), *answers).collect()
 
 
 def _flat(records: pl.DataFrame, definition: Definition) -> pl.DataFrame:
     """Records with a column a dimension, and all of them in short: ``told``."""
-    intent = pl.col("intent").struct
-    names = list(definition.outcomes)
+    asked = definition.asked
     frame = records.select(
         pl.col("user_id").alias("user"),
         "as_of",
         "seen",
         pl.col("state").alias(STATE),
         pl.col("rfm").struct.field("group").alias(RFM),
-        *(intent.field(name).struct.field("tier").alias(f"tiers.{name}") for name in names),
-        *(intent.field(name).struct.field("probability").alias(name) for name in names),
+        *(field_of(rule, name, "tier").alias(f"tiers.{name}") for name, rule in asked.items()),
+        *(field_of(rule, name, rule.answer).alias(name) for name, rule in asked.items()),
         pl.col("segments").list.eval("segments." + pl.element()),
         "leaves",
     )
-    single = [STATE, RFM, *(f"tiers.{name}" for name in names)]
+    single = [STATE, RFM, *(f"tiers.{name}" for name in asked)]
     told = pl.concat_list(
         *(pl.lit(f"{name}=") + pl.col(name) for name in single), pl.col("segments").list.eval(pl.element() + f"={IN}")
     )
@@ -149,7 +146,7 @@ def _flat(records: pl.DataFrame, definition: Definition) -> pl.DataFrame:
 
 
 def _said(frame: pl.DataFrame, definition: Definition) -> Iterator[Said]:
-    names = list(definition.outcomes)
+    names = list(definition.asked)
     single = [STATE, RFM, *(f"tiers.{name}" for name in names)]
     for row in frame.iter_rows(named=True):
         values = {name: row[name] for name in single if row[name] is not None} | dict.fromkeys(row["segments"], IN)

@@ -123,7 +123,7 @@ def test_a_model_of_three_thousand_users_comes_near_the_best_possible(world: Wor
         for rows in batch_rows(events, world.definition, cutoff, latest_traits(world.definition, cutoff)):
             frame = rows.frame(["days_since_visit", "uninstall_count_total"])
             inside = frame.select(pl.sql_expr(world.definition.outcomes[name].among).fill_null(False)).to_series()
-            p = model.probabilities(model.matrix_of(rows))
+            p = model.predict(model.matrix_of(rows))
             scored.append(frame.select("user", "cutoff").with_columns(p=pl.Series(p)).filter(inside))
         both = pl.concat(scored).join(truth.select("user", name), on="user")
         labels = label(events, both, world.definition, name).to_numpy().astype(float)

@@ -34,7 +34,7 @@ MISTAKES = {
     "unknown nested key": ({"snapshots": {"strides": "7d"}}, "snapshots.strides: unknown key; allowed: stride, count"),
     "unknown key in a named part": (
         {"outcomes": {"churn": OUTCOME | {"in": "14d"}}},
-        "outcomes.churn.in: unknown key; allowed: will, will_not, within, among",
+        "outcomes.churn.in: unknown key; allowed: within, among, gap, matures_after, monotone, will, will_not",
     ),
     "unknown key in tiers": (
         {"outcomes": {"churn": OUTCOME | {"tiers": {"by": "lift", "top": 3}}}},
@@ -43,6 +43,36 @@ MISTAKES = {
     "wrong kind of tiers": ({"outcomes": {"churn": OUTCOME | {"tiers": {"by": "luck"}}}}, "'luck'"),
     "missing key": ({"outcomes": {"churn": {"will_not": "visit", "within": "14d"}}}, "outcomes.churn.among: required"),
     "not a span": ({"outcomes": {"churn": OUTCOME | {"within": "soon"}}}, "'soon' is not a span of time"),
+    "a sum of what has no value": (
+        {"outcomes": {"spend": {"sum_of": "visit", "within": "14d", "among": "tenure_days >= 0"}}},
+        "outcomes.spend sums signal 'visit', which has no 'value'",
+    ),
+    "a sum without an end": (
+        {"outcomes": {"spend": {"sum_of": "purchase", "within": "0d", "among": "tenure_days >= 0"}}},
+        "outcomes.spend: 'within' must be longer than 0",
+    ),
+    "a sum with tiers of likelihoods": (
+        {
+            "outcomes": {
+                "spend": {"sum_of": "purchase", "within": "7d", "among": "tenure_days >= 0", "tiers": {"by": "lift"}}
+            }
+        },
+        "outcomes.spend.tiers.by: unknown key; allowed: high, low",
+    ),
+    "value tiers that overlap": (
+        {
+            "outcomes": {
+                "spend": {
+                    "sum_of": "purchase",
+                    "within": "7d",
+                    "among": "tenure_days >= 0",
+                    "tiers": {"high": 0.6, "low": 0.5},
+                }
+            }
+        },
+        "more than all users",
+    ),
+    "nothing asked": ({"outcomes": {}}, "ask at least one question"),
     "two questions": ({"outcomes": {"churn": OUTCOME | {"will": "visit"}}}, "exactly one of 'will' and 'will_not'"),
     "unknown signal": (
         {"outcomes": {"churn": OUTCOME | {"will_not": "dance"}}},

@@ -25,6 +25,7 @@ WIDE = {
         "churn": {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28"},
         "purchase": {"will": "order", "within": "7d", "among": "days_since_visit < 28"},
         "uninstall": {"will": "leave", "within": "14d", "among": "days_since_visit < 28"},
+        "spend": {"sum_of": "order", "within": "30d", "among": "days_since_visit < 28"},
     },
 }  # fmt: skip
 WIDE["signals"]["visit"]["activity"] = True  # type: ignore[index]

@@ -39,12 +39,15 @@ def test_train_showed_a_table_and_score_writes_the_records(world: World) -> None
     [path] = (world.settings.folder("demo-shop") / "scores").glob("*.parquet")
     assert path.name == "scores-2026-03-01T000000Z.parquet"
     records = pl.read_parquet(path)
-    said = ["user_id", "as_of", "seen", "state", "rfm", "intent", "segments", "leaves", "holdout"]
+    said = ["user_id", "as_of", "seen", "state", "rfm", "intent", "value", "segments", "leaves", "holdout"]
     said += ["worth", "leads", "definition"]
     assert records.columns == said
     assert records["user_id"].n_unique() == len(records) == 3_000
     fields = [f.name for f in records.schema["intent"].fields[0].dtype.fields]  # type: ignore[attr-defined]
     assert fields == ["probability", "percentile", "tier", "why", "detail", "model"]
+    worth = records["value"].struct.field("spend").struct.unnest()
+    assert worth.columns == ["amount", "percentile", "tier", "why", "detail", "model"]
+    assert set(worth["tier"]) == {"high", "medium", "low", "not_enough_to_say"}
 
 
 def test_score_at_an_earlier_instant(world: World) -> None:
@@ -94,7 +97,7 @@ def test_training_where_every_outcome_is_refused_fails(untrained_world: World, t
     command = [*PROPENSITY, "train", "-d", str(file)]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
-    assert done.stdout.count("too_few_positives") == 3
+    assert done.stdout.count("too_few_positives") == 4
 
 
 def test_the_feast_command_works_on_the_generated_repo(world: World) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from features.time import DAY, HOUR
 from segments.standing import IN, Said, Standing, Steadiness, rule_digests
-from segments.tiers import tiers_of
+from segments.tiers import VALUE_TIERS, TierCuts, tiers_of
 from segments.transition import Moves, Scoring, Transition
 from tests.segments.worlds import CUTS, moving
 
@@ -136,3 +136,28 @@ def test_a_standing_reads_back_as_it_was() -> None:
     standing, _ = walk([said(0, states="new", churn=0.3, segments__cart=IN)])
     assert standing is not None
     assert Standing.of_json(standing.at, standing.to_json()) == standing
+
+
+SPENDING = moving(outcomes={
+    "churn": {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28"},
+    "spend": {"sum_of": "purchase", "within": "30d", "among": "days_since_visit < 28"},
+})  # fmt: skip
+SPEND_CUTS = CUTS | {"spend": TierCuts(most=50.0, least=5.0, policy="capacity")}
+
+
+@pytest.mark.parametrize(("amount", "tier"), [(51.0, "medium"), (54.9, "medium"), (56.0, "high"), (4.8, "medium"),
+                                              (4.4, "low")])  # fmt: skip
+def test_a_value_tier_is_left_when_the_amount_is_past_the_cut_off_by_the_margin(amount: float, tier: str) -> None:
+    moves = Moves(Steadiness(SPENDING, SPEND_CUTS), MODELS, SPENDING.version, {})
+    steps = []
+    for at, worth in ((0, 20.0), (4 * DAY, amount)):
+        [called] = tiers_of(np.array([worth]), SPEND_CUTS["spend"], VALUE_TIERS)
+        steps.append(Said("u1", at, {"tiers.spend": called}, frozenset(), {"spend": worth}, 0))
+    standing, _ = walk(steps, moves)
+    assert standing is not None
+    assert standing.held["tiers.spend"][0] == tier
+
+
+def test_a_segment_that_names_an_amount_rests_on_its_model() -> None:
+    definition = moving(outcomes=SPENDING.model_dump()["values"], segments={"big": "spend_amount > 100"})
+    assert Steadiness(definition, SPEND_CUTS).rests_on["segments.big"] == {"spend"}

@@ -31,23 +31,21 @@ def test_saved_and_loaded_models_say_the_same(model: Model, tmp_path: Path) -> N
     model.save(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["booster.txt", "card.json", "numbers.json"]
     again = Model.load(tmp_path, "x")
-    assert np.array_equal(again.probabilities(matrix(model)), model.probabilities(matrix(model)))
+    assert np.array_equal(again.predict(matrix(model)), model.predict(matrix(model)))
     assert again.card == model.card
 
 
 def test_effects_add_up_to_the_logit(model: Model) -> None:
     rows = matrix(model)
-    logit = model.numbers.calibration.slope * model.logits(rows) + model.numbers.calibration.offset
+    logit = model.numbers.calibration.slope * model.scores(rows) + model.numbers.calibration.offset
     rest = logit - model.effects(rows).sum(axis=1)
     assert np.allclose(rest, rest[0], atol=1e-6), "what is left over is the same average for everybody"
-    assert np.allclose(sigmoid(logit), model.probabilities(rows))
+    assert np.allclose(sigmoid(logit), model.predict(rows))
 
 
 def test_one_row_or_many_score_the_same(model: Model) -> None:
     rows = matrix(model)
-    assert np.allclose(
-        [model.probabilities(rows[i : i + 1])[0] for i in range(len(rows))], model.probabilities(rows), atol=1e-12
-    )
+    assert np.allclose([model.predict(rows[i : i + 1])[0] for i in range(len(rows))], model.predict(rows), atol=1e-12)
 
 
 def test_columns_in_any_order_but_none_missing(model: Model) -> None:

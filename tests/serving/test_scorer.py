@@ -97,7 +97,7 @@ def test_a_few_users_are_scored_like_all_of_them(
         assert np.array_equal(found.rows.matrix, rows.matrix[lo : lo + 19], equal_nan=True)
         few = scorer.score(found.rows, found.through)
         expected = scored.frame[lo : lo + 19].select(few.frame.columns)
-        shares = [f"{name}_probability" for name in world.definition.outcomes]
+        shares = [f"{name}_{rule.answer}" for name, rule in world.definition.asked.items()]
         for column in few.frame.drop(shares).columns:
             assert few.frame[column].to_list() == expected[column].to_list(), column
         for name in shares:
@@ -137,6 +137,44 @@ def test_the_record_tells_what_a_user_has_been_worth(scored: Scored, world: Worl
         assert record.leads["ready_to_buy"].points == pytest.approx(
             sum(line.points for line in record.leads["ready_to_buy"].lines)
         )
+
+
+def test_the_record_tells_what_a_user_is_expected_to_bring(scored: Scored, models: Mapping[str, Model]) -> None:
+    card, told = models["spend"].card, 0
+    for record in scored.to_records():
+        said = record.value["spend"]
+        if said.amount is None:
+            assert (said.tier, said.percentile) == ("not_enough_to_say", None)
+            assert said.why in {"outside_population", "outside_trained_range"}
+            continue
+        told += 1
+        assert said.amount >= 0
+        assert said.model == "spend/1"
+        tier = "high" if said.amount >= card.tiers.most else "low" if said.amount <= card.tiers.least else "medium"
+        assert said.tier == tier
+    assert told > 500
+    assert set(scored.to_records()[0].intent) == {"churn", "purchase", "uninstall"}
+
+
+def test_amounts_are_explained_as_likelihoods_are(scorer: Scorer, scored: Scored, models: Mapping[str, Model]) -> None:
+    reasons, model = scorer.reasons(scored, 500)["spend"], models["spend"]
+    said = np.flatnonzero(scored.said("spend"))
+    amounts = scored.frame["spend_amount"].to_numpy()[said]
+    added = np.array([sum(reason.effect for reason in reasons[at]) for at in said])
+    left = np.log(amounts) - added
+    inside = amounts < 0.99 * (model.numbers.calibration.most or np.inf)
+    assert left[inside] == pytest.approx(left[0], abs=0.03), "effects add up to the logarithm of the amount"
+
+
+def test_segments_may_name_amounts_and_value_tiers(
+    world: World, models: Mapping[str, Model], rows: FeatureRows
+) -> None:
+    rules = world.definition.model_dump()
+    rules["segments"] = {"worth_a_call": "spend_tier = 'high' AND spend_amount > 20 AND churn_tier = 'most_likely'"}
+    frame = Scorer(Definition.model_validate(rules), models, None).score(rows, rows.cutoffs).frame
+    inside = frame["segments"].list.contains("worth_a_call")
+    both = (pl.col("spend_tier") == "high") & (pl.col("spend_amount") > 20) & (pl.col("churn_tier") == "most_likely")
+    assert inside.to_list() == frame.select(both.fill_null(False)).to_series().to_list()
 
 
 def test_a_stale_profile_keeps_its_state_and_loses_its_likelihoods(scorer: Scorer, rows: FeatureRows) -> None:
@@ -226,7 +264,7 @@ def test_a_feature_that_never_was_missing_and_is_now_is_outside(
 
 
 def test_nearly_everybody_lies_inside(scored: Scored, world: World) -> None:
-    for name in world.definition.outcomes:
+    for name in world.definition.asked:
         assert (scored.frame[f"{name}_why"] == "outside_trained_range").sum() < 0.01 * len(scored.frame)
 
 

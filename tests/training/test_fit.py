@@ -33,7 +33,7 @@ def answers(model: Model, data: Dataset) -> np.ndarray:
     row = model.matrix(data.part("test").head(1))
     rows = np.repeat(row, 60, axis=0)
     rows[:, model.card.features.index(FEATURE)] = np.linspace(-3, 3, 60)
-    return model.probabilities(rows)
+    return model.predict(rows)
 
 
 def test_a_declared_sign_holds_whatever_the_data_say() -> None:
@@ -65,7 +65,7 @@ def test_tuning_tries_the_usual_set_first_and_never_ends_worse() -> None:
     assert [t.number for t in trials] == [0, 1, 2, 3]
     assert trials[0].parameters["num_leaves"] == 15
     chosen = next(t for t in trials if t.parameters == best)
-    assert chosen.log_loss == min(t.log_loss for t in trials)
+    assert chosen.loss == min(t.loss for t in trials)
     assert best == again, "the same seed finds the same"
 
 

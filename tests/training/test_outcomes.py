@@ -17,11 +17,12 @@ DEFINITION = definition_of(
     outcomes={
         "buy": {"will": "purchase", "within": "7d", "gap": "1d", "among": "tenure_days >= 0"},
         "churn": {"will_not": "visit", "within": "7d", "among": "tenure_days >= 0", "matures_after": "3d"},
+        "spend": {"sum_of": "purchase", "within": "7d", "gap": "1d", "among": "tenure_days >= 0"},
     }
 )
 
 
-def labels(log: list[Event], asked: list[tuple[str, int]], outcome: str) -> list[int]:
+def labels(log: list[Event], asked: list[tuple[str, int]], outcome: str) -> list[float]:
     far = Event("z", START + 400 * DAY, ("visit",))
     rows = pl.DataFrame(asked, schema={"user": pl.String, "cutoff": pl.Int64}, orient="row")
     rows = rows.with_columns(pl.col("cutoff").cast(INSTANT))
@@ -58,6 +59,31 @@ def test_labels_agree_with_a_loop(purchases: list[tuple[str, int, int]], asked: 
     cutoffs = [(user, START + day * DAY) for user, day in asked]
     expected = [int(any(e.user == u and c + DAY <= e.t < c + 8 * DAY for e in log)) for u, c in cutoffs]
     assert labels(log, cutoffs, "buy") == expected
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ab"), st.integers(0, 60), st.sampled_from([0, 1, HOUR]), st.integers(-5, 90)),
+        max_size=30,
+    ),
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60)), min_size=1, max_size=10),
+)
+def test_sums_agree_with_a_loop(orders: list[tuple[str, int, int, int]], asked: list[tuple[str, int]]) -> None:
+    log = [
+        Event(user, START + day * DAY + at, ("purchase",) if value % 3 else ("visit",), value / 10)
+        for user, day, at, value in orders
+    ]
+    cutoffs = [(user, START + day * DAY) for user, day in asked]
+    expected = [
+        max(0.0, sum(e.value for e in log if e.user == u and c + DAY <= e.t < c + 8 * DAY and "purchase" in e.signals))
+        for u, c in cutoffs
+    ]
+    assert labels(log, cutoffs, "spend") == pytest.approx(expected)
+
+
+def test_nothing_bought_is_exactly_nothing_whatever_came_before() -> None:
+    log = [Event("a", START + day * DAY, ("purchase",), 0.1) for day in range(40)]
+    assert labels(log, [("a", START + 39 * DAY)], "spend") == [0.0]
 
 
 def test_a_label_that_is_not_known_yet_is_refused() -> None:

@@ -10,7 +10,8 @@ import pytest
 from serving.card import Measure
 from serving.loader import CHAMPION, registered_name
 from tests.conftest import World
-from training.report import CAPTIONS, words
+from training.report import CAPTIONS
+from training.yardstick import yardstick_of
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_every_picture_has_its_place_its_data_and_a_png(page: str, run: str, tmp
 
 def test_gate_audit_floors_and_slices_are_in_it(page: str) -> None:
     for said in ("training-serving parity", "observed over expected", "beats rfm", "label shuffle", "single feature",
-                 "nothing found", "bg/nbd", "state: ", "tenure: ", "does not apply", "calibrate"):  # fmt: skip
+                 "nothing found", "BG/NBD", "state: ", "tenure: ", "does not apply", "calibrate"):  # fmt: skip
         assert said in page, said
 
 
@@ -62,9 +63,9 @@ def test_words_tell_when_the_level_is_off(world: World) -> None:
     from serving.loader import Loader
 
     card = Loader(world.definition, world.settings).champions()["churn"].card
-    rule = world.definition.outcomes["churn"]
+    yardstick = yardstick_of(world.definition.outcomes["churn"])
     off = card.model_copy(update={"metrics": card.metrics | {"observed_over_expected": Measure(value=1.31)}})
-    assert "come true 1.31 times as often as said" in words(off, rule)
+    assert "come true 1.31 times as often as said" in yardstick.words(off)
     right = card.model_copy(update={"metrics": card.metrics | {"observed_over_expected": Measure(value=1.01)}})
-    assert "those who will not visit within 14d" in words(right, rule)
-    assert "probabilities come true: off by" in words(right, rule)
+    assert "those who will not visit within 14d" in yardstick.words(right)
+    assert "probabilities come true: off by" in yardstick.words(right)

@@ -27,7 +27,7 @@ _PLACE = re.compile(r"\{(\w+)\}")
 class Role(Strict):
     """What a pack needs a name for."""
 
-    kind: Literal["signal", "trait", "outcome", "signals"]
+    kind: Literal["signal", "trait", "outcome", "value", "signals"]
     about: str
 
 
@@ -119,6 +119,7 @@ def _words(definition: Definition, name: str, pack: Pack, use: PackUse) -> dict[
         there = {
             "trait": definition.traits.fields if definition.traits else [],
             "outcome": definition.outcomes,
+            "value": definition.values,
         }.get(role.kind, definition.signals)
         given = use.roles.get(key, definition.activity if key == "activity" else key)
         filled = [given] if isinstance(given, str) else given
