@@ -58,7 +58,7 @@ class ScoreResponse(BaseModel):
 
 
 class ServedModel(BaseModel):
-    """A model that is being served."""
+    """A model that is being served; of a value outcome the cut-offs are amounts, and the base rate is the mean."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -44,8 +44,8 @@ class Compared:
 
     Attributes:
         definition: by which.
-        rows: ``user, cutoff, state, segments, <outcome>_tier, <outcome>_label, value`` and the feature set; labels and
-            value are there at `matured`, numeric features at `newest`.
+        rows: ``user, cutoff, state, segments, <outcome>_tier, <outcome>_label, <value outcome>_amount, value`` and the
+            feature set; labels and value are there at `matured`, numeric features at `newest`.
         newest: the last instant.
         matured: the last instant after which everything asked about is known.
         share: of all users that were looked at.
@@ -95,6 +95,14 @@ class Compared:
         shares = [pl.col(f"{name}_label").cast(pl.Float64).mean().alias(name) for name in self.definition.outcomes]
         value = [pl.col("value").mean()] if self.money else []
         found = self.members(self.matured).group_by("segment").agg(pl.len().alias("users"), *shares, *value)
+        return self._in_order(found)
+
+    def expected(self) -> pl.DataFrame:
+        """What is expected of who is in a segment now: ``segment, users, <value outcome>``, the mean said."""
+        means = [pl.col(f"{name}_amount").mean().alias(name) for name in self.definition.values]
+        return self._in_order(self.members(self.newest).group_by("segment").agg(pl.len().alias("users"), *means))
+
+    def _in_order(self, found: pl.DataFrame) -> pl.DataFrame:
         order = [EVERYBODY, *self.definition.segments]
         rank = pl.col("segment").replace_strict({name: i for i, name in enumerate(order)}, default=len(order))
         return found.sort(rank)
@@ -218,11 +226,14 @@ class _Looking:
         self._cutoffs, self._matured = cutoffs, matured
         self._traits = read_traits(definition) if definition.traits is not None else None
         names, features = list(definition.outcomes), feature_set(definition)
-        self._tiers = [f"{name}_tier" for name in names]
-        text = {"user": pl.String(), "state": pl.String()} | dict.fromkeys(self._tiers, pl.String())
+        tiers = [f"{name}_tier" for name in definition.asked]
+        amounts = [f"{name}_amount" for name in definition.values]
+        self._said = ["state", "segments", *tiers, *amounts]
+        text = {"user": pl.String(), "state": pl.String()} | dict.fromkeys(tiers, pl.String())
         self.schema = pl.Schema(
             {"cutoff": INSTANT, **text, "segments": pl.List(pl.String()),
              **{f"{name}_label": pl.Int8() for name in names}, "value": pl.Float64(),
+             **dict.fromkeys(amounts, pl.Float64()),
              **dict.fromkeys(features.numeric, pl.Float64()), **dict.fromkeys(features.traits, pl.String())}
         )  # fmt: skip
 
@@ -234,7 +245,7 @@ class _Looking:
             if len(rows):
                 frame = with_traits(rows.frame(), self._traits)
                 known = replace(rows, traits=frame.select(feature_set(self._definition).traits))
-                said = self._scorer.score(known, rows.cutoffs).frame.select("state", "segments", *self._tiers)
+                said = self._scorer.score(known, rows.cutoffs).frame.select(self._said)
                 yield self._became(events, frame.hstack(said)).select(self.schema.names()).cast(self.schema)
 
     def _became(self, events: Events, rows: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from segments.tiers import TIERS
+from segments.tiers import TIERS, VALUE_TIERS
 from training.comparison import EVERYBODY, Compared
 from training.plots import HEIGHT, INK, MODEL, PALETTE, QUIET, WIDTH
 
@@ -15,7 +15,7 @@ Picture: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatCh
 #: more segments than this are a list, not a picture
 MOST = 12
 
-_TIERS = [tier.replace("_", " ") for tier in TIERS]
+_TIERS = [tier.replace("_", " ") for tier in (*TIERS[:3], *VALUE_TIERS)]
 
 
 def sizes(compared: Compared, kind: str) -> Picture:
@@ -118,14 +118,24 @@ def outcomes(compared: Compared) -> Picture:
 
 def value(compared: Compared) -> Picture:
     """What each segment's users spent in the 30 days after, a user."""
-    found = compared.outcomes().filter(pl.col("users") >= 20).with_columns(_words("segment"))
+    return _amounts(compared.outcomes(), "value", f"{compared.money} value a user in 30 days")
+
+
+def expected(compared: Compared, outcome: str) -> Picture:
+    """What is expected of each segment's users from now on, a user."""
+    return _amounts(compared.expected(), outcome, f"{compared.definition.values[outcome].question}, a user")
+
+
+def _amounts(by_segment: pl.DataFrame, column: str, title: str) -> Picture:
+    """A mean of each segment, beside everybody's."""
+    found = by_segment.filter((pl.col("users") >= 20) & pl.col(column).is_not_null()).with_columns(_words("segment"))
     mean = found.filter(pl.col("segment") == EVERYBODY)
     bars = alt.Chart(found.filter(pl.col("segment") != EVERYBODY)).mark_bar(color=MODEL).encode(
         alt.Y("segment:N", sort="-x", title=None, axis=alt.Axis(labelLimit=170)),
-        alt.X("value:Q", title=f"{compared.money} value a user in 30 days"),
-        tooltip=["segment", alt.Tooltip("value:Q", format=",.2f"), alt.Tooltip("users:Q", format=",")],
+        alt.X(f"{column}:Q", title=title),
+        tooltip=["segment", alt.Tooltip(f"{column}:Q", format=",.2f"), alt.Tooltip("users:Q", format=",")],
     )  # fmt: skip
-    line = alt.Chart(mean).mark_rule(color=INK, strokeDash=[4, 3]).encode(x="value:Q")
+    line = alt.Chart(mean).mark_rule(color=INK, strokeDash=[4, 3]).encode(x=f"{column}:Q")
     return (bars + line).properties(width=WIDTH - 80, height=18 * max(len(found), 3))
 
 

@@ -1,6 +1,7 @@
 """Runs and model versions in MLflow: the one place that writes there."""
 
 import json
+import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 import serving
 from features.definition.schema import Definition
-from features.errors import PropensityError, RefusalError
+from features.errors import PropensityError, RefusalError, ScoringError
 from features.settings import Settings
 from features.store import feature_service_name
 from features.time import to_datetime
@@ -26,6 +27,8 @@ from training.gate import Criterion
 from training.learn import Learnt
 from training.report import Report, picture
 from training.tune import Trial
+
+log = logging.getLogger("propensity")
 
 #: tag of a registered model: the versions that were champion, oldest first
 CHAMPIONS = "champions"
@@ -124,9 +127,14 @@ class Registry:
         return str(version.version)
 
     def champion(self, outcome: str) -> Model | None:
-        """The model served now; None where there is none."""
+        """The model served now; None where there is none, or one of a form that is read no more (the run says so)."""
         version = self._loader.versions().get(outcome)
-        return self._loader.load(outcome, version) if version else None
+        try:
+            return self._loader.load(outcome, version) if version else None
+        except ScoringError as error:
+            log.warning("champion %s/%s is compared with nothing: %s", outcome, version, error)
+            mlflow.set_tag("champion.unreadable", f"{outcome}/{version}: {error}"[:5_000])
+            return None
 
     def promote(self, outcome: str, version: str, *, forced: str | None = None) -> None:
         """Make a version the champion, and note it in the outcome's history.

@@ -6,6 +6,7 @@ from pathlib import Path
 import jinja2
 import polars as pl
 
+from features.definition.outcome import Outcome
 from features.time import span_name, to_datetime
 from serving.reasons import Wording, number
 from training import comparison_plots as plots
@@ -51,11 +52,17 @@ def charts(compared: Compared, trait: str | None) -> dict[str, tuple[str, plots.
     }
     if compared.money:
         found["value"] = (f"What they spent in the 30 days after {then}.", plots.value(compared))
+    for outcome in compared.definition.values:
+        caption = (
+            "What those who are in it now are expected to bring, of whom there is enough to say; dashed: everybody."
+        )
+        found[f"expected_{outcome}"] = (caption, plots.expected(compared, outcome))
     if trait:
         caption = f"Value, and what became of users, by {trait.replace('_', ' ')}."
         found["trait"] = (caption, plots.by_trait(compared, trait))
-    for outcome in compared.definition.outcomes:
-        caption = f"Where they stand and where they are going: states, and how likely {outcome} is."
+    for outcome, rule in compared.definition.asked.items():
+        going = f"how likely {outcome} is" if isinstance(rule, Outcome) else f"tiers of {outcome}"
+        caption = f"Where they stand and where they are going: states, and {going}."
         found[f"tiers_{outcome}"] = (caption, plots.tiers(compared, outcome))
     return found
 
@@ -99,6 +106,7 @@ def _cards(compared: Compared) -> Iterator[dict[str, object]]:
     now = compared.members(compared.newest).group_by("segment").len("users")
     counts = dict(now.iter_rows())
     found = {row["segment"]: row for row in compared.outcomes().iter_rows(named=True)}
+    expected = {row["segment"]: row for row in compared.expected().iter_rows(named=True)}
     for name, rule in compared.definition.segments.items():
         became = found.get(name, {})
         yield {
@@ -108,6 +116,7 @@ def _cards(compared: Compared) -> Iterator[dict[str, object]]:
             "of": counts.get(name, 0) / max(counts.get(EVERYBODY, 1), 1),
             "became": {o: became.get(o) for o in compared.definition.outcomes},
             "value": became.get("value") if compared.money else None,
+            "expected": {o: expected.get(name, {}).get(o) for o in compared.definition.values},
             "apart": [apart_in_words(apart, wording) for apart in compared.apart(name)],
         }
 

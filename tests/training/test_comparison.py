@@ -74,6 +74,15 @@ def test_what_became_of_them_is_what_the_log_holds(compared: Compared, events: p
     assert by["users"].sum() == compared.outcomes().filter(pl.col("segment") == EVERYBODY)["users"].item()
 
 
+def test_what_is_expected_is_the_mean_of_what_is_said(compared: Compared) -> None:
+    now = compared.at(compared.newest)
+    found = {row["segment"]: row["spend"] for row in compared.expected().iter_rows(named=True)}
+    assert found["everybody"] == pytest.approx(now["spend_amount"].drop_nulls().mean())
+    buyers = now.filter(pl.col("segments").list.contains("repeat_buyer"))
+    assert found["repeat_buyer"] == pytest.approx(buyers["spend_amount"].drop_nulls().mean())
+    assert found["repeat_buyer"] > found["everybody"]
+
+
 def test_tiers_stand_beside_states(compared: Compared) -> None:
     found = compared.tiers("churn")
     assert found["users"].sum() == 3_000

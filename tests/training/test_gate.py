@@ -129,3 +129,12 @@ def test_promotion_force_and_rollback(world: World, tmp_path: Path) -> None:
     assert client.get_model_version(name, "3").tags["rolled_back"] == "worse in the field"
     with pytest.raises(PropensityError, match="churn has had 1 champions: there is none to go back to"):
         registry.rollback("churn", "")
+    # a champion of a form that is read no more does not keep a new one from being trained
+    for file in tmp_path.glob("mlartifacts/**/numbers.json"):
+        file.write_text("{}")
+    with registry.run("churn", 0):
+        assert registry.champion("churn") is None
+        told = mlflow.active_run()
+        assert told is not None
+        run = told.info.run_id
+    assert "cannot be loaded" in client.get_run(run).data.tags["champion.unreadable"]

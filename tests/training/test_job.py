@@ -82,6 +82,37 @@ def test_models_rank_better_than_chance_on_users_never_seen(world: World) -> Non
         assert 0.7 < model.card.metrics["observed_over_expected"].value < 1.4
 
 
+def test_a_model_of_value_orders_users_and_meets_the_total(world: World) -> None:
+    model = Loader(world.definition, world.settings).champions()["spend"]
+    card, floors = model.card, model.card.floors
+    assert {"historic_value", "last_window", "rfm"} <= set(floors)
+    assert card.metrics["normalised_gini"].value > floors["historic_value"]["normalised_gini"].value
+    assert card.metrics["normalised_gini"].low is not None
+    assert card.metrics["normalised_gini"].low > 0.3
+    assert card.metrics["unseen_normalised_gini"].value > 0.3
+    assert card.metrics["value_at_1"].value < card.metrics["value_at_10"].value < card.metrics["value_at_20"].value
+    assert 0.6 < card.metrics["observed_over_expected"].value < 1.5
+    assert 0 < card.tiers.least < card.base_rate < card.tiers.most
+    assert card.question == "value of purchase within 30d"
+    assert card.words.startswith("The top 10 % bring ")
+
+
+def test_the_report_of_a_model_of_value_speaks_of_amounts(world: World) -> None:
+    mlflow.set_tracking_uri(world.settings.mlflow_uri)
+    run = client(world).get_model_version_by_alias(registered_name(world.definition, "spend"), CHAMPION).run_id
+    page = str(mlflow.artifacts.load_text(f"runs:/{run}/report.html"))
+    for said in (
+        "normalised Gini",
+        "beats historic value",
+        "value in the top 10 %",
+        "the log of the amount",
+        "last window",
+    ):
+        assert said in page, said
+    for said in ("log-odds", "Profit:", 'id="profit"', "average precision"):
+        assert said not in page, said
+
+
 def test_mlflow_loads_the_model_without_us(world: World) -> None:
     mlflow.set_tracking_uri(world.settings.mlflow_uri)
     mlflow.set_registry_uri(world.settings.mlflow_uri)
