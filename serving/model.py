@@ -193,9 +193,12 @@ class Model:
         Outside: further than ``widths`` times the range's width, or missing where it never was.
         """
         numbers = matrix[:, : len(self.card.features)]
-        low, high, missed = self._seen
+        low, high, width, missed = self._seen
+        outside = (numbers < low - widths * width) | (numbers > high + widths * width) | (np.isnan(numbers) & ~missed)
+        if not outside.any():
+            return np.full(len(matrix), -1)
         with np.errstate(invalid="ignore"):
-            past = np.maximum(low - numbers, numbers - high) / np.where(high > low, high - low, 1.0)
+            past = np.maximum(low - numbers, numbers - high) / width
         past = np.where(np.isnan(numbers), np.where(missed, 0.0, np.inf), np.where(np.isnan(past), 0.0, past))
         worst = past.argmax(axis=1)
         return np.where(past[np.arange(len(past)), worst] > widths, worst, -1)
@@ -207,11 +210,11 @@ class Model:
         return f"{name} is {found}; fitted on {ranges.lowest[column]:.6g} to {ranges.highest[column]:.6g}"
 
     @cached_property
-    def _seen(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-        """Lowest and highest value of each numeric column in fitting, NaN where it had none; where some had none."""
+    def _seen(self) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+        """Lowest and highest value of each numeric column in fitting, and their distance; where some had no value."""
         ranges = self.card.ranges
         low, high = (np.array([np.nan if v is None else v for v in part]) for part in (ranges.lowest, ranges.highest))
-        return low, high, np.array(ranges.missing, dtype=np.bool_)
+        return low, high, np.where(high > low, high - low, 1.0), np.array(ranges.missing, dtype=np.bool_)
 
     def save(self, folder: Path) -> None:
         """Write ``booster.txt``, ``numbers.json`` and ``card.json``."""

@@ -1,5 +1,6 @@
 """The scorer: feature rows in; state, RFM group, answers, tiers and segments out. Batch and API use it alike."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -72,6 +73,8 @@ class Scorer:
         self._is_compiled = all(rule.is_compiled for rule in rules)
         self._holdout = Holdout(definition)
         self._lasts = [feature_set(definition).numeric.index(f"days_since_{name}") for name in definition.signals]
+        # models that know the same values of traits share one matrix
+        self._layouts = {name: json.dumps(model.card.categories) for name, model in self.models.items()}
         self._versions = {name: models[name].version if name in models else None for name in definition.asked}
         measured = [name for name in rfm_columns(definition.rfm) if name] if definition.rfm else []
         self._needed = _roots([*self._rules, *self._leads.expressions]).union(
@@ -117,9 +120,10 @@ class Scorer:
         frame = frame.hstack(frame.select_seq(self._rules))
         frame = frame.hstack(frame.select_seq(self._leads.expressions)) if self.definition.leads else frame
         answers: list[pl.Series] = []
+        laid_out: dict[str, NDArray[np.float64]] = {}
         for name, question in self.definition.asked.items():
             why = frame[f"{name}_why"]
-            answer, percentile, detail = self._answer(name, rows, _nulls(why))
+            answer, percentile, detail = self._answer(name, rows, _nulls(why), laid_out)
             tiers = self._tiers(name, answer)
             told = pl.Series(f"{name}_detail", [detail.get(i) for i in range(len(rows))], dtype=pl.String)
             answers += [
@@ -152,14 +156,19 @@ class Scorer:
         return joined.cast(pl.List(pl.String)).fill_null([])
 
     def _answer(
-        self, outcome: str, rows: FeatureRows, asked: NDArray[np.bool_]
+        self, outcome: str, rows: FeatureRows, asked: NDArray[np.bool_], laid_out: dict[str, NDArray[np.float64]]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, str]]:
-        """Answer and percentile, NaN where not asked or far outside what was learnt; and what lies there."""
+        """Answer and percentile, NaN where not asked or far outside what was learnt; and what lies there.
+
+        Matrices are looked up in ``laid_out``, and put there.
+        """
         answer, percentile = np.full((2, len(rows)), np.nan)
         detail: dict[int, str] = {}
         model = self.models.get(outcome)
         if model is not None and asked.any():
-            matrix = model.matrix_of(rows)
+            if (layout := self._layouts[outcome]) not in laid_out:
+                laid_out[layout] = model.matrix_of(rows)
+            matrix = laid_out[layout]
             beyond = np.where(asked, model.beyond(matrix, self.definition.scoring.max_beyond), -1)
             for at in np.flatnonzero(beyond >= 0).tolist():
                 detail[at] = model.told_beyond(matrix[at], int(beyond[at]))
@@ -194,10 +203,11 @@ class Scorer:
         for name, worth in self._worth.of(rows.matrix).items():
             columns[name] = [None if value != value else value for value in worth.tolist()]
         ages = (rows.cutoffs - through).tolist()
+        laid_out: dict[str, NDArray[np.float64]] = {}
         for name, question in self.definition.asked.items():
             why = [self._silent(name, row, age) for row, age in zip(known, ages, strict=True)]
             asked = np.array([reason is None for reason in why], dtype=np.bool_)
-            answer, percentile, detail = self._answer(name, rows, asked)
+            answer, percentile, detail = self._answer(name, rows, asked, laid_out)
             columns |= {
                 f"{name}_{question.answer}": [None if a != a else a for a in answer.tolist()],
                 f"{name}_percentile": [None if p != p else int(p) for p in percentile.tolist()],
