@@ -23,6 +23,7 @@ from features.store.objects import snapshots_path, traits_path
 from features.time import DAY
 from segments.frozen import load_cuts
 from serving.batch import score_all
+from serving.earlier import field_of
 from serving.loader import Loader
 from serving.materialize import materialize
 from serving.rows import online_rows
@@ -154,11 +155,13 @@ def test_scores_are_those_of_the_local_engine(both: tuple[World, SparkLog, Event
         for log, name in ((spark, "spark"), (store, "local"))
     )
     assert len(found) > 2_000
-    assert found.drop("intent", "as_of").equals(expected.drop("intent", "as_of"))
-    for outcome in models:
-        left, right = (f["intent"].struct.field(outcome).struct.unnest() for f in (found, expected))
+    answers = ("intent", "value", "as_of")
+    assert found.drop(answers).equals(expected.drop(answers))
+    for outcome, rule in world.definition.asked.items():
+        left, right = (f.select(field_of(rule, outcome, "tier"), field_of(rule, outcome, rule.answer))
+                       for f in (found, expected))  # fmt: skip
         assert left["tier"].equals(right["tier"])
-        assert np.allclose(left["probability"].to_numpy(), right["probability"].to_numpy(), 1e-6, equal_nan=True)
+        assert np.allclose(left[rule.answer].to_numpy(), right[rule.answer].to_numpy(), 1e-6, equal_nan=True)
 
 
 def test_feast_on_spark_retrieves_what_feast_on_duckdb_retrieves(
