@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import threading
 from typing import Annotated
 
@@ -59,6 +60,8 @@ class PropensityService:
             definition, self._answers, SegmentMembers(self._answers, self._live.log), self._live, forget
         )
         self._warm_up()
+        # an answer should not wait five milliseconds, the usual turn, for each step of the worker in another thread
+        sys.setswitchinterval(0.0005)
         self._stop = threading.Event()
         threading.Thread(target=self._answers.watch, args=(self._stop,), name="champions", daemon=True).start()
         # a full collection over the libraries' heap stalls requests by 100 ms and more

@@ -36,6 +36,7 @@ def test_growth_is_measured(log: Log) -> None:
     assert 0 < day["profiles_changed"] < 1_500
 
 
+@pytest.mark.long
 def test_stores_are_measured(log: Log) -> None:
     rows, numbers = stores.cost(log)
     assert rows["users"][0] == 3_000
@@ -57,6 +58,7 @@ def test_the_published_results_are_complete() -> None:
         "live.score_p50_over_noop", "segments.cost_100_over_read", "handoff.lost", "handoff.messages_per_s",
         "reasons.one_user_ms", "reasons.batch_vs_pred_contrib",
         *(f"models.cdnow.{m}" for m in ("auc", "ap", "lift10", "log_loss")),
+        *(f"models.{log}.spend_gini" for log in ("cdnow", "complete_journey", "online_retail")),
         *(f"models.{w}.{o}.{m}" for w in ("demo", "habit", "bursts") for o in ("churn", "purchase", "uninstall")
           for m in ("auc_over_bayes", "log_loss_over_bayes", "calibration_error")),
     }  # fmt: skip

@@ -67,7 +67,8 @@ class AmountRanking:
         gaps = np.abs(np.bincount(self.bin, w * self.amount - came, minlength=BINS)).sum()
         deviance = w @ self.terms[0] - came @ self.terms[1]
         off = w @ np.abs(self.amount - labels)
-        return np.array([area / best, *shares, mean / max(expected, 1e-12 * mean), gaps / mean, deviance, off])
+        gini = area / best if best > 0 else np.nan  # all alike: there is no order
+        return np.array([gini, *shares, mean / max(expected, 1e-12 * mean), gaps / mean, deviance, off])
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

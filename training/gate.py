@@ -150,14 +150,14 @@ def served_alike(served: Floats, trained: Floats, missing: int) -> Criterion:
     """Training–serving parity: what the service would answer is what the evaluation was about.
 
     Args:
-        served: probabilities from stored profiles and the model as it is saved.
+        served: answers from stored profiles and the model as it is saved.
         trained: of the same users, from the log and the model as it was judged.
         missing: users the service cannot answer.
     """
     apart = float(np.max(np.abs(served - trained), initial=0.0))
     unknown = f", {missing:,} more cannot be answered (unknown, or stored as of later)" if missing else ""
     found = f"{len(served):,} users, largest difference {apart:.1e}{unknown}"
-    return Criterion("training-serving parity", "the same probabilities", found, apart == 0.0 and missing == 0)
+    return Criterion("training-serving parity", "the same answers", found, apart == 0.0 and missing == 0)
 
 
 def named(of: str) -> str:

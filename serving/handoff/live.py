@@ -7,8 +7,8 @@ from serving.answers import Answers
 from serving.handoff.ledger import Ledger
 from serving.handoff.mover import Mover
 
-#: users looked at together
-RUN = 500
+#: users looked at together: answers to others wait meanwhile
+RUN = 100
 
 
 class LiveMoves:
@@ -32,8 +32,8 @@ class LiveMoves:
     def look(self) -> None:
         """Look at who has acted, and at whose time has come; nobody, where no batch has said yet where users begin.
 
-        Asked once a second, a user who acts ten times is looked at once. So many as make one run are looked at, the
-        others, and those who cannot be looked at now, are the first ones next time.
+        Asked now and then, a user who acts ten times in between is looked at once. So many as make one run are looked
+        at; the others, and those who cannot be looked at now, are the first ones next time.
 
         Raises:
             UnavailableError: a store does not answer.

@@ -31,6 +31,9 @@ BATCH = 1_000
 #: fewer messages than this at once say that the worker keeps up
 FEW_WAIT = 100
 
+#: seconds between looks at who moved: while the worker keeps up, and while it does not
+LOOK, SELDOM = 0.25, 5.0
+
 #: how often to look when nobody says that something came, and how long to wait when a store is away, in seconds
 POLL, AWAY = 0.1, 0.5
 
@@ -148,7 +151,7 @@ class Worker:
             self._cover(online, began)
             self._covered = time.monotonic()
         # scores come first: while many messages wait, moves are looked at seldom
-        if self._moves is not None and time.monotonic() - self._looked > (1.0 if len(messages) < FEW_WAIT else 5.0):
+        if self._moves is not None and time.monotonic() - self._looked > (LOOK if len(messages) < FEW_WAIT else SELDOM):
             self._moves.look()
             self._looked = time.monotonic()
         return len(messages)

@@ -6,6 +6,8 @@ from nbclient import NotebookClient
 
 from tests.conftest import ROOT, World
 
+pytestmark = pytest.mark.long
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 

@@ -40,7 +40,10 @@ if shutil.which("java") is None:
 from features.engines.spark import SparkLog  # noqa: E402 - only where Spark is
 
 # sockets that pyspark leaves to the garbage collector
-pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 CUTOFFS = START + np.array([5, 11, 18]) * DAY + 7 * 3_600_000_000
 

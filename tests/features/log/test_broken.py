@@ -50,6 +50,7 @@ def killed_when(folder: Path, reached: Callable[[], bool]) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_killed_at_any_moment_the_next_run_ends_the_same(tmp_path: Path) -> None:
     put(tmp_path, "a", random_rows(15_000, users=900))
     put(tmp_path, "b", random_rows(15_000, users=900, seed=2))

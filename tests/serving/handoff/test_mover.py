@@ -147,6 +147,7 @@ def test_audiences_that_are_none_are_named(world: World, name: str) -> None:
         dimension_of(world.definition, name)
 
 
+@pytest.mark.long
 def test_the_commands_tell_of_moves_audiences_and_sizes(moved: World) -> None:
     done = moved.run(*PROPENSITY, "transitions", "--dimension", "states")
     assert done.returncode == 0, done.stderr

@@ -259,6 +259,7 @@ def test_two_senders_do_not_send_the_same(set_scene: MakeScene, receiver: Receiv
     assert len(ids(receiver)) == len(set(ids(receiver))) == 60
 
 
+@pytest.mark.long
 def test_killing_the_sender_at_any_moment_loses_nothing(
     set_scene: MakeScene, receiver: Receiver, address: str, tmp_path: Path
 ) -> None:
