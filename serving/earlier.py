@@ -54,6 +54,8 @@ class Earlier:
         """What was said of each outcome, by user: ``probability, model`` and, where kept, ``reasons``."""
         asked = pl.Series(list(users), dtype=pl.String)
         said = pl.scan_parquet(part_files(self.path)).filter(pl.col("user_id").is_in(asked.implode()))
+        if "intent" not in said.collect_schema():
+            return {}  # amounts alone were asked for
         return dict(said.select("user_id", "intent").collect().iter_rows())
 
 

@@ -52,7 +52,8 @@ def audit(data: Dataset, matrices: Matrices, definition: Definition, answers: Fl
     """Check a data set and the model's answers on its test slice; amounts as more or less than the middle one."""
     rules, data = definition.audit, data.yes_or_no
     labels = data.part("test")["label"].to_numpy().astype(np.float64)
-    auc = metrics(Ranking.of(answers), labels, np.ones(len(labels)))["auc"]
+    ranking, ones = Ranking.of(answers), np.ones(len(labels))
+    auc = metrics(ranking, labels, ones)["auc"] if ranking.can_tell(labels, ones) else 0.5
     separations = separation(data, definition)
     return [
         _too_good(auc, rules),
@@ -101,6 +102,8 @@ def _alone(values: pl.DataFrame, labels: Floats) -> dict[str, float]:
     ranks = values.select(pl.all().fill_nan(None).fill_null(float("-inf")).rank("average")).to_numpy()
     positives = labels == 1
     n1, n0 = positives.sum(), (~positives).sum()
+    if not n1 or not n0:
+        return dict.fromkeys(values.columns, 0.5)
     area = (ranks[positives].sum(axis=0) - n1 * (n1 + 1) / 2) / (n1 * n0)
     return dict(zip(values.columns, np.maximum(area, 1 - area).tolist(), strict=True))
 
@@ -124,6 +127,10 @@ def _label_shuffle(data: Dataset, matrices: Matrices, rules: Audit, seed: int) -
     some = {name: rng.permutation(len(part))[:SHUFFLE_ROWS] for name, part in X.items()}
     shuffled = {name: rng.permutation(y[name][rows]) for name, rows in some.items()}
     labels = shuffled["stop"]
+    if not 0 < labels.sum() < len(labels):
+        return finding(
+            "label_shuffle", rules, "all later rows have the same label: there is nothing to tell", alarm=False
+        )
     p = quick(X["fit"][some["fit"]], shuffled["fit"], X["stop"][some["stop"]], seed=seed)
     auc = metrics(Ranking.of(p), labels, np.ones(len(labels)))["auc"]
     n1, n0 = labels.sum(), len(labels) - labels.sum()

@@ -35,11 +35,12 @@ class Dataset:
 
     @property
     def yes_or_no(self) -> "Dataset":
-        """The same with amounts as yes (more than half of the fitting slice's rows) or no."""
-        if self.rows.schema["label"].is_integer():
+        """The same with amounts as yes or no: any, or where all have some, more than the middle one."""
+        label = self.rows["label"]
+        if label.dtype.is_integer():
             return self
-        middle = self.part("fit")["label"].median()
-        return replace(self, rows=self.rows.with_columns((pl.col("label") > middle).cast(pl.Int8)))
+        middle = 0.0 if label.min() == 0 else label.median()
+        return replace(self, rows=self.rows.with_columns((label > middle).cast(pl.Int8)))
 
     def summary(self) -> dict[str, dict[str, int | str]]:
         """Rows, positives, users and cutoffs of each slice."""

@@ -44,15 +44,18 @@ def page(compared: Compared, *, trait: str | None) -> str:
 def charts(compared: Compared, trait: str | None) -> dict[str, tuple[str, plots.Picture]]:
     """The pictures, by name, each with its caption."""
     then = f"{to_datetime(compared.matured):%d %B %Y}"
-    found: dict[str, tuple[str, plots.Picture]] = {
-        "states": ("How many users are in each state, week by week.", plots.sizes(compared, "state")),
-        "flows": ("Where they were four weeks ago, and where they are now.", plots.flows(compared)),
-        "outcomes": (f"What became of who was in a segment on {then}; dashed: everybody.", plots.outcomes(compared)),
-        "sizes": ("How many users are in each segment, week by week.", plots.sizes(compared, "segments")),
-    }
-    if compared.money:
+    rules, found = compared.definition, dict[str, tuple[str, plots.Picture]]()
+    if rules.states:
+        found["states"] = ("How many users are in each state, week by week.", plots.sizes(compared, "state"))
+        found["flows"] = ("Where they were four weeks ago, and where they are now.", plots.flows(compared))
+    if rules.segments and rules.outcomes:
+        caption = f"What became of who was in a segment on {then}; dashed: everybody."
+        found["outcomes"] = (caption, plots.outcomes(compared))
+    if rules.segments:
+        found["sizes"] = ("How many users are in each segment, week by week.", plots.sizes(compared, "segments"))
+    if rules.segments and compared.money:
         found["value"] = (f"What they spent in the 30 days after {then}.", plots.value(compared))
-    for outcome in compared.definition.values:
+    for outcome in rules.values if rules.segments else ():
         caption = (
             "What those who are in it now are expected to bring, of whom there is enough to say; dashed: everybody."
         )
@@ -60,7 +63,7 @@ def charts(compared: Compared, trait: str | None) -> dict[str, tuple[str, plots.
     if trait:
         caption = f"Value, and what became of users, by {trait.replace('_', ' ')}."
         found["trait"] = (caption, plots.by_trait(compared, trait))
-    for outcome, rule in compared.definition.asked.items():
+    for outcome, rule in rules.asked.items() if rules.states else ():
         going = f"how likely {outcome} is" if isinstance(rule, Outcome) else f"tiers of {outcome}"
         caption = f"Where they stand and where they are going: states, and {going}."
         found[f"tiers_{outcome}"] = (caption, plots.tiers(compared, outcome))

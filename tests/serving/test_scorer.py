@@ -316,3 +316,16 @@ def test_the_batch_writes_what_the_scorer_says(scorer: Scorer, world: World, tmp
     change = intent.struct.field("change")
     assert change.struct.field("since").drop_nulls().unique().to_list() == [to_datetime(log.ends - 14 * DAY)]
     assert change.struct.field("moved").list.len().max() == 4
+
+
+def test_amounts_may_be_all_that_is_asked(world: World, models: Mapping[str, Model], tmp_path: Path) -> None:
+    rules = world.definition.model_dump() | {"outcomes": {}, "states": {}, "segments": {}, "leads": {}, "packs": {}}
+    scorer = Scorer(Definition.model_validate(rules), {"spend": models["spend"]}, None)
+    log = InMemory(EventLog(world.definition).read())
+    score_all(log, scorer, log.ends - 14 * DAY, tmp_path, reasons=2)
+    found = score_all(log, scorer, log.ends, tmp_path, reasons=2)
+    records = pl.read_parquet(part_files(found.path))
+    assert "intent" not in records.columns
+    said = records["value"].struct.field("spend").struct.unnest()
+    assert said.filter(pl.col("amount").is_not_null())["reasons"].list.len().eq(2).all()
+    assert set(found.states["tier"]) == {"high", "medium", "low", "not_enough_to_say"}
