@@ -1,7 +1,5 @@
 """Tables of what was trained and scored."""
 
-from collections.abc import Iterator, Mapping
-
 import polars as pl
 from rich.console import RenderableType
 
@@ -21,51 +19,53 @@ def results(results: list[Result]) -> list[RenderableType]:
     ]
     judged = {r.version: r.card for r in results if r.card is not None and r.version is not None}
     amounts = {version: card for version, card in judged.items() if "normalised_gini" in card.metrics}
-    tables = [*_likelihoods({v: c for v, c in judged.items() if v not in amounts}), *_amounts(amounts)]
+    others = {version: card for version, card in judged.items() if version not in amounts}
+    tables = []
+    for title, cards, rows in (("Models, judged on the newest matured users", others, _likelihood),
+                               ("Models of value, judged on the same", amounts, _amount)):  # fmt: skip
+        columns = {version: rows(card) for version, card in cards.items()}
+        if columns:
+            names = next(iter(columns.values())).keys()
+            shown = {version: list(column.values()) for version, column in columns.items()}
+            tables.append(table(title, pl.DataFrame({"": list(names), **shown})))
     return [*tables, *(line for result in results for line in _verdict(result)), *refused]
 
 
-def _likelihoods(cards: Mapping[str, ModelCard]) -> Iterator[RenderableType]:
-    columns: dict[str, list[str]] = {}
-    for version, card in cards.items():
-        m, test, floors = card.metrics, card.slices["test"], card.floors
-        best, floor = max(floors.items(), key=lambda item: item[1]["average_precision"].value)
-        columns[version] = [
-            f"{test['rows']:,}",
-            f"{int(test['positives']) / int(test['rows']):.1%}",
-            _interval(m["average_precision"]),
-            _interval(m["auc"]),
-            f"{m['lift_at_10'].value:.2f}",
-            f"{m['calibration_error'].value:.4f}",
-            f"{m['observed_over_expected'].value:.3f}",
-            f"{best}: AP {floor['average_precision'].value:.3f}, AUC {floor['auc'].value:.3f}",
-            _interval(floor["average_precision_behind"], "+"),
-        ]
-    names = ["test rows", "base rate", "AP", "AUC", "lift@10 %", "calibration error", "observed/expected", "best floor",
-             "AP ahead of it"]  # fmt: skip
-    if columns:
-        yield table("Models, judged on the newest matured users", pl.DataFrame({"": names, **columns}))
+def _likelihood(card: ModelCard) -> dict[str, str]:
+    m, test = card.metrics, card.slices["test"]
+    best, floor = _best(card, "average_precision")
+    return {
+        "test rows": f"{test['rows']:,}",
+        "base rate": f"{int(test['positives']) / int(test['rows']):.1%}",
+        "AP": _interval(m["average_precision"]),
+        "AUC": _interval(m["auc"]),
+        "lift@10 %": f"{m['lift_at_10'].value:.2f}",
+        "calibration error": f"{m['calibration_error'].value:.4f}",
+        "observed/expected": f"{m['observed_over_expected'].value:.3f}",
+        "best floor": f"{best}: AP {floor['average_precision'].value:.3f}, AUC {floor['auc'].value:.3f}",
+        "AP ahead of it": _interval(floor["average_precision_behind"], "+"),
+    }
 
 
-def _amounts(cards: Mapping[str, ModelCard]) -> Iterator[RenderableType]:
-    columns: dict[str, list[str]] = {}
-    for version, card in cards.items():
-        m, test, floors = card.metrics, card.slices["test"], card.floors
-        best, floor = max(floors.items(), key=lambda item: item[1]["normalised_gini"].value)
-        columns[version] = [
-            f"{test['rows']:,}",
-            f"{card.base_rate:,.2f}",
-            _interval(m["normalised_gini"]),
-            _interval(m["value_at_10"]),
-            f"{m['calibration_error'].value:.1%}",
-            f"{m['observed_over_expected'].value:.3f}",
-            f"{best}: Gini {floor['normalised_gini'].value:.3f}, {floor['value_at_10'].value:.3f} in the top 10 %",
-            _interval(floor["normalised_gini_behind"], "+"),
-        ]
-    names = ["test rows", "mean", "normalised Gini", "value in the top 10 %", "calibration error of the mean",
-             "observed/expected total", "best floor", "Gini ahead of it"]  # fmt: skip
-    if columns:
-        yield table("Models of value, judged on the same", pl.DataFrame({"": names, **columns}))
+def _amount(card: ModelCard) -> dict[str, str]:
+    m = card.metrics
+    best, floor = _best(card, "normalised_gini")
+    return {
+        "test rows": f"{card.slices['test']['rows']:,}",
+        "mean": f"{card.base_rate:,.2f}",
+        "normalised Gini": _interval(m["normalised_gini"]),
+        "value in the top 10 %": _interval(m["value_at_10"]),
+        "calibration error of the mean": f"{m['calibration_error'].value:.1%}",
+        "observed/expected total": f"{m['observed_over_expected'].value:.3f}",
+        "best floor": f"{best}: Gini {floor['normalised_gini'].value:.3f}, "
+        f"{floor['value_at_10'].value:.3f} in the top 10 %",
+        "Gini ahead of it": _interval(floor["normalised_gini_behind"], "+"),
+    }
+
+
+def _best(card: ModelCard, metric: str) -> tuple[str, dict[str, Measure]]:
+    """The floor that is best by a metric."""
+    return max(card.floors.items(), key=lambda item: item[1][metric].value)
 
 
 def _verdict(result: Result) -> list[RenderableType]:

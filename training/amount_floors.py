@@ -10,7 +10,7 @@ from features.time import DAY, span_name
 from serving.model import Floats
 from training.dataset import Dataset
 from training.family import Amount
-from training.floors import bg_nbd_of, logistic_columns, newest_buyers, repeats, rfm_columns
+from training.floors import bg_nbd_of, newest_buyers, repeats, rfm_columns, standardised
 from training.gammagamma import GammaGamma
 
 
@@ -52,13 +52,10 @@ def _last_window(test: pl.DataFrame, definition: Definition, rule: ValueOutcome)
 
 
 def _regression(fit: pl.DataFrame, test: pl.DataFrame, names: list[str]) -> Floats:
-    X = logistic_columns(fit, names)
-    center, scale = X.mean(axis=0), X.std(axis=0)
-    scale = np.where(scale > 1e-9, scale, 1.0)
+    X, other = standardised(fit, test, names)
     y = fit["label"].to_numpy()
-    weights, intercept = Amount().regression((X - center) / scale, y, fit[WEIGHT].to_numpy())
-    score = (logistic_columns(test, names) - center) / scale @ weights + intercept
-    return np.asarray(np.exp(np.minimum(score, np.log(y.max()))))
+    weights, intercept = Amount().regression(X, y, fit[WEIGHT].to_numpy())
+    return np.asarray(np.exp(np.minimum(other @ weights + intercept, np.log(y.max()))))
 
 
 def _bg_nbd_gamma_gamma(fit: pl.DataFrame, test: pl.DataFrame, rule: ValueOutcome) -> Floats | None:

@@ -59,20 +59,26 @@ def rfm_columns(definition: Definition, outcome: str) -> list[str]:
     return names + [f"{s}_value_{windows[-1]}" for s, rule in definition.signals.items() if rule.value]
 
 
-def logistic_columns(rows: pl.DataFrame, names: list[str]) -> Floats:
+def regression_columns(rows: pl.DataFrame, names: list[str]) -> Floats:
     """Columns as ``sign(x) log(1 + |x|)``, 0 where missing, then flags of what is missing."""
     values = rows.select(names).to_numpy().astype(np.float64)
     missing = np.isnan(values)
     return np.hstack([np.where(missing, 0.0, np.sign(values) * np.log1p(np.abs(values))), missing.astype(np.float64)])
 
 
-def _logistic(fit: pl.DataFrame, test: pl.DataFrame, names: list[str]) -> Floats:
-    X = logistic_columns(fit, names)
+def standardised(fit: pl.DataFrame, test: pl.DataFrame, names: list[str]) -> tuple[Floats, Floats]:
+    """The `regression_columns` of both slices, by mean and spread of the first."""
+    X, other = (regression_columns(rows, names) for rows in (fit, test))
     center, scale = X.mean(axis=0), X.std(axis=0)
     scale = np.where(scale > 1e-9, scale, 1.0)
+    return (X - center) / scale, (other - center) / scale
+
+
+def _logistic(fit: pl.DataFrame, test: pl.DataFrame, names: list[str]) -> Floats:
+    X, other = standardised(fit, test, names)
     model = LogisticRegression(C=1.0, max_iter=300)
-    model.fit((X - center) / scale, fit["label"].to_numpy(), sample_weight=fit[WEIGHT].to_numpy())
-    return np.asarray(model.predict_proba((logistic_columns(test, names) - center) / scale)[:, 1])
+    model.fit(X, fit["label"].to_numpy(), sample_weight=fit[WEIGHT].to_numpy())
+    return np.asarray(model.predict_proba(other)[:, 1])
 
 
 def _rates(rows: pl.DataFrame, fit: pl.Series, test: pl.Series) -> Floats:

@@ -41,27 +41,29 @@ def passes(criteria: list[Criterion]) -> bool:
 
 def compare(judgement: Judgement, rules: Gate) -> list[Criterion]:
     """The criteria on the whole test slice; models are ``model``, ``champion`` where there is one, and the floors."""
-    floors = [name for name in judgement.point if name not in ("model", "champion")]
-    return [
-        _higher(judgement, "average_precision", rules.average_precision, better=True),
-        _higher(judgement, "recall_at_10", rules.recall, better=False),
-        _loss(judgement, "log_loss"),
-        _calibration_error(judgement, rules.calibration_error),
-        _observed(judgement, rules.observed_over_expected),
-        *(_beats(judgement, floor, "average_precision") for floor in floors),
-    ]
+    order, top = ("average_precision", rules.average_precision), ("recall_at_10", rules.recall)
+    return _criteria(judgement, order, top, "log_loss", rules.calibration_error, rules.observed_over_expected)
 
 
 def compare_amounts(judgement: Judgement, rules: Gate) -> list[Criterion]:
     """The same of amounts."""
+    order, top = ("normalised_gini", rules.gini), ("value_at_10", rules.value)
+    return _criteria(judgement, order, top, "deviance", rules.value_calibration_error, rules.value_over_expected)
+
+
+def _criteria(
+    judgement: Judgement, order: tuple[str, float], top: tuple[str, float], loss: str, error: float,
+    level: tuple[float, float],
+) -> list[Criterion]:  # fmt: skip
+    """Order and top tenth with how far they may fall, the loss, and the bounds of the calibration."""
     floors = [name for name in judgement.point if name not in ("model", "champion")]
     return [
-        _higher(judgement, "normalised_gini", rules.gini, better=True),
-        _higher(judgement, "value_at_10", rules.value, better=False),
-        _loss(judgement, "deviance"),
-        _calibration_error(judgement, rules.value_calibration_error),
-        _observed(judgement, rules.value_over_expected),
-        *(_beats(judgement, floor, "normalised_gini") for floor in floors),
+        _higher(judgement, *order, better=True),
+        _higher(judgement, *top, better=False),
+        _loss(judgement, loss),
+        _calibration_error(judgement, error),
+        _observed(judgement, level),
+        *(_beats(judgement, floor, order[0]) for floor in floors),
     ]
 
 

@@ -16,7 +16,7 @@ from training import plots
 from training.amount_floors import amount_floors
 from training.amounts import AmountRanking
 from training.dataset import Dataset
-from training.evaluate import METRICS, Judgement, Rank, Ranking
+from training.evaluate import Judgement, Rank, Ranking
 from training.floors import floors
 from training.gate import Criterion, compare, compare_amounts
 
@@ -25,14 +25,12 @@ class Yardstick(Protocol):
     """How models that answer an outcome are judged.
 
     Attributes:
-        metrics: what is measured.
-        ranks: of these, those that speak of order alone; the first is what the gate goes by.
+        ranks: the metrics that speak of order alone; the first is what the gate goes by.
         told: those that a report compares models by.
         terms: what pictures call things.
         captions: of pictures that show something else than those of likelihoods do.
     """
 
-    metrics: tuple[str, ...]
     ranks: tuple[str, ...]
     told: tuple[str, ...]
     terms: plots.Terms
@@ -75,7 +73,6 @@ class OfLikelihood:
         rule: the outcome.
     """
 
-    metrics: tuple[str, ...] = METRICS
     ranks: tuple[str, ...] = ("average_precision", "auc")
     told: tuple[str, ...] = ("average_precision", "auc", "recall_at_10", "log_loss")
     terms = plots.LIKELIHOODS
@@ -130,7 +127,6 @@ class OfAmount:
         rule: the outcome.
     """
 
-    metrics: tuple[str, ...] = AmountRanking.METRICS
     ranks: tuple[str, ...] = ("normalised_gini", "value_at_10")
     told: tuple[str, ...] = ("normalised_gini", "value_at_10", "deviance", "mean_absolute_error")
     terms = plots.AMOUNTS

@@ -55,6 +55,10 @@ def load_definition(path: Path | str) -> Definition:
         raise DefinitionError(f"{path} is not YAML: {' '.join(str(error).split())}.", fix="mend the line") from error
     if not isinstance(content, dict):
         raise DefinitionError(f"{path} holds {type(content).__name__}.", fix="write keys: name, events, signals, …")
+    if "values" in content:
+        raise DefinitionError(
+            f"{path}: values: unknown key.", fix="an outcome with 'sum_of' stands among the others, under 'outcomes'"
+        )
     try:
         definition = Definition.model_validate(content)
     except ValidationError as error:

@@ -72,6 +72,7 @@ MISTAKES = {
         },
         "more than all users",
     ),
+    "values by themselves": ({"values": {}}, "an outcome with 'sum_of' stands among the others, under 'outcomes'"),
     "nothing asked": ({"outcomes": {}}, "ask at least one question"),
     "two questions": ({"outcomes": {"churn": OUTCOME | {"will": "visit"}}}, "exactly one of 'will' and 'will_not'"),
     "unknown signal": (
