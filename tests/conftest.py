@@ -100,6 +100,16 @@ class World:
             command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
         )
 
+    def redefined(self, **changes: object) -> Definition:
+        """The world's definition with some keys replaced; paths start where they did.
+
+        Other ``outcomes`` are all that is asked, unless the ``values`` that are kept are named, too.
+        """
+        values = {"values": {}} if "outcomes" in changes else {}
+        definition = Definition.model_validate(self.definition.model_dump() | values | changes)
+        definition._source = self.definition._source
+        return definition
+
 
 def build_world(folder: Path, users: int) -> World:
     """Write a demo world and its definition into a folder."""

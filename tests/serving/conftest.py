@@ -1,13 +1,24 @@
-"""Databases, and worlds that tests may write into."""
+"""Databases, worlds that tests may write into, and the shared world scored."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 
 from features.definition import load_definition
+from features.log.source import EventLog
+from features.rows import FeatureRows
 from features.settings import Settings
+from segments.frozen import load_cuts
+from serving.loader import Loader
+from serving.model import Model
+from serving.rows import batch_rows, latest_traits
+from serving.scored import Scored
+from serving.scorer import Scorer
 from tests.conftest import World
 from tests.serving.servers import Postgres
 
@@ -38,3 +49,31 @@ def copy_of(world: World, folder: Path) -> World:
     """A world of its own; the models' files stay where they are."""
     shutil.copytree(world.folder, folder)
     return World(folder, load_definition(folder / "propensity.yaml"), Settings(home=folder / "var"))
+
+
+@pytest.fixture(scope="module")
+def models(world: World) -> Mapping[str, Model]:
+    return Loader(world.definition, world.settings).champions()
+
+
+@pytest.fixture(scope="module")
+def rows(world: World) -> FeatureRows:
+    events = EventLog(world.definition).read()
+    parts = list(batch_rows(events, world.definition, events.ends, latest_traits(world.definition, events.ends)))
+    return replace(
+        parts[0],
+        users=pl.concat([p.users for p in parts]),
+        cutoffs=np.concatenate([p.cutoffs for p in parts]),
+        matrix=np.vstack([p.matrix for p in parts]),
+        traits=pl.concat([p.traits for p in parts]),
+    )
+
+
+@pytest.fixture(scope="module")
+def scorer(world: World, models: Mapping[str, Model]) -> Scorer:
+    return Scorer(world.definition, models, load_cuts(world.definition, world.settings))
+
+
+@pytest.fixture(scope="module")
+def scored(scorer: Scorer, rows: FeatureRows) -> Scored:
+    return scorer.score(rows, rows.cutoffs)

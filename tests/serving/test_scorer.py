@@ -16,44 +16,14 @@ from features.log.source import EventLog
 from features.rows import FeatureRows
 from features.store import OnlineProfiles
 from features.time import DAY, to_datetime
-from segments.frozen import load_cuts
 from segments.tiers import TIERS
 from serving.batch import score_all
 from serving.earlier import Earlier
-from serving.loader import Loader
 from serving.model import Model
-from serving.rows import batch_rows, latest_traits, online_rows
+from serving.rows import online_rows
 from serving.scored import Scored
 from serving.scorer import Scorer
 from tests.conftest import World
-
-
-@pytest.fixture(scope="module")
-def models(world: World) -> Mapping[str, Model]:
-    return Loader(world.definition, world.settings).champions()
-
-
-@pytest.fixture(scope="module")
-def rows(world: World) -> FeatureRows:
-    events = EventLog(world.definition).read()
-    parts = list(batch_rows(events, world.definition, events.ends, latest_traits(world.definition, events.ends)))
-    return replace(
-        parts[0],
-        users=pl.concat([p.users for p in parts]),
-        cutoffs=np.concatenate([p.cutoffs for p in parts]),
-        matrix=np.vstack([p.matrix for p in parts]),
-        traits=pl.concat([p.traits for p in parts]),
-    )
-
-
-@pytest.fixture(scope="module")
-def scorer(world: World, models: Mapping[str, Model]) -> Scorer:
-    return Scorer(world.definition, models, load_cuts(world.definition, world.settings))
-
-
-@pytest.fixture(scope="module")
-def scored(scorer: Scorer, rows: FeatureRows) -> Scored:
-    return scorer.score(rows, rows.cutoffs)
 
 
 def test_every_user_gets_a_whole_record(scored: Scored, world: World, rows: FeatureRows) -> None:
@@ -141,44 +111,6 @@ def test_the_record_tells_what_a_user_has_been_worth(scored: Scored, world: Worl
         )
 
 
-def test_the_record_tells_what_a_user_is_expected_to_bring(scored: Scored, models: Mapping[str, Model]) -> None:
-    card, told = models["spend"].card, 0
-    for record in scored.to_records():
-        said = record.value["spend"]
-        if said.amount is None:
-            assert (said.tier, said.percentile) == ("not_enough_to_say", None)
-            assert said.why in {"outside_population", "outside_trained_range"}
-            continue
-        told += 1
-        assert said.amount >= 0
-        assert said.model == "spend/1"
-        tier = "high" if said.amount >= card.tiers.most else "low" if said.amount <= card.tiers.least else "medium"
-        assert said.tier == tier
-    assert told > 500
-    assert set(scored.to_records()[0].intent) == {"churn", "purchase", "uninstall"}
-
-
-def test_amounts_are_explained_as_likelihoods_are(scorer: Scorer, scored: Scored, models: Mapping[str, Model]) -> None:
-    reasons, model = scorer.reasons(scored, 500)["spend"], models["spend"]
-    said = np.flatnonzero(scored.said("spend"))
-    amounts = scored.frame["spend_amount"].to_numpy()[said]
-    added = np.array([sum(reason.effect for reason in reasons[at]) for at in said])
-    left = np.log(amounts) - added
-    inside = amounts < 0.99 * (model.numbers.calibration.most or np.inf)
-    assert left[inside] == pytest.approx(left[0], abs=0.03), "effects add up to the logarithm of the amount"
-
-
-def test_segments_may_name_amounts_and_value_tiers(
-    world: World, models: Mapping[str, Model], rows: FeatureRows
-) -> None:
-    rules = world.definition.model_dump()
-    rules["segments"] = {"worth_a_call": "spend_tier = 'high' AND spend_amount > 20 AND churn_tier = 'most_likely'"}
-    frame = Scorer(Definition.model_validate(rules), models, None).score(rows, rows.cutoffs).frame
-    inside = frame["segments"].list.contains("worth_a_call")
-    both = (pl.col("spend_tier") == "high") & (pl.col("spend_amount") > 20) & (pl.col("churn_tier") == "most_likely")
-    assert inside.to_list() == frame.select(both.fill_null(False)).to_series().to_list()
-
-
 def test_a_stale_profile_keeps_its_state_and_loses_its_likelihoods(scorer: Scorer, rows: FeatureRows) -> None:
     stale = scorer.score(rows, rows.cutoffs - 4 * DAY)
     assert {r.intent["churn"].why for r in stale.to_records()} == {"stale_profile"}
@@ -202,8 +134,7 @@ def test_an_outcome_without_a_model_says_so(world: World, models: Mapping[str, M
 
 
 def test_short_histories_are_not_judged(world: World, models: Mapping[str, Model], rows: FeatureRows) -> None:
-    rules = world.definition.model_dump() | {"scoring": {"min_history": "7d"}}
-    scorer = Scorer(Definition.model_validate(rules), models, None)
+    scorer = Scorer(world.redefined(scoring={"min_history": "7d"}), models, None)
     frame = scorer.score(rows, rows.cutoffs).frame.filter(pl.col("uninstall_why") != "outside_population")
     assert set(frame.filter(pl.col("tenure_days") < 7)["uninstall_why"]) <= {"short_history"}
 
@@ -316,16 +247,3 @@ def test_the_batch_writes_what_the_scorer_says(scorer: Scorer, world: World, tmp
     change = intent.struct.field("change")
     assert change.struct.field("since").drop_nulls().unique().to_list() == [to_datetime(log.ends - 14 * DAY)]
     assert change.struct.field("moved").list.len().max() == 4
-
-
-def test_amounts_may_be_all_that_is_asked(world: World, models: Mapping[str, Model], tmp_path: Path) -> None:
-    rules = world.definition.model_dump() | {"outcomes": {}, "states": {}, "segments": {}, "leads": {}, "packs": {}}
-    scorer = Scorer(Definition.model_validate(rules), {"spend": models["spend"]}, None)
-    log = InMemory(EventLog(world.definition).read())
-    score_all(log, scorer, log.ends - 14 * DAY, tmp_path, reasons=2)
-    found = score_all(log, scorer, log.ends, tmp_path, reasons=2)
-    records = pl.read_parquet(part_files(found.path))
-    assert "intent" not in records.columns
-    said = records["value"].struct.field("spend").struct.unnest()
-    assert said.filter(pl.col("amount").is_not_null())["reasons"].list.len().eq(2).all()
-    assert set(found.states["tier"]) == {"high", "medium", "low", "not_enough_to_say"}

@@ -13,7 +13,7 @@ from features.errors import PropensityError
 from features.settings import Settings
 from serving.loader import Loader, registered_name
 from tests.conftest import World
-from tests.training.test_job import CHURN, quiet, redefined
+from tests.training.test_job import CHURN, quiet
 from training.evaluate import Judgement, judge
 from training.gate import Criterion, compare, passes, slices
 from training.job import train
@@ -100,7 +100,7 @@ def test_a_slice_that_loses_is_named_though_the_whole_gains() -> None:
 
 def test_promotion_force_and_rollback(world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    definition = redefined(world, outcomes={"churn": CHURN}, leads={}, segments={}, gate={"draws": 100})
+    definition = world.redefined(outcomes={"churn": CHURN}, leads={}, segments={}, gate={"draws": 100})
     [first] = train(definition, settings, steps=quiet)
     assert first.promoted, [c for c in first.criteria if c.passed is False]
     [again] = train(definition, settings, steps=quiet, trials=2)

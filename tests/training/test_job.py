@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.definition import Definition
 from features.definition.load import load_definition
 from features.errors import StoreError
 from features.lock import locked
@@ -151,14 +150,6 @@ def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Pat
     assert first.card == second.card
 
 
-def redefined(world: World, **changes: object) -> Definition:
-    """The world's definition with some keys replaced; paths start where they did."""
-    values = {"values": {}} if "outcomes" in changes else {}
-    definition = Definition.model_validate(world.definition.model_dump() | values | changes)
-    definition._source = world.definition._source
-    return definition
-
-
 CHURN = {"will_not": "visit", "within": "7d", "among": "days_since_visit < 28 AND uninstall_count_total = 0"}
 
 REFUSALS = {
@@ -183,7 +174,7 @@ REFUSALS = {
 def test_a_refused_outcome_says_why_and_the_others_are_trained(untrained_world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     odd = {f"odd_{code}": outcome for code, (outcome, _) in REFUSALS.items()}
-    definition = redefined(untrained_world, outcomes={**odd, "churn": CHURN}, leads={}, states={}, segments={})
+    definition = untrained_world.redefined(outcomes={**odd, "churn": CHURN}, leads={}, states={}, segments={})
     results = {r.outcome: r for r in train(definition, settings, steps=quiet)}
     for code, (_, said) in REFUSALS.items():
         result = results[f"odd_{code}"]
@@ -205,7 +196,7 @@ def test_two_jobs_do_not_write_into_one_folder(untrained_world: World, tmp_path:
 
 def test_rfm_cut_offs_stay_when_training_again(untrained_world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    definition = redefined(untrained_world, outcomes={"churn": CHURN}, leads={}, segments={})
+    definition = untrained_world.redefined(outcomes={"churn": CHURN}, leads={}, segments={})
     train(definition, settings, steps=quiet)
     first = load_cuts(definition, settings)
     assert isinstance(first, RfmCuts)

@@ -14,7 +14,7 @@ from features.log.store import EventStore
 from features.settings import Settings
 from features.time import DAY
 from tests.conftest import ROOT, World
-from tests.training.test_job import REFUSALS, quiet, redefined
+from tests.training.test_job import REFUSALS, quiet
 from training.job import train
 from training.population import check_population
 
@@ -64,7 +64,7 @@ def with_status(world: World, folder: Path, *, known_late: bool) -> Definition:
     columns = {"user": "user_id", "known": "known_at"}
     rule = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 90 AND status = 'active'"}
     traits = {"path": str(folder / "status.parquet"), "columns": columns, "fields": ["status"]}
-    return redefined(world, traits=traits, outcomes={"churn": rule}, leads={}, states={}, segments={})
+    return world.redefined(traits=traits, outcomes={"churn": rule}, leads={}, states={}, segments={})
 
 
 def test_a_population_that_knows_the_answer_is_refused(untrained_world: World, tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_a_run_that_fails_its_audit_registers_nothing_and_keeps_its_report(
     settings = Settings(home=tmp_path)
     # an alarm from an AUC that every model reaches
     strict = {"too_good": 0.51}
-    definition = redefined(
-        untrained_world, outcomes={"churn": CHURN}, leads={}, segments={}, audit=strict, gate={"draws": 100}
+    definition = untrained_world.redefined(
+        outcomes={"churn": CHURN}, leads={}, segments={}, audit=strict, gate={"draws": 100}
     )  # fmt: skip
     [result] = train(definition, settings, steps=quiet)
     assert result.version is None
