@@ -59,7 +59,7 @@ def over_reading(world: World) -> tuple[pl.DataFrame, dict[str, float]]:
     definition, store = world.definition, OnlineProfiles(world.definition, world.settings)
     users = [f"u{i:07d}" for i in range(20_000)]
     stored = store.read(users)
-    words = np.array(store.unpack(stored.values()), dtype=np.int64)
+    words = store.unpack(stored.values())
     at = to_instant(definition.events.ends) if definition.events.ends else 0
     traits = pl.DataFrame(
         [stored[user].traits for user in stored], schema=dict.fromkeys(feature_set(definition).traits, pl.String)

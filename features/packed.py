@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -39,13 +39,25 @@ def pack(words: Words, layout: Layout) -> bytes:
     return pack_all(words.reshape(1, -1), layout)[0]
 
 
-def unpack(packed: bytes, layout: Layout) -> Words:
-    """Unpack a profile, with room to fold on.
+def unpack_all(packed: Sequence[bytes], layout: Layout) -> Words:
+    """Unpack profiles, ``[users, words]``, with room to fold on.
 
     Raises:
         FoldError: the bytes are not a profile of this layout.
     """
-    words = np.zeros(layout.size, dtype=np.int64)
+    words = np.zeros((len(packed), layout.size), dtype=np.int64)
+    for content, room in zip(packed, words, strict=True):
+        _restore(content, room, layout)
+    return words
+
+
+def unpack(packed: bytes, layout: Layout) -> Words:
+    """Unpack one profile."""
+    words: Words = unpack_all([packed], layout)[0]
+    return words
+
+
+def _restore(packed: bytes, room: Words, layout: Layout) -> None:
     try:
         (size,) = _SIZE.unpack_from(packed)
         stored = np.frombuffer(_CODEC.decompress(packed[_SIZE.size :], size, asbytes=True), dtype=np.int64)
@@ -60,8 +72,7 @@ def unpack(packed: bytes, layout: Layout) -> Words:
             f"{layout.tiles_at} + {tiles} x {layout.tile}.",
             fix="the definition changed after the profiles were stored: materialise again (make train)",
         )
-    restore_profile(layout, stored, words)
-    return words
+    restore_profile(layout, stored, room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +97,11 @@ class StoredProfile:
         return stored_bytes(self.through, self.words, known, self.position)
 
     @classmethod
-    def from_bytes(cls, value: bytes) -> "StoredProfile":
-        """Unpack what `to_bytes` packed."""
+    def from_bytes(cls, value: bytes, *, good: int = 0) -> "StoredProfile":
+        """Unpack what `to_bytes` packed; it is known to be good through an instant, or through its own if later."""
         through, position, length = _HEAD.unpack_from(value)
         body = value[_HEAD.size :]
-        return cls(through, body[length:], json.loads(body[:length]) if length else {}, position)
+        return cls(max(through, good), body[length:], json.loads(body[:length]) if length else {}, position)
 
 
 def stored_bytes(through: int, words: bytes, traits: str, position: int = 0) -> bytes:

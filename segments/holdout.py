@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.definition.schema import Definition
-from features.log.source import hashed
+from features.log.source import hashed_names
 
 
 class Holdout:
@@ -53,7 +52,7 @@ def evenly(names: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _keys(names: Sequence[str]) -> NDArray[np.uint64]:
-    return hashed(pa.chunked_array([pa.array(names, pa.string())])).view(np.uint64)
+    return hashed_names(names).view(np.uint64)
 
 
 def _even(keys: NDArray[np.uint64]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 import polars as pl
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from features.definition.schema import Definition
 from features.errors import PropensityError, UnavailableError
@@ -46,6 +46,9 @@ class Missing(BaseModel):
 
     user_id: str
     why: Literal["unknown_user", "as_of_before_profile"]
+
+
+_MISSING = TypeAdapter(list[Missing])
 
 
 class ScoreResponse(BaseModel):
@@ -125,17 +128,36 @@ class Answers:
             changes: tell what changed since the newest earlier scores of the batch.
             bulk: read through the connection for long lists.
         """
+        scorer, scored, missing = self._look(users, as_of, latest=latest, bulk=bulk)
+        if scored is None:
+            return ScoreResponse(records=[], missing=missing)
+        explained = scorer.reasons(scored, reasons) if reasons else None
+        earlier = self.earlier(as_of) if changes else None
+        changed = scorer.changes(scored, earlier, reasons or MOVED) if earlier else None
+        return ScoreResponse(records=scored.to_records(explained, changed), missing=missing)
+
+    def json(self, users: Sequence[str], as_of: datetime, *, latest: bool = False) -> str:
+        """As `score` through the connection for long lists, without reasons and changes, in JSON."""
+        _, scored, missing = self._look(users, as_of, latest=latest, bulk=True)
+        records = scored.to_json() if scored is not None else "[]"
+        return f'{{"records":{records},"missing":{_MISSING.dump_json(missing).decode()}}}'
+
+    def _look(
+        self, users: Sequence[str], as_of: datetime, *, latest: bool, bulk: bool
+    ) -> tuple[Scorer, Scored | None, list[Missing]]:
+        """Score users, and say whom not; None when nobody is known."""
         scorer = self._scorer  # one scorer for the whole answer, whatever is promoted meanwhile
         found = self._rows(self._bulk if bulk else self._near, users, as_of, latest=latest)
         missing = [Missing.model_validate({"user_id": user, "why": why}) for user, why in found.missing.items()]
         if not len(found.rows):
-            return ScoreResponse(records=[], missing=missing)
+            return scorer, None, missing
         scored = scorer.score(found.rows, found.through)
-        explained = scorer.reasons(scored, reasons) if reasons else None
-        earlier = self.earlier(as_of) if changes else None
-        changed = scorer.changes(scored, earlier, reasons or MOVED) if earlier else None
         self._count(scored, scorer)
-        return ScoreResponse(records=scored.to_records(explained, changed), missing=missing)
+        return scorer, scored, missing
+
+    def warm_up(self) -> None:
+        """Make what the first answers would wait for; call it before `score` is called."""
+        self._scorer.warm_up()
 
     def earlier(self, as_of: datetime) -> Earlier | None:
         """The newest scores of the batch before an instant."""
@@ -201,7 +223,9 @@ class Answers:
             log.info("now serving %s", version)
         changed = {name: m.version for name, m in models.items()} != served
         if changed:
-            self._scorer = Scorer(self.definition, models, self._rfm)
+            scorer = Scorer(self.definition, models, self._rfm)
+            scorer.warm_up()
+            self._scorer = scorer
             self._tell(served)
         return changed
 

@@ -16,7 +16,8 @@ from features.progress import Progress, ignore
 from features.rows import INSTANT
 from features.time import to_datetime
 from serving.earlier import Earlier, field_of, scores_path
-from serving.record import Change, part_of
+from serving.record import Change
+from serving.records import part_of
 from serving.rows import batch_rows, latest_traits
 from serving.scored import Scored
 from serving.scorer import Scorer

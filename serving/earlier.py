@@ -11,7 +11,7 @@ from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
 from features.log.frames import part_files
 from features.time import to_datetime, to_instant
-from serving.record import part_of
+from serving.records import part_of
 
 #: how scores of an instant are named
 NAME = "scores-%Y-%m-%dT%H%M%SZ.parquet"

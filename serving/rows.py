@@ -70,19 +70,16 @@ def online_rows(
     """
     asked = list(dict.fromkeys(users))
     stored, covered = store.read_covered(asked)
-    words = dict(zip(stored, store.unpack(stored.values()), strict=True))
     missing = {user: "unknown_user" for user in asked if user not in stored}
-    if not latest:
-        missing |= {user: "as_of_before_profile" for user, w in words.items() if w[H_VISIBLE] > as_of}
-    known = [user for user in asked if user not in missing]
-    names = feature_set(definition).traits
-    traits = pl.DataFrame(
-        {name: [stored[u].traits.get(name) for u in known] for name in names}, schema=dict.fromkeys(names, pl.String)
-    )
-    folded = np.array([words[u] for u in known], dtype=np.int64).reshape(len(known), store.layout.size)
-    cutoffs = np.full(len(known), as_of)
+    words = store.unpack(stored.values())
+    if not latest and (ahead := words[:, H_VISIBLE] > as_of).any():
+        early = [user for user, later in zip(stored, ahead.tolist(), strict=True) if later]
+        missing |= dict.fromkeys(early, "as_of_before_profile")
+        stored, words = {user: found for user, found in stored.items() if user not in missing}, words[~ahead]
+    names, profiles = feature_set(definition).traits, stored.values()
+    traits = pl.DataFrame([pl.Series(name, [p.traits.get(name) for p in profiles], pl.String) for name in names])
+    cutoffs = np.full(len(words), as_of)
     if latest:
-        cutoffs = np.maximum(cutoffs, folded[:, H_VISIBLE])
-    rows = profile_rows(known, folded, cutoffs, definition, traits)
-    through = np.array([stored[u].through for u in known], dtype=np.int64)
-    return OnlineRows(rows, through, covered, missing)
+        cutoffs = np.maximum(cutoffs, words[:, H_VISIBLE])
+    rows = profile_rows(list(stored), words, cutoffs, definition, traits)
+    return OnlineRows(rows, np.array([p.through for p in profiles], dtype=np.int64), covered, missing)

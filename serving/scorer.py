@@ -20,6 +20,7 @@ from segments.lead import Leads
 from segments.rfm import SCORES, RfmCuts, rfm_columns, rfm_of, with_rfm
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, tiers_of
 from segments.worth import Worth
+from serving.attributions import WORTHWHILE
 from serving.earlier import Earlier
 from serving.explain import Explainer
 from serving.model import Model
@@ -100,11 +101,21 @@ class Scorer:
     @property
     def schema(self) -> pl.Schema:
         """Columns of the records."""
+        return self.score(self._made_up(0), np.zeros(0, dtype=np.int64)).records.schema
+
+    def warm_up(self) -> None:
+        """Score and explain users who are not: what is compiled or made once is there when the first are asked for."""
+        for count in (1, FEW + 1):
+            rows = self._made_up(count)
+            self.reasons(self.score(rows, rows.cutoffs), 1)
+        for model in self.models.values():
+            model.effects(np.zeros((WORTHWHILE, len(model.card.features) + len(model.card.categories))))
+
+    def _made_up(self, count: int) -> FeatureRows:
         features = feature_set(self.definition)
-        traits = pl.DataFrame(schema=dict.fromkeys(features.traits, pl.String()))
-        at, matrix = np.zeros(0, dtype=np.int64), np.zeros((0, len(features.numeric)))
-        nobody = rows_of(self.definition, pl.Series("user", [], pl.String), at, matrix, traits)
-        return self.score(nobody, at).records.schema
+        traits = pl.DataFrame({name: pl.Series([None] * count, dtype=pl.String) for name in features.traits})
+        at, matrix = np.zeros(count, dtype=np.int64), np.zeros((count, len(features.numeric)))
+        return rows_of(self.definition, pl.Series("user", [""] * count, pl.String), at, matrix, traits)
 
     def score(self, rows: FeatureRows, through: Instants) -> Scored:
         """Score feature rows.

@@ -11,12 +11,12 @@ from features.log.frames import rows_of_users
 from features.log.intake import bucket_of
 from features.log.manifest import Manifest, TakenFile, tombstones, tombstones_path, write_durably
 from features.log.parts import PartFiles
-from features.log.source import EventLog, hashed
+from features.log.source import EventLog, hashed, hashed_names
 
 
 def write_tombstones(folder: Path, users: Sequence[str]) -> None:
     """Keep the hashes of erased users beside the event stores of a log; every engine leaves their events out."""
-    erased = {*tombstones(folder), *hashed(pa.chunked_array([pa.array(users, pa.string())])).tolist()}
+    erased = {*tombstones(folder), *hashed_names(users).tolist()}
     folder.mkdir(parents=True, exist_ok=True)
     write_durably(tombstones_path(folder), json.dumps(sorted(erased)).encode())
 

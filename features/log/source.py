@@ -1,7 +1,7 @@
 """The event log where it lies: opened lazily, its columns checked, its rows streamed in our terms."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -188,7 +188,15 @@ def add(counts: dict[str, int], more: dict[str, int]) -> dict[str, int]:
 
 def hashed(texts: pa.ChunkedArray) -> NDArray[np.int64]:
     """64 bits of each text, the same on every machine; 0 for null."""
-    array = texts.combine_chunks().cast(pa.large_string())
+    return _hashed(texts.combine_chunks().cast(pa.large_string()))
+
+
+def hashed_names(names: Sequence[str]) -> NDArray[np.int64]:
+    """As `hashed`, of names at hand."""
+    return _hashed(pa.array(names, pa.large_string()))
+
+
+def _hashed(array: pa.LargeStringArray) -> NDArray[np.int64]:
     out = np.zeros(len(array), dtype=np.int64)
     if array.null_count < len(array):
         _, offsets, data = array.buffers()

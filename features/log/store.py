@@ -24,7 +24,7 @@ from features.log.frames import Work, write_frames
 from features.log.intake import Intake, bucket_of
 from features.log.manifest import Manifest, TakenFile, made_of, tombstones
 from features.log.parts import PartFiles
-from features.log.source import EventLog, add, hashed, nothing_left
+from features.log.source import EventLog, add, hashed_names, nothing_left
 from features.parallel import each
 from features.progress import Progress, ignore
 from features.settings import Settings
@@ -173,7 +173,7 @@ class EventStore:
 
     def events_of(self, users: Sequence[str]) -> dict[str, int]:
         """How many events there are of some users."""
-        places = bucket_of(hashed(pa.chunked_array([pa.array(users, pa.string())])), self.manifest.buckets).tolist()
+        places = bucket_of(hashed_names(users), self.manifest.buckets).tolist()
         return {
             user: len(self.rows_of(bucket, [user], through=self.manifest.position).t)
             for user, bucket in zip(users, places, strict=True)

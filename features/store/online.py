@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -19,7 +18,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import StoreError, UnavailableError
-from features.packed import FORMAT, StoredProfile, pack, stored_age, stored_bytes, stored_through, unpack
+from features.packed import FORMAT, StoredProfile, pack, stored_age, stored_bytes, stored_through, unpack_all
 from features.profile import Words, layout_of
 from features.settings import Settings
 from features.store.exchange import FEATURE, Exchange, RedisExchange, SqliteExchange
@@ -192,14 +191,16 @@ class OnlineProfiles:
         """
         *values, covered, live = self.read_values([*users, COVERAGE, LIVE])
         through = _covered(covered, live)
-        found = {
-            u: StoredProfile.from_bytes(value) for u, value in zip(users, values, strict=True) if value is not None
-        }
-        return {u: replace(p, through=max(p.through, through)) for u, p in found.items() if p.words}, through
+        found = (
+            (u, StoredProfile.from_bytes(value, good=through))
+            for u, value in zip(users, values, strict=True)
+            if value is not None
+        )
+        return {u: profile for u, profile in found if profile.words}, through
 
-    def unpack(self, profiles: Iterable[StoredProfile]) -> list[Words]:
-        """Unpack the words of profiles, in order."""
-        return [unpack(profile.words, self.layout) for profile in profiles]
+    def unpack(self, profiles: Iterable[StoredProfile]) -> Words:
+        """Unpack the words of profiles, ``[profiles, words]``."""
+        return unpack_all([profile.words for profile in profiles], self.layout)
 
     def pack(self, words: Words, through: int, traits: Mapping[str, str | None]) -> StoredProfile:
         """Pack a folded profile for `write`."""

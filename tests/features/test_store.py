@@ -70,7 +70,7 @@ class OnlineSuite:
         for later in (0, 1, 3 * HOUR, 45 * DAY):
             batch = pl.concat(feature_rows(events, read_all_at(events, np.array([CUTOFF + later])), self.definition))
             stored = store.read(users)
-            words = np.array(store.unpack(stored.values()))
+            words = store.unpack(stored.values())
             online = profile_rows(list(stored), words, np.full(len(words), CUTOFF + later), self.definition)
             assert online.frame().equals(batch), f"{later} microseconds later"
 

@@ -1,5 +1,6 @@
 """The scorer: one record for batch and API, with an answer for everything it cannot say."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,12 @@ from features.log.source import EventLog
 from features.rows import FeatureRows
 from features.store import OnlineProfiles
 from features.time import DAY, to_datetime
+from segments.frozen import load_cuts
 from segments.tiers import TIERS
 from serving.batch import score_all
 from serving.earlier import Earlier
 from serving.model import Model
+from serving.record import ScoreRecord
 from serving.rows import online_rows
 from serving.scored import Scored
 from serving.scorer import Scorer
@@ -45,6 +48,21 @@ def test_the_api_says_what_the_batch_says(scorer: Scorer, scored: Scored, world:
     assert not found.missing
     online = scorer.score(found.rows, found.through)
     assert online.records.equals(scored.records)
+
+
+@pytest.mark.parametrize("changed", [{}, {"values": {}, "leads": {}, "segments": {}, "packs": {}}, {"outcomes": {}}])
+def test_json_of_many_says_what_their_records_say(
+    world: World, models: Mapping[str, Model], rows: FeatureRows, changed: dict[str, object]
+) -> None:
+    kept = {"values": world.definition.model_dump()["values"], "leads": {}, "segments": {}, "packs": {}}
+    definition = world.redefined(**(kept | changed if "outcomes" in changed else changed))
+    answered = {name: model for name, model in models.items() if name in definition.asked and name != "uninstall"}
+    scored = Scorer(definition, answered, load_cuts(definition, world.settings)).score(rows, rows.cutoffs)
+    records = scored.to_records()
+    told = json.loads(scored.to_json())
+    assert [ScoreRecord.model_validate(record) for record in told] == records
+    said = [record.model_dump(mode="json", exclude={"as_of", "seen"}) for record in records]
+    assert [{k: v for k, v in record.items() if k not in ("as_of", "seen")} for record in told] == said
 
 
 def test_one_user_is_scored_like_a_thousand(scorer: Scorer, scored: Scored, rows: FeatureRows) -> None:
