@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import httpx
 import numpy as np
 import polars as pl
 
@@ -106,6 +107,13 @@ async def _fresh(url: str, seconds: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array(shown), answered
 
 
+def _settle(client: httpx.Client) -> None:
+    """Wait until what an earlier load has left in the log is folded, and whoever's time has come is looked at."""
+    time.sleep(5)
+    while "propensity_lag_seconds 0.0" not in client.get("/metrics").text.splitlines():
+        time.sleep(0.5)
+
+
 def _memory(process: int) -> int:
     """Bytes held by a process and those it started."""
     total = 0
@@ -157,6 +165,7 @@ def cost(
             materialize(open_log(world.definition, mine, ends=None, steps=unseen), world.definition, mine)
             with served(NAME, server_environment(world, **more)) as (client, process):
                 url = str(client.base_url)
+                _settle(client)
                 steady = asyncio.run(_steady(url, seconds))
                 fresh, answered = asyncio.run(_fresh(url, seconds))
                 for what, taken in ((f"score, {SCORES_PER_S} requests/s", steady),
