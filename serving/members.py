@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from features.errors import PropensityError
 from features.log.frames import part_files
 from features.time import to_instant
+from segments.holdout import Holdout
 from serving.answers import Answers
 from serving.earlier import Earlier
 from serving.live.log import LiveLog
@@ -27,6 +28,7 @@ class Members(BaseModel):
         as_of: the instant for which membership holds.
         batch: the instant of the batch that was begun from; null where none was scored yet.
         users: ids, ascending.
+        holdout: those of them who are to be left alone, so that what acting does can be measured.
         next: ask for the page after this one with ``after``; null at the end.
     """
 
@@ -36,6 +38,7 @@ class Members(BaseModel):
     as_of: datetime
     batch: datetime | None
     users: list[str]
+    holdout: list[str]
     next: str | None
 
 
@@ -51,7 +54,7 @@ class SegmentMembers:
     """
 
     def __init__(self, answers: Answers, live: LiveLog) -> None:
-        self._answers, self._live = answers, live
+        self._answers, self._live, self._holdout = answers, live, Holdout(answers.definition)
         self._kept: tuple[object, pl.Series] = (None, pl.Series(dtype=pl.String))
 
     def page(self, segment: str, as_of: datetime, *, after: str, limit: int) -> Members:
@@ -71,11 +74,13 @@ class SegmentMembers:
             raise PropensityError(f"there is no segment {segment!r}.", fix=f"the segments are {', '.join(known)}")
         batch = self._answers.earlier(as_of)
         found: list[str] = []
-        candidates, seen, last = self._candidates(segment, batch, after), 0, after
+        candidates, seen = self._candidates(segment, batch, after), 0
+        last: str | None = after
         while len(found) < limit and seen < MOST:
             some = list(islice(candidates, RUN))
             if not some:
-                return Members(segment=segment, as_of=as_of, batch=batch and batch.as_of, users=found, next=None)
+                last = None
+                break
             inside = set(self._answers.inside(some, as_of, segment))
             for user in some:
                 last = user
@@ -84,7 +89,15 @@ class SegmentMembers:
                     if len(found) == limit:
                         break
             seen += len(some)
-        return Members(segment=segment, as_of=as_of, batch=batch and batch.as_of, users=found, next=last)
+        held = self._holdout.of(found, [f"segments.{segment}"] * len(found))
+        return Members(
+            segment=segment,
+            as_of=as_of,
+            batch=batch and batch.as_of,
+            users=found,
+            holdout=[user for user, out in zip(found, held.tolist(), strict=True) if out],
+            next=last,
+        )
 
     def _candidates(self, segment: str, batch: Earlier | None, after: str) -> Iterator[str]:
         """Users who may be in it, ascending, each once."""

@@ -57,12 +57,14 @@ def test_json_of_many_says_what_their_records_say(
     kept = {"values": world.definition.model_dump()["values"], "leads": {}, "segments": {}, "packs": {}}
     definition = world.redefined(**(kept | changed if "outcomes" in changed else changed))
     answered = {name: model for name, model in models.items() if name in definition.asked and name != "uninstall"}
-    scored = Scorer(definition, answered, load_cuts(definition, world.settings)).score(rows, rows.cutoffs)
-    records = scored.to_records()
-    told = json.loads(scored.to_json())
-    assert [ScoreRecord.model_validate(record) for record in told] == records
-    said = [record.model_dump(mode="json", exclude={"as_of", "seen"}) for record in records]
-    assert [{k: v for k, v in record.items() if k not in ("as_of", "seen")} for record in told] == said
+    scorer = Scorer(definition, answered, load_cuts(definition, world.settings))
+    few = replace(rows, users=rows.users[:3], cutoffs=rows.cutoffs[:3], matrix=rows.matrix[:3], traits=rows.traits[:3])
+    for some in (rows, few):
+        scored = scorer.score(some, some.cutoffs)
+        records, told = scored.to_records(), json.loads(scored.to_json())
+        assert [ScoreRecord.model_validate(record) for record in told] == records
+        said = [record.model_dump(mode="json", exclude={"as_of", "seen"}) for record in records]
+        assert [{k: v for k, v in record.items() if k not in ("as_of", "seen")} for record in told] == said
 
 
 def test_one_user_is_scored_like_a_thousand(scorer: Scorer, scored: Scored, rows: FeatureRows) -> None:

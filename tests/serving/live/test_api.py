@@ -69,11 +69,12 @@ def test_members_of_a_segment_in_pages(served_world: World, send: httpx.Client, 
     batch = [{"type": "track", "userId": f"member{i:02d}", "event": "add_to_cart"} for i in range(25)]
     assert send.post("/v1/batch", json={"batch": batch}).json()["accepted"] == 25
     until(lambda: "cart_abandoned_24h" in record(ask, "member24")["segments"])
-    users, after = [], ""
+    users, held, after = [], [], ""
     while after is not None:
         page = ask.get("/segments/cart_abandoned_24h/users", params={"limit": 7, "after": after}).json()
         assert len(page["users"]) <= 7
         users += page["users"]
+        held += page["holdout"]
         after = page["next"]
     assert users == sorted(set(users))
     assert {f"member{i:02d}" for i in range(25)} <= set(users)
@@ -81,6 +82,9 @@ def test_members_of_a_segment_in_pages(served_world: World, send: httpx.Client, 
     now = {r["user_id"] for r in ask.post("/score", json={"user_ids": everybody}).json()["records"]
            if "cart_abandoned_24h" in r["segments"]}  # fmt: skip
     assert {u for u in users if u.startswith("u0")} == now, "those of the batch, as they are now"
+    records = ask.post("/score", json={"user_ids": users}).json()["records"]
+    assert held == [r["user_id"] for r in records if "cart_abandoned_24h" in r["holdout"]]
+    assert 0 < len(held) < len(users) / 4
     assert ask.get("/segments/nonsense/users").status_code == 404
     assert ask.get("/segments/cart_abandoned_24h/users", params={"limit": 0}).status_code == 422
 
