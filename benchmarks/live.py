@@ -108,10 +108,15 @@ async def _fresh(url: str, seconds: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _settle(client: httpx.Client) -> None:
-    """Wait until what an earlier load has left in the log is folded, and whoever's time has come is looked at."""
-    time.sleep(5)
-    while "propensity_lag_seconds 0.0" not in client.get("/metrics").text.splitlines():
-        time.sleep(0.5)
+    """Wait until what an earlier load has left is folded, and whoever's time came when the clock was set is moved."""
+    before: list[str] = []
+    while True:
+        time.sleep(5)
+        told = client.get("/metrics").text.splitlines()
+        moved = [line for line in told if line.startswith("propensity_transitions_total")]
+        if "propensity_lag_seconds 0.0" in told and moved == before:
+            return
+        before = moved
 
 
 def _memory(process: int) -> int:

@@ -34,6 +34,9 @@ FEW_WAIT = 100
 #: seconds between looks at who moved: while the worker keeps up, and while it does not
 LOOK, SELDOM = 0.25, 5.0
 
+#: at least so many times as long as a look took pass until the next: the busier others are, the longer it takes
+REST = 4
+
 #: how often to look when nobody says that something came, and how long to wait when a store is away, in seconds
 POLL, AWAY = 0.1, 0.5
 
@@ -72,7 +75,7 @@ class Worker:
         self._fold: LiveFold | None = None
         self._told = threading.Event()
         self._stopped = threading.Event()
-        self._covered = self._looked = 0.0
+        self._covered = self._looked = self._took = 0.0
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -151,9 +154,11 @@ class Worker:
             self._cover(online, began)
             self._covered = time.monotonic()
         # scores come first: while many messages wait, moves are looked at seldom
-        if self._moves is not None and time.monotonic() - self._looked > (LOOK if len(messages) < FEW_WAIT else SELDOM):
+        rest = max(LOOK if len(messages) < FEW_WAIT else SELDOM, REST * self._took)
+        if self._moves is not None and (start := time.monotonic()) - self._looked > rest:
             self._moves.look()
             self._looked = time.monotonic()
+            self._took = self._looked - start
         return len(messages)
 
     def _tell(self, messages: list[Message], result: Folded) -> None:
