@@ -39,20 +39,9 @@ class LinearPart(BaseModel):
         """Expand a model matrix into this regression's columns."""
         numbers = matrix[:, : len(self.center)]
         missing = np.isnan(numbers)
-        center, scale, means = self._arrays
-        scaled = (squash(numbers) - center) / scale
+        scaled = (squash(numbers) - np.array(self.center)) / np.array(self.scale)
         scaled[missing] = 0.0
-        return np.hstack([scaled, self.flags(matrix, n_categories) - means])
-
-    @cached_property
-    def slopes(self) -> Floats:
-        """The weights as an array."""
-        return np.array(self.weights)
-
-    @cached_property
-    def _arrays(self) -> tuple[Floats, Floats, Floats]:
-        """Made once: to make them from lists takes longer than all else of one user's columns."""
-        return np.array(self.center), np.array(self.scale), np.array(self.flag_means)
+        return np.hstack([scaled, self.flags(matrix, n_categories) - np.array(self.flag_means)])
 
     def flags(self, matrix: Floats, n_categories: list[int]) -> Floats:
         """Flags of what is missing and of each category, 0 or 1."""
@@ -164,7 +153,7 @@ class Model:
         if weight < 1:
             linear = self.numbers.linear
             columns = linear.columns(matrix, [len(c) for c in self.card.categories.values()])
-            score += (1 - weight) * (columns @ linear.slopes + linear.intercept)
+            score += (1 - weight) * (columns @ np.array(linear.weights) + linear.intercept)
         return score
 
     def predict(self, matrix: Floats) -> Floats:
@@ -189,7 +178,7 @@ class Model:
         if weight < 1:
             linear = self.numbers.linear
             sizes = [len(c) for c in self.card.categories.values()]
-            terms = linear.columns(matrix, sizes) * linear.slopes
+            terms = linear.columns(matrix, sizes) * np.array(linear.weights)
             np.add.at(total.T, linear.owners(sizes), slope * (1 - weight) * terms.T)
         return total
 

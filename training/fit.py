@@ -98,7 +98,7 @@ def fit(data: Dataset, matrices: Matrices, definition: Definition, tuned: Parame
     line_of_fit = _linear(family, X["fit"], y["fit"], weights["fit"], signs, sizes, definition)
 
     def scores(booster: lgb.Booster, linear: LinearPart, name: str) -> tuple[Floats, Floats]:
-        line = linear.columns(X[name], sizes) @ linear.slopes + linear.intercept
+        line = linear.columns(X[name], sizes) @ np.array(linear.weights) + linear.intercept
         return np.asarray(booster.predict(X[name], raw_score=True)), line
 
     trees, line = scores(first, line_of_fit, "stop")
