@@ -123,6 +123,7 @@ def test_who_erases_during_a_batch_is_told_to_come_back(
 def test_a_user_is_erased_everywhere_and_stays_out(
     served_world: World, server: Server, keys: dict[str, str], send: httpx.Client, ask: httpx.Client
 ) -> None:
+    command(served_world, "score")  # from here on moves are told
     user = "u0000042"
     send.post("/v1/track", json={"userId": user, "event": "add_to_cart", "messageId": "erase-me"})
     send.post("/v1/track", json={"userId": user})  # a dead letter of theirs
