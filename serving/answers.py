@@ -136,9 +136,20 @@ class Answers:
         changed = scorer.changes(scored, earlier, reasons or MOVED) if earlier else None
         return ScoreResponse(records=scored.to_records(explained, changed), missing=missing)
 
-    def json(self, users: Sequence[str], as_of: datetime, *, latest: bool = False) -> str:
-        """As `score` through the connection for long lists, without reasons and changes, in JSON."""
-        _, scored, missing = self._look(users, as_of, latest=latest, bulk=True)
+    def json(
+        self,
+        users: Sequence[str],
+        as_of: datetime,
+        reasons: int,
+        *,
+        latest: bool = False,
+        changes: bool = False,
+        bulk: bool = False,
+    ) -> str:
+        """As `score`, in JSON; of long lists by the shorter way, see `Scored.to_json`."""
+        if reasons or changes or not bulk:
+            return self.score(users, as_of, reasons, latest=latest, changes=changes, bulk=bulk).model_dump_json()
+        _, scored, missing = self._look(users, as_of, latest=latest, bulk=bulk)
         records = scored.to_json() if scored is not None else "[]"
         return f'{{"records":{records},"missing":{_MISSING.dump_json(missing).decode()}}}'
 

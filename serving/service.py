@@ -40,7 +40,7 @@ UserId = Annotated[StrictStr, Field(min_length=1, max_length=256)]
     traffic={"timeout": 60},
     logging={"access": {"enabled": False}},
     http={"host": "127.0.0.1", "port": 3000},
-    # a span is recorded of each call, though none is sent anywhere; who exports them sets [] here (docs/operate.md)
+    # a span is recorded of each call, though none is sent anywhere; BENTOML_CONFIG turns it on (docs/operate.md)
     tracing={"excluded_urls": ".*"},
     # answers are made of many small evaluations, which threads of other cores only hold up
     envs=[{"name": "POLARS_MAX_THREADS", "value": "1"}, {"name": "OMP_NUM_THREADS", "value": "1"}],
@@ -90,17 +90,12 @@ class PropensityService:
         """Score users."""
         instant, latest = as_of or to_datetime(self._clock.now()), as_of is None
 
-        def of_many() -> str:
-            if not reasons and not changes:
-                return self._answers.json(user_ids, instant, latest=latest)
-            found = self._answers.score(user_ids, instant, reasons, latest=latest, changes=changes, bulk=True)
-            return found.model_dump_json()
+        def answered(bulk: bool) -> str:
+            return self._answers.json(user_ids, instant, reasons, latest=latest, changes=changes, bulk=bulk)
 
         try:
-            if len(user_ids) <= AT_ONCE and not changes:
-                answer = self._answers.score(user_ids, instant, reasons, latest=latest).model_dump_json()
-            else:
-                answer = await anyio.to_thread.run_sync(of_many)
+            at_once = len(user_ids) <= AT_ONCE and not changes
+            answer = answered(False) if at_once else await anyio.to_thread.run_sync(answered, True)
         except UnavailableError as error:
             WHY.get().append(str(error))
             raise bentoml.exceptions.ServiceUnavailable(str(error)) from error

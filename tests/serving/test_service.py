@@ -17,6 +17,7 @@ from features.log.log import InMemory
 from features.log.source import EventLog
 from features.settings import Settings
 from segments.frozen import load_cuts
+from serving.answers import ScoreResponse
 from serving.batch import score_all
 from serving.guard import required_keys
 from serving.loader import CHAMPION, Loader, registered_name
@@ -120,7 +121,10 @@ def test_a_stale_profile_says_so(api: httpx.Client) -> None:
 
 def test_ten_thousand_ids_are_answered_in_order(api: httpx.Client) -> None:
     users = [f"u{i:07d}" for i in range(3_000)] + [f"x{i}" for i in range(7_000)]
-    answer = score(api, user_ids=users).json()
+    found = score(api, user_ids=users)
+    assert found.headers["content-type"] == "application/json"
+    ScoreResponse.model_validate_json(found.text)
+    answer = found.json()
     assert [r["user_id"] for r in answer["records"]] == users[:3_000]
     assert [m["user_id"] for m in answer["missing"]] == users[3_000:]
 
