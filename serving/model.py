@@ -153,7 +153,10 @@ class Model:
         if weight < 1:
             linear = self.numbers.linear
             columns = linear.columns(matrix, [len(c) for c in self.card.categories.values()])
-            score += (1 - weight) * (columns @ np.array(linear.weights) + linear.intercept)
+            # a matrix product sums the last rows of a block in another order than the others: an answer would depend
+            # on who else is asked about
+            terms = np.einsum("ij,j->i", np.ascontiguousarray(columns), np.array(linear.weights))
+            score += (1 - weight) * (terms + linear.intercept)
         return score
 
     def predict(self, matrix: Floats) -> Floats:
