@@ -229,8 +229,17 @@ def serve(
 @app.command()
 def ui(port: Annotated[int, typer.Option(help="port to listen on")] = 5000) -> None:
     """Open MLflow's pages on the runs and models."""
-    settings = Settings()
-    command = [_program("mlflow"), "ui", "--backend-store-uri", settings.mlflow_uri, "--port", str(port)]
+    from serving.artifacts import database_of, folder_of, make_relative
+    from serving.loader import registry_errors
+
+    uri = Settings().mlflow_uri
+    database, artifacts = database_of(uri), folder_of(uri)
+    if database is not None and not database.exists():
+        raise PropensityError(f"there is no model registry at {database}.", fix="run propensity train first")
+    with registry_errors(uri):
+        make_relative(uri)
+    command = [_program("mlflow"), "ui", "--backend-store-uri", uri, "--port", str(port)]
+    command += ["--artifacts-destination", artifacts.as_uri()] if artifacts is not None else []
     os.execve(command[0], command, dict(os.environ))  # noqa: S606 - our own command line, no shell
 
 

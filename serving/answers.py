@@ -19,7 +19,7 @@ from segments.frozen import load_cuts
 from serving.card import Measure
 from serving.earlier import Earlier
 from serving.loader import Loader
-from serving.metrics import SCORES, SERVED
+from serving.metrics import REFUSED_MODELS, SCORES, SERVED
 from serving.model import Model
 from serving.record import ScoreRecord
 from serving.rows import OnlineRows, online_rows
@@ -104,7 +104,8 @@ class Answers:
                 fix="run make train first; where the gate let no model pass, it says why",
             )
         self._scorer = Scorer(definition, models, self._rfm)
-        self._refused: dict[str, str] = {}
+        #: champions that were not taken up, by outcome, and for how many rounds
+        self._refused: dict[str, tuple[str, int]] = {}
         self._tell({})
 
     def score(
@@ -212,33 +213,59 @@ class Answers:
         return [_served(name, model) for name, model in self._scorer.models.items()]
 
     def refresh(self) -> bool:
-        """Take up champions promoted since; a version that does not load or fit leaves the old one serving.
+        """Take up champions promoted since; one that does not load or fit, whatever the reason, leaves the old serving.
+
+        What was refused is tried again after 1, 2, 4, … rounds: the reason may have been a store that was away.
 
         Returns:
             Whether anything changed.
         """
         served = {name: model.version for name, model in self._scorer.models.items()}
         promoted = {name: f"{name}/{number}" for name, number in self._loader.versions().items()}
-        models = dict(self._scorer.models)
+        scorer = self._scorer
         for name, version in promoted.items():
-            if version == served.get(name) or self._refused.get(name) == version:
+            if version == served.get(name):
+                self._forget_refusal(name)
+                continue
+            if not self._is_due(name, version):
                 continue
             try:
-                candidate = {**models, name: self._loader.load(name, version.rsplit("/", 1)[1])}
-                Scorer(self.definition, candidate, self._rfm)
-            except (PropensityError, OSError) as error:
-                self._refused[name] = version
-                log.error("champion %s is not taken up, %s keeps serving: %s", version, served.get(name), error)
+                model = self._loader.load(name, version.rsplit("/", 1)[1])
+                candidate = Scorer(self.definition, {**scorer.models, name: model}, self._rfm)
+                candidate.warm_up()
+            except Exception as error:
+                # no fault of a new model may take down what the old one answers
+                self._refuse(name, version, served.get(name), error)
                 continue
-            models = candidate
+            scorer = candidate
+            self._forget_refusal(name)
             log.info("now serving %s", version)
-        changed = {name: m.version for name, m in models.items()} != served
+        changed = scorer is not self._scorer
         if changed:
-            scorer = Scorer(self.definition, models, self._rfm)
-            scorer.warm_up()
             self._scorer = scorer
             self._tell(served)
         return changed
+
+    def _is_due(self, outcome: str, version: str) -> bool:
+        """Whether a champion is to be tried in this round."""
+        refused, rounds = self._refused.get(outcome, ("", 0))
+        if refused != version:
+            self._forget_refusal(outcome)
+            return True
+        self._refused[outcome] = (version, rounds + 1)
+        return (rounds + 1).bit_count() == 1
+
+    def _refuse(self, outcome: str, version: str, served: str | None, error: Exception) -> None:
+        """Say once, and in the metrics, that a champion is not taken up."""
+        if outcome not in self._refused:
+            self._refused[outcome] = (version, 0)
+            REFUSED_MODELS.labels(outcome, version).set(1)
+            log.error("champion %s is not taken up, %s goes on: %s", version, served or "no model", error)
+
+    def _forget_refusal(self, outcome: str) -> None:
+        version, _ = self._refused.pop(outcome, ("", 0))
+        if version:
+            REFUSED_MODELS.labels(outcome, version).set(0)
 
     def watch(self, stopped: threading.Event) -> None:
         """Take up champions as they are promoted, until told to stop."""

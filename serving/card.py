@@ -1,9 +1,11 @@
-"""The model card: what a model version promises."""
+"""The model card: what a model version promises, and the digests of its files."""
 
+from hashlib import sha256
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from features.errors import ScoringError
 from segments.tiers import TierCuts
 
 
@@ -53,6 +55,8 @@ class ModelCard(BaseModel):
         words: what the model is good for, in a sentence.
         metrics: of the model on the test slice, by name.
         floors: of the simple models it has to beat, by floor and name.
+        digests: SHA-256 of the model's other files, by name; empty before it is saved, and of versions registered
+            before digests were kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -76,12 +80,45 @@ class ModelCard(BaseModel):
     words: str = ""
     metrics: dict[str, Measure]
     floors: dict[str, dict[str, Measure]]
+    digests: dict[str, str] = {}
 
-    def save(self, path: Path) -> None:
-        """Write the card as JSON."""
-        path.write_text(self.model_dump_json(indent=2), encoding="utf-8")
+    def save(self, path: Path) -> str:
+        """Write the card as JSON.
 
-    @classmethod
-    def load(cls, path: Path) -> "ModelCard":
-        """Read a card."""
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        Returns:
+            Its SHA-256.
+        """
+        content = self.model_dump_json(indent=2).encode()
+        path.write_bytes(content)
+        return sha256(content).hexdigest()
+
+
+def checked_bytes(path: Path, digest: str | None, version: str) -> bytes:
+    """Read a model's file, and check it before anybody parses it.
+
+    Args:
+        path: the file.
+        digest: its SHA-256; None where it was never kept.
+        version: the model's, for words.
+
+    Raises:
+        ScoringError: ``model_damaged``: the file is missing, or is not the one that was registered.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise damaged(version, f"{path.name}: {error.strerror or error}") from error
+    found = sha256(content).hexdigest()
+    if digest is not None and found != digest:
+        raise damaged(version, f"{path.name} has SHA-256 {found[:12]}…, and {digest[:12]}… was registered")
+    return content
+
+
+def damaged(version: str, what: str) -> ScoringError:
+    """The error of a model whose files are not what was registered."""
+    outcome = version.partition("/")[0]
+    return ScoringError(
+        f"{version} cannot be loaded: {what}.",
+        fix=f"restore the registry's files from a backup, propensity rollback {outcome}, or train again",
+        code="model_damaged",
+    )

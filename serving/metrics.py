@@ -16,6 +16,10 @@ SCORES = Counter("propensity_scores_total", "likelihoods said, by outcome, tier 
 ERRORS = Counter("propensity_errors_total", "requests that were not answered, by reason", ["code"])
 SERVED = Gauge("propensity_model_served", "1 for each model version being served", ["outcome", "model"],
                multiprocess_mode="livemax")  # fmt: skip
+REFUSED_MODELS = Gauge(
+    "propensity_model_refused", "1 for each champion that was not taken up; an older model serves, or none",
+    ["outcome", "model"], multiprocess_mode="livemax",
+)  # fmt: skip
 MOVED = Counter(
     "propensity_transitions_total", "moves between states, tiers, groups and segments", ["dimension", "cause"]
 )

@@ -1,7 +1,10 @@
 """A model: LightGBM and a regression blended where both add up, calibrated, with its card. No pickle."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import lightgbm as lgb
@@ -13,9 +16,11 @@ from pydantic import BaseModel, ConfigDict
 from features.errors import ScoringError
 from features.rows import FeatureRows
 from serving.attributions import WORTHWHILE, Forest
-from serving.card import ModelCard
+from serving.card import ModelCard, checked_bytes, damaged
 
 Floats = NDArray[np.float64]
+
+BOOSTER, NUMBERS, CARD = "booster.txt", "numbers.json", "card.json"
 
 
 class LinearPart(BaseModel):
@@ -219,27 +224,59 @@ class Model:
         low, high = (np.array([np.nan if v is None else v for v in part]) for part in (ranges.lowest, ranges.highest))
         return low, high, np.where(high > low, high - low, 1.0), np.array(ranges.missing, dtype=np.bool_)
 
-    def save(self, folder: Path) -> None:
-        """Write ``booster.txt``, ``numbers.json`` and ``card.json``."""
+    def save(self, folder: Path) -> str:
+        """Write ``booster.txt``, ``numbers.json`` and ``card.json``, which holds the digests of the other two.
+
+        Returns:
+            The SHA-256 of the card.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self.booster.save_model(folder / "booster.txt")
-        (folder / "numbers.json").write_text(self.numbers.model_dump_json(), encoding="utf-8")
-        self.card.save(folder / "card.json")
+        files = {BOOSTER: self.booster.model_to_string(), NUMBERS: self.numbers.model_dump_json()}
+        for name, text in files.items():
+            (folder / name).write_bytes(text.encode())
+        digests = {name: sha256(text.encode()).hexdigest() for name, text in files.items()}
+        return self.card.model_copy(update={"digests": digests}).save(folder / CARD)
 
     @classmethod
-    def load(cls, folder: Path, version: str) -> "Model":
-        """Read what `save` wrote.
+    def load(cls, folder: Path, version: str, card_digest: str | None = None) -> "Model":
+        """Read what `save` wrote; every file is checked before it is parsed.
+
+        A booster without a digest, of a version registered before digests were kept, is tried in a process of its own.
+
+        Args:
+            folder: of the files.
+            version: the model's name from now on.
+            card_digest: the SHA-256 of the card, where it is known.
 
         Raises:
-            ScoringError: a file is missing or not what it should be.
+            ScoringError: ``model_damaged``: a file is missing or not what was registered.
         """
         try:
-            booster = lgb.Booster(model_str=(folder / "booster.txt").read_text(encoding="utf-8"))
-            numbers = Numbers.model_validate_json((folder / "numbers.json").read_text(encoding="utf-8"))
-            card = ModelCard.load(folder / "card.json")
-        except (OSError, ValueError, lgb.basic.LightGBMError) as error:
-            raise ScoringError(f"{version} cannot be loaded from {folder}: {error}.", fix="train again") from error
-        return cls(booster, numbers, card, version)
+            card = ModelCard.model_validate_json(checked_bytes(folder / CARD, card_digest, version))
+            numbers = Numbers.model_validate_json(checked_bytes(folder / NUMBERS, card.digests.get(NUMBERS), version))
+            booster = checked_bytes(folder / BOOSTER, card.digests.get(BOOSTER), version)
+            if BOOSTER not in card.digests:
+                _try(folder / BOOSTER, version)
+            return cls(lgb.Booster(model_str=booster.decode()), numbers, card, version)
+        except (ValueError, lgb.basic.LightGBMError) as error:
+            raise damaged(version, str(error)) from error
+
+
+def _try(booster: Path, version: str) -> None:
+    """Let another process parse a booster that nothing vouches for: LightGBM ends the process on a damaged one.
+
+    Raises:
+        ScoringError: ``model_damaged``: it cannot be parsed, or cannot answer.
+    """
+    program = (
+        "import sys, lightgbm, numpy; booster = lightgbm.Booster(model_file=sys.argv[1]); "
+        "booster.predict(numpy.zeros((1, booster.num_feature())), num_threads=1)"
+    )
+    command = [sys.executable, "-c", program, str(booster)]
+    try:
+        subprocess.run(command, capture_output=True, check=True, timeout=120)  # noqa: S603 - our own program
+    except subprocess.SubprocessError as error:
+        raise damaged(version, f"{booster.name} cannot be read by LightGBM") from error
 
 
 def model_matrix(rows: pl.DataFrame, features: list[str], categories: dict[str, list[str]]) -> Floats:

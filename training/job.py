@@ -88,9 +88,12 @@ def train(
 
     Raises:
         StoreError: another job works on the same definition.
+        UnavailableError: the model registry does not answer, or is damaged.
         RefusalError: ``log_too_short`` for any outcome.
     """
-    folder = settings.folder(definition.name)
+    folder, registry = settings.folder(definition.name), Registry(definition, settings)
+    for outcome in outcomes or definition.asked:
+        registry.experiment(outcome)  # a registry that does not answer is told before the work, not after
     with locked(folder):
         log = open_log(definition, settings, ends=ends, steps=steps)
         cutoffs = snapshot_cutoffs(definition, log)
@@ -105,7 +108,7 @@ def train(
         with steps("audit: change the future, ask the service"):
             future = future_check(log, cutoffs[[0, len(cutoffs) // 2, -1]], definition, folder / "probe")
             both = parity(log, definition, settings, folder / "probe")
-        work = _Work(definition, settings, log, cuts, future, both, steps, trials, force)
+        work = _Work(definition, settings, registry, log, cuts, future, both, steps, trials, force)
         results = []
         for outcome in outcomes or definition.asked:
             try:
@@ -121,6 +124,7 @@ class _Work:
 
     definition: Definition
     settings: Settings
+    registry: Registry
     log: Log
     cuts: RfmCuts | None
     future: Finding
@@ -133,7 +137,7 @@ class _Work:
         """Learn one outcome; its run in MLflow tells how it went, a refusal too."""
         definition, steps = self.definition, self.steps
         folder = self.settings.folder(definition.name)
-        registry = Registry(definition, self.settings)
+        registry = self.registry
         with registry.run(outcome, self.log.ends):
             with steps(f"{outcome}: data set through the feature store"):
                 check_population(self.log, definition, outcome, folder / "probe")

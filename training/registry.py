@@ -21,7 +21,8 @@ from features.errors import PropensityError, RefusalError, ScoringError
 from features.settings import Settings
 from features.store import feature_service_name
 from features.time import to_datetime
-from serving.loader import CHAMPION, Loader, registered_name
+from serving.artifacts import RELATIVE, database_of, know_places, make_relative
+from serving.loader import CARD_DIGEST, CHAMPION, Loader, registered_name, registry_errors
 from serving.model import Model
 from training.gate import Criterion
 from training.learn import Learnt
@@ -32,6 +33,9 @@ log = logging.getLogger("propensity")
 
 #: tag of a registered model: the versions that were champion, oldest first
 CHAMPIONS = "champions"
+
+#: a run's report, one page
+REPORT = "report.html"
 
 
 class Registry:
@@ -45,17 +49,22 @@ class Registry:
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self._definition = definition
         self._loader = Loader(definition, settings)
-        settings.home.mkdir(parents=True, exist_ok=True)
-        self._artifacts = (settings.home.resolve() / "mlartifacts").as_uri() if not settings.tracking_uri else None
-        mlflow.set_tracking_uri(settings.mlflow_uri)
-        mlflow.set_registry_uri(settings.mlflow_uri)
-        self._client = mlflow.MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
+        self._uri = uri = settings.mlflow_uri
+        with registry_errors(uri):
+            settings.home.mkdir(parents=True, exist_ok=True)
+            know_places()
+            make_relative(uri)
+            mlflow.set_tracking_uri(uri)
+            mlflow.set_registry_uri(uri)
+            self._client = mlflow.MlflowClient(uri, uri)
 
     def experiment(self, outcome: str) -> str:
         """The id of an outcome's experiment, made when it is not there."""
         name = f"{self._definition.name}/{outcome}"
-        found = self._client.get_experiment_by_name(name)
-        return found.experiment_id if found else self._client.create_experiment(name, self._artifacts)
+        with registry_errors(self._uri):
+            found = self._client.get_experiment_by_name(name)
+            place = RELATIVE if database_of(self._uri) is not None else None
+            return found.experiment_id if found else self._client.create_experiment(name, place)
 
     @contextmanager
     def run(self, outcome: str, ends: int) -> Iterator[None]:
@@ -84,24 +93,24 @@ class Registry:
 
     def log(self, learnt: Learnt, report: Report) -> None:
         """Log a judged model's numbers, tables, pictures and report into the open run."""
-        mlflow.log_input(self._dataset(learnt), context="training")
-        mlflow.log_params(dict(learnt.parameters))
-        mlflow.log_metrics(_flat(learnt, report))
         card = report.card
-        mlflow.set_tag("mlflow.note.content", card.words)
-        mlflow.log_text(card.model_dump_json(indent=2), "card.json")
-        mlflow.log_text(json.dumps(card.slices, indent=2), "dataset.json")
-        mlflow.log_text(report.html(), "report.html")
         told = {"gate": [_told(c) for c in report.criteria],
                 "audit": [{"check": f.check, "alarm": f.alarm, "fails": f.fails, "text": f.text}
                           for f in report.findings]}  # fmt: skip
-        for name, content in told.items():
-            mlflow.log_text(json.dumps(content, indent=2), f"{name}.json")
-        for name, table in learnt.tables.items():
-            mlflow.log_text(table.write_csv(), f"tables/{name}.csv")
-        with tempfile.TemporaryDirectory() as folder:
-            for name, chart in report.charts.items():
-                (Path(folder) / f"{name}.png").write_bytes(picture(chart))
+        texts = {"card.json": card.model_dump_json(indent=2), "dataset.json": json.dumps(card.slices, indent=2)}
+        texts |= {REPORT: report.html()}
+        texts |= {f"{name}.json": json.dumps(content, indent=2) for name, content in told.items()}
+        texts |= {f"tables/{name}.csv": table.write_csv() for name, table in learnt.tables.items()}
+        pictures = {f"{name}.png": picture(chart) for name, chart in report.charts.items()}
+        with registry_errors(self._uri), tempfile.TemporaryDirectory() as folder:
+            mlflow.log_input(self._dataset(learnt), context="training")
+            mlflow.log_params(dict(learnt.parameters))
+            mlflow.log_metrics(_flat(learnt, report))
+            mlflow.set_tag("mlflow.note.content", card.words)
+            for name, text in texts.items():
+                mlflow.log_text(text, name)
+            for name, content in pictures.items():
+                (Path(folder) / name).write_bytes(content)
             mlflow.log_artifacts(folder, "plots")
 
     def register(self, model: Model) -> str:
@@ -112,18 +121,21 @@ class Registry:
         """
         card = model.card
         name = registered_name(self._definition, card.outcome)
-        if not self._client.search_registered_models(f"name = '{name}'"):
-            self._client.create_registered_model(name)
-        tags = {
-            "feast.feature_service": feature_service_name(card.outcome, self._definition),
-            "trained_through": card.trained_through,
-            "feature_digest": card.feature_digest,
-        }
-        logged = self._client.get_logged_model(_log_model(model))
-        version = self._client.create_model_version(
-            name, f"models:/{logged.model_id}", run_id=logged.source_run_id, tags=tags, model_id=logged.model_id,
-            description=card.words,
-        )  # fmt: skip
+        with registry_errors(self._uri):
+            if not self._client.search_registered_models(f"name = '{name}'"):
+                self._client.create_registered_model(name)
+            logged_id, digest = _log_model(model)
+            tags = {
+                "feast.feature_service": feature_service_name(card.outcome, self._definition),
+                "trained_through": card.trained_through,
+                "feature_digest": card.feature_digest,
+                CARD_DIGEST: digest,
+            }
+            logged = self._client.get_logged_model(logged_id)
+            version = self._client.create_model_version(
+                name, f"models:/{logged.model_id}", run_id=logged.source_run_id, tags=tags, model_id=logged.model_id,
+                description=card.words,
+            )  # fmt: skip
         return str(version.version)
 
     def champion(self, outcome: str) -> Model | None:
@@ -145,17 +157,19 @@ class Registry:
             forced: why it is promoted though the gate is against it; kept with the version.
         """
         name = registered_name(self._definition, outcome)
-        if forced:
-            self._client.set_model_version_tag(name, version, "forced", forced)
-        self._client.set_registered_model_tag(name, CHAMPIONS, " ".join([*self.champions(outcome), version]))
-        self._client.set_registered_model_alias(name, CHAMPION, version)
+        with registry_errors(self._uri):
+            if forced:
+                self._client.set_model_version_tag(name, version, "forced", forced)
+            self._client.set_registered_model_tag(name, CHAMPIONS, " ".join([*self.champions(outcome), version]))
+            self._client.set_registered_model_alias(name, CHAMPION, version)
 
     def champions(self, outcome: str) -> list[str]:
         """The versions that were champion, the one that is at the end."""
         name = registered_name(self._definition, outcome)
-        if not self._client.search_registered_models(f"name = '{name}'"):
-            return []
-        return str(self._client.get_registered_model(name).tags.get(CHAMPIONS, "")).split()
+        with registry_errors(self._uri):
+            if not self._client.search_registered_models(f"name = '{name}'"):
+                return []
+            return str(self._client.get_registered_model(name).tags.get(CHAMPIONS, "")).split()
 
     def rollback(self, outcome: str, reason: str) -> tuple[str, str]:
         """Make the champion before this one the champion again.
@@ -165,6 +179,7 @@ class Registry:
 
         Raises:
             PropensityError: there was none before.
+            ScoringError: the one before is damaged; nothing has changed then.
         """
         history = self.champions(outcome)
         if len(history) < 2:
@@ -172,10 +187,12 @@ class Registry:
                 f"{outcome} has had {len(history)} champions: there is none to go back to.", fix="train a better model"
             )
         *_, before, now = history
+        self._loader.load(outcome, before)
         name = registered_name(self._definition, outcome)
-        self._client.set_model_version_tag(name, now, "rolled_back", reason)
-        self._client.set_registered_model_alias(name, CHAMPION, before)
-        self._client.set_registered_model_tag(name, CHAMPIONS, " ".join(history[:-1]))
+        with registry_errors(self._uri):
+            self._client.set_model_version_tag(name, now, "rolled_back", reason)
+            self._client.set_registered_model_alias(name, CHAMPION, before)
+            self._client.set_registered_model_tag(name, CHAMPIONS, " ".join(history[:-1]))
         return now, before
 
     def _dataset(self, learnt: Learnt) -> MetaDataset:
@@ -188,15 +205,15 @@ class Registry:
         return MetaDataset(source, name=card.outcome, digest=learnt.data_digest)  # type: ignore[abstract]
 
 
-def _log_model(model: Model) -> str:
-    """Log a model into the open run and return MLflow's id of it."""
+def _log_model(model: Model) -> tuple[str, str]:
+    """Log a model into the open run, and return MLflow's id of it and the SHA-256 of its card."""
     columns: list[ColSpec | TensorSpec] = [ColSpec("double", n, required=False) for n in model.card.features]
     columns += [ColSpec("string", n, required=False) for n in model.card.categories]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # the signature comes from the card, so an example to infer it from is not needed
         warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)
         files = Path(folder) / "model"
-        model.save(files)
+        digest = model.save(files)
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(serving.__file__).with_name("pyfunc.py")),
@@ -204,7 +221,7 @@ def _log_model(model: Model) -> str:
             signature=ModelSignature(Schema(columns), Schema([ColSpec("double")])),
             pip_requirements=[f"{p}=={package_version(p)}" for p in ("lightgbm", "mlflow", "numpy", "polars")],
         )
-    return str(logged.model_id)
+    return str(logged.model_id), digest
 
 
 def _told(criterion: Criterion) -> dict[str, str | bool | None]:

@@ -1,0 +1,54 @@
+"""Registries that tests may damage: a copy of a trained world, and where a version's files lie."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import mlflow
+
+from serving.loader import CHAMPION, registered_name
+from tests.conftest import World
+
+
+def client(world: World) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(world.settings.mlflow_uri, world.settings.mlflow_uri)
+
+
+def files_of(world: World, outcome: str) -> Path:
+    """The folder of the champion's booster, numbers and card."""
+    version = client(world).get_model_version_by_alias(registered_name(world.definition, outcome), CHAMPION)
+    model = version.source.removeprefix("models:/")
+    return world.settings.home / "mlartifacts" / "models" / model / "artifacts" / "artifacts"
+
+
+def twin_of(world: World, outcome: str) -> str:
+    """Register the champion once more, and make the new version the champion."""
+    registry, name = client(world), registered_name(world.definition, outcome)
+    first = registry.get_model_version_by_alias(name, CHAMPION)
+    mlflow.set_tracking_uri(world.settings.mlflow_uri)  # where MLflow looks the source up
+    twin = registry.create_model_version(name, first.source, first.run_id, tags=first.tags)
+    registry.set_registered_model_alias(name, CHAMPION, twin.version)
+    return str(twin.version)
+
+
+def as_older_versions_wrote_it(world: World, home: Path) -> None:
+    """Name the files by absolute paths in a home, as the registry did before homes could be moved."""
+    place = f"file://{home / 'mlartifacts'}"
+    columns = {"runs": "artifact_uri", "experiments": "artifact_location", "logged_models": "artifact_location",
+               "model_versions": "storage_location"}  # fmt: skip
+    with closing(sqlite3.connect(world.settings.home / "mlflow.db")) as connection, connection:
+        for table, column in columns.items():
+            connection.execute(
+                f"UPDATE {table} SET {column} = rtrim(? || '/' || substr({column}, 19), '/') "
+                f"WHERE {column} LIKE 'mlflow-artifacts:/%'",
+                (place,),
+            )
+
+
+def without_digests(world: World) -> None:
+    """Forget the digests of all models, as if they had been registered before digests were kept."""
+    with closing(sqlite3.connect(world.settings.home / "mlflow.db")) as connection, connection:
+        connection.execute("DELETE FROM model_version_tags WHERE key = 'card_sha256'")
+    for card in (world.settings.home / "mlartifacts").glob("models/*/artifacts/artifacts/card.json"):
+        text = card.read_text()
+        card.write_text(text[: text.index(',\n  "digests"')] + "\n}")

@@ -1,0 +1,207 @@
+"""A model's files are checked before they are parsed: LightGBM ends the process on a damaged one, or changes scores."""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from features.errors import ScoringError
+from features.time import to_datetime
+from serving.answers import Answers
+from serving.loader import CHAMPION, Loader, registered_name
+from serving.metrics import REFUSED_MODELS
+from tests.conftest import World
+from tests.serving.conftest import copy_of
+from tests.serving.registries import client, files_of, twin_of, without_digests
+from training.registry import Registry
+
+PROPENSITY = (sys.executable, "-m", "propensity")
+
+
+@pytest.fixture(scope="module")
+def copied(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    return copy_of(world, tmp_path_factory.mktemp("registry") / "w")
+
+
+@pytest.fixture
+def home(copied: World) -> Iterator[World]:
+    """A registry whose files are as they were when the test ends; the database is only read, or put back."""
+    kept = {path: path.read_bytes() for path in _files(copied)}
+    database = (copied.settings.home / "mlflow.db").read_bytes()
+    yield copied
+    for path, content in kept.items():
+        path.write_bytes(content)
+    (copied.settings.home / "mlflow.db").write_bytes(database)
+
+
+def _files(world: World) -> list[Path]:
+    return [path for outcome in world.definition.asked for path in files_of(world, outcome).iterdir()]
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def change_a_digit(path: Path) -> None:
+    """The first digit after the middle, to another one: the file stays as long and as well formed as it was."""
+    content = bytearray(path.read_bytes())
+    place = next(i for i in range(len(content) // 2, len(content)) if chr(content[i]) in "12345678")
+    content[place] += 1
+    path.write_bytes(content)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def take_from_churn(path: Path) -> None:
+    """The file of another model."""
+    path.write_bytes((CHURN[0] / path.name).read_bytes())
+
+
+CHURN: list[Path] = []
+
+
+@pytest.mark.parametrize("file", ["booster.txt", "numbers.json", "card.json"])
+@pytest.mark.parametrize("damage", [cut, change_a_digit, empty, remove, take_from_churn])
+def test_a_damaged_file_is_told_before_it_is_parsed(home: World, file: str, damage: Callable[[Path], None]) -> None:
+    CHURN[:] = [files_of(home, "churn")]
+    damage(files_of(home, "purchase") / file)
+    with pytest.raises(ScoringError, match=f"purchase/1 cannot be loaded: {file}") as told:
+        Loader(home.definition, home.settings).champions()
+    assert told.value.code == "model_damaged"
+    assert "propensity rollback purchase" in told.value.fix
+
+
+def test_all_files_of_another_model_are_told(home: World) -> None:
+    for path in files_of(home, "churn").iterdir():
+        (files_of(home, "purchase") / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ScoringError, match=r"purchase/1 cannot be loaded: card\.json has SHA-256"):
+        Loader(home.definition, home.settings).load("purchase", "1")
+
+
+def test_a_card_whose_digests_were_edited_along_is_told(home: World) -> None:
+    card = files_of(home, "purchase") / "card.json"
+    content = json.loads(card.read_text())
+    change_a_digit(files_of(home, "purchase") / "booster.txt")
+    card.write_text(json.dumps(content | {"digests": {}}))
+    with pytest.raises(ScoringError, match=r"card\.json has SHA-256"):
+        Loader(home.definition, home.settings).load("purchase", "1")
+
+
+@pytest.mark.parametrize("command", [("score",), ("serve",)])
+def test_commands_tell_a_damaged_model_and_leave_what_was_there(
+    home: World, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    cut(files_of(home, "purchase") / "booster.txt")
+    scores = home.settings.scores("demo-shop")
+    before = sorted(scores.rglob("*")) if scores.exists() else []
+    done = home.run("env", "PROPENSITY_AUTH=off", *PROPENSITY, *command)
+    assert done.returncode == 2, done.stderr
+    assert "model_damaged purchase/1 cannot be loaded: booster.txt has SHA-256" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (sorted(scores.rglob("*")) if scores.exists() else []) == before
+
+
+def test_rollback_takes_back_a_damaged_champion_but_never_to_a_damaged_one(home: World) -> None:
+    registry, name = Registry(home.definition, home.settings), registered_name(home.definition, "purchase")
+    version = twin_of(home, "purchase")
+    client(home).set_registered_model_tag(name, "champions", f"1 {version}")
+    booster = files_of(home, "purchase") / "booster.txt"  # of both versions
+    content = booster.read_bytes()
+    cut(booster)
+    with pytest.raises(ScoringError, match="purchase/1 cannot be loaded"):
+        registry.rollback("purchase", "")
+    assert str(client(home).get_model_version_by_alias(name, CHAMPION).version) == version
+    booster.write_bytes(content)
+    assert registry.rollback("purchase", "") == (version, "1")
+
+
+def test_models_registered_without_digests_are_loaded_and_said_to_be_unchecked(
+    home: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    without_digests(home)
+    with caplog.at_level(logging.WARNING, "propensity"):
+        assert Loader(home.definition, home.settings).load("purchase", "1").card.outcome == "purchase"
+    assert "purchase/1 was registered without digests: its files are not checked" in caplog.text
+
+
+@pytest.mark.parametrize("damage", [cut, empty, remove])
+def test_an_unchecked_booster_that_is_damaged_is_told_without_ending_the_process(
+    home: World, damage: Callable[[Path], None]
+) -> None:
+    without_digests(home)
+    damage(files_of(home, "purchase") / "booster.txt")
+    with pytest.raises(ScoringError, match=r"purchase/1 cannot be loaded: booster\.txt"):
+        Loader(home.definition, home.settings).load("purchase", "1")
+
+
+def test_a_version_that_is_a_model_of_another_outcome_is_refused(home: World) -> None:
+    registry = client(home)
+    churn = registry.get_model_version_by_alias(registered_name(home.definition, "churn"), CHAMPION)
+    wrong = registry.create_model_version(registered_name(home.definition, "purchase"), churn.source, churn.run_id)
+    with pytest.raises(ScoringError, match=f"purchase/{wrong.version} in the registry is a model of churn"):
+        Loader(home.definition, home.settings).load("purchase", str(wrong.version))
+
+
+def score(answers: Answers, world: World) -> str | None:
+    from features.log.source import EventLog
+
+    as_of = to_datetime(EventLog(world.definition).ends)
+    [record] = answers.score(["u0000001"], as_of, 0).records
+    return record.intent["purchase"].model
+
+
+def test_a_damaged_champion_leaves_the_old_one_serving_and_is_taken_up_when_mended(
+    home: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers = Answers(home.definition, home.settings)
+    booster = files_of(home, "purchase") / "booster.txt"
+    content = booster.read_bytes()
+    version = f"purchase/{twin_of(home, 'purchase')}"
+    cut(booster)
+    with caplog.at_level(logging.ERROR, "propensity"):
+        assert not any(answers.refresh() for _ in range(5))
+    assert caplog.text.count(f"champion {version} is not taken up, purchase/1 goes on") == 1, "it is said once"
+    assert REFUSED_MODELS.labels("purchase", version)._value.get() == 1
+    assert score(answers, home) == "purchase/1"
+    booster.write_bytes(content)
+    assert any(answers.refresh() for _ in range(4)), "what was refused is tried again"
+    assert score(answers, home) == version
+    assert REFUSED_MODELS.labels("purchase", version)._value.get() == 0
+
+
+@pytest.mark.parametrize("error", [RuntimeError("nobody expected this"), MemoryError(), KeyError("digests")])
+def test_any_exception_of_a_new_champion_leaves_the_old_one_serving(
+    home: World, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    answers = Answers(home.definition, home.settings)
+    twin_of(home, "purchase")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Loader, "load", fail)
+    assert not answers.refresh()
+    assert score(answers, home) == "purchase/1"
+
+
+def test_a_registry_that_goes_away_leaves_what_is_served(home: World) -> None:
+    answers = Answers(home.definition, home.settings)
+    database = home.settings.home / "mlflow.db"
+    away = database.with_suffix(".away")
+    os.rename(database, away)
+    try:
+        assert not answers.refresh()
+        assert score(answers, home) == "purchase/1"
+        assert not database.exists(), "no empty registry is made"
+    finally:
+        os.rename(away, database)
