@@ -10,6 +10,7 @@ from features.definition import Definition
 from features.errors import PropensityError
 from features.settings import Settings
 from features.time import Clock, to_datetime
+from features.user_id import user_id
 from propensity.console import out, table
 from propensity.options import DefinitionFile, Instant, opened, parse_instant
 from serving.handoff.audience import Format
@@ -37,6 +38,7 @@ def transitions(
             flows = flows.filter(pl.col("dimension") == dimension)
         out.print(table(f"Moves of {rules.name}", flows))
         return
+    user = user_id(user)
     moved = ledger.history(user=user, dimension=dimension, since=start, limit=limit, newest=True)
     rows = {
         "at": [f"{to_datetime(t.at):%Y-%m-%d %H:%M}" for t in moved],

@@ -11,6 +11,7 @@ from features.definition import Definition
 from features.errors import PropensityError
 from features.settings import Settings
 from features.time import Clock, parse_span, to_datetime
+from features.user_id import user_id
 from propensity.console import ShownSteps, err, out, progress, table
 from propensity.options import DefinitionFile, opened
 
@@ -169,6 +170,7 @@ def erase(users: list[str], definition: DefinitionFile = None) -> None:
     from serving.handoff.ledger import Ledger
 
     rules, settings = opened(definition)
+    users = [user_id(user) for user in users]
     with locked(settings.folder(rules.name)):
         ledger = Ledger(rules, _live(rules, settings), Clock(settings.clock))
         done = job(rules, settings, ledger, users)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import anyio
 import bentoml
-from pydantic import AwareDatetime, Field, StrictStr
+from pydantic import AwareDatetime, Field
 from starlette.responses import Response
 
 from features.definition import load_definition
@@ -16,6 +16,7 @@ from features.errors import PropensityError, UnavailableError
 from features.lock import locked
 from features.settings import Settings
 from features.time import Clock, to_datetime
+from features.user_id import UserId
 from serving.answers import Answers, ScoreResponse
 from serving.erase import Erased, erase
 from serving.guard import WHY, Guard
@@ -31,8 +32,6 @@ MOST_USERS = 10_000
 SELDOM = 1_000
 
 log = logging.getLogger("propensity")
-
-UserId = Annotated[StrictStr, Field(min_length=1, max_length=256)]
 
 
 @bentoml.service(

@@ -14,6 +14,7 @@ from features.definition.rule import Segment
 from features.definition.schema import Definition
 from features.errors import PropensityError, UnavailableError
 from features.time import to_datetime, to_instant
+from features.user_id import UserId
 from serving.answers import Answers, ServedModel
 from serving.erase import Erased
 from serving.live.ingest import Call, Received, RequestError
@@ -65,7 +66,7 @@ PROBLEMS: dict[int | str, dict[str, object]] = {
 # BentoML shows these on its own API page
 app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
-UserId = Annotated[str, Path(min_length=1, max_length=256)]
+PathUser = Annotated[UserId, Path()]
 _MESSAGES: dict[str, object] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
 }
@@ -134,7 +135,7 @@ def segment_users(
 
 
 @app.delete("/users/{user_id}", responses=PROBLEMS)
-def erase(request: Request, user_id: UserId) -> Erasure:
+def erase(request: Request, user_id: PathUser) -> Erasure:
     """Erase a user everywhere, for good; the answer shows what was removed where, and that nothing is left."""
     erased = _desk(request).erase(user_id)
     return Erasure(user_id=user_id, removed=erased.removed, left=erased.left)
@@ -143,7 +144,7 @@ def erase(request: Request, user_id: UserId) -> Erasure:
 @app.get("/users/{user_id}", responses=PROBLEMS)
 def user(
     request: Request,
-    user_id: UserId,
+    user_id: PathUser,
     limit: Annotated[int, Query(ge=1, le=1_000, description="how many moves at most, the newest first")] = 100,
     reasons: Annotated[int, Query(ge=0, le=20, description="how many reasons a likelihood")] = 3,
 ) -> UserHistory:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from features.definition.schema import Definition
 from features.errors import DefinitionError, EventLogError
+from features.user_id import EXACT, LONGEST, SPACE
 
 #: why a row of the log is left out, in the order of precedence
 DROPS = ("no user", "no or unreadable time", "excluded user", "no signal")
@@ -19,12 +20,18 @@ _TIME_TYPES = ("TIMESTAMP", "DATE", "VARCHAR")
 Connection = duckdb.DuckDBPyConnection
 
 
+def open_connection() -> Connection:
+    """Open an in-memory connection whose clock is UTC, for somebody who keeps it."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
 @contextmanager
 def connect() -> Iterator[Connection]:
     """Open an in-memory connection whose clock is UTC."""
-    connection = duckdb.connect()
+    connection = open_connection()
     try:
-        connection.execute("SET TimeZone = 'UTC'")
         yield connection
     finally:
         connection.close()
@@ -196,6 +203,22 @@ def time_sql(column: str, columns: dict[str, str], key: str) -> str:
     return f"epoch_us(TRY_CAST({quote(column)} AS TIMESTAMPTZ))"
 
 
+def user_sql(column: str, dtype: str) -> str:
+    """Say how a column's value becomes a user id, as `features.user_id.user_id` has it; what is none is null."""
+    name = quote(column)
+    written = f"CAST({name} AS VARCHAR)"
+    if dtype.startswith(("DOUBLE", "FLOAT", "REAL")):
+        whole = f"{name} = trunc({name}) AND abs({name}) < {EXACT}"
+        written = f"CASE WHEN {whole} THEN CAST(CAST({name} AS BIGINT) AS VARCHAR) ELSE {written} END"
+    elif dtype.startswith("DECIMAL"):
+        written = f"regexp_replace({written}, '\\.0+$', '')"
+    trimmed = f"TRIM({written}, {text(SPACE)})"
+    # nearly all ids are printable ASCII, and taking Unicode's white space off is slow
+    return f"""CASE WHEN regexp_full_match({written}, '[!-~]{{1,{LONGEST}}}') THEN {written}
+                    WHEN length({trimmed}) BETWEEN 1 AND {LONGEST} AND NOT contains({trimmed}, chr(0)) THEN {trimmed}
+               END"""
+
+
 def event_rows(definition: Definition, columns: dict[str, str], source: str) -> str:
     """SQL of the log's rows in our terms.
 
@@ -214,7 +237,7 @@ def event_rows(definition: Definition, columns: dict[str, str], source: str) -> 
     names_of_values = "".join(f", v{i}" for i in range(len(values)))
     t = time_sql(names.time, columns, "events.columns.time")
     arrived = time_sql(names.arrived, columns, "events.columns.arrived") if names.arrived else "NULL"
-    user = f"NULLIF(TRIM(CAST({quote(names.user)} AS VARCHAR)), '')"
+    user = user_sql(names.user, columns[names.user])
     excluded = " OR ".join(f"({sql})" for sql in definition.events.exclude) or "false"
     row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
     return f"""
@@ -252,10 +275,17 @@ def span_of(connection: Connection, source: str, time: str) -> tuple[object, obj
     return connection.execute(f"SELECT min({quote(time)}), max({quote(time)}) FROM {source}").fetchall()[0]
 
 
-def load_traits(connection: Connection, source: str, user: str, known: str, fields: list[str]) -> pa.Table:
-    """Read a trait table: ``user``, ``known`` and the fields as text, sorted; without user or time left out."""
+def load_traits(connection: Connection, source: str, who: str, known: str, fields: list[str]) -> pa.Table:
+    """Read a trait table: ``user``, ``known`` and the fields as text, sorted; without user or time left out.
+
+    Args:
+        connection: a connection.
+        source: SQL that names the table.
+        who: SQL of the user's id.
+        known: SQL of the time, in microseconds.
+        fields: the columns.
+    """
     columns = "".join(f", CAST({quote(name)} AS VARCHAR) AS {quote(name)}" for name in fields)
-    who = f"CAST({quote(user)} AS VARCHAR)"
     return connection.sql(
         f"""SELECT {who} AS "user", make_timestamptz({known}) AS known{columns} FROM {source}
             WHERE {who} IS NOT NULL AND {known} IS NOT NULL ORDER BY 1, 2"""

@@ -28,6 +28,7 @@ from features.log.manifest import tombstones
 from features.log.source import declared_end, hashed, resolve
 from features.progress import Progress, ignore
 from features.settings import Settings
+from features.user_id import EXACT, LONGEST, SPACE
 
 #: rows of users that are worked on at once
 RUN_ROWS = 200_000
@@ -190,7 +191,7 @@ def _columns(definition: Definition) -> list[str]:
     excluded = " OR ".join(f"({spark_sql(sql)})" for sql in definition.events.exclude) or "false"
     row_id = f"CAST({quoted(names.id)} AS STRING)" if names.id else "NULL"
     return [
-        f"NULLIF(TRIM(CAST({quoted(names.user)} AS STRING)), '') AS user",
+        f"{_user(quoted(names.user))} AS user",
         f"{instant(names.time)} AS t",
         f"{instant(names.arrived) if names.arrived else 'CAST(NULL AS BIGINT)'} AS arrived",
         f"IF({row_id} IS NULL, 0L, xxhash64({row_id})) AS id",
@@ -198,6 +199,20 @@ def _columns(definition: Definition) -> list[str]:
         *(f"CAST(({v}) AS DOUBLE) AS v{i}" for i, v in enumerate(values)),
         f"({excluded}) AS excluded",
     ]
+
+
+def _user(name: str) -> str:
+    """As `engines.duckdb.user_sql`, of a column of any type."""
+    number = f"CAST({name} AS DOUBLE)"
+    floating = f"typeof({name}) IN ('float', 'double') AND {number} = floor({number}) AND abs({number}) < {EXACT}"
+    decimal = f"typeof({name}) LIKE 'decimal%'"
+    written = f"""CASE WHEN {floating} THEN CAST(CAST({number} AS BIGINT) AS STRING)
+                       WHEN {decimal} THEN regexp_replace(CAST({name} AS STRING), '[.]0+$', '')
+                       ELSE CAST({name} AS STRING) END"""
+    spaces = "concat(" + ", ".join(f"decode(X'{c.encode().hex()}', 'UTF-8')" for c in SPACE) + ")"
+    trimmed = f"trim(BOTH {spaces} FROM {written})"
+    held = f"char_length({trimmed}) BETWEEN 1 AND {LONGEST} AND locate(decode(X'00', 'UTF-8'), {trimmed}) = 0"
+    return f"CASE WHEN {held} THEN {trimmed} END"
 
 
 def _checked(n_values: int) -> list[str]:

@@ -77,7 +77,7 @@ def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool
         remove: write the file anew without them, whole or not at all.
     """
     asked = pl.Series(list(users), dtype=pl.String).implode()
-    theirs = pl.col(column).cast(pl.String).is_in(asked)
+    theirs = _ids(column, pl.read_parquet_schema(file)[column]).is_in(asked)
     found = int(pl.scan_parquet(file, hive_partitioning=False).filter(theirs).select(pl.len()).collect().item())
     if found and remove:
         table = pq.read_table(file, partitioning=None)
@@ -86,6 +86,12 @@ def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool
         pq.write_table(table.filter(pa.array(keep.to_arrow())), fresh, compression="lz4")
         fresh.replace(file)
     return found
+
+
+def _ids(column: str, dtype: pl.DataType) -> pl.Expr:
+    """User ids in their normal form; the files here are ours, so that text is in it already."""
+    text = pl.col(column).cast(pl.String)
+    return text.str.replace(r"\.0+$", "") if dtype.is_float() or dtype.is_decimal() else text
 
 
 def part_files(folder: Path) -> list[Path]:

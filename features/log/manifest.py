@@ -118,7 +118,7 @@ def made_of(definition: Definition, paths: list[str]) -> str:
     """Digest of what a store's rows depend on: place, columns, exclusions and signals, not windows or outcomes."""
     events = definition.events.model_dump_json(exclude={"path", "ends"}) + "".join(paths)
     signals = "".join(f"{name}{s.where}|{s.value};" for name, s in definition.signals.items())
-    return hashlib.sha256(f"2{events}{signals}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"3{events}{signals}".encode()).hexdigest()[:8]
 
 
 def tombstones_path(folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +16,10 @@ from features.errors import EventLogError
 from features.log.events import Rows
 from features.log.manifest import write_durably
 from features.log.source import hashed, used_columns
+from features.log.values import ColumnValues, text_of
+from features.user_id import UserIdError, user_id
 
 TRACK, IDENTIFY = "track", "identify"
-_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-_FRACTION = ("DOUBLE", "FLOAT", "REAL", "DECIMAL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +67,7 @@ class LogColumns:
         self._mapped = {name for name in names.model_dump().values() if name is not None}
         self._read = sorted((used_columns(definition) - self._mapped) & set(types))
         self._n_values = sum(rule.value is not None for rule in definition.signals.values())
+        self._values = ColumnValues()
 
     @classmethod
     def load(cls, definition: Definition, folder: Path) -> "LogColumns":
@@ -85,9 +85,19 @@ class LogColumns:
         """Keep them in a definition's folder."""
         write_durably(columns_path(folder), json.dumps(self.types, indent=1).encode())
 
-    def user_of(self, user: str) -> str | None:
-        """A user's id as the log would hold it, or None where it cannot."""
-        return _as_text(user.strip(), self.types.get(self.definition.events.columns.user, "VARCHAR"))
+    def user_of(self, value: object) -> str:
+        """A user's id in its normal form, as it will be read from the log.
+
+        Raises:
+            UserIdError: it is no id, or one that the log's column cannot hold.
+        """
+        user, dtype = user_id(value), self.types.get(self.definition.events.columns.user, "VARCHAR")
+        if not self._values.takes_user(user, dtype):
+            raise UserIdError(
+                f"user id {user!r:.60} is none that the log's column of type {dtype} holds.",
+                fix="send ids as the log has them",
+            )
+        return user
 
     def problem(self, properties: dict[str, object]) -> str:
         """What is wrong with the properties that signals and exclusions read, in words; empty when nothing is."""
@@ -99,7 +109,8 @@ class LogColumns:
                 return f"properties.{name} is {type(value).__name__}, the log's column holds {self.types[name]}"
             if isinstance(value, float) and not math.isfinite(value):
                 return f"properties.{name} is {value}"
-            if not isinstance(value, (dict, list)) and _as_text(value, self.types[name]) is None:
+            text = text_of(value)
+            if not isinstance(value, (dict, list)) and not self._values.takes(str(text), self.types[name]):
                 return f"properties.{name} is {value!r:.60}, the log's column holds {self.types[name]}"
         return ""
 
@@ -136,34 +147,8 @@ class LogColumns:
                 of = {mapped.user: "user", mapped.event: "event", mapped.id: "id"}[name]
                 columns[name] = pa.array([getattr(m, of) for m in messages], pa.string())
             else:
-                columns[name] = pa.array([_json_text(m.body.get(name)) for m in messages], pa.string())
+                columns[name] = pa.array([text_of(m.body.get(name)) for m in messages], pa.string())
         return pa.table(columns)
-
-
-def _json_text(value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return str(value).lower()
-    return json.dumps(value) if isinstance(value, (dict, list)) else str(value)
-
-
-def _as_text(value: object, dtype: str) -> str | None:
-    """A value as text that a column of the type takes, or None."""
-    if dtype.startswith(_WHOLE):
-        found = re.fullmatch(r"[+-]?\d+(\.0*)?", str(value)) if not isinstance(value, bool) else None
-        number = int(found[0].split(".")[0]) if found else 2**63
-        return str(number) if abs(number) < 2**63 else None
-    if dtype.startswith(_FRACTION):
-        try:
-            return str(float(str(value))) if not isinstance(value, bool) else None
-        except ValueError:
-            return None
-    if dtype == "BOOLEAN":
-        return str(value).lower() if str(value).lower() in ("true", "false") else None
-    if dtype.startswith(("TIMESTAMP", "DATE")):
-        return str(value) if read_time(value) is not None else None
-    return _json_text(value)
 
 
 def read_time(value: object) -> int | None:

@@ -270,8 +270,9 @@ def read_traits(definition: Definition, live: Compacted = NONE) -> pl.DataFrame:
                     fix=f"its columns are {', '.join(columns)}",
                 )
         known = engine.time_sql(rules.columns.known, columns, "traits.columns.known")
+        who = engine.user_sql(rules.columns.user, columns[rules.columns.user])
         with engine.reading(paths):
-            table = engine.load_traits(connection, source, rules.columns.user, known, rules.fields)
+            table = engine.load_traits(connection, source, who, known, rules.fields)
     frame = pl.DataFrame(table)
     if not live.traits:
         return frame

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from features.log.messages import IDENTIFY, TRACK, LogColumns, Message, read_time
 from features.time import to_datetime
+from features.user_id import SPACE, UserIdError
 from serving.live.log import DeadLetter
 
 #: bytes of one message, and of the body of a batch
@@ -97,13 +98,15 @@ class Tracking:
         )
 
     def _user(self, item: Mapping[str, object]) -> str:
-        said = _text(item, "userId") or _text(item, "anonymousId")
-        if not said:
-            raise _RefusedError("no_user", "neither 'userId' nor 'anonymousId' says who")
-        user = self._columns.user_of(said)
-        if not user:
-            raise _RefusedError("no_user", f"user {said!r:.60} is none that the log's column can hold")
-        return user
+        for key in ("userId", "anonymousId"):
+            said = item.get(key)
+            if said is None or (isinstance(said, str) and not said.strip(SPACE)):
+                continue
+            try:
+                return self._columns.user_of(said)
+            except UserIdError as error:
+                raise _RefusedError("user_id", f"{key}: {error.message}") from error
+        raise _RefusedError("no_user", "neither 'userId' nor 'anonymousId' says who")
 
 
 def happened(item: Mapping[str, object], sent: object, received: int) -> int:
