@@ -14,6 +14,7 @@ from benchmarks.cdnow import judged
 from benchmarks.world import ROOT, World
 from features.definition import Definition, load_definition
 from features.errors import EventLogError, RefusalError
+from features.log.compacted import NONE
 from features.log.source import EventLog
 from features.log.store import EventStore
 from features.settings import Settings
@@ -48,7 +49,7 @@ def distance_from_best(world: World, name: str) -> pl.DataFrame:
     truth = pl.read_parquet(world.folder / "truth/truth.parquet").rename({"user_id": "user"})
     cutoff = truth["cutoff"].max()
     truth = truth.filter(pl.col("cutoff") == cutoff)
-    traits = latest_traits(definition, to_instant(cutoff))  # type: ignore[arg-type]
+    traits = latest_traits(definition, to_instant(cutoff), NONE)  # type: ignore[arg-type]
     scorer = Scorer(definition, Loader(definition, settings).champions(), load_cuts(definition, settings))
     rows = batch_rows(events, definition, to_instant(cutoff), traits)  # type: ignore[arg-type]
     scored = pl.concat([scorer.score(r, r.cutoffs).frame for r in rows if len(r)])
@@ -150,7 +151,7 @@ def _data_sets(definition: Definition, settings: Settings, outcomes: Collection[
     cutoffs = snapshot_cutoffs(definition, store)
     write_snapshots(store, cutoffs, definition, snapshots_path(folder), more=Labels(definition))
     if definition.traits is not None:
-        write_traits(definition, traits_path(folder))
+        write_traits(definition, traits_path(folder), NONE)
     for outcome in outcomes:
         try:
             yield build(snapshots_path(folder), OfflineFeatures(definition, settings), definition, outcome)

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.world import World
+from features.log.compacted import NONE
 from features.log.frames import part_files
 from features.log.source import EventLog
 from features.parallel import cores
@@ -32,7 +33,7 @@ def cost(world: World) -> tuple[pl.DataFrame, dict[str, float]]:
     """Time both ways on the same rows, with as many threads, and take their largest difference."""
     folder = world.settings.folder(world.definition.name)
     rows = pl.scan_parquet(part_files(snapshots_path(folder))).tail(ROWS).collect()
-    traits = latest_traits(world.definition, EventLog(world.definition).ends)
+    traits = latest_traits(world.definition, EventLog(world.definition).ends, NONE)
     found = []
     for model in Loader(world.definition, world.settings).champions().values():
         joined = rows if traits is None else rows.join(traits, on="user", how="left")

@@ -20,6 +20,7 @@ from features.definition.columns import feature_set
 from features.definition.schema import Definition, Signal
 from features.fold import fold_rows, read_all_at
 from features.kernel.users import fold_users
+from features.log.compacted import NONE
 from features.log.events import Events
 from features.log.source import EventLog
 from features.log.store import EventStore
@@ -120,7 +121,7 @@ def one_more_day(log: Log) -> dict[str, Any]:
             began = perf_counter()
             store = EventStore.open(EventLog(rules, ends=instant), Settings(home=home / where))
             profiles = Profiles(rules, home / where / "profiles")
-            traits = traits_json(latest_traits(rules, instant))
+            traits = traits_json(latest_traits(rules, instant, NONE))
             changed = sum(len(rows) for rows in profiles.advance(store, instant, traits))
             profiles.commit()
             return perf_counter() - began, changed

@@ -17,9 +17,10 @@ from features.fold import feature_rows, read_all_at
 from features.log.compacted import NONE, Compacted
 from features.log.events import Events
 from features.log.frames import part_files
+from features.log.hashing import hashed
 from features.log.log import Log
 from features.log.order import hash_numbers
-from features.log.source import hashed, read_traits
+from features.log.source import read_traits
 from features.progress import Progress, ignore
 from features.rows import INSTANT, expression
 from features.time import Instants
@@ -164,7 +165,7 @@ def write_snapshots(
     return written
 
 
-def write_traits(definition: Definition, path: Path, live: Compacted = NONE) -> pl.DataFrame:
+def write_traits(definition: Definition, path: Path, live: Compacted) -> pl.DataFrame:
     """Write the trait table in the store's terms (``user``, ``known``, text fields) and return it."""
     frame = read_traits(definition, live)
     path.parent.mkdir(parents=True, exist_ok=True)

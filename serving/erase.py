@@ -6,11 +6,9 @@ from pathlib import Path
 
 from features.definition.schema import Definition
 from features.errors import StoreError
-from features.log.burial import write_tombstones
+from features.log.burial import erase_events
 from features.log.compacted import Compacted
 from features.log.frames import part_files, rows_of_users
-from features.log.source import EventLog
-from features.log.store import EventStore
 from features.profiles import Profiles
 from features.settings import Settings
 from features.store import OnlineProfiles
@@ -56,19 +54,15 @@ def erase(definition: Definition, settings: Settings, ledger: Ledger, users: Seq
     removed = ledger.live.erase(names)  # first, so that nobody folds them again meanwhile
     removed |= ledger.erase(names)
     state = Compacted.load(settings.live(definition.name))
-    store = None
-    if settings.engine == "spark":
-        write_tombstones(home, names)  # the log's own files are all there is, and each reading leaves them out
-    else:
-        store = EventStore.open(EventLog(definition, live=state), settings)
-        removed["event store"] = sum(store.erase(names).values())
+    events = erase_events(definition, home, state, names)
+    removed["event store"] = sum(sum(users.values()) for users in events.stores.values())
+    removed["compacted events"] = events.compacted
     for place, (files, column) in _places(definition, settings, state).items():
         removed[place] = sum(rows_of_users(file, column, names, remove=True) for file in files)
     online = OnlineProfiles(definition, settings)
     removed["online store"] = online.remove(names)
     left = _left(definition, settings, ledger, online, state, names)
-    if store is not None:
-        left["event store"] = sum(store.events_of(names).values())
+    left["event store"] = sum(rows_of_users(file, "user", names) for file in home.glob("*/bucket-*.parquet"))
     return Erased(removed, left)
 
 

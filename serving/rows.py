@@ -9,7 +9,7 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.fold import fold_rows, profile_rows, read_all_at
-from features.log.compacted import NONE, Compacted
+from features.log.compacted import Compacted
 from features.log.events import Events
 from features.log.source import read_traits
 from features.profile import H_VISIBLE
@@ -18,7 +18,7 @@ from features.store import OnlineProfiles
 from features.time import Instants, to_datetime
 
 
-def latest_traits(definition: Definition, cutoff: int, live: Compacted = NONE) -> pl.DataFrame | None:
+def latest_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
     """Each user's attributes as known at a cutoff, or None when the definition has none."""
     if definition.traits is None:
         return None

@@ -14,6 +14,7 @@ from features.definition.predicate import columns_in
 from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.fold import fold_rows, read_each_at
+from features.log.compacted import Compacted
 from features.log.events import Events
 from features.log.frames import part_files
 from features.log.log import Log
@@ -213,7 +214,7 @@ def compare(
         )
     weeks = min(WEEKS, int((newest - log.first) // WEEK))
     cutoffs = np.array(sorted({matured, *(newest - i * WEEK for i in range(weeks + 1))}))
-    looking = _Looking(definition, scorer, cutoffs, matured, share)
+    looking = _Looking(definition, scorer, log.live, cutoffs, matured, share)
     log.write(looking.of, looking.schema, scratch, progress=progress)
     return Compared(definition, pl.read_parquet(part_files(scratch)), newest, matured, share)
 
@@ -221,10 +222,18 @@ def compare(
 class _Looking:
     """Looks at some users' events."""
 
-    def __init__(self, definition: Definition, scorer: Scorer, cutoffs: Instants, matured: int, share: float) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        scorer: Scorer,
+        live: Compacted,
+        cutoffs: Instants,
+        matured: int,
+        share: float,
+    ) -> None:
         self._definition, self._scorer, self._share = definition, scorer, share
         self._cutoffs, self._matured = cutoffs, matured
-        self._traits = read_traits(definition) if definition.traits is not None else None
+        self._traits = read_traits(definition, live) if definition.traits is not None else None
         names, features = list(definition.outcomes), feature_set(definition)
         tiers = [f"{name}_tier" for name in definition.asked]
         amounts = [f"{name}_amount" for name in definition.values]

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,8 +23,8 @@ from features.errors import EventLogError
 from features.log.compacted import NONE, Compacted
 from features.log.events import Rows
 from features.log.frames import Work, replace
-from features.log.manifest import tombstones
-from features.log.source import declared_end, hashed, resolve
+from features.log.source import declared_end, resolve
+from features.log.tombstones import Tombstones
 from features.progress import Progress, ignore
 from features.settings import Settings
 from features.user_id import EXACT, LONGEST, SPACE
@@ -87,7 +86,7 @@ class SparkLog:
                 "events.ends is not declared.", fix="say through when the log is complete, or give --ends"
             )
         self.ends = declared
-        self._erased = tombstones(settings.events(definition.name))
+        self._erased = Tombstones.load(settings.events(definition.name))
         self.n_values = sum(rule.value is not None for rule in definition.signals.values())
         self._paths = _paths(definition)
         self._rows = self._read(self._paths)
@@ -237,14 +236,14 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def _answering(
-    work: Work, n_values: int, ends: int, erased: list[int], schema: pa.Schema
+    work: Work, n_values: int, ends: int, erased: Tombstones, schema: pa.Schema
 ) -> Callable[[Batches], Batches]:
     """What an executor runs on a partition: whole users at a time, as many as make a run, whatever the batches."""
 
     def answer(table: pa.Table) -> Batches:
         rows = Rows.of(table, n_values)
         if erased:
-            rows = rows.take(~np.isin(hashed(pa.chunked_array([rows.users])), erased)[rows.codes])
+            rows = rows.take(~erased.flags(rows.users)[rows.codes])
         events = rows.sorted()[0].events(ends, {})
         for frame in work(events) if len(events.users) else ():
             yield from frame.to_arrow().cast(schema).to_batches()

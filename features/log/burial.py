@@ -1,35 +1,83 @@
-"""Burying users: tombstones, so that their events never come in again, and buckets written anew without them."""
+"""Erasing users from what is kept of an event log: tombstones first, then every store and compacted file without them.
 
-import json
+A store's folder says all that is needed: stores that other definitions made are searched alike.
+"""
+
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
+from features.definition.schema import Definition
+from features.errors import EventLogError
+from features.lock import held, locked
+from features.log.compacted import Compacted
 from features.log.frames import rows_of_users
 from features.log.intake import bucket_of
-from features.log.manifest import Manifest, TakenFile, tombstones, tombstones_path, write_durably
+from features.log.manifest import Manifest, TakenFile
 from features.log.parts import PartFiles
-from features.log.source import EventLog, hashed, hashed_names
+from features.log.source import name_in
+from features.log.tombstones import Tombstones
 
 
-def write_tombstones(folder: Path, users: Sequence[str]) -> None:
-    """Keep the hashes of erased users beside the event stores of a log; every engine leaves their events out."""
-    erased = {*tombstones(folder), *hashed_names(users).tolist()}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_durably(tombstones_path(folder), json.dumps(sorted(erased)).encode())
+@dataclass(frozen=True, slots=True)
+class ErasedEvents:
+    """How many events were removed.
 
-
-def out_of_compacted(state: Manifest | None, log: EventLog, users: list[str]) -> Manifest | None:
-    """Take users out of the files the live log was compacted into, which are ours, unlike the log's own.
-
-    Returns:
-        The state that knows those files as they are now; the same one when nothing of it changed.
+    Attributes:
+        stores: of each store, by the name of its folder, how many of each user.
+        compacted: out of the compacted files.
     """
-    column = log.definition.events.columns.user
-    changed = {log.name_of(f): f for f in log.live.event_files if rows_of_users(f, column, users, remove=True)}
-    if state is None or not changed:
+
+    stores: dict[str, dict[str, int]]
+    compacted: int
+
+
+def erase_events(definition: Definition, home: Path, live: Compacted, users: Sequence[str]) -> ErasedEvents:
+    """Take users out of all stores of a log and out of the files its live log was compacted into; both are ours.
+
+    Args:
+        definition: names the log.
+        home: holds the stores.
+        live: names the compacted files.
+        users: whom.
+    """
+    column = definition.events.columns.user
+    with locked(home, wait=True):
+        erased = Tombstones.load(home) | Tombstones.of(users)
+        erased.save(home)
+        counts = {file: rows_of_users(file, column, users, remove=True) for file in live.event_files}
+        changed = {name_in(definition, file): file for file, rows in counts.items() if rows}
+        removed = {folder.name: _from_store(folder, erased, changed) for folder in store_folders(home)}
+    return ErasedEvents(removed, sum(counts.values()))
+
+
+def store_folders(home: Path) -> list[Path]:
+    """The event stores of a log, whichever definition made them."""
+    return sorted(file.parent for file in home.glob("*/manifest.json"))
+
+
+def _from_store(folder: Path, erased: Tombstones, changed: dict[str, Path]) -> dict[str, int]:
+    """Take users out of one store; one that this version cannot read is built anew when it is opened."""
+    try:
+        state = Manifest.load(folder)
+    except EventLogError:
+        state = None
+    if state is None:
+        return {}
+    files = PartFiles.of_folder(folder, state)
+    before, state = state, described_again(state, changed)
+    state, removed = without_erased(state, files, erased)
+    if state is not before:
+        state.save(folder)
+    _remove_unnamed(folder, state)  # though somebody may read them: they are told to read again
+    return removed
+
+
+def described_again(state: Manifest, changed: dict[str, Path]) -> Manifest:
+    """The state that knows some of the taken files as they are now; the same one when it took none of them."""
+    if not any(file.path in changed for file in state.files):
         return state
     files = [
         TakenFile.of(changed[file.path], file.path, file.counts) if file.path in changed else file
@@ -38,26 +86,26 @@ def out_of_compacted(state: Manifest | None, log: EventLog, users: list[str]) ->
     return state.model_copy(update={"files": files})
 
 
-def bury(state: Manifest, files: PartFiles, erased: list[int]) -> tuple[Manifest, dict[str, int]]:
+def without_erased(state: Manifest, files: PartFiles, erased: Tombstones) -> tuple[Manifest, dict[str, int]]:
     """Write the buckets of newly erased users anew, without their events.
 
     Args:
         state: the store's state.
         files: its parts.
-        erased: hashes of all erased users.
+        erased: all erased users.
 
     Returns:
         The state without their events, to be switched to, or the same one when there was nobody new; and the number
         of events removed, by user.
     """
-    keys = np.array(sorted(set(erased) - set(state.erased)), dtype=np.int64)
-    if not keys.size:
+    new = erased - Tombstones(state.erased)
+    if not new:
         return state, {}
     removed: dict[str, int] = {}
     position, parts, again = state.position + 1, list(state.parts), dict(state.merged)
-    for bucket in sorted(set(bucket_of(keys, state.buckets).tolist())):
+    for bucket in sorted(set(bucket_of(new.keys, state.buckets).tolist())):
         rows = files.read(state.of_bucket(bucket), ids=True).sorted()[0]
-        gone = np.isin(hashed(pa.chunked_array([rows.users])), keys)[rows.codes]
+        gone = new.flags(rows.users)[rows.codes]
         if gone.any():
             sizes = np.bincount(rows.codes[gone], minlength=len(rows.users))
             removed |= {rows.users[code].as_py(): int(sizes[code]) for code in np.flatnonzero(sizes).tolist()}
@@ -68,7 +116,21 @@ def bury(state: Manifest, files: PartFiles, erased: list[int]) -> tuple[Manifest
         "position": position,
         "parts": parts,
         "merged": again,
-        "erased": erased,
+        "erased": sorted(erased.marks, key=str),
         "buried": state.buried + sum(removed.values()),
     }
     return state.model_copy(update=change), removed
+
+
+def clean(folder: Path, state: Manifest) -> None:
+    """Remove the files of a store that its state does not name, unless somebody still reads an older state."""
+    with held(folder, alone=True) as free:
+        if free:
+            _remove_unnamed(folder, state)
+
+
+def _remove_unnamed(folder: Path, state: Manifest) -> None:
+    named = {part.name for part in state.parts}
+    for file in folder.glob("bucket-*.parquet"):
+        if file.name not in named:
+            file.unlink()

@@ -1,4 +1,4 @@
-"""What has been compacted out of the live log: files of events and traits that belong to the event log from then on."""
+"""What the event log has besides its own files: what was compacted out of the live log, and who was erased since."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from features.errors import EventLogError
 from features.log.manifest import write_durably
+from features.log.tombstones import NOBODY, Tombstones
 
 NAME = "manifest.json"
 
@@ -28,6 +29,7 @@ class Compacted(BaseModel):
     traits: tuple[str, ...] = ()
 
     _folder: Path = PrivateAttr(default=Path())
+    _erased: Tombstones = PrivateAttr(default=NOBODY)
 
     @classmethod
     def load(cls, folder: Path) -> "Compacted":
@@ -45,12 +47,19 @@ class Compacted(BaseModel):
                 fix="restore it from a backup: it says which live events are in the files beside it",
             ) from error
         state._folder = folder
+        # beside each other in the definition's folder (`Settings.live`, `Settings.events`)
+        state._erased = Tombstones.load(folder.with_name("events"))
         return state
 
     def save(self, folder: Path) -> "Compacted":
         """Switch a folder to this state; the files are there already."""
         write_durably(folder / NAME, self.model_dump_json().encode())
         return self.load(folder)
+
+    @property
+    def erased(self) -> Tombstones:
+        """Whose events and attributes nobody reads any more, whichever file holds them."""
+        return self._erased
 
     @property
     def event_files(self) -> list[Path]:

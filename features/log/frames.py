@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.log.events import Events
-from features.log.source import hashed
+from features.log.hashing import hashed
 from features.progress import Progress
 
 Work: TypeAlias = Callable[[Events], Iterator[pl.DataFrame]]

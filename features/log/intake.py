@@ -12,10 +12,12 @@ import pyarrow.ipc as ipc
 from numpy.typing import NDArray
 
 from features.log.events import Rows
+from features.log.hashing import hashed
 from features.log.manifest import Manifest, Part, TakenFile
 from features.log.order import grouped, occur
 from features.log.parts import PartFiles, together
-from features.log.source import EventLog, add, hashed
+from features.log.source import EventLog, add
+from features.log.tombstones import Tombstones
 from features.parallel import each
 from features.progress import Progress
 
@@ -83,7 +85,7 @@ class Intake:
         """Append the kept rows of files to a scratch file a bucket; rows of erased users are left out and counted."""
         taken: list[TakenFile] = []
         writers: dict[int, ipc.RecordBatchStreamWriter] = {}
-        erased, n = np.array(self._state.erased, dtype=np.int64), self._state.buckets
+        erased, n = Tombstones(self._state.erased), self._state.buckets
         with ExitStack() as open_files:
             for file in files:
                 counts = {"rows": 0}
@@ -94,8 +96,8 @@ class Intake:
                     table, kept = batch.table, batch.dropped < 0
                     keys = hashed(table["user"])
                     found = batch.counts()
-                    if erased.size:
-                        gone = kept & np.isin(keys, erased)
+                    if erased:
+                        gone = kept & erased.flags(table["user"], keys)
                         found |= {"erased user": int(gone.sum())}
                         kept &= ~gone
                     counts = add(counts, found)

@@ -1,7 +1,6 @@
 """The manifest: which files make up the event store, switched at once, so that it is always one complete state."""
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
@@ -66,7 +65,7 @@ class Manifest(Strict):
         parts: what there is.
         doubles: rows left out, because the same user had an event of the same id.
         buried: rows taken out again, because their user was erased.
-        erased: hashes of users who were taken out, and whose events never come in again.
+        erased: marks of the users who were taken out, as `Tombstones` has them; their events never come in again.
         merged: by bucket, a position through which its parts no longer tell which rows came in when: who has folded
             less than that folds the bucket again.
     """
@@ -79,7 +78,7 @@ class Manifest(Strict):
     parts: list[Part]
     doubles: int = 0
     buried: int = 0
-    erased: list[int] = []
+    erased: list[int | str] = []
     merged: dict[int, int] = {}
 
     @property
@@ -119,17 +118,6 @@ def made_of(definition: Definition, paths: list[str]) -> str:
     events = definition.events.model_dump_json(exclude={"path", "ends"}) + "".join(paths)
     signals = "".join(f"{name}{s.where}|{s.value};" for name, s in definition.signals.items())
     return hashlib.sha256(f"3{events}{signals}".encode()).hexdigest()[:8]
-
-
-def tombstones_path(folder: Path) -> Path:
-    """Where the hashes of erased users are kept, for all stores of a log."""
-    return folder / "erased.json"
-
-
-def tombstones(folder: Path) -> list[int]:
-    """Hashes of the users whose events never come in again."""
-    path = tombstones_path(folder)
-    return list(json.loads(path.read_bytes())) if path.exists() else []
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -14,8 +14,9 @@ from features.definition.schema import Definition
 from features.engines import duckdb as engine
 from features.errors import EventLogError
 from features.log.events import Rows
+from features.log.hashing import hashed
 from features.log.manifest import write_durably
-from features.log.source import hashed, used_columns
+from features.log.source import used_columns
 from features.log.values import ColumnValues, text_of
 from features.user_id import UserIdError, user_id
 

@@ -1,6 +1,7 @@
 """Parts of the event store: Parquet files of one bucket's rows, sorted, that never change once they are named."""
 
 import os
+import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.errors import EventLogError
 from features.log.events import Rows, merged
-from features.log.manifest import Part
+from features.log.manifest import Manifest, Part
 
 ROW_GROUP = 65_536
 
@@ -30,6 +31,12 @@ class PartFiles:
 
     folder: Path
     n_values: int
+
+    @classmethod
+    def of_folder(cls, folder: Path, state: Manifest) -> "PartFiles":
+        """Those of a store whose definition is not at hand: its parts say how many valued signals they have."""
+        names = pq.read_schema(folder / state.parts[0].name).names if state.parts else []
+        return cls(folder, sum(re.fullmatch(r"v\d+", name) is not None for name in names))
 
     def read(self, parts: list[Part], *, ids: bool, users: Sequence[str] | None = None) -> Rows:
         """Read parts together, in no order; ids are 0 unless asked for; only of some users where they are named.

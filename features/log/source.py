@@ -1,7 +1,7 @@
 """The event log where it lies: opened lazily, its columns checked, its rows streamed in our terms."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from pathlib import Path
@@ -17,7 +17,7 @@ from features.engines import duckdb as engine
 from features.errors import DefinitionError, EventLogError
 from features.log.compacted import NONE, Compacted
 from features.log.events import Events, Rows
-from features.log.order import hash_text
+from features.log.hashing import hashed
 from features.time import to_datetime, to_instant
 
 #: rows handed over at once
@@ -102,7 +102,7 @@ class EventLog:
 
     def name_of(self, file: Path) -> str:
         """A file's name seen from the definition's folder: the same from wherever we run, and after both are moved."""
-        return os.path.relpath(file.resolve(), self.definition.folder.resolve())
+        return name_in(self.definition, file)
 
     @property
     def place(self) -> list[str]:
@@ -155,6 +155,11 @@ class EventLog:
         return f"EventLog({shown(self._paths)}, ends={to_datetime(self.ends).isoformat()})"
 
 
+def name_in(definition: Definition, file: Path) -> str:
+    """A file's name seen from the definition's folder."""
+    return os.path.relpath(file.resolve(), definition.folder.resolve())
+
+
 def declared_end(definition: Definition, ends: int | None, live: Compacted) -> int | None:
     """Through when a log is complete: as given, or as the definition declares (UTC where it has no zone).
 
@@ -184,27 +189,6 @@ def shown(paths: list[Path]) -> str:
 def add(counts: dict[str, int], more: dict[str, int]) -> dict[str, int]:
     """Add counts by name."""
     return {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
-
-
-def hashed(texts: pa.ChunkedArray) -> NDArray[np.int64]:
-    """64 bits of each text, the same on every machine; 0 for null."""
-    return _hashed(texts.combine_chunks().cast(pa.large_string()))
-
-
-def hashed_names(names: Sequence[str]) -> NDArray[np.int64]:
-    """As `hashed`, of names at hand."""
-    return _hashed(pa.array(names, pa.large_string()))
-
-
-def _hashed(array: pa.LargeStringArray) -> NDArray[np.int64]:
-    out = np.zeros(len(array), dtype=np.int64)
-    if array.null_count < len(array):
-        _, offsets, data = array.buffers()
-        starts = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-        hash_text(starts, np.frombuffer(data, dtype=np.uint8), out)
-        if array.null_count:
-            out[array.is_null().to_numpy(zero_copy_only=False)] = 0
-    return out
 
 
 def resolve(definition: Definition, path: str | list[str]) -> list[Path]:
@@ -249,8 +233,10 @@ def check_expressions(definition: Definition, columns: dict[str, str], connectio
             engine.check_event_sql(connection, columns, rule.value, f"signals.{name}.value", "DOUBLE")
 
 
-def read_traits(definition: Definition, live: Compacted = NONE) -> pl.DataFrame:
+def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:
     """Read the trait table, and what the live path learnt: columns ``user``, ``known`` (UTC) and the fields as text.
+
+    Erased users are left out: the table is not ours to change, and keeps its rows of them.
 
     Raises:
         DefinitionError: the definition declares no traits.
@@ -274,8 +260,9 @@ def read_traits(definition: Definition, live: Compacted = NONE) -> pl.DataFrame:
         with engine.reading(paths):
             table = engine.load_traits(connection, source, who, known, rules.fields)
     frame = pl.DataFrame(table)
-    if not live.traits:
+    if live.traits:
+        learnt = pl.read_parquet(live.trait_files).cast(frame.schema).select(frame.columns)
+        frame = pl.concat([frame, learnt]).sort("user", "known", maintain_order=True)
+    if not live.erased:
         return frame
-    return pl.concat([frame, pl.read_parquet(live.trait_files).cast(frame.schema).select(frame.columns)]).sort(
-        "user", "known", maintain_order=True
-    )
+    return frame.filter(pl.Series(~live.erased.flags(frame["user"].str.strip_chars().to_arrow())))

@@ -4,7 +4,6 @@ New files of the log are taken in when the store is opened; nothing of them is r
 writes new ones and then switches the manifest, so that one killed at any moment leaves the state before it.
 """
 
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,14 +16,16 @@ import pyarrow.parquet as pq
 
 from features.errors import EventLogError
 from features.lock import held, locked
-from features.log.burial import bury, out_of_compacted, write_tombstones
+from features.log.burial import clean, erase_events, without_erased
 from features.log.compacted import Compacted
 from features.log.events import Events, Rows
 from features.log.frames import Work, write_frames
+from features.log.hashing import hashed_names
 from features.log.intake import Intake, bucket_of
-from features.log.manifest import Manifest, TakenFile, made_of, tombstones
+from features.log.manifest import Manifest, TakenFile, made_of
 from features.log.parts import PartFiles
-from features.log.source import EventLog, add, hashed_names, nothing_left
+from features.log.source import EventLog, add, nothing_left
+from features.log.tombstones import Tombstones
 from features.parallel import each
 from features.progress import Progress, ignore
 from features.settings import Settings
@@ -207,13 +208,14 @@ class EventStore:
         self._home.mkdir(parents=True, exist_ok=True)
         with locked(self._home, wait=True):
             self._manifest = Manifest.load(self._folder)
-            self._bury()
+            self._take_out_erased()
             new = self._new_files()
             if new:
                 self._take(new, progress)
             elif self._manifest is not None:
                 progress(sum(file.stat().st_size for file in self.log.files))
-            self._clean()
+            if self._manifest is not None:
+                clean(self._folder, self._manifest)
             # the parts of the state that is read stay, until this store is closed or the process ends
             self._reading.enter_context(held(self._folder))
         if not self.manifest.parts or self.first >= self.ends:
@@ -222,31 +224,23 @@ class EventStore:
     def erase(self, users: Sequence[str]) -> dict[str, int]:
         """Remove users for good: their buckets are written anew, and events of theirs never come in again.
 
-        Stores kept for other definitions of the log are removed whole; they are built anew when they are asked for.
+        Stores kept for other definitions of the log lose them too.
 
         Returns:
-            The number of events removed, by user.
+            The number of events removed here, by user.
         """
         names = list(dict.fromkeys(users))
-        with locked(self._home, wait=True):
-            write_tombstones(self._home, names)
-            for other in self._home.iterdir():
-                if other.is_dir() and other != self._folder:
-                    shutil.rmtree(other)
-            self._manifest = Manifest.load(self._folder)
-            if (state := out_of_compacted(self._manifest, self.log, names)) is not self._manifest and state:
-                self._switch(state)
-            return dict.fromkeys(names, 0) | self._bury()
+        removed = erase_events(self.log.definition, self._home, self.log.live, names)
+        self._manifest = Manifest.load(self._folder)
+        return dict.fromkeys(names, 0) | removed.stores.get(self._folder.name, {})
 
-    def _bury(self) -> dict[str, int]:
-        """Take the erased users out whose events are still here; a run that was killed is finished by the next."""
+    def _take_out_erased(self) -> None:
+        """Take erased users out whose events are still here: an erasure that was killed is finished by the next run."""
         if self._manifest is None:
-            return {}
-        state, removed = bury(self._manifest, self._files, tombstones(self._home))
+            return
+        state, _ = without_erased(self._manifest, self._files, Tombstones.load(self._home))
         if state is not self._manifest:
             self._switch(state)
-            self._clean()
-        return removed
 
     def _new_files(self) -> list[Path]:
         """Files not taken in yet; all of them, and an empty start, when one that was has changed."""
@@ -278,23 +272,13 @@ class EventStore:
             position=0,
             files=[],
             parts=[],
-            erased=tombstones(self._home),
+            erased=sorted(Tombstones.load(self._home).marks, key=str),
         )
         self._switch(Intake(self.log, self._files, state).take(files, progress))
 
     def _switch(self, state: Manifest) -> None:
         state.save(self._folder)
         self._manifest = state
-
-    def _clean(self) -> None:
-        """Remove files no state names, unless somebody still reads an older state."""
-        if self._manifest is None or not self._folder.exists():
-            return
-        named = {part.name for part in self._manifest.parts}
-        with held(self._folder, alone=True) as free:
-            for file in self._folder.glob("bucket-*.parquet") if free else ():
-                if file.name not in named:
-                    file.unlink()
 
 
 def _guess_rows(files: list[Path]) -> int:

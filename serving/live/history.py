@@ -12,8 +12,9 @@ from features.definition.schema import Definition
 from features.errors import EventLogError, PropensityError
 from features.log.compacted import Compacted
 from features.log.events import Rows
+from features.log.hashing import hashed
 from features.log.intake import bucket_of
-from features.log.source import EventLog, hashed
+from features.log.source import EventLog
 from features.log.store import EventStore
 from features.profiles import ProfileManifest, Profiles
 from features.settings import Settings

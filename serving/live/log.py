@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from features.definition.schema import Definition
 from features.errors import UnavailableError
+from features.log.hashing import hashed
 from features.log.messages import Message
-from features.log.source import hashed
+from features.log.tombstones import digest_of
 from features.settings import Settings
-from serving.live.tables import SHARDS, connect, dead, erased, events, insert, one_at_a_time
+from serving.live.tables import SHARDS, connect, dead, erased, erased_before, events, insert, one_at_a_time
 
 #: rows of one statement; SQLite takes 32,766 values
 CHUNK = 1_000
@@ -45,7 +46,7 @@ class DeadLetter:
 
 
 def hash_of(users: Sequence[str]) -> list[int]:
-    """64 bits of each user's id, as the event store's tombstones hold them."""
+    """64 bits of each user's id, as the event store spreads users by."""
     return list(hashed(pa.chunked_array([pa.array(list(users), pa.string())])).tolist())
 
 
@@ -184,7 +185,7 @@ class LiveLog:
         """
         with self.writing() as connection:
             one_at_a_time(connection)
-            rows = [{"user_hash": key} for key in hash_of(users)]
+            rows = [{"digest": digest_of(user)} for user in users]
             connection.execute(insert(erased, connection).on_conflict_do_nothing(), rows)
             gone = connection.execute(sa.delete(events).where(events.c.user_id.in_(users))).rowcount
             letters = connection.execute(sa.delete(dead).where(dead.c.user_id.in_(users))).rowcount
@@ -193,11 +194,14 @@ class LiveLog:
     def erased_among(self, connection: sa.Connection, users: Sequence[str]) -> set[str]:
         """Those of some users who were erased."""
         names = list(dict.fromkeys(users))
-        keys = dict(zip(hash_of(names), names, strict=True))
         found: set[str] = set()
-        for lo in range(0, len(keys), CHUNK):
-            some = list(keys)[lo : lo + CHUNK]
-            found |= {keys[k] for k in connection.scalars(sa.select(erased).where(erased.c.user_hash.in_(some)))}
+        for lo in range(0, len(names), CHUNK):
+            some = names[lo : lo + CHUNK]
+            digests, keys = {digest_of(user): user for user in some}, dict(zip(hash_of(some), some, strict=True))
+            known = connection.scalars(sa.select(erased.c.digest).where(erased.c.digest.in_(list(digests))))
+            found |= {digests[digest] for digest in known}
+            older = sa.select(erased_before.c.user_hash).where(erased_before.c.user_hash.in_(list(keys)))
+            found |= {keys[key] for key in connection.scalars(older)}
         return found
 
     def _read(self, query: sa.Select[Any]) -> list[Message]:

@@ -55,8 +55,9 @@ workers = Table(
     "live_workers", metadata, Column("holder", String, primary_key=True), Column("until", BigInteger, nullable=False)
 )
 
-#: hashes of erased users
-erased = Table("live_erased", metadata, Column("user_hash", BigInteger, primary_key=True, autoincrement=False))
+#: erased users, by the digest of `Tombstones`; and by 64 bits, those of before there were digests
+erased = Table("live_tombstones", metadata, Column("digest", String, primary_key=True))
+erased_before = Table("live_erased", metadata, Column("user_hash", BigInteger, primary_key=True, autoincrement=False))
 
 #: write keys and tokens, hashed
 keys = Table(

@@ -12,6 +12,7 @@ import pytest
 from examples.demo.simulate import people, simulate
 from examples.demo.truth import best_answers
 from examples.demo.world import WORLDS
+from features.log.compacted import NONE
 from features.log.source import EventLog
 from features.rows import INSTANT
 from serving.loader import Loader
@@ -121,7 +122,7 @@ def test_a_model_of_three_thousand_users_comes_near_the_best_possible(world: Wor
     champions = Loader(world.definition, world.settings).champions()
     for name, model in ((name, champions[name]) for name in world.definition.outcomes):
         scored = []
-        for rows in batch_rows(events, world.definition, cutoff, latest_traits(world.definition, cutoff)):
+        for rows in batch_rows(events, world.definition, cutoff, latest_traits(world.definition, cutoff, NONE)):
             frame = rows.frame(["days_since_visit", "uninstall_count_total"])
             inside = frame.select(pl.sql_expr(world.definition.outcomes[name].among).fill_null(False)).to_series()
             p = model.predict(model.matrix_of(rows))

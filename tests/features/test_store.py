@@ -9,6 +9,7 @@ import pytest
 from features.definition import Definition
 from features.errors import FoldError, StoreError
 from features.fold import feature_rows, profile_rows, profiles_at, read_all_at
+from features.log.compacted import NONE
 from features.log.events import Events
 from features.log.log import InMemory
 from features.packed import StoredProfile
@@ -197,7 +198,7 @@ class TestHistorical:
         from features.snapshot import write_traits
         from features.store.objects import traits_path
 
-        write_traits(self.definition, traits_path(settings.folder("small")))
+        write_traits(self.definition, traits_path(settings.folder("small")), NONE)
         asked = pl.DataFrame({"user": ["u1"] * 3 + ["u2"], "cutoff": [*cutoffs, cutoffs[2]]}).with_columns(
             pl.col("cutoff").cast(pl.Datetime("us", "UTC"))
         )

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from features.definition import load_definition
+from features.log.compacted import NONE
 from features.log.source import EventLog
 from features.rows import FeatureRows
 from features.settings import Settings
@@ -59,7 +60,7 @@ def models(world: World) -> Mapping[str, Model]:
 @pytest.fixture(scope="module")
 def rows(world: World) -> FeatureRows:
     events = EventLog(world.definition).read()
-    parts = list(batch_rows(events, world.definition, events.ends, latest_traits(world.definition, events.ends)))
+    parts = list(batch_rows(events, world.definition, events.ends, latest_traits(world.definition, events.ends, NONE)))
     return replace(
         parts[0],
         users=pl.concat([p.users for p in parts]),

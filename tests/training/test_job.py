@@ -12,6 +12,7 @@ import pytest
 from features.definition.load import load_definition
 from features.errors import StoreError
 from features.lock import locked
+from features.log.compacted import NONE
 from features.log.source import EventLog
 from features.log.store import EventStore
 from features.progress import Progress
@@ -141,7 +142,7 @@ def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Pat
     write_snapshots(
         store, snapshot_cutoffs(definition, store), definition, snapshots_path(folder), more=Labels(definition)
     )
-    write_traits(definition, traits_path(folder))
+    write_traits(definition, traits_path(folder), NONE)
     offline = OfflineFeatures(definition, settings)
     data = [build(snapshots_path(folder), offline, definition, "churn") for _ in "ab"]
     first, second = (learn(d, Matrices.of(d, definition), definition, None).model for d in data)

@@ -13,6 +13,7 @@ import pytest
 from features.definition import Definition
 from features.definition.columns import feature_set
 from features.errors import EventLogError
+from features.log.compacted import NONE
 from features.log.frames import part_files
 from features.log.source import EventLog
 from features.log.store import EventStore
@@ -175,7 +176,7 @@ def test_feast_on_spark_retrieves_what_feast_on_duckdb_retrieves(
     cutoffs = asked["cutoff"].unique().sort()[-2:].dt.epoch("us").to_numpy()
     folder = spark_settings.folder("demo-shop")
     write_snapshots(spark, cutoffs, world.definition, snapshots_path(folder))
-    write_traits(world.definition, traits_path(folder))
+    write_traits(world.definition, traits_path(folder), NONE)
     asked = asked.filter(pl.col("cutoff").dt.epoch("us").is_in(cutoffs)).sample(500, seed=1)
     found = OfflineFeatures(world.definition, spark_settings).rows("churn", asked)
     expected = OfflineFeatures(world.definition, world.settings).rows("churn", asked)

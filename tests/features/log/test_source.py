@@ -10,6 +10,7 @@ import pytest
 
 from features.definition import Definition
 from features.errors import DefinitionError, EventLogError
+from features.log.compacted import NONE
 from features.log.source import EventLog, read_traits
 from features.time import DAY, to_instant
 from tests.worlds import DEFINITION
@@ -234,9 +235,9 @@ def test_traits_are_read_as_text_with_the_time_they_became_known(tmp_path: Path)
         "fields": ["plan"],
     }
     rules = definition(tmp_path).model_dump() | {"traits": traits}
-    assert read_traits(Definition.model_validate(rules)).rows() == [
+    assert read_traits(Definition.model_validate(rules), NONE).rows() == [
         ("a", NOON.replace(tzinfo=UTC), "free"), ("a", (NOON + timedelta(days=3)).replace(tzinfo=UTC), "plus"),
     ]  # fmt: skip
     traits["fields"] = ["plan", "colour"]
     with pytest.raises(EventLogError, match="traits name column 'colour'"):
-        read_traits(Definition.model_validate(rules))
+        read_traits(Definition.model_validate(rules), NONE)

@@ -14,8 +14,8 @@ from features.time import HOUR
 from serving.live.commit import Committer
 from serving.live.keys import KeyRing, Keys
 from serving.live.leases import Leases
-from serving.live.log import DeadLetter, LiveLog
-from serving.live.tables import SHARDS, connect
+from serving.live.log import DeadLetter, LiveLog, hash_of
+from serving.live.tables import SHARDS, connect, erased_before
 from tests.serving.live.scenes import BEGIN, message
 
 
@@ -198,3 +198,11 @@ def test_a_full_disk_is_said_and_nothing_is_half_there(tmp_path: Path) -> None:
         fill()
     assert len(log.of_users(["u1"])) == len(accepted) > 0
     log.close()
+
+
+def test_tombstones_of_before_there_were_digests_are_honoured_and_collisions_are_not(log: LiveLog) -> None:
+    with log.writing() as connection:
+        connection.execute(sa.insert(erased_before), [{"user_hash": hash_of(["u3"])[0]}])
+    log.erase(["u4"])
+    users = [message.user for message in some(0, 7)]
+    assert [u for u, a in zip(users, log.append(some(0, 7)), strict=True) if a == "erased_user"] == ["u3", "u4"]
