@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AwareDatetime, NonNegativeInt, SecretStr
+from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -25,6 +25,8 @@ class Settings(BaseSettings):
         worker: ``off`` leaves folding live events, and the hand-off, to other processes (``propensity worker``).
         clock: the service's clock shows this instant when it starts, for replays and demonstrations.
         rate: requests a minute that one key may make; ``0`` is without limit.
+        dead_letters: how many refused messages are kept; the oldest go first.
+        dead_letter_days: for how many days they are kept.
     """
 
     model_config = SettingsConfigDict(env_prefix="PROPENSITY_", frozen=True, extra="forbid")
@@ -42,6 +44,8 @@ class Settings(BaseSettings):
     worker: Literal["on", "off"] = "on"
     clock: AwareDatetime | None = None
     rate: NonNegativeInt = 60_000
+    dead_letters: NonNegativeInt = 20_000
+    dead_letter_days: PositiveInt = 30
 
     def live_url(self, name: str) -> str:
         """The address of one definition's live log."""

@@ -45,7 +45,7 @@ def user_id(value: object) -> str:
         raise UserIdError("a user id is empty.", fix="send the id that the log has")
     if len(text) > LONGEST:
         raise UserIdError(f"a user id has {len(text):,} characters.", fix=f"use ids of at most {LONGEST}")
-    if "\x00" in text or not _is_unicode(text):
+    if "\x00" in text or not is_unicode(text):
         raise UserIdError(
             f"user id {text!r:.60} holds a NUL or half a character.", fix="send the id that the log has, in UTF-8"
         )
@@ -64,7 +64,8 @@ def _digits(value: object) -> str:
     return str(value)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether text can be written down as UTF-8: half a character cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -134,10 +134,12 @@ def compact(
         log = open_log(rules, settings, ends=None, steps=steps)
         with steps("profiles", log.runs) as advance:
             materialize(log, rules, settings, progress=advance)
-        pruned = live.prune(done.state.position, Clock(settings.clock).now() - older)
+        now = Clock(settings.clock).now()
+        pruned = live.prune(done.state.position, now - older)
+        letters = live.prune_letters(now)
     out.print(
         f"{done.events:,} events and {done.traits:,} changes of attributes compacted; the log is complete through "
-        f"{to_datetime(log.ends):%Y-%m-%d %H:%M} UTC. {pruned:,} old messages removed."
+        f"{to_datetime(log.ends):%Y-%m-%d %H:%M} UTC. {pruned:,} old messages and {letters:,} dead letters removed."
     )
 
 

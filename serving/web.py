@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Annotated, cast
 
+import anyio
 from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, BaseModel, ConfigDict
@@ -17,7 +18,7 @@ from features.time import to_datetime, to_instant
 from features.user_id import UserId
 from serving.answers import Answers, ServedModel
 from serving.erase import Erased
-from serving.live.ingest import Call, Received, RequestError
+from serving.live.ingest import AT_ONCE, Call, Received, RequestError
 from serving.live.path import LivePath
 from serving.members import Members, SegmentMembers
 from serving.users import Moved, UserHistory, history_of
@@ -84,7 +85,11 @@ async def take(call: Call, request: Request, response: Response) -> Received:
     """
     live = _desk(request).live
     encoding = request.headers.get("content-encoding", "")
-    read, done = live.ingest.begin(call, await request.body(), encoding, live.clock.now())
+    body, now = await request.body(), live.clock.now()
+    if len(body) <= AT_ONCE and not encoding:
+        read, done = live.ingest.begin(call, body, encoding, now)
+    else:
+        read, done = await anyio.to_thread.run_sync(live.ingest.begin, call, body, encoding, now)
     received = live.ingest.answer(read, await asyncio.wrap_future(done))
     if not received.success:
         response.status_code = 400

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 
 from features.errors import UnavailableError
 from features.log.messages import Message
-from serving.live.log import DeadLetter, LiveLog
+from serving.live.letters import DeadLetter
+from serving.live.log import LiveLog
 
 #: messages of one transaction, about
 MOST = 5_000
 
-#: requests that may wait; more are turned away at once
-WAITING = 2_000
+#: requests, and messages of theirs, that may wait; more are turned away at once
+WAITING, WAITING_MESSAGES = 2_000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class Committer:
         self._log = log
         self._told = told
         self._orders: queue.Queue[_Order | None] = queue.Queue(WAITING)
+        self._messages, self._counting = 0, threading.Lock()
         self._thread = threading.Thread(target=self._run, name="live-log", daemon=True)
         self._thread.start()
 
@@ -46,12 +48,14 @@ class Committer:
             UnavailableError: too many wait already.
         """
         order = _Order(messages, refused)
-        try:
+        with self._counting:
+            if self._orders.full() or self._messages > WAITING_MESSAGES:
+                raise UnavailableError(
+                    f"{self._orders.qsize():,} requests with {self._messages:,} messages wait for the live log.",
+                    fix="send the same again a moment later",
+                )
+            self._messages += len(messages)
             self._orders.put_nowait(order)
-        except queue.Full as error:
-            raise UnavailableError(
-                f"{WAITING:,} requests wait for the live log.", fix="send the same again a moment later"
-            ) from error
         return order.done
 
     def close(self) -> None:
@@ -75,6 +79,11 @@ class Committer:
             self._append(orders)
 
     def _append(self, orders: list[_Order]) -> None:
+        self._write(orders)
+        with self._counting:
+            self._messages -= sum(len(order.messages) for order in orders)
+
+    def _write(self, orders: list[_Order]) -> None:
         try:
             answers = self._log.append(
                 [message for order in orders for message in order.messages],
@@ -83,7 +92,7 @@ class Committer:
         except Exception as error:
             if len(orders) > 1 and not isinstance(error, UnavailableError):
                 for order in orders:  # one of them is at fault, and only its sender is told so
-                    self._append([order])
+                    self._write([order])
                 return
             for order in orders:
                 order.done.set_exception(error)

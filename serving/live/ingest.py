@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.errors import PropensityError
 from serving.live.commit import Committer
-from serving.live.tracking import BATCH_BYTES, Read, Tracking
+from serving.live.tracking import BATCH_BYTES, DEPTH, MOST_MESSAGES, MOST_REFUSED, Read, Tracking
 from serving.metrics import EVENTS
 
 Call = Literal["track", "identify", "page", "screen", "batch", "import"]
@@ -25,9 +25,13 @@ class RequestError(PropensityError):
 
     code = "request"
 
-    def __init__(self, message: str, *, status: int = 400) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, fix: str = "", status: int = 400) -> None:
+        super().__init__(message, fix=fix)
         self.status = status
+
+
+#: bodies up to this many bytes are read at once; larger ones in a thread, so that they do not hold up others
+AT_ONCE = 8_000
 
 
 class Refused(BaseModel):
@@ -48,7 +52,8 @@ class Received(BaseModel):
         success: whether any of them counts.
         accepted: how many are in the live log now, on the disk.
         duplicates: how many had been there before, by their ``messageId``.
-        refused: the others.
+        refused: the others, the first hundred of them; those are kept as dead letters.
+        refused_total: how many were refused, told one by one or not.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,6 +62,7 @@ class Received(BaseModel):
     accepted: int
     duplicates: int
     refused: list[Refused]
+    refused_total: int
 
 
 class Ingest:
@@ -89,6 +95,9 @@ class Ingest:
             batch = content.get("batch")
             if not isinstance(batch, list):
                 raise RequestError("the body has no list 'batch'.")
+            if len(batch) > MOST_MESSAGES:
+                said = f"a batch of {len(batch):,} messages; at most {MOST_MESSAGES:,} are taken."
+                raise RequestError(said, fix="send them in several requests", status=413)
             items = batch
         kind = None if call in ("batch", "import") else call
         read = self._tracking.read(items, kind=kind, sent=content.get("sentAt"), received=received)
@@ -102,13 +111,15 @@ class Ingest:
                 said = "this user was erased; nothing of it is kept"
                 refused.append(Refused(index=at, message_id=message.id, code=outcome, reason=said))
         counts = {name: outcomes.count(name) for name in ("accepted", "duplicate")}
-        for name, count in [*counts.items(), ("refused", len(refused))]:
+        total = len(refused) + read.not_kept
+        for name, count in [*counts.items(), ("refused", total)]:
             EVENTS.labels(name).inc(count)
         return Received(
             success=bool(sum(counts.values())) or not refused,
             accepted=counts["accepted"],
             duplicates=counts["duplicate"],
-            refused=sorted(refused, key=lambda one: one.index),
+            refused=sorted(refused, key=lambda one: one.index)[:MOST_REFUSED],
+            refused_total=total,
         )
 
 
@@ -125,10 +136,13 @@ def _content(body: bytes, encoding: str) -> Mapping[str, object]:
     elif encoding.strip().lower() not in ("", "identity"):
         raise RequestError(f"Content-Encoding {encoding[:40]!r}; gzip or none is taken.", status=415)
     if len(body) > BATCH_BYTES:
-        raise RequestError(f"a body of more than {BATCH_BYTES:,} bytes.", status=413)
+        fix = "send the messages in several requests"
+        raise RequestError(f"a body of more than {BATCH_BYTES:,} bytes.", fix=fix, status=413)
     try:
         content = json.loads(body)
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise RequestError("the body is nested too deep.", fix=f"nest a message at most {DEPTH} deep") from error
+    except ValueError as error:
         raise RequestError(f"the body is not JSON: {error}.") from error
     if not isinstance(content, dict):
         raise RequestError(f"the body is {type(content).__name__}, not an object.")

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -15,34 +14,12 @@ from features.log.hashing import hashed
 from features.log.messages import Message
 from features.log.tombstones import digest_of
 from features.settings import Settings
+from features.time import DAY
+from serving.live.letters import DeadLetter, Limits
 from serving.live.tables import SHARDS, connect, dead, erased, erased_before, events, insert, one_at_a_time
 
 #: rows of one statement; SQLite takes 32,766 values
 CHUNK = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that was not taken.
-
-    Attributes:
-        stage: ``ingest``, or ``fold`` when it was accepted and could not be folded.
-        code: a stable name of the reason.
-        reason: the reason in words.
-        body: the message as it came.
-        received: when.
-        message_id, user: where they could be read.
-        id: its number; 0 before it is kept.
-    """
-
-    stage: str
-    code: str
-    reason: str
-    body: str
-    received: int
-    message_id: str | None = None
-    user: str | None = None
-    id: int = 0
 
 
 def hash_of(users: Sequence[str]) -> list[int]:
@@ -55,10 +32,12 @@ class LiveLog:
 
     Args:
         engine: its database.
+        letters: how many dead letters are kept, and for how long.
     """
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, letters: Limits | None = None) -> None:
         self.engine = engine
+        self._letters = letters or Limits()
 
     @classmethod
     def open(cls, definition: Definition, settings: Settings) -> "LiveLog":
@@ -68,7 +47,8 @@ class LiveLog:
             UnavailableError: the database does not answer.
         """
         with _reached():
-            return cls(connect(settings.live_url(definition.name)))
+            letters = Limits(settings.dead_letters, settings.dead_letter_days * DAY)
+            return cls(connect(settings.live_url(definition.name)), letters)
 
     def close(self) -> None:
         """Close the connections that are open."""
@@ -93,8 +73,7 @@ class LiveLog:
                 rows = [_row(m, shard) for m, shard in zip(some, shards_of([m.user for m in some]), strict=True)]
                 add = insert(events, connection).values(rows).on_conflict_do_nothing(index_elements=["message_id"])
                 new.update(connection.scalars(add.returning(events.c.message_id)))
-            if refused:
-                connection.execute(sa.insert(dead), [_dead_row(letter) for letter in refused])
+            self._letters.keep(connection, refused)
         answers = []
         for message in messages:
             answers.append(
@@ -107,7 +86,7 @@ class LiveLog:
         """Take messages that cannot be folded out of the log, and keep them as dead letters."""
         with self.writing() as connection:
             connection.execute(sa.delete(events).where(events.c.position.in_([m.position for m in messages])))
-            connection.execute(sa.insert(dead), [_dead_row(letter) for letter in letters])
+            self._letters.keep(connection, letters)
 
     def tail(self, since: Mapping[int, int], limit: int) -> list[Message]:
         """The next messages of some shards, in order.
@@ -164,6 +143,11 @@ class LiveLog:
             newest = sa.select(sa.func.max(events.c.position)).scalar_subquery()
             old = (events.c.position <= through) & (events.c.received < before) & (events.c.position < newest)
             return int(connection.execute(sa.delete(events).where(old)).rowcount)
+
+    def prune_letters(self, now: int) -> int:
+        """Remove dead letters that are too many or too old; returns how many."""
+        with self.writing() as connection:
+            return self._letters.prune(connection, now)
 
     def dead_letters(self, *, since: int = 0, limit: int = 1_000) -> list[DeadLetter]:
         """Messages that were not taken and not replayed since, oldest first."""
@@ -243,19 +227,6 @@ def _row(message: Message, shard: int) -> dict[str, object]:
 def _message(row: sa.Row[Any]) -> Message:
     body = json.loads(row.body)
     return Message(row.message_id, row.user_id, row.kind, row.event, row.happened, row.received, body, row.position)
-
-
-def _dead_row(letter: DeadLetter) -> dict[str, object]:
-    return {
-        "received": letter.received,
-        "stage": letter.stage,
-        "code": letter.code,
-        "reason": letter.reason,
-        "message_id": letter.message_id,
-        "user_id": letter.user,
-        "body": letter.body,
-        "replayed": False,
-    }
 
 
 @contextmanager

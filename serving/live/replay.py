@@ -40,8 +40,8 @@ def replay(live: LiveLog, tracking: Tracking, chosen: Set[int] | None) -> Replay
                 continue
             try:
                 content = json.loads(letter.body)
-            except ValueError:
-                refused.append((letter.id, "the message was too large to be kept whole"))
+            except (ValueError, RecursionError):
+                refused.append((letter.id, "the message was too large or too deep to be kept whole"))
                 continue
             if isinstance(content, dict):
                 content = {"messageId": f"dead-letter-{letter.id}"} | content

@@ -7,16 +7,23 @@ Source: the public specification of the HTTP Tracking API and its common fields 
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from features.log.messages import IDENTIFY, TRACK, LogColumns, Message, read_time
 from features.time import to_datetime
-from features.user_id import SPACE, UserIdError
-from serving.live.log import DeadLetter
+from features.user_id import SPACE, UserIdError, is_unicode, user_id
+from serving.live.letters import DeadLetter
 
 #: bytes of one message, and of the body of a batch
 MESSAGE_BYTES = 32_000
 BATCH_BYTES = 500_000
+
+#: messages of a batch, and how many refused ones of a request are kept and told one by one
+MOST_MESSAGES, MOST_REFUSED = 2_500, 100
+
+#: how deep a message's lists and objects may lie in one another: far from where Python's own recursion ends
+DEPTH = 64
 
 #: what the specification knows and we take; pages and screens are events of these names
 _EVENTS = {"page": "page", "screen": "screen"}
@@ -29,11 +36,13 @@ class Read:
 
     Attributes:
         messages: those that can be taken, with their places in the request.
-        refused: the others.
+        refused: the others, as many as are kept.
+        not_kept: how many more were refused.
     """
 
     messages: list[tuple[int, Message]]
     refused: list[tuple[int, DeadLetter]]
+    not_kept: int
 
 
 class Tracking:
@@ -55,23 +64,27 @@ class Tracking:
             sent: the request's ``sentAt``; a message's own goes before it.
             received: when the request came.
         """
-        read = Read([], [])
+        messages: list[tuple[int, Message]] = []
+        letters: list[tuple[int, DeadLetter]] = []
         for at, item in enumerate(items):
             try:
-                read.messages.append((at, self._message(item, kind, sent, received)))
+                messages.append((at, self._message(item, kind, sent, received)))
             except _RefusedError as refused:
-                read.refused.append((at, _letter(item, refused, kind, sent, received)))
-        return read
+                if len(letters) < MOST_REFUSED:
+                    letters.append((at, _letter(item, refused, kind, sent, received)))
+        return Read(messages, letters, len(items) - len(messages) - len(letters))
 
     def _message(self, item: object, kind: str | None, sent: object, received: int) -> Message:
         if not isinstance(item, Mapping):
             raise _RefusedError("not_an_object", f"a message is {type(item).__name__}, not an object")
-        size = len(json.dumps(item).encode())
+        if _deeper(item, DEPTH):
+            raise _RefusedError("too_deep", f"a message nested more than {DEPTH} deep")
+        size = len(json.dumps(item))
         if size > MESSAGE_BYTES:
             raise _RefusedError("too_large", f"a message of {size:,} bytes; at most {MESSAGE_BYTES:,} are taken")
         kind = kind or item.get("type")
         if kind not in (TRACK, IDENTIFY, *_EVENTS):
-            raise _RefusedError("unknown_type", f"type {kind!r:.60}; track, identify, page and screen are taken")
+            raise _RefusedError("unknown_type", f"type {_shown(kind)}; track, identify, page and screen are taken")
         user = self._user(item)
         body = item.get("traits" if kind == IDENTIFY else "properties")
         if body is None:
@@ -85,7 +98,7 @@ class Tracking:
             body = {"name": item["name"]} | body
         if kind != IDENTIFY and (wrong := self._columns.problem(body)):
             raise _RefusedError("property", wrong)
-        if not _is_text(json.dumps(body, ensure_ascii=False)):
+        if not is_unicode(json.dumps(body, ensure_ascii=False)):
             raise _RefusedError("not_text", "the body holds characters that are no text")
         return Message(
             id=_text(item, "messageId") or str(uuid.uuid4()),
@@ -120,12 +133,12 @@ def happened(item: Mapping[str, object], sent: object, received: int) -> int:
         return received
     original = read_time(said)
     if original is None:
-        raise _RefusedError("timestamp", f"timestamp {said!r:.60} is no ISO time")
+        raise _RefusedError("timestamp", f"timestamp {_shown(said)} is no ISO time")
     sent_at = item.get("sentAt", sent)
     if sent_at is not None:
         instant = read_time(sent_at)
         if instant is None:
-            raise _RefusedError("timestamp", f"sentAt {sent_at!r:.60} is no ISO time")
+            raise _RefusedError("timestamp", f"sentAt {_shown(sent_at)} is no ISO time")
         original += received - instant
     return max(min(original, received), 0)
 
@@ -156,7 +169,7 @@ def _text(item: Mapping[str, object], key: str) -> str:
     text = str(value).strip()
     if len(text) > _LONGEST:
         raise _RefusedError("too_large", f"{key} has {len(text):,} characters; at most {_LONGEST} are taken")
-    if "\x00" in text or not _is_text(text):
+    if "\x00" in text or not is_unicode(text):
         raise _RefusedError("not_text", f"{key} holds characters that are no text")
     return text
 
@@ -166,16 +179,42 @@ def _letter(item: object, refused: _RefusedError, kind: str | None, sent: object
     said = item if isinstance(item, Mapping) else {}
     if said:
         item = {key: value for key, value in (("type", kind), ("sentAt", sent)) if value is not None} | dict(said)
-    ids = [value if isinstance(value := said.get(key), str) else None for key in ("messageId", "userId", "anonymousId")]
-    body = json.dumps(item)[:MESSAGE_BYTES]
-    known = [None if text is None else _plain(text)[:_LONGEST] for text in ids]
-    return DeadLetter("ingest", refused.code, str(refused), body, received, known[0], known[1] or known[2])
+    body = "" if _deeper(item, DEPTH) else json.dumps(item)[:MESSAGE_BYTES]
+    return DeadLetter("ingest", refused.code, str(refused), body, received, _id_of(said), _user_of(said))
 
 
-def _is_text(text: str) -> bool:
-    """Whether it can be written down: half a character cannot."""
-    return not any(0xD800 <= ord(c) < 0xE000 for c in text)
+def _id_of(said: Mapping[str, object]) -> str | None:
+    """The message's id, as far as it can be written down."""
+    value = said.get("messageId")
+    return value[:_LONGEST].replace("\x00", "").encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
-def _plain(text: str) -> str:
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+def _user_of(said: Mapping[str, object]) -> str | None:
+    """Whom a refused message is about, in the form in which they may be erased later."""
+    for key in ("userId", "anonymousId"):
+        with suppress(UserIdError):
+            return user_id(said.get(key))
+    return None
+
+
+def _deeper(value: object, most: int) -> bool:
+    """Whether lists and objects lie more than so many deep in one another; looked at level by level."""
+    level = [value]
+    for _ in range(most):
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        level = [one for one in inner if isinstance(one, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
+def _shown(value: object) -> str:
+    """A value in an answer: its beginning, or what it is."""
+    if isinstance(value, str):
+        return repr(value[:60])
+    return f"{value!r:.60}" if value is None or isinstance(value, (bool, int, float)) else type(value).__name__

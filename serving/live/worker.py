@@ -18,7 +18,8 @@ from serving.handoff.live import LiveMoves
 from serving.live.fold import Folded, LiveFold
 from serving.live.history import History
 from serving.live.leases import Leases
-from serving.live.log import DeadLetter, LiveLog
+from serving.live.letters import DeadLetter
+from serving.live.log import LiveLog
 from serving.live.tables import SHARDS
 from serving.live.tracking import as_sent
 from serving.metrics import DEFERRED, FOLDED, FRESHNESS, LAG, WORKER_ERRORS

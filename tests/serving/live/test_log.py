@@ -14,7 +14,8 @@ from features.time import HOUR
 from serving.live.commit import Committer
 from serving.live.keys import KeyRing, Keys
 from serving.live.leases import Leases
-from serving.live.log import DeadLetter, LiveLog, hash_of
+from serving.live.letters import DeadLetter
+from serving.live.log import LiveLog, hash_of
 from serving.live.tables import SHARDS, connect, erased_before
 from tests.serving.live.scenes import BEGIN, message
 
