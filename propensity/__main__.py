@@ -1,24 +1,33 @@
 """The command line."""
 
+import errno
 import os
 import shutil
 import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from rich.markup import escape
 
-from features.definition import Definition
 from features.errors import PropensityError
-from features.settings import Settings
-from features.time import Clock, to_datetime
-from propensity import handoff, live
+from propensity import __version__, handoff, live
 from propensity.console import ShownSteps, err, out, progress
-from propensity.options import DefinitionFile, Instant, opened, parse_instant
+from propensity.options import AsJson, DefinitionFile, Instant, opened, parse_instant
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+if TYPE_CHECKING:
+    from features.definition import Definition
+    from features.settings import Settings
+    from serving.champions import Champions
+
+# what a command needs is imported when it runs, so that help comes at once
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Churn and propensity scores of product event logs.",
+)
 app.add_typer(live.keys, name="keys")
 app.add_typer(live.letters, name="dead-letters")
 app.add_typer(handoff.group, name="handoff")
@@ -32,6 +41,24 @@ for command in (
     handoff.holdout,
 ):
     app.command()(command)
+
+
+WithoutModels = Annotated[
+    bool, typer.Option("--without-models", help="go on although models are lost that the newest scores were made with")
+]
+
+
+@app.callback(invoke_without_command=True)
+def begin(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="show the version, and end")] = False,
+) -> None:
+    """Show the help, or the version, where no command is given."""
+    if version:
+        typer.echo(f"propensity {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command()
@@ -71,9 +98,14 @@ def train(
     outcome: Annotated[list[str] | None, typer.Option(help="train only this outcome (may be repeated)")] = None,
     tune: Annotated[int, typer.Option(min=0, help="try this many parameter sets for each outcome")] = 0,
     force: Annotated[str | None, typer.Option(help="promote whatever the gate says; give the reason")] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Train, judge, audit and register a model an outcome; what passes the gate becomes champion."""
-    from propensity import report
+    """Train, judge, audit and register a model an outcome; what passes the gate becomes champion.
+
+    Ends with 0 when a model was promoted, 3 when models were trained and none was promoted, 1 when every outcome was
+    refused, 2 on an error.
+    """
+    from propensity import report, written
     from training.job import train as job
 
     rules, settings = opened(definition)
@@ -85,10 +117,13 @@ def train(
             rules, settings, steps=ShownSteps(bars), ends=parse_instant(ends, "--ends"), outcomes=outcome, trials=tune,
             force=force,
         )  # fmt: skip
-    out.print(*report.results(results), sep="\n")
-    out.print(f"Runs and models: {settings.mlflow_uri} (make ui)")
-    if all(result.version is None for result in results):
-        raise typer.Exit(1)
+    if as_json:
+        typer.echo(written.results(results, rules))
+    else:
+        out.print(*report.results(results), sep="\n")
+        out.print(*report.places(results), sep="\n", soft_wrap=True, highlight=False)
+    if not any(result.promoted for result in results):
+        raise typer.Exit(1 if all(result.version is None for result in results) else 3)
 
 
 @app.command()
@@ -112,23 +147,26 @@ def score(
     as_of: Instant = None,
     ends: Instant = None,
     reasons: Annotated[int, typer.Option(min=0, max=20, help="reasons a likelihood, and what changed")] = 0,
+    without_models: WithoutModels = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score every user into Parquet; by default at the declared end of the log."""
     from features.lock import locked
     from features.log.frames import part_files
     from features.log.open import open_log
-    from propensity import report
+    from features.time import Clock
+    from propensity import report, written
     from segments.frozen import load_cuts
     from serving.batch import score_all
     from serving.handoff.ledger import Ledger
     from serving.handoff.mover import Mover
     from serving.live.log import LiveLog
-    from serving.loader import Loader
     from serving.scorer import Scorer
 
     rules, settings = opened(definition)
     instant = parse_instant(as_of, "--as-of")
-    scorer = Scorer(rules, Loader(rules, settings).champions(), load_cuts(rules, settings))
+    champions = _champions(rules, settings, without_models=without_models)
+    scorer = Scorer(rules, champions.models, load_cuts(rules, settings))
     with progress() as bars:
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
@@ -142,7 +180,10 @@ def score(
             mover = Mover(rules, Ledger(rules, LiveLog.open(rules, settings), Clock(settings.clock)), folder)
             with steps("who moved", len(part_files(batch.path))) as advance:
                 moved = mover.batch(batch.path, scorer, instant, progress=advance)
-    out.print(*report.batch(batch, rules), report.moves(moved), sep="\n")
+    if as_json:
+        typer.echo(written.batch(batch, scorer, instant, moved, champions.note))
+    else:
+        out.print(*report.batch(batch, rules), report.moves(moved), sep="\n")
 
 
 @app.command(name="report")
@@ -152,13 +193,13 @@ def segments_report(
     to: Annotated[Path, typer.Option(help="the page")] = Path("segments.html"),
     by: Annotated[str | None, typer.Option(help="the trait to compare by; source, or the first, when left out")] = None,
     share: Annotated[float, typer.Option(min=0.001, max=1, help="look at this share of the users")] = 1.0,
+    without_models: WithoutModels = False,
 ) -> None:
     """Compare segments on one page: sizes, moves, what became of them, what sets them apart, what to do."""
     import tempfile
 
     from features.log.open import open_log
     from segments.frozen import load_cuts
-    from serving.loader import Loader
     from serving.scorer import Scorer
     from training.comparison import compare
     from training.segments_report import page
@@ -168,7 +209,8 @@ def segments_report(
     if by is not None and by not in traits:
         raise PropensityError(f"--by {by!r} is no trait.", fix=f"the traits are {', '.join(traits) or 'none'}")
     trait = by or ("source" if "source" in traits else next(iter(traits), None))
-    scorer = Scorer(rules, Loader(rules, settings).champions(), load_cuts(rules, settings))
+    champions = _champions(rules, settings, without_models=without_models)
+    scorer = Scorer(rules, champions.models, load_cuts(rules, settings))
     with progress() as bars, tempfile.TemporaryDirectory(dir=settings.folder(rules.name)) as scratch:
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
@@ -184,6 +226,7 @@ def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None
     """Take in what is new in the log and put the profiles that changed into the online store."""
     from features.lock import locked
     from features.log.open import open_log
+    from features.time import to_datetime
     from serving.materialize import materialize as job
 
     rules, settings = opened(definition)
@@ -229,6 +272,7 @@ def serve(
 @app.command()
 def ui(port: Annotated[int, typer.Option(help="port to listen on")] = 5000) -> None:
     """Open MLflow's pages on the runs and models."""
+    from features.settings import Settings
     from serving.artifacts import database_of, folder_of, make_relative
     from serving.loader import registry_errors
 
@@ -260,7 +304,18 @@ def feast(context: typer.Context, definition: DefinitionFile = None) -> None:
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603 - no shell
 
 
-def _known(names: list[str], rules: Definition) -> None:
+def _champions(rules: "Definition", settings: "Settings", *, without_models: bool) -> "Champions":
+    """Load the champions, and say on standard error where some are missing."""
+    from serving.champions import Champions
+    from serving.loader import Loader
+
+    found = Champions.of(Loader(rules, settings), settings.scores(rules.name), without_models=without_models)
+    if found.note:
+        err.print(found.note, soft_wrap=True, highlight=False, markup=False)
+    return found
+
+
+def _known(names: list[str], rules: "Definition") -> None:
     unknown = [name for name in names if name not in rules.asked]
     if unknown:
         raise PropensityError(f"unknown outcome {unknown[0]!r}.", fix=f"choose from {', '.join(rules.asked)}")
@@ -280,10 +335,23 @@ def main() -> None:
     try:
         app()
     except PropensityError as error:
-        err.print(f"[bold red]{error.code}[/] {error.message}", soft_wrap=True, highlight=False)
-        if error.fix:
-            err.print(f"[bold]fix[/] {error.fix}", soft_wrap=True, highlight=False)
-        sys.exit(2)
+        _end(error.code, error.message, error.fix)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        place = f" {error.filename}" if error.filename else ""
+        _end("disk", f"cannot write{place}: {error.strerror}.", "make room, or mend the rights, and run it again")
+
+
+#: a full disk or quota, a read-only disk, missing rights
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def _end(code: str, message: str, fix: str) -> NoReturn:
+    err.print(f"[bold red]{code}[/] {escape(message)}", soft_wrap=True, highlight=False)
+    if fix:
+        err.print(f"[bold]fix[/] {escape(fix)}", soft_wrap=True, highlight=False)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

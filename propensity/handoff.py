@@ -1,22 +1,22 @@
 """Commands of the hand-off: transitions, destinations, audiences, and how large a test has to be."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import polars as pl
 import typer
 
-from features.definition import Definition
 from features.errors import PropensityError
-from features.settings import Settings
-from features.time import Clock, to_datetime
 from features.user_id import user_id
 from propensity.console import out, table
-from propensity.options import DefinitionFile, Instant, opened, parse_instant
-from serving.handoff.audience import Format
-from serving.handoff.ledger import Ledger
+from propensity.options import DefinitionFile, Instant, new_group, opened, parse_instant
 
-group = typer.Typer(no_args_is_help=True, help="Destinations: how it goes, and what to do about it.")
+if TYPE_CHECKING:
+    from features.definition import Definition
+    from features.settings import Settings
+    from serving.handoff.audience import Format
+    from serving.handoff.ledger import Ledger
+
+group = new_group("Destinations: how it goes, and what to do about it.")
 
 Named = Annotated[str, typer.Argument(help="the destination")]
 
@@ -29,6 +29,10 @@ def transitions(
     limit: Annotated[int, typer.Option(min=1, help="how many moves of a user at most")] = 50,
 ) -> None:
     """Show who moved between states, tiers, groups and segments, and why."""
+    import polars as pl
+
+    from features.time import to_datetime
+
     rules, settings = opened(definition)
     ledger = _ledger(rules, settings)
     start = parse_instant(since, "--since") or 0
@@ -54,6 +58,10 @@ def transitions(
 @group.command()
 def status(definition: DefinitionFile = None) -> None:
     """Show what waits, what was delivered and what cannot be, for each destination."""
+    import polars as pl
+
+    from features.time import to_datetime
+
     rules, settings = opened(definition)
     found = _ledger(rules, settings).outbox.status()
     oldest = [f"{to_datetime(at):%Y-%m-%d %H:%M}" if at is not None else None for at in found["oldest"]]
@@ -65,6 +73,7 @@ def status(definition: DefinitionFile = None) -> None:
 @group.command()
 def deliver(definition: DefinitionFile = None) -> None:
     """Deliver what waits and can be delivered now, and end; servers and workers do that all the time."""
+    from features.time import Clock
     from serving.handoff.sender import Sender
 
     rules, settings = opened(definition)
@@ -162,7 +171,9 @@ def holdout(
     out.print(*found, sep="\n")
 
 
-def _ledger(rules: Definition, settings: Settings) -> Ledger:
+def _ledger(rules: "Definition", settings: "Settings") -> "Ledger":
+    from features.time import Clock
+    from serving.handoff.ledger import Ledger
     from serving.live.log import LiveLog
 
     return Ledger(rules, LiveLog.open(rules, settings), Clock(settings.clock))

@@ -4,22 +4,20 @@ import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
-import polars as pl
 import typer
 
-from features.definition import Definition
 from features.errors import PropensityError
-from features.settings import Settings
-from features.time import Clock, parse_span, to_datetime
 from features.user_id import user_id
 from propensity.console import ShownSteps, err, out, progress, table
-from propensity.options import DefinitionFile, opened
+from propensity.options import DefinitionFile, new_group, opened
 
 if TYPE_CHECKING:
+    from features.definition import Definition
+    from features.settings import Settings
     from serving.live.log import LiveLog
 
-keys = typer.Typer(no_args_is_help=True, help="write keys and tokens")
-letters = typer.Typer(no_args_is_help=True, help="messages that were not taken")
+keys = new_group("write keys and tokens")
+letters = new_group("messages that were not taken")
 
 Grace = Annotated[str, typer.Option(help="how long the old secret goes on working, such as 24h")]
 
@@ -56,6 +54,8 @@ def revoke(name: str, definition: DefinitionFile = None) -> None:
 @keys.command("list")
 def list_keys(definition: DefinitionFile = None) -> None:
     """Show the keys that work."""
+    import polars as pl
+
     from serving.live.keys import Keys
 
     found = Keys(_live(*opened(definition))).all()
@@ -72,6 +72,8 @@ def list_letters(
     bodies: Annotated[bool, typer.Option(help="write the messages themselves, one JSON object a line")] = False,
 ) -> None:
     """Show messages that were refused, or could not be folded, with the reason."""
+    import polars as pl
+
     found = _live(*opened(definition)).dead_letters(limit=limit)
     if bodies:
         for letter in found:
@@ -103,6 +105,7 @@ def replay(
 
 def worker(definition: DefinitionFile = None) -> None:
     """Fold live events and hand moves off in a process of its own; as many as you like, with Redis and PostgreSQL."""
+    from features.time import Clock
     from serving.live.working import Working
     from serving.logs import write_json
 
@@ -122,6 +125,7 @@ def compact(
     """Move the live log into the event store; the nightly job, repeated after a failure without harm."""
     from features.lock import locked
     from features.log.open import open_log
+    from features.time import Clock, to_datetime
     from serving.live.compact import compact as job
     from serving.materialize import materialize
 
@@ -167,7 +171,10 @@ def reconcile(
 
 def erase(users: list[str], definition: DefinitionFile = None) -> None:
     """Remove users everywhere, for good: what comes of them later stays out."""
+    import polars as pl
+
     from features.lock import locked
+    from features.time import Clock
     from serving.erase import erase as job
     from serving.handoff.ledger import Ledger
 
@@ -187,7 +194,7 @@ def erase(users: list[str], definition: DefinitionFile = None) -> None:
         raise typer.Exit(1)
 
 
-def _live(rules: Definition, settings: Settings) -> "LiveLog":
+def _live(rules: "Definition", settings: "Settings") -> "LiveLog":
     from serving.live.log import LiveLog
 
     return LiveLog.open(rules, settings)
@@ -199,6 +206,8 @@ def _secret(secret: str) -> None:
 
 
 def _span(text: str, option: str) -> int:
+    from features.time import parse_span
+
     try:
         return parse_span(text)
     except ValueError as error:

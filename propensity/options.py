@@ -2,16 +2,18 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from features.definition import Definition, load_definition
 from features.errors import PropensityError
-from features.settings import Settings
-from features.time import to_instant
+
+if TYPE_CHECKING:
+    from features.definition import Definition
+    from features.settings import Settings
 
 DefinitionFile = Annotated[Path | None, typer.Option("--definition", "-d", help="the definition file")]
+AsJson = Annotated[bool, typer.Option("--json", help="write one JSON object instead of tables")]
 Instant = Annotated[str | None, typer.Option(help="an instant such as 2026-03-01 or 2026-03-01T10:00:00Z (UTC)")]
 
 
@@ -21,6 +23,8 @@ def parse_instant(text: str | None, option: str) -> int | None:
     Raises:
         PropensityError: it is not an instant.
     """
+    from features.time import to_instant
+
     if text is None:
         return None
     try:
@@ -30,7 +34,22 @@ def parse_instant(text: str | None, option: str) -> int | None:
     return to_instant(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
-def opened(file: Path | None) -> tuple[Definition, Settings]:
+def opened(file: Path | None) -> "tuple[Definition, Settings]":
     """Load settings and definition."""
+    from features.definition import load_definition
+    from features.settings import Settings
+
     settings = Settings() if file is None else Settings(definition=file)
     return load_definition(settings.definition), settings
+
+
+def new_group(words: str) -> typer.Typer:
+    """Make a group of commands that shows its help, and ends well, when it is called without one."""
+    made = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=words)
+
+    @made.callback(invoke_without_command=True)
+    def bare(context: typer.Context) -> None:
+        if context.invoked_subcommand is None:
+            typer.echo(context.get_help())
+
+    return made

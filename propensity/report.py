@@ -2,6 +2,7 @@
 
 import polars as pl
 from rich.console import RenderableType
+from rich.markup import escape
 
 from features.definition.schema import Definition
 from propensity.console import states_by_tier, table
@@ -90,6 +91,12 @@ def _interval(measure: Measure, sign: str = "") -> str:
     if measure.low is None or measure.high is None:
         return f"{measure.value:{sign}.3f}"
     return f"{measure.value:{sign}.3f} ({measure.low:{sign}.3f} to {measure.high:{sign}.3f})"
+
+
+def places(results: list[Result]) -> list[RenderableType]:
+    """Say where each outcome's report is, and how to look at the runs."""
+    shown = [f"{result.outcome}: {escape(result.report)}" for result in results if result.report]
+    return ["[bold]Reports[/]", *shown, "All runs and models: propensity ui"] if shown else []
 
 
 def batch(result: BatchResult, definition: Definition) -> list[RenderableType]:

@@ -76,7 +76,7 @@ class Steadiness:
 
     Args:
         definition: its rules.
-        cuts: cut-offs of each outcome's model.
+        cuts: cut-offs of each outcome's model; what rests on an outcome without one stays as it was.
     """
 
     def __init__(self, definition: Definition, cuts: Mapping[str, TierCuts]) -> None:
@@ -100,6 +100,8 @@ class Steadiness:
         now = said.values.get(name)
         if name not in self.rules:
             return None  # the definition knows it no more
+        if not self.rests_on[name] <= self._cuts.keys():
+            return before  # without a model nothing is said of it, which is no reason to leave or enter
         if before is None:
             return now
         if name in self._until:

@@ -50,6 +50,13 @@ class Earlier:
         """The newest scores, or None."""
         return cls.before(folder, END)
 
+    def models(self, definition: Definition) -> dict[str, str]:
+        """The model of each outcome these scores were made with; it is the same of all users."""
+        records = pl.scan_parquet(part_files(self.path))
+        asked = [field_of(rule, name, "model").alias(name) for name, rule in told_of(definition, records).items()]
+        rows = records.select(asked).head(1).collect().rows(named=True) if asked else []
+        return {name: version for row in rows for name, version in row.items() if version is not None}
+
     def of(self, users: Sequence[str]) -> dict[str, dict[str, dict[str, object]]]:
         """What was said of each outcome, by user: ``probability, model`` and, where kept, ``reasons``."""
         asked = pl.Series(list(users), dtype=pl.String)

@@ -1,6 +1,7 @@
 """Models from the MLflow registry: the champion of each outcome, by alias, pinned to its version."""
 
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -50,12 +51,12 @@ def registry_errors(uri: str) -> Iterator[None]:
         raise
     except Exception as error:
         # MLflow passes on what its database, its server and the disk raise, and they have no base class in common
-        lines = str(error).strip().splitlines() or [""]
+        line = (str(error).strip().splitlines() or [""])[0].replace(uri, shown(uri))[:300]
         fix = "see that PROPENSITY_TRACKING_URI is right and that the server answers"
         if database_of(uri) is not None:
             fix = "see that the disk is neither full nor read-only; restore a damaged file from a backup"
         raise UnavailableError(
-            f"the model registry at {shown(uri)} fails: {type(error).__name__}: {lines[0][:300]}.",
+            f"the model registry at {shown(uri)} fails: {type(error).__name__}: {line}.",
             fix=fix,
             code="registry",
         ) from error
@@ -146,6 +147,8 @@ class Loader:
 
     def _client(self) -> mlflow.MlflowClient:
         know_places()
+        # MLflow would ask a server that is away for four minutes
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         return mlflow.MlflowClient(self._uri, self._uri)
 
     def _champion(self, outcome: str) -> ModelVersion | None:

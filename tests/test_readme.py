@@ -95,7 +95,9 @@ def test_every_command_of_the_readme_works(clone: Path, tmp_path: Path) -> None:
             timeout=300,
             check=False,
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        # a model that is trained and does not pass the gate is told by 3
+        fine = (0, 3) if "propensity train" in command else (0,)
+        assert done.returncode in fine, f"{command}\n{done.stdout}\n{done.stderr}"
         if command.startswith("curl") and "/score" in command:
             assert ScoreResponse.model_validate_json(done.stdout).records[0].user_id == "u0000123"
     _stop(staying)

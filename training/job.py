@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,8 @@ class Result:
         findings: of the audit.
         promoted: whether the version is the champion now.
         refusal: why there is no model.
+        run: MLflow's id of the run; empty where there is none.
+        report: where the run's report is, a file or MLflow's address of it; empty where there is none.
     """
 
     outcome: str
@@ -60,6 +62,8 @@ class Result:
     findings: Sequence[Finding] = ()
     promoted: bool = False
     refusal: RefusalError | None = None
+    run: str = ""
+    report: str = ""
 
 
 def train(
@@ -109,13 +113,7 @@ def train(
             future = future_check(log, cutoffs[[0, len(cutoffs) // 2, -1]], definition, folder / "probe")
             both = parity(log, definition, settings, folder / "probe")
         work = _Work(definition, settings, registry, log, cuts, future, both, steps, trials, force)
-        results = []
-        for outcome in outcomes or definition.asked:
-            try:
-                results.append(work.outcome(outcome))
-            except RefusalError as refusal:
-                results.append(Result(outcome, None, None, refusal=refusal))
-        return results
+        return [work.outcome(outcome) for outcome in outcomes or definition.asked]
 
 
 @dataclass(frozen=True)
@@ -135,31 +133,39 @@ class _Work:
 
     def outcome(self, outcome: str) -> Result:
         """Learn one outcome; its run in MLflow tells how it went, a refusal too."""
-        definition, steps = self.definition, self.steps
+        run = ""
+        try:
+            with self.registry.run(outcome, self.log.ends) as run:
+                result = self._learnt(outcome)
+        except RefusalError as refusal:
+            result = Result(outcome, None, None, refusal=refusal)
+        return replace(result, run=run, report=self.registry.report(run)) if run else result
+
+    def _learnt(self, outcome: str) -> Result:
+        """Learn, judge, audit and register one outcome in the open run."""
+        definition, steps, registry = self.definition, self.steps, self.registry
         folder = self.settings.folder(definition.name)
-        registry = self.registry
-        with registry.run(outcome, self.log.ends):
-            with steps(f"{outcome}: data set through the feature store"):
-                check_population(self.log, definition, outcome, folder / "probe")
-                data = build(snapshots_path(folder), OfflineFeatures(definition, self.settings), definition, outcome)
-                matrices = Matrices.of(data, definition)
-            tuned = self._tuned(matrices, outcome, registry)
-            champion = self._comparable(registry, outcome)
-            with steps(f"{outcome}: fit, calibrate, judge"):
-                learnt = learn(data, matrices, definition, self.cuts, champion=champion, tuned=tuned)
-            with steps(f"{outcome}: audit, gate, report"):
-                card = learnt.model.card
-                findings = [*audit(data, matrices, definition, learnt.answers), self.future]
-                criteria = [*learnt.criteria, self._parity(learnt.model)]
-                rule, table = definition.asked[outcome], learnt.tables["slices"]
-                report = Report(card, rule, criteria, findings, learnt.charts, learnt.against, table)
-                registry.log(learnt, report)
-            refuse(findings)
-            with steps(f"{outcome}: register"):
-                version = registry.register(learnt.model)
-                promoted = passes(criteria) or self.force is not None
-                if promoted:
-                    registry.promote(outcome, version, forced=None if passes(criteria) else self.force)
+        with steps(f"{outcome}: data set through the feature store"):
+            check_population(self.log, definition, outcome, folder / "probe")
+            data = build(snapshots_path(folder), OfflineFeatures(definition, self.settings), definition, outcome)
+            matrices = Matrices.of(data, definition)
+        tuned = self._tuned(matrices, outcome, registry)
+        champion = self._comparable(registry, outcome)
+        with steps(f"{outcome}: fit, calibrate, judge"):
+            learnt = learn(data, matrices, definition, self.cuts, champion=champion, tuned=tuned)
+        with steps(f"{outcome}: audit, gate, report"):
+            card = learnt.model.card
+            findings = [*audit(data, matrices, definition, learnt.answers), self.future]
+            criteria = [*learnt.criteria, self._parity(learnt.model)]
+            rule, table = definition.asked[outcome], learnt.tables["slices"]
+            report = Report(card, rule, criteria, findings, learnt.charts, learnt.against, table)
+            registry.log(learnt, report)
+        refuse(findings)
+        with steps(f"{outcome}: register"):
+            version = registry.register(learnt.model)
+            promoted = passes(criteria) or self.force is not None
+            if promoted:
+                registry.promote(outcome, version, forced=None if passes(criteria) else self.force)
         return Result(outcome, f"{outcome}/{version}", card, criteria, findings, promoted)
 
     def _tuned(self, matrices: Matrices, outcome: str, registry: Registry) -> Parameters | None:

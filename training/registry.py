@@ -21,7 +21,7 @@ from features.errors import PropensityError, RefusalError, ScoringError
 from features.settings import Settings
 from features.store import feature_service_name
 from features.time import to_datetime
-from serving.artifacts import RELATIVE, database_of, know_places, make_relative
+from serving.artifacts import RELATIVE, database_of, folder_of, know_places, make_relative
 from serving.loader import CARD_DIGEST, CHAMPION, Loader, registered_name, registry_errors
 from serving.model import Model
 from training.gate import Criterion
@@ -67,20 +67,31 @@ class Registry:
             return found.experiment_id if found else self._client.create_experiment(name, place)
 
     @contextmanager
-    def run(self, outcome: str, ends: int) -> Iterator[None]:
-        """Open an outcome's run; what is logged within goes there, and one that ends in an error is marked failed."""
+    def run(self, outcome: str, ends: int) -> Iterator[str]:
+        """Open an outcome's run, and yield its id.
+
+        What is logged within goes there, and one that ends in an error is marked failed.
+        """
         rule = self._definition.asked[outcome]
         said = {"definition": self._definition.version, "data_ends": to_datetime(ends).isoformat(),
                 "population": rule.among, "question": rule.question}  # fmt: skip
         with mlflow.start_run(
             experiment_id=self.experiment(outcome), run_name=f"{outcome} {self._definition.version}", tags=said
-        ):
+        ) as run:
             mlflow.log_text(self._definition._source.read_text(encoding="utf-8"), "definition.yaml")
             try:
-                yield
+                yield str(run.info.run_id)
             except RefusalError as refusal:
                 mlflow.set_tags({"refusal": refusal.code, "refusal.found": refusal.found[:5_000]})
                 raise
+
+    def report(self, run: str) -> str:
+        """Where a run's report is: a file, or MLflow's address of it; empty where it has none."""
+        with registry_errors(self._uri):
+            if not any(file.path == REPORT for file in self._client.list_artifacts(run)):
+                return ""
+        folder = folder_of(self._uri)
+        return f"runs:/{run}/{REPORT}" if folder is None else str(folder / run / "artifacts" / REPORT)
 
     @staticmethod
     def trial(trial: Trial) -> None:

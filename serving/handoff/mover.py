@@ -66,7 +66,9 @@ class Mover:
                 count += self._kept(self._ledger.record(said, moves, last, self._scores_before(cutoff)))
             progress(1)
         versions = {name: model.version for name, model in scorer.models.items()}
-        self._ledger.complete(Scoring(cutoff, versions, self._definition.version))
+        # a model that is missing now is still the one that users were last judged by
+        judged = {**(last.models if last is not None else {}), **versions}
+        self._ledger.complete(Scoring(cutoff, judged, self._definition.version))
         return count
 
     def live(self, scored: Scored, scorer: Scorer) -> list[Transition]:
