@@ -247,6 +247,7 @@ def serve(
     """Serve the scoring API."""
     from serving.answers import Answers
     from serving.guard import required_keys
+    from serving.handoff.sender import check_destinations
     from serving.live.log import LiveLog
 
     rules, settings = opened(definition)
@@ -257,6 +258,7 @@ def serve(
     # what would fail, fails here in words; the server would try for ever
     Answers(rules, settings)
     LiveLog.open(rules, settings)
+    check_destinations(rules)
     environment = {
         **os.environ,
         "PROPENSITY_DEFINITION": str(settings.definition.resolve()),

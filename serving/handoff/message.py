@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from features.errors import PropensityError
 from features.time import to_datetime
 from segments.transition import Transition
 
@@ -72,6 +73,25 @@ def webhook(batch: str, bodies: Sequence[Body], secret: str, at: datetime) -> Re
         "webhook-signature": Webhook(secret).sign(batch, at, content),
     }
     return Request("", content.encode(), headers)
+
+
+def check_secret(kind: str, secret: str, *, key: str) -> None:
+    """Check that requests can be signed with a secret, or carry a key; nothing of it is in an error.
+
+    Raises:
+        PropensityError: they cannot.
+    """
+    if kind == "webhook":
+        try:
+            usable = bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+        except ValueError:
+            usable = False
+        if not usable:
+            raise PropensityError(f"{key} is no base64.", fix="use the receiver's secret as it is, whsec_…")
+    elif not (secret.isascii() and secret.isprintable()) or " " in secret:
+        raise PropensityError(
+            f"{key} holds white space or letters that are not ASCII.", fix="use the write key as it is"
+        )
 
 
 def audience(bodies: Sequence[Body], key: str, at: datetime) -> Request:

@@ -3,21 +3,22 @@
 import logging
 import os
 import random
+import re
 import socket
 import threading
 import time
 import uuid
 from email.utils import parsedate_to_datetime
 
-import httpx
-
 from features.definition.handoff import Destination
 from features.definition.schema import Definition
 from features.errors import PropensityError, UnavailableError
 from features.time import SECOND, Clock, to_datetime
-from serving.handoff.address import ForbiddenAddressError, check_notice, checked, expanded
-from serving.handoff.message import Request, audience, notice, webhook
+from serving.handoff.address import expanded, target_of
+from serving.handoff.message import audience, check_secret, notice, webhook
+from serving.handoff.notify import Notices, check_service
 from serving.handoff.outbox import Outbox, Waiting
+from serving.handoff.post import Answer, post
 from serving.metrics import HANDED_OFF, HANDOFF_FAILURES
 
 log = logging.getLogger("propensity")
@@ -50,12 +51,16 @@ class Sender:
         definition: its destinations.
         outbox: what waits.
         clock: the service's clock.
+
+    Raises:
+        PropensityError: an address or a secret cannot be meant.
     """
 
     def __init__(self, definition: Definition, outbox: Outbox, clock: Clock) -> None:
+        check_destinations(definition)
         self._destinations, self._outbox, self._clock = definition.destinations, outbox, clock
         self._holder = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        self._client = httpx.Client(follow_redirects=False, trust_env=False)
+        self._notices = {name: Notices() for name in self._destinations}
         self._next: dict[str, float] = dict.fromkeys(self._destinations, 0.0)
         self._random = random.Random(self._holder)  # noqa: S311 - jitter, no secret
         self._stopped = threading.Event()
@@ -73,7 +78,6 @@ class Sender:
         self._stopped.set()
         for thread in self._threads:
             thread.join(40)
-        self._client.close()
         try:
             self._outbox.give_back(self._holder)
         except UnavailableError as error:
@@ -138,66 +142,75 @@ class Sender:
             self._outbox.wait(name, now + int(wait * SECOND), str(refused))
 
     def _send(self, name: str, destination: Destination, batch: Waiting) -> None:
+        """Send a batch; whatever goes wrong is a refusal, so that it is counted, waits longer each time, and ends."""
         try:
-            url = expanded(destination.url, key=f"destinations.{name}.url")
-            secret = (
-                expanded(f"${{{destination.secret}}}", key=f"destinations.{name}.secret") if destination.secret else ""
-            )
-        except PropensityError as error:
+            answer = self._answer(name, destination, batch)
+        except PropensityError as error:  # their words hold nothing of addresses, secrets or users
             raise RefusedError(str(error), later=True) from error
+        except Exception as error:
+            # what others say in an exception may hold what is secret
+            raise RefusedError(_named(error), later=True) from error
+        if answer is None or 200 <= answer.status < 300:
+            return
+        raise RefusedError(
+            f"HTTP {answer.status}",
+            later=answer.status not in _NEVER,
+            after=_after(answer.retry_after),
+            gone=answer.status == 410,
+        )
+
+    def _answer(self, name: str, destination: Destination, batch: Waiting) -> Answer | None:
+        """What a receiver says; None of a notice that was taken."""
+        key = f"destinations.{name}.url"
+        url, private = expanded(destination.url, key=key), destination.allow_private
         if destination.kind == "notice":
-            return _notify(url, notice(batch.bodies), allow_private=destination.allow_private)
-        at = to_datetime(self._clock.now())
+            check_service(url, key=key, allow_private=private)
+            self._notices[name].send(url, notice(batch.bodies), seconds=destination.timeout)
+            return None
+        secret = expanded(f"${{{destination.secret}}}", key=f"destinations.{name}.secret")
         if destination.kind == "webhook":
             # signed with the machine's time: receivers hold it against theirs
             request = webhook(batch.id, batch.bodies, secret, to_datetime(time.time_ns() // 1_000))
         else:
-            request = audience(batch.bodies, secret, at)
-        return self._post(url, destination, request)
+            request = audience(batch.bodies, secret, to_datetime(self._clock.now()))
+        target = target_of(url.rstrip("/") + request.path if request.path else url, key=key)
+        headers = {**request.headers, "User-Agent": "propensity"}
+        return post(target, request.content, headers, seconds=destination.timeout, allow_private=private)
 
-    def _post(self, url: str, destination: Destination, request: Request) -> None:
+
+def check_destinations(definition: Definition) -> None:
+    """Check addresses and secrets before anything is sent, as far as the environment holds them.
+
+    Raises:
+        PropensityError: one of them cannot be meant; it names the key, and nothing of the value.
+    """
+    for name, destination in definition.destinations.items():
+        key = f"destinations.{name}"
         try:
-            whole = url.rstrip("/") + request.path if request.path else url
-            address = checked(whole, allow_private=destination.allow_private)
-            headers = {**request.headers, "Host": address.host, "User-Agent": "propensity"}
-            answer = self._client.post(
-                address.url, content=request.content, headers=headers, timeout=destination.timeout,
-                extensions={"sni_hostname": address.name},
-            )  # fmt: skip
-        except ForbiddenAddressError as error:
-            raise RefusedError(str(error), later=True) from error
-        except (httpx.HTTPError, OSError) as error:
-            raise RefusedError(f"{type(error).__name__}: {error}", later=True) from error
-        if answer.is_success:
-            return
-        later = answer.status_code not in _NEVER
-        said = f"HTTP {answer.status_code}: {answer.text[:200]}"
-        raise RefusedError(said, later=later, after=_after(answer), gone=answer.status_code == 410)
+            url = expanded(destination.url, key=f"{key}.url")
+            secret = expanded(f"${{{destination.secret}}}", key=f"{key}.secret") if destination.secret else ""
+        except PropensityError as error:
+            log.warning("nothing can be sent to %s: %s", name, error)
+            continue
+        if destination.kind == "notice":
+            check_service(url, key=f"{key}.url", allow_private=destination.allow_private)
+        else:
+            target_of(url, key=f"{key}.url")
+            check_secret(destination.kind, secret, key=f"{key}.secret ({destination.secret})")
 
 
-def _after(answer: httpx.Response) -> float | None:
-    """What ``Retry-After`` says, in seconds."""
-    said = answer.headers.get("retry-after", "")
-    if said.isdigit():
+def _named(error: Exception) -> str:
+    """An exception without its words, but for the system's own."""
+    said = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else ""
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def _after(said: str) -> float | None:
+    """What ``Retry-After`` says, in seconds: digits, or a date of HTTP; None for anything else."""
+    if re.fullmatch(r"[0-9]{1,9}", said):
         return float(said)
     try:
-        return parsedate_to_datetime(said).timestamp() - time.time()
-    except ValueError:
+        moment = parsedate_to_datetime(said)
+        return moment.timestamp() - time.time() if moment.tzinfo is not None else None
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-
-
-def _notify(url: str, text: str, *, allow_private: bool) -> None:
-    try:
-        if not allow_private:
-            check_notice(url)
-    except (ForbiddenAddressError, OSError) as error:
-        raise RefusedError(str(error), later=True) from error
-    try:
-        import apprise
-    except ImportError as error:
-        raise RefusedError("apprise is not installed. Fix: pip install propensity[notices]", later=True) from error
-    told = apprise.Apprise()
-    if not told.add(url):
-        raise RefusedError("Apprise does not know this address. Fix: see its wiki for the form", later=True)
-    if not told.notify(title="Users moved", body=text):
-        raise RefusedError("the notice was not taken", later=True)

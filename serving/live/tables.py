@@ -83,12 +83,14 @@ def connect(url: str) -> sa.Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed, connect_args={"timeout": 10, "check_same_thread": False})
+        engine = sa.create_engine(
+            parsed, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False}
+        )
         sa.event.listen(engine, "connect", _sqlite_connected)
         sa.event.listen(engine, "begin", _sqlite_begins)
     else:
         wait = {"connect_timeout": 3} if "connect_timeout" not in parsed.query else {}
-        engine = sa.create_engine(parsed, pool_pre_ping=True, pool_size=4, connect_args=wait)
+        engine = sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=True, pool_size=4, connect_args=wait)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # two servers that start at once
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(APPENDING)))

@@ -1,9 +1,11 @@
 """A real HTTP server that takes what destinations are sent, or fails as it is told to."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -88,3 +90,38 @@ class Receiver:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class RawReceiver:
+    """Reads a request and then does what it is told with the connection; for answers no HTTP server would give.
+
+    Args:
+        answer: writes to the connection until done; whoever hangs up is not waited for.
+    """
+
+    def __init__(self, answer: Callable[[socket.socket], None]) -> None:
+        self.requests = 0
+        self._answer = answer
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.settimeout(30)
+        self.port = int(self._server.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        with suppress(OSError):
+            while True:
+                connected, _ = self._server.accept()
+                threading.Thread(target=self._one, args=(connected,), daemon=True).start()
+
+    def _one(self, connected: socket.socket) -> None:
+        with suppress(OSError), connected:
+            connected.settimeout(30)
+            received = b""
+            while b"\r\n\r\n" not in received:
+                received += connected.recv(65_536)
+            self.requests += 1
+            self._answer(connected)
+
+    def close(self) -> None:
+        self._server.close()
