@@ -1,5 +1,23 @@
 """The errors a user can meet: each names what was found, what is needed and how to fix it."""
 
+import reprlib
+
+#: no message is longer, whatever was found
+LONGEST = 2_000
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlong = 3, 160, 160, 40
+
+
+def shown(value: object) -> str:
+    """Write a value that was found, cut short where it is long or deep."""
+    return _SHORT.repr(value)
+
+
+def bounded(text: str, most: int = LONGEST) -> str:
+    """Cut a text in its middle when it is longer than ``most`` characters."""
+    return text if len(text) <= most else f"{text[: most - most // 4]} … {text[-(most // 4) :]}"
+
 
 class PropensityError(Exception):
     """Something a person can put right.
@@ -13,9 +31,10 @@ class PropensityError(Exception):
     code = "error"
 
     def __init__(self, message: str, *, fix: str = "", code: str | None = None) -> None:
+        message = bounded(message)
         super().__init__(message)
         self.message = message
-        self.fix = fix
+        self.fix = bounded(fix)
         if code is not None:
             self.code = code
 

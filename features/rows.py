@@ -3,12 +3,12 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from features.definition.columnar import expression as expression
 from features.definition.columns import FeatureSet, feature_set
 from features.definition.compiled import compiled
 from features.definition.keep import kept
@@ -16,12 +16,6 @@ from features.definition.schema import Definition
 from features.time import Instants
 
 INSTANT = pl.Datetime("us", "UTC")
-
-
-@cache
-def expression(sql: str) -> pl.Expr:
-    """Parse an expression of the definition, once."""
-    return pl.sql_expr(sql)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +73,15 @@ FEW = 20
 
 
 def _derive_few(definition: Definition, features: FeatureSet, matrix: NDArray[np.float64]) -> bool:
-    """Fill in the derived columns of a few rows; false when there are too many, or an expression is not compiled."""
-    made = [compiled(sql) for sql in definition.derived.values()]
-    if len(matrix) > FEW or None in made:
+    """Fill in the derived columns of a few rows; false when there are too many."""
+    if len(matrix) > FEW:
         return False
+    made = [compiled(sql) for sql in definition.derived.values()]
     place = _places(definition)
     for values in matrix:
         known = {name: None if (v := float(values[i])) != v else v for name, i in place.items()}
         for column, make in enumerate(made, len(features.read)):
-            value = make(known) if make is not None else None
+            value = make(known)
             values[column] = value if value is not None and math.isfinite(value) else np.nan
     return True
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import PropensityError
+from features.errors import PropensityError, shown
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
@@ -19,7 +19,10 @@ HOUR = 3_600 * SECOND
 DAY = 86_400 * SECOND
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
-_SPAN = re.compile(r"^(\d+)\s*([smhdw])$")
+_SPAN = re.compile(r"^([0-9]{1,12})\s*([smhdw])$")
+
+#: a hundred years; longer ones would leave the dates that can be written
+LONGEST_SPAN = 36_525 * DAY
 
 Instants = NDArray[np.int64]
 
@@ -37,11 +40,15 @@ def parse_span(value: object) -> int:
         ValueError: the text is not a span.
     """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value * DAY
-    match = _SPAN.match(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"{value!r} is not a span of time; write a number of days or 30m, 24h, 14d, 2w")
-    return int(match[1]) * _UNITS[match[2]]
+        span = value * DAY
+    else:
+        match = _SPAN.match(value.strip()) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError(f"{shown(value)} is not a span of time; write a number of days or 30m, 24h, 14d, 2w")
+        span = int(match[1]) * _UNITS[match[2]]
+    if span > LONGEST_SPAN:
+        raise ValueError(f"{shown(value)} is longer than {span_name(LONGEST_SPAN)}, the longest span there is")
+    return span
 
 
 class Clock:

@@ -20,7 +20,7 @@ class Evaluator:
     """
 
     predicates: Mapping[str, pl.Expr]
-    few: Mapping[str, Compiled | None]
+    few: Mapping[str, Compiled]
 
     @classmethod
     def of(cls, rules: Mapping[str, str]) -> "Evaluator":
@@ -35,18 +35,13 @@ class Evaluator:
         """The columns that the predicates name."""
         return {name for predicate in self.predicates.values() for name in predicate.meta.root_names()}
 
-    @property
-    def is_compiled(self) -> bool:
-        """Whether `first_of` and `every_of` can answer."""
-        return None not in self.few.values()
-
     def first_of(self, row: Row) -> str | None:
         """As `first`, for one row."""
-        return next((name for name, holds in self.few.items() if holds is not None and holds(row)), None)
+        return next((name for name, holds in self.few.items() if holds(row)), None)
 
     def every_of(self, row: Row) -> list[str]:
         """As `every`, for one row."""
-        return [name for name, holds in self.few.items() if holds is not None and holds(row)]
+        return [name for name, holds in self.few.items() if holds(row)]
 
     def first(self) -> pl.Expr:
         """The name of the first rule that holds, in order; null when none does."""

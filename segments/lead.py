@@ -21,7 +21,7 @@ class _Line:
     words: str
     times: str | None
     points: pl.Expr
-    few: Compiled | None
+    few: Compiled
 
 
 class Leads:
@@ -39,11 +39,6 @@ class Leads:
             for name, rule in rules.items()
         }
         self.columns = [f"{name}_{part}" for name in rules for part in ("points", "lines")]
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether `of_row` can answer."""
-        return all(line.few is not None for lines in self._lines.values() for line in lines)
 
     @property
     def expressions(self) -> list[pl.Expr]:
@@ -70,7 +65,7 @@ class Leads:
         """The columns of one row."""
         found: dict[str, Any] = {}
         for name, lines in self._lines.items():
-            given = [(line, float(line.few(row)) if line.few is not None else 0.0) for line in lines]
+            given = [(line, float(line.few(row))) for line in lines]
             found[f"{name}_points"] = sum(points for _, points in given)
             found[f"{name}_lines"] = [
                 {"what": line.words, "times": row[line.times] if line.times else None, "points": points}

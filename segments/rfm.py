@@ -14,6 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from features.definition.names import RFM_GROUPS
 from features.definition.schema import RfmRule
 from features.errors import PropensityError
 from features.time import span_name
@@ -26,7 +27,7 @@ GRID = (
     ("Promising", "Potential Loyalists", "Potential Loyalists", "Loyal Users", "Loyal Users"),
     ("New Users", "Potential Loyalists", "Potential Loyalists", "Champions", "Champions"),
 )
-GROUPS = tuple(sorted({name for row in GRID for name in row}))
+GROUPS = RFM_GROUPS
 
 QUANTILES = (0.2, 0.4, 0.6, 0.8)
 SCORES = ("rfm_r", "rfm_f", "rfm_m", "rfm_score")

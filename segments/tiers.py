@@ -6,15 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from features.definition.names import TIERS as TIERS
+from features.definition.names import VALUE_TIERS as VALUE_TIERS
 from features.definition.outcome import CapacityTiers, FixedTiers, LiftTiers, Outcome, ValueOutcome
 
 Tier = Literal["most_likely", "moderately_likely", "least_likely", "not_enough_to_say"]
 ValueTier = Literal["high", "medium", "low", "not_enough_to_say"]
 SILENT: Final = "not_enough_to_say"
-
-#: of likelihoods and of amounts, from above down
-TIERS = ("most_likely", "moderately_likely", "least_likely", SILENT)
-VALUE_TIERS = ("high", "medium", "low", SILENT)
 
 
 class TierCuts(BaseModel):

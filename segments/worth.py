@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
-from features.definition.load import WORTH_COLUMNS
+from features.definition.names import WORTH_COLUMNS
 from features.definition.schema import Definition
 
 #: value in all, value of an order, days between two days with one

@@ -70,8 +70,6 @@ class Scorer:
         self._leads, self._worth = Leads(definition.leads), Worth(definition)
         until = {name: rule.until for name, rule in definition.segments.items() if rule.until is not None}
         self._until = Evaluator.of(until)
-        rules = (self._states, self._among, self._every, self._until, self._leads)
-        self._is_compiled = all(rule.is_compiled for rule in rules)
         self._holdout = Holdout(definition)
         self._lasts = [feature_set(definition).numeric.index(f"days_since_{name}") for name in definition.signals]
         # models that know the same values of traits share one matrix
@@ -124,7 +122,7 @@ class Scorer:
             rows: the feature rows.
             through: the log is folded into each of them through this instant.
         """
-        if len(rows) <= FEW and self._is_compiled:
+        if len(rows) <= FEW:
             return self._score_few(rows, through)
         folded = pl.Series("through", through).cast(INSTANT)
         frame = with_rfm(rows.frame(self._needed).hstack([folded]), self.definition.rfm, self._rfm)
@@ -246,7 +244,7 @@ class Scorer:
             return "no_model"
         if age > rules.max_age:
             return "stale_profile"
-        if inside is None or not inside(row):
+        if not inside(row):
             return "outside_population"
         return "short_history" if tenure is not None and tenure * DAY < rules.min_history else None
 

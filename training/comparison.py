@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
+from features.definition.names import EVERYBODY as EVERYBODY
 from features.definition.predicate import columns_in
 from features.definition.schema import Definition
 from features.errors import EventLogError
@@ -28,9 +29,6 @@ from serving.scorer import Scorer
 from training.outcomes import label, worth_within
 
 Mask: TypeAlias = NDArray[np.bool_]
-
-#: everybody, as a segment beside the others
-EVERYBODY = "everybody"
 
 #: distance of two instants, and how many of them are looked at
 WEEK, WEEKS = 7 * DAY, 12

@@ -1,27 +1,31 @@
 """Reading `propensity.yaml`: every mistake is found here, and named by its key."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 import yaml
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from sqlglot import exp
 
 from features.definition.columns import feature_set
+from features.definition.kinds import Kind, Kinds, MeaningError
+from features.definition.names import RFM_NAMES, WORTH_COLUMNS, check_names, known_values
 from features.definition.packs import include
 from features.definition.predicate import check_columns, check_predicate
 from features.definition.rule import OTHERWISE, Segment
 from features.definition.schema import Definition
 from features.definition.wording import problems
-from features.errors import DefinitionError
+from features.errors import DefinitionError, bounded, shown
 
-RFM_COLUMNS: dict[str, pl.DataType] = {
-    "rfm_group": pl.String(), "rfm_r": pl.Int64(), "rfm_f": pl.Int64(), "rfm_m": pl.Int64(), "rfm_score": pl.Int64(),
-}  # fmt: skip
+RFM_COLUMNS: dict[str, pl.DataType] = {name: pl.Int64() for name in RFM_NAMES} | {"rfm_group": pl.String()}
 
-#: what users have been worth, of the definition's money
-WORTH_COLUMNS = ("worth_total", "worth_average", "worth_every_days")
+
+#: so many mistakes are told at once
+MISTAKES = 8
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -51,8 +55,11 @@ def load_definition(path: Path | str) -> Definition:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise DefinitionError(f"cannot read {path}: {error.strerror}.", fix="give --definition PATH") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DefinitionError(f"{path} is not YAML: {' '.join(str(error).split())}.", fix="mend the line") from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        reason = bounded(" ".join(str(error).split()), 500)
+        raise DefinitionError(f"{path} is not YAML: {reason}.", fix="mend the line") from error
+    except RecursionError as error:
+        raise DefinitionError(f"{path} is nested too deeply.", fix="write keys: name, events, signals, …") from error
     if not isinstance(content, dict):
         raise DefinitionError(f"{path} holds {type(content).__name__}.", fix="write keys: name, events, signals, …")
     if "values" in content:
@@ -64,6 +71,7 @@ def load_definition(path: Path | str) -> Definition:
     except ValidationError as error:
         raise DefinitionError(f"{path}: {_explain(error)}", fix="see the README, 'Your own log'") from error
     definition._source = path.resolve()
+    check_names(definition)
     _check_expressions(definition)
     if definition.packs:
         definition = include(definition, rule_columns)
@@ -71,26 +79,29 @@ def load_definition(path: Path | str) -> Definition:
             raise DefinitionError(
                 f"{path}: no state is 'otherwise'.", fix="give every user a state: 'active: otherwise'"
             )
-        _check_rules(definition)
+    _check_rules(definition)
     _check_leads(definition)
     _check_destinations(definition)
     return definition
 
 
 def _explain(error: ValidationError) -> str:
-    lines = []
-    for item in error.errors():
-        written = ("outcomes", *item["loc"][1:]) if item["loc"][:1] == ("values",) else item["loc"]
-        key = ".".join(str(part) for part in written) or "definition"
-        if item["type"] == "extra_forbidden":
-            allowed = ", ".join(_allowed(item["loc"]))
-            lines.append(f"{key}: unknown key" + (f"; allowed: {allowed}" if allowed else ""))
-        elif item["type"] == "missing":
-            lines.append(f"{key}: required, but missing")
-        else:
-            found = f", found {item['input']!r}" if not isinstance(item["input"], dict) else ""
-            lines.append(f"{key}: {item['msg'].removeprefix('Value error, ')}{found}")
-    return "; ".join(lines) + "."
+    """Say the first mistakes, each with its key and what was found."""
+    found = error.errors(include_url=False)
+    more = f"; and {len(found) - MISTAKES} more" if len(found) > MISTAKES else ""
+    return "; ".join(_mistake(item) for item in found[:MISTAKES]) + more + "."
+
+
+def _mistake(item: ErrorDetails) -> str:
+    written = ("outcomes", *item["loc"][1:]) if item["loc"][:1] == ("values",) else item["loc"]
+    key = bounded(".".join(str(part) for part in written), 200) or "definition"
+    if item["type"] == "extra_forbidden":
+        allowed = ", ".join(_allowed(item["loc"]))
+        return f"{key}: unknown key" + (f"; allowed: {allowed}" if allowed else "")
+    if item["type"] == "missing":
+        return f"{key}: required, but missing"
+    found = f", found {shown(item['input'])}" if not isinstance(item["input"], dict) else ""
+    return f"{key}: {bounded(item['msg'].removeprefix('Value error, '), 500)}{found}"
 
 
 def _allowed(where: tuple[int | str, ...]) -> list[str]:
@@ -131,30 +142,25 @@ def segment_schema(definition: Definition) -> dict[str, pl.DataType]:
 
 
 def _check_expressions(definition: Definition) -> None:
+    """Check derived columns, populations, monotone features and words."""
     features = feature_set(definition)
-    names = [*features.read, *features.derived, *features.traits, *segment_schema(definition)]
-    for name in (*definition.derived, *features.traits):
-        if names.count(name) > 2 or name in features.read or name in RFM_COLUMNS:
-            raise DefinitionError(f"derived or trait {name!r} has the name of another column.", fix="rename it")
     numbers: dict[str, pl.DataType] = dict.fromkeys(features.read, pl.Float64())
     for name, sql in definition.derived.items():
-        check_columns(sql, numbers, key=f"derived.{name}")
-        found = _type_of(sql, numbers, key=f"derived.{name}")
-        if not found.is_numeric():
-            raise DefinitionError(f"derived.{name}: {sql!r} yields {found}.", fix="write a number, as in 'a / b'")
+        found = _kind_of(check_columns(sql, numbers, key=f"derived.{name}"), sql, numbers, key=f"derived.{name}")
+        if found is not Kind.NUMBER:
+            raise DefinitionError(f"derived.{name}: {shown(sql)} yields {found}.", fix="write a number, as in 'a / b'")
     row = row_schema(definition)
     _check_all([(f"outcomes.{k}.among", o.among) for k, o in definition.asked.items()], row)
     for key, outcome in definition.asked.items():
         for name in outcome.monotone:
             if name not in features.numeric:
                 raise DefinitionError(
-                    f"outcomes.{key}.monotone: {name!r} is no numeric feature.",
+                    f"outcomes.{key}.monotone: {shown(name)} is no numeric feature.",
                     fix=f"name one such as {', '.join(features.numeric[:3])}",
                 )
     mistakes = problems(definition.wording, {*definition.signals, *definition.derived, *features.traits})
     if mistakes:
         raise DefinitionError(f"wording.{'; '.join(mistakes)}.", fix="see features/definition/wording.py")
-    _check_rules(definition)
 
 
 def rule_columns(definition: Definition, of_segment: bool) -> dict[str, pl.DataType]:
@@ -171,7 +177,7 @@ def _check_rules(definition: Definition) -> None:
         columns = rule_columns(definition, kind == "segments")
         said = [(f"{kind}.{k}", rule.when) for k, rule in rules.items() if rule.when != OTHERWISE]
         said += [(f"{kind}.{k}.until", r.until) for k, r in rules.items() if isinstance(r, Segment) and r.until]
-        _check_all(said, columns)
+        _check_all(said, columns, known_values(definition))
         for key, rule in rules.items():
             for metric in rule.metrics:
                 check_columns(metric, columns, key=f"{kind}.{key}.metrics")
@@ -192,7 +198,7 @@ def _check_leads(definition: Definition) -> None:
                     fix=f"it yields {', '.join(there)}" if there else f"signals are {', '.join(definition.signals)}",
                 )
             if line.when is not None:
-                _check_all([(f"{key}.when", line.when)], columns)
+                _check_all([(f"{key}.when", line.when)], columns, known_values(definition))
 
 
 def _check_destinations(definition: Definition) -> None:
@@ -209,20 +215,28 @@ def _check_destinations(definition: Definition) -> None:
                 )
 
 
-def _check_all(items: Iterable[tuple[str, str]], schema: dict[str, pl.DataType]) -> None:
+def _check_all(
+    items: Iterable[tuple[str, str]],
+    schema: Mapping[str, pl.DataType],
+    values: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> None:
+    """Check predicates over columns; ``values`` are those that a column of text can have, where they are known."""
     for key, sql in items:
-        check_predicate(sql, schema, key=key)
-        found = _type_of(sql, schema, key=key)
-        if found != pl.Boolean:
-            raise DefinitionError(f"{key}: {sql!r} yields {found}.", fix="write a yes/no question, as in 'x > 0'")
+        found = _kind_of(check_predicate(sql, schema, key=key), sql, schema, values, key=key)
+        if found is not Kind.TRUTH:
+            raise DefinitionError(f"{key}: {shown(sql)} yields {found}.", fix="write a yes/no question, as in 'x > 0'")
 
 
-def _type_of(sql: str, schema: dict[str, pl.DataType], *, key: str) -> pl.DataType:
+def _kind_of(
+    tree: exp.Expression,
+    sql: str,
+    schema: Mapping[str, pl.DataType],
+    values: Mapping[str, Collection[str]] = MappingProxyType({}),
+    *,
+    key: str,
+) -> Kind:
+    columns = {name: Kind.TEXT if dtype == pl.String() else Kind.NUMBER for name, dtype in schema.items()}
     try:
-        # an empty frame is enough to make Polars check the types
-        return pl.DataFrame(schema=schema).select(pl.sql_expr(sql).alias("x")).schema["x"]
-    except (pl.exceptions.PolarsError, TypeError) as error:
-        reason = str(error).split("\n")[0]
-        raise DefinitionError(
-            f"{key}: {sql!r}: {reason}.", fix="compare numbers with numbers, text with text"
-        ) from error
+        return Kinds(columns, values).of(tree)
+    except MeaningError as error:
+        raise DefinitionError(f"{key}: {shown(sql)}: {error}.", fix=error.fix) from error

@@ -1,52 +1,132 @@
 """SQL expressions of the definition: parsed, and held to what is safe and known, before anything runs them."""
 
 import difflib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import cache
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.tokens import Token, TokenType
 
-from features.errors import DefinitionError
+from features.errors import DefinitionError, shown
+
+#: an expression may not be longer, and its parentheses, CASEs and NOTs may not lie deeper in each other
+LONGEST, DEEPEST = 20_000, 30
+
+#: terms of a calculation, and conditions inside conditions; those that AND or OR join count once
+_DEEPEST_TREE = 80
 
 _BOOLEAN = (exp.Connector, exp.Not, exp.Predicate, exp.Boolean)
 _ALLOWED = (
     exp.Column, exp.Identifier, exp.Literal, exp.Boolean, exp.Null, exp.Paren, exp.Tuple, exp.Interval, exp.Var,
-    exp.Connector, exp.Not, exp.Neg, exp.Predicate, exp.Binary, exp.In, exp.Between, exp.Is,
+    exp.And, exp.Or, exp.Not, exp.Neg,
+    exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.NullSafeEQ, exp.NullSafeNEQ, exp.In, exp.Between, exp.Is,
+    exp.Like, exp.ILike, exp.Escape, exp.SimilarTo, exp.RegexpLike, exp.RegexpFullMatch, exp.Glob, exp.StartsWith,
+    exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod, exp.IntDiv, exp.DPipe,
     exp.Case, exp.If, exp.Coalesce, exp.Nullif, exp.Abs, exp.Least, exp.Greatest, exp.Round, exp.Floor, exp.Ceil,
-    exp.Ln, exp.Lower, exp.Upper, exp.Length, exp.Trim, exp.StartsWith, exp.Cast, exp.DataType, exp.DataTypeParam,
+    exp.Ln, exp.Lower, exp.Upper, exp.Length, exp.Trim, exp.Replace, exp.Substring,
+    exp.Cast, exp.TryCast, exp.DataType, exp.DataTypeParam,
     exp.JSONExtract, exp.JSONExtractScalar, exp.JSONPath, exp.JSONPathPart,
 )  # fmt: skip
-_REFUSED = (exp.Query, exp.Subquery, exp.Exists, exp.DDL, exp.Command, exp.Window, exp.AggFunc, exp.Placeholder)
+_SAY = (
+    "use columns, literals, AND/OR/NOT, comparisons, IN, BETWEEN, LIKE, IS NULL, CASE, arithmetic, COALESCE, NULLIF, "
+    "ABS, LEAST, GREATEST, ROUND, FLOOR, CEIL, LN, LOWER, UPPER, LENGTH, TRIM, REPLACE, CAST, TRY_CAST"
+)
+
+
+@cache
+def tree_of(sql: str) -> exp.Expression:
+    """Parse an expression that was checked when the definition was loaded; whoever changes it copies it first."""
+    return rewritten(sqlglot.parse_one(sql, read="duckdb"), _plain)
+
+
+def rewritten(tree: exp.Expression, change: Callable[[exp.Expression], exp.Expression]) -> exp.Expression:
+    """Change the nodes of a tree, the innermost first; ``change`` returns a node as it is to leave it."""
+    for node in reversed(list(tree.walk())):
+        new = change(node)
+        if new is not node:
+            if node is tree:
+                tree = new
+            else:
+                node.replace(new)
+    return tree
+
+
+def _plain(node: exp.Expression) -> exp.Expression:
+    """NOT LIKE as NOT of LIKE: an argument that says so is easily passed over."""
+    if not node.args.get("negate") or isinstance(node.parent, exp.Escape):
+        return node
+    positive = node.copy()
+    positive.set("negate", None)
+    return exp.Not(this=positive)
 
 
 def parse_expression(sql: str, *, key: str) -> exp.Expression:
     """Parse one SQL expression and refuse what is not plain arithmetic and logic over columns.
 
     Args:
-        sql: the expression, in the SQL that DuckDB and Polars share.
+        sql: the expression, in DuckDB's SQL.
         key: where it stands in the definition, for the error.
 
     Raises:
-        DefinitionError: it does not parse, or holds a sub-query, an aggregate, a statement or an unlisted function.
+        DefinitionError: it does not parse, is nested too deeply, or holds a comment, a sub-query, an aggregate, a
+            statement or an unlisted function.
     """
     try:
+        _check_tokens(sqlglot.tokenize(sql, read="duckdb"), sql, key)
         statements = sqlglot.parse(sql, read="duckdb")
     except SqlglotError as error:
         reason = str(error).split("\n")[0]
-        raise DefinitionError(f"{key}: cannot parse {sql!r}: {reason}.", fix="write one SQL expression") from error
+        raise DefinitionError(f"{key}: cannot parse {shown(sql)}: {reason}.", fix="write one SQL expression") from error
+    except RecursionError as error:
+        raise _too_deep(sql, key) from error
     if len(statements) != 1 or not isinstance(statements[0], exp.Expression):
-        raise DefinitionError(f"{key}: {sql!r} is {len(statements)} statements.", fix="write one SQL expression")
-    tree = statements[0]
+        raise DefinitionError(f"{key}: {shown(sql)} is {len(statements)} statements.", fix="write one SQL expression")
+    tree = rewritten(statements[0], _plain)
     for node in tree.walk():
-        if isinstance(node, _REFUSED) or not isinstance(node, _ALLOWED):
+        if not isinstance(node, _ALLOWED) or isinstance(node, exp.AggFunc):
             found = node.sql_name() if isinstance(node, exp.Func) else type(node).__name__
-            raise DefinitionError(
-                f"{key}: {sql!r} uses {found}, which is not allowed here.",
-                fix="use columns, literals, AND/OR/NOT, comparisons, IN, BETWEEN, LIKE, IS NULL, CASE, arithmetic, "
-                "COALESCE, NULLIF, ABS, LEAST, GREATEST, ROUND, FLOOR, CEIL, LN, LOWER, UPPER, LENGTH, TRIM, CAST",
-            )
+            raise DefinitionError(f"{key}: {shown(sql)} uses {found}, which is not allowed here.", fix=_SAY)
+    if _depth(tree) > _DEEPEST_TREE:
+        raise _too_deep(sql, key)
     return tree
+
+
+def _check_tokens(tokens: list[Token], sql: str, key: str) -> None:
+    """Refuse what cannot be parsed within bounds, and comments, which would hide what follows them."""
+    if len(sql) > LONGEST:
+        raise DefinitionError(
+            f"{key}: {shown(sql)} has {len(sql):,} characters; at most {LONGEST:,} are allowed.",
+            fix="name parts of it as derived columns",
+        )
+    depth = run = 0
+    for token in tokens:
+        if token.comments:
+            raise DefinitionError(
+                f"{key}: {shown(sql)} holds a comment.", fix="write it as a comment of YAML, after # outside the quotes"
+            )
+        depth += {TokenType.L_PAREN: 1, TokenType.CASE: 1, TokenType.R_PAREN: -1, TokenType.END: -1}.get(
+            token.token_type, 0
+        )
+        run = run + 1 if token.token_type in (TokenType.NOT, TokenType.DASH, TokenType.PLUS) else 0
+        if depth + run > DEEPEST:
+            raise _too_deep(sql, key)
+
+
+def _too_deep(sql: str, key: str) -> DefinitionError:
+    return DefinitionError(f"{key}: {shown(sql)} is nested too deeply.", fix="name parts of it as derived columns")
+
+
+def _depth(tree: exp.Expression) -> int:
+    """How many nodes lie in each other, where all that AND or OR joins lies side by side."""
+    deepest, waiting = 0, [(tree, 1)]
+    while waiting:
+        node, depth = waiting.pop()
+        deepest = max(deepest, depth)
+        for child in node.iter_expressions():
+            waiting.append((child, depth + (not isinstance(child, exp.Connector) or type(child) is not type(node))))
+    return deepest
 
 
 def check_columns(sql: str, known: Collection[str], *, key: str) -> exp.Expression:
@@ -60,25 +140,27 @@ def check_columns(sql: str, known: Collection[str], *, key: str) -> exp.Expressi
         if column.table or column.name not in known:
             name = f"{column.table}.{column.name}" if column.table else column.name
             near = difflib.get_close_matches(column.name, list(known), n=3, cutoff=0.5) or sorted(known)[:12]
-            raise DefinitionError(f"{key}: unknown column {name!r} in {sql!r}.", fix=f"nearest: {', '.join(near)}")
+            raise DefinitionError(
+                f"{key}: unknown column {shown(name)} in {shown(sql)}.", fix=f"nearest: {', '.join(near)}"
+            )
     return tree
 
 
 def columns_in(sql: str) -> set[str]:
     """The columns an expression names; none when it does not parse, which others say."""
     try:
-        return {column.name for column in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Column)}
-    except SqlglotError:
+        return {column.name for column in tree_of(sql).find_all(exp.Column)}
+    except (SqlglotError, RecursionError):
         return set()
 
 
 def conjuncts(sql: str) -> list[str]:
     """The conditions that AND joins in an expression."""
-    tree = sqlglot.parse_one(sql, read="duckdb")
+    tree = tree_of(sql)
     return [part.sql(dialect="duckdb") for part in (tree.flatten() if isinstance(tree, exp.And) else [tree])]
 
 
-def check_predicate(sql: str, known: Collection[str], *, key: str, booleans: Collection[str] = ()) -> None:
+def check_predicate(sql: str, known: Collection[str], *, key: str, booleans: Collection[str] = ()) -> exp.Expression:
     """Check that an expression over known columns is a yes/no question.
 
     Args:
@@ -90,10 +172,10 @@ def check_predicate(sql: str, known: Collection[str], *, key: str, booleans: Col
     Raises:
         DefinitionError: as for `check_columns`, or the expression yields something else than true or false.
     """
-    tree = check_columns(sql, known, key=key).unnest()
-    while isinstance(tree, exp.Paren):
-        tree = tree.this
+    whole = check_columns(sql, known, key=key)
+    tree = whole.unnest()
     if isinstance(tree, exp.Column) and tree.name in booleans:
-        return
-    if not isinstance(tree, _BOOLEAN):
-        raise DefinitionError(f"{key}: {sql!r} is not a yes/no question.", fix="compare it, as in 'x > 0'")
+        return whole
+    if not isinstance(tree, (*_BOOLEAN, exp.Case, exp.If, exp.Coalesce)):
+        raise DefinitionError(f"{key}: {shown(sql)} is not a yes/no question.", fix="compare it, as in 'x > 0'")
+    return whole

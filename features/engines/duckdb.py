@@ -6,9 +6,11 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from sqlglot import exp
 
+from features.definition.dialects import compared, constants, written
 from features.definition.schema import Definition
-from features.errors import DefinitionError, EventLogError
+from features.errors import DefinitionError, EventLogError, shown
 from features.user_id import EXACT, LONGEST, SPACE
 
 #: why a row of the log is left out, in the order of precedence
@@ -172,20 +174,43 @@ def check_event_sql(connection: Connection, columns: dict[str, str], sql: str, k
     """Bind an expression to the log's columns and check its type: ``BOOLEAN`` or ``DOUBLE``.
 
     Raises:
-        DefinitionError: it does not bind, or yields another type.
+        DefinitionError: it does not bind, compares text with something else, or yields another type.
     """
     empty = ", ".join(f"NULL::{dtype} AS {quote(name)}" for name, dtype in columns.items())
+
+    def types(*expressions: str) -> list[str]:
+        listed = ", ".join(f"({one}) AS x{i}" for i, one in enumerate(expressions))
+        return [row[1] for row in connection.execute(f"DESCRIBE SELECT {listed} FROM (SELECT {empty})").fetchall()]
+
+    same = "compare numbers with numbers, text with text"
     try:
-        found = connection.execute(f"DESCRIBE SELECT ({sql}) AS x FROM (SELECT {empty}) WHERE false").fetchall()[0][1]
+        found, _ = types(sql, written(sql, "duckdb"))
+        for parts in compared(sql):
+            kinds = types(*(part.sql("duckdb") for part in parts))
+            others = [dtype for dtype in kinds if dtype not in ("VARCHAR", '"NULL"')]
+            for part, dtype in zip(parts, kinds, strict=True):
+                if others and dtype == "VARCHAR" and not _fits(connection, part, others):
+                    raise DefinitionError(
+                        f"{key}: {shown(sql)} compares {shown(part.sql('duckdb'))}, which is text, with {others[0]}.",
+                        fix=f"{same}; TRY_CAST(x AS DOUBLE) makes a number of text",
+                    )
+        for constant in constants(sql):
+            connection.execute(f"SELECT {constant.sql('duckdb')}").fetchall()
     except duckdb.Error as error:
         reason = str(error).strip().split("\n")[0]
-        raise DefinitionError(
-            f"{key}: {sql!r}: {reason}.", fix="compare numbers with numbers, text with text"
-        ) from error
+        raise DefinitionError(f"{key}: {shown(sql)}: {reason}.", fix=same) from error
     numeric = found.startswith(("DECIMAL", "FLOAT", "DOUBLE", "REAL")) or "INT" in found
     if not (found == "BOOLEAN" if kind == "BOOLEAN" else numeric):
         needed = "true or false" if kind == "BOOLEAN" else "a number"
-        raise DefinitionError(f"{key}: {sql!r} yields {found}.", fix=f"write an expression that yields {needed}")
+        raise DefinitionError(f"{key}: {shown(sql)} yields {found}.", fix=f"write an expression that yields {needed}")
+
+
+def _fits(connection: Connection, part: exp.Expression, dtypes: list[str]) -> bool:
+    """Whether a text is a literal that each type can hold: a date, say."""
+    if not isinstance(part, exp.Literal):
+        return False
+    cast = ", ".join(f"TRY_CAST({part.sql('duckdb')} AS {dtype})" for dtype in dtypes)
+    return None not in connection.execute(f"SELECT {cast}").fetchall()[0]
 
 
 def time_sql(column: str, columns: dict[str, str], key: str) -> str:
@@ -227,8 +252,10 @@ def event_rows(definition: Definition, columns: dict[str, str], source: str) -> 
     """
     names = definition.events.columns
     rules = list(definition.signals.values())
-    mask = " + ".join(f"CASE WHEN ({rule.where}) THEN {1 << i}::BIGINT ELSE 0 END" for i, rule in enumerate(rules))
-    values = [rule.value for rule in rules if rule.value is not None]
+    mask = " + ".join(
+        f"CASE WHEN ({written(rule.where, 'duckdb')}) THEN {1 << i}::BIGINT ELSE 0 END" for i, rule in enumerate(rules)
+    )
+    values = [written(rule.value, "duckdb") for rule in rules if rule.value is not None]
     # what is missing is often written as NaN, which would spoil every sum it enters
     value_sql = "".join(
         f", CASE WHEN isfinite(CAST(({v}) AS DOUBLE)) THEN CAST(({v}) AS DOUBLE) ELSE 0.0 END AS v{i}"
@@ -238,7 +265,7 @@ def event_rows(definition: Definition, columns: dict[str, str], source: str) -> 
     t = time_sql(names.time, columns, "events.columns.time")
     arrived = time_sql(names.arrived, columns, "events.columns.arrived") if names.arrived else "NULL"
     user = user_sql(names.user, columns[names.user])
-    excluded = " OR ".join(f"({sql})" for sql in definition.events.exclude) or "false"
+    excluded = " OR ".join(f"({written(sql, 'duckdb')})" for sql in definition.events.exclude) or "false"
     row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
     return f"""
         SELECT "user", t, GREATEST(t + 1, COALESCE(arrived, 0)) AS visible, id, mask{names_of_values},

@@ -12,11 +12,11 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlglot
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 from pyspark.sql.utils import AnalysisException
 
+from features.definition.dialects import written
 from features.definition.schema import Definition
 from features.engines.duckdb import DROPS
 from features.errors import EventLogError
@@ -169,12 +169,6 @@ def _paths(definition: Definition) -> list[str]:
     return [os.path.expandvars(p) if "://" in p else str(resolve(definition, p)[0]) for p in named]
 
 
-def spark_sql(sql: str) -> str:
-    """Write an expression of the definition in Spark's SQL."""
-    written: list[str] = sqlglot.transpile(sql, read="duckdb", write="spark")
-    return written[0]
-
-
 def _columns(definition: Definition) -> list[str]:
     names = definition.events.columns
     rules = list(definition.signals.values())
@@ -185,9 +179,9 @@ def _columns(definition: Definition) -> list[str]:
     def instant(name: str) -> str:
         return f"unix_micros(try_cast({quoted(name)} AS TIMESTAMP))"
 
-    mask = " + ".join(f"IF({spark_sql(r.where)}, {1 << i}L, 0L)" for i, r in enumerate(rules))
-    values = [spark_sql(r.value) for r in rules if r.value is not None]
-    excluded = " OR ".join(f"({spark_sql(sql)})" for sql in definition.events.exclude) or "false"
+    mask = " + ".join(f"IF({written(r.where, 'spark')}, {1 << i}L, 0L)" for i, r in enumerate(rules))
+    values = [written(r.value, "spark") for r in rules if r.value is not None]
+    excluded = " OR ".join(f"({written(sql, 'spark')})" for sql in definition.events.exclude) or "false"
     row_id = f"CAST({quoted(names.id)} AS STRING)" if names.id else "NULL"
     return [
         f"{_user(quoted(names.user))} AS user",

@@ -106,6 +106,50 @@ MISTAKES = {
     "derived over a segment": ({"derived": {"x": "churn_probability * 2"}}, "derived.x: unknown column"),
     "derived text": ({"derived": {"x": "CASE WHEN visit_count_7d > 1 THEN 'a' END"}}, "derived.x"),
     "derived that hides a feature": ({"derived": {"tenure_days": "visit_count_7d"}}, "name of another column"),
+    "a tier there is not": (
+        {"segments": {"x": "churn_tier = 'most_likly'"}},
+        "churn_tier is never 'most_likly'. Fix: nearest: most_likely",
+    ),
+    "a tier among others": ({"segments": {"x": "churn_tier IN ('most_likely', 'high')"}}, "churn_tier is never 'high'"),
+    "a state there is not": (
+        {"states": {"new": "tenure_days < 7", "active": "otherwise"}, "segments": {"x": "NOT ('nwe' = state)"}},
+        "state is never 'nwe'. Fix: nearest: new",
+    ),
+    "a state of a pack that is left out": (
+        {"packs": {"lifecycle": {"without": ["loyal"]}}, "segments": {"x": "state = 'loyal'"}},
+        "state is never 'loyal'",
+    ),
+    "an RFM group there is not": (
+        {
+            "rfm": {"signal": "visit", "window": "30d"},
+            "segments": {"x": "CASE rfm_group WHEN 'Champion' THEN 1 END = 1"},
+        },
+        "rfm_group is never 'Champion'. Fix: nearest: Champions",
+    ),
+    "a state in a lead": (
+        {"leads": {"l": {"outcome": "churn", "threshold": 1, "points": [{"when": "state = 'x'", "points": 1}]}}},
+        "state is never 'x'",
+    ),
+    "a comment": (
+        {"segments": {"x": "visit_count_7d > 1 -- often"}},
+        "holds a comment. Fix: write it as a comment of YAML",
+    ),
+    "a comment within": ({"segments": {"x": "visit_count_7d /* or */ > 1"}}, "holds a comment"),
+    "nested parentheses": ({"segments": {"x": "(" * 300 + "1 = 1" + ")" * 300}}, "is nested too deeply"),
+    "four hundred NOTs": ({"segments": {"x": "NOT " * 400 + "1 = 1"}}, "is nested too deeply"),
+    "nested calculations": ({"segments": {"x": "ABS(" * 40 + "1" + ")" * 40 + " = 1"}}, "is nested too deeply"),
+    "a long sum": ({"segments": {"x": " + ".join(["1"] * 2_000) + " > 1"}}, "is nested too deeply"),
+    "a long expression": ({"segments": {"x": "1 = 1 OR " * 4_000 + "1 = 1"}}, "at most 20,000 are allowed"),
+    "a span of ages": (
+        {"outcomes": {"churn": OUTCOME | {"within": 99999999999999999999}}},
+        "outcomes.churn.within: 99999999999999999999 is longer than 36525d",
+    ),
+    "a span of ages in words": ({"windows": ["99999999999999999999d"]}, "is not a span of time"),
+    "points that are no number": (
+        {"leads": {"l": {"outcome": "churn", "threshold": float("inf"), "points": [{"signal": "visit", "points": 1}]}}},
+        "leads.l.threshold: Input should be a finite number",
+    ),
+    "text against a number": ({"derived": {"x": "visit_count_7d * 'a'"}}, "'a'\" is text, not a number"),
 }
 
 
@@ -115,6 +159,8 @@ def test_a_mistake_is_named(tmp_path: Path, changes: dict[str, object], said: st
         load_definition(write(tmp_path, **changes))
     assert said in str(error.value)
     assert error.value.fix
+    assert "errors.pydantic.dev" not in str(error.value)
+    assert len(str(error.value)) < 4_000
 
 
 def test_unknown_columns_come_with_the_nearest(tmp_path: Path) -> None:
@@ -129,6 +175,10 @@ def test_unknown_columns_come_with_the_nearest(tmp_path: Path) -> None:
         ("just text", "holds str"),
         ("", "holds NoneType"),
         ("name: a\nname: b", "name stands twice"),
+        ("[" * 1_500, "is nested too deeply|is not YAML"),
+        ("name: " + "{a: " * 1_500 + "1" + "}" * 1_500, "is nested too deeply"),
+        ("name: " + "[" * 200 + "]" * 200, "name: Input should be a valid string, found"),
+        ("windows: [2026-02-30]", "is not YAML"),
     ],
 )
 def test_a_file_that_is_no_definition(tmp_path: Path, content: str, said: str) -> None:
@@ -136,6 +186,16 @@ def test_a_file_that_is_no_definition(tmp_path: Path, content: str, said: str) -
     path.write_text(content)
     with pytest.raises(DefinitionError, match=said):
         load_definition(path)
+
+
+def test_what_aliases_make_large_is_shown_short(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    bomb = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    bomb += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 8)]
+    path.write_text("\n".join([*bomb, "windows: *a7", "name: *a7"]))
+    with pytest.raises(DefinitionError) as error:
+        load_definition(path)
+    assert len(str(error.value)) < 4_000
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

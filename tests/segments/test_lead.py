@@ -53,7 +53,6 @@ def test_points_stop_at_their_cap_and_what_gave_none_is_not_told() -> None:
 def test_one_user_or_many_get_the_same_points(values: list[float | None], state: str | None) -> None:
     row = dict(zip(COLUMNS, values, strict=True)) | {"state": state}
     leads = Leads(definition_of(leads=LEAD).leads)
-    assert leads.is_compiled
     few, (points, lines) = leads.of_row(row), given_points(row)
     assert few["ready_points"] == pytest.approx(points, abs=1e-9)
     assert [(line["what"], line["times"], line["points"]) for line in few["ready_lines"]] == lines
