@@ -112,7 +112,7 @@ def _of_two(apply: Callable[[Any, Any], Any]) -> Callable[[exp.Expression], Comp
 
         def calculate(row: Row) -> Value:
             a, b = left(row), right(row)
-            return None if a is None or b is None else apply(a, b)  # type: ignore[no-any-return]
+            return None if a is None or b is None else apply(a, b)
 
         return calculate
 
