@@ -1,19 +1,26 @@
-"""Erasing users: out of every place that keeps something of them, and a report that shows it."""
+"""Erasing users: a search through everything that is kept, and a report that shows every place."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from features.definition.schema import Definition
 from features.errors import StoreError
-from features.log.burial import erase_events
+from features.log.burial import erase_events, store_folders
 from features.log.compacted import Compacted
-from features.log.frames import part_files, rows_of_users
-from features.profiles import Profiles
+from features.log.source import resolve
 from features.settings import Settings
 from features.store import OnlineProfiles
-from features.store.objects import profiles_path, snapshots_path, traits_path
-from serving.handoff.ledger import Ledger
+from features.user_id import user_id
+from serving import sqlite_files
+from serving.handoff.ledger import PLACES, Ledger
+from serving.live.log import LiveLog
+from serving.search import Search
+
+#: what a report always tells of, found or not
+EVERYWHERE = (
+    *PLACES.values(), "event store", "compacted events", "compacted traits", "kept profiles", "kept traits",
+    "snapshots", "scores", "audiences", "online store", "unfinished files",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,8 @@ class Erased:
 
     Attributes:
         removed: rows removed.
-        left: rows that are there still; all 0, or the erasure has failed.
+        left: rows that are there still, and files of other kinds that name a user, by their name; all 0, or the
+            erasure has failed.
     """
 
     removed: dict[str, int]
@@ -30,10 +38,10 @@ class Erased:
 
 
 def erase(definition: Definition, settings: Settings, ledger: Ledger, users: Sequence[str]) -> Erased:
-    """Remove users for good; who erases holds the definition's folder.
+    """Remove users for good; who erases holds the definition's folder, alone.
 
-    A tombstone, a hash of the id, keeps their events out when they come again, live or in the log's own files. Those
-    files are not ours to change. Models keep no users.
+    A tombstone, a digest of the id, keeps them out when they come again, live or in the log's own files. Those files
+    are not ours to change. Models keep no users.
 
     Args:
         definition: the definition.
@@ -43,56 +51,38 @@ def erase(definition: Definition, settings: Settings, ledger: Ledger, users: Seq
 
     Raises:
         StoreError: the event store is on another machine; nothing was removed.
+        UnavailableError: a database is in use for too long; the same again finishes it.
+        UserIdError: an id is none.
     """
-    names = list(dict.fromkeys(users))
+    names = list(dict.fromkeys(user_id(user) for user in users))
     home = settings.events(definition.name)
-    if settings.engine == "local" and not any(home.glob("*/manifest.json")):
+    if settings.engine == "local" and not store_folders(home):
         raise StoreError(
             f"{home} holds no event store, so this machine cannot erase anybody from it.",
             fix="propensity erase ID on the machine where propensity materialize runs",
         )
-    removed = ledger.live.erase(names)  # first, so that nobody folds them again meanwhile
+    live, search = ledger.live, _search(definition, settings, ledger.live, names)
+    removed = dict.fromkeys(EVERYWHERE, 0) | live.erase(names)  # first, so that nobody folds them again meanwhile
     removed |= ledger.erase(names)
-    state = Compacted.load(settings.live(definition.name))
-    events = erase_events(definition, home, state, names)
+    events = erase_events(definition, home, Compacted.load(settings.live(definition.name)), names)
     removed["event store"] = sum(sum(users.values()) for users in events.stores.values())
     removed["compacted events"] = events.compacted
-    for place, (files, column) in _places(definition, settings, state).items():
-        removed[place] = sum(rows_of_users(file, column, names, remove=True) for file in files)
+    removed["unfinished files"] = search.remove_unfinished()
+    for place, rows in search.remove().items():
+        removed[place] = removed.get(place, 0) + rows
     online = OnlineProfiles(definition, settings)
     removed["online store"] = online.remove(names)
-    left = _left(definition, settings, ledger, online, state, names)
-    left["event store"] = sum(rows_of_users(file, "user", names) for file in home.glob("*/bucket-*.parquet"))
-    return Erased(removed, left)
+    sqlite_files.scrub({*search.sqlite, *([live.file] if live.file is not None else [])}, names)
+    left = dict.fromkeys(removed, 0) | ledger.left(names) | search.look()
+    left["online store"] = max(left["online store"], online.count(names))
+    return Erased({place: removed.get(place, 0) for place in left}, left)
 
 
-def _places(definition: Definition, settings: Settings, state: Compacted) -> dict[str, tuple[Iterable[Path], str]]:
-    """Files that keep rows of users, and the column that names them."""
-    folder = settings.folder(definition.name)
-    kept, batches = profiles_path(definition, folder), settings.scores(definition.name).glob("scores-*")
-    return {
-        "compacted traits": (state.trait_files, "user"),
-        "kept profiles": (Profiles(definition, kept).files, "user"),
-        "kept traits": ([f for f in (kept / "traits.parquet", traits_path(folder)) if f.exists()], "user"),
-        "snapshots": (part_files(snapshots_path(folder)), "user"),
-        "scores": ([f for batch in batches for f in part_files(batch)], "user_id"),
-        "audiences": ((folder / "audiences").glob("*.parquet"), "user"),
-    }
-
-
-def _left(
-    definition: Definition,
-    settings: Settings,
-    ledger: Ledger,
-    online: OnlineProfiles,
-    state: Compacted,
-    users: list[str],
-) -> dict[str, int]:
-    """Look again."""
-    left = {"live events": len(ledger.live.of_users(users)), **ledger.left(users)}
-    column = definition.events.columns.user
-    left["compacted events"] = sum(rows_of_users(file, column, users) for file in state.event_files)
-    for place, (files, name) in _places(definition, settings, state).items():
-        left[place] = sum(rows_of_users(file, name, users) for file in files)
-    left["online store"] = sum(value is not None for value in online.read_values(users))
-    return left
+def _search(definition: Definition, settings: Settings, live: LiveLog, users: Sequence[str]) -> Search:
+    """A search of all files of the definition; the live log is asked itself, and the log's own files are not ours."""
+    events, traits = definition.events, definition.traits
+    own, columns = resolve(definition, events.path), [events.columns.user]
+    if traits is not None:
+        own, columns = [*own, *resolve(definition, traits.path)], [*columns, traits.columns.user]
+    apart = [*own, *([live.file] if live.file is not None else [])]
+    return Search(settings.folder(definition.name), users, columns, apart)

@@ -85,6 +85,7 @@ def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool
         fresh = file.with_name(file.name + ".new")
         pq.write_table(table.filter(pa.array(keep.to_arrow())), fresh, compression="lz4")
         fresh.replace(file)
+        file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Spark's checksum is of what the file held before
     return found
 
 

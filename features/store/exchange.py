@@ -1,5 +1,6 @@
 """Exchanging values in Feast's online stores: written only where nothing has changed since they were read."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -32,7 +33,11 @@ class Exchange(Protocol):
         ...
 
     def remove(self, keys: Sequence[EntityKey]) -> int:
-        """Remove entities; returns how many there were."""
+        """Remove entities from the stores of all feature sets of the definition; returns how many there were."""
+        ...
+
+    def count(self, keys: Sequence[EntityKey]) -> int:
+        """How many entries of entities there are in the stores of all feature sets of the definition."""
         ...
 
 
@@ -46,7 +51,7 @@ class SqliteExchange:
         # readers go on while somebody writes; and what is kept here can be made again, so that a commit need not wait
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._table = f"{config.project}_{view.name}"
+        self._connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
 
     def swap(self, rows: Sequence[Row], was: Sequence[bytes | None]) -> list[bool]:
         """As `Exchange.swap`."""
@@ -68,10 +73,29 @@ class SqliteExchange:
 
     def remove(self, keys: Sequence[EntityKey]) -> int:
         """As `Exchange.remove`."""
-        named = [(serialize_entity_key(key, self._config.entity_key_serialization_version),) for key in keys]
+        named = self._named(keys)
         with self._connection as connection:
-            sql = f'DELETE FROM "{self._table}" WHERE entity_key = ?'  # noqa: S608 - our own table
-            return int(connection.executemany(sql, named).rowcount)
+            gone = [
+                connection.executemany(f'DELETE FROM "{table}" WHERE entity_key = ?', named).rowcount  # noqa: S608
+                for table in self._tables()
+            ]
+        return int(sum(gone))
+
+    def count(self, keys: Sequence[EntityKey]) -> int:
+        """As `Exchange.count`."""
+        asked = [f'SELECT count(*) FROM "{table}" WHERE entity_key = ?' for table in self._tables()]  # noqa: S608
+        return sum(int(self._connection.execute(sql, key).fetchone()[0]) for sql in asked for key in self._named(keys))
+
+    def _tables(self) -> list[str]:
+        """The tables of all feature sets: each has one of its own, and all lie in the definition's file."""
+        names = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return [name for (name,) in names if self._has_keys(name)]
+
+    def _has_keys(self, table: str) -> bool:
+        return any(row[1] == "entity_key" for row in self._connection.execute(f'PRAGMA table_info("{table}")'))
+
+    def _named(self, keys: Sequence[EntityKey]) -> list[tuple[bytes]]:
+        return [(serialize_entity_key(key, self._config.entity_key_serialization_version),) for key in keys]
 
 
 #: where the stored value is what the caller has read, write what the caller has made of it
@@ -108,7 +132,23 @@ class RedisExchange:
 
     def remove(self, keys: Sequence[EntityKey]) -> int:
         """As `Exchange.remove`."""
-        return int(self._client.delete(*(self._key(key) for key in keys))) if keys else 0
+        found = self._everywhere(keys)
+        return int(self._client.delete(*found)) if found else 0
+
+    def count(self, keys: Sequence[EntityKey]) -> int:
+        """As `Exchange.count`."""
+        return len(self._everywhere(keys))
+
+    def _everywhere(self, keys: Sequence[EntityKey]) -> list[bytes]:
+        """The keys of entities in all projects of the definition: Redis is asked for all it has that begin so."""
+        name = self._config.project.rsplit("_", 2)[0]
+        project, found = re.compile(rf"{re.escape(name)}_[0-9a-f]+_\d+".encode()), list[bytes]()
+        own = len(self._config.project.encode())
+        for key in keys:
+            entity = self._key(key)[:-own]
+            asked = self._client.scan_iter(match=re.sub(rb"([*?\[\]\\^])", rb"\\\1", entity) + b"*", count=10_000)
+            found += [one for one in asked if project.fullmatch(one[len(entity) :])]
+        return found
 
     def _key(self, key: EntityKey) -> bytes:
         version = self._config.entity_key_serialization_version

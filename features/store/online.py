@@ -154,9 +154,14 @@ class OnlineProfiles:
         return [row[FEATURE].bytes_val or None if row else None for _, row in found]
 
     def remove(self, users: Sequence[str]) -> int:
-        """Remove all that is stored of users; returns of how many something was there."""
+        """Remove all that is stored of users, by feature sets of before too; returns how many entries were there."""
         with _reached():
             return self._exchange.remove(self._keys(users))
+
+    def count(self, users: Sequence[str]) -> int:
+        """How many entries there are of users, by feature sets of before too."""
+        with _reached():
+            return self._exchange.count(self._keys(users))
 
     def cover(self, through: int, token: str) -> None:
         """Say that everybody's profile is here who changed through an instant; the others' are good through it too."""

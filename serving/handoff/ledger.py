@@ -12,13 +12,19 @@ from features.definition.schema import Definition
 from features.time import Clock
 from segments.standing import Said, Standing, rule_digests
 from segments.transition import Moves, Scoring, Transition
-from serving.handoff.outbox import Outbox
+from serving.handoff.outbox import ERASED, Outbox
 from serving.handoff.tables import definitions, make_tables, outbox, scorings, standings, transitions
 from serving.live.log import LiveLog
-from serving.live.tables import MOVING, insert, one_at_a_time
+from serving.live.tables import MOVING, dead, events, insert, one_at_a_time
 
 #: users of one transaction: a batch and the live path take turns
 CHUNK = 500
+
+#: what tables of users are called in reports of an erasure; others by their own name
+PLACES = {
+    events.name: "live events", dead.name: "dead letters", standings.name: "standings",
+    transitions.name: "transitions", outbox.name: "outbox",
+}  # fmt: skip
 
 #: standings read at once into a frame
 _READ = 50_000
@@ -236,7 +242,7 @@ class Ledger:
             self.outbox.add(
                 connection,
                 [
-                    Transition(user, self._clock.now(), name, value, None, "erased", {}, {}, {}, version)
+                    Transition(user, self._clock.now(), name, value, None, ERASED, {}, {}, {}, version)
                     for user, standing in found.items()
                     for name, (value, _) in standing.held.items()
                 ],
@@ -244,18 +250,10 @@ class Ledger:
         return gone
 
     def left(self, users: Collection[str]) -> dict[str, int]:
-        """Look again: rows of users, but for the messages that tell of their erasure."""
-        places = {"standings": standings, "transitions": transitions}
-        with self.live.reading() as connection:
-            return {
-                place: int(
-                    connection.scalar(
-                        sa.select(sa.func.count()).select_from(table).where(table.c.user_id.in_(list(users)))
-                    )
-                    or 0
-                )
-                for place, table in places.items()
-            }
+        """Look again: rows of users, by place, but for the messages that tell of their erasure."""
+        names = list(users)
+        found = {PLACES.get(table, table): rows for table, rows in self.live.rows_of(names).items()}
+        return found | {"outbox": found["outbox"] - self.outbox.farewells(names)}
 
     def _standings(self, connection: sa.Connection, users: Sequence[str]) -> dict[str, Standing]:
         found: dict[str, Standing] = {}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
 import sqlalchemy as sa
@@ -19,6 +20,9 @@ from serving.live.tables import insert
 
 #: how long a sender that says nothing more keeps a destination, in microseconds: longer than any request takes
 LEASE = 60_000_000
+
+#: the cause of the last message about somebody
+ERASED: Final = "erased"
 
 _CHUNK = 1_000
 
@@ -147,6 +151,14 @@ class Outbox:
         with self._live.writing() as connection:
             gone = connection.execute(sa.delete(outbox).where(outbox.c.id.in_(batch.ids))).rowcount
             connection.execute(done.values(failures=0, wait_until=0, error=None, delivered=d.delivered + gone))
+        if any(body["cause"] == ERASED for body in batch.bodies):
+            self._live.settle()  # that was the last that named an erased user
+
+    def farewells(self, users: Sequence[str]) -> int:
+        """How many messages wait to tell that erased users have left; they go when they are delivered."""
+        theirs = sa.select(outbox.c.body).where(outbox.c.user_id.in_(list(users)))
+        with self._live.reading() as connection:
+            return sum(json.loads(body)["cause"] == ERASED for body in connection.scalars(theirs))
 
     def wait(self, name: str, until: int, error: str) -> None:
         """Try a destination again later."""

@@ -114,6 +114,9 @@ class LiveFold:
             return left
         changed = [user for user in users if user.name in values]
         done = self._online.swap([u.name for u in changed], [values[u.name] for u in changed], [u.was for u in changed])
+        # an erasure marks users before it removes their profiles: who was marked meanwhile is not put back
+        if erased := self._live.erased([user.name for user in changed]):
+            self._online.remove(sorted(erased))
         result.folded += sum(len(user.messages) for user, ok in zip(changed, done, strict=True) if ok)
         return {user.name: waiting[user.name] for user, ok in zip(changed, done, strict=True) if not ok}
 

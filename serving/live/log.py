@@ -3,6 +3,7 @@
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from features.log.messages import Message
 from features.log.tombstones import digest_of
 from features.settings import Settings
 from features.time import DAY
+from serving.live.erasure import remove_letters, rows_of, users_said
 from serving.live.letters import DeadLetter, Limits
 from serving.live.tables import SHARDS, connect, dead, erased, erased_before, events, insert, one_at_a_time
 
@@ -50,6 +52,12 @@ class LiveLog:
             letters = Limits(settings.dead_letters, settings.dead_letter_days * DAY)
             return cls(connect(settings.live_url(definition.name)), letters)
 
+    @property
+    def file(self) -> Path | None:
+        """The database's file; None where a server has it."""
+        url = self.engine.url
+        return Path(str(url.database)).absolute() if url.get_backend_name() == "sqlite" else None
+
     def close(self) -> None:
         """Close the connections that are open."""
         self.engine.dispose()
@@ -73,7 +81,7 @@ class LiveLog:
                 rows = [_row(m, shard) for m, shard in zip(some, shards_of([m.user for m in some]), strict=True)]
                 add = insert(events, connection).values(rows).on_conflict_do_nothing(index_elements=["message_id"])
                 new.update(connection.scalars(add.returning(events.c.message_id)))
-            self._letters.keep(connection, refused)
+            self._letters.keep(connection, self._of_others(connection, refused))
         answers = []
         for message in messages:
             answers.append(
@@ -86,7 +94,7 @@ class LiveLog:
         """Take messages that cannot be folded out of the log, and keep them as dead letters."""
         with self.writing() as connection:
             connection.execute(sa.delete(events).where(events.c.position.in_([m.position for m in messages])))
-            self._letters.keep(connection, letters)
+            self._letters.keep(connection, self._of_others(connection, letters))
 
     def tail(self, since: Mapping[int, int], limit: int) -> list[Message]:
         """The next messages of some shards, in order.
@@ -172,8 +180,30 @@ class LiveLog:
             rows = [{"digest": digest_of(user)} for user in users]
             connection.execute(insert(erased, connection).on_conflict_do_nothing(), rows)
             gone = connection.execute(sa.delete(events).where(events.c.user_id.in_(users))).rowcount
-            letters = connection.execute(sa.delete(dead).where(dead.c.user_id.in_(users))).rowcount
-        return {"live events": int(gone), "dead letters": int(letters)}
+            letters = remove_letters(connection, users)
+        return {"live events": int(gone), "dead letters": letters}
+
+    def rows_of(self, users: Sequence[str]) -> dict[str, int]:
+        """How many rows of users there are, by table, in all that is kept beside the log too."""
+        with self.reading() as connection:
+            return rows_of(connection, users)
+
+    def erased(self, users: Sequence[str]) -> set[str]:
+        """Those of some users who were erased."""
+        with self.reading() as connection:
+            return self.erased_among(connection, users)
+
+    def settle(self) -> None:
+        """Leave nothing of what was removed in files beside the database."""
+        if self.engine.dialect.name == "sqlite":
+            with self.reading() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _of_others(self, connection: sa.Connection, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
+        """The letters that are not of erased users."""
+        said = [users_said(letter.body) | ({letter.user} if letter.user else set()) for letter in letters]
+        erased = self.erased_among(connection, sorted(set().union(*said)))
+        return [letter for letter, users in zip(letters, said, strict=True) if users.isdisjoint(erased)]
 
     def erased_among(self, connection: sa.Connection, users: Sequence[str]) -> set[str]:
         """Those of some users who were erased."""

@@ -1,0 +1,22 @@
+"""Every byte that is kept of a definition, in the clear: what an erasure must leave nothing of anybody in."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+
+def texts(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file of a folder with its bytes, and Parquet files' values beside them."""
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.is_symlink():
+            yield file, str(file).encode() + file.read_bytes()
+            if file.suffix == ".parquet":
+                frame = pl.read_parquet(file, hive_partitioning=False)
+                for column in frame.get_columns():
+                    yield file, repr(column.unique().to_list()).encode()
+
+
+def holding(folder: Path, user: str) -> list[str]:
+    """The files that name a user."""
+    return sorted({str(file.relative_to(folder)) for file, content in texts(folder) if user.encode() in content})
