@@ -40,7 +40,7 @@ def folder_of(uri: str) -> Path | None:
 def know_places() -> None:
     """Let MLflow find files beside the database, in this process; both names they have had."""
     for scheme in (SCHEME, "file"):
-        repositories._artifact_repository_registry.register(scheme, _repository)  # type: ignore[no-untyped-call]
+        repositories._artifact_repository_registry.register(scheme, repository_of)  # type: ignore[no-untyped-call]
 
 
 def make_relative(uri: str) -> None:
@@ -60,9 +60,10 @@ def make_relative(uri: str) -> None:
                 )
 
 
-def _repository(
+def repository_of(
     artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None
 ) -> ArtifactRepository:
+    """The files of an address: those of a home beside its database, others where MLflow keeps them."""
     folder = folder_of(tracking_uri or mlflow.get_tracking_uri())
     inside = _inside(artifact_uri)
     if folder is not None and inside is not None:

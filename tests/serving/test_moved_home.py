@@ -49,6 +49,20 @@ def test_a_home_is_read_and_written_at_its_new_place(world: World, tmp_path: Pat
     assert not there.folder.exists(), "nothing is written where the home was"
 
 
+def test_a_notebook_reads_models_through_mlflow_alone(world: World) -> None:
+    """MLflow finds the files by our entry point; the program imports nothing of ours."""
+    code = (
+        "import mlflow, sys\n"
+        f"mlflow.set_tracking_uri({world.settings.mlflow_uri!r})\n"
+        f"mlflow.pyfunc.load_model('models:/{world.definition.name}-churn@champion')\n"
+        "run = mlflow.search_runs(search_all_experiments=True).iloc[0]\n"
+        "print(mlflow.artifacts.list_artifacts(run_id=run.run_id, artifact_path='plots')[0].path)\n"
+    )
+    done = world.run(sys.executable, "-c", code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("plots/")
+
+
 def test_files_beside_the_copy_are_read_even_while_the_original_is_there(world: World, tmp_path: Path) -> None:
     there = copy_of(world, tmp_path / "there")
     here = copy_of(there, tmp_path / "here")
