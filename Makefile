@@ -100,7 +100,7 @@ LOCK := .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.1
 .PHONY: lock
 lock: .venv/.ready ## resolve the dependencies again
 	$(LOCK) --extra dev -o requirements.txt
-	$(LOCK) --extra postgres -c requirements.txt -o requirements-service.txt
+	$(LOCK) --extra postgres --extra notices -c requirements.txt -o requirements-service.txt
 	$(LOCK) --extra dev --extra spark --extra bench -c requirements.txt -o requirements-extras.txt
 
 .PHONY: clean
