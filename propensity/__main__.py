@@ -286,6 +286,7 @@ def ui(port: Annotated[int, typer.Option(help="port to listen on")] = 5000) -> N
         make_relative(uri)
     command = [_program("mlflow"), "ui", "--backend-store-uri", uri, "--port", str(port)]
     command += ["--artifacts-destination", artifacts.as_uri()] if artifacts is not None else []
+    out.print("Runs are under 'Model training'. No usage data are sent, whatever MLflow's banner says.")
     os.execve(command[0], command, dict(os.environ))  # noqa: S606 - our own command line, no shell
 
 
