@@ -13,6 +13,7 @@ from sqlglot import exp
 
 from features.definition.columns import feature_set
 from features.definition.kinds import Kind, Kinds, MeaningError
+from features.definition.mistakes import MOST, Mistakes
 from features.definition.names import RFM_NAMES, WORTH_COLUMNS, check_names, known_values
 from features.definition.packs import include
 from features.definition.predicate import check_columns, check_predicate
@@ -22,10 +23,6 @@ from features.definition.wording import problems
 from features.errors import DefinitionError, bounded, shown
 
 RFM_COLUMNS: dict[str, pl.DataType] = {name: pl.Int64() for name in RFM_NAMES} | {"rfm_group": pl.String()}
-
-
-#: so many mistakes are told at once
-MISTAKES = 8
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -71,25 +68,36 @@ def load_definition(path: Path | str) -> Definition:
     except ValidationError as error:
         raise DefinitionError(f"{path}: {_explain(error)}", fix="see the README, 'Your own log'") from error
     definition._source = path.resolve()
-    check_names(definition)
-    _check_expressions(definition)
-    if definition.packs:
-        definition = include(definition, rule_columns)
-        if definition.states and list(definition.states.values())[-1].when != OTHERWISE:
-            raise DefinitionError(
-                f"{path}: no state is 'otherwise'.", fix="give every user a state: 'active: otherwise'"
-            )
-    _check_rules(definition)
-    _check_leads(definition)
-    _check_destinations(definition)
+    mistakes = Mistakes()
+    with mistakes.gathered():
+        check_names(definition)
+    _check_expressions(definition, mistakes)
+    with mistakes.gathered():
+        definition = _with_packs(definition)  # what follows may name what the packs bring
+        _check_rules(definition, mistakes)
+        _check_leads(definition, mistakes)
+        _check_destinations(definition, mistakes)
+    mistakes.tell()
     return definition
+
+
+def _with_packs(definition: Definition) -> Definition:
+    """Include the packs that a definition names."""
+    if not definition.packs:
+        return definition
+    included = include(definition, rule_columns)
+    if included.states and list(included.states.values())[-1].when != OTHERWISE:
+        raise DefinitionError(
+            f"{definition._source}: no state is 'otherwise'.", fix="give every user a state: 'active: otherwise'"
+        )
+    return included
 
 
 def _explain(error: ValidationError) -> str:
     """Say the first mistakes, each with its key and what was found."""
     found = error.errors(include_url=False)
-    more = f"; and {len(found) - MISTAKES} more" if len(found) > MISTAKES else ""
-    return "; ".join(_mistake(item) for item in found[:MISTAKES]) + more + "."
+    more = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
+    return "; ".join(_mistake(item) for item in found[:MOST]) + more + "."
 
 
 def _mistake(item: ErrorDetails) -> str:
@@ -141,26 +149,31 @@ def segment_schema(definition: Definition) -> dict[str, pl.DataType]:
     return columns | (dict.fromkeys(WORTH_COLUMNS, pl.Float64()) if definition.money else {})
 
 
-def _check_expressions(definition: Definition) -> None:
+def _check_expressions(definition: Definition, mistakes: Mistakes) -> None:
     """Check derived columns, populations, monotone features and words."""
     features = feature_set(definition)
     numbers: dict[str, pl.DataType] = dict.fromkeys(features.read, pl.Float64())
     for name, sql in definition.derived.items():
-        found = _kind_of(check_columns(sql, numbers, key=f"derived.{name}"), sql, numbers, key=f"derived.{name}")
-        if found is not Kind.NUMBER:
-            raise DefinitionError(f"derived.{name}: {shown(sql)} yields {found}.", fix="write a number, as in 'a / b'")
+        with mistakes.gathered():
+            found = _kind_of(check_columns(sql, numbers, key=f"derived.{name}"), sql, numbers, key=f"derived.{name}")
+            if found is not Kind.NUMBER:
+                raise DefinitionError(
+                    f"derived.{name}: {shown(sql)} yields {found}.", fix="write a number, as in 'a / b'"
+                )
     row = row_schema(definition)
-    _check_all([(f"outcomes.{k}.among", o.among) for k, o in definition.asked.items()], row)
+    _check_all([(f"outcomes.{k}.among", o.among) for k, o in definition.asked.items()], row, mistakes=mistakes)
     for key, outcome in definition.asked.items():
         for name in outcome.monotone:
-            if name not in features.numeric:
-                raise DefinitionError(
-                    f"outcomes.{key}.monotone: {shown(name)} is no numeric feature.",
-                    fix=f"name one such as {', '.join(features.numeric[:3])}",
-                )
-    mistakes = problems(definition.wording, {*definition.signals, *definition.derived, *features.traits})
-    if mistakes:
-        raise DefinitionError(f"wording.{'; '.join(mistakes)}.", fix="see features/definition/wording.py")
+            with mistakes.gathered():
+                if name not in features.numeric:
+                    raise DefinitionError(
+                        f"outcomes.{key}.monotone: {shown(name)} is no numeric feature.",
+                        fix=f"name one such as {', '.join(features.numeric[:3])}",
+                    )
+    words = problems(definition.wording, {*definition.signals, *definition.derived, *features.traits})
+    with mistakes.gathered():
+        if words:
+            raise DefinitionError(f"wording.{'; '.join(words)}.", fix="see features/definition/wording.py")
 
 
 def rule_columns(definition: Definition, of_segment: bool) -> dict[str, pl.DataType]:
@@ -171,19 +184,20 @@ def rule_columns(definition: Definition, of_segment: bool) -> dict[str, pl.DataT
     return row_schema(definition) | (RFM_COLUMNS if definition.rfm else {})
 
 
-def _check_rules(definition: Definition) -> None:
+def _check_rules(definition: Definition, mistakes: Mistakes) -> None:
     """Check the predicates of states and segments, and the metrics they name."""
     for kind, rules in (("states", definition.states), ("segments", definition.segments)):
         columns = rule_columns(definition, kind == "segments")
         said = [(f"{kind}.{k}", rule.when) for k, rule in rules.items() if rule.when != OTHERWISE]
         said += [(f"{kind}.{k}.until", r.until) for k, r in rules.items() if isinstance(r, Segment) and r.until]
-        _check_all(said, columns, known_values(definition))
+        _check_all(said, columns, known_values(definition), mistakes=mistakes)
         for key, rule in rules.items():
             for metric in rule.metrics:
-                check_columns(metric, columns, key=f"{kind}.{key}.metrics")
+                with mistakes.gathered():
+                    check_columns(metric, columns, key=f"{kind}.{key}.metrics")
 
 
-def _check_leads(definition: Definition) -> None:
+def _check_leads(definition: Definition, mistakes: Mistakes) -> None:
     """Check what lead scores give points for."""
     columns = row_schema(definition) | {"state": pl.String()}
     for name, lead in definition.leads.items():
@@ -193,15 +207,18 @@ def _check_leads(definition: Definition) -> None:
                 there = [
                     c for c in columns if line.signal and c.startswith((f"{line.signal}_count", f"{line.signal}_dec"))
                 ]
-                raise DefinitionError(
-                    f"{key}: the definition yields no {line.column}.",
-                    fix=f"it yields {', '.join(there)}" if there else f"signals are {', '.join(definition.signals)}",
-                )
+                with mistakes.gathered():
+                    raise DefinitionError(
+                        f"{key}: the definition yields no {line.column}.",
+                        fix=f"it yields {', '.join(there)}"
+                        if there
+                        else f"signals are {', '.join(definition.signals)}",
+                    )
             if line.when is not None:
-                _check_all([(f"{key}.when", line.when)], columns, known_values(definition))
+                _check_all([(f"{key}.when", line.when)], columns, known_values(definition), mistakes=mistakes)
 
 
-def _check_destinations(definition: Definition) -> None:
+def _check_destinations(definition: Definition, mistakes: Mistakes) -> None:
     """Check that what destinations want is there."""
     there = {"states", "rfm", "tiers", "segments"}
     there |= {f"states.{name}" for name in definition.states} | {f"segments.{name}" for name in definition.segments}
@@ -210,21 +227,27 @@ def _check_destinations(definition: Definition) -> None:
         for wanted in destination.of:
             if wanted not in there:
                 near = difflib.get_close_matches(wanted, there, n=3, cutoff=0.4) or sorted(there)
-                raise DefinitionError(
-                    f"destinations.{name}.of: there is no {wanted!r}.", fix=f"nearest: {', '.join(near)}"
-                )
+                with mistakes.gathered():
+                    raise DefinitionError(
+                        f"destinations.{name}.of: there is no {wanted!r}.", fix=f"nearest: {', '.join(near)}"
+                    )
 
 
 def _check_all(
     items: Iterable[tuple[str, str]],
     schema: Mapping[str, pl.DataType],
     values: Mapping[str, Collection[str]] = MappingProxyType({}),
+    *,
+    mistakes: Mistakes,
 ) -> None:
     """Check predicates over columns; ``values`` are those that a column of text can have, where they are known."""
     for key, sql in items:
-        found = _kind_of(check_predicate(sql, schema, key=key), sql, schema, values, key=key)
-        if found is not Kind.TRUTH:
-            raise DefinitionError(f"{key}: {shown(sql)} yields {found}.", fix="write a yes/no question, as in 'x > 0'")
+        with mistakes.gathered():
+            found = _kind_of(check_predicate(sql, schema, key=key), sql, schema, values, key=key)
+            if found is not Kind.TRUTH:
+                raise DefinitionError(
+                    f"{key}: {shown(sql)} yields {found}.", fix="write a yes/no question, as in 'x > 0'"
+                )
 
 
 def _kind_of(

@@ -1,6 +1,7 @@
 """The schema of `propensity.yaml`."""
 
 import hashlib
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Self
@@ -126,38 +127,50 @@ class Definition(Strict):
 
     @model_validator(mode="after")
     def _names_meet(self) -> Self:
+        found = [*self._unknown_signals(), *self._wrong_rfm(), *self._wrong_windows()]
         known = ", ".join(self.signals)
         if not self.asked:
-            raise ValueError("'outcomes' is empty; ask at least one question")
-        for key, outcome in self.asked.items():
-            if outcome.signal not in self.signals:
-                raise ValueError(f"outcomes.{key} asks about signal {outcome.signal!r}; the signals are {known}")
-        for key, value in self.values.items():
-            if self.signals[value.signal].value is None:
-                raise ValueError(f"outcomes.{key} sums signal {value.signal!r}, which has no 'value'")
+            found.append("'outcomes' is empty; ask at least one question")
         for key, lead in self.leads.items():
             if lead.outcome not in self.outcomes:
                 outcomes = ", ".join(self.outcomes)
-                raise ValueError(f"leads.{key}.outcome is {lead.outcome!r}; the outcomes are {outcomes}")
-        for name in [self.rfm.signal, self.rfm.money or self.rfm.signal] if self.rfm else []:
-            if name not in self.signals:
-                raise ValueError(f"rfm names signal {name!r}; the signals are {known}")
-        if self.rfm and self.rfm.window not in self.windows:
-            allowed = ", ".join(span_name(w) for w in self.windows)
-            raise ValueError(f"rfm.window is {span_name(self.rfm.window)}; it must be one of the windows: {allowed}")
-        if self.rfm and self.rfm.money and self.signals[self.rfm.money].value is None:
-            raise ValueError(f"rfm.money names signal {self.rfm.money!r}, which has no 'value'")
+                found.append(f"leads.{key}.outcome is {lead.outcome!r}; the outcomes are {outcomes}")
         if sum(s.activity for s in self.signals.values()) != 1:
-            raise ValueError(
-                f"exactly one signal must say 'activity: true' (the sign of life); the signals are {known}"
-            )
-        if sorted(set(self.windows)) != self.windows or self.windows[0] <= 0 or self.windows[-1] < DAY:
-            raise ValueError("'windows' must ascend without repeats, above 0, the last at least a day")
-        if any(w > DAY and w % DAY for w in self.windows) or any(h <= 0 for h in self.half_lives):
-            raise ValueError("'windows' above a day must be whole days, and 'half_lives' above 0")
+            found.append(f"exactly one signal must say 'activity: true' (the sign of life); the signals are {known}")
         if self.states and not self.packs and list(self.states.values())[-1].when != OTHERWISE:
-            raise ValueError("the last of 'states' must be 'otherwise', so that every user has a state")
+            found.append("the last of 'states' must be 'otherwise', so that every user has a state")
+        if found:
+            raise ValueError("; ".join(found))
         return self
+
+    def _unknown_signals(self) -> Iterator[str]:
+        """Outcomes about signals that are not there, or have no value where one is summed."""
+        known = ", ".join(self.signals)
+        for key, outcome in self.asked.items():
+            if outcome.signal not in self.signals:
+                yield f"outcomes.{key} asks about signal {outcome.signal!r}; the signals are {known}"
+            elif key in self.values and self.signals[outcome.signal].value is None:
+                yield f"outcomes.{key} sums signal {outcome.signal!r}, which has no 'value'"
+
+    def _wrong_rfm(self) -> Iterator[str]:
+        """What RFM names and is not there."""
+        if self.rfm is None:
+            return
+        for name in dict.fromkeys((self.rfm.signal, self.rfm.money or self.rfm.signal)):
+            if name not in self.signals:
+                yield f"rfm names signal {name!r}; the signals are {', '.join(self.signals)}"
+        if self.rfm.window not in self.windows:
+            allowed = ", ".join(span_name(w) for w in self.windows)
+            yield f"rfm.window is {span_name(self.rfm.window)}; it must be one of the windows: {allowed}"
+        if self.rfm.money in self.signals and self.signals[self.rfm.money].value is None:
+            yield f"rfm.money names signal {self.rfm.money!r}, which has no 'value'"
+
+    def _wrong_windows(self) -> Iterator[str]:
+        """Windows and half-lives that cannot be."""
+        if sorted(set(self.windows)) != self.windows or self.windows[0] <= 0 or self.windows[-1] < DAY:
+            yield "'windows' must ascend without repeats, above 0, the last at least a day"
+        if any(w > DAY and w % DAY for w in self.windows) or any(h <= 0 for h in self.half_lives):
+            yield "'windows' above a day must be whole days, and 'half_lives' above 0"
 
     @property
     def asked(self) -> dict[str, Outcome | ValueOutcome]:

@@ -221,3 +221,29 @@ def test_a_dumped_definition_loads_as_itself() -> None:
     definition = load_definition(ROOT / "propensity.yaml")
     assert Definition.model_validate(definition.model_dump()).model_dump() == definition.model_dump()
     assert Definition.model_validate_json(definition.model_dump_json()).version == definition.version
+
+
+def test_mistakes_that_can_be_found_together_are_told_together(tmp_path: Path) -> None:
+    wrong = {
+        "derived": {"odd": "visit_count_7d > 1"},
+        "outcomes": {"churn": OUTCOME | {"among": "dance_count_7d > 0"}},
+        "segments": {"buyers": "purchase_count_total > nothing", "late": "state = 'nosuch'"},
+        "destinations": {},
+    }
+    with pytest.raises(DefinitionError) as told:
+        load_definition(write(tmp_path, **wrong))
+    first, *lines = str(told.value).splitlines()
+    assert first == "4 mistakes:"
+    for key, line in zip(
+        ("derived.odd", "outcomes.churn.among", "segments.buyers", "segments.late"), lines, strict=True
+    ):
+        assert line.strip().startswith(key)
+
+
+def test_names_that_do_not_meet_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError) as told:
+        load_definition(
+            write(tmp_path, outcomes={"a": OUTCOME | {"will_not": "dance"}, "b": OUTCOME | {"will_not": "sing"}})
+        )
+    assert "outcomes.a asks about signal 'dance'" in str(told.value)
+    assert "outcomes.b asks about signal 'sing'" in str(told.value)
