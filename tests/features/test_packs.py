@@ -15,7 +15,7 @@ from tests.worlds import DEFINITION
 WIDE = {
     "signals": {
         name: {"where": f"event = '{name}'", **({"value": "revenue"} if name in ("order", "payment") else {})}
-        for name in ("visit", "leave", "cart", "order", "discounted", "trial", "subscribe", "payment", "core",
+        for name in ("visit", "leave", "cart", "removed", "order", "discounted", "trial", "subscribe", "payment", "core",
                      "sign_up", "click", "call_to_action", "begin", "complete", "search", "listen")
     },
     "traits": {"path": "t.parquet", "columns": {"user": "u", "known": "k"}, "fields": ["plan", "persona"]},

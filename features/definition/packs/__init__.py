@@ -148,17 +148,17 @@ def _spread(part: Mapping[str, Entry], words: Mapping[str, list[str]]) -> Iterat
 
 
 def _rule(entry: Entry, words: Mapping[str, str], known: Collection[str], pack: Pack) -> Rule | str:
-    """The rule an entry makes, or why it makes none."""
+    """The rule an entry makes, or why it makes none: what the last and simplest of its predicates lacks."""
     why = ""
     for template in [entry.when] if isinstance(entry.when, str) else entry.when:
         missing = [role for role in _PLACE.findall(template) if role not in words]
         if missing:
             role = entry.each if missing[0] == "each" else missing[0]
-            why = why or f"roles.{role} is not filled ({pack.roles[role or ''].about})"
+            why = f"roles.{role} is not filled ({pack.roles[role or ''].about})"
             continue
         when = _fill(template, words)
         if when != OTHERWISE and (unknown := sorted(columns_in(when) - set(known))):
-            why = why or f"the definition yields no {unknown[0]}"
+            why = f"the definition yields no {unknown[0]}"
             continue
         metrics = [_fill(m, words) for m in entry.metrics if set(_PLACE.findall(m)) <= set(words)]
         about, play = _fill(entry.about, words), entry.play
