@@ -14,8 +14,9 @@ from features.snapshot import Snapshots
 from features.time import DAY, span_name, to_datetime
 from propensity.console import table
 from propensity.packs import left_out
+from training.base_rate import one_sided
 from training.outcomes import label, last_cutoff, snapshot_cutoffs
-from training.returns import COMING_BACK, Returns
+from training.returns import Returns
 
 
 def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
@@ -74,6 +75,10 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
             (pl.col("total") / pl.col("eligible")).alias("base_rate" if isinstance(rule, Outcome) else "mean"),
         )  # fmt: skip
         shown.append(table(f"{title}; known {span_name(rule.reach)} after a cutoff", per))
+        if isinstance(rule, Outcome) and (said := one_sided(per)):
+            shown.append(
+                f"[yellow]![/] {name}: {said}; there is little to tell users apart by. Change 'within' or 'among'."
+            )
         if isinstance(rule, Outcome) and rule.will_not:
             shown += _silences(rule, returns[list(definition.signals).index(rule.signal)])
     return shown
@@ -84,13 +89,15 @@ def _silences(rule: Outcome, returns: Returns) -> list[RenderableType]:
     curve = returns.table()
     bars = pl.Series("", ["█" * round(30 * share) for share in curve["not_back_yet"]])
     days = -(-rule.within // DAY)
-    back, suggested = returns.resurrection(days, days), returns.suggested()
+    back, rhythm = returns.resurrection(days, days), returns.rhythm()
     said = "the log does not tell how many come back" if back is None else f"{back:.0%} come back in as long again"
-    few = f"fewer than {COMING_BACK:.0%} come back in as long again"
-    better = f"The log shows no silence after which {few}, so it suggests no churn horizon."
-    if suggested is not None:
-        better = f"After {suggested} days {few}: the suggested churn horizon."
+    short = ""
+    if rhythm is not None and rule.within < rhythm * DAY:
+        short = (
+            f" [yellow]![/] The middle gap between two active days is {rhythm} days, longer than "
+            f"{span_name(rule.within)}: users who are only between two visits count as gone. Lengthen 'within'."
+        )
     return [
         table(f"How long silences of {rule.signal} last (Kaplan-Meier)", curve.insert_column(2, bars)),
-        f"Of those silent for {span_name(rule.within)}, {said} (resurrection rate). {better}",
+        f"Of those silent for {span_name(rule.within)}, {said} (resurrection rate). {returns.advice()}{short}",
     ]

@@ -14,11 +14,12 @@ from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.snapshot import WEIGHT
 from serving.model import Floats
+from training.base_rate import one_sided
 from training.dataset import Dataset
 from training.evaluate import Ranking, metrics
 from training.fit import Matrices, quick
 
-Check = Literal["label_shuffle", "single_feature", "too_good", "label_days", "drift", "future"]
+Check = Literal["label_shuffle", "single_feature", "too_good", "label_days", "drift", "future", "base_rate"]
 
 #: the label-shuffle control is fitted on so many rows
 SHUFFLE_ROWS = 10_000
@@ -44,13 +45,14 @@ class Finding:
 
 
 def finding(check: Check, rules: Audit, text: str, *, alarm: bool) -> Finding:
-    """Make a finding; an alarm fails the run unless it is drift or the definition accepts the check."""
-    return Finding(check, alarm, alarm and check != "drift" and check not in rules.accept, text)
+    """Make a finding; an alarm fails the run unless it is only told or the definition accepts the check."""
+    return Finding(check, alarm, alarm and check not in ("drift", "base_rate") and check not in rules.accept, text)
 
 
 def audit(data: Dataset, matrices: Matrices, definition: Definition, answers: Floats) -> list[Finding]:
     """Check a data set and the model's answers on its test slice; amounts as more or less than the middle one."""
-    rules, data = definition.audit, data.yes_or_no
+    rules, said = definition.audit, one_sided(data.previewed) if data.outcome in definition.outcomes else None
+    data = data.yes_or_no
     labels = data.part("test")["label"].to_numpy().astype(np.float64)
     ranking, ones = Ranking.of(answers), np.ones(len(labels))
     auc = metrics(ranking, labels, ones)["auc"] if ranking.can_tell(labels, ones) else 0.5
@@ -61,6 +63,7 @@ def audit(data: Dataset, matrices: Matrices, definition: Definition, answers: Fl
         _label_shuffle(data, matrices, rules, definition.training.seed),
         _label_days(data, definition, separations),
         _drift(data, definition),
+        finding("base_rate", rules, said or "both answers are common enough", alarm=said is not None),
     ]
 
 

@@ -126,10 +126,10 @@ class Compared:
             return []
         own = columns_in(self.definition.segments[segment].when)
         features = feature_set(self.definition)
-        numeric = [name for name in features.numeric if name not in own]
         found = [
-            Apart(n, auc_of(rows[n].to_numpy(), inside), _middle(rows[n], inside), _middle(rows[n], ~inside))
-            for n in numeric
+            apart
+            for name in features.numeric
+            if name not in own and (apart := _apart(name, rows[name].to_numpy(), inside)) is not None
         ]
         found += [_most_unlike(rows[name], inside) for name in features.traits if name not in own]
         found.sort(key=lambda apart: -abs(apart.auc - 0.5))
@@ -155,18 +155,21 @@ class Apart:
 
 
 def auc_of(values: NDArray[np.float64], inside: Mask) -> float:
-    """How often one inside has more than one outside, ties half; what is missing counts as more than all."""
-    filled = np.where(np.isnan(values), np.inf, values)
-    _, codes = np.unique(filled, return_inverse=True)
+    """How often one inside has more than one outside, ties half; no value may be missing."""
+    _, codes = np.unique(values, return_inverse=True)
     counts = np.bincount(codes)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[codes]
     n, m = int(inside.sum()), int((~inside).sum())
     return float((ranks[inside].sum() - n * (n + 1) / 2) / (n * m))
 
 
-def _middle(column: pl.Series, where: Mask) -> float | None:
-    found = column.filter(pl.Series(where)).fill_null(np.inf).median()
-    return float(found) if isinstance(found, float) and np.isfinite(found) else None
+def _apart(name: str, values: NDArray[np.float64], inside: Mask) -> "Apart | None":
+    """What a feature tells of those who have it; None where half of either side, or more, have not."""
+    known = ~np.isnan(values)
+    if min(known[inside].mean(), known[~inside].mean()) <= 0.5:
+        return None
+    there, own = values[known], inside[known]
+    return Apart(name, auc_of(there, own), float(np.median(there[own])), float(np.median(there[~own])))
 
 
 def _most_unlike(trait: pl.Series, inside: Mask) -> Apart:

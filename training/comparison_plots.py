@@ -10,38 +10,54 @@ from segments.tiers import TIERS, VALUE_TIERS
 from training.comparison import EVERYBODY, Compared
 from training.plots import HEIGHT, INK, MODEL, PALETTE, QUIET, WIDTH
 
-Picture: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart | alt.HConcatChart
+Picture: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
 
-#: more segments than this are a list, not a picture
+#: more values of a trait than this are a list, not a picture
 MOST = 12
 
 _TIERS = [tier.replace("_", " ") for tier in (*TIERS[:3], *VALUE_TIERS)]
 
 
-def sizes(compared: Compared, kind: str) -> Picture:
-    """Users by week: states on top of each other, segments beside each other."""
-    found = compared.sizes(kind)
-    newest = found.filter(pl.col("cutoff") == found["cutoff"].max()).sort("users", descending=True)["name"].to_list()
-    names = [n for n in compared.definition.states if n in newest] if kind == "state" else newest[:MOST]
-    frame = found.filter(pl.col("name").is_in(names)).with_columns(_words("name"))
+def states(compared: Compared) -> Picture:
+    """Users by week and state, on top of each other."""
+    found = compared.sizes("state")
+    there = found.filter(pl.col("cutoff") == found["cutoff"].max())["name"].to_list()
+    names = [name for name in compared.definition.states if name in there]
     words = [name.replace("_", " ") for name in names]
-    base = alt.Chart(frame).encode(alt.X("cutoff:T", title=None, axis=alt.Axis(format="%d %b", labelOverlap=True)))
-    y = alt.Y("users:Q", title="users", stack="zero" if kind == "state" else None, axis=alt.Axis(format="~s"))
-    if kind == "state":
-        scale = alt.Scale(domain=words, range=_colors(len(words)))
-        order = pl.DataFrame({"name": words, "order": range(len(words))})
-        stacked = frame.join(order, on="name")
-        return (
-            alt.Chart(stacked)
-            .mark_area()
-            .encode(base.encoding.x, y, alt.Color("name:N", scale=scale, sort=words, title=None), alt.Order("order:Q"))
-            .properties(width=WIDTH, height=HEIGHT)
+    order = pl.DataFrame({"name": words, "order": range(len(words))})
+    stacked = found.filter(pl.col("name").is_in(names)).with_columns(_words("name")).join(order, on="name")
+    return (
+        alt.Chart(stacked)
+        .mark_area()
+        .encode(
+            alt.X("cutoff:T", title=None, axis=alt.Axis(format="%d %b", labelOverlap=True)),
+            alt.Y("users:Q", title="users", stack="zero", axis=alt.Axis(format="~s")),
+            alt.Color("name:N", scale=alt.Scale(domain=words, range=_colors(len(words))), sort=words, title=None),
+            alt.Order("order:Q"),
         )
-    axis = alt.Axis(format="~s", tickCount=3)
-    lines = base.mark_line(color=MODEL, strokeWidth=2).encode(alt.Y("users:Q", title=None, axis=axis))
-    return lines.properties(width=140, height=70).facet(
-        alt.Facet("name:N", sort=words, title=None, header=alt.Header(labelFontSize=11, labelColor=INK)), columns=5
-    ).resolve_scale(y="independent")  # fmt: skip
+        .properties(width=WIDTH, height=HEIGHT)
+    )
+
+
+def sizes(compared: Compared) -> list[Picture]:
+    """Users by week of each segment that anybody was in, the largest first; nobody in a week is 0."""
+    found = compared.sizes("segments")
+    weeks = compared.rows.select("cutoff").unique()
+    named = pl.DataFrame({"name": list(compared.definition.segments)}, schema={"name": pl.String})
+    every = weeks.join(named, how="cross").join(found, on=["cutoff", "name"], how="left")
+    every = every.with_columns(pl.col("users").fill_null(0)).sort("cutoff")
+    newest = every.filter(pl.col("cutoff") == every["cutoff"].max()).sort("users", descending=True, maintain_order=True)
+    return [_size(name, every.filter(pl.col("name") == name)) for name in newest["name"]]
+
+
+def _size(name: str, weeks: pl.DataFrame) -> Picture:
+    """A small chart of one segment."""
+    x = alt.X("cutoff:T", title=None, axis=alt.Axis(format="%d %b", labelOverlap=True, tickCount=4))
+    y = alt.Y("users:Q", title=None, axis=alt.Axis(format="~s", tickCount=3), scale=alt.Scale(zero=True))
+    lines = alt.Chart(weeks).mark_line(color=MODEL, strokeWidth=2).encode(x, y)
+    return lines.properties(
+        width=112, height=60, title=alt.Title(name.replace("_", " "), fontSize=11, fontWeight="normal", color=INK)
+    )
 
 
 def flows(compared: Compared) -> Picture:
@@ -94,8 +110,8 @@ def flows(compared: Compared) -> Picture:
     return alt.layer(bands, bars, *texts).properties(width=WIDTH, height=HEIGHT + 60)
 
 
-def outcomes(compared: Compared) -> Picture:
-    """What became of each segment's users, beside everybody."""
+def outcomes(compared: Compared) -> list[Picture]:
+    """What became of each segment's users, beside everybody: a chart for each outcome."""
     found = compared.outcomes().filter(pl.col("users") >= 20).with_columns(_words("segment"))
     names = list(compared.definition.outcomes)
     long = found.unpivot(names, index=["segment", "users"], variable_name="outcome", value_name="share").drop_nulls()
@@ -106,14 +122,14 @@ def outcomes(compared: Compared) -> Picture:
         alt.X("share:Q", title=None, axis=alt.Axis(format="%", tickCount=4)),
         tooltip=["segment", "outcome", alt.Tooltip("share:Q", format=".1%"), alt.Tooltip("users:Q", format=",")],
     )
-    parts = []
+    parts: list[Picture] = []
     for name in names:
         mean = alt.Chart(all_.filter(pl.col("outcome") == name))
         line = mean.mark_rule(color=INK, strokeDash=[4, 3]).encode(x="share:Q")
         bars = base.transform_filter(alt.datum.outcome == name).mark_bar(color=MODEL)
         title = alt.Title(f"{name}: {compared.definition.outcomes[name].question}", fontSize=11)
         parts.append((bars + line).properties(width=190, height=18 * max(len(order), 3), title=title))
-    return alt.hconcat(*parts)
+    return parts
 
 
 def value(compared: Compared) -> Picture:
@@ -158,11 +174,11 @@ def tiers(compared: Compared, outcome: str) -> Picture:
     return (cells + numbers).properties(width=WIDTH, height=26 * len(states), title=alt.Title(outcome, fontSize=12))
 
 
-def by_trait(compared: Compared, trait: str) -> Picture:
+def by_trait(compared: Compared, trait: str) -> list[Picture]:
     """Value, and what became of users, by a trait such as the source they came from."""
     found = compared.by_trait(trait).head(MOST)
     measures = [*(["value"] if compared.money else []), *compared.definition.outcomes]
-    parts = []
+    parts: list[Picture] = []
     for name in measures:
         is_value = name == "value"
         title, form = (f"{compared.money} value in 30 days", ",.1f") if is_value else (f"{name} share", "%")
@@ -176,7 +192,7 @@ def by_trait(compared: Compared, trait: str) -> Picture:
             )
             .properties(width=150, height=22 * max(len(found), 3))
         )
-    return alt.hconcat(*parts)
+    return parts
 
 
 def _stacked(found: pl.DataFrame, side: str, states: list[str], gap: float) -> list[tuple[str, float, float]]:

@@ -69,12 +69,34 @@ class Returns:
     def suggested(self) -> int | None:
         """The silence from which on fewer than a tenth come back in as long again; None when the log shows none.
 
-        Short silences do not count: of those silent for a day, few come back within one more, and most do later.
+        Short silences do not count: of those silent for a day, few come back within one more, and most do later. It is
+        a day where hardly anybody comes back after any silence.
         """
         told = [self.resurrection(days, days) for days in range(1, LONGEST // 2)]
         known = [back for back in told if back is not None]
         returning = [days for days, back in enumerate(known, 1) if back >= COMING_BACK]
-        return returning[-1] + 1 if returning and returning[-1] < len(known) else None
+        if not returning:
+            return 1 if known else None
+        return returning[-1] + 1 if returning[-1] < len(known) else None
+
+    def advice(self) -> str:
+        """The suggested horizon in words, or why there is none."""
+        days, few = self.suggested(), f"fewer than {COMING_BACK:.0%} come back in as long again"
+        if self.ended.sum() == 0:
+            return "Nobody comes back: each user was here on one day only, so every horizon says the same."
+        if days == 1:
+            return f"Hardly anybody comes back: from the first day of silence on {few}."
+        if days is None:
+            return (
+                f"After every silence that the log is long enough to show, {COMING_BACK:.0%} or more come back in as "
+                "long again, so it suggests no churn horizon."
+            )
+        return f"After {days} days {few}: the suggested churn horizon."
+
+    def rhythm(self) -> int | None:
+        """The middle gap in days between two active days; None when nobody came back."""
+        total = self.ended.cumsum()
+        return int(np.searchsorted(total, total[-1] / 2)) if total[-1] else None
 
     def table(self) -> pl.DataFrame:
         """The curve at a few silences: who is still silent, and how many of them come back in as long again."""

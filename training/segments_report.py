@@ -36,37 +36,42 @@ def page(compared: Compared, *, trait: str | None) -> str:
         words=list(first_words(compared)),
         cards=list(_cards(compared)),
         captions={name: caption for name, (caption, _) in drawn.items()},
-        specs={name: themed(chart).to_json().replace("</", "<\\/") for name, (_, chart) in drawn.items()},
+        parts={name: [f"{name}-{i}" for i in range(len(parts))] for name, (_, parts) in drawn.items()},
+        specs={
+            f"{name}-{i}": themed(chart).to_json().replace("</", "<\\/")
+            for name, (_, parts) in drawn.items()
+            for i, chart in enumerate(parts)
+        },
         library=library(),
     )
 
 
-def charts(compared: Compared, trait: str | None) -> dict[str, tuple[str, plots.Picture]]:
-    """The pictures, by name, each with its caption."""
+def charts(compared: Compared, trait: str | None) -> dict[str, tuple[str, list[plots.Picture]]]:
+    """The pictures, by name, each with its caption; those of several parts wrap on a narrow screen."""
     then = f"{to_datetime(compared.matured):%d %B %Y}"
-    rules, found = compared.definition, dict[str, tuple[str, plots.Picture]]()
+    rules, found = compared.definition, dict[str, tuple[str, list[plots.Picture]]]()
     if rules.states:
-        found["states"] = ("How many users are in each state, week by week.", plots.sizes(compared, "state"))
-        found["flows"] = ("Where they were four weeks ago, and where they are now.", plots.flows(compared))
+        found["states"] = ("How many users are in each state, week by week.", [plots.states(compared)])
+        found["flows"] = ("Where they were four weeks ago, and where they are now.", [plots.flows(compared)])
     if rules.segments and rules.outcomes:
         caption = f"What became of who was in a segment on {then}; dashed: everybody."
         found["outcomes"] = (caption, plots.outcomes(compared))
     if rules.segments:
-        found["sizes"] = ("How many users are in each segment, week by week.", plots.sizes(compared, "segments"))
+        found["sizes"] = ("How many users are in each segment, week by week.", plots.sizes(compared))
     if rules.segments and compared.money:
-        found["value"] = (f"What they spent in the 30 days after {then}.", plots.value(compared))
+        found["value"] = (f"What they spent in the 30 days after {then}.", [plots.value(compared)])
     for outcome in rules.values if rules.segments else ():
         caption = (
             "What those who are in it now are expected to bring, of whom there is enough to say; dashed: everybody."
         )
-        found[f"expected_{outcome}"] = (caption, plots.expected(compared, outcome))
+        found[f"expected_{outcome}"] = (caption, [plots.expected(compared, outcome)])
     if trait:
         caption = f"Value, and what became of users, by {trait.replace('_', ' ')}."
         found["trait"] = (caption, plots.by_trait(compared, trait))
     for outcome, rule in rules.asked.items() if rules.states else ():
         going = f"how likely {outcome} is" if isinstance(rule, Outcome) else f"tiers of {outcome}"
         caption = f"Where they stand and where they are going: states, and {going}."
-        found[f"tiers_{outcome}"] = (caption, plots.tiers(compared, outcome))
+        found[f"tiers_{outcome}"] = (caption, [plots.tiers(compared, outcome)])
     return found
 
 
@@ -137,7 +142,7 @@ def apart_in_words(apart: Apart, wording: Wording) -> str:
 
 
 def _did(will: bool, signal: str) -> str:
-    return f"did {_plain(signal)}" if will else f"did not {_plain(signal)}"
+    return f"had at least one {_plain(signal)}" if will else f"had no {_plain(signal)}"
 
 
 def _plain(name: str) -> str:

@@ -15,8 +15,8 @@ from tests.worlds import DEFINITION
 WIDE = {
     "signals": {
         name: {"where": f"event = '{name}'", **({"value": "revenue"} if name in ("order", "payment") else {})}
-        for name in ("visit", "leave", "cart", "removed", "order", "discounted", "trial", "subscribe", "payment", "core",
-                     "sign_up", "click", "call_to_action", "begin", "complete", "search", "listen")
+        for name in ("visit", "leave", "cart", "removed", "order", "discounted", "trial", "subscribe", "payment",
+                     "core", "sign_up", "click", "call_to_action", "begin", "complete", "search", "listen")
     },
     "traits": {"path": "t.parquet", "columns": {"user": "u", "known": "k"}, "fields": ["plan", "persona"]},
     "windows": [1, 7, 14, 28, 30, 90],

@@ -9,16 +9,19 @@ import polars as pl
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from features.definition.columns import feature_set
 from features.errors import EventLogError
 from features.log.open import open_log
 from features.progress import unseen
 from features.time import DAY, to_datetime
 from segments.frozen import load_cuts
 from serving.loader import Loader
+from serving.reasons import Wording
 from serving.scorer import Scorer
 from tests.conftest import World
 from training.comparison import EVERYBODY, Compared, auc_of, compare
-from training.segments_report import charts, page
+from training.comparison_plots import sizes
+from training.segments_report import apart_in_words, charts, page
 
 pytestmark = pytest.mark.xdist_group("comparison")
 
@@ -93,7 +96,29 @@ def test_how_far_apart_is_the_area_under_the_curve() -> None:
     draw = np.random.default_rng(1)
     values, inside = draw.integers(0, 9, 500).astype(float), draw.random(500) < 0.3
     assert auc_of(values, inside) == pytest.approx(roc_auc_score(inside, values))
-    assert auc_of(np.array([np.nan, 1.0]), np.array([True, False])) == 1.0
+
+
+def test_what_most_of_either_side_has_not_sets_nobody_apart(compared: Compared) -> None:
+    rows = compared.at(compared.newest)
+    for segment in compared.definition.segments:
+        inside = rows["segments"].list.contains(segment)
+        for apart in compared.apart(segment):
+            if apart.feature in feature_set(compared.definition).numeric:
+                for side in (rows.filter(inside), rows.filter(~inside)):
+                    assert side[apart.feature].null_count() < 0.5 * len(side), f"{segment}: {apart.feature}"
+                assert "others: not known" not in apart_in_words(apart, Wording(compared.definition))
+
+
+def test_every_segment_has_its_small_chart_and_no_axes_stand_empty(compared: Compared) -> None:
+    weeks = compared.rows["cutoff"].n_unique()
+    drawn = [chart.to_dict() for chart in sizes(compared)]
+    assert {chart["title"]["text"].replace(" ", "_") for chart in drawn} == set(compared.definition.segments)
+    for chart in drawn:
+        [rows] = chart["datasets"].values()
+        assert len(rows) == weeks
+    for _, parts in charts(compared, "source").values():
+        for part in parts:
+            assert part.to_dict()["width"] <= 420, "wider ones could not be read on a phone, where they shrink"
 
 
 def test_what_sets_a_segment_apart_is_not_its_own_rule(compared: Compared) -> None:
@@ -108,8 +133,11 @@ def test_what_sets_a_segment_apart_is_not_its_own_rule(compared: Compared) -> No
 
 def test_the_page_is_whole_and_asks_for_nothing(compared: Compared) -> None:
     html = page(compared, trait="source")
-    for name in charts(compared, "source"):
-        assert f'<div id="{name}"></div>' in html
+    for name, (_, parts) in charts(compared, "source").items():
+        for i in range(len(parts)):
+            assert f'<div id="{name}-{i}"></div>' in html
+    assert "had no visit within 14d" in html
+    assert "did purchase" not in html
     before = html[: html.index("<script>")]
     assert not re.search(r"(src|href)=", before)
     for said in ("changed their state", "repeat buyer", "of the others", "do</span>", "everybody"):

@@ -3,11 +3,16 @@
 from datetime import UTC, datetime
 
 import numpy as np
+import polars as pl
 import pytest
 
+from features.definition import load_definition
+from features.log.source import EventLog
 from features.time import DAY, to_instant
+from tests.conftest import ROOT
 from tests.oracle import Event
 from tests.worlds import definition_of, events_of
+from training.base_rate import one_sided
 from training.returns import Returns
 
 START = to_instant(datetime(2025, 1, 1, tzinfo=UTC))
@@ -56,3 +61,37 @@ def test_the_suggested_horizon_is_past_the_last_return() -> None:
 
 def test_a_log_in_which_all_come_back_suggests_nothing() -> None:
     assert returns_of({f"u{i}": list(range(0, 60, 3)) for i in range(50)}, ends=60).suggested() is None
+
+
+def test_nobody_comes_back_is_not_everybody_always_does() -> None:
+    nobody = returns_of({f"u{i}": [float(i % 200)] for i in range(600)}, ends=230)
+    assert nobody.suggested() == 1
+    assert "Nobody comes back" in nobody.advice()
+    assert nobody.rhythm() is None
+    hardly = returns_of({f"u{i}": [float(i % 200)] for i in range(600)} | {"x": [0.0, 3.0]}, ends=230)
+    assert "Hardly anybody comes back" in hardly.advice()
+    always = returns_of({f"u{i}": [float(day) for day in range(i % 7, 230, 7)] for i in range(50)}, ends=230)
+    assert always.suggested() is None
+    assert "suggests no churn horizon" in always.advice()
+    assert always.rhythm() == 7
+
+
+def test_the_log_of_people_who_come_once() -> None:
+    definition = load_definition(ROOT / "tests" / "cases" / "21-nobody-comes-back" / "propensity.yaml")
+    events = EventLog(definition).read()
+    assert Returns.of(events, 0).advice().startswith("Nobody comes back")
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [
+        ([1.0] * 26 + [0.7] * 18, "in 26 of 44 snapshots not one answer is no"),
+        ([0.0] * 20 + [0.1] * 20, "in 20 of 40 snapshots not one answer is yes"),
+        ([0.97] * 40, "97.0% of the answers are yes"),
+        ([0.001] * 40, "0.1% of the answers are yes"),
+        ([0.3] * 40, None),
+    ],
+)
+def test_a_question_with_one_answer_is_told(rates: list[float], said: str | None) -> None:
+    assert one_sided(pl.DataFrame({"eligible": [500] * len(rates), "base_rate": rates})) == said
+    assert one_sided(pl.DataFrame({"eligible": [3] * len(rates), "base_rate": rates})) is None, "too few to say"
