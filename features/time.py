@@ -86,6 +86,30 @@ def to_instant(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
+def parse_instant(text: object) -> datetime:
+    """Read an instant as people and programs write it: ``2026-03-01`` (midnight) or ``2026-03-01T10:00:00Z``.
+
+    Args:
+        text: ISO 8601; without a zone it is UTC.
+
+    Returns:
+        An aware datetime in UTC.
+
+    Raises:
+        ValueError: it is no instant, or one outside the years 1 to 9999 in UTC.
+    """
+    try:
+        moment = datetime.fromisoformat(text.strip()) if isinstance(text, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise ValueError(f"{str(text)[:60]!r} is not an instant; write 2026-03-01 or 2026-03-01T10:00:00Z")
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError as error:
+        raise ValueError(f"{str(text)[:60]!r} lies outside the years 1 to 9999 of UTC") from error
+
+
 def to_datetime(instant: int) -> datetime:
     """Convert microseconds since 1970 to an aware UTC datetime."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(instant))

@@ -156,7 +156,7 @@ def score(
     from features.log.open import open_log
     from features.time import Clock
     from propensity import report, written
-    from segments.frozen import load_cuts
+    from segments.frozen import first_cuts, load_cuts
     from serving.batch import score_all
     from serving.handoff.ledger import Ledger
     from serving.handoff.mover import Mover
@@ -166,7 +166,6 @@ def score(
     rules, settings = opened(definition)
     instant = parse_instant(as_of, "--as-of")
     champions = _champions(rules, settings, without_models=without_models)
-    scorer = Scorer(rules, champions.models, load_cuts(rules, settings))
     with progress() as bars:
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
@@ -174,6 +173,10 @@ def score(
         if instant > log.ends:
             raise PropensityError("--as-of lies after the end of the log.", fix="score at or before it")
         folder = settings.scores(rules.name)
+        if (cuts := load_cuts(rules, settings)) is None:
+            with locked(settings.folder(rules.name), wait=True):
+                cuts = first_cuts(log, rules, settings)
+        scorer = Scorer(rules, champions.models, cuts)
         with locked(folder):
             with steps("score", log.runs) as advance:
                 batch = score_all(log, scorer, instant, folder, reasons=reasons, progress=advance)
@@ -227,6 +230,7 @@ def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None
     from features.lock import locked
     from features.log.open import open_log
     from features.time import to_datetime
+    from segments.frozen import first_cuts
     from serving.materialize import materialize as job
 
     rules, settings = opened(definition)
@@ -235,6 +239,7 @@ def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
         with steps("profiles into the online store", log.runs) as advance:
             written = job(log, rules, settings, progress=advance)
+        first_cuts(log, rules, settings)
     out.print(f"{written:,} profiles changed; everybody is folded through {to_datetime(log.ends):%Y-%m-%d %H:%M} UTC.")
 
 
@@ -245,27 +250,11 @@ def serve(
     port: Annotated[int, typer.Option(help="port to listen on")] = 3000,
 ) -> None:
     """Serve the scoring API."""
-    from serving.answers import Answers
-    from serving.guard import required_keys
-    from serving.handoff.sender import check_destinations
-    from serving.live.log import LiveLog
+    from propensity import serving
 
     rules, settings = opened(definition)
-    if required_keys(settings) is None and host not in ("127.0.0.1", "localhost", "::1"):
-        raise PropensityError(
-            f"PROPENSITY_AUTH=off with host {host}.", fix="propensity keys create, or listen on 127.0.0.1"
-        )
-    # what would fail, fails here in words; the server would try for ever
-    Answers(rules, settings)
-    LiveLog.open(rules, settings)
-    check_destinations(rules)
-    environment = {
-        **os.environ,
-        "PROPENSITY_DEFINITION": str(settings.definition.resolve()),
-        "PYTHONWARNINGS": "ignore",
-    }
-    # BentoML keeps metrics under its home, and empties them whenever another server of that home starts
-    environment.setdefault("BENTOML_HOME", str(settings.folder(rules.name) / f"server-{port}"))
+    serving.check(rules, settings, host, port)
+    environment = serving.environment(settings, port)
     out.print(f"Serving {rules.version} on http://{host}:{port}/ (the API page)")
     command = [_program("bentoml"), "serve", "serving.service:PropensityService", "--host", host, "--port", str(port)]
     os.execve(command[0], command, environment)  # noqa: S606 - our own command line, no shell

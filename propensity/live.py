@@ -103,18 +103,27 @@ def replay(
         out.print(f"  {letter}: {reason}", highlight=False)
 
 
-def worker(definition: DefinitionFile = None) -> None:
+def worker(
+    definition: DefinitionFile = None,
+    host: Annotated[str, typer.Option(help="address of /livez, /readyz and /metrics")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="its port; 0 for none")] = 3001,
+) -> None:
     """Fold live events and hand moves off in a process of its own; as many as you like, with Redis and PostgreSQL."""
     from features.time import Clock
-    from serving.live.working import Working
+    from propensity.serving import free
+    from serving.live.process import WorkerProcess
     from serving.logs import write_json
 
     rules, settings = opened(definition)
+    if port:
+        free(host, port)
     write_json()
-    working = Working(rules, settings, _live(rules, settings), Clock(settings.clock))
-    signal.signal(signal.SIGTERM, lambda *_: working.stop())
-    signal.signal(signal.SIGINT, lambda *_: working.stop())
-    working.run()
+    process = WorkerProcess(rules, settings, Clock(settings.clock))
+    signal.signal(signal.SIGTERM, lambda *_: process.stop())
+    signal.signal(signal.SIGINT, lambda *_: process.stop())
+    if port:
+        process.serve(host, port)
+    process.run()
 
 
 def compact(
@@ -126,6 +135,7 @@ def compact(
     from features.lock import locked
     from features.log.open import open_log
     from features.time import Clock, to_datetime
+    from segments.frozen import first_cuts
     from serving.live.compact import compact as job
     from serving.materialize import materialize
 
@@ -138,6 +148,7 @@ def compact(
         log = open_log(rules, settings, ends=None, steps=steps)
         with steps("profiles", log.runs) as advance:
             materialize(log, rules, settings, progress=advance)
+        first_cuts(log, rules, settings)
         now = Clock(settings.clock).now()
         pruned = live.prune(done.state.position, now - older)
         letters = live.prune_letters(now)

@@ -1,6 +1,5 @@
 """Options that commands share, and how they are read."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,15 +22,16 @@ def parse_instant(text: str | None, option: str) -> int | None:
     Raises:
         PropensityError: it is not an instant.
     """
+    from features.time import parse_instant as read
     from features.time import to_instant
 
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        return to_instant(read(text))
     except ValueError as error:
-        raise PropensityError(f"{option} {text!r} is not an instant.", fix="write 2026-03-01T10:00:00Z") from error
-    return to_instant(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        said = str(error).partition(";")[0]
+        raise PropensityError(f"{option} {said}.", fix="write 2026-03-01 or 2026-03-01T10:00:00Z") from error
 
 
 def opened(file: Path | None) -> "tuple[Definition, Settings]":

@@ -1,6 +1,7 @@
 """RFM cut-offs on disk: fitted once for a rule, then kept, so that nobody moves without doing anything."""
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,9 @@ from features.log.frames import part_files
 from features.log.log import Log
 from features.settings import Settings
 from features.time import to_datetime
-from segments.rfm import RfmCuts, fit_cuts, rfm_columns
+from segments.rfm import NobodyError, RfmCuts, fit_cuts, rfm_columns
+
+logger = logging.getLogger("propensity")
 
 
 def cuts_path(definition: Definition, settings: Settings) -> Path:
@@ -49,3 +52,16 @@ def freeze_cuts(log: Log, definition: Definition, settings: Settings, cutoff: in
     shutil.rmtree(scratch)
     cuts.save(cuts_path(definition, settings))
     return cuts
+
+
+def first_cuts(log: Log, definition: Definition, settings: Settings) -> RfmCuts | None:
+    """The kept cut-offs; fitted at the log's end where there are none yet, so that groups need no training.
+
+    Returns:
+        None where there is no rule, or nobody yet who did what it measures.
+    """
+    try:
+        return freeze_cuts(log, definition, settings, log.ends)
+    except NobodyError as error:
+        logger.warning("there are no RFM groups yet: %s", error)
+        return None

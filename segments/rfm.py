@@ -33,6 +33,12 @@ QUANTILES = (0.2, 0.4, 0.6, 0.8)
 SCORES = ("rfm_r", "rfm_f", "rfm_m", "rfm_score")
 
 
+class NobodyError(PropensityError):
+    """There is nobody to fit cut-offs on."""
+
+    code = "rfm_nobody"
+
+
 class RfmCuts(BaseModel):
     """Cut-offs between the scores, with where they come from.
 
@@ -78,12 +84,12 @@ def fit_cuts(rows: pl.DataFrame, rule: RfmRule, snapshot: str) -> RfmCuts:
         snapshot: the name of that cutoff.
 
     Raises:
-        PropensityError: nobody fired the signal within the window.
+        NobodyError: nobody fired the signal within the window.
     """
     recency, frequency, money = rfm_columns(rule)
     active = rows.filter(pl.col(frequency) > 0)
     if active.is_empty():
-        raise PropensityError(
+        raise NobodyError(
             f"nobody fired {rule.signal!r} within {span_name(rule.window)} of {snapshot}.", fix="widen rfm.window"
         )
 

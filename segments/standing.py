@@ -89,6 +89,10 @@ class Steadiness:
         #: the outcomes whose models a dimension rests on
         self.rests_on = {name: self._outcomes_of(name) for name in self.rules}
 
+    def is_silent(self, name: str) -> bool:
+        """Whether a dimension rests on an outcome without a model: nothing is known of it, so that nobody moves."""
+        return not self.rests_on.get(name, frozenset()) <= self._cuts.keys()
+
     def values(self, was: Standing | None, said: Said) -> Iterator[tuple[str, str | None, str | None]]:
         """Yield each dimension with its value before and from now on."""
         held = was.held if was is not None else {}
@@ -100,7 +104,7 @@ class Steadiness:
         now = said.values.get(name)
         if name not in self.rules:
             return None  # the definition knows it no more
-        if not self.rests_on[name] <= self._cuts.keys():
+        if self.is_silent(name):
             return before  # without a model nothing is said of it, which is no reason to leave or enter
         if before is None:
             return now

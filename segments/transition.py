@@ -73,6 +73,10 @@ class Moves:
     ) -> None:
         self._steadiness, self._models, self._definition, self._known = steadiness, dict(models), definition, known
 
+    def is_silent(self, name: str) -> bool:
+        """Whether nothing is known of a dimension for want of a model."""
+        return self._steadiness.is_silent(name)
+
     def of(
         self, was: Standing | None, said: Said, last: Scoring, before: Mapping[str, float]
     ) -> tuple[Standing, list[Transition]]:

@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from features.definition.schema import Definition
-from features.errors import PropensityError, UnavailableError
+from features.errors import UnavailableError
 from features.settings import Settings
 from features.store import OnlineProfiles
 from features.time import to_instant
@@ -82,12 +82,14 @@ class ServedModel(BaseModel):
 class Answers:
     """Answers for one definition; models are swapped when a new champion is promoted.
 
+    An outcome without a champion is answered ``no_model``; all that needs no model is there without any.
+
     Args:
         definition: what is served.
         settings: where registry and stores are.
 
     Raises:
-        PropensityError: no outcome has a champion, or a champion does not fit the definition.
+        PropensityError: a champion does not fit the definition.
     """
 
     def __init__(self, definition: Definition, settings: Settings) -> None:
@@ -97,13 +99,8 @@ class Answers:
         self._scores = settings.scores(definition.name)
         # one connection for calls answered at once and one for long lists in a thread of their own
         self._near, self._bulk = (OnlineProfiles(definition, settings, apply=True) for _ in range(2))
-        models = self._loader.champions()
-        if not models:
-            raise PropensityError(
-                f"no champion is registered for {definition.name}.",
-                fix="run make train first; where the gate let no model pass, it says why",
-            )
-        self._scorer = Scorer(definition, models, self._rfm)
+        self._settings = settings
+        self._scorer = Scorer(definition, self._loader.champions(), self._rfm)
         #: champions that were not taken up, by outcome, and for how many rounds
         self._refused: dict[str, tuple[str, int]] = {}
         self._tell({})
@@ -167,9 +164,13 @@ class Answers:
         self._count(scored, scorer)
         return scorer, scored, missing
 
-    def warm_up(self) -> None:
-        """Make what the first answers would wait for; call it before `score` is called."""
+    def warm_up(self, now: datetime) -> None:
+        """Make what the first answers would wait for, and score nobody once; call it before others call `score`."""
         self._scorer.warm_up()
+        try:
+            self.score(["warm-up"], now, 1)
+        except UnavailableError as error:
+            log.warning("started, and not ready: %s", error)
 
     def earlier(self, as_of: datetime) -> Earlier | None:
         """The newest scores of the batch before an instant."""
@@ -213,9 +214,10 @@ class Answers:
         return [_served(name, model) for name, model in self._scorer.models.items()]
 
     def refresh(self) -> bool:
-        """Take up champions promoted since; one that does not load or fit, whatever the reason, leaves the old serving.
+        """Take up champions promoted since, and RFM cut-offs.
 
-        What was refused is tried again after 1, 2, 4, … rounds: the reason may have been a store that was away.
+        A champion that does not load or fit, whatever the reason, leaves the old one serving. What was refused is tried
+        again after 1, 2, 4, … rounds: the reason may have been a store that was away.
 
         Returns:
             Whether anything changed.
@@ -240,6 +242,11 @@ class Answers:
             scorer = candidate
             self._forget_refusal(name)
             log.info("now serving %s", version)
+        cuts = load_cuts(self.definition, self._settings)
+        if cuts != self._rfm:
+            scorer = Scorer(self.definition, scorer.models, cuts)
+            scorer.warm_up()
+            self._rfm = cuts
         changed = scorer is not self._scorer
         if changed:
             self._scorer = scorer

@@ -13,3 +13,8 @@ def write_json() -> None:
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+def quiet() -> None:
+    """Keep libraries from writing what callers sent: BentoML does, with a traceback, for each request it refuses."""
+    logging.getLogger("bentoml._internal.server.http_app").setLevel(logging.CRITICAL)

@@ -1,43 +1,70 @@
 """The BentoML service: parse, answer, nothing else. Start it with ``propensity serve``."""
 
 import gc
-import logging
+import re
 import sys
 import threading
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio
 import bentoml
-from pydantic import AwareDatetime, Field
-from starlette.responses import Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from starlette.responses import JSONResponse, Response
 
 from features.definition import load_definition
-from features.errors import PropensityError, UnavailableError
 from features.lock import locked
 from features.settings import Settings
 from features.time import Clock, to_datetime
 from features.user_id import UserId
 from serving.answers import Answers, ScoreResponse
 from serving.erase import Erased, erase
-from serving.guard import WHY, Guard
+from serving.guard import Guard
 from serving.live.path import LivePath
-from serving.logs import write_json
+from serving.logs import quiet, write_json
 from serving.members import SegmentMembers
-from serving.web import Desk, app
+from serving.opening import Opening
+from serving.page import add_page
+from serving.parent import end_with_parent
+from serving.paths import Path, Paths
+from serving.problems import problem_of, status_of, told_unknown
+from serving.web import Desk, Instant, app, paths
 
 #: longer lists are answered in a thread, so that they do not hold up single users
 AT_ONCE = 20
 MOST_USERS = 10_000
 #: so many collections of younger objects go by before a full one
 SELDOM = 1_000
+#: how long a start waits for what it needs before it answers that it waits, in seconds
+PATIENCE = 15
 
-log = logging.getLogger("propensity")
+
+class Asked(BaseModel):
+    """Whom to score, and when."""
+
+    model_config = ConfigDict(extra="forbid", title="ScoreRequest")
+
+    user_ids: Annotated[list[UserId], Field(min_length=1, max_length=MOST_USERS, description="whom to score")]
+    as_of: Annotated[
+        Instant | None, Field(description="the instant the scores speak of; the server's clock when left out")
+    ] = None
+    reasons: Annotated[int, Field(ge=0, le=20, description="how many reasons a likelihood")] = 0
+    changes: Annotated[bool, Field(description="tell what changed since the batch's newest earlier scores")] = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        unknown = [str(name) for name in given if name not in cls.model_fields] if isinstance(given, dict) else []
+        if unknown:
+            raise ValueError(told_unknown(unknown, cls.model_fields))
+        return given
 
 
 @bentoml.service(
     name="propensity",
     traffic={"timeout": 60},
     logging={"access": {"enabled": False}},
+    # ours are labelled by route, and kept in memory; BentoML's by whatever path a caller names, and in files
+    metrics={"enabled": False},
     http={"host": "127.0.0.1", "port": 3000},
     # a span is recorded of each call, though none is sent anywhere; BENTOML_CONFIG turns it on (docs/operate.md)
     tracing={"excluded_urls": ".*"},
@@ -49,72 +76,65 @@ class PropensityService:
     """State, RFM group, likelihoods, tiers and segments of users; and their events, live."""
 
     def __init__(self) -> None:
-        settings = Settings()
         write_json()
+        quiet()
+        end_with_parent()
+        self._stop = threading.Event()
+        self._desk: Opening[Desk] = Opening(self._open, "the service")
+        app.state.desk = self._desk
+        self._desk.start(PATIENCE)
+
+    def _open(self) -> Desk:
+        """Open all that answers need; raises while something of it is away."""
+        settings = Settings()
         definition = load_definition(settings.definition)
-        self._clock = Clock(settings.clock)
-        self._answers = Answers(definition, settings)
-        self._live = LivePath(definition, settings, self._clock, self._answers)
+        clock = Clock(settings.clock)
+        answers = Answers(definition, settings)
+        answers.warm_up(to_datetime(clock.now()))
+        live = LivePath(definition, settings, clock, answers)
 
         def forget(user: str) -> Erased:
             with locked(settings.folder(definition.name)):
-                return erase(definition, settings, self._live.ledger, [user])
+                return erase(definition, settings, live.ledger, [user])
 
-        app.state.desk = Desk(
-            definition, self._answers, SegmentMembers(self._answers, self._live.log), self._live, forget
-        )
-        self._warm_up()
+        threading.Thread(target=answers.watch, args=(self._stop,), name="champions", daemon=True).start()
         # an answer should not wait five milliseconds, the usual turn, for each step of the worker in another thread
         sys.setswitchinterval(0.0005)
-        self._stop = threading.Event()
-        threading.Thread(target=self._answers.watch, args=(self._stop,), name="champions", daemon=True).start()
         # a full collection over the libraries' heap stalls requests by 100 ms and more, and one over what BentoML's
         # timer keeps of each request for a minute by nearly as much, to find a hundred objects
         gc.collect()
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
+        return Desk(definition, answers, SegmentMembers(answers, live.log), live, forget)
 
-    @bentoml.api(route="/score", output_spec=ScoreResponse)
+    @bentoml.api(route="/score", input_spec=Asked, output_spec=ScoreResponse)
     async def score(
-        self,
-        user_ids: Annotated[list[UserId], Field(min_length=1, max_length=MOST_USERS, description="whom to score")],
-        as_of: Annotated[
-            AwareDatetime | None, Field(description="the instant the scores speak of; the server's clock when left out")
-        ] = None,
-        reasons: Annotated[int, Field(ge=0, le=20, description="how many reasons a likelihood")] = 0,
-        changes: Annotated[
-            bool, Field(description="tell what changed since the batch's newest earlier scores")
-        ] = False,
+        self, user_ids: list[str], as_of: Instant | None = None, reasons: int = 0, changes: bool = False
     ) -> Response:
-        """Score users."""
-        instant, latest = as_of or to_datetime(self._clock.now()), as_of is None
+        """Score users: state, RFM group, likelihoods, segments, and with `reasons` why."""
 
         def answered(bulk: bool) -> str:
-            return self._answers.json(user_ids, instant, reasons, latest=latest, changes=changes, bulk=bulk)
+            desk = self._desk.get()
+            instant, latest = as_of or to_datetime(desk.live.clock.now()), as_of is None
+            return desk.answers.json(user_ids, instant, reasons, latest=latest, changes=changes, bulk=bulk)
 
         try:
             at_once = len(user_ids) <= AT_ONCE and not changes
             answer = answered(False) if at_once else await anyio.to_thread.run_sync(answered, True)
-        except UnavailableError as error:
-            WHY.get().append(str(error))
-            raise bentoml.exceptions.ServiceUnavailable(str(error)) from error
-        except PropensityError as error:
-            raise bentoml.exceptions.InvalidArgument(str(error)) from error
+        except Exception as error:  # BentoML would log each with a traceback, and tell nothing
+            return JSONResponse(problem_of(error), status_of(error))
         return Response(answer, media_type="application/json")
-
-    def _warm_up(self) -> None:
-        """The first calls compile and fill caches; users should not wait for that."""
-        self._answers.warm_up()
-        try:
-            self._answers.score(["warm-up"], to_datetime(self._clock.now()), 1)
-        except UnavailableError as error:
-            log.warning("started, and not ready: %s", error)
 
     @bentoml.on_shutdown
     def close(self) -> None:
         """Put what waits on the disk, and stop."""
         self._stop.set()
-        self._live.close()
+        self._desk.close(lambda desk: desk.live.close())
 
 
-PropensityService.add_asgi_middleware(Guard)  # type: ignore[attr-defined] # the decorator made it a Service
+add_page(app, lambda: PropensityService.openapi_spec.asdict())  # type: ignore[attr-defined] # a Service, see above
+_PROBES = [
+    Path.fixed(path, "GET", "HEAD") for path in ("/livez", "/healthz", "/readyz", "/", "/docs.json", "/schema.json")
+]
+_SCORE = Path("/score", re.compile("^/score$"), frozenset({"POST"}), frozenset())
+PropensityService.add_asgi_middleware(Guard, paths=Paths([*_PROBES, _SCORE, *paths()]))  # type: ignore[attr-defined]

@@ -3,24 +3,31 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC
-from typing import Annotated, cast
+from datetime import datetime
+from typing import Annotated, Any, cast
 
 import anyio
 from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from features.definition.rule import Segment
 from features.definition.schema import Definition
-from features.errors import PropensityError, UnavailableError
-from features.time import to_datetime, to_instant
+from features.errors import PropensityError
+from features.time import parse_instant, to_datetime, to_instant
 from features.user_id import UserId
+from serving import metrics
 from serving.answers import Answers, ServedModel
 from serving.erase import Erased
-from serving.live.ingest import AT_ONCE, Call, Received, RequestError
+from serving.health import Health
+from serving.live.ingest import AT_ONCE, Call, Received
 from serving.live.path import LivePath
 from serving.members import Members, SegmentMembers
+from serving.opening import Opening, StartingError
+from serving.paths import Path as Known
+from serving.problems import Problem, RefusedError, problem, problem_of, status_of, told_invalid
 from serving.users import Moved, UserHistory, history_of
 
 
@@ -53,32 +60,32 @@ class Erasure(BaseModel):
     left: dict[str, int]
 
 
-class Problem(BaseModel):
-    """Why a call was not answered."""
-
-    error: str
-    code: str
-
-
 PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem} for status in (400, 401, 403, 404, 413, 415, 429, 503)
+    status: {"model": Problem} for status in (400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
 }
 
-# BentoML shows these on its own API page
+# the page of the API is ours, see serving/page.py
 app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
 PathUser = Annotated[UserId, Path()]
+
+#: an instant as people and programs write it
+Instant = Annotated[
+    datetime,
+    BeforeValidator(lambda given: given if isinstance(given, datetime) else parse_instant(given)),
+    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-01", "2026-03-01T10:00:00Z"]}),
+]
 _MESSAGES: dict[str, object] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
 }
 
 
 def _desk(request: Request) -> Desk:
-    return cast(Desk, request.app.state.desk)
+    return cast("Opening[Desk]", request.app.state.desk).get()
 
 
-@app.post("/v1/{call}", responses=PROBLEMS, openapi_extra=_MESSAGES)
-async def take(call: Call, request: Request, response: Response) -> Received:
+@app.post("/v1/{call}", summary="Send events", responses=PROBLEMS, openapi_extra=_MESSAGES, response_model=Received)
+async def take(call: Call, request: Request) -> Received | JSONResponse:
     """Take messages of Segment's HTTP tracking API; answered when they are on the disk.
 
     A message that is refused is kept as a dead letter, and does not keep the others of a batch out.
@@ -91,62 +98,86 @@ async def take(call: Call, request: Request, response: Response) -> Received:
     else:
         read, done = await anyio.to_thread.run_sync(live.ingest.begin, call, body, encoding, now)
     received = live.ingest.answer(read, await asyncio.wrap_future(done))
-    if not received.success:
-        response.status_code = 400
-    return received
+    if received.success:
+        return received
+    said = problem(f"no message was taken: {received.refused[0].reason}", "refused", "mend the messages, and send them")
+    return JSONResponse({**said, **received.model_dump()}, 400)
+
+
+@app.get("/alive", include_in_schema=False)
+def alive(request: Request) -> Response:
+    """Whether this process works, or will; a supervisor should replace it otherwise. Asked for as ``/livez``."""
+    status, told = _health(request).live()
+    return JSONResponse(told, status)
 
 
 @app.get("/ready", include_in_schema=False)
-def ready(request: Request, response: Response) -> dict[str, object]:
-    """Whether all that is needed answers, and what does not; also at ``/readyz``."""
-    missing = _desk(request).live.missing()
-    response.status_code = 503 if missing else 200
-    return {"ready": not missing, "missing": missing}
+def ready(request: Request) -> Response:
+    """Whether all that is needed answers, and what does not. Asked for as ``/readyz``."""
+    status, told = _health(request).ready()
+    return JSONResponse(told, status)
 
 
-@app.get("/definition", responses=PROBLEMS)
+def _health(request: Request) -> Health:
+    opening = cast("Opening[Desk]", request.app.state.desk)
+    try:
+        live = opening.get().live
+    except StartingError as error:
+        why = str(error)
+        return Health(lambda: opening.alive, lambda: {"service": why})
+    return Health(lambda: live.alive, live.missing)
+
+
+@app.get("/metrics", summary="Numbers for Prometheus", include_in_schema=False)
+def numbers() -> Response:
+    """What Prometheus reads."""
+    return Response(metrics.page(), media_type=metrics.TYPE)
+
+
+@app.get("/definition", summary="The definition", responses=PROBLEMS)
 def definition(request: Request) -> dict[str, object]:
     """The definition being served, with its version."""
     rules = _desk(request).definition
     return {"version": rules.version, "definition": rules.model_dump(mode="json", exclude_defaults=True)}
 
 
-@app.get("/models", responses=PROBLEMS)
+@app.get("/models", summary="The models", responses=PROBLEMS)
 def models(request: Request) -> list[ServedModel]:
     """The champions being served."""
     return _desk(request).answers.models()
 
 
-@app.get("/segments", responses=PROBLEMS)
+@app.get("/segments", summary="The segments", responses=PROBLEMS)
 def segments(request: Request) -> dict[str, Segment]:
     """The segments: what one must be to be in them, what to watch, and what to do."""
     return _desk(request).definition.segments
 
 
-@app.get("/segments/{name}/users", responses=PROBLEMS)
+@app.get("/segments/{name}/users", summary="Who is in a segment", responses=PROBLEMS)
 def segment_users(
     request: Request,
     name: str,
-    as_of: AwareDatetime | None = None,
+    as_of: Instant | None = None,
     after: Annotated[str, Query(max_length=256, description="the last page's `next`")] = "",
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> Members:
     """Who is in a segment: the last batch's members and whoever acted since, each looked at at that instant."""
     desk = _desk(request)
     if name not in desk.definition.segments:
-        raise _NotFoundError(f"there is no segment {name!r}.", fix=f"there are {', '.join(desk.definition.segments)}")
-    instant = as_of.astimezone(UTC) if as_of else to_datetime(desk.live.clock.now())
+        there = ", ".join(desk.definition.segments) or "none"
+        raise RefusedError(f"there is no segment {name[:60]!r}.", fix=f"the segments are: {there}", status=404)
+    instant = as_of or to_datetime(desk.live.clock.now())
     return desk.members.page(name, instant, after=after, limit=limit)
 
 
-@app.delete("/users/{user_id}", responses=PROBLEMS)
+@app.delete("/users/{user_id:path}", summary="Erase a user", responses=PROBLEMS)
 def erase(request: Request, user_id: PathUser) -> Erasure:
     """Erase a user everywhere, for good; the answer shows what was removed where, and that nothing is left."""
     erased = _desk(request).erase(user_id)
     return Erasure(user_id=user_id, removed=erased.removed, left=erased.left)
 
 
-@app.get("/users/{user_id}", responses=PROBLEMS)
+@app.get("/users/{user_id:path}", summary="A user and their history", responses=PROBLEMS)
 def user(
     request: Request,
     user_id: PathUser,
@@ -158,14 +189,14 @@ def user(
     now = to_datetime(desk.live.clock.now())
     found = history_of(user_id, now, desk.answers, desk.live.ledger, limit=limit, reasons=reasons)
     if found.record is None and not found.standing:
-        raise _NotFoundError(f"nothing is known of {user_id!r}.", fix="send events of theirs")
+        raise RefusedError(f"nothing is known of {user_id!r}.", fix="send events of theirs", status=404)
     return found
 
 
-@app.get("/transitions", responses=PROBLEMS)
+@app.get("/transitions", summary="Who entered and left what", responses=PROBLEMS)
 def transitions(
     request: Request,
-    since: AwareDatetime | None = None,
+    since: Instant | None = None,
     dimension: Annotated[str | None, Query(max_length=100, description="such as segments.cart_abandoned_24h")] = None,
     after: Annotated[int, Query(ge=0, le=2**62, description="the last page's newest id")] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
@@ -176,15 +207,26 @@ def transitions(
     return [Moved.of(transition) for transition in found]
 
 
-class _NotFoundError(PropensityError):
-    code = "not_found"
+def paths() -> list[Known]:
+    """The paths of these calls, for whoever stands before them."""
+    found = []
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            tracking = route.path.startswith("/v1/")  # SDKs send what they like
+            query = None if tracking else frozenset(p.alias for p in route.dependant.query_params)
+            template = route.path.replace(":path}", "}")
+            found.append(Known(template, route.path_regex, frozenset(route.methods or ()), query))
+    return found
 
 
-@app.exception_handler(PropensityError)
-def _told(_: Request, error: PropensityError) -> JSONResponse:
-    status = 503 if isinstance(error, UnavailableError) else 400
-    if isinstance(error, RequestError):
-        status = error.status
-    if isinstance(error, _NotFoundError):
-        status = 404
-    return JSONResponse({"error": str(error), "code": error.code}, status)
+async def _told(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse(problem_of(error), status_of(error))
+
+
+async def _told_invalid(_: Request, error: Exception) -> JSONResponse:
+    found: list[dict[str, Any]] = list(cast(RequestValidationError, error).errors())
+    return JSONResponse(problem(told_invalid(found), "invalid", "see the API page at /"), 422)
+
+
+app.add_exception_handler(RequestValidationError, _told_invalid)
+app.add_exception_handler(PropensityError, _told)

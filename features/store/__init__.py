@@ -1,5 +1,6 @@
 """The feature store: Feast objects made from the definition, rows for training, packed profiles online."""
 
+import features.in_memory  # noqa: F401 - before Feast is imported
 from features.store.objects import PROFILE_VIEW, feature_service_name
 from features.store.offline import OfflineFeatures
 from features.store.online import OnlineProfiles, open_store, repo_variables

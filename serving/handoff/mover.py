@@ -57,7 +57,7 @@ class Mover:
         moves, count = self._moves_of(scorer), 0
         told = self._ledger.told()
         for part in part_files(path):
-            frame = _flat(pl.read_parquet(part), self._definition)
+            frame = _flat(pl.read_parquet(part), self._definition, moves.is_silent)
             moved = frame.join(told, on="user", how="left", suffix="_held").filter(
                 pl.col("told_held").is_null() | (pl.col("told") != pl.col("told_held"))
             )
@@ -76,12 +76,13 @@ class Mover:
         last = self._ledger.last()
         if last is None or not len(scored.rows):
             return []
-        frame = _flat(scored.records, self._definition)
+        moves = self._moves_of(scorer)
+        frame = _flat(scored.records, self._definition, moves.is_silent)
         said = list(_said(frame, self._definition))
         soon = zip(scored.rows.users.to_list(), self._edges.next(scored.rows), strict=True)
         due = {user: at for user, at in soon if at is not None}
         before = self._scores_before(max(one.at for one in said))
-        made = self._ledger.record(said, self._moves_of(scorer), last, before, due=due)
+        made = self._ledger.record(said, moves, last, before, due=due)
         self._kept(made)
         return made
 
@@ -126,9 +127,10 @@ def _answers(earlier: Earlier, definition: Definition) -> pl.DataFrame:
     return records.select(pl.col("user_id").alias("user"), *answers).collect()
 
 
-def _flat(records: pl.DataFrame, definition: Definition) -> pl.DataFrame:
-    """Records with a column a dimension, and all of them in short: ``told``."""
-    asked = definition.asked
+def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[str], bool]) -> pl.DataFrame:
+    """Records with a column a dimension, and in short, ``told``, those of which something is known."""
+    asked, unknown = definition.asked, [f"segments.{name}" for name in definition.segments]
+    unknown = [name for name in unknown if is_silent(name)]
     frame = records.select(
         pl.col("user_id").alias("user"),
         "as_of",
@@ -140,10 +142,9 @@ def _flat(records: pl.DataFrame, definition: Definition) -> pl.DataFrame:
         pl.col("segments").list.eval("segments." + pl.element()),
         "leaves",
     )
-    single = [STATE, RFM, *(f"tiers.{name}" for name in asked)]
-    told = pl.concat_list(
-        *(pl.lit(f"{name}=") + pl.col(name) for name in single), pl.col("segments").list.eval(pl.element() + f"={IN}")
-    )
+    single = [STATE, RFM, *(name for name in (f"tiers.{name}" for name in asked) if not is_silent(name))]
+    inside = pl.col("segments").list.eval(pl.element().filter(~pl.element().is_in(unknown)) + f"={IN}")
+    told = pl.concat_list(*(pl.lit(f"{name}=") + pl.col(name) for name in single), inside)
     return frame.with_columns(told.list.drop_nulls().list.sort().list.join(";").alias("told"))
 
 

@@ -58,6 +58,11 @@ class Committer:
             self._orders.put_nowait(order)
         return order.done
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread works."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
         """Append what waits, and stop."""
         self._orders.put(None)

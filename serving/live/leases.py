@@ -59,3 +59,10 @@ class Leases:
             connection.execute(take)
             connection.execute(sa.update(shards).where(shards.c.shard.in_(spare)).values(until=0))
         return mine
+
+
+def living(log: LiveLog) -> int:
+    """How many workers there are, in whatever process: those that have renewed what they hold."""
+    there = sa.select(sa.func.count()).select_from(workers).where(workers.c.until >= time.time_ns() // 1_000)
+    with log.reading() as connection:
+        return int(connection.scalar(there) or 0)

@@ -1,23 +1,20 @@
 """The live path of one process: ingestion, the worker, the sender, and what is missing of what they need."""
 
-import logging
 from collections.abc import Callable
 
 from features.definition.schema import Definition
-from features.errors import EventLogError, PropensityError, UnavailableError
 from features.log.messages import LogColumns
 from features.settings import Settings
-from features.store import OnlineProfiles
 from features.time import Clock
 from serving.answers import Answers
 from serving.handoff.ledger import Ledger
 from serving.live.commit import Committer
 from serving.live.ingest import Ingest
+from serving.live.leases import living
 from serving.live.log import LiveLog
+from serving.live.needs import Needs
 from serving.live.tracking import Tracking
 from serving.live.working import Working
-
-log = logging.getLogger("propensity")
 
 
 class LivePath:
@@ -32,34 +29,34 @@ class LivePath:
 
     def __init__(self, definition: Definition, settings: Settings, clock: Clock, answers: Answers) -> None:
         self.clock = clock
+        columns = LogColumns.load(definition, settings.folder(definition.name))
         self.log = LiveLog.open(definition, settings)
-        self.ledger = Ledger(definition, self.log, clock)
-        self._definition, self._settings = definition, settings
-        self._working = Working(definition, settings, self.log, clock, answers) if settings.worker == "on" else None
+        try:
+            self.ledger = Ledger(definition, self.log, clock)
+            self._working = Working(definition, settings, self.log, clock, answers) if settings.worker == "on" else None
+        except Exception:
+            self.log.close()  # it is tried again
+            raise
         told: Callable[[], None] = self._working.worker.tell if self._working is not None else lambda: None
         self._committer = Committer(self.log, told)
-        tracking = Tracking(LogColumns.load(definition, settings.folder(definition.name)))
-        self.ingest = Ingest(tracking, self._committer)
-        self._asked: OnlineProfiles | None = None
+        self.ingest = Ingest(Tracking(columns), self._committer)
+        self._needs = Needs(definition, settings, self.log)
         if self._working is not None:
             self._working.start()
 
+    @property
+    def alive(self) -> bool:
+        """Whether all threads work that have to; none comes back by itself."""
+        return self._committer.alive and (self._working is None or self._working.worker.alive)
+
     def missing(self) -> dict[str, str]:
         """What does not answer, by its name, with what was said."""
-        found: dict[str, str] = {}
-        try:
-            self.log.last()
-        except UnavailableError as error:
-            found["live_log"] = str(error)
-        try:
-            if self._asked is None:
-                self._asked = OnlineProfiles(self._definition, self._settings)
-            if not self._asked.covered_through():
-                found["online_store"] = "it holds no profiles. Fix: run propensity materialize"
-        except (PropensityError, EventLogError) as error:
-            found["online_store"] = str(error)
-        if self._working is not None and not self._working.worker.alive:
-            found["worker"] = "it has ended. Fix: restart the service"
+        found = self._needs.missing()
+        if self._working is not None:
+            if not self._working.worker.alive:
+                found["worker"] = "it has ended. Fix: restart the service"
+        elif "live_log" not in found and not living(self.log):
+            found["worker"] = "none lives anywhere. Fix: start propensity worker, or unset PROPENSITY_WORKER"
         return found
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from serving.live.letters import DeadLetter
 from serving.live.log import LiveLog
 from serving.live.tables import SHARDS
 from serving.live.tracking import as_sent
-from serving.metrics import DEFERRED, FOLDED, FRESHNESS, LAG, WORKER_ERRORS
+from serving.metrics import DEFERRED, FOLDED, FRESHNESS, LAG, WORKER_ERRORS, show_worker
 
 log = logging.getLogger("propensity")
 
@@ -71,6 +71,7 @@ class Worker:
     ) -> None:
         self._definition, self._settings, self._live, self._clock = definition, settings, live, clock
         self._moves = moves
+        show_worker()
         self._leases = Leases(live, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}")
         self._online: OnlineProfiles | None = None
         self._fold: LiveFold | None = None

@@ -4,7 +4,7 @@ import logging
 import threading
 
 from features.definition.schema import Definition
-from features.errors import PropensityError
+from features.errors import PropensityError, UnavailableError
 from features.settings import Settings
 from features.time import Clock
 from serving.answers import Answers
@@ -13,6 +13,7 @@ from serving.handoff.live import LiveMoves
 from serving.handoff.mover import Mover
 from serving.handoff.sender import Sender
 from serving.live.log import LiveLog
+from serving.live.needs import Needs
 from serving.live.worker import Worker
 
 log = logging.getLogger("propensity")
@@ -39,6 +40,7 @@ class Working:
             mover = Mover(definition, ledger, settings.scores(definition.name))
             moves = LiveMoves(answers, ledger, mover, clock)
         self.worker = Worker(definition, settings, live, clock, moves)
+        self._needs = Needs(definition, settings, live)
         self._sender = Sender(definition, ledger.outbox, clock)
         self._stopped = threading.Event()
 
@@ -55,6 +57,10 @@ class Working:
         self.worker.run()
         self._sender.close()
 
+    def missing(self) -> dict[str, str]:
+        """What it needs and does not answer, by its name, with what was said."""
+        return self._needs.missing()
+
     def stop(self) -> None:
         """Ask for the end of `run`."""
         self._stopped.set()
@@ -70,6 +76,8 @@ class Working:
 def _answers(definition: Definition, settings: Settings) -> Answers | None:
     try:
         return Answers(definition, settings)
+    except UnavailableError:
+        raise  # whoever starts the worker waits for it
     except PropensityError as error:
         log.warning("events are folded, and nobody is moved: %s", error)
         return None

@@ -1,0 +1,101 @@
+"""What is looked at before a server is started: what would fail there fails here, in words."""
+
+import errno
+import ipaddress
+import os
+import socket
+import tempfile
+import time
+from pathlib import Path
+
+from features.definition import Definition
+from features.errors import PropensityError, UnavailableError
+from features.settings import Settings
+from propensity.console import err
+
+#: how long a server that is ending may keep its port, in seconds
+ENDING = 3.0
+
+
+def check(rules: Definition, settings: Settings, host: str, port: int) -> None:
+    """Look whether a server can be started; what is merely away is told, and waited for by the server itself.
+
+    Raises:
+        PropensityError: it cannot.
+    """
+    from serving.handoff.sender import check_destinations
+
+    free(host, port)
+    check_destinations(rules)
+    try:
+        _keys(settings, host)
+        _models(rules, settings)
+    except UnavailableError as error:
+        err.print(f"not ready yet: {error} The server answers 503 until it is.", soft_wrap=True, highlight=False)
+
+
+def free(host: str, port: int) -> None:
+    """Look whether a port is free; for a moment it may still be another's who is ending.
+
+    Raises:
+        PropensityError: it is not.
+    """
+    try:
+        ipaddress.ip_address(host)
+    except ValueError as error:
+        raise PropensityError(f"--host {host!r} is no IP address.", fix="as in --host 127.0.0.1") from error
+    until = time.monotonic() + ENDING
+    while True:
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+            return
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() < until:
+                time.sleep(0.2)
+                continue
+            said = (error.strerror or str(error)).lower()
+            raise PropensityError(
+                f"cannot listen on {host}:{port}: {said}.", fix="end what listens there, or choose another --port"
+            ) from error
+
+
+def environment(settings: Settings, port: int) -> dict[str, str]:
+    """The environment of a server."""
+    from serving.parent import SUPERVISOR
+
+    given = {
+        **os.environ,
+        SUPERVISOR: str(os.getpid()),
+        "PROPENSITY_DEFINITION": str(settings.definition.resolve()),
+        "PYTHONWARNINGS": "ignore",
+    }
+    # BentoML makes folders for what it does not keep here; a full disk under the data must not stop it
+    home = Path(tempfile.gettempdir()) / f"propensity-{os.getuid()}" / f"server-{port}"
+    given.setdefault("BENTOML_HOME", str(home))
+    return given
+
+
+def _keys(settings: Settings, host: str) -> None:
+    from serving.guard import required_keys
+
+    ring = required_keys(settings)
+    if ring is not None:
+        ring.close()
+    elif host not in ("127.0.0.1", "localhost", "::1"):
+        raise PropensityError(
+            f"PROPENSITY_AUTH=off with host {host}.", fix="propensity keys create, or listen on 127.0.0.1"
+        )
+
+
+def _models(rules: Definition, settings: Settings) -> None:
+    from serving.answers import Answers
+
+    if not Answers(rules, settings).models():
+        err.print(
+            "no model is there yet: states, RFM groups and segments are answered, likelihoods say no_model. "
+            "Run propensity train; what it promotes is taken up without a restart.",
+            soft_wrap=True, highlight=False,
+        )  # fmt: skip
