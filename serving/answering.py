@@ -59,7 +59,7 @@ class Answering:
     async def fail(self, error: Exception, headers: Headers | None = None) -> None:
         """Answer what was raised, whatever was to be answered; nothing, where an answer has begun."""
         if self._begun:
-            log.error("an answer was cut off: %s", type(error).__name__, exc_info=error)
+            log.error("an answer was cut off: %s", problem_of(error)["error"])
             return
         await self._say(status_of(error), dict(problem_of(error)), headers or [])
 

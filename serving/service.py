@@ -17,6 +17,7 @@ from features.settings import Settings
 from features.time import Clock, to_datetime
 from features.user_id import UserId
 from serving.answers import Answers, ScoreResponse
+from serving.connections import bound_connections
 from serving.erase import Erased, erase
 from serving.guard import Guard
 from serving.live.path import LivePath
@@ -132,6 +133,7 @@ class PropensityService:
         self._desk.close(lambda desk: desk.live.close())
 
 
+bound_connections()
 add_page(app, lambda: PropensityService.openapi_spec.asdict())  # type: ignore[attr-defined] # a Service, see above
 _PROBES = [
     Path.fixed(path, "GET", "HEAD") for path in ("/livez", "/healthz", "/readyz", "/", "/docs.json", "/schema.json")

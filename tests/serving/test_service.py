@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from serving.batch import score_all
 from serving.guard import required_keys
 from serving.loader import CHAMPION, Loader, registered_name
 from serving.scorer import Scorer
-from tests.conftest import ROOT, World, free_port
+from tests.conftest import World, free_port
 from tests.serving.servers import Server
 
 AS_OF = "2026-03-01T10:15:00Z"
@@ -140,8 +139,11 @@ def test_ten_thousand_ids_are_answered_in_order(api: httpx.Client) -> None:
         ({"user_ids": "u1"}, "Input should be a valid array"),
         ({"user_ids": None}, "Input should be a valid array"),
         ({}, "Field required"),
-        ({"user_ids": [USER], "as_of": "yesterday"}, "Input should be a valid datetime"),
-        ({"user_ids": [USER], "as_of": "2026-03-01T10:15:00"}, "Input should have timezone info"),
+        ({"user_ids": [USER], "as_of": "yesterday"}, "as_of: 'yesterday' is not an instant"),
+        ({"user_ids": [USER], "as_of": "9999-12-31T23:59:59-23:59"}, "outside the years 1 to 9999"),
+        ({"user_ids": [USER], "as_of": "0001-01-01T00:00:00+23:59"}, "outside the years 1 to 9999"),
+        ({"user_ids": [USER], "as_of": 17}, "is not an instant"),
+        ({"user_ids": [USER], "reason": 3}, "unknown key 'reason'; did you mean 'reasons'?"),
         ({"user_ids": [USER], "reasons": -1}, "greater than or equal to 0"),
         ({"user_ids": [USER], "reasons": 99}, "less than or equal to 20"),
         ({"user_ids": [USER], "reasons": "many"}, "valid integer"),
@@ -151,7 +153,34 @@ def test_ten_thousand_ids_are_answered_in_order(api: httpx.Client) -> None:
 def test_a_wrong_request_is_told_what_is_wrong(api: httpx.Client, body: object, said: str) -> None:
     answer = api.post("/score", json=body)
     assert answer.status_code == 400
-    assert said in answer.text
+    told = answer.json()
+    assert said in told["error"]
+    assert told["code"] == "invalid"
+    assert told["fix"]
+    assert "pydantic.dev" not in answer.text
+
+
+def test_nothing_of_a_refused_request_is_logged(api: httpx.Client, server: Server) -> None:
+    assert score(api, user_ids=["one-not-to-be-logged"], reasons=-1).status_code == 400
+    assert score(api, user_ids=["one-not-to-be-logged"]).status_code == 200
+    said = server.log.read_text()
+    assert "one-not-to-be-logged" not in said
+    assert "Traceback" not in said
+
+
+def test_a_date_is_midnight(api: httpx.Client) -> None:
+    [record] = score(api, user_ids=[USER], as_of="2026-03-01").json()["records"]
+    assert record["as_of"] == "2026-03-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/score", 405), ("POST", "/score/submit", 404), ("POST", "/score?reasons=3", 400), ("PATCH", "/", 405)],
+)
+def test_errors_of_the_server_below_have_the_same_shape(api: httpx.Client, method: str, path: str, status: int) -> None:
+    answer = api.request(method, path, json={"user_ids": [USER]} if method == "POST" else None)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "code", "fix"}
 
 
 def test_a_body_that_is_not_json(api: httpx.Client) -> None:
@@ -170,7 +199,8 @@ def test_without_the_token_nothing_is_said(server: Server, method: str, path: st
         method, path, headers=headers, json={"user_ids": [USER]} if method == "POST" else None
     )
     assert answer.status_code == 401
-    assert answer.json() == {"error": "missing or wrong key", "code": "unauthorized"}
+    assert answer.json()["error"] == "missing or wrong key."
+    assert answer.json()["code"] == "unauthorized"
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
@@ -188,20 +218,32 @@ def test_the_definition_and_the_models_can_be_read(api: httpx.Client, world: Wor
     assert 0.5 < models["churn"]["metrics"]["auc"]["value"] < 1
 
 
-def test_the_api_page_describes_the_record(api: httpx.Client) -> None:
-    schema = json.dumps(api.get("/docs.json").json())
-    for word in (
-        "/score",
-        "/definition",
-        "/models",
-        "user_ids",
-        "as_of",
-        "reasons",
-        "ScoreRecord",
-        "percentile",
-        "not_enough_to_say",
-    ):
-        assert word in schema
+def test_the_api_page_describes_what_is_served_and_loads_nothing_from_elsewhere(
+    api: httpx.Client, world: World
+) -> None:
+    page = api.get("/")
+    assert "<title>propensity" in page.text
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "http:" not in page.text
+    assert "https:" not in page.text
+    document = api.get("/docs.json").json()
+    assert document["info"]["title"] == "propensity"
+    assert document["info"]["version"] == world.definition.version
+    said = json.dumps(document)
+    for elsewhere in ("shields.io", "bentoml.com", "slack", "twitter"):
+        assert elsewhere not in said.lower()
+    for word in ("user_ids", "as_of", "reasons", "ScoreRecord", "percentile", "not_enough_to_say"):
+        assert word in said
+    calls = {(method, path): call for path, calls in document["paths"].items() for method, call in calls.items()}
+    assert {path for _, path in calls} >= {"/score", "/definition", "/models", "/users/{user_id}", "/v1/{call}"}
+    for (_, path), call in calls.items():
+        assert " " in call["summary"], path
+        for status, answer in call["responses"].items():
+            if int(status) >= 400:
+                assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
+    for path in ("/score", "/v1/{call}"):
+        assert calls["post", path]["requestBody"]["content"]["application/json"]["example"]
+    assert score(api, **calls["post", "/score"]["requestBody"]["content"]["application/json"]["example"]).is_success
 
 
 def test_a_promoted_champion_is_served_without_a_restart_and_a_broken_one_is_not(
@@ -256,11 +298,3 @@ def test_authentication_is_off_only_when_said_and_then_it_is_logged(world: World
 def test_an_empty_token_is_no_token(tmp_path: Path) -> None:
     with pytest.raises(PropensityError, match="there is no key or token"):
         required_keys(Settings(token="", home=tmp_path))
-
-
-def test_an_untrained_definition_does_not_serve(untrained_world: World) -> None:
-    environment = untrained_world.environment | {"PROPENSITY_AUTH": "off"}
-    command = [sys.executable, "-m", "propensity", "serve", "--port", str(free_port())]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert "run make train first" in done.stderr
