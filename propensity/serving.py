@@ -92,10 +92,11 @@ def _keys(settings: Settings, host: str) -> None:
 
 def _models(rules: Definition, settings: Settings) -> None:
     from serving.answers import Answers
+    from serving.loader import Loader
 
     if not Answers(rules, settings).models():
         err.print(
-            "no model is there yet: states, RFM groups and segments are answered, likelihoods say no_model. "
-            "Run propensity train; what it promotes is taken up without a restart.",
+            f"{Loader(rules, settings).absence()} States, RFM groups and segments are answered without one, likelihoods "
+            "say no_model. Run propensity train; what it promotes is taken up without a restart.",
             soft_wrap=True, highlight=False,
         )  # fmt: skip
