@@ -96,7 +96,7 @@ def _models(rules: Definition, settings: Settings) -> None:
 
     if not Answers(rules, settings).models():
         err.print(
-            f"{Loader(rules, settings).absence()} States, RFM groups and segments are answered without one, likelihoods "
+            f"{Loader(rules, settings).absence()} States, RFM groups and segments need none; likelihoods "
             "say no_model. Run propensity train; what it promotes is taken up without a restart.",
             soft_wrap=True, highlight=False,
         )  # fmt: skip
