@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from features.lock import locked
-from tests.conftest import World
-from tests.serving.live.asking import CLOCK, client, command, record, until
+from tests.conftest import ROOT, World
+from tests.serving.live.asking import client, command, record, until
 from tests.serving.servers import Server
 
 pytestmark = pytest.mark.xdist_group("api")
@@ -183,17 +183,18 @@ def test_compaction_and_reconciliation_by_their_commands(served_world: World, se
 
 
 @pytest.mark.long
-def test_schemathesis_finds_no_server_error(served_world: World, server: Server) -> None:
-    assert server, "two servers share one live log"
-    everything = Server(served_world, served_world.folder / "open.log", PROPENSITY_CLOCK=CLOCK, PROPENSITY_AUTH="off")
-    try:
-        url = str(everything.ready().client.base_url)
-        done = subprocess.run(
-            [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/docs.json", "--url", url, "--checks",
-             "not_a_server_error", "--max-examples", "25", "--seed", "1"],
-            cwd=served_world.folder, capture_output=True, text=True, timeout=300, check=False,
-            env=served_world.environment,
-        )  # fmt: skip
-    finally:
-        everything.stop()
+@pytest.mark.parametrize("role", ["write", "read", "admin"])
+def test_schemathesis_finds_no_server_error_and_one_error_shape(
+    served_world: World, server: Server, keys: dict[str, str], role: str
+) -> None:
+    url, hooks = str(server.client.base_url), "tests.serving.live.error_shape"
+    with client(server, keys[role]) as asking:
+        until(lambda: asking.get("/segments").status_code != 401)
+    done = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/docs.json", "--url", url, "--checks",
+         "not_a_server_error,one_error_shape", "--max-examples", "15", "--seed", "1",
+         "--header", f"Authorization: Bearer {keys[role]}"],
+        cwd=served_world.folder, capture_output=True, text=True, timeout=300, check=False,
+        env=served_world.environment | {"SCHEMATHESIS_HOOKS": hooks, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
     assert done.returncode == 0, done.stdout[-4_000:] + done.stderr[-1_000:]
