@@ -16,7 +16,7 @@ def one_sided(per: pl.DataFrame) -> str | None:
     Args:
         per: ``eligible`` and ``base_rate`` of each snapshot.
     """
-    large = per.filter(pl.col("eligible") >= LEAST)
+    large = per if per.is_empty() else per.filter(pl.col("eligible") >= LEAST)
     if large.is_empty():
         return None
     weighted = float(np.average(large["base_rate"].to_numpy(), weights=large["eligible"].to_numpy()))

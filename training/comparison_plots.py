@@ -128,7 +128,7 @@ def outcomes(compared: Compared) -> list[Picture]:
         line = mean.mark_rule(color=INK, strokeDash=[4, 3]).encode(x="share:Q")
         bars = base.transform_filter(alt.datum.outcome == name).mark_bar(color=MODEL)
         title = alt.Title(f"{name}: {compared.definition.outcomes[name].question}", fontSize=11)
-        parts.append((bars + line).properties(width=190, height=18 * max(len(order), 3), title=title))
+        parts.append((bars + line).properties(width=170, height=18 * max(len(order), 3), title=title))
     return parts
 
 

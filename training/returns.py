@@ -70,13 +70,13 @@ class Returns:
         """The silence from which on fewer than a tenth come back in as long again; None when the log shows none.
 
         Short silences do not count: of those silent for a day, few come back within one more, and most do later. It is
-        a day where hardly anybody comes back after any silence.
+        a day where fewer than a tenth come back after any silence.
         """
         told = [self.resurrection(days, days) for days in range(1, LONGEST // 2)]
         known = [back for back in told if back is not None]
         returning = [days for days, back in enumerate(known, 1) if back >= COMING_BACK]
         if not returning:
-            return 1 if known else None
+            return 1 if known and self.silent[-1] > 1 - COMING_BACK else None
         return returning[-1] + 1 if returning[-1] < len(known) else None
 
     def advice(self) -> str:

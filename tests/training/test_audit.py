@@ -1,5 +1,6 @@
 """The audit finds the leaks that are put in, and nothing where there is none."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -51,9 +52,17 @@ def findings(definition: Definition, knows: float = 0.0, **columns: object) -> d
 
 def test_an_honest_data_set_raises_no_alarm() -> None:
     found = findings(definition_of())
-    assert set(found) == {"too_good", "single_feature", "label_shuffle", "label_days", "drift"}
+    assert set(found) == {"too_good", "single_feature", "label_shuffle", "label_days", "drift", "base_rate"}
     assert not any(f.alarm for f in found.values())
     refuse(list(found.values()))
+
+
+def test_a_question_with_one_answer_is_told_and_fails_nothing() -> None:
+    data = dataset(definition := definition_of())
+    data = replace(data, previewed=pl.DataFrame({"eligible": [400] * 9, "base_rate": [0.97] * 9}))
+    answers = np.linspace(0.1, 0.9, len(data.part("test")))
+    found = {f.check: f for f in audit(data, Matrices.of(data, definition), definition, answers)}["base_rate"]
+    assert (found.alarm, found.fails, found.text) == (True, False, "97.0% of the answers are yes")
 
 
 def test_a_model_too_good_to_be_true_fails_the_run() -> None:
