@@ -12,9 +12,10 @@ import pytest
 from examples.demo.simulate import people, simulate
 from examples.demo.truth import best_answers
 from examples.demo.world import WORLDS
+from features.definition.predicate import columns_in
 from features.log.compacted import NONE
 from features.log.source import EventLog
-from features.rows import INSTANT
+from features.rows import INSTANT, expression
 from serving.loader import Loader
 from serving.rows import batch_rows, latest_traits
 from tests.conftest import ROOT, World
@@ -123,8 +124,8 @@ def test_a_model_of_three_thousand_users_comes_near_the_best_possible(world: Wor
     for name, model in ((name, champions[name]) for name in world.definition.outcomes):
         scored = []
         for rows in batch_rows(events, world.definition, cutoff, latest_traits(world.definition, cutoff, NONE)):
-            frame = rows.frame(["days_since_visit", "uninstall_count_total"])
-            inside = frame.select(pl.sql_expr(world.definition.outcomes[name].among).fill_null(False)).to_series()
+            frame = rows.frame(columns_in(world.definition.outcomes[name].among))
+            inside = frame.select(expression(world.definition.outcomes[name].among).fill_null(False)).to_series()
             p = model.predict(model.matrix_of(rows))
             scored.append(frame.select("user", "cutoff").with_columns(p=pl.Series(p)).filter(inside))
         both = pl.concat(scored).join(truth.select("user", name), on="user")
