@@ -133,10 +133,10 @@ def rollback(
     reason: Annotated[str, typer.Option(help="why; it is kept with the version")] = "",
 ) -> None:
     """Make an outcome's former champion the champion again; a running service takes it up within seconds."""
-    from training.registry import Registry
-
     rules, settings = opened(definition)
     _known([outcome], rules)
+    from training.registry import Registry  # takes seconds, which a wrong name need not wait for
+
     was, now = Registry(rules, settings).rollback(outcome, reason)
     out.print(f"{outcome}/{now} is the champion again, in the place of {outcome}/{was}.", highlight=False)
 
