@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.definition.names import RFM_GROUPS
 from features.definition.schema import RfmRule
-from features.errors import PropensityError
+from features.errors import PropensityError, StoreError
 from features.time import span_name
 
 #: rows R = 1 … 5, columns F = 1 … 5
@@ -64,8 +64,19 @@ class RfmCuts(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> "RfmCuts":
-        """Read kept cut-offs."""
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        """Read kept cut-offs.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StoreError(
+                f"the cut-offs of the RFM groups in {path} are damaged.",
+                fix="restore the file from a backup; new ones, which move users between groups, are fitted when it is "
+                "removed",
+            ) from error
 
 
 def rfm_columns(rule: RfmRule) -> tuple[str, str, str | None]:

@@ -1,13 +1,14 @@
 """RFM: every cell one group, equal values equal scores, and nobody moves without doing anything."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
 from features.definition.load import load_definition
-from features.errors import PropensityError
+from features.errors import PropensityError, StoreError
 from segments.rfm import GRID, GROUPS, RfmCuts, fit_cuts, with_rfm
 from tests.conftest import ROOT
 from tests.worlds import definition_of
@@ -90,3 +91,10 @@ STATES = load_definition(ROOT / "propensity.yaml").states
 
 def test_the_shipped_states_are_those_of_the_design() -> None:
     assert list(STATES) == ["churned", "dormant", "at_risk", "resurrected", "new", "loyal", "active"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"snapshot": "te', b"\xff\xfe\x00"])
+def test_damaged_cut_offs_are_told_in_words(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "rfm-1.json").write_bytes(content)
+    with pytest.raises(StoreError, match=r"cut-offs of the RFM groups in .*rfm-1\.json are damaged"):
+        RfmCuts.load(tmp_path / "rfm-1.json")
