@@ -78,6 +78,18 @@ class UnavailableError(StoreError):
     code = "unavailable"
 
 
+class DatabaseError(UnavailableError):
+    """A database does not hold what this program needs of it, or does not let it: waiting does not help."""
+
+    code = "database"
+
+
+class LiveLogError(UnavailableError):
+    """The live log is another one, or an older one, than what was made of it: nothing more is made of it."""
+
+    code = "live_log"
+
+
 class ScoringError(PropensityError):
     """A model cannot score what it was given."""
 

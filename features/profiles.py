@@ -43,7 +43,9 @@ class ProfileManifest(BaseModel):
     Attributes:
         log: which event store, and how many times it had been built anew.
         live: the live log is folded in through this position.
+        live_log: the id of that live log; empty where nothing of one is folded in, or an older version wrote this.
         position: the log is folded in through this position.
+        state: the event store's token for that position.
         through: and through this instant.
         files: the file of each bucket.
     """
@@ -52,8 +54,10 @@ class ProfileManifest(BaseModel):
 
     log: str
     position: int
+    state: str = ""
     through: int
     live: int = 0
+    live_log: str = ""
     files: dict[int, str]
 
     @property
@@ -106,7 +110,7 @@ class Profiles:
         state, last = store.manifest, self.manifest
         log = state.name
         same = last is not None and last.log == log  # else users may be in other buckets than they were
-        usable = same and last is not None and last.through <= through
+        usable = same and last is not None and last.through <= through and state.has_been(last.position, last.state)
         known, moved = self._traits(traits, state.buckets)
         live = store.live.position
 
@@ -137,7 +141,15 @@ class Profiles:
             yield rows
         if last is not None and not same:
             yield self._lost(list(last.files.values()), list(files.values()), stored_bytes(through, b"", "", live))
-        self._next = ProfileManifest(log=log, position=state.position, through=through, live=live, files=files)
+        self._next = ProfileManifest(
+            log=log,
+            position=state.position,
+            state=state.token,
+            through=through,
+            live=live,
+            live_log=store.live.log,
+            files=files,
+        )
         self._known = traits
 
     def _lost(self, before: list[str], after: list[str], nothing: bytes) -> pl.DataFrame:

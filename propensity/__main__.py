@@ -35,6 +35,7 @@ for command in (
     live.worker,
     live.compact,
     live.reconcile,
+    live.adopt,
     live.erase,
     handoff.transitions,
     handoff.audience,

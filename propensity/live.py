@@ -133,6 +133,7 @@ def compact(
 ) -> None:
     """Move the live log into the event store; the nightly job, repeated after a failure without harm."""
     from features.lock import locked
+    from features.log.compacted import Compacted
     from features.log.open import open_log
     from features.time import Clock, to_datetime
     from segments.frozen import first_cuts
@@ -143,14 +144,14 @@ def compact(
     live, older = _live(rules, settings), _span(keep, "--keep")
     with progress() as bars, locked(settings.folder(rules.name)):
         steps = ShownSteps(bars)
-        with steps("live log to files", live.last()) as advance:
+        with steps("live log to files", live.waiting(Compacted.load(settings.live(rules.name)).position)) as advance:
             done = job(rules, settings, live, accept_gap=accept_gap, progress=advance)
         log = open_log(rules, settings, ends=None, steps=steps)
         with steps("profiles", log.runs) as advance:
             materialize(log, rules, settings, progress=advance)
         first_cuts(log, rules, settings)
         now = Clock(settings.clock).now()
-        pruned = live.prune(done.state.position, now - older)
+        pruned = live.prune(done.state.position, now - older, log=done.state.log)
         letters = live.prune_letters(now)
     out.print(
         f"{done.events:,} events and {done.traits:,} changes of attributes compacted; the log is complete through "
@@ -178,6 +179,23 @@ def reconcile(
         out.print(f"  {difference.user}: {difference.why}", highlight=False)
     if len(done.differences) > done.repaired:
         raise typer.Exit(1)
+
+
+def adopt(definition: DefinitionFile = None) -> None:
+    """Go on with a live log that is refused, because it, or what was made of it, came from a backup or is another."""
+    from features.lock import locked
+    from serving.live.identity import adopt as job
+
+    rules, settings = opened(definition)
+    with locked(settings.folder(rules.name)):
+        done = job(rules, settings, _live(rules, settings))
+    out.print(
+        f"The live log is {done.log} from now on; {done.unread:,} of its messages wait to be compacted, and the "
+        f"profiles of {done.rebuilt:,} users are made again by the worker."
+    )
+    if done.missing:
+        out.print(f"Events through position {done.missing} were removed from it, and files here do not hold them all.")
+    out.print("Next: propensity compact, then propensity reconcile.")
 
 
 def erase(users: list[str], definition: DefinitionFile = None) -> None:

@@ -30,8 +30,23 @@ def check(rules: Definition, settings: Settings, host: str, port: int) -> None:
     try:
         _keys(settings, host)
         _models(rules, settings)
+        _live_log(rules, settings)
     except UnavailableError as error:
         err.print(f"not ready yet: {error} The server answers 503 until it is.", soft_wrap=True, highlight=False)
+
+
+def _live_log(rules: Definition, settings: Settings) -> None:
+    """Say at once what the server will say at ``/readyz``: it takes events although nothing is made of them."""
+    from features.store import OnlineProfiles
+    from serving.live.identity import Marks
+    from serving.live.identity import check as check_log
+    from serving.live.log import LiveLog
+
+    live = LiveLog.open(rules, settings)
+    try:
+        check_log(live, Marks.load(rules, settings, OnlineProfiles(rules, settings)).all)
+    finally:
+        live.close()
 
 
 def free(host: str, port: int) -> None:

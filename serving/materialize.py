@@ -9,7 +9,9 @@ from pathlib import Path
 import polars as pl
 
 from features.definition.schema import Definition
+from features.errors import LiveLogError
 from features.fold import profiles_at
+from features.log.compacted import Compacted
 from features.log.events import Events
 from features.log.frames import part_files
 from features.log.log import Log
@@ -22,6 +24,8 @@ from features.progress import Progress, ignore
 from features.settings import Settings
 from features.store import OnlineProfiles
 from features.store.objects import profiles_path
+from serving.live.identity import mark_of
+from serving.live.tables import SHARDS
 from serving.rows import latest_traits
 
 #: profiles written at once
@@ -55,15 +59,34 @@ def materialize(log: Log, definition: Definition, settings: Settings, *, progres
 
     Returns:
         How many profiles were written.
+
+    Raises:
+        LiveLogError: the compacted files and the online store are of two live logs.
     """
     online = OnlineProfiles(definition, settings, apply=True)
+    _of_one_log(log.live, online)
     if log.columns:
         LogColumns(definition, log.columns).save(settings.folder(definition.name))
     folder = profiles_path(definition, settings.folder(definition.name))
     with _uncollected():
         if isinstance(log, EventStore):
-            return _changed(log, definition, online, folder, progress)
-        return _everyone(log, definition, online, folder, progress)
+            written = _changed(log, definition, online, folder, progress)
+        else:
+            written = _everyone(log, definition, online, folder, progress)
+    if log.live.position:
+        # all through it is in everybody's profile: the worker need not, and after a restore cannot, fold it again
+        marks = [mark_of(shard) for shard in range(SHARDS)]
+        online.mark(marks, through=max(log.ends, log.live.through), position=log.live.position)
+    return written
+
+
+def _of_one_log(files: Compacted, online: OnlineProfiles) -> None:
+    named = online.log()
+    if files.position and files.log and named and named not in (files.log, *files.earlier):
+        raise LiveLogError(
+            f"the compacted files are of the live log {files.log}, and the online store is of {named}.",
+            fix="run propensity compact, which compares both with the live log; where it refuses, it says what to do",
+        )
 
 
 def _changed(

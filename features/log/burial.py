@@ -119,7 +119,7 @@ def without_erased(state: Manifest, files: PartFiles, erased: Tombstones) -> tup
         "erased": sorted(erased.marks, key=str),
         "buried": state.buried + sum(removed.values()),
     }
-    return state.model_copy(update=change), removed
+    return state.model_copy(update=change).marked(), removed
 
 
 def clean(folder: Path, state: Manifest) -> None:

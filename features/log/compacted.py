@@ -1,5 +1,6 @@
 """What the event log has besides its own files: what was compacted out of the live log, and who was erased since."""
 
+import re
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
@@ -15,7 +16,9 @@ class Compacted(BaseModel):
     """The files a live log has been compacted into, one complete state of them.
 
     Attributes:
+        log: the id of that live log; empty where an older version wrote this.
         position: all of the live log through this position is in them.
+        earlier: through which positions live logs are in them that had the place of this one before, by their ids.
         through: and so is all that had arrived through this instant.
         events: Parquet files with the event log's columns.
         traits: Parquet files ``user``, ``known`` and the traits' fields, as text.
@@ -23,7 +26,9 @@ class Compacted(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    log: str = ""
     position: int = 0
+    earlier: dict[str, int] = {}
     through: int = 0
     events: tuple[str, ...] = ()
     traits: tuple[str, ...] = ()
@@ -70,6 +75,11 @@ class Compacted(BaseModel):
     def trait_files(self) -> list[Path]:
         """The files of traits, oldest first."""
         return [self._folder / name for name in self.traits]
+
+
+def is_compacted(path: str) -> bool:
+    """Whether a file that was taken into the event store came out of a live log, wherever its home was then."""
+    return re.search(r"(^|/)live/events-\d+-\d+\.parquet$", path) is not None
 
 
 #: for a log without a live path

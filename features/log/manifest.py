@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -10,6 +11,9 @@ from features.definition.schema import Definition
 from features.errors import EventLogError
 
 NAME = "manifest.json"
+
+#: so many positions keep their tokens; a profile that is further behind is folded again
+MOST_TOKENS = 1_000
 
 
 class Strict(BaseModel):
@@ -68,6 +72,8 @@ class Manifest(Strict):
         erased: marks of the users who were taken out, as `Tombstones` has them; their events never come in again.
         merged: by bucket, a position through which its parts no longer tell which rows came in when: who has folded
             less than that folds the bucket again.
+        history: of positions a random token each, so that a store that came back from a backup and went on differently
+            is told from the one that a profile was folded from.
     """
 
     made_of: str
@@ -80,11 +86,28 @@ class Manifest(Strict):
     buried: int = 0
     erased: list[int | str] = []
     merged: dict[int, int] = {}
+    history: dict[int, str] = {}
 
     @property
     def name(self) -> str:
         """What tells this store, and this building of it, from others; positions are compared within one."""
         return f"{self.made_of}-{self.generation}"
+
+    @property
+    def token(self) -> str:
+        """The token of the position; empty where an older version came to it."""
+        return self.history.get(self.position, "")
+
+    def has_been(self, position: int, token: str) -> bool:
+        """Whether this store has been at a position, and not another copy of it."""
+        return position <= self.position and self.history.get(position, "") == token
+
+    def marked(self) -> "Manifest":
+        """This state with a token for its position."""
+        if self.position in self.history:
+            return self
+        newest = sorted(self.history.items())[-MOST_TOKENS:]
+        return self.model_copy(update={"history": {**dict(newest), self.position: secrets.token_hex(4)}})
 
     def of_bucket(self, bucket: int) -> list[Part]:
         """A bucket's parts, oldest first."""

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from features.errors import EventLogError
 from features.lock import held, locked
 from features.log.burial import clean, erase_events, without_erased
-from features.log.compacted import Compacted
+from features.log.compacted import Compacted, is_compacted
 from features.log.events import Events, Rows
 from features.log.frames import Work, write_frames
 from features.log.hashing import hashed_names
@@ -243,9 +243,17 @@ class EventStore:
             self._switch(state)
 
     def _new_files(self) -> list[Path]:
-        """Files not taken in yet; all of them, and an empty start, when one that was has changed."""
-        state = self._manifest
-        if state is None:
+        """Files not taken in yet; all of them, and an empty start, when one that was has changed.
+
+        The same where compacted files were taken in that an older `Compacted`, restored from a backup, does not name:
+        their events are in the live log, and come again in other files.
+        """
+        if self._manifest is None:
+            return self.log.files
+        state = self._manifest = self._with_live_files_here(self._manifest)
+        named = {self.log.name_of(file) for file in self.log.live.event_files}
+        if any(is_compacted(file.path) and file.path not in named for file in state.files):
+            self._manifest = None
             return self.log.files
         taken = {file.path: file for file in state.files}
         for file in self.log.files:
@@ -263,6 +271,19 @@ class EventStore:
                 return self.log.files
         return [file for file in self.log.files if self.log.name_of(file) not in taken]
 
+    def _with_live_files_here(self, state: Manifest) -> Manifest:
+        """A state with its compacted files where they are now, so that a home can be moved."""
+        here = {file.name: self.log.name_of(file) for file in self.log.live.event_files}
+        if not any(is_compacted(file.path) and file.path not in here.values() for file in state.files):
+            return state
+        files = [
+            file.model_copy(update={"path": here.get(Path(file.path).name, file.path)})
+            if is_compacted(file.path)
+            else file
+            for file in state.files
+        ]
+        return state.model_copy(update={"files": files})
+
     def _take(self, files: list[Path], progress: Progress) -> None:
         old = Manifest.load(self._folder)
         state = self._manifest or Manifest(
@@ -277,6 +298,7 @@ class EventStore:
         self._switch(Intake(self.log, self._files, state).take(files, progress))
 
     def _switch(self, state: Manifest) -> None:
+        state = state.marked()
         state.save(self._folder)
         self._manifest = state
 

@@ -14,23 +14,38 @@ from feast import FeatureStore, RepoConfig
 from feast.infra.provider import get_provider
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.message import DecodeError
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.errors import StoreError, UnavailableError
-from features.packed import FORMAT, StoredProfile, pack, stored_age, stored_bytes, stored_through, unpack_all
+from features.errors import DatabaseError, StoreError, UnavailableError
+from features.packed import (
+    FORMAT,
+    StoredProfile,
+    pack,
+    stored_age,
+    stored_bytes,
+    stored_through,
+    stored_words,
+    unpack_all,
+)
 from features.profile import Words, layout_of
 from features.settings import Settings
 from features.store.exchange import FEATURE, Exchange, RedisExchange, SqliteExchange
 from features.store.objects import PROFILE_VIEW, feast_objects
 
-_ENTITY = "user"
+#: users and the store's own entries are entities of two kinds: no id of a user names an entry
+_USER, _OWN = "user", "mark"
 
-#: under this name, which no log can hold, lies through when the store covers everybody
-COVERAGE = "\x00through"
+#: the store's own entries: through when it covers everybody; through when it does so because all live events are folded
+#: in; and the id of the live log that is folded in
+COVERAGE, LIVE, LOG = "through", "live", "log"
 
-#: and under this one through when it does so because all live events are folded in
-LIVE = "\x00live"
+#: before there were two kinds, entries lay among the users under names with this before them
+_BEFORE = "\x00"
+
+#: and there were so many shards
+_SHARDS_BEFORE = 8
 
 #: how often a write that met another one is tried again
 TRIES = 8
@@ -94,7 +109,8 @@ class OnlineProfiles:
 
     def __init__(self, definition: Definition, settings: Settings, *, apply: bool = False) -> None:
         self.layout = layout_of(definition)
-        store = open_store(definition, settings, apply=apply)
+        with _reached():
+            store = open_store(definition, settings, apply=apply)
         # Feast's provider, one step below its data frames: writing a profile costs a third, reading half
         self._config = store.config
         self._provider = get_provider(store.config)
@@ -102,6 +118,7 @@ class OnlineProfiles:
         exchange = RedisExchange if settings.online_store == "redis" else SqliteExchange
         with _reached():
             self._exchange: Exchange = exchange(self._provider, self._config, self._view)
+        self._moved = False
 
     def write(self, users: Sequence[str], profiles: Sequence[StoredProfile]) -> int:
         """Store profiles, but never an older one over a newer one.
@@ -115,17 +132,20 @@ class OnlineProfiles:
 
     def write_values(self, users: Sequence[str], values: Sequence[bytes]) -> int:
         """Store profiles as `StoredProfile.to_bytes` packs them; as `write`."""
-        waiting, written = list(zip(users, values, strict=True)), 0
+        return self._write(_keys(users), values)
+
+    def _write(self, keys: Sequence[EntityKey], values: Sequence[bytes]) -> int:
+        waiting, written = list(zip(keys, values, strict=True)), 0
         for _ in range(TRIES):
-            stored = self.read_values([user for user, _ in waiting])
+            stored = self._read([key for key, _ in waiting])
             newer = [
-                (user, value, old)
-                for (user, value), old in zip(waiting, stored, strict=True)
-                if old is None or stored_age(old) <= stored_age(value)
+                (key, value, old)
+                for (key, value), old in zip(waiting, stored, strict=True)
+                if old is None or not _newer(old, value)
             ]
-            done = self.swap(*zip(*newer, strict=True)) if newer else []
+            done = self._swap(*zip(*newer, strict=True)) if newer else []
             written += sum(done)
-            waiting = [(user, value) for (user, value, _), ok in zip(newer, done, strict=True) if not ok]
+            waiting = [(key, value) for (key, value, _), ok in zip(newer, done, strict=True) if not ok]
             if not waiting:
                 return written
         raise UnavailableError(f"{len(waiting)} profiles kept changing.", fix="look for a second job that writes them")
@@ -141,22 +161,28 @@ class OnlineProfiles:
         Returns:
             Which were written; the others have changed meanwhile: read them again, and make them anew.
         """
-        rows = [(key, value, stored_through(value)) for key, value in zip(self._keys(users), values, strict=True)]
+        return self._swap(_keys(users), values, was)
+
+    def _swap(self, keys: Sequence[EntityKey], values: Sequence[bytes], was: Sequence[bytes | None]) -> list[bool]:
+        rows = [(key, value, stored_through(value)) for key, value in zip(keys, values, strict=True)]
         with _reached():
             return self._exchange.swap(rows, was) if rows else []
 
     def read_values(self, users: Sequence[str]) -> list[bytes | None]:
         """Read what the store holds of users, as it is."""
-        if not users:
+        return self._read(_keys(users))
+
+    def _read(self, keys: list[EntityKey]) -> list[bytes | None]:
+        if not keys:
             return []
         with _reached():
-            found = self._provider.online_read(self._config, self._view, self._keys(users), [FEATURE])
+            found = self._provider.online_read(self._config, self._view, keys, [FEATURE])
         return [row[FEATURE].bytes_val or None if row else None for _, row in found]
 
     def remove(self, users: Sequence[str]) -> int:
         """Remove all that is stored of users, by feature sets of before too; returns how many entries were there."""
         with _reached():
-            return self._exchange.remove(self._keys(users))
+            return self._exchange.remove(_keys(users))
 
     def count(self, users: Sequence[str]) -> int:
         """How many entries there are of users, by feature sets of before too."""
@@ -165,24 +191,58 @@ class OnlineProfiles:
 
     def cover(self, through: int, token: str) -> None:
         """Say that everybody's profile is here who changed through an instant; the others' are good through it too."""
-        self.write_values([COVERAGE], [stored_bytes(through, token.encode(), "")])
+        self._write(_keys([COVERAGE], _OWN), [stored_bytes(through, token.encode(), "")])
 
     def covered(self) -> str:
         """The token of the last `cover`; empty when there was none."""
-        [value] = self.read_values([COVERAGE])
-        return StoredProfile.from_bytes(value).words.decode() if value is not None else ""
+        return _text(self._own([COVERAGE])[0])
 
     def covered_through(self) -> int:
         """Through when everybody's profile is good; 0 when the store was never filled, or has lost what it held."""
-        return _covered(*self.read_values([COVERAGE, LIVE]))
+        return _covered(*self._own([COVERAGE, LIVE]))
 
     def mark(self, names: Sequence[str], *, through: int, position: int = 0) -> None:
         """Keep beside the profiles how far something has come; a mark never goes back."""
-        self.write_values(names, [stored_bytes(through, name.encode(), "", position) for name in names])
+        self._write(_keys(names, _OWN), [stored_bytes(through, name.encode(), "", position) for name in names])
 
     def marked(self, names: Sequence[str]) -> list[int]:
         """The positions of marks, 0 where there is none: what the store has lost, its marks have lost too."""
-        return [stored_age(value)[0] if value is not None else 0 for value in self.read_values(names)]
+        return self.marked_of_log(names)[1]
+
+    def name_log(self, log: str) -> None:
+        """Keep the id of the live log whose positions marks and profiles speak of from now on."""
+        key = _keys([LOG], _OWN)
+        for _ in range(TRIES):
+            if all(self._swap(key, [stored_bytes(0, log.encode(), "")], self._read(key))):
+                return
+        raise UnavailableError("the name of the live log kept changing.", fix="look for a second job that writes it")
+
+    def log(self) -> str:
+        """The id of the live log that is folded in; empty where nothing says so."""
+        return self.marked_of_log([])[0]
+
+    def marked_of_log(self, names: Sequence[str]) -> tuple[str, list[int]]:
+        """As `log` and `marked`, read at once."""
+        log, *marks = self._own([LOG, *names])
+        return _text(log), [stored_age(value)[0] if value is not None else 0 for value in marks]
+
+    def _own(self, names: Sequence[str]) -> list[bytes | None]:
+        """The store's own entries."""
+        return self._found(names, self._read(_keys(names, _OWN)))
+
+    def _found(self, names: Sequence[str], values: list[bytes | None]) -> list[bytes | None]:
+        """Entries as they were read, or read again once those of an older store have been taken over."""
+        if self._moved or None not in values:
+            return values
+        names_before = [COVERAGE, LIVE, *(f"shard-{i}" for i in range(_SHARDS_BEFORE))]
+        before = _keys([_BEFORE + name for name in names_before])
+        there = [(n, k, v) for n, k, v in zip(names_before, before, self._read(before), strict=True) if v is not None]
+        if there:
+            self._write(_keys([name for name, _, _ in there], _OWN), [value for _, _, value in there])
+            with _reached():
+                self._exchange.remove([key for _, key, _ in there])
+        self._moved = True
+        return self._read(_keys(names, _OWN)) if there else values
 
     def read(self, users: Sequence[str]) -> dict[str, StoredProfile]:
         """Read profiles; users without one, and erased ones, are left out."""
@@ -194,8 +254,8 @@ class OnlineProfiles:
         A profile that has not changed is not written again, so that it is good through whichever is later: its own
         instant, or the one the store covers.
         """
-        *values, covered, live = self.read_values([*users, COVERAGE, LIVE])
-        through = _covered(covered, live)
+        *values, covered, live = self._read([*_keys(users), *_keys([COVERAGE, LIVE], _OWN)])
+        through = _covered(*(self._found([COVERAGE, LIVE], [covered, live]) if covered is None else (covered, live)))
         found = (
             (u, StoredProfile.from_bytes(value, good=through))
             for u, value in zip(users, values, strict=True)
@@ -211,8 +271,19 @@ class OnlineProfiles:
         """Pack a folded profile for `write`."""
         return StoredProfile(through, pack(words, self.layout), traits)
 
-    def _keys(self, users: Sequence[str]) -> list[EntityKey]:
-        return [EntityKey(join_keys=[_ENTITY], entity_values=[Value(string_val=user)]) for user in users]
+
+def _keys(names: Sequence[str], kind: str = _USER) -> list[EntityKey]:
+    return [EntityKey(join_keys=[kind], entity_values=[Value(string_val=name)]) for name in names]
+
+
+def _newer(old: bytes, value: bytes) -> bool:
+    """Whether a stored value has come further: through later positions, or where there are none, a later instant."""
+    was, now = stored_age(old), stored_age(value)
+    return was[0] > now[0] or (was[0] == now[0] == 0 and was[1] > now[1])
+
+
+def _text(value: bytes | None) -> str:
+    return stored_words(value).decode() if value is not None else ""
 
 
 def _covered(covered: bytes | None, live: bytes | None) -> int:
@@ -223,8 +294,26 @@ def _covered(covered: bytes | None, live: bytes | None) -> int:
 
 @contextmanager
 def _reached() -> Iterator[None]:
-    """Turn what a store says that is not there into one error."""
+    """Turn whatever a store or its registry raises into one of our errors."""
     try:
         yield
     except (redis.RedisError, sqlite3.OperationalError) as error:
+        if isinstance(error, sqlite3.OperationalError) and "malformed" in str(error):
+            raise _damaged(error) from error
         raise UnavailableError(f"the online store does not answer: {error}.", fix="start it, and ask again") from error
+    except (sqlite3.Error, DecodeError) as error:
+        raise _damaged(error) from error
+    except OSError as error:
+        raise DatabaseError(
+            f"the online store's files cannot be used: {error}.",
+            fix="let this user read and write PROPENSITY_HOME, on a disk that is not mounted read-only",
+        ) from error
+
+
+def _damaged(error: Exception) -> DatabaseError:
+    what = "registry.db" if isinstance(error, DecodeError) else "online.db"
+    return DatabaseError(
+        f"the online store's {what} is damaged: {error}.",
+        fix=f"stop what uses it, remove {what} under PROPENSITY_HOME/<name>, and run propensity materialize: it is "
+        "made again from the kept profiles",
+    )

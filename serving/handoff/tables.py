@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
 
 from serving.live.log import LiveLog
+from serving.live.schema import check_columns
 from serving.live.tables import one_at_a_time
 
 metadata = sa.MetaData()
@@ -96,3 +97,4 @@ def make_tables(live: LiveLog) -> None:
     with live.writing() as connection:
         one_at_a_time(connection)  # two servers that start at once
         metadata.create_all(connection)
+        check_columns(connection, metadata)

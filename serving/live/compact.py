@@ -19,8 +19,10 @@ from features.log.source import declared_end, read_traits
 from features.progress import Progress, ignore
 from features.rows import INSTANT
 from features.settings import Settings
+from features.store import OnlineProfiles
 from features.time import DAY, to_datetime
 from serving.live.fold import traits_of
+from serving.live.identity import Marks, check, check_files
 from serving.live.log import LiveLog
 
 #: messages of one file
@@ -61,10 +63,16 @@ def compact(
     Raises:
         EventLogError: the log ends long before the live log begins; what happened in between would be taken for
             silence.
+        LiveLogError: the live log is not the one that files and profiles were made from.
     """
     folder = settings.live(definition.name)
     folder.mkdir(parents=True, exist_ok=True)
     state = Compacted.load(folder)
+    source = check(live, Marks.load(definition, settings, OnlineProfiles(definition, settings)).all)
+    check_files(source, state, str(folder))
+    if state.log != source.id:
+        earlier = state.earlier | {name: state.position for name in (state.log,) if name}
+        state = state.model_copy(update={"log": source.id, "earlier": earlier}).save(folder)
     if not accept_gap and not state.through:
         _check_gap(definition, live)
     columns = LogColumns.load(definition, settings.folder(definition.name))
@@ -80,12 +88,13 @@ def compact(
         if known is not None and len(known):
             _write(folder / f"traits-{name}", known.to_arrow())
             traits.append(f"traits-{name}")
-        state = Compacted(
-            position=messages[-1].position,
-            through=max(state.through, *(max(m.received, m.t) + 1 for m in messages)),
-            events=tuple(events),
-            traits=tuple(traits),
-        ).save(folder)
+        change = {
+            "position": messages[-1].position,
+            "through": max(state.through, *(max(m.received, m.t) + 1 for m in messages)),
+            "events": tuple(events),
+            "traits": tuple(traits),
+        }
+        state = state.model_copy(update=change).save(folder)
         written = [written[0] + len(tracked), written[1] + (len(known) if known is not None else 0)]
         progress(len(messages))
     return Compaction(state, *written)

@@ -68,6 +68,8 @@ class History:
 
     def _read(self, store: EventStore, kept: ProfileManifest, users: Sequence[str]) -> Rows | None:
         state = store.manifest
+        if kept.log == state.name and not state.has_been(kept.position, kept.state):
+            return None  # one of the two came back from a backup: the next batch puts them right
         places = bucket_of(hashed(pa.chunked_array([pa.array(users, pa.string())])), state.buckets).tolist()
         by_bucket: dict[int, list[str]] = {}
         for user, bucket in zip(users, places, strict=True):

@@ -1,7 +1,8 @@
 """The live log: accepted messages, each once, durable before it is acknowledged, in an order that never changes."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,46 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from features.definition.schema import Definition
-from features.errors import UnavailableError
+from features.errors import LiveLogError, PropensityError
 from features.log.hashing import hashed
 from features.log.messages import Message
 from features.log.tombstones import digest_of
 from features.settings import Settings
 from features.time import DAY
+from serving.live.database import reached
 from serving.live.erasure import remove_letters, rows_of, users_said
 from serving.live.letters import DeadLetter, Limits
-from serving.live.tables import SHARDS, connect, dead, erased, erased_before, events, insert, one_at_a_time
+from serving.live.schema import connect, new_id
+from serving.live.tables import SHARDS, dead, erased, erased_before, events, insert, log_ids, log_state, one_at_a_time
 
 #: rows of one statement; SQLite takes 32,766 values
 CHUNK = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """Which log this is, and how far it has come.
+
+    Attributes:
+        ids: its random ids, its own last; the others are those of logs whose positions it goes on from.
+        position: the highest position that was ever given, whether or not its message is still here.
+        pruned: messages through this position may not be here any more, because files hold them.
+        refused: why nothing more must be made of it until it is adopted; empty when all is well.
+    """
+
+    ids: tuple[str, ...]
+    position: int
+    pruned: int
+    refused: str
+
+    @property
+    def id(self) -> str:
+        """The log's own id."""
+        return self.ids[-1]
+
+
+def _wall() -> int:
+    return time.time_ns() // 1_000
 
 
 def hash_of(users: Sequence[str]) -> list[int]:
@@ -35,22 +64,32 @@ class LiveLog:
     Args:
         engine: its database.
         letters: how many dead letters are kept, and for how long.
+        wall: the time in microseconds, from which positions are given.
     """
 
-    def __init__(self, engine: sa.Engine, letters: Limits | None = None) -> None:
+    def __init__(self, engine: sa.Engine, letters: Limits | None = None, wall: Callable[[], int] = _wall) -> None:
         self.engine = engine
         self._letters = letters or Limits()
+        self._wall = wall
 
     @classmethod
     def open(cls, definition: Definition, settings: Settings) -> "LiveLog":
         """Open the live log where the settings say it is.
 
         Raises:
-            UnavailableError: the database does not answer.
+            UnavailableError: the database does not answer, is damaged, or lacks a right or a column.
+            PropensityError: the address of the database is none.
         """
-        with _reached():
-            letters = Limits(settings.dead_letters, settings.dead_letter_days * DAY)
-            return cls(connect(settings.live_url(definition.name)), letters)
+        letters = Limits(settings.dead_letters, settings.dead_letter_days * DAY)
+        try:
+            url = sa.make_url(settings.live_url(definition.name))
+            with reached(url.username):
+                return cls(connect(url), letters)
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise PropensityError(
+                f"PROPENSITY_LIVE_LOG is no address of a database that can be used here ({type(error).__name__}).",
+                fix="write postgresql+psycopg://user:password@host/database, and pip install 'propensity[postgres]'",
+            ) from error
 
     @property
     def file(self) -> Path | None:
@@ -75,12 +114,7 @@ class LiveLog:
             one_at_a_time(connection)
             buried = self.erased_among(connection, [message.user for message in messages])
             kept = [message for message in messages if message.user not in buried]
-            new: set[str] = set()
-            for lo in range(0, len(kept), CHUNK):
-                some = kept[lo : lo + CHUNK]
-                rows = [_row(m, shard) for m, shard in zip(some, shards_of([m.user for m in some]), strict=True)]
-                add = insert(events, connection).values(rows).on_conflict_do_nothing(index_elements=["message_id"])
-                new.update(connection.scalars(add.returning(events.c.message_id)))
+            new = self._add(connection, kept)
             self._letters.keep(connection, self._of_others(connection, refused))
         answers = []
         for message in messages:
@@ -89,6 +123,28 @@ class LiveLog:
             )
             new.discard(message.id)  # the same id twice in one batch counts once
         return answers
+
+    def _add(self, connection: sa.Connection, messages: Sequence[Message]) -> set[str]:
+        """Insert messages; returns the ids of those that were not there yet.
+
+        Positions are the time in microseconds, or the next number where that was given already. So no log ever gives
+        a number that an older copy of it, or another log in its place, has given before: what reads messages by their
+        position passes over none, whichever log was restored.
+        """
+        if not messages:
+            return set()
+        given = int(connection.scalar(sa.select(log_state.c.position)) or 0)
+        first, new = max(given + 1, self._wall()), set[str]()
+        for lo in range(0, len(messages), CHUNK):
+            some = messages[lo : lo + CHUNK]
+            numbers = range(first + lo, first + lo + len(some))
+            placed = zip(some, shards_of([m.user for m in some]), numbers, strict=True)
+            rows = [_row(message, shard, position) for message, shard, position in placed]
+            add = insert(events, connection).values(rows).on_conflict_do_nothing(index_elements=["message_id"])
+            new.update(connection.scalars(add.returning(events.c.message_id)))
+        if new:
+            connection.execute(sa.update(log_state).values(position=first + len(messages) - 1))
+        return new
 
     def take_out(self, messages: Sequence[Message], letters: Sequence[DeadLetter]) -> None:
         """Take messages that cannot be folded out of the log, and keep them as dead letters."""
@@ -125,9 +181,55 @@ class LiveLog:
         return self._read(sa.select(events).where(here).order_by(events.c.position).limit(limit))
 
     def last(self) -> int:
-        """The newest position; 0 where nothing was ever appended."""
+        """The highest position ever given; 0 where nothing was ever appended."""
         with self.reading() as connection:
-            return int(connection.scalar(sa.select(sa.func.max(events.c.position))) or 0)
+            return int(connection.scalar(sa.select(log_state.c.position)) or 0)
+
+    def waiting(self, since: int) -> int:
+        """How many messages there are after a position."""
+        with self.reading() as connection:
+            counted = sa.select(sa.func.count()).where(events.c.position > since)
+            return int(connection.scalar(counted) or 0)
+
+    def users_after(self, since: int) -> list[str]:
+        """Users with messages after a position."""
+        with self.reading() as connection:
+            return list(connection.scalars(sa.select(events.c.user_id).where(events.c.position > since).distinct()))
+
+    def state(self) -> LogState:
+        """Which log this is, and how far it has come."""
+        with self.reading() as connection:
+            row = connection.execute(sa.select(log_state)).one()
+            ids = tuple(connection.scalars(sa.select(log_ids.c.id).order_by(log_ids.c.number)))
+        return LogState(ids, row.position, row.pruned, row.refused or "")
+
+    def refuse(self, why: str) -> None:
+        """Keep why nothing more must be made of this log, so that new messages do not hide it."""
+        with self.writing() as connection:
+            connection.execute(sa.update(log_state).values(refused=why))
+
+    def adopt(self, ancestors: Collection[str], floor: int, unread: int | None, *, pruned: int) -> LogState:
+        """Give the log a new id, from which on its positions are higher than all that were given before.
+
+        Args:
+            ancestors: ids of logs whose positions it goes on from.
+            floor: the highest position that anything was made of.
+            unread: messages after this position get new ones above all; None leaves all where they are.
+            pruned: what lies through this position may be in files only.
+        """
+        with self.writing() as connection:
+            one_at_a_time(connection)
+            state = connection.execute(sa.select(log_state)).one()
+            ids = list(connection.scalars(sa.select(log_ids.c.id).order_by(log_ids.c.number)))
+            top = max(floor, state.position)
+            if unread is not None:
+                top += self._move_up(connection, unread, floor, top)
+            more = [name for name in dict.fromkeys(ancestors) if name and name not in ids]
+            rows = [{"number": i, "id": name} for i, name in enumerate([*more, new_id()], len(ids) + 1)]
+            connection.execute(sa.insert(log_ids), rows)
+            change = {"position": top, "refused": None, "pruned": pruned}
+            connection.execute(sa.update(log_state).values(change))
+        return self.state()
 
     def span(self) -> tuple[int, int] | None:
         """When the oldest and the newest message that are here arrived, or None."""
@@ -144,12 +246,38 @@ class LiveLog:
             chosen = sa.select(events.c.user_id).where(asked).distinct().order_by(events.c.user_id).limit(limit)
             return list(connection.scalars(chosen))
 
-    def prune(self, through: int, before: int) -> int:
-        """Remove messages through a position that arrived before an instant; returns how many."""
+    @staticmethod
+    def _move_up(connection: sa.Connection, unread: int, floor: int, top: int) -> int:
+        """Give messages new positions above all, in their order, if one of them lies below; returns how many."""
+        theirs = sa.select(events.c.position).where(events.c.position > unread)
+        lowest = connection.scalar(theirs.order_by(events.c.position).limit(1))
+        if lowest is None or lowest > floor:
+            return 0
+        number = sa.func.row_number().over(order_by=events.c.position).label("number")
+        numbered = theirs.add_columns(number).subquery()
+        moved = sa.update(events).where(events.c.position == numbered.c.position)
+        return int(connection.execute(moved.values(position=top + numbered.c.number)).rowcount)
+
+    def prune(self, through: int, before: int, *, log: str) -> int:
+        """Remove messages that files hold, through a position of the log of an id, that arrived before an instant.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            LiveLogError: this is another log.
+        """
         with self.writing() as connection:
-            # the newest stays whatever its age: positions go on from it
+            if log not in connection.scalars(sa.select(log_ids.c.id)).all():
+                raise LiveLogError(f"files of the live log {log} say nothing of this one.", fix="propensity compact")
+            # the newest stays whatever its age: it says when something came last
             newest = sa.select(sa.func.max(events.c.position)).scalar_subquery()
             old = (events.c.position <= through) & (events.c.received < before) & (events.c.position < newest)
+            highest = connection.scalar(sa.select(sa.func.max(events.c.position)).where(old))
+            if highest is None:
+                return 0
+            pruned = sa.update(log_state).where(log_state.c.pruned < highest).values(pruned=highest)
+            connection.execute(pruned)
             return int(connection.execute(sa.delete(events).where(old)).rowcount)
 
     def prune_letters(self, now: int) -> int:
@@ -226,13 +354,13 @@ class LiveLog:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection that holds up nobody."""
-        with _reached(), self.engine.connect().execution_options(reading=True) as connection:
+        with reached(self.engine.url.username), self.engine.connect().execution_options(reading=True) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A transaction."""
-        with _reached(), self.engine.begin() as connection:
+        with reached(self.engine.url.username), self.engine.begin() as connection:
             yield connection
 
 
@@ -241,8 +369,9 @@ def shards_of(users: Sequence[str]) -> list[int]:
     return [(key & 0x7FFF_FFFF_FFFF_FFFF) % SHARDS for key in hash_of(users)]
 
 
-def _row(message: Message, shard: int) -> dict[str, object]:
+def _row(message: Message, shard: int, position: int) -> dict[str, object]:
     return {
+        "position": position,
         "message_id": message.id,
         "user_id": message.user,
         "shard": shard,
@@ -257,15 +386,3 @@ def _row(message: Message, shard: int) -> dict[str, object]:
 def _message(row: sa.Row[Any]) -> Message:
     body = json.loads(row.body)
     return Message(row.message_id, row.user_id, row.kind, row.event, row.happened, row.received, body, row.position)
-
-
-@contextmanager
-def _reached() -> Iterator[None]:
-    """Turn what a database says that is not there, or full, into one error."""
-    try:
-        yield
-    except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.InternalError, sa.exc.TimeoutError) as error:
-        said = str(getattr(error, "orig", error)).splitlines()[0]
-        raise UnavailableError(
-            f"the live log does not answer: {said}.", fix="send the same again a moment later"
-        ) from error

@@ -1,9 +1,10 @@
 """What a process on the live path needs, and which of it does not answer."""
 
 from features.definition.schema import Definition
-from features.errors import EventLogError, PropensityError, UnavailableError
+from features.errors import LiveLogError, PropensityError, UnavailableError
 from features.settings import Settings
 from features.store import OnlineProfiles
+from serving.live.identity import Marks, check, check_online
 from serving.live.log import LiveLog
 
 
@@ -32,6 +33,11 @@ class Needs:
                 self._asked = OnlineProfiles(self._definition, self._settings)
             if not self._asked.covered_through():
                 found["online_store"] = "it holds no profiles. Fix: run propensity materialize"
-        except (PropensityError, EventLogError) as error:
+            elif "live_log" not in found:
+                marks = Marks.load(self._definition, self._settings, self._asked)
+                check_online(check(self._log, marks.all), marks.shards)
+        except LiveLogError as error:
+            found["live_log"] = str(error)
+        except PropensityError as error:
             found["online_store"] = str(error)
         return found

@@ -1,5 +1,6 @@
 """The live path of one process: ingestion, the worker, the sender, and what is missing of what they need."""
 
+import logging
 from collections.abc import Callable
 
 from features.definition.schema import Definition
@@ -15,6 +16,8 @@ from serving.live.log import LiveLog
 from serving.live.needs import Needs
 from serving.live.tracking import Tracking
 from serving.live.working import Working
+
+log = logging.getLogger("propensity")
 
 
 class LivePath:
@@ -41,6 +44,9 @@ class LivePath:
         self._committer = Committer(self.log, told)
         self.ingest = Ingest(Tracking(columns), self._committer)
         self._needs = Needs(definition, settings, self.log)
+        # before the first message is taken: new ones would hide that the log is an older one
+        for name, why in self._needs.missing().items():
+            log.error("starting without %s: %s", name, why)
         if self._working is not None:
             self._working.start()
 

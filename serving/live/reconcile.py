@@ -18,9 +18,8 @@ from features.settings import Settings
 from features.store import OnlineProfiles
 from serving.live.fold import fold_whole, identified, value_of
 from serving.live.history import History
+from serving.live.identity import Marks, check, check_files
 from serving.live.log import LiveLog, shards_of
-from serving.live.tables import SHARDS
-from serving.live.worker import mark_of
 
 #: users compared at once
 RUN = 2_000
@@ -71,13 +70,16 @@ def reconcile(
 
     Raises:
         StoreError: the kept profiles or the event store are not on this machine.
+        LiveLogError: the live log is not the one that files and profiles were made from.
     """
     online, history = OnlineProfiles(definition, settings), History(definition, settings)
     columns = LogColumns.load(definition, settings.folder(definition.name))
     kept = history.kept()
     if kept is None:
         raise StoreError("there are no kept profiles here.", fix="run propensity materialize on this machine")
-    marks = online.marked([mark_of(shard) for shard in range(SHARDS)])
+    files = Compacted.load(settings.live(definition.name))
+    marks = Marks.of(online, files, kept)
+    check_files(check(live, marks.all), files, str(settings.live(definition.name)))
     messages: dict[str, list[Message]] = {}
     for message in _all(live, kept.live, live.last()):
         messages.setdefault(message.user, []).append(message)
@@ -85,7 +87,7 @@ def reconcile(
     for names, rows in _buckets(definition, settings, history, kept, set(messages)):
         stored = dict(zip(names, online.read_values(names), strict=True))
         shards = dict(zip(names, shards_of(names), strict=True))
-        mine = {name: _due(messages.get(name, []), stored[name], marks[shards[name]]) for name in names}
+        mine = {name: _due(messages.get(name, []), stored[name], marks.shards[shards[name]]) for name in names}
         tracked = columns.rows([m for some in mine.values() for m in some if m.kind == TRACK])
         whole = Rows.together([rows.table(), tracked.table()], rows.values.shape[1])
         packed, traits = fold_whole(whole, online.layout), history.traits(names)

@@ -27,6 +27,26 @@ events = Table(
     sqlite_autoincrement=True,
 )
 
+#: one row: the version of the tables, the highest position ever given, through which messages may be in
+#: files only, and why the log must not be read on, once that was found out
+log_state = Table(
+    "live_state",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("schema", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("pruned", BigInteger, nullable=False),
+    Column("refused", Text),
+)
+
+#: the random ids of this log, the newest last: its own, and those of the logs whose positions it goes on from
+log_ids = Table(
+    "live_log_ids",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("id", String, nullable=False),
+)
+
 #: messages that were refused, or could not be folded, with the reason
 dead = Table(
     "live_dead_letters",
@@ -78,8 +98,8 @@ SHARDS = 8
 APPENDING, MOVING = 7_404_318, 7_404_319
 
 
-def connect(url: str) -> sa.Engine:
-    """Open a live log's database and make what is not there yet."""
+def engine_of(url: str | sa.URL) -> sa.Engine:
+    """Open a live log's database."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
         Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
@@ -91,14 +111,6 @@ def connect(url: str) -> sa.Engine:
     else:
         wait = {"connect_timeout": 3} if "connect_timeout" not in parsed.query else {}
         engine = sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=True, pool_size=4, connect_args=wait)
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":  # two servers that start at once
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(APPENDING)))
-        metadata.create_all(connection)
-        there = set(connection.scalars(sa.select(shards.c.shard)))
-        missing = [{"shard": i, "holder": "", "until": 0} for i in range(SHARDS) if i not in there]
-        if missing:
-            connection.execute(sa.insert(shards), missing)
     return engine
 
 

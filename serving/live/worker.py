@@ -17,6 +17,7 @@ from features.time import Clock
 from serving.handoff.live import LiveMoves
 from serving.live.fold import Folded, LiveFold
 from serving.live.history import History
+from serving.live.identity import Mark, check, check_online, mark_of
 from serving.live.leases import Leases
 from serving.live.letters import DeadLetter
 from serving.live.log import LiveLog
@@ -43,11 +44,6 @@ POLL, AWAY = 0.1, 0.5
 
 
 _ALL = range(SHARDS)
-
-
-def mark_of(shard: int) -> str:
-    """Under this name a shard's position is kept beside the profiles: what the store loses, the mark loses too."""
-    return f"\x00shard-{shard}"
 
 
 class Worker:
@@ -140,7 +136,8 @@ class Worker:
         """Fold the next messages; returns how many there were."""
         fold, online = self._opened()
         mine = self._leases.mine()
-        marks = dict(zip(mine, online.marked([mark_of(shard) for shard in mine]), strict=True))
+        reached = self._reached(online)
+        marks = {shard: reached[shard] for shard in mine}
         began = self._clock.now()
         messages = self._live.tail(marks, BATCH)
         if messages:
@@ -162,6 +159,15 @@ class Worker:
             self._looked = time.monotonic()
             self._took = self._looked - start
         return len(messages)
+
+    def _reached(self, online: OnlineProfiles) -> list[int]:
+        """How far each shard is folded, by a log that is the one it is folded from."""
+        named, reached = online.marked_of_log([mark_of(shard) for shard in _ALL])
+        state = check(self._live, [Mark("the online store", named, max(reached))])
+        check_online(state, reached)
+        if named != state.id:
+            online.name_log(state.id)
+        return reached
 
     def _tell(self, messages: list[Message], result: Folded) -> None:
         """Keep what failed, and count."""

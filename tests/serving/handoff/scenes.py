@@ -9,7 +9,7 @@ from segments.transition import Moves, Scoring, Transition
 from serving.handoff.ledger import Ledger
 from serving.handoff.sender import Sender
 from serving.live.log import LiveLog
-from serving.live.tables import connect
+from serving.live.schema import connect
 from tests.segments.worlds import CUTS, moving
 
 MODELS = {"churn": "churn/1"}

@@ -7,7 +7,7 @@ from features.time import DAY, HOUR
 from segments.standing import IN, Said
 from serving.handoff.ledger import Ledger
 from serving.live.log import LiveLog
-from serving.live.tables import connect
+from serving.live.schema import connect
 from tests.serving.handoff.scenes import Scene, going_to
 
 HOOK = {"hook": going_to("http://127.0.0.1:9/")}

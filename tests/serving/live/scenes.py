@@ -1,5 +1,8 @@
 """A small log with a live path beside it."""
 
+import shutil
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +26,16 @@ from serving.live.worker import Worker
 from serving.materialize import materialize
 from tests.features.log.logs import COLUMNS, ENDS, SCHEMA, put, random_rows
 from tests.worlds import DEFINITION
+
+#: what each store is made of, in the folder of a definition
+STORES = {
+    "log": ("live.db",),
+    "online": ("online.db",),
+    "home": ("live", "events", "profiles"),
+    "files": ("live",),
+    "events": ("events",),
+    "profiles": ("profiles",),
+}
 
 #: the log is complete through here, and live messages come after
 BEGIN = to_instant(ENDS)
@@ -110,3 +123,42 @@ class Scene:
         return fold_whole(
             Rows.of(pl.concat([pl.DataFrame(t) for t in tables]).to_arrow(), log.n_values), self.online.layout
         )
+
+    def restart(self) -> None:
+        """Open the live log anew, as a process does that starts."""
+        self.live.close()
+        self.live = LiveLog.open(self.definition, self.settings)
+
+    def keep(self, place: Path, *stores: str) -> None:
+        """Copy stores (``log``, ``online``, ``home``, ``profiles``) aside, as a backup does."""
+        for store in stores:
+            self._copy(store, self.settings.folder(self.definition.name), place)
+
+    def bring_back(self, place: Path, *stores: str) -> None:
+        """Put copies of stores in their place; the live log is opened anew."""
+        self.live.close()
+        for store in stores:
+            self._copy(store, place, self.settings.folder(self.definition.name))
+        self.live = LiveLog.open(self.definition, self.settings)
+
+    def lose(self, *stores: str) -> None:
+        """Remove stores, as a replaced disk has none; the live log is made anew."""
+        self.live.close()
+        folder = self.settings.folder(self.definition.name)
+        for name in (name for store in stores for name in STORES[store]):
+            shutil.rmtree(folder / name, ignore_errors=True)
+            (folder / name).unlink(missing_ok=True) if not (folder / name).is_dir() else None
+            for more in ("-wal", "-shm"):
+                (folder / f"{name}{more}").unlink(missing_ok=True)
+        self.live = LiveLog.open(self.definition, self.settings)
+
+    def _copy(self, store: str, source: Path, target: Path) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in STORES[store]:
+            if name.endswith(".db"):
+                with closing(sqlite3.connect(source / name)) as old, closing(sqlite3.connect(target / name)) as new:
+                    old.backup(new)
+            else:
+                shutil.rmtree(target / name, ignore_errors=True)
+                if (source / name).exists():
+                    shutil.copytree(source / name, target / name)

@@ -16,7 +16,8 @@ from serving.live.keys import KeyRing, Keys
 from serving.live.leases import Leases
 from serving.live.letters import DeadLetter
 from serving.live.log import LiveLog, hash_of
-from serving.live.tables import SHARDS, connect, erased_before
+from serving.live.schema import connect
+from serving.live.tables import SHARDS, erased_before
 from tests.serving.live.scenes import BEGIN, message
 
 
@@ -108,8 +109,8 @@ def test_erased_users_stay_out(log: LiveLog) -> None:
 def test_pruning_keeps_what_is_not_in_the_event_store_and_the_newest(log: LiveLog) -> None:
     log.append(some(0, 10))
     positions = [m.position for m in log.between(0, log.last(), 100)]
-    assert log.prune(positions[5], BEGIN + 4) == 4
-    assert log.prune(positions[9], BEGIN + 100) == 5
+    assert log.prune(positions[5], BEGIN + 4, log=log.state().id) == 4
+    assert log.prune(positions[9], BEGIN + 100, log=log.state().id) == 5
     assert log.last() == positions[9]
     assert log.append(some(10, 1)) == ["accepted"]
     assert log.last() > positions[9]
