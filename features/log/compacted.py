@@ -56,6 +56,13 @@ class Compacted(BaseModel):
         state._erased = Tombstones.load(folder.with_name("events"))
         return state
 
+    def of_log(self, log: str) -> "Compacted":
+        """This state, from which on positions are those of a log of another id."""
+        if log == self.log:
+            return self
+        earlier = self.earlier | ({self.log: self.position} if self.log else {})
+        return self.model_copy(update={"log": log, "earlier": earlier})
+
     def save(self, folder: Path) -> "Compacted":
         """Switch a folder to this state; the files are there already."""
         write_durably(folder / NAME, self.model_dump_json().encode())

@@ -70,9 +70,7 @@ def compact(
     state = Compacted.load(folder)
     source = check(live, Marks.load(definition, settings, OnlineProfiles(definition, settings)).all)
     check_files(source, state, str(folder))
-    if state.log != source.id:
-        earlier = state.earlier | {name: state.position for name in (state.log,) if name}
-        state = state.model_copy(update={"log": source.id, "earlier": earlier}).save(folder)
+    named, state = state.log, state.of_log(source.id)
     if not accept_gap and not state.through:
         _check_gap(definition, live)
     columns = LogColumns.load(definition, settings.folder(definition.name))
@@ -97,6 +95,8 @@ def compact(
         state = state.model_copy(update=change).save(folder)
         written = [written[0] + len(tracked), written[1] + (len(known) if known is not None else 0)]
         progress(len(messages))
+    if named != state.log and not any(written) and state.position:
+        state = state.save(folder)
     return Compaction(state, *written)
 
 

@@ -190,8 +190,7 @@ def adopt(definition: Definition, settings: Settings, live: LiveLog) -> Adopted:
         pruned=min(state.pruned, files.position) if whole else files.position,
     )
     folder.mkdir(parents=True, exist_ok=True)
-    earlier = files.earlier | {name: files.position for name in (files.log,) if name}
-    files.model_copy(update={"log": now.id, "earlier": earlier}).save(folder)
+    files.of_log(now.id).save(folder)
     online.name_log(now.id)
     return Adopted(now.id, live.waiting(files.position), rebuilt, missing)
 

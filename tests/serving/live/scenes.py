@@ -1,5 +1,6 @@
 """A small log with a live path beside it."""
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import redis
 
 from features.definition import Definition
 from features.log.events import Rows
@@ -154,6 +156,9 @@ class Scene:
 
     def _copy(self, store: str, source: Path, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
+        if store == "online" and self.settings.online_store == "redis":
+            self._copy_redis(source, target)
+            return
         for name in STORES[store]:
             if name.endswith(".db"):
                 with closing(sqlite3.connect(source / name)) as old, closing(sqlite3.connect(target / name)) as new:
@@ -162,3 +167,14 @@ class Scene:
                 shutil.rmtree(target / name, ignore_errors=True)
                 if (source / name).exists():
                     shutil.copytree(source / name, target / name)
+
+    def _copy_redis(self, source: Path, target: Path) -> None:
+        host, port = self.settings.redis.split(":")
+        with redis.Redis(host, int(port)) as client:
+            if target != self.settings.folder(self.definition.name):
+                rows = {key.hex(): client.dump(key).hex() for key in client.scan_iter()}
+                (target / "redis.json").write_text(json.dumps(rows))
+                return
+            client.flushall()
+            for key, value in json.loads((source / "redis.json").read_text()).items():
+                client.restore(bytes.fromhex(key), 0, bytes.fromhex(value))

@@ -19,7 +19,7 @@ from serving.live.ingest import Call, Ingest, Received, RequestError
 from serving.live.letters import DeadLetter, Limits
 from serving.live.log import LiveLog
 from serving.live.replay import replay
-from serving.live.tables import connect
+from serving.live.schema import connect
 from serving.live.tracking import Tracking
 from tests.features.log.logs import definition_in
 from tests.worlds import DEFINITION
