@@ -187,7 +187,7 @@ class OnlineProfiles:
     def count(self, users: Sequence[str]) -> int:
         """How many entries there are of users, by feature sets of before too."""
         with _reached():
-            return self._exchange.count(self._keys(users))
+            return self._exchange.count(_keys(users))
 
     def cover(self, through: int, token: str) -> None:
         """Say that everybody's profile is here who changed through an instant; the others' are good through it too."""
