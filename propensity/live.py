@@ -106,16 +106,21 @@ def replay(
 def worker(
     definition: DefinitionFile = None,
     host: Annotated[str, typer.Option(help="address of /livez, /readyz and /metrics")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="its port; 0 for none")] = 3001,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="its port, 0 for none; 3001 or the next free one when left out")
+    ] = None,
 ) -> None:
     """Fold live events and hand moves off in a process of its own; as many as you like, with Redis and PostgreSQL."""
     from features.time import Clock
-    from propensity.serving import free
+    from propensity.serving import free, next_free
     from serving.live.process import WorkerProcess
     from serving.logs import write_json
 
     rules, settings = opened(definition)
-    if port:
+    if port is None:
+        port = next_free(host)
+        err.print(f"Metrics and health are on http://{host}:{port}/metrics, /livez and /readyz.", highlight=False)
+    elif port:
         free(host, port)
     write_json()
     process = WorkerProcess(rules, settings, Clock(settings.clock))

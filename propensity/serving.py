@@ -16,6 +16,9 @@ from propensity.console import err
 #: how long a server that is ending may keep its port, in seconds
 ENDING = 3.0
 
+#: where workers say how they are, when no port is given
+PORTS = range(3001, 3017)
+
 
 def check(rules: Definition, settings: Settings, host: str, port: int) -> None:
     """Look whether a server can be started; what is merely away is told, and waited for by the server itself.
@@ -62,10 +65,7 @@ def free(host: str, port: int) -> None:
     until = time.monotonic() + ENDING
     while True:
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            with socket.socket(family) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind((host, port))
+            _bind(host, port)
             return
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() < until:
@@ -75,6 +75,21 @@ def free(host: str, port: int) -> None:
             raise PropensityError(
                 f"cannot listen on {host}:{port}: {said}.", fix="end what listens there, or choose another --port"
             ) from error
+
+
+def next_free(host: str) -> int:
+    """The first port for a worker that is free: several workers may be on one box.
+
+    Raises:
+        PropensityError: none is.
+    """
+    for port in PORTS:
+        try:
+            _bind(host, port)
+        except OSError:
+            continue
+        return port
+    raise PropensityError(f"no port of {PORTS[0]} to {PORTS[-1]} is free.", fix="choose one: --port")
 
 
 def environment(settings: Settings, port: int) -> dict[str, str]:
@@ -93,16 +108,21 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
     return given
 
 
+def _bind(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
+
+
 def _keys(settings: Settings, host: str) -> None:
     from serving.guard import required_keys
 
-    ring = required_keys(settings)
-    if ring is not None:
-        ring.close()
-    elif host not in ("127.0.0.1", "localhost", "::1"):
+    if settings.auth == "off" and host not in ("127.0.0.1", "::1"):
         raise PropensityError(
             f"PROPENSITY_AUTH=off with host {host}.", fix="propensity keys create, or listen on 127.0.0.1"
         )
+    if (ring := required_keys(settings)) is not None:
+        ring.close()
 
 
 def _models(rules: Definition, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -53,6 +54,52 @@ class Server:
             process.kill()
         self.process.kill()
         self.process.wait(20)
+
+
+class Successor:
+    """The process that answers, as its supervisor starts it, again after each end: whatever is away by then.
+
+    Args:
+        world: what is served.
+        log: where it writes.
+        supervised: start it under a process that does nothing else, `process`, and may be killed.
+    """
+
+    def __init__(self, world: World, log: Path, *, supervised: bool = False, **environment: str) -> None:
+        self.log = log
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port, fd = self._socket.getsockname()[1], self._socket.fileno()
+        command = [sys.executable, "-m", "_bentoml_impl.worker.service", "serving.service:PropensityService",
+                   "--fd", str(fd)]  # fmt: skip
+        if supervised:
+            command = [sys.executable, "-c", _SUPERVISE, str(fd), *command]
+        usual = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "BENTOML_HOME": str(log.parent / "bentoml"),
+                 "PYTHONWARNINGS": "ignore"}  # fmt: skip
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                command, env=world.environment | usual | environment, cwd=ROOT, stdout=out, stderr=out, pass_fds=[fd]
+            )
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._socket.close()  # the process has it
+
+    def ask(self, path: str, body: object = None, seconds: float = 30) -> httpx.Response | None:
+        """The answer to a call, or None where there is none yet."""
+        try:
+            return httpx.request("GET" if body is None else "POST", self.url + path, json=body, timeout=seconds)
+        except httpx.TransportError:
+            return None
+
+    def status(self, path: str = "/readyz", body: object = None) -> int:
+        answer = self.ask(path, body)
+        return answer.status_code if answer is not None else 0
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(60)
+
+
+_SUPERVISE = "import subprocess, sys; subprocess.Popen(sys.argv[2:], pass_fds=[int(sys.argv[1])]).wait()"
 
 
 class Postgres:
