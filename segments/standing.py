@@ -32,6 +32,7 @@ class Said:
         leaving: the segments whose ``until`` holds.
         scores: likelihoods and amounts by outcome, where there was enough to say.
         seen: when the user last did something.
+        evidence: what is known of the user, as `segments.evidence` has it; None where that was not kept.
     """
 
     user: str
@@ -40,6 +41,7 @@ class Said:
     leaving: frozenset[str]
     scores: Mapping[str, float]
     seen: int
+    evidence: int | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Standing:
         scores: what was said then.
         models: the model version of each outcome then.
         definition: by which.
+        evidence: what was known of the user then; None in those kept by older versions.
     """
 
     at: int
@@ -59,16 +62,19 @@ class Standing:
     scores: dict[str, float] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     definition: str = ""
+    evidence: int | None = None
 
     def to_json(self) -> str:
         """As text, without the instant."""
-        return json.dumps([self.held, self.scores, self.models, self.definition], separators=(",", ":"))
+        kept = [self.held, self.scores, self.models, self.definition, self.evidence]
+        return json.dumps(kept, separators=(",", ":"))
 
     @classmethod
     def of_json(cls, at: int, text: str) -> "Standing":
         """Read `to_json` back."""
-        held, scores, models, definition = json.loads(text)
-        return cls(at, {key: (value, since) for key, (value, since) in held.items()}, scores, models, definition)
+        held, scores, models, definition, *evidence = json.loads(text)
+        values = {key: (value, since) for key, (value, since) in held.items()}
+        return cls(at, values, scores, models, definition, evidence[0] if evidence else None)
 
 
 class Steadiness:

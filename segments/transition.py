@@ -18,8 +18,8 @@ class Transition:
         at: the instant of the scoring that saw it.
         dimension: ``states``, ``rfm``, ``tiers.<outcome>`` or ``segments.<name>``.
         before, after: the state, group or tier, or ``in``; None for nothing.
-        cause: ``behaviour`` (the user did something since the scoring before), ``time`` (did nothing), ``new_model`` or
-            ``new_definition`` (what is said rests on another one now), ``erased``.
+        cause: ``behaviour`` (something the user did came in since the scoring before, whenever it happened), ``time``
+            (nothing did), ``new_model`` or ``new_definition`` (what is said rests on another one now), ``erased``.
         scores_before, scores_after: likelihoods, by outcome.
         models: the model version of each outcome.
         definition: by which.
@@ -78,7 +78,12 @@ class Moves:
         return self._steadiness.is_silent(name)
 
     def of(
-        self, was: Standing | None, said: Said, last: Scoring, before: Mapping[str, float]
+        self,
+        was: Standing | None,
+        said: Said,
+        last: Scoring,
+        before: Mapping[str, float],
+        evidence: int | None = None,
     ) -> tuple[Standing, list[Transition]]:
         """What a user is from now on, and the moves that made them so.
 
@@ -87,6 +92,7 @@ class Moves:
             said: what is said of them now.
             last: the scoring before this one.
             before: what was said then.
+            evidence: what was known of the user then; None where that was not kept.
         """
         held: dict[str, tuple[str, int]] = {}
         moved: list[Transition] = []
@@ -95,10 +101,11 @@ class Moves:
                 held[name] = was.held[name] if was is not None and new == old else (new, said.at)
             if new != old:
                 told = (before, said.scores, self._models, self._definition)
-                moved.append(Transition(said.user, said.at, name, old, new, self._cause(name, said, last), *told))
-        return Standing(said.at, held, dict(said.scores), self._models, self._definition), moved
+                cause = self._cause(name, said, last, evidence)
+                moved.append(Transition(said.user, said.at, name, old, new, cause, *told))
+        return Standing(said.at, held, dict(said.scores), self._models, self._definition, said.evidence), moved
 
-    def _cause(self, name: str, said: Said, last: Scoring) -> Cause:
+    def _cause(self, name: str, said: Said, last: Scoring, evidence: int | None) -> Cause:
         if last.definition != self._definition:
             rule = self._known.get(last.definition, {}).get(name)
             if rule != self._steadiness.rules.get(name):
@@ -106,4 +113,6 @@ class Moves:
         rests_on = self._steadiness.rests_on.get(name, frozenset())
         if any(last.models.get(outcome) != self._models.get(outcome) for outcome in rests_on):
             return "new_model"
-        return "behaviour" if said.seen >= last.at else "time"
+        if evidence is None or said.evidence is None or last.definition != self._definition:
+            return "behaviour" if said.seen >= last.at else "time"  # by when it happened: all that is known
+        return "behaviour" if said.evidence != evidence else "time"

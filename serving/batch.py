@@ -15,7 +15,8 @@ from features.log.log import Log
 from features.progress import Progress, ignore
 from features.rows import INSTANT
 from features.time import to_datetime
-from serving.earlier import Earlier, field_of, scores_path
+from segments.evidence import evidence_of
+from serving.earlier import EVIDENCE, Earlier, field_of, scores_path
 from serving.record import Change
 from serving.records import part_of
 from serving.rows import batch_rows, latest_traits
@@ -64,14 +65,16 @@ def score_all(
     """
     path = scores_path(folder, cutoff)
     earlier = Earlier.before(folder, cutoff) if reasons else None
-    schema = _explained(scorer) if reasons else scorer.schema
+    told = _explained(scorer) if reasons else scorer.schema
+    schema = pl.Schema({**told, EVIDENCE: pl.Int64()})
     traits = latest_traits(scorer.definition, cutoff, log.live)
 
     def score(events: Events) -> Iterator[pl.DataFrame]:
         for rows in batch_rows(events, scorer.definition, cutoff, traits):
             if len(rows):
                 scored = scorer.score(rows, rows.cutoffs)
-                yield _with_reasons(scorer, scored, reasons, earlier, schema) if reasons else scored.records
+                records = _with_reasons(scorer, scored, reasons, earlier, told) if reasons else scored.records
+                yield records.with_columns(pl.Series(EVIDENCE, evidence_of(rows, scorer.definition)))
 
     users = log.write(score, schema, path, progress=progress)
     if not users:

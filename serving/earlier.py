@@ -13,6 +13,9 @@ from features.log.frames import part_files
 from features.time import to_datetime, to_instant
 from serving.records import part_of
 
+#: the column that tells whether anything of a user came in since; beside the record, as `evidence_of` has it
+EVIDENCE = "evidence"
+
 #: how scores of an instant are named
 NAME = "scores-%Y-%m-%dT%H%M%SZ.parquet"
 

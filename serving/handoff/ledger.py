@@ -82,6 +82,7 @@ class Ledger:
         before: Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]],
         *,
         due: Mapping[str, int] | None = None,
+        evidence: Callable[[Sequence[str]], Mapping[str, int]] | None = None,
     ) -> list[Transition]:
         """Keep what users are from now on, their moves, and the messages about those, in one transaction.
 
@@ -91,9 +92,12 @@ class Ledger:
             last: the newest batch; None when this is the first, which moves nobody: where they are is where they begin.
             before: what the newest batch said of users.
             due: when users have to be looked at again, although they do nothing; left as it is when left out.
+            evidence: what was known of users at the newest batch.
         """
         made: list[Transition] = []
-        scores = before([one.user for one in said]) if last is not None else {}
+        users = [one.user for one in said]
+        scores = before(users) if last is not None else {}
+        known = evidence(users) if last is not None and evidence is not None else {}
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
             buried = self.live.erased_among(connection, [one.user for one in said])
@@ -103,10 +107,10 @@ class Ledger:
                 was = found.get(one.user)
                 if one.user in buried or (was is not None and was.at > one.at):
                     continue
-                earlier, told = last or Scoring(one.at, {}, ""), scores.get(one.user, {})
+                earlier, told, had = last or Scoring(one.at, {}, ""), scores.get(one.user, {}), known.get(one.user)
                 if was is not None and was.at > earlier.at:
-                    earlier, told = Scoring(was.at, was.models, was.definition), was.scores
-                standing, moved = moves.of(was, one, earlier, told)
+                    earlier, told, had = Scoring(was.at, was.models, was.definition), was.scores, was.evidence
+                standing, moved = moves.of(was, one, earlier, told, had)
                 made += moved if last is not None else []
                 row = {"user_id": one.user, "at": one.at, "told": told_of(standing.held), "held": standing.to_json()}
                 rows.append(row if due is None else row | {"due": due.get(one.user)})

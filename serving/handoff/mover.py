@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 
@@ -11,16 +12,20 @@ from features.log.frames import part_files
 from features.progress import Progress, ignore
 from features.time import to_instant
 from segments.edges import TimeEdges
+from segments.evidence import evidence_of
 from segments.standing import IN, RFM, STATE, Said, Steadiness
 from segments.tiers import TierCuts
 from segments.transition import Moves, Scoring, Transition
-from serving.earlier import Earlier, field_of, told_of
+from serving.earlier import EVIDENCE, Earlier, field_of, told_of
 from serving.handoff.ledger import CHUNK, Ledger
 from serving.metrics import MOVED
 from serving.scored import Scored
 from serving.scorer import Scorer
 
 log = logging.getLogger("propensity")
+
+_Scores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]]
+_Evidence: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
 
 
 class Mover:
@@ -63,7 +68,8 @@ class Mover:
             )
             for lo in range(0, len(moved), CHUNK):
                 said = list(_said(moved[lo : lo + CHUNK], self._definition))
-                count += self._kept(self._ledger.record(said, moves, last, self._scores_before(cutoff)))
+                before, evidence = self._before_of(cutoff)
+                count += self._kept(self._ledger.record(said, moves, last, before, evidence=evidence))
             progress(1)
         versions = {name: model.version for name, model in scorer.models.items()}
         # a model that is missing now is still the one that users were last judged by
@@ -77,12 +83,13 @@ class Mover:
         if last is None or not len(scored.rows):
             return []
         moves = self._moves_of(scorer)
-        frame = _flat(scored.records, self._definition, moves.is_silent)
+        evidence = pl.Series(EVIDENCE, evidence_of(scored.rows, self._definition))
+        frame = _flat(scored.records.with_columns(evidence), self._definition, moves.is_silent)
         said = list(_said(frame, self._definition))
         soon = zip(scored.rows.users.to_list(), self._edges.next(scored.rows), strict=True)
         due = {user: at for user, at in soon if at is not None}
-        before = self._scores_before(max(one.at for one in said))
-        made = self._ledger.record(said, moves, last, before, due=due)
+        before, known = self._before_of(max(one.at for one in said))
+        made = self._ledger.record(said, moves, last, before, due=due, evidence=known)
         self._kept(made)
         return made
 
@@ -97,24 +104,38 @@ class Mover:
         if self._moves[0] != versions or self._moves[1] is None:
             cuts: dict[str, TierCuts] = {name: model.card.tiers for name, model in scorer.models.items()}
             made = Moves(Steadiness(self._definition, cuts), versions, self._definition.version, self._known)
+            if missing := [name for name in self._definition.asked if name not in versions]:
+                log.warning(
+                    "no model of %s: nobody is moved by it until there is one (propensity train, then score)",
+                    ", ".join(missing),
+                )
             self._moves = (versions, made)
             return made
         return self._moves[1]
 
-    def _scores_before(self, instant: int) -> Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]]:
-        """What the newest batch before an instant said of users."""
+    def _before_of(self, instant: int) -> tuple[_Scores, _Evidence]:
+        """What the newest batch before an instant said of users, and what was known of them then."""
         earlier = Earlier.before(self._scores, instant)
         if earlier != self._before[0]:
             self._before = (earlier, _answers(earlier, self._definition) if earlier else pl.DataFrame())
         frame = self._before[1]
 
-        def of(users: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
+        def found(users: Sequence[str]) -> pl.DataFrame:
+            return pl.DataFrame({"user": users}, schema={"user": pl.String}).join(frame, on="user")
+
+        def scores(users: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
             if frame.is_empty():
                 return {}
-            found = pl.DataFrame({"user": users}, schema={"user": pl.String}).join(frame, on="user")
-            return {row.pop("user"): _there(row) for row in found.iter_rows(named=True)}
+            rows = found(users).drop(EVIDENCE, strict=False)
+            return {row.pop("user"): _there(row) for row in rows.iter_rows(named=True)}
 
-        return of
+        def evidence(users: Sequence[str]) -> Mapping[str, int]:
+            if EVIDENCE not in frame.columns:
+                return {}
+            # nothing was known then of who is not in it
+            return dict.fromkeys(users, 0) | dict(found(users).select("user", EVIDENCE).iter_rows())
+
+        return scores, evidence
 
 
 def _there(row: Mapping[str, float | None]) -> dict[str, float]:
@@ -124,7 +145,8 @@ def _there(row: Mapping[str, float | None]) -> dict[str, float]:
 def _answers(earlier: Earlier, definition: Definition) -> pl.DataFrame:
     records = pl.scan_parquet(part_files(earlier.path))
     answers = [field_of(rule, name, rule.answer).alias(name) for name, rule in told_of(definition, records).items()]
-    return records.select(pl.col("user_id").alias("user"), *answers).collect()
+    known = [EVIDENCE] if EVIDENCE in records.collect_schema() else []
+    return records.select(pl.col("user_id").alias("user"), *answers, *known).collect()
 
 
 def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[str], bool]) -> pl.DataFrame:
@@ -141,6 +163,7 @@ def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[st
         *(field_of(rule, name, rule.answer).alias(name) for name, rule in asked.items()),
         pl.col("segments").list.eval("segments." + pl.element()),
         "leaves",
+        EVIDENCE if EVIDENCE in records.columns else pl.lit(None, dtype=pl.Int64).alias(EVIDENCE),
     )
     single = [STATE, RFM, *(name for name in (f"tiers.{name}" for name in asked) if not is_silent(name))]
     inside = pl.col("segments").list.eval(pl.element().filter(~pl.element().is_in(unknown)) + f"={IN}")
@@ -155,4 +178,4 @@ def _said(frame: pl.DataFrame, definition: Definition) -> Iterator[Said]:
         values = {name: row[name] for name in single if row[name] is not None} | dict.fromkeys(row["segments"], IN)
         scores = _there({name: row[name] for name in names})
         at, seen = to_instant(row["as_of"]), to_instant(row["seen"])
-        yield Said(row["user"], at, values, frozenset(row["leaves"]), scores, seen)
+        yield Said(row["user"], at, values, frozenset(row["leaves"]), scores, seen, row[EVIDENCE])

@@ -40,7 +40,7 @@ def test_train_showed_a_table_and_score_writes_the_records(world: World) -> None
     assert path.name == "scores-2026-03-01T000000Z.parquet"
     records = pl.read_parquet(path)
     said = ["user_id", "as_of", "seen", "state", "rfm", "intent", "value", "segments", "leaves", "holdout"]
-    said += ["worth", "leads", "definition"]
+    said += ["worth", "leads", "definition", "evidence"]
     assert records.columns == said
     assert records["user_id"].n_unique() == len(records) == 3_000
     fields = [f.name for f in records.schema["intent"].fields[0].dtype.fields]  # type: ignore[attr-defined]

@@ -104,6 +104,57 @@ def test_the_cause_is_what_the_user_did_or_that_time_passed(seen: int, cause: st
     assert made[-1].cause == cause
 
 
+EARLIER = Scoring(DAY, MODELS, DEFINITION.version)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "seen", "cause"),
+    [
+        (1, 2, DAY - HOUR, "behaviour"),  # it happened before the last scoring, and arrived after it
+        (0, 2, DAY - HOUR, "behaviour"),  # of who was not in the last batch nothing was known
+        (2, 2, DAY - HOUR, "time"),
+        (2, 2, DAY + HOUR, "time"),  # the last scoring had seen it, by a clock that was behind
+        (None, 2, DAY + HOUR, "behaviour"),  # a batch of before this was kept
+        (None, 2, DAY - HOUR, "time"),
+    ],
+)
+def test_the_cause_is_what_came_in_whenever_it_happened(before: int | None, now: int, seen: int, cause: str) -> None:
+    was = Standing(DAY, {"segments.cart": (IN, 0)}, {}, MODELS, DEFINITION.version, before)
+    later = Said("u1", DAY + 2 * HOUR, {}, frozenset(), {}, seen, now)
+    [move] = TELLER.of(was, later, EARLIER, {}, before)[1]
+    assert move.cause == cause
+
+
+def test_a_new_definition_is_not_held_against_what_another_one_counted() -> None:
+    other = teller(moving(windows=[1, 7, 14, 30, 60, 90]), known={DEFINITION.version: {}})
+    was = Standing(DAY, {"segments.cart": (IN, 0)}, {}, MODELS, DEFINITION.version, 1)
+    later = Said("u1", 2 * DAY, {}, frozenset(), {}, DAY - 1, 2)
+    assert {move.cause for move in other.of(was, later, EARLIER, {}, 1)[1]} == {"new_definition"}
+
+
+def test_nobody_moves_by_a_model_that_is_not_there() -> None:
+    held = {"states": ("active", 0), "tiers.churn": ("most_likely", 0)}
+    held |= {"segments.leaving": (IN, 0), "segments.cart": (IN, 0)}
+    was = Standing(0, dict(held), {"churn": 0.5}, MODELS, DEFINITION.version)
+    untrained = Moves(Steadiness(DEFINITION, {}), {}, DEFINITION.version, {})
+    now = said(9 * DAY, states="silent", tiers__churn="not_enough_to_say")
+    standing, made = untrained.of(was, now, Scoring(8 * DAY, MODELS, DEFINITION.version), {})
+    assert {move.dimension for move in made} == {"states", "segments.cart"}
+    assert standing.held["tiers.churn"] == ("most_likely", 0)
+    assert standing.held["segments.leaving"] == (IN, 0)
+    first, _ = untrained.of(None, now, Scoring(8 * DAY, {}, ""), {})
+    assert "tiers.churn" not in first.held, "who was never told anything is not told that there is nothing to say"
+    trained = said(10 * DAY, states="silent", churn=0.5)
+    [move] = TELLER.of(first, trained, Scoring(9 * DAY, {}, DEFINITION.version), {})[1]
+    assert (move.dimension, move.before, move.after, move.cause) == ("tiers.churn", None, "most_likely", "new_model")
+
+
+def test_a_standing_of_an_older_version_is_read() -> None:
+    assert Standing.of_json(5, '[{"states":["new",1]},{},{},"x@1"]') == Standing(
+        5, {"states": ("new", 1)}, {}, {}, "x@1"
+    )
+
+
 def moved_by(definition, models: Mapping[str, str], was: Scoring) -> dict[str, str]:
     """The causes when a user leaves everything who was in everything."""
     before = Standing(0, {"states": ("active", 0), "rfm": ("Champions", 0), "tiers.churn": ("most_likely", 0),

@@ -66,9 +66,14 @@ def test_moves_lead_from_one_batch_to_the_next(moved: World, ledger: Ledger) -> 
     assert {("states", "behaviour"), ("states", "time")} <= causes
     assert "new_model" not in {cause for _, cause in causes}
     seen = dict(after.select("user_id", "seen").iter_rows())
+    knew, knows = (dict(r.select("user_id", "evidence").iter_rows()) for r in (before, after))
+    late = 0
     for move in ledger.history(dimension="states", limit=100_000):
         acted = seen[move.user] >= datetime.fromisoformat("2026-02-20T00:00:00Z")
-        assert move.cause == ("behaviour" if acted else "time")
+        assert move.cause == ("behaviour" if knew.get(move.user) != knows[move.user] else "time")
+        assert move.cause == "behaviour" or not acted
+        late += move.cause == "behaviour" and not acted
+    assert late < 0.1 * len(after), "few events arrive late"
 
 
 def test_the_scores_of_before_are_those_of_the_batch_before(moved: World, ledger: Ledger) -> None:
@@ -109,6 +114,39 @@ def test_a_cart_is_entered_live_and_left_when_a_day_is_over(moved: World) -> Non
     moves.look()
     *_, left = ledger.history(user="u0000055", dimension="segments.cart_abandoned_24h")
     assert (left.before, left.after, left.cause, left.at) == ("in", None, "time", clock.at)
+    worker._leases.give_back()
+    worker.close()
+    live.close()
+
+
+def test_a_late_event_is_the_cause_of_the_move_it_makes(moved: World) -> None:
+    """An order that happened before the last look, and arrived after it, is what the user did; time did nothing."""
+    live = LiveLog.open(moved.definition, moved.settings)
+    clock = Hands(END + 40 * HOUR)
+    ledger, answers = Ledger(moved.definition, live, clock), Answers(moved.definition, moved.settings)
+    moves = LiveMoves(answers, ledger, Mover(moved.definition, ledger, moved.settings.scores("demo-shop")), clock)
+    worker = Worker(moved.definition, moved.settings, live, clock, moves)
+    minute = HOUR // 60
+
+    def happens(number: int, event: str, ago: int, **body: object) -> None:
+        live.append([Message(f"late-{number}", "late-order", "track", event, clock.at - ago, clock.at, dict(body))])
+        while worker.step():
+            pass
+        moves.look()
+
+    happens(1, "add_to_cart", 1)
+    clock.at += 10 * minute
+    happens(2, "app_open", 1)
+    clock.at += minute
+    happens(3, "purchase", 2 * minute, revenue=20.0)
+    history = ledger.history(user="late-order", dimension="segments.cart_abandoned_24h")
+    assert [(m.after, m.cause) for m in history] == [("in", "behaviour"), (None, "behaviour")]
+    clock.at += minute
+    happens(4, "add_to_cart", 2)
+    clock.at += 25 * HOUR
+    moves.look()
+    history = ledger.history(user="late-order", dimension="segments.cart_abandoned_24h")
+    assert [m.cause for m in history][3:] == ["time"]
     worker.close()
     live.close()
 

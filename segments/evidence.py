@@ -1,0 +1,32 @@
+"""What is known of a user in one number, to tell whether anything came in since it was looked at before."""
+
+from typing import cast
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.definition.schema import Definition
+from features.log.hashing import hashed
+from features.rows import FeatureRows
+
+
+def evidence_of(rows: FeatureRows, definition: Definition) -> NDArray[np.int64]:
+    """A number for each row that changes when an event or attribute comes in, and not when time passes.
+
+    It is made of how often each signal was folded and of the attributes. When an event *happened* does not matter: one
+    that arrives late changes it, too.
+
+    Args:
+        rows: feature rows.
+        definition: names the signals.
+    """
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    at = [rows.features.numeric.index(f"{name}_count_total") for name in definition.signals]
+    counts = np.nan_to_num(rows.matrix[:, at]).astype(np.int64)
+    parts = [pl.Series(str(i), counts[:, i]).cast(pl.String) for i in range(len(at))]
+    known = [rows.traits[name].cast(pl.String).fill_null("\x00").alias(f"trait {name}") for name in rows.traits.columns]
+    texts = pl.select(pl.concat_str(*parts, *known, separator="\x1f")).to_series()
+    return hashed(pa.chunked_array([cast(pa.Array, texts.to_arrow())]))
