@@ -1,5 +1,6 @@
 """What people see: progress and tables."""
 
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from features.progress import Progress as Advance
 
 if TYPE_CHECKING:
     import polars as pl
-    from rich.table import Table
+    from rich.console import RenderableType
 
 out = Console()
 err = Console(stderr=True)
@@ -58,16 +59,42 @@ class ShownSteps:
         err.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def table(title: str, rows: "pl.DataFrame", *, digits: int = 3) -> "Table":
-    """Make a table of a frame: numbers right-aligned, shares as numbers with ``digits``."""
+def table(title: str, rows: "pl.DataFrame", *, digits: int = 3) -> "RenderableType":
+    """Make a table of a frame: numbers right-aligned, shares as numbers with ``digits``.
+
+    Where the terminal is so narrow that a name would be cut, each row becomes lines of ``column value`` instead.
+    """
     from rich.table import Table
 
     shown = Table(title=title, title_justify="left", title_style="bold")
-    for name, dtype in rows.schema.items():
-        shown.add_column(name.replace("_", " "), justify="right" if dtype.is_numeric() else "left")
-    for row in rows.iter_rows():
-        shown.add_row(*(_cell(value, digits) for value in row))
-    return shown
+    names = [name.replace("_", " ") for name in rows.columns]
+    for name, dtype in zip(names, rows.dtypes, strict=True):
+        shown.add_column(name, justify="right" if dtype.is_numeric() else "left")
+    cells = [[_cell(value, digits) for value in row] for row in rows.iter_rows()]
+    for row in cells:
+        shown.add_row(*row)
+    with out.capture() as captured:
+        out.print(shown)
+    drawn = captured.get()
+    words = {word for row in [names, *cells] for cell in row for word in cell.split()}
+    return shown if all(word in drawn for word in words) else _lines(title, names, cells)
+
+
+def _lines(title: str, names: list[str], cells: list[list[str]]) -> "RenderableType":
+    """Rows as lines that break between words only, each begun by its first cell."""
+    from rich.console import Group
+    from rich.text import Text
+
+    lines = [Text(title, "bold")]
+    for row in cells:
+        told = " · ".join([row[0], *(f"{name} {cell}" for name, cell in zip(names[1:], row[1:], strict=True) if cell)])
+        lines += [
+            Text(line, no_wrap=True, overflow="ignore")
+            for line in textwrap.wrap(
+                told, out.width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+            )
+        ]
+    return Group(*lines)
 
 
 def _cell(value: object, digits: int) -> str:

@@ -8,7 +8,7 @@ import typer
 from features.errors import PropensityError
 from features.user_id import user_id
 from propensity.console import out, table
-from propensity.options import DefinitionFile, Instant, new_group, opened, parse_instant
+from propensity.options import AsJson, DefinitionFile, Instant, new_group, opened, parse_instant
 
 if TYPE_CHECKING:
     from features.definition import Definition
@@ -40,7 +40,7 @@ def transitions(
         flows = ledger.flows(start)
         if dimension is not None:
             flows = flows.filter(pl.col("dimension") == dimension)
-        out.print(table(f"Moves of {rules.name}", flows))
+        out.print(table(f"Moves of {rules.name}", flows), highlight=False)
         return
     user = user_id(user)
     moved = ledger.history(user=user, dimension=dimension, since=start, limit=limit, newest=True)
@@ -52,22 +52,31 @@ def transitions(
         "cause": [t.cause for t in moved],
         **{name: [_two(t.scores_before.get(name), t.scores_after.get(name)) for t in moved] for name in rules.asked},
     }
-    out.print(table(f"Moves of {user}, the newest first", pl.DataFrame(rows)))
+    out.print(table(f"Moves of {user}, the newest first", pl.DataFrame(rows)), highlight=False)
 
 
 @group.command()
-def status(definition: DefinitionFile = None) -> None:
+def status(definition: DefinitionFile = None, as_json: AsJson = False) -> None:
     """Show what waits, what was delivered and what cannot be, for each destination."""
+    import json
+
     import polars as pl
 
     from features.time import to_datetime
 
     rules, settings = opened(definition)
     found = _ledger(rules, settings).outbox.status()
+    if as_json:
+        rows = [
+            row | {"oldest": to_datetime(row["oldest"]).isoformat() if row["oldest"] is not None else None}
+            for row in found.to_dicts()
+        ]
+        typer.echo(json.dumps({"definition": rules.version, "destinations": rows}))
+        return
     oldest = [f"{to_datetime(at):%Y-%m-%d %H:%M}" if at is not None else None for at in found["oldest"]]
     shown = found.with_columns(pl.Series("oldest", oldest, dtype=pl.String), pl.col("paused").replace_strict(
         {True: "paused", False: ""}, return_dtype=pl.String))  # fmt: skip
-    out.print(table(f"Destinations of {rules.name}", shown))
+    out.print(table(f"Destinations of {rules.name}", shown), highlight=False)
 
 
 @group.command()
