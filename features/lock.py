@@ -25,6 +25,21 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 @contextmanager
+def sharing(folder: Path, *, alone: bool = False) -> Iterator[None]:
+    """Read a folder's users and write of them, beside others who do; or be the only one, as who erases must be.
+
+    Raises:
+        UnavailableError: somebody is alone there; or somebody is not, when it is to be had alone.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder, alone=alone) as granted:
+        if not granted:
+            what = "a job works with the users in" if alone else "users are being erased in"
+            raise UnavailableError(f"{what} {folder}.", fix="wait until that ends")
+        yield
+
+
+@contextmanager
 def held(folder: Path, *, alone: bool = False) -> Iterator[bool]:
     """Share a folder with other readers, or ask whether nobody reads: true when it was granted."""
     with (folder / ".readers").open("w") as file:

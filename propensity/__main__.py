@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from features.errors import PropensityError
+from features.private import private
 from propensity import __version__, handoff, live
 from propensity.console import ShownSteps, err, out, progress
 from propensity.options import AsJson, DefinitionFile, Instant, opened, parse_instant
@@ -152,7 +153,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score every user into Parquet; by default at the declared end of the log."""
-    from features.lock import locked
+    from features.lock import locked, sharing
     from features.log.frames import part_files
     from features.log.open import open_log
     from features.time import Clock
@@ -167,7 +168,7 @@ def score(
     rules, settings = opened(definition)
     instant = parse_instant(as_of, "--as-of")
     champions = _champions(rules, settings, without_models=without_models)
-    with progress() as bars:
+    with progress() as bars, sharing(settings.folder(rules.name)):
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
         instant = log.ends if instant is None else instant
@@ -202,6 +203,7 @@ def segments_report(
     """Compare segments on one page: sizes, moves, what became of them, what sets them apart, what to do."""
     import tempfile
 
+    from features.lock import sharing
     from features.log.open import open_log
     from segments.frozen import load_cuts
     from serving.scorer import Scorer
@@ -215,7 +217,8 @@ def segments_report(
     trait = by or ("source" if "source" in traits else next(iter(traits), None))
     champions = _champions(rules, settings, without_models=without_models)
     scorer = Scorer(rules, champions.models, load_cuts(rules, settings))
-    with progress() as bars, tempfile.TemporaryDirectory(dir=settings.folder(rules.name)) as scratch:
+    folder = settings.folder(rules.name)
+    with progress() as bars, sharing(folder), tempfile.TemporaryDirectory(dir=folder) as scratch:
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
         with steps("thirteen weeks of users", log.runs) as advance:
@@ -325,6 +328,7 @@ def _program(name: str) -> str:
 def main() -> None:
     """Run a command; errors a person can mend are shown in words, without a traceback."""
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    private()
     try:
         app()
     except PropensityError as error:

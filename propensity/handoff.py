@@ -147,7 +147,7 @@ def audience(
     with_holdout: Annotated[bool, typer.Option(help="also who is held out, marked")] = False,
 ) -> None:
     """Export who is in a segment, state, group or tier, whole or as what changed since the last export."""
-    from features.lock import locked
+    from features.lock import locked, sharing
     from serving.handoff.audience import export
 
     rules, settings = opened(definition)
@@ -155,7 +155,7 @@ def audience(
     if form not in forms:
         raise PropensityError(f"--format {form!r}.", fix=f"choose from {', '.join(forms)}")
     folder = settings.folder(rules.name) / "audiences"
-    with locked(folder):
+    with sharing(settings.folder(rules.name)), locked(folder):
         done = export(
             rules, _ledger(rules, settings), settings.scores(rules.name), folder, name,
             to or Path(f"{name}.{form}"), forms[form], changes=changes, with_holdout=with_holdout,

@@ -37,10 +37,13 @@ def parse_instant(text: str | None, option: str) -> int | None:
 def opened(file: Path | None) -> "tuple[Definition, Settings]":
     """Load settings and definition."""
     from features.definition import load_definition
+    from features.private import make_private
     from features.settings import Settings
 
     settings = Settings() if file is None else Settings(definition=file)
-    return load_definition(settings.definition), settings
+    rules = load_definition(settings.definition)
+    make_private(settings.folder(rules.name))  # an older version let others read it
+    return rules, settings
 
 
 def new_group(words: str) -> typer.Typer:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from features.definition.schema import Definition
 from features.errors import StoreError
+from features.lock import sharing
 from features.log.burial import erase_events, store_folders
 from features.log.compacted import Compacted
 from features.log.source import resolve
@@ -51,7 +52,7 @@ def erase(definition: Definition, settings: Settings, ledger: Ledger, users: Seq
 
     Raises:
         StoreError: the event store is on another machine; nothing was removed.
-        UnavailableError: a database is in use for too long; the same again finishes it.
+        UnavailableError: a job works with the users, or a database is in use for too long; the same again finishes it.
         UserIdError: an id is none.
     """
     names = list(dict.fromkeys(user_id(user) for user in users))
@@ -61,10 +62,16 @@ def erase(definition: Definition, settings: Settings, ledger: Ledger, users: Seq
             f"{home} holds no event store, so this machine cannot erase anybody from it.",
             fix="propensity erase ID on the machine where propensity materialize runs",
         )
+    with sharing(settings.folder(definition.name), alone=True):
+        return _erase(definition, settings, ledger, names)
+
+
+def _erase(definition: Definition, settings: Settings, ledger: Ledger, names: list[str]) -> Erased:
     live, search = ledger.live, _search(definition, settings, ledger.live, names)
     removed = dict.fromkeys(EVERYWHERE, 0) | live.erase(names)  # first, so that nobody folds them again meanwhile
     removed |= ledger.erase(names)
-    events = erase_events(definition, home, Compacted.load(settings.live(definition.name)), names)
+    compacted = Compacted.load(settings.live(definition.name))
+    events = erase_events(definition, settings.events(definition.name), compacted, names)
     removed["event store"] = sum(sum(users.values()) for users in events.stores.values())
     removed["compacted events"] = events.compacted
     removed["unfinished files"] = search.remove_unfinished()

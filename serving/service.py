@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from features.definition import load_definition
 from features.lock import locked
+from features.private import private
 from features.settings import Settings
 from features.time import Clock, to_datetime
 from features.user_id import UserId
@@ -77,6 +78,7 @@ class PropensityService:
     """State, RFM group, likelihoods, tiers and segments of users; and their events, live."""
 
     def __init__(self) -> None:
+        private()
         write_json()
         quiet()
         end_with_parent()

@@ -25,6 +25,7 @@ from features.log.events import Rows
 from features.log.frames import Work, replace
 from features.log.source import declared_end, resolve
 from features.log.tombstones import Tombstones
+from features.private import make_all_private
 from features.progress import Progress, ignore
 from features.settings import Settings
 from features.user_id import EXACT, LONGEST, SPACE
@@ -137,6 +138,7 @@ class SparkLog:
         writer = frames.write.mode("overwrite").option("compression", "zstd")
         (writer if by is None else writer.partitionBy(by)).parquet(fresh.as_uri())
         rows = int(self.session.read.parquet(fresh.as_uri()).count())
+        make_all_private(fresh)  # executors write as their own environment says
         replace(fresh, folder)
         progress(1)
         return rows

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.errors import StoreError, UnavailableError
+from features.lock import sharing
 from features.log.tombstones import Tombstones
 from features.mentions import Mentions
 from features.settings import Settings
@@ -249,3 +250,12 @@ def test_mentions_are_whole_words_of_ids_that_tell_themselves_from_others() -> N
         assert mentions.in_bytes(b"\x00" + text.encode() + b"\x00"), text
     assert not Mentions(["u2", "1"])
     assert not Mentions([]).in_bytes(b"anything")
+
+
+def test_nobody_is_erased_while_a_job_writes_of_users(scene: Scene) -> None:
+    folder = scene.settings.folder(scene.definition.name)
+    with sharing(folder), sharing(folder), pytest.raises(UnavailableError, match="a job works with the users"):
+        erase(scene.definition, scene.settings, scene.ledger, [WHO])
+    assert scene.live.of_users([WHO]), "nothing was removed"
+    with sharing(folder, alone=True), pytest.raises(UnavailableError, match="users are being erased"), sharing(folder):
+        pass
