@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from features.log.frames import rows_of_users
 from features.mentions import Mentions
@@ -21,6 +22,7 @@ from serving import sqlite_files
 USER_COLUMNS = ("user", "user_id")
 
 #: what jobs leave behind that were killed
+_FOLDER_ABOVE = re.compile(r"tmp.*|server-\d+")  # the second had metrics of older versions, which named users
 _FOLDER = re.compile(r".*\.(new|old|everyone)|scratch|staging")
 _FILE = re.compile(r".*\.(parquet|json|jsonl|ndjson|csv|tsv)(\.\d+)?\.new|traits\.new")
 
@@ -80,7 +82,8 @@ class Search:
         return removed
 
     def _unfinished(self, parent: Path, name: str) -> bool:
-        return _FOLDER.fullmatch(name) is not None or (parent == self._folder and name.startswith("tmp"))
+        above = parent == self._folder and _FOLDER_ABOVE.fullmatch(name) is not None
+        return above or _FOLDER.fullmatch(name) is not None
 
     def _by_place(self, count: Callable[[Path], int]) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -95,7 +98,10 @@ class Search:
             return sqlite_files.table_rows(file, self._users, self._columns, remove=remove)
         named = self._named(file)
         if file.suffix == ".parquet":
-            return sum(rows_of_users(file, name, self._users, remove=remove) for name in named)
+            try:
+                return sum(rows_of_users(file, name, self._users, remove=remove) for name in named)
+            except (pl.exceptions.PolarsError, pa.ArrowException, OSError):
+                return 0 if remove else 1  # a damaged table may hold anybody
         return self._text_rows(file, named, remove=remove) if named else 0
 
     def _text_rows(self, file: Path, named: list[str], *, remove: bool) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.ipc as ipc
 import pytest
+import redis
 import sqlalchemy as sa
 
 from features.errors import StoreError, UnavailableError
@@ -126,9 +127,11 @@ def test_what_killed_jobs_left_is_removed(scene: Scene) -> None:
     (store / "scratch").mkdir()
     with ipc.new_stream(store / "scratch" / "0", rows.to_arrow().schema) as stream:
         stream.write_table(rows.to_arrow())
+    (folder / "server-3000").mkdir()
+    (folder / "server-3000" / "counter_7.db").write_bytes(f"\x00/users/{WHO}\x00".encode())
     (folder / "live" / "torn.parquet").write_bytes(b"PAR1" + b"\x00" * 50)
     report = erase(scene.definition, scene.settings, scene.ledger, [WHO])
-    assert report.removed["unfinished files"] == 7
+    assert report.removed["unfinished files"] == 8
     assert set(report.left.values()) == {0}
     assert not any((folder / name).exists() for name in left)
 
@@ -165,6 +168,35 @@ def test_a_file_of_another_kind_that_names_the_user_is_told_of(scene: Scene) -> 
     assert {place: rows for place, rows in report.left.items() if rows} == {
         "notes.txt": 1, "said.parquet": 1, "said.db": 1,
     }  # fmt: skip
+
+
+def test_a_damaged_table_is_told_of(scene: Scene) -> None:
+    file = scene.settings.folder(scene.definition.name) / "scores" / "scores-x.parquet" / "part.parquet"
+    file.parent.mkdir(parents=True)
+    pl.DataFrame({"user_id": [f"user {i}" for i in range(2_000)]}).write_parquet(file, compression="uncompressed")
+    content = bytearray(file.read_bytes())
+    content[4:40] = b"\xff" * 36
+    file.write_bytes(content)
+    report = erase(scene.definition, scene.settings, scene.ledger, [WHO])
+    assert report.left["scores"] == 1
+
+
+def test_redis_loses_the_user_in_all_feature_sets_and_in_no_other_definition(tmp_path: Path, redis_server: str) -> None:
+    scene = Scene.set(tmp_path, Settings(home=tmp_path / "var", online_store="redis", redis=redis_server))
+    now = scene.definition
+    scene.definition = now.model_copy(update={"windows": [*now.windows[:-1], 21], "_kept": {}})
+    scene.materialize()
+    host, port = redis_server.split(":")
+    with redis.Redis(host, int(port)) as client:
+        theirs = [key for key in client.scan_iter() if b"u001" in key]
+        assert len(theirs) == 2
+        other = theirs[0].replace(now.name.encode() + b"_", now.name.encode() + b"_other_")
+        client.hset(other, "x", "of a definition whose name begins alike")
+        others = len(list(client.scan_iter()))
+        report = erase(scene.definition, scene.settings, scene.ledger, ["u001"])
+        assert (report.removed["online store"], report.left["online store"]) == (2, 0)
+        assert [key for key in client.scan_iter() if b"u001" in key] == [other]
+        assert len(list(client.scan_iter())) >= others - 2
 
 
 def test_the_logs_own_files_are_not_touched_wherever_they_lie(scene: Scene) -> None:
