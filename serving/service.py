@@ -21,6 +21,7 @@ from serving.answers import Answers, ScoreResponse
 from serving.connections import bound_connections
 from serving.erase import Erased, erase
 from serving.guard import Guard
+from serving.live.log import LiveLog
 from serving.live.path import LivePath
 from serving.logs import quiet, write_json
 from serving.members import SegmentMembers
@@ -92,6 +93,8 @@ class PropensityService:
         settings = Settings()
         definition = load_definition(settings.definition)
         clock = Clock(settings.clock)
+        # asked first: while it is away, models need not be loaded with each attempt
+        LiveLog.open(definition, settings).close()
         answers = Answers(definition, settings)
         answers.warm_up(to_datetime(clock.now()))
         live = LivePath(definition, settings, clock, answers)
