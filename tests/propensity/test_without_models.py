@@ -1,10 +1,12 @@
 """An empty registry says that there is no champion, not that nobody is likely."""
 
+import errno
 import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import polars as pl
 import pytest
 
@@ -136,3 +138,22 @@ def test_a_damaged_registry_is_told_in_words(
         assert "Traceback" not in done.err
     with pytest.raises(PropensityError):
         Registry(world.definition, world.settings).champions("churn")
+
+
+@pytest.mark.parametrize("method", ["create_model_version", "set_registered_model_alias", "set_registered_model_tag"])
+def test_a_full_disk_under_the_registry_is_told_in_words(
+    scored: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    world = copy_of(scored, tmp_path / "w")
+    model = Loader(world.definition, world.settings).load("churn", "1")
+    registry = Registry(world.definition, world.settings)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mlflow.MlflowClient, method, full)
+    with pytest.raises(UnavailableError, match="No space left on device") as told, registry.run("churn", 0):
+        registry.promote("churn", registry.register(model))
+    assert told.value.code == "registry"
+    assert "the disk is neither full nor read-only" in told.value.fix
+    assert Loader(world.definition, world.settings).versions()["churn"] == "1", "the champion stays"
