@@ -14,9 +14,11 @@ def texts(folder: Path) -> Iterator[tuple[Path, bytes]]:
             if file.suffix == ".parquet":
                 frame = pl.read_parquet(file, hive_partitioning=False)
                 for column in frame.get_columns():
-                    yield file, repr(column.unique().to_list()).encode()
+                    if not column.dtype.is_numeric():
+                        yield file, repr(column.to_list()).encode()
 
 
-def holding(folder: Path, user: str) -> list[str]:
-    """The files that name a user."""
-    return sorted({str(file.relative_to(folder)) for file, content in texts(folder) if user.encode() in content})
+def holding(folder: Path, *users: str) -> list[str]:
+    """The files that name one of some users."""
+    asked = [user.encode() for user in users]
+    return sorted({str(file.relative_to(folder)) for file, some in texts(folder) if any(one in some for one in asked)})

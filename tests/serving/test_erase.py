@@ -170,6 +170,16 @@ def test_a_file_of_another_kind_that_names_the_user_is_told_of(scene: Scene) -> 
     }  # fmt: skip
 
 
+def test_sparks_checksum_goes_with_what_it_is_of(scene: Scene) -> None:
+    folder = scene.settings.folder(scene.definition.name) / "snapshots"
+    folder.mkdir()
+    for name, user in (("theirs", WHO), ("others", "u002")):
+        pl.DataFrame({"user": [user, "u003"]}).write_parquet(folder / f"{name}.parquet")
+        (folder / f".{name}.parquet.crc").write_bytes(b"crc")
+    erased(scene)
+    assert [file.name for file in folder.glob(".*.crc")] == [".others.parquet.crc"]
+
+
 def test_a_damaged_table_is_told_of(scene: Scene) -> None:
     file = scene.settings.folder(scene.definition.name) / "scores" / "scores-x.parquet" / "part.parquet"
     file.parent.mkdir(parents=True)
