@@ -32,8 +32,8 @@ class Exchange(Protocol):
         """
         ...
 
-    def remove(self, keys: Sequence[EntityKey]) -> int:
-        """Remove entities from the stores of all feature sets of the definition; returns how many there were."""
+    def remove(self, keys: Sequence[EntityKey], *, everywhere: bool = False) -> int:
+        """Remove entities, also from the stores of the definition's other feature sets; returns how many entries."""
         ...
 
     def count(self, keys: Sequence[EntityKey]) -> int:
@@ -52,6 +52,7 @@ class SqliteExchange:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
+        self._table = f"{config.project}_{view.name}"
 
     def swap(self, rows: Sequence[Row], was: Sequence[bytes | None]) -> list[bool]:
         """As `Exchange.swap`."""
@@ -71,13 +72,13 @@ class SqliteExchange:
             raise
         return same
 
-    def remove(self, keys: Sequence[EntityKey]) -> int:
+    def remove(self, keys: Sequence[EntityKey], *, everywhere: bool = False) -> int:
         """As `Exchange.remove`."""
         named = self._named(keys)
         with self._connection as connection:
             gone = [
                 connection.executemany(f'DELETE FROM "{table}" WHERE entity_key = ?', named).rowcount  # noqa: S608
-                for table in self._tables()
+                for table in (self._tables() if everywhere else [self._table])
             ]
         return int(sum(gone))
 
@@ -130,9 +131,9 @@ class RedisExchange:
                 )
             return [bool(written) for written in pipe.execute()]
 
-    def remove(self, keys: Sequence[EntityKey]) -> int:
+    def remove(self, keys: Sequence[EntityKey], *, everywhere: bool = False) -> int:
         """As `Exchange.remove`."""
-        found = self._everywhere(keys)
+        found = self._everywhere(keys) if everywhere else [self._key(key) for key in keys]
         return int(self._client.delete(*found)) if found else 0
 
     def count(self, keys: Sequence[EntityKey]) -> int:

@@ -182,7 +182,7 @@ class OnlineProfiles:
     def remove(self, users: Sequence[str]) -> int:
         """Remove all that is stored of users, by feature sets of before too; returns how many entries were there."""
         with _reached():
-            return self._exchange.remove(_keys(users))
+            return self._exchange.remove(_keys(users), everywhere=True)
 
     def count(self, users: Sequence[str]) -> int:
         """How many entries there are of users, by feature sets of before too."""

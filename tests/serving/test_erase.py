@@ -16,6 +16,7 @@ from features.mentions import Mentions
 from features.settings import Settings
 from features.store import OnlineProfiles
 from features.store.objects import profiles_path
+from features.store.online import _keys
 from features.time import HOUR
 from serving import sqlite_files
 from serving.erase import erase
@@ -69,6 +70,18 @@ def test_other_feature_sets_are_searched_too(scene: Scene) -> None:
     assert profiles_path(now, folder) != profiles_path(scene.definition, folder)
     erased(scene)
     assert holding(folder, WHO) == []
+
+
+def test_what_a_store_removes_of_its_own_stays_in_those_of_other_feature_sets(scene: Scene) -> None:
+    now = scene.definition
+    scene.definition = now.model_copy(update={"windows": [*now.windows[:-1], 21], "_kept": {}})
+    scene.materialize()
+    other, scene.definition = scene.online, now
+    keys = _keys([WHO])
+    assert (scene.online._exchange.count(keys), scene.online._exchange.remove(keys)) == (2, 1)
+    assert (scene.online.read_values([WHO]), scene.online.count([WHO])) == ([None], 1)
+    assert other.read_values([WHO]) != [None]
+    assert (scene.online.remove([WHO]), other.count([WHO])) == (1, 0)
 
 
 def test_on_spark_compacted_events_and_a_local_event_store_lose_the_user_too(scene: Scene) -> None:
