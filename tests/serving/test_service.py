@@ -107,6 +107,18 @@ def test_unknown_users_are_named_and_the_others_answered(api: httpx.Client) -> N
     assert answer["missing"] == [{"user_id": "nobody", "why": "unknown_user"}]
 
 
+def test_ids_of_requests_are_what_the_log_has(api: httpx.Client) -> None:
+    answer = score(api, user_ids=[f" {USER}\t", 42, 42.0, "\u3000a/b"]).json()
+    assert [r["user_id"] for r in answer["records"]] == [USER]
+    assert [m["user_id"] for m in answer["missing"]] == ["42", "a/b"]
+    assert api.get(f"/users/%20{USER}").json()["record"]["user_id"] == USER
+    assert api.get("/users/a%2Fb").json()["code"] == "not_found", "an id may hold a slash"
+    for wrong in ("\x00through", "\x00live", "", " ", "x" * 257, True, None, {}):
+        assert score(api, user_ids=[USER, wrong]).status_code in (400, 422)
+    for wrong in ("%00through", "%00shard-0", "%20", "x" * 257):
+        assert api.get(f"/users/{wrong}").status_code in (400, 422)
+
+
 def test_a_profile_cannot_be_read_before_its_events(api: httpx.Client) -> None:
     answer = score(api, user_ids=[USER], as_of="2025-01-01T00:00:00Z").json()
     assert answer == {"records": [], "missing": [{"user_id": USER, "why": "as_of_before_profile"}]}
