@@ -11,6 +11,7 @@ from string import Template
 import redis
 import yaml
 from feast import FeatureStore, RepoConfig
+from feast.errors import FeatureViewNotFoundException
 from feast.infra.provider import get_provider
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -109,14 +110,13 @@ class OnlineProfiles:
 
     def __init__(self, definition: Definition, settings: Settings, *, apply: bool = False) -> None:
         self.layout = layout_of(definition)
-        with _reached():
-            store = open_store(definition, settings, apply=apply)
-        # Feast's provider, one step below its data frames: writing a profile costs a third, reading half
-        self._config = store.config
-        self._provider = get_provider(store.config)
-        self._view = store.get_feature_view(PROFILE_VIEW)
         exchange = RedisExchange if settings.online_store == "redis" else SqliteExchange
         with _reached():
+            store = open_store(definition, settings, apply=apply)
+            # Feast's provider, one step below its data frames: writing a profile costs a third, reading half
+            self._config = store.config
+            self._provider = get_provider(store.config)
+            self._view = store.get_feature_view(PROFILE_VIEW)
             self._exchange: Exchange = exchange(self._provider, self._config, self._view)
         self._moved = False
 
@@ -303,6 +303,8 @@ def _reached() -> Iterator[None]:
         raise UnavailableError(f"the online store does not answer: {error}.", fix="start it, and ask again") from error
     except (sqlite3.Error, DecodeError) as error:
         raise _damaged(error) from error
+    except FeatureViewNotFoundException as error:
+        raise StoreError("the online store was never filled.", fix="run propensity materialize") from error
     except OSError as error:
         raise DatabaseError(
             f"the online store's files cannot be used: {error}.",

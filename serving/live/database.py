@@ -26,6 +26,8 @@ def reached(user: str | None = None) -> Iterator[None]:
     """
     try:
         yield
+    except sa.exc.ArgumentError:
+        raise  # the address is at fault
     except sa.exc.DBAPIError as error:
         raise _told(error.orig or error, error, user) from error
     except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
