@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -27,11 +27,47 @@ class EventColumns(Strict):
     id: str | None = None
 
 
-class Events(Strict):
+class Reading(Strict):
+    """How a table is read, for all its files alike; nothing of it is guessed.
+
+    ``time_format`` is a strptime format, or a list of them, ``iso`` among them; ISO 8601 when left out. ``time_unit``
+    is the unit of times that are numbers. ``encoding`` is that of CSV files.
+    """
+
+    time_format: str | list[str] | None = None
+    time_unit: Literal["s", "ms", "us", "ns"] | None = None
+    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
+
+    @property
+    def formats(self) -> list[str]:
+        """The stated formats, in order."""
+        written = self.time_format
+        return [] if written is None else [written] if isinstance(written, str) else written
+
+    @model_validator(mode="after")
+    def _directives(self) -> Self:
+        for written in self.formats:
+            if written != "iso" and "%" not in written:
+                raise ValueError(f"'time_format' {written!r} has no directive; write iso, or as in '%d.%m.%Y %H:%M'")
+        return self
+
+
+class AtMost(Strict):
+    """The largest shares that are told as a warning; above them the log is refused.
+
+    ``unreadable`` is the share of values that cannot be read; ``placeholders`` that of rows whose user is a word for
+    nobody, such as ``undefined``.
+    """
+
+    unreadable: Annotated[float, Field(ge=0, le=1)] = 0.05
+    placeholders: Annotated[float, Field(ge=0, le=1)] = 0.2
+
+
+class Events(Reading):
     """Where the event log is.
 
     ``ends`` is the instant through which the log is complete: later events are dropped and counted, and no label
-    window may reach past it.
+    window may reach past it. Rows before ``begins`` are implausible, and left out; 1990 when it is not stated.
     """
 
     path: str | list[str]
@@ -39,6 +75,8 @@ class Events(Strict):
     columns: EventColumns
     exclude: list[Sql] = Field(default_factory=list)
     ends: datetime | None = None
+    begins: datetime | None = None
+    at_most: AtMost = AtMost()
 
 
 class TraitColumns(Strict):
@@ -48,7 +86,7 @@ class TraitColumns(Strict):
     known: str
 
 
-class Traits(Strict):
+class Traits(Reading):
     """Slowly changing attributes of a user."""
 
     path: str

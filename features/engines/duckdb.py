@@ -1,23 +1,20 @@
-"""Reading event logs with DuckDB: lazily, in UTC, checked row by row, sorted by user and time."""
+"""Reading event logs with DuckDB: lazily and in UTC."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
 from features.definition.dialects import compared, constants, written
-from features.definition.schema import Definition
+from features.engines.files import partitions_of
+from features.engines.files import shown as listed
+from features.engines.times import MICROSECONDS, Unit, is_number
 from features.errors import DefinitionError, EventLogError, shown
 from features.user_id import EXACT, LONGEST, SPACE
-
-#: why a row of the log is left out, in the order of precedence
-DROPS = ("no user", "no or unreadable time", "excluded user", "no signal")
-
-_TIME_TYPES = ("TIMESTAMP", "DATE", "VARCHAR")
-
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -49,58 +46,9 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-def files_of(paths: list[Path]) -> list[Path]:
-    """The files that paths, with their ``*``, name today, in order.
-
-    Raises:
-        EventLogError: there is none.
-    """
-    files = [f for p in paths for f in (sorted(p.parent.glob(p.name)) if "*" in p.name else [p] if p.exists() else [])]
-    if not files:
-        shown = ", ".join(str(p) for p in paths)
-        raise EventLogError(f"no file at {shown}.", fix="check 'path'; relative paths start at the definition's folder")
-    return files
-
-
-def source_sql(paths: list[Path], table: str | None) -> str:
-    """Say how DuckDB reads these files: Parquet, CSV (also gzipped) or a table of a DuckDB file.
-
-    Raises:
-        EventLogError: the files are missing, of different kinds or of an unknown kind.
-    """
-    files = files_of(paths)
-    shown = ", ".join(str(p) for p in paths)
-    kinds = {f.name.removesuffix(".gz").rsplit(".", 1)[-1].lower() for f in files}
-    if len(kinds) != 1:
-        raise EventLogError(f"{shown} mixes {', '.join(sorted(kinds))}.", fix="name files of one kind")
-    kind = kinds.pop()
-    listed = "[" + ", ".join(text(str(f)) for f in files) + "]"
-    if kind in ("parquet", "pq"):
-        return f"read_parquet({listed}, union_by_name = true)"
-    if kind in ("csv", "tsv"):
-        return f"read_csv({listed}, union_by_name = true, header = true, sample_size = -1)"
-    if kind in ("duckdb", "db"):
-        if table is None or len(files) != 1:
-            raise EventLogError(f"{shown} is a DuckDB file.", fix="name one file, and the table in 'events.table'")
-        return f"source.{quote(table)}"
-    raise EventLogError(f"{shown} is of kind {kind!r}.", fix="use .parquet, .csv, .csv.gz, .tsv or .duckdb")
-
-
-def file_sql(connection: Connection, file: Path, table: str | None, columns: dict[str, str]) -> str:
-    """Say how one file of many is read as if it had all their columns, of their types; what it lacks is null."""
-    source = attach(connection, [file], table)
-    there = columns_of(connection, source, [file])
-    if there == columns:
-        return source
-    cast = ", ".join(
-        f"CAST({quote(name) if name in there else 'NULL'} AS {dtype}) AS {quote(name)}"
-        for name, dtype in columns.items()
-    )
-    return f"(SELECT {cast} FROM {source})"
-
-
 #: kinds of Parquet columns that can stand in for one another
-_KINDS = """CASE WHEN logical_type LIKE 'Timestamp%' OR logical_type LIKE 'Date%' OR type = 'INT96' THEN 'a time'
+_KINDS = """CASE WHEN logical_type LIKE 'Null%' THEN NULL  -- all of it is empty
+                 WHEN logical_type LIKE 'Timestamp%' OR logical_type LIKE 'Date%' OR type = 'INT96' THEN 'a time'
                  WHEN type LIKE '%BYTE_ARRAY' AND coalesce(logical_type, '') NOT LIKE 'Decimal%' THEN 'text'
                  WHEN type = 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"""
 
@@ -124,10 +72,16 @@ def check_same_columns(connection: Connection, files: list[Path], needed: Iterab
         rows = connection.execute(
             f"SELECT file_name, name, {_KINDS} FROM parquet_schema({listed}) WHERE type IS NOT NULL"
         ).fetchall()
+        counted = connection.execute(f"SELECT file_name, num_rows FROM parquet_file_metadata({listed})").fetchall()
+    empty = {file for file, count in counted if not count}
     kinds: dict[str, tuple[str, str]] = {}
-    there: dict[str, set[str]] = {str(f): set() for f in files}
+    there: dict[str, set[str]] = {str(f): set(partitions_of(f)) for f in files if str(f) not in empty}
     for file, name, kind in rows:
+        if file in empty:
+            continue
         there[file].add(name)
+        if kind is None:
+            continue
         first, found = kinds.setdefault(name, (file, kind))
         if name in used and kind != found:
             raise EventLogError(
@@ -142,35 +96,67 @@ def check_same_columns(connection: Connection, files: list[Path], needed: Iterab
                 )
 
 
-def attach(connection: Connection, paths: list[Path], table: str | None) -> str:
-    """Make a source readable on the connection and return the SQL that names it."""
-    sql = source_sql(paths, table)
-    if sql.startswith("source."):
-        with reading(paths):
-            connection.execute(f"ATTACH {text(str(paths[0]))} AS source (READ_ONLY)")
-    return sql
-
-
 @contextmanager
-def reading(paths: list[Path]) -> Iterator[None]:
+def reading(paths: Sequence[Path]) -> Iterator[None]:
     """Turn DuckDB's errors into ones that name the files."""
     try:
         yield
-    except (duckdb.BinderException, duckdb.ParserException):
-        raise  # our own SQL is at fault, not the files
+    except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException, duckdb.OutOfRangeException):
+        raise  # our own SQL or the definition's is at fault, not the files
     except (duckdb.Error, pa.ArrowException, OSError) as error:
-        shown = ", ".join(str(p) for p in paths)
-        raise EventLogError(f"cannot read {shown}: {str(error).strip()}", fix="mend or remove the file") from error
+        reason = str(error).strip()
+        if "Conversion Error" in reason:  # while rows are streamed, Arrow hands it on
+            raise duckdb.ConversionException(reason) from error
+        if "unicode" in reason or "encoded" in reason:
+            raise EventLogError(
+                f"{listed(list(paths))} cannot be read with the encoding that is stated (utf-8 when none is).",
+                fix="say how the files are encoded, as in events.encoding: latin-1 (utf-8, utf-16, latin-1)",
+            ) from error
+        raise EventLogError(
+            f"cannot read {listed(list(paths))}: {_short(reason)}", fix="repair or remove the file"
+        ) from error
 
 
-def columns_of(connection: Connection, sql: str, paths: list[Path]) -> dict[str, str]:
-    """List the columns of a source with their types, reading only its head."""
-    with reading(paths):
-        rows = connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
-    return {row[0]: row[1] for row in rows}
+def _short(reason: str) -> str:
+    """The first lines of what DuckDB says; the rest lists the settings of its readers."""
+    lines = [line.strip() for line in reason.splitlines() if line.strip()]
+    return " ".join(lines[:2])[:300]
 
 
-def check_event_sql(connection: Connection, columns: dict[str, str], sql: str, key: str, kind: str) -> None:
+@contextmanager
+def evaluating(connection: Connection, source: str, expressions: Sequence[tuple[str, str]]) -> Iterator[None]:
+    """Turn an error that a row causes in an expression of the definition into one that names the expression.
+
+    Args:
+        connection: a connection.
+        source: the rows.
+        expressions: where each stands in the definition, and the expression.
+
+    Raises:
+        DefinitionError: an expression fails on a row.
+    """
+    try:
+        yield
+    except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
+        for key, sql in expressions:
+            try:
+                connection.execute(f"SELECT count({sql}) FROM {source}").fetchall()
+            except duckdb.Error as found:
+                raise DefinitionError(
+                    f"{key}: {sql!r} fails on a row of the log: {_short(str(found))}",
+                    fix="convert text with TRY_CAST(column AS DOUBLE), which yields NULL where there is no number",
+                ) from error
+        raise
+
+
+def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
+    """The rows of a query."""
+    return connection.execute(sql).fetchall()
+
+
+def check_event_sql(
+    connection: Connection, columns: dict[str, str], sql: str, key: str, kind: str, example: str = ""
+) -> None:
     """Bind an expression to the log's columns and check its type: ``BOOLEAN`` or ``DOUBLE``.
 
     Raises:
@@ -199,10 +185,12 @@ def check_event_sql(connection: Connection, columns: dict[str, str], sql: str, k
     except duckdb.Error as error:
         reason = str(error).strip().split("\n")[0]
         raise DefinitionError(f"{key}: {shown(sql)}: {reason}.", fix=same) from error
-    numeric = found.startswith(("DECIMAL", "FLOAT", "DOUBLE", "REAL")) or "INT" in found
-    if not (found == "BOOLEAN" if kind == "BOOLEAN" else numeric):
+    if not (found == "BOOLEAN" if kind == "BOOLEAN" else is_number(found)):
         needed = "true or false" if kind == "BOOLEAN" else "a number"
-        raise DefinitionError(f"{key}: {shown(sql)} yields {found}.", fix=f"write an expression that yields {needed}")
+        fix = f"write an expression that yields {needed}"
+        if found == "VARCHAR" and kind != "BOOLEAN":
+            fix += f", as in TRY_CAST({sql} AS DOUBLE)"
+        raise DefinitionError(f"{key}: {shown(sql)} yields {found}{example}.", fix=fix)
 
 
 def _fits(connection: Connection, part: exp.Expression, dtypes: list[str]) -> bool:
@@ -211,21 +199,6 @@ def _fits(connection: Connection, part: exp.Expression, dtypes: list[str]) -> bo
         return False
     cast = ", ".join(f"TRY_CAST({part.sql('duckdb')} AS {dtype})" for dtype in dtypes)
     return None not in connection.execute(f"SELECT {cast}").fetchall()[0]
-
-
-def time_sql(column: str, columns: dict[str, str], key: str) -> str:
-    """Say how a time column becomes microseconds since 1970; naive times are UTC.
-
-    Raises:
-        EventLogError: the column has no type that says a time.
-    """
-    dtype = columns[column]
-    if not dtype.startswith(_TIME_TYPES):
-        raise EventLogError(
-            f"{key} is column {column!r} of type {dtype}, which does not say a time.",
-            fix="store it as TIMESTAMP, DATE or ISO text; for epoch numbers write a view with to_timestamp()",
-        )
-    return f"epoch_us(TRY_CAST({quote(column)} AS TIMESTAMPTZ))"
 
 
 def user_sql(column: str, dtype: str) -> str:
@@ -244,46 +217,22 @@ def user_sql(column: str, dtype: str) -> str:
                END"""
 
 
-def event_rows(definition: Definition, columns: dict[str, str], source: str) -> str:
-    """SQL of the log's rows in our terms.
+def typed(types: dict[str, str], times: dict[str | None, Unit | None], source: str) -> str:
+    """SQL that gives columns of text the types of a log's.
 
-    Columns: ``user`` text, ``t`` and ``visible`` microseconds, ``id`` text or null, ``mask``, ``v0…`` values, and
-    ``dropped``, an index into `DROPS` for rows that are left out, -1 for the others.
+    Args:
+        types: the columns with their types.
+        times: those that hold times, as microseconds since 1970, and the unit of those that are numbers in the log.
+        source: the rows.
     """
-    names = definition.events.columns
-    rules = list(definition.signals.values())
-    mask = " + ".join(
-        f"CASE WHEN ({written(rule.where, 'duckdb')}) THEN {1 << i}::BIGINT ELSE 0 END" for i, rule in enumerate(rules)
-    )
-    values = [written(rule.value, "duckdb") for rule in rules if rule.value is not None]
-    # what is missing is often written as NaN, which would spoil every sum it enters
-    value_sql = "".join(
-        f", CASE WHEN isfinite(CAST(({v}) AS DOUBLE)) THEN CAST(({v}) AS DOUBLE) ELSE 0.0 END AS v{i}"
-        for i, v in enumerate(values)
-    )
-    names_of_values = "".join(f", v{i}" for i in range(len(values)))
-    t = time_sql(names.time, columns, "events.columns.time")
-    arrived = time_sql(names.arrived, columns, "events.columns.arrived") if names.arrived else "NULL"
-    user = user_sql(names.user, columns[names.user])
-    excluded = " OR ".join(f"({written(sql, 'duckdb')})" for sql in definition.events.exclude) or "false"
-    row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
-    return f"""
-        SELECT "user", t, GREATEST(t + 1, COALESCE(arrived, 0)) AS visible, id, mask{names_of_values},
-               (CASE WHEN "user" IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN excluded THEN 2 WHEN mask = 0 THEN 3
-                     ELSE -1 END)::INTEGER AS dropped
-        FROM (SELECT {user} AS "user", {t} AS t, {arrived} AS arrived, {row_id} AS id, {mask} AS mask{value_sql},
-                     {excluded} AS excluded
-              FROM {source})"""
-
-
-def typed(types: dict[str, str], times: Collection[str | None], source: str) -> str:
-    """SQL that gives columns of text the types of a log's; those that hold times hold microseconds since 1970."""
 
     def cast(name: str, dtype: str) -> str:
         if name not in times:
             return f"TRY_CAST({quote(name)} AS {dtype})"
         if dtype == "VARCHAR":  # text says its zone
             return f"CAST(make_timestamp({quote(name)}) AS VARCHAR) || '+00'"
+        if is_number(dtype):
+            return f"CAST({quote(name)} / {MICROSECONDS[times[name] or 'us']!r} AS {dtype})"
         made = "make_timestamptz" if "TIME ZONE" in dtype else "make_timestamp"
         return f"CAST({made}({quote(name)}) AS {dtype})"
 
@@ -297,9 +246,23 @@ def batches(connection: Connection, sql: str, size: int) -> pa.RecordBatchReader
     return connection.sql(sql).to_arrow_reader(size)
 
 
-def span_of(connection: Connection, source: str, time: str) -> tuple[object, object]:
-    """Return the first and last time of a source, for people to read."""
-    return connection.execute(f"SELECT min({quote(time)}), max({quote(time)}) FROM {source}").fetchall()[0]
+def fingerprint(connection: Connection, source: str) -> str:
+    """What tells the rows of a source from others, in whatever order they come."""
+    sql = f"SELECT count(*), sum(CAST(hash(x) AS HUGEINT)), bit_xor(hash(x)) FROM {source} AS x"
+    [(rows, total, mixed)] = connection.execute(sql).fetchall()
+    return f"{rows}-{total or 0:x}-{mixed or 0:x}"
+
+
+def last_of(connection: Connection, source: str, time: str) -> str:
+    """The last instant of a source, for people to read.
+
+    Args:
+        connection: a connection.
+        source: the rows.
+        time: SQL of their time in microseconds.
+    """
+    [(last,)] = connection.execute(f"SELECT CAST(make_timestamp(max({time})) AS VARCHAR) FROM {source}").fetchall()
+    return str(last)
 
 
 def load_traits(connection: Connection, source: str, who: str, known: str, fields: list[str]) -> pa.Table:

@@ -18,7 +18,7 @@ from pyspark.sql.utils import AnalysisException
 
 from features.definition.dialects import written
 from features.definition.schema import Definition
-from features.engines.duckdb import DROPS
+from features.engines.rows import DROPS
 from features.errors import EventLogError
 from features.log.compacted import NONE, Compacted
 from features.log.events import Rows

@@ -15,7 +15,7 @@ from features.lock import held, locked
 from features.log.compacted import Compacted
 from features.log.frames import rows_of_users
 from features.log.intake import bucket_of
-from features.log.manifest import Manifest, TakenFile
+from features.log.manifest import Manifest, digest_of, size_of
 from features.log.parts import PartFiles
 from features.log.source import name_in
 from features.log.tombstones import Tombstones
@@ -80,7 +80,11 @@ def described_again(state: Manifest, changed: dict[str, Path]) -> Manifest:
     if not any(file.path in changed for file in state.files):
         return state
     files = [
-        TakenFile.of(changed[file.path], file.path, file.counts) if file.path in changed else file
+        file.model_copy(
+            update={"size": size_of(changed[file.path]), "content": digest_of(changed[file.path]), "status": 0}
+        )
+        if file.path in changed
+        else file
         for file in state.files
     ]
     return state.model_copy(update={"files": files})

@@ -12,7 +12,8 @@ import pyarrow.ipc as ipc
 from numpy.typing import NDArray
 
 from features.log.events import Rows
-from features.log.hashing import hashed
+from features.log.findings import Findings
+from features.log.findings import together as all_findings
 from features.log.manifest import Manifest, Part, TakenFile
 from features.log.order import grouped, occur
 from features.log.parts import PartFiles, together
@@ -78,7 +79,7 @@ class Intake:
                 again[change.bucket] = change.merged
         shutil.rmtree(scratch)
         change_of = {"position": self._position, "files": [*state.files, *taken], "parts": list(parts.values()),
-                     "doubles": doubles, "merged": again}  # fmt: skip
+                     "doubles": doubles, "merged": again, "types": self._log.types}  # fmt: skip
         return state.model_copy(update=change_of)
 
     def _spread(self, files: list[Path], scratch: Path, progress: Progress) -> list[TakenFile]:
@@ -88,13 +89,13 @@ class Intake:
         erased, n = Tombstones(self._state.erased), self._state.buckets
         with ExitStack() as open_files:
             for file in files:
-                counts = {"rows": 0}
+                counts, findings = {"rows": 0}, [Findings()]
                 described = TakenFile.of(
-                    file, self._log.name_of(file), counts
-                )  # before its rows are read: what is added meanwhile is a change
+                    file, self._log.name_of(file), now=scratch.stat().st_mtime_ns, content=self._log.content_of(file)
+                )
                 for batch in self._log.batches(file):
-                    table, kept = batch.table, batch.dropped < 0
-                    keys = hashed(table["user"])
+                    table, kept, keys = batch.table, batch.dropped < 0, batch.keys
+                    findings.append(batch.findings)
                     found = batch.counts()
                     if erased:
                         gone = kept & erased.flags(table["user"], keys)
@@ -108,8 +109,9 @@ class Intake:
                             sink = open_files.enter_context((scratch / str(bucket)).open("wb"))
                             writers[bucket] = open_files.enter_context(ipc.new_stream(sink, ordered.schema))
                         writers[bucket].write_table(ordered.slice(starts[bucket], starts[bucket + 1] - starts[bucket]))
-                taken.append(described.model_copy(update={"counts": counts}))
+                taken.append(described.model_copy(update={"counts": counts, "findings": all_findings(findings)}))
                 progress(described.size)
+        self._log.judge(all_findings(file.findings for file in taken))
         return taken
 
     def _merge(self, file: Path, bucket: int) -> Change:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import Definition
 from features.errors import EventLogError
+from features.log.findings import Finding
 
 NAME = "manifest.json"
 
@@ -23,18 +24,80 @@ class Strict(BaseModel):
 
 
 class TakenFile(Strict):
-    """A file of the log whose rows are in the store: its name, and size and time of change when they were taken."""
+    """A file of the log whose rows are in the store.
+
+    Attributes:
+        path: its name.
+        size: its size when they were taken.
+        changed: when its content was changed last, as the file system said then; a program can set this time.
+        status: when anything of it was changed last; nobody can set this time. 0 where it was so recent that another
+            change would show the same.
+        content: digest of what it held; of a view, of its rows.
+        counts: its rows, and those left out by reason.
+        findings: what of it could not be read, or is doubtful.
+    """
 
     path: str
     size: int
     changed: int
+    status: int = 0
+    content: str = ""
     counts: dict[str, int]
+    findings: dict[str, Finding] = {}
 
     @classmethod
-    def of(cls, file: Path, name: str, counts: dict[str, int]) -> "TakenFile":
-        """Describe a file as it is now."""
+    def of(cls, file: Path, name: str, *, now: int, content: str = "") -> "TakenFile":
+        """Describe a file as it is, before its rows are read: what is added meanwhile is a change.
+
+        Args:
+            file: the file.
+            name: what the log calls it.
+            now: the time of the file system, in nanoseconds.
+            content: digest of the rows, where the file does not say whether they changed.
+        """
         stat = file.stat()
-        return cls(path=name, size=stat.st_size, changed=stat.st_mtime_ns, counts=counts)
+        known = content or digest_of(file)
+        grain = COARSE if stat.st_ctime_ns % 1_000_000_000 == 0 else FINE
+        settled = stat.st_ctime_ns if now - stat.st_ctime_ns > grain else 0
+        return cls(path=name, size=size_of(file), changed=stat.st_mtime_ns, status=settled, content=known, counts={})
+
+    def is_still(self, file: Path, content: str = "") -> bool:
+        """Whether a file holds what it held; it is read where its times do not tell.
+
+        Args:
+            file: the file.
+            content: digest of the rows, where the file does not say whether they changed.
+        """
+        if content or self.size != size_of(file):
+            return content == self.content
+        stat = file.stat()
+        if (stat.st_mtime_ns, stat.st_ctime_ns) == (self.changed, self.status):
+            return True
+        return digest_of(file) == self.content
+
+
+#: nanoseconds within which a file system may give two changes one time
+FINE, COARSE = 20_000_000, 2_000_000_000
+
+
+def _with_log(file: Path) -> list[Path]:
+    """A file, and what DuckDB has written beside it and not yet into it."""
+    beside = file.with_name(file.name + ".wal")
+    return [file, beside] if beside.exists() else [file]
+
+
+def size_of(file: Path) -> int:
+    """The size of a file, with what lies beside it."""
+    return sum(part.stat().st_size for part in _with_log(file))
+
+
+def digest_of(file: Path) -> str:
+    """A digest of what a file holds."""
+    whole = hashlib.sha256()
+    for part in _with_log(file):
+        with part.open("rb") as opened:
+            whole.update(hashlib.file_digest(opened, "sha256").digest())
+    return whole.hexdigest()[:16]
 
 
 class Part(Strict):
@@ -70,6 +133,7 @@ class Manifest(Strict):
         doubles: rows left out, because the same user had an event of the same id.
         buried: rows taken out again, because their user was erased.
         erased: marks of the users who were taken out, as `Tombstones` has them; their events never come in again.
+        types: types of CSV columns that the log's values have decided; later files obey them.
         merged: by bucket, a position through which its parts no longer tell which rows came in when: who has folded
             less than that folds the bucket again.
         history: of positions a random token each, so that a store that came back from a backup and went on differently
@@ -85,6 +149,7 @@ class Manifest(Strict):
     doubles: int = 0
     buried: int = 0
     erased: list[int | str] = []
+    types: dict[str, str] = {}
     merged: dict[int, int] = {}
     history: dict[int, str] = {}
 
@@ -138,9 +203,9 @@ class Manifest(Strict):
 
 def made_of(definition: Definition, paths: list[str]) -> str:
     """Digest of what a store's rows depend on: place, columns, exclusions and signals, not windows or outcomes."""
-    events = definition.events.model_dump_json(exclude={"path", "ends"}) + "".join(paths)
+    events = definition.events.model_dump_json(exclude={"path", "ends", "at_most"}) + "".join(paths)
     signals = "".join(f"{name}{s.where}|{s.value};" for name, s in definition.signals.items())
-    return hashlib.sha256(f"3{events}{signals}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"4{events}{signals}".encode()).hexdigest()[:8]
 
 
 def write_durably(path: Path, content: bytes) -> None:

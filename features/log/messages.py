@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from features.definition.schema import Definition
 from features.engines import duckdb as engine
+from features.engines.rows import event_rows
 from features.errors import EventLogError
 from features.log.events import Rows
 from features.log.hashing import hashed
@@ -126,7 +127,7 @@ class LogColumns:
         types = {name: self.types[name] for name in names}
         with engine.connect() as connection:
             source = f"({self._source(connection, messages, names)})"
-            table = connection.sql(engine.event_rows(self.definition, types, source)).to_arrow_table()
+            table = connection.sql(event_rows(self.definition, types, source, ours=True)).to_arrow_table()
         kept = table.filter(pc.less(table["dropped"], 0))
         columns = ["user", "t", "visible", "mask", *(f"v{i}" for i in range(self._n_values))]
         return Rows.of(kept.select(columns).append_column("id", pa.array(hashed(kept["id"]))), self._n_values)
@@ -135,7 +136,9 @@ class LogColumns:
         """SQL that yields messages in some of the log's columns."""
         connection.register("messages", self._raw(messages, names))
         mapped = self.definition.events.columns
-        return engine.typed({name: self.types[name] for name in names}, {mapped.time, mapped.arrived}, "messages")
+        unit = self.definition.events.time_unit
+        times = {mapped.time: unit, mapped.arrived: unit}
+        return engine.typed({name: self.types[name] for name in names}, times, "messages")
 
     def _raw(self, messages: Sequence[Message], names: list[str]) -> pa.Table:
         """All columns as text, times as microseconds."""

@@ -1,8 +1,8 @@
 """The event log where it lies: opened lazily, its columns checked, its rows streamed in our terms."""
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 
@@ -14,10 +14,15 @@ from numpy.typing import NDArray
 from features.definition.predicate import check_columns, check_predicate, columns_in
 from features.definition.schema import Definition
 from features.engines import duckdb as engine
+from features.engines.files import path_of, shown
+from features.engines.formats import hint
+from features.engines.rows import DROPS, checks_of, column_time, event_rows, expressions
+from features.engines.tables import Tables
 from features.errors import DefinitionError, EventLogError
 from features.log.compacted import NONE, Compacted
 from features.log.events import Events, Rows
-from features.log.hashing import hashed
+from features.log.findings import NOBODY, Findings, judge, placeholders, together, unreadable
+from features.log.hashing import hashed, hashed_names
 from features.time import to_datetime, to_instant
 
 #: rows handed over at once
@@ -31,10 +36,14 @@ class Batch:
     Attributes:
         table: ``user, t, visible, id, mask, v0…``, kept rows and dropped ones.
         dropped: for each row an index into `DROPS`, or -1 where it is kept.
+        keys: a hash of each row's user, 0 where there is none.
+        findings: what of the rows could not be read, or is doubtful.
     """
 
     table: pa.Table
     dropped: NDArray[np.int32]
+    keys: NDArray[np.int64]
+    findings: Findings = field(default_factory=dict)
 
     def kept(self) -> pa.Table:
         """The kept rows."""
@@ -43,8 +52,13 @@ class Batch:
 
     def counts(self) -> dict[str, int]:
         """All rows, and the dropped ones by reason."""
-        found = np.bincount(self.dropped + 1, minlength=len(engine.DROPS) + 1)[1:].tolist()
-        return {"rows": self.table.num_rows, **dict(zip(engine.DROPS, found, strict=True))}
+        return {"rows": self.table.num_rows, **counted(np.bincount(self.dropped + 1, minlength=len(DROPS) + 1)[1:])}
+
+
+def counted(found: NDArray[np.int64]) -> dict[str, int]:
+    """Dropped rows by reason; implausible times only where there are any."""
+    counts = dict(zip(DROPS, found.tolist(), strict=True))
+    return {reason: n for reason, n in counts.items() if n or reason != "implausible time"}
 
 
 class EventLog:
@@ -55,6 +69,7 @@ class EventLog:
         ends: the instant through which the log is complete; overrides the definition's.
         live: what has been compacted out of the live log: more files of the same columns, complete through an instant
             of their own.
+        types: types of CSV columns that were decided when the log was first read.
 
     Attributes:
         files: the files there are, in order.
@@ -68,37 +83,80 @@ class EventLog:
         DefinitionError: a signal or exclusion does not fit the log's columns.
     """
 
-    def __init__(self, definition: Definition, *, ends: int | None = None, live: Compacted = NONE) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        *,
+        ends: int | None = None,
+        live: Compacted = NONE,
+        types: Mapping[str, str] | None = None,
+    ) -> None:
         self.definition = definition
         self.live = live
         self._paths = resolve(definition, definition.events.path)
-        own = engine.files_of(self._paths)
-        self.files = [*own, *live.event_files]
         rules = definition.events
         names = rules.columns
         with engine.connect() as connection:
-            source = engine.attach(connection, self._paths, rules.table)
-            self.columns = engine.columns_of(connection, source, self._paths)
+            tables = Tables.open(connection, self._paths, rules.table, rules.encoding)
+            self.files = [*tables.files, *live.event_files]
+            mapped = set(names.model_dump(exclude_none=True).values())
+            used = used_columns(definition)
+            numbers = set().union(*(columns_in(s.value) for s in definition.signals.values() if s.value is not None))
+            self._tables = tables.typed(connection, used=used - mapped, numbers=numbers - mapped, kept=types or {})
+            self.columns = self._tables.columns
             for key, name in names.model_dump(exclude_none=True).items():
                 if name not in self.columns:
                     raise EventLogError(
                         f"events.columns.{key} is {name!r}, which the log does not have.",
                         fix=f"its columns are {', '.join(self.columns)}",
                     )
-            needed = (names.user, names.event, names.time)
-            engine.check_same_columns(connection, own, needed, used_columns(definition))
+            if self._tables.kind == "parquet":
+                engine.check_same_columns(connection, tables.files, self._needed, used)
             self.naive_times = "TIME ZONE" not in self.columns[names.time]
-            check_expressions(definition, self.columns, connection)
+            check_expressions(definition, self.columns, connection, self._tables.written)
+            for key in ("time", "arrived"):
+                if (name := getattr(names, key)) is not None:
+                    column_time(name, self.columns[name], rules, f"events.columns.{key}")
             declared = declared_end(definition, ends, live)
             if declared is None:
-                with engine.reading(self._paths):
-                    _, last = engine.span_of(connection, source, names.time)
-                raise EventLogError(
-                    f"events.ends is not declared; the last event is at {last}.",
-                    fix="say through when the log is complete, as in 'ends: 2026-03-01T00:00:00Z', or give --ends",
-                )
+                raise self._without_end(connection)
         self.ends = declared
         self.n_values = sum(rule.value is not None for rule in definition.signals.values())
+        self.checks = checks_of(definition, self.columns, self._tables.raw, csv=self._tables.kind == "csv")
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        """Columns that every file must have."""
+        names = self.definition.events.columns
+        return names.user, names.event, names.time
+
+    @property
+    def types(self) -> dict[str, str]:
+        """Types that the log's values have decided, and which later files obey."""
+        return self._tables.decided
+
+    @property
+    def is_view(self) -> bool:
+        """Whether the log is a view, whose rows change without its file."""
+        return self._tables.is_view
+
+    def content_of(self, file: Path) -> str:
+        """A digest of the rows of a view, which is read whole for it; empty for files, which say when they changed."""
+        if not self.is_view or file not in self._tables.files:
+            return ""
+        with engine.connect() as connection, engine.reading([file]):
+            self._tables.attach(connection)
+            return engine.fingerprint(connection, self._tables.whole)
+
+    def _without_end(self, connection: engine.Connection) -> EventLogError:
+        name = self.definition.events.columns.time
+        time = column_time(name, self.columns[name], self.definition.events, "events.columns.time")
+        with engine.reading(self._paths):
+            last = engine.last_of(connection, self._tables.whole, time)
+        return EventLogError(
+            f"events.ends is not declared; the last event is at {last}.",
+            fix="say through when the log is complete, as in 'ends: 2026-03-01T00:00:00Z', or give --ends",
+        )
 
     def name_of(self, file: Path) -> str:
         """A file's name seen from the definition's folder: the same from wherever we run, and after both are moved."""
@@ -120,27 +178,51 @@ class EventLog:
         Raises:
             EventLogError: the file cannot be read; the error names it.
         """
-        with engine.connect() as connection, engine.reading([file]):
-            source = engine.file_sql(connection, file, self.definition.events.table, self.columns)
-            sql = engine.event_rows(self.definition, self.columns, source)
-            for batch in engine.batches(connection, sql, BATCH):
-                table = pa.Table.from_batches([batch])
-                dropped = table["dropped"].to_numpy()
-                ids = hashed(table["id"])
-                names = ["user", "t", "visible", "mask", *(f"v{i}" for i in range(self.n_values))]
-                yield Batch(table.select(names).append_column("id", pa.array(ids)), dropped)
+        ours = file in self.live.event_files
+        tables = Tables([file], "parquet", None, columns=self.columns) if ours else self._tables
+        checks = [] if ours else self.checks
+        nobody = dict(zip(hashed_names(NOBODY).tolist(), NOBODY, strict=True))
+        with engine.connect() as connection:
+            source = tables.one(connection, file, () if ours else self._needed, self.definition.events.columns.user)
+            sql = event_rows(self.definition, self.columns, source, checks, ours=ours)
+            evaluated = engine.evaluating(connection, source, expressions(self.definition))
+            with evaluated, engine.reading([file]):
+                for batch in engine.batches(connection, sql, BATCH):
+                    table = pa.Table.from_batches([batch])
+                    dropped = table["dropped"].to_numpy()
+                    keys, ids = hashed(table["user"]), hashed(table["id"])
+                    found = unreadable(table, checks, file.name) | placeholders(keys, nobody, file.name)
+                    names = ["user", "t", "visible", "mask", *(f"v{i}" for i in range(self.n_values))]
+                    yield Batch(table.select(names).append_column("id", pa.array(ids)), dropped, keys, found)
+
+    def judge(self, findings: Findings) -> None:
+        """Refuse rows of which too much could not be read.
+
+        Raises:
+            EventLogError: ``unreadable``; with the formats that would fit, where times are concerned.
+        """
+        rules, column = self.definition.events, self.definition.events.columns.time
+        bad = next((c for c in self.checks if c.name.startswith("time ") and c.name in findings), None)
+        advice = ""
+        if bad is not None and findings[bad.name].share > rules.at_most.unreadable:
+            with engine.connect() as connection:
+                self._tables.attach(connection)
+                advice = hint(connection, self._tables.whole, engine.quote(column), self._paths)
+        judge(findings, rules.at_most, self.checks, rules.columns.user, advice)
 
     def read(self) -> Events:
         """Read, check and sort the whole log in memory; `EventStore` keeps it sorted on disk.
 
         Raises:
-            EventLogError: a file cannot be read, or nothing is left of the log.
+            EventLogError: a file cannot be read, too much of the log cannot, or nothing is left of it.
         """
-        parts, counts = [], dict.fromkeys(("rows", *engine.DROPS), 0)
+        parts, counts, findings = [], dict.fromkeys(("rows", *DROPS[:2], *DROPS[3:]), 0), [Findings()]
         for file in self.files:
             for batch in self.batches(file):
                 parts.append(batch.kept())
                 counts = add(counts, batch.counts())
+                findings.append(batch.findings)
+        self.judge(together(findings))
         rows = pa.concat_tables(parts) if parts else None
         if rows is None or not rows.num_rows:
             raise nothing_left(self, counts)
@@ -157,7 +239,7 @@ class EventLog:
 
 def name_in(definition: Definition, file: Path) -> str:
     """A file's name seen from the definition's folder."""
-    return os.path.relpath(file.resolve(), definition.folder.resolve())
+    return os.path.relpath(file.parent.resolve() / file.name, definition.folder.resolve())
 
 
 def declared_end(definition: Definition, ends: int | None, live: Compacted) -> int | None:
@@ -180,12 +262,6 @@ def nothing_left(log: EventLog, counts: dict[str, int]) -> EventLogError:
     )
 
 
-def shown(paths: list[Path]) -> str:
-    """Name files, the first few of many."""
-    more = f" and {len(paths) - 3:,} more" if len(paths) > 3 else ""
-    return ", ".join(str(p) for p in paths[:3]) + more
-
-
 def add(counts: dict[str, int], more: dict[str, int]) -> dict[str, int]:
     """Add counts by name."""
     return {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
@@ -202,7 +278,7 @@ def resolve(definition: Definition, path: str | list[str]) -> list[Path]:
         expanded = os.path.expandvars(each)
         if "$" in expanded:
             raise EventLogError(f"{each} names a variable that is not set.", fix="export it, as in LOGS=path/to/logs")
-        resolved.append(Path(expanded) if Path(expanded).is_absolute() else definition.folder / expanded)
+        resolved.append(path_of(expanded, definition.folder))
     return resolved
 
 
@@ -215,8 +291,16 @@ def used_columns(definition: Definition) -> set[str]:
     return names.union(*(columns_in(sql) for sql in written)) if written else names
 
 
-def check_expressions(definition: Definition, columns: dict[str, str], connection: engine.Connection) -> None:
+def check_expressions(
+    definition: Definition, columns: dict[str, str], connection: engine.Connection, written: Mapping[str, str]
+) -> None:
     """Check the definition's expressions over the log against the log's columns.
+
+    Args:
+        definition: the definition.
+        columns: the log's columns with their types.
+        connection: a connection.
+        written: of columns of text, a value that is no number.
 
     Raises:
         DefinitionError: an expression is unsafe, names an unknown column, or has the wrong type.
@@ -230,7 +314,9 @@ def check_expressions(definition: Definition, columns: dict[str, str], connectio
     for name, rule in definition.signals.items():
         if rule.value is not None:
             check_columns(rule.value, columns, key=f"signals.{name}.value")
-            engine.check_event_sql(connection, columns, rule.value, f"signals.{name}.value", "DOUBLE")
+            texts = [f"; {n!r} holds {written[n]!r}" for n in sorted(columns_in(rule.value)) if n in written]
+            key = f"signals.{name}.value"
+            engine.check_event_sql(connection, columns, rule.value, key, "DOUBLE", "".join(texts))
 
 
 def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:
@@ -247,18 +333,18 @@ def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:
         raise DefinitionError("the definition has no 'traits'.", fix="declare them")
     paths = resolve(definition, rules.path)
     with engine.connect() as connection:
-        source = engine.attach(connection, paths, None)
-        columns = engine.columns_of(connection, source, paths)
+        tables = Tables.open(connection, paths, None, rules.encoding).typed(connection, used=(), numbers=(), kept={})
+        columns = tables.columns
         for name in (rules.columns.user, rules.columns.known, *rules.fields):
             if name not in columns:
                 raise EventLogError(
                     f"traits name column {name!r}, which {paths[0]} does not have.",
                     fix=f"its columns are {', '.join(columns)}",
                 )
-        known = engine.time_sql(rules.columns.known, columns, "traits.columns.known")
+        known = column_time(rules.columns.known, columns[rules.columns.known], rules, "traits.columns.known")
         who = engine.user_sql(rules.columns.user, columns[rules.columns.user])
         with engine.reading(paths):
-            table = engine.load_traits(connection, source, who, known, rules.fields)
+            table = engine.load_traits(connection, tables.whole, who, known, rules.fields)
     frame = pl.DataFrame(table)
     if live.traits:
         learnt = pl.read_parquet(live.trait_files).cast(frame.schema).select(frame.columns)

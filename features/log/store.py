@@ -22,7 +22,7 @@ from features.log.events import Events, Rows
 from features.log.frames import Work, write_frames
 from features.log.hashing import hashed_names
 from features.log.intake import Intake, bucket_of
-from features.log.manifest import Manifest, TakenFile, made_of
+from features.log.manifest import Manifest, made_of
 from features.log.parts import PartFiles
 from features.log.source import EventLog, add, nothing_left
 from features.log.tombstones import Tombstones
@@ -258,7 +258,7 @@ class EventStore:
         taken = {file.path: file for file in state.files}
         for file in self.log.files:
             known = taken.get(self.log.name_of(file))
-            if known is not None and known != TakenFile.of(file, known.path, known.counts):
+            if known is not None and not known.is_still(file, self.log.content_of(file)):
                 there = {self.log.name_of(f) for f in self.log.files}
                 gone = [path for path in taken if path not in there]
                 if gone:

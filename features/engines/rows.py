@@ -1,0 +1,180 @@
+"""The rows of a log in our terms, as DuckDB's SQL, with what of them could not be read."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlglot
+from sqlglot import exp
+
+from features.definition.schema import Definition, Reading
+from features.engines.duckdb import quote, user_sql
+from features.engines.tables import RAW, missing
+from features.engines.times import is_number, is_time, time_sql
+from features.time import to_instant
+from features.user_id import EXACT
+
+#: why a row of the log is left out, in the order of precedence
+DROPS = ("no user", "no or unreadable time", "implausible time", "excluded user", "no signal")
+
+#: what no log of a service is older than: a device whose clock was never set says 1970 or 1980
+PLAUSIBLE = to_instant(datetime(1990, 1, 1, tzinfo=UTC))
+
+#: parts of a text that are shown as an example
+SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that is written in the log and must be read.
+
+    Attributes:
+        name: what it is, for people.
+        written: SQL of the text as it is written.
+        read: SQL of what it is read as, null where it cannot be read.
+        strict: a single one that cannot be read is refused, whatever the share.
+    """
+
+    name: str
+    written: str
+    read: str
+    strict: bool = False
+
+
+def column_time(column: str, dtype: str, rules: Reading, key: str, *, ours: bool = False) -> str:
+    """SQL of a column of times, as the definition says how to read it.
+
+    Args:
+        column: its name.
+        dtype: its type.
+        rules: format and unit.
+        key: where it stands in the definition.
+        ours: the column was written by us: text is ISO 8601 whatever the format of the log.
+    """
+    unit = rules.time_unit or ("us" if ours and is_number(dtype) else None)
+    return time_sql(quote(column), dtype, [] if ours else rules.formats, unit, key)
+
+
+def begins(definition: Definition) -> int:
+    """The instant before which times are implausible."""
+    stated = definition.events.begins
+    return PLAUSIBLE if stated is None else to_instant(stated if stated.tzinfo else stated.replace(tzinfo=UTC))
+
+
+def tolerant(sql: str) -> str:
+    """An expression in which text that cannot be converted is null, as it is counted, instead of an error."""
+    tree = sqlglot.parse_one(sql, read="duckdb")
+    if not any(type(node) is exp.Cast for node in tree.walk()):
+        return sql
+    tolerated = tree.transform(lambda n: exp.TryCast(**n.args) if type(n) is exp.Cast else n)
+    return str(tolerated.sql(dialect="duckdb"))
+
+
+def checks_of(definition: Definition, columns: dict[str, str], raw: Sequence[str], *, csv: bool) -> list[Check]:
+    """What of a log's rows is checked to be readable.
+
+    Args:
+        definition: the definition.
+        columns: the log's columns with their types.
+        raw: columns that are cast from text, which stands beside them.
+        csv: ids are text as it is written, where programs may have rounded them.
+    """
+    names = definition.events.columns
+    found = []
+    for key in ("time", "arrived"):
+        column = getattr(names, key)
+        if column is not None and not is_time(columns[column]):
+            found.append(Check(f"{key} in column {column!r}", f"CAST({quote(column)} AS VARCHAR)", f"read_{key}"))
+    dtype = columns[names.user]
+    if dtype in ("DOUBLE", "FLOAT", "REAL"):
+        limit = EXACT if dtype == "DOUBLE" else 2**24
+        fits = f"CASE WHEN abs({quote(names.user)}) < {limit} THEN 1 END"
+        found.append(
+            Check(f"user in column {names.user!r}", f"CAST({quote(names.user)} AS VARCHAR)", fits, strict=True)
+        )
+    elif csv and dtype == "VARCHAR":
+        user = quote(names.user)
+        rounded = rf"contains({user}, 'e+') AND regexp_full_match(TRIM({user}), '\d(\.\d+)?e\+\d+')"
+        found.append(Check(f"user in column {names.user!r}", user, f"CASE WHEN {rounded} THEN NULL ELSE 1 END", True))
+    found += [Check(f"column {n!r}", quote(RAW + n), quote(n)) for n in raw]
+    for key, sql, only in _expressions(definition):
+        for node in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Cast):
+            inner = node.this.sql(dialect="duckdb")
+            written = f"CASE WHEN {only} THEN CAST(({inner}) AS VARCHAR) END"
+            found.append(Check(f"{node.sql(dialect='duckdb')} in {key}", written, tolerant(node.sql(dialect="duckdb"))))
+    return found
+
+
+def _expressions(definition: Definition) -> Iterator[tuple[str, str, str]]:
+    """Where expressions over the log stand, the expressions, and for which rows they matter."""
+    for name, rule in definition.signals.items():
+        yield f"signals.{name}.where", rule.where, "true"
+        if rule.value is not None:
+            yield f"signals.{name}.value", rule.value, f"({tolerant(rule.where)})"
+    for i, sql in enumerate(definition.events.exclude):
+        yield f"events.exclude[{i}]", sql, "true"
+
+
+def expressions(definition: Definition) -> list[tuple[str, str]]:
+    """Where expressions over the log stand, and the expressions as they are evaluated."""
+    return [(key, tolerant(sql)) for key, sql, _ in _expressions(definition)]
+
+
+def event_rows(
+    definition: Definition, columns: dict[str, str], source: str, checks: Sequence[Check] = (), *, ours: bool = False
+) -> str:
+    """SQL of the log's rows in our terms.
+
+    Columns: ``user`` text, ``t`` and ``visible`` microseconds, ``id`` text or null, ``mask``, ``v0…`` values,
+    ``dropped``, an index into `DROPS` for rows that are left out, -1 for the others; and of each check ``k0…``: 0 where
+    nothing is written, 1 where it was read and 2 where not, with ``unread``, the text of the first of those.
+
+    Args:
+        definition: the definition.
+        columns: the log's columns with their types.
+        source: SQL of the rows.
+        checks: what is checked to be readable.
+        ours: the rows were written by us: times in text are ISO 8601 whatever the format of the log.
+    """
+    rules = definition.events
+    names = rules.columns
+    signals = list(definition.signals.values())
+    mask = " + ".join(
+        f"CASE WHEN ({tolerant(rule.where)}) THEN {1 << i}::BIGINT ELSE 0 END" for i, rule in enumerate(signals)
+    )
+    values = [tolerant(rule.value) for rule in signals if rule.value is not None]
+    # what is missing is often written as NaN, which would spoil every sum it enters
+    value_sql = "".join(
+        f", CASE WHEN isfinite(CAST(({v}) AS DOUBLE)) THEN CAST(({v}) AS DOUBLE) ELSE 0.0 END AS v{i}"
+        for i, v in enumerate(values)
+    )
+    names_of_values = "".join(f", v{i}" for i in range(len(values)))
+    t = column_time(names.time, columns[names.time], rules, "events.columns.time", ours=ours)
+    arrived = (
+        column_time(names.arrived, columns[names.arrived], rules, "events.columns.arrived", ours=ours)
+        if names.arrived
+        else "NULL"
+    )
+    user = user_sql(names.user, columns[names.user])
+    excluded = " OR ".join(f"({tolerant(sql)})" for sql in rules.exclude) or "false"
+    row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
+    read = {"read_time": "t", "read_arrived": "arrived"}
+    inner = "".join(
+        f", {c.written} AS r{i}" + ("" if c.read in read else f", ({c.read}) IS NOT NULL AS o{i}")
+        for i, c in enumerate(checks)
+    )
+    found = "".join(
+        f", CASE WHEN r{i} IS NULL THEN 0 WHEN {f'{read[c.read]} IS NOT NULL' if c.read in read else f'o{i}'} THEN 1 "
+        f"WHEN {missing(f'r{i}')} THEN 0 ELSE 2 END::UTINYINT AS k{i}"
+        for i, c in enumerate(checks)
+    )
+    texts = " ".join(f"WHEN k{i} = 2 THEN left(r{i}, {SHOWN})" for i in range(len(checks)))
+    told = "".join(f", k{i}" for i in range(len(checks))) + (f", CASE {texts} END AS unread" if checks else "")
+    return f"""
+        SELECT "user", t, GREATEST(t + 1, COALESCE(arrived, 0)) AS visible, id, mask{names_of_values},
+               (CASE WHEN "user" IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN t < {begins(definition)} THEN 2
+                     WHEN excluded THEN 3 WHEN mask = 0 THEN 4 ELSE -1 END)::INTEGER AS dropped{told}
+        FROM (SELECT *{found}
+              FROM (SELECT {user} AS "user", {t} AS t, {arrived} AS arrived, {row_id} AS id, {mask} AS mask{value_sql},
+                           {excluded} AS excluded{inner}
+                    FROM {source}))"""
