@@ -101,12 +101,10 @@ def reading(paths: Sequence[Path]) -> Iterator[None]:
     """Turn DuckDB's errors into ones that name the files."""
     try:
         yield
-    except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException, duckdb.OutOfRangeException):
+    except (duckdb.BinderException, duckdb.ParserException):
         raise  # our own SQL or the definition's is at fault, not the files
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         reason = str(error).strip()
-        if "Conversion Error" in reason:  # while rows are streamed, Arrow hands it on
-            raise duckdb.ConversionException(reason) from error
         if "unicode" in reason or "encoded" in reason:
             raise EventLogError(
                 f"{listed(list(paths))} cannot be read with the encoding that is stated (utf-8 when none is).",
@@ -123,6 +121,10 @@ def _short(reason: str) -> str:
     return " ".join(lines[:2])[:300]
 
 
+#: what DuckDB says when a value, and not the file, is at fault
+_OF_VALUES = ("Conversion Error", "Out of Range Error", "Malformed JSON")
+
+
 @contextmanager
 def evaluating(connection: Connection, source: str, expressions: Sequence[tuple[str, str]]) -> Iterator[None]:
     """Turn an error that a row causes in an expression of the definition into one that names the expression.
@@ -137,8 +139,8 @@ def evaluating(connection: Connection, source: str, expressions: Sequence[tuple[
     """
     try:
         yield
-    except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException) as error:
-        for key, sql in expressions:
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow hands on what happens while rows are streamed
+        for key, sql in expressions if any(kind in str(error) for kind in _OF_VALUES) else ():
             try:
                 connection.execute(f"SELECT count({sql}) FROM {source}").fetchall()
             except duckdb.Error as found:

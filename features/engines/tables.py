@@ -123,7 +123,7 @@ class Tables:
         self.attach(connection)
         with reading([file]):
             there = {row[0]: row[1] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
-        if file.stat().st_size == 0:
+        if self.kind != "duckdb" and not _holds_rows(file):
             there = {}
         for name in needed if there else ():
             if name not in there:
@@ -156,9 +156,8 @@ def _holds_rows(file: Path) -> bool:
 
 
 def _whole_number(name: str) -> str:
-    return (
-        rf"CASE WHEN ends_with({name}, '.0') THEN regexp_replace({name}, '^(\d+)\.0$', '\1') ELSE {name} END AS {name}"
-    )
+    digits = rf"regexp_replace({name}, '^(\d+)\.0$', '\1')"
+    return f"CASE WHEN ends_with({name}, '.0') THEN {digits} ELSE {name} END AS {name}"
 
 
 def missing(sql: str) -> str:

@@ -24,6 +24,9 @@ _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "
 #: texts that stand for nothing, in lower case
 MISSING = ("", "nan", "nat", "null", "none", "n/a", "na", "\\n")
 
+#: a year of fewer digits is not ISO 8601
+YEAR_1000 = -30_610_224_000_000_000
+
 #: a blank before the offset, and an offset without a colon
 OFFSET = r"\s+([+-]\d{2}):?(\d{2})\s*$"
 
@@ -77,7 +80,8 @@ def _number(quoted: str, unit: Unit) -> str:
 def _iso(quoted: str) -> str:
     # the second is looked at only where the first is null
     mended = rf"regexp_replace({quoted}, '{OFFSET}', '\1:\2')"
-    return f"epoch_us(COALESCE(TRY_CAST({quoted} AS TIMESTAMPTZ), TRY_CAST({mended} AS TIMESTAMPTZ)))"
+    found = f"epoch_us(COALESCE(TRY_CAST({quoted} AS TIMESTAMPTZ), TRY_CAST({mended} AS TIMESTAMPTZ)))"
+    return f"NULLIF(GREATEST({found}, {YEAR_1000}), {YEAR_1000})"  # 01/02/26 is no day of the year 1
 
 
 def _texts(quoted: str, formats: list[str]) -> str:

@@ -4,10 +4,17 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.log.compacted import Compacted
 from features.log.log import Log
-from features.log.source import EventLog
+from features.log.manifest import Manifest, made_of
+from features.log.source import EventLog, place_of
 from features.log.store import EventStore
 from features.progress import Steps
 from features.settings import Settings
+
+
+def open_files(definition: Definition, settings: Settings, *, ends: int | None = None, live: Compacted) -> EventLog:
+    """Open the files of a log; what was decided of their columns when they were first read still holds."""
+    state = Manifest.load(settings.events(definition.name) / made_of(definition, place_of(definition)))
+    return EventLog(definition, ends=ends, live=live, types=state.types if state else None)
 
 
 def open_log(definition: Definition, settings: Settings, *, ends: int | None, steps: Steps) -> Log:
@@ -31,6 +38,6 @@ def open_log(definition: Definition, settings: Settings, *, ends: int | None, st
                                   fix="pip install 'propensity[spark]', and Java 17") from error  # fmt: skip
         with steps(f"connect to Spark at {settings.spark}"):
             return SparkLog(definition, settings, ends=ends, live=live)
-    log = EventLog(definition, ends=ends, live=live)
+    log = open_files(definition, settings, ends=ends, live=live)
     with steps("take in the event log", log.bytes) as advance:
         return EventStore.open(log, settings, progress=advance)

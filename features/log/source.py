@@ -99,7 +99,8 @@ class EventLog:
         with engine.connect() as connection:
             tables = Tables.open(connection, self._paths, rules.table, rules.encoding)
             self.files = [*tables.files, *live.event_files]
-            mapped = set(names.model_dump(exclude_none=True).values())
+            # what tells people and instants apart is as it is written
+            mapped = set(names.model_dump(exclude_none=True, exclude={"event"}).values())
             used = used_columns(definition)
             numbers = set().union(*(columns_in(s.value) for s in definition.signals.values() if s.value is not None))
             self._tables = tables.typed(connection, used=used - mapped, numbers=numbers - mapped, kept=types or {})
@@ -165,7 +166,7 @@ class EventLog:
     @property
     def place(self) -> list[str]:
         """Where the log is, seen from the definition's folder."""
-        return [self.name_of(path.parent) + "/" + path.name for path in self._paths]
+        return place_of(self.definition)
 
     @property
     def bytes(self) -> int:
@@ -186,7 +187,7 @@ class EventLog:
             source = tables.one(connection, file, () if ours else self._needed, self.definition.events.columns.user)
             sql = event_rows(self.definition, self.columns, source, checks, ours=ours)
             evaluated = engine.evaluating(connection, source, expressions(self.definition))
-            with evaluated, engine.reading([file]):
+            with engine.reading([file]), evaluated:
                 for batch in engine.batches(connection, sql, BATCH):
                     table = pa.Table.from_batches([batch])
                     dropped = table["dropped"].to_numpy()
@@ -235,6 +236,12 @@ class EventLog:
 
     def __repr__(self) -> str:
         return f"EventLog({shown(self._paths)}, ends={to_datetime(self.ends).isoformat()})"
+
+
+def place_of(definition: Definition) -> list[str]:
+    """Where a definition's log is, seen from the definition's folder."""
+    paths = resolve(definition, definition.events.path)
+    return [name_in(definition, path.parent) + "/" + path.name for path in paths]
 
 
 def name_in(definition: Definition, file: Path) -> str:

@@ -19,6 +19,8 @@ from features.lock import held, locked
 from features.log.burial import clean, erase_events, without_erased
 from features.log.compacted import Compacted, is_compacted
 from features.log.events import Events, Rows
+from features.log.findings import Findings
+from features.log.findings import together as all_findings
 from features.log.frames import Work, write_frames
 from features.log.hashing import hashed_names
 from features.log.intake import Intake, bucket_of
@@ -113,6 +115,11 @@ class EventStore:
         )
         buried = {"erased user": self.manifest.buried} if self.manifest.buried else {}
         return add(counts, buried) | {"duplicate id": self.manifest.doubles, "at or after the declared end": late}
+
+    @property
+    def findings(self) -> Findings:
+        """What of the log could not be read, or is doubtful."""
+        return all_findings(file.findings for file in self.manifest.files)
 
     @property
     def first(self) -> int:
@@ -268,6 +275,8 @@ class EventStore:
                         fix=f"put the files back, or remove {self._folder} to start from the files that are there",
                     )
                 self._manifest = None
+                # what is built anew is decided anew
+                self.log = EventLog(self.log.definition, ends=self.log.ends, live=self.log.live)
                 return self.log.files
         return [file for file in self.log.files if self.log.name_of(file) not in taken]
 

@@ -14,6 +14,7 @@ from features.log.compacted import Compacted
 from features.log.events import Rows
 from features.log.hashing import hashed
 from features.log.intake import bucket_of
+from features.log.open import open_files
 from features.log.source import EventLog
 from features.log.store import EventStore
 from features.profiles import ProfileManifest, Profiles
@@ -104,7 +105,7 @@ class History:
         if self._log is None:
             live = Compacted.load(self._settings.live(self._definition.name))
             try:
-                self._log = EventLog(self._definition, ends=np.iinfo(np.int64).max, live=live)
+                self._log = open_files(self._definition, self._settings, ends=np.iinfo(np.int64).max, live=live)
             except PropensityError as error:
                 log.warning("late events cannot be folded in here: %s", error)
         return self._log

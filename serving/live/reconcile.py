@@ -9,7 +9,7 @@ from features.errors import StoreError
 from features.log.compacted import Compacted
 from features.log.events import Rows
 from features.log.messages import TRACK, LogColumns, Message
-from features.log.source import EventLog
+from features.log.open import open_files
 from features.log.store import EventStore
 from features.packed import StoredProfile
 from features.profiles import ProfileManifest
@@ -137,7 +137,7 @@ def _buckets(
     definition: Definition, settings: Settings, history: History, kept: ProfileManifest, more: set[str]
 ) -> Iterator[tuple[list[str], Rows]]:
     """Runs of users with their kept events; at the end those who are only in the live log."""
-    log = EventLog(definition, live=Compacted.load(settings.live(definition.name)))
+    log = open_files(definition, settings, live=Compacted.load(settings.live(definition.name)))
     store = EventStore(log, settings.events(definition.name))
     left = set(more)
     for bucket in store.buckets:
