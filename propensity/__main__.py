@@ -1,6 +1,7 @@
 """The command line."""
 
 import errno
+import logging
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ from rich.markup import escape
 from features.errors import PropensityError
 from features.private import private
 from propensity import __version__, handoff, live
-from propensity.console import ShownSteps, err, out, progress
+from propensity.console import ShownSteps, Warnings, err, out, progress
 from propensity.options import AsJson, DefinitionFile, Instant, opened, parse_instant
 
 if TYPE_CHECKING:
@@ -329,6 +330,7 @@ def main() -> None:
     """Run a command; errors a person can mend are shown in words, without a traceback."""
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     private()
+    logging.getLogger("propensity.log").addHandler(Warnings())
     try:
         app()
     except PropensityError as error:

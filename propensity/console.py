@@ -1,5 +1,6 @@
 """What people see: progress and tables."""
 
+import logging
 import textwrap
 import time
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from features.progress import Progress as Advance
@@ -17,6 +19,14 @@ if TYPE_CHECKING:
 
 out = Console()
 err = Console(stderr=True)
+
+
+class Warnings(logging.Handler):
+    """Shows what the log's warnings say, among the progress bars and not in them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one."""
+        err.print(f"[bold yellow]warning[/] {escape(record.getMessage())}", soft_wrap=True, highlight=False)
 
 
 @contextmanager

@@ -121,36 +121,6 @@ def _short(reason: str) -> str:
     return " ".join(lines[:2])[:300]
 
 
-#: what DuckDB says when a value, and not the file, is at fault
-_OF_VALUES = ("Conversion Error", "Out of Range Error", "Malformed JSON")
-
-
-@contextmanager
-def evaluating(connection: Connection, source: str, expressions: Sequence[tuple[str, str]]) -> Iterator[None]:
-    """Turn an error that a row causes in an expression of the definition into one that names the expression.
-
-    Args:
-        connection: a connection.
-        source: the rows.
-        expressions: where each stands in the definition, and the expression.
-
-    Raises:
-        DefinitionError: an expression fails on a row.
-    """
-    try:
-        yield
-    except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow hands on what happens while rows are streamed
-        for key, sql in expressions if any(kind in str(error) for kind in _OF_VALUES) else ():
-            try:
-                connection.execute(f"SELECT count({sql}) FROM {source}").fetchall()
-            except duckdb.Error as found:
-                raise DefinitionError(
-                    f"{key}: {sql!r} fails on a row of the log: {_short(str(found))}",
-                    fix="convert text with TRY_CAST(column AS DOUBLE), which yields NULL where there is no number",
-                ) from error
-        raise
-
-
 def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
     """The rows of a query."""
     return connection.execute(sql).fetchall()
@@ -242,9 +212,9 @@ def typed(types: dict[str, str], times: dict[str | None, Unit | None], source: s
     return f"SELECT {columns} FROM {source}"
 
 
-def batches(connection: Connection, sql: str, size: int) -> pa.RecordBatchReader:
-    """Stream the rows of a query; the order of the files does not matter, so that all cores read."""
-    connection.execute("SET preserve_insertion_order = false").fetchall()
+def batches(connection: Connection, sql: str, size: int, *, in_order: bool) -> pa.RecordBatchReader:
+    """Stream the rows of a query; where their order does not matter, all cores read."""
+    connection.execute(f"SET preserve_insertion_order = {str(in_order).lower()}").fetchall()
     return connection.sql(sql).to_arrow_reader(size)
 
 

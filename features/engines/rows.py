@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import sqlglot
 from sqlglot import exp
 
+from features.definition.dialects import written
+from features.definition.predicate import tree_of
 from features.definition.schema import Definition, Reading
 from features.engines.duckdb import quote, user_sql
 from features.engines.tables import RAW, missing
@@ -61,15 +62,6 @@ def begins(definition: Definition) -> int:
     return PLAUSIBLE if stated is None else to_instant(stated if stated.tzinfo else stated.replace(tzinfo=UTC))
 
 
-def tolerant(sql: str) -> str:
-    """An expression in which text that cannot be converted is null, as it is counted, instead of an error."""
-    tree = sqlglot.parse_one(sql, read="duckdb")
-    if not any(type(node) is exp.Cast for node in tree.walk()):
-        return sql
-    tolerated = tree.transform(lambda n: exp.TryCast(**n.args) if type(n) is exp.Cast else n)
-    return str(tolerated.sql(dialect="duckdb"))
-
-
 def checks_of(definition: Definition, columns: dict[str, str], raw: Sequence[str], *, csv: bool) -> list[Check]:
     """What of a log's rows is checked to be readable.
 
@@ -98,10 +90,10 @@ def checks_of(definition: Definition, columns: dict[str, str], raw: Sequence[str
         found.append(Check(f"user in column {names.user!r}", user, f"CASE WHEN {rounded} THEN NULL ELSE 1 END", True))
     found += [Check(f"column {n!r}", quote(RAW + n), quote(n)) for n in raw]
     for key, sql, only in _expressions(definition):
-        for node in sqlglot.parse_one(sql, read="duckdb").find_all(exp.Cast):
-            inner = node.this.sql(dialect="duckdb")
-            written = f"CASE WHEN {only} THEN CAST(({inner}) AS VARCHAR) END"
-            found.append(Check(f"{node.sql(dialect='duckdb')} in {key}", written, tolerant(node.sql(dialect="duckdb"))))
+        for node in tree_of(sql).find_all(exp.Cast):
+            inner, shown = node.this.sql(dialect="duckdb"), node.sql(dialect="duckdb")
+            text = f"CASE WHEN {only} THEN CAST(({inner}) AS VARCHAR) END"
+            found.append(Check(f"{shown} in {key}", text, written(shown, "duckdb")))
     return found
 
 
@@ -110,14 +102,9 @@ def _expressions(definition: Definition) -> Iterator[tuple[str, str, str]]:
     for name, rule in definition.signals.items():
         yield f"signals.{name}.where", rule.where, "true"
         if rule.value is not None:
-            yield f"signals.{name}.value", rule.value, f"({tolerant(rule.where)})"
+            yield f"signals.{name}.value", rule.value, f"({written(rule.where, 'duckdb')})"
     for i, sql in enumerate(definition.events.exclude):
         yield f"events.exclude[{i}]", sql, "true"
-
-
-def expressions(definition: Definition) -> list[tuple[str, str]]:
-    """Where expressions over the log stand, and the expressions as they are evaluated."""
-    return [(key, tolerant(sql)) for key, sql, _ in _expressions(definition)]
 
 
 def event_rows(
@@ -140,9 +127,10 @@ def event_rows(
     names = rules.columns
     signals = list(definition.signals.values())
     mask = " + ".join(
-        f"CASE WHEN ({tolerant(rule.where)}) THEN {1 << i}::BIGINT ELSE 0 END" for i, rule in enumerate(signals)
+        f"CASE WHEN ({written(rule.where, 'duckdb')}) THEN {1 << i}::BIGINT ELSE 0 END"
+        for i, rule in enumerate(signals)
     )
-    values = [tolerant(rule.value) for rule in signals if rule.value is not None]
+    values = [written(rule.value, "duckdb") for rule in signals if rule.value is not None]
     # what is missing is often written as NaN, which would spoil every sum it enters
     value_sql = "".join(
         f", CASE WHEN isfinite(CAST(({v}) AS DOUBLE)) THEN CAST(({v}) AS DOUBLE) ELSE 0.0 END AS v{i}"
@@ -156,7 +144,7 @@ def event_rows(
         else "NULL"
     )
     user = user_sql(names.user, columns[names.user])
-    excluded = " OR ".join(f"({tolerant(sql)})" for sql in rules.exclude) or "false"
+    excluded = " OR ".join(f"({written(sql, 'duckdb')})" for sql in rules.exclude) or "false"
     row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
     read = {"read_time": "t", "read_arrived": "arrived"}
     inner = "".join(

@@ -18,12 +18,14 @@ from pyspark.sql.utils import AnalysisException
 
 from features.definition.dialects import written
 from features.definition.schema import Definition
-from features.engines.rows import DROPS
+from features.engines.files import KINDS, files_of, partitions_of, suffix_of
+from features.engines.rows import DROPS, begins
+from features.engines.times import MICROSECONDS, java_pattern
 from features.errors import EventLogError
 from features.log.compacted import NONE, Compacted
 from features.log.events import Rows
 from features.log.frames import Work, replace
-from features.log.source import declared_end, resolve
+from features.log.source import declared_end, resolve, used_columns
 from features.log.tombstones import Tombstones
 from features.private import make_all_private
 from features.progress import Progress, ignore
@@ -40,6 +42,8 @@ SESSION = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.ansi.enabled": "false",  # text that is no time is null, and counted
     "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # what a folder says is text
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
 
@@ -92,7 +96,7 @@ class SparkLog:
         self._paths = _paths(definition)
         self._rows = self._read(self._paths)
         if live.events:
-            self._rows = self._rows.unionByName(self._read([str(file) for file in live.event_files]))
+            self._rows = self._rows.unionByName(self._read([str(f) for f in live.event_files], ours=True))
 
     @cached_property
     def _extent(self) -> tuple[int, int]:
@@ -119,7 +123,8 @@ class SparkLog:
     def counts(self) -> dict[str, int]:
         """Rows of the log, and those left out by reason; doubles are left out later and not counted."""
         found = {row["dropped"]: row["count"] for row in self._rows.groupBy("dropped").count().collect()}
-        return {"rows": sum(found.values()), **{reason: found.get(i, 0) for i, reason in enumerate(DROPS)}}
+        by_reason = {reason: found.get(i, 0) for i, reason in enumerate(DROPS)}
+        return {"rows": sum(found.values()), **{r: n for r, n in by_reason.items() if n or r != "implausible time"}}
 
     @property
     def _kept(self) -> DataFrame:
@@ -131,7 +136,8 @@ class SparkLog:
         """Write what is made of each run of users; see `Log.write`."""
         arrow = pl.DataFrame(schema=schema).to_arrow().schema
         spark_schema = from_arrow_schema(arrow)
-        answer = _answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema))
+        answer = _answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema),
+                           by_arrival=self.definition.events.columns.arrived is not None)  # fmt: skip
         spread = self._kept.repartition(self.partitions, "user")
         frames = spread.sortWithinPartitions("user", "t").mapInArrow(answer, spark_schema)
         fresh = folder.with_name(folder.name + ".new")
@@ -149,37 +155,90 @@ class SparkLog:
         return {name: _TYPES.get(dtype.split("(")[0], "VARCHAR") for name, dtype in self._open(self._paths).dtypes}
 
     def _open(self, paths: list[str]) -> DataFrame:
-        kind = paths[0].removesuffix(".gz").rsplit(".", 1)[-1].lower()
-        if kind in ("csv", "tsv"):
-            options = {"header": True, "inferSchema": True, "sep": "\t" if kind == "tsv" else ","}
-            return self.session.read.options(**options).csv(paths)
-        return self.session.read.option("mergeSchema", True).parquet(*paths)
+        """The rows of files; all columns of CSV files are text, until `_typed` gives them types."""
+        kind = KINDS.get(suffix_of(Path(paths[0])), "parquet")
+        keys = partitions_of(Path(paths[0])) if "://" not in paths[0] else {}
+        reader = self.session.read.option("mergeSchema", True)
+        if keys:
+            folders = Path(paths[0]).parts
+            base = next(i for i, part in enumerate(folders) if "=" in part)
+            reader = reader.option("basePath", str(Path(*folders[:base])))
+        if kind == "csv":
+            encoding = {"latin-1": "ISO-8859-1"}.get(self.definition.events.encoding, self.definition.events.encoding)
+            separator = "\t" if suffix_of(Path(paths[0])) == "tsv" else ","
+            return self._typed(reader.options(header=True, sep=separator, encoding=encoding).csv(paths))
+        return reader.parquet(*paths)
 
-    def _read(self, paths: list[str]) -> DataFrame:
-        """The log's rows in our terms: as `engines.duckdb.event_rows`, ids as 64 bits."""
+    def _typed(self, rows: DataFrame) -> DataFrame:
+        """Numbers where all values of a column that expressions use are; by one look at all files."""
+        names = self.definition.events.columns
+        as_written = set(names.model_dump(exclude_none=True).values())
+        asked = sorted((used_columns(self.definition) - as_written) & set(rows.columns))
+        if not asked:
+            return rows
+        there = [f"count(nullif(trim({_quoted(n)}), ''))" for n in asked]
+        numbers = [f"count(try_cast(trim({_quoted(n)}) AS DOUBLE))" for n in asked]
+        [found] = rows.selectExpr(*there, *numbers).collect()
+        for i, name in enumerate(asked):
+            if found[i] == found[len(asked) + i]:
+                rows = rows.withColumn(name, rows[name].try_cast("double"))
+        return rows
+
+    def _read(self, paths: list[str], *, ours: bool = False) -> DataFrame:
+        """The log's rows in our terms: as `engines.rows.event_rows`, ids as 64 bits."""
         try:
-            return self._open(paths).selectExpr(*_columns(self.definition)).selectExpr(*_checked(self.n_values))
+            opened = self.session.read.parquet(*paths) if ours else self._open(paths)
+            types = dict(opened.dtypes)
+            rows = opened.selectExpr(*_columns(self.definition, types, ours=ours))
+            return rows.selectExpr(*_checked(self.n_values, begins(self.definition)))
         except AnalysisException as error:
             raise EventLogError(
-                f"cannot read {', '.join(paths)}: {str(error).splitlines()[0]}", fix="check events.path and the signals"
+                f"cannot read {', '.join(paths[:3])}: {str(error).splitlines()[0]}",
+                fix="check events.path and the signals",
             ) from error
 
 
 def _paths(definition: Definition) -> list[str]:
     path = definition.events.path
-    named = [path] if isinstance(path, str) else path
-    return [os.path.expandvars(p) if "://" in p else str(resolve(definition, p)[0]) for p in named]
+    named = [os.path.expandvars(p) for p in ([path] if isinstance(path, str) else path)]
+    if any("://" in p and not p.startswith("file:") for p in named):
+        return named
+    return [str(file) for file in files_of(resolve(definition, path))]
 
 
-def _columns(definition: Definition) -> list[str]:
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _instant(name: str, dtype: str, definition: Definition, *, ours: bool) -> str:
+    """As `engines.times.time_sql`."""
+    rules, quoted = definition.events, _quoted(name)
+    formats = [] if ours else rules.formats
+    unit = rules.time_unit or ("us" if ours and dtype != "string" else None)
+    number = f"CAST({quoted} AS DOUBLE) * {MICROSECONDS[unit]!r}D" if unit else ""
+    rounded = f"IF(abs({number}) < 9e18, CAST(ROUND({number}) AS BIGINT), NULL)"
+    if dtype.startswith(("timestamp", "date")):
+        return f"unix_micros(CAST({quoted} AS TIMESTAMP))"
+    mended = rf"regexp_replace({quoted}, r'\s+([+-]\d{{2}}):?(\d{{2}})\s*$', '$1:$2')"
+    iso = f"IF({quoted} RLIKE '^[0-9]{{4}}-[0-9]', unix_micros(try_cast({mended} AS TIMESTAMP)), NULL)"
+    if dtype != "string" and unit:
+        return rounded
+    tried = [
+        iso if f == "iso" else f'unix_micros(try_to_timestamp(trim(CAST({quoted} AS STRING)), "{java_pattern(f)}"))'
+        for f in formats
+    ]
+    if not tried:
+        tried = [*([rounded] if unit else []), iso]
+    return f"COALESCE({', '.join(tried)})"
+
+
+def _columns(definition: Definition, types: dict[str, str], *, ours: bool) -> list[str]:
     names = definition.events.columns
     rules = list(definition.signals.values())
-
-    def quoted(name: str) -> str:
-        return "`" + name.replace("`", "``") + "`"
+    quoted = _quoted
 
     def instant(name: str) -> str:
-        return f"unix_micros(try_cast({quoted(name)} AS TIMESTAMP))"
+        return _instant(name, types.get(name, "string"), definition, ours=ours)
 
     mask = " + ".join(f"IF({written(r.where, 'spark')}, {1 << i}L, 0L)" for i, r in enumerate(rules))
     values = [written(r.value, "spark") for r in rules if r.value is not None]
@@ -210,12 +269,13 @@ def _user(name: str) -> str:
     return f"CASE WHEN {held} THEN {trimmed} END"
 
 
-def _checked(n_values: int) -> list[str]:
+def _checked(n_values: int, earliest: int) -> list[str]:
     finite = [
         f"IF(v{i} IS NULL OR isnan(v{i}) OR abs(v{i}) = double('inf'), 0D, v{i}) AS v{i}" for i in range(n_values)
     ]
     dropped = (
-        "CASE WHEN user IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN excluded THEN 2 WHEN mask = 0 THEN 3 ELSE -1 END"
+        f"CASE WHEN user IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN t < {earliest} THEN 2 WHEN excluded THEN 3 "
+        "WHEN mask = 0 THEN 4 ELSE -1 END"
     )
     return [
         "user",
@@ -232,7 +292,7 @@ Batches = Iterator[pa.RecordBatch]
 
 
 def _answering(
-    work: Work, n_values: int, ends: int, erased: Tombstones, schema: pa.Schema
+    work: Work, n_values: int, ends: int, erased: Tombstones, schema: pa.Schema, *, by_arrival: bool
 ) -> Callable[[Batches], Batches]:
     """What an executor runs on a partition: whole users at a time, as many as make a run, whatever the batches."""
 
@@ -240,7 +300,7 @@ def _answering(
         rows = Rows.of(table, n_values)
         if erased:
             rows = rows.take(~erased.flags(rows.users)[rows.codes])
-        events = rows.sorted()[0].events(ends, {})
+        events = rows.sorted(by_arrival=by_arrival)[0].events(ends, {})
         for frame in work(events) if len(events.users) else ():
             yield from frame.to_arrow().cast(schema).to_batches()
 

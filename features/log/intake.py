@@ -15,7 +15,7 @@ from features.log.events import Rows
 from features.log.findings import Findings
 from features.log.findings import together as all_findings
 from features.log.manifest import Manifest, Part, TakenFile
-from features.log.order import grouped, occur
+from features.log.order import DIFFERED, grouped, occur
 from features.log.parts import PartFiles, together
 from features.log.source import EventLog, add
 from features.log.tombstones import Tombstones
@@ -117,14 +117,16 @@ class Intake:
     def _merge(self, file: Path, bucket: int) -> Change:
         """Sort a bucket's new rows and put them beside the old ones."""
         with file.open("rb") as source:
-            rows, doubles = Rows.of(ipc.open_stream(source).read_all(), self._log.n_values).sorted()
+            rows, doubles = Rows.of(ipc.open_stream(source).read_all(), self._log.n_values).sorted(
+                by_arrival=self._log.has_arrivals
+            )
         file.unlink()
         old = self._state.of_bucket(bucket)
         if old and rows.ids.any():
-            rows, again, earlier = self._without_known(rows, old)
+            rows, again, changes = self._without_known(rows, old)
             doubles += again
-            if earlier:  # an event came in again with an earlier time, which counts: the bucket is put together anew
-                whole, lost = together(self._files.read(old, ids=True), rows)
+            if changes:  # an event is not what it was: the bucket is written again
+                whole, lost = together(self._files.read(old, ids=True), rows, by_arrival=self._log.has_arrivals)
                 part = self._files.write(whole, bucket, self._written, self._position)
                 return Change(bucket, part, old, doubles + lost, self._position)
         new = self._files.write(rows, bucket, self._written, self._position)
@@ -143,26 +145,31 @@ class Intake:
         other = _frame(stored).filter(pl.col("id").is_in(rows.ids[known]))
         both = _frame(rows).join(other, on=["user", "id"], how="left", maintain_order="left", suffix="_was")
         again = both["t_was"].is_not_null()
-        # of two rows with one id the one stays that sorts first, whichever came first
-        before, alike = pl.lit(False), pl.lit(True)
-        for name in _order(self._log.n_values):
-            before |= alike & (pl.col(name) < pl.col(f"{name}_was"))
+        # a repeat that arrived later changes nothing
+        alike = pl.col("again") != DIFFERED
+        for name in ("t", "mask", *(f"v{i}" for i in range(self._log.n_values))):
             alike &= pl.col(name) == pl.col(f"{name}_was")
-        if both.select(before.fill_null(False).any()).item():
+        last = pl.col("visible") + pl.col("again")
+        late = pl.when(pl.col("again_was") == DIFFERED).then(last <= pl.col("visible_was"))
+        unchanged = alike & late.otherwise(pl.col("visible") >= pl.col("visible_was"))
+        if not both.filter(again).select(unchanged.all()).item():
             return rows, 0, True
         return rows.take(~again.to_numpy()), int(again.sum()), False
-
-
-def _order(n_values: int) -> list[str]:
-    """What rows of a user sort by, as `order_rows` sorts."""
-    return ["t", "mask", *(f"v{i}" for i in range(n_values)), "visible"]
 
 
 def _frame(rows: Rows) -> pl.DataFrame:
     values = {f"v{i}": rows.values[:, i] for i in range(rows.values.shape[1])}
     users = pl.Series(rows.users.take(pa.array(rows.codes)))
     return pl.DataFrame(
-        {"user": users, "id": rows.ids, "t": rows.t, "mask": rows.mask, "visible": rows.visible, **values}
+        {
+            "user": users,
+            "id": rows.ids,
+            "t": rows.t,
+            "mask": rows.mask,
+            "visible": rows.visible,
+            "again": rows.again,
+            **values,
+        }
     )
 
 

@@ -110,6 +110,7 @@ class Part(Strict):
         first: earliest event time.
         last: latest event time.
         position: the position of the log at which the rows came in.
+        corrected: how many of them stand for rows of one id that differed.
     """
 
     bucket: int
@@ -118,6 +119,7 @@ class Part(Strict):
     first: int
     last: int
     position: int
+    corrected: int = 0
 
 
 class Manifest(Strict):

@@ -7,6 +7,7 @@ from features.log.log import Log
 from features.log.manifest import Manifest, made_of
 from features.log.source import EventLog, place_of
 from features.log.store import EventStore
+from features.log.warnings import warn
 from features.progress import Steps
 from features.settings import Settings
 
@@ -40,4 +41,6 @@ def open_log(definition: Definition, settings: Settings, *, ends: int | None, st
             return SparkLog(definition, settings, ends=ends, live=live)
     log = open_files(definition, settings, ends=ends, live=live)
     with steps("take in the event log", log.bytes) as advance:
-        return EventStore.open(log, settings, progress=advance)
+        store = EventStore.open(log, settings, progress=advance)
+    warn(store)
+    return store

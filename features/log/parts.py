@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from features.errors import EventLogError
 from features.log.events import Rows, merged
 from features.log.manifest import Manifest, Part
+from features.log.order import DIFFERED
 
 ROW_GROUP = 65_536
 
@@ -46,7 +47,14 @@ class PartFiles:
         """
         if not parts:
             return Rows.none(self.n_values)
-        columns = ["user", "t", "wait", "mask", *(f"v{i}" for i in range(self.n_values)), *(["id"] if ids else [])]
+        columns = [
+            "user",
+            "t",
+            "wait",
+            "mask",
+            *(f"v{i}" for i in range(self.n_values)),
+            *(["id", "again"] if ids else []),
+        ]
         return rows_of(merged([self._table(part, columns, users) for part in parts]), self.n_values)
 
     def column(self, part: Part, name: str) -> NDArray[np.int64]:
@@ -91,7 +99,8 @@ class PartFiles:
             file.flush()
             os.fsync(file.fileno())
         first, last = int(rows.t.min()), int(rows.t.max())
-        return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position)]
+        return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position,
+                     corrected=int((rows.again == DIFFERED).sum()))]  # fmt: skip
 
 
 def _of_users(file: Path, columns: list[str], users: Sequence[str]) -> pa.Table:
@@ -117,6 +126,6 @@ def rows_of(table: pa.Table, n_values: int) -> Rows:
     return Rows.together([table], n_values)
 
 
-def together(one: Rows, other: Rows) -> tuple[Rows, int]:
-    """Sort two runs of rows into one; and how many doubles were left out."""
-    return Rows.together([one.table(), other.table()], one.values.shape[1]).sorted()
+def together(one: Rows, other: Rows, *, by_arrival: bool) -> tuple[Rows, int]:
+    """Sort two runs of rows into one, the second being the newer; and how many doubles were left out."""
+    return Rows.together([one.table(), other.table()], one.values.shape[1]).sorted(by_arrival=by_arrival)

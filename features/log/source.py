@@ -16,7 +16,7 @@ from features.definition.schema import Definition
 from features.engines import duckdb as engine
 from features.engines.files import path_of, shown
 from features.engines.formats import hint
-from features.engines.rows import DROPS, checks_of, column_time, event_rows, expressions
+from features.engines.rows import DROPS, checks_of, column_time, event_rows
 from features.engines.tables import Tables
 from features.errors import DefinitionError, EventLogError
 from features.log.compacted import NONE, Compacted
@@ -137,6 +137,16 @@ class EventLog:
         return self._tables.decided
 
     @property
+    def _by_order(self) -> bool:
+        """Whether the order of rows tells which of two with one id is the newer."""
+        return self.definition.events.columns.id is not None and not self.has_arrivals
+
+    @property
+    def has_arrivals(self) -> bool:
+        """Whether rows say when they arrived."""
+        return self.definition.events.columns.arrived is not None
+
+    @property
     def is_view(self) -> bool:
         """Whether the log is a view, whose rows change without its file."""
         return self._tables.is_view
@@ -186,9 +196,8 @@ class EventLog:
         with engine.connect() as connection:
             source = tables.one(connection, file, () if ours else self._needed, self.definition.events.columns.user)
             sql = event_rows(self.definition, self.columns, source, checks, ours=ours)
-            evaluated = engine.evaluating(connection, source, expressions(self.definition))
-            with engine.reading([file]), evaluated:
-                for batch in engine.batches(connection, sql, BATCH):
+            with engine.reading([file]):
+                for batch in engine.batches(connection, sql, BATCH, in_order=self._by_order):
                     table = pa.Table.from_batches([batch])
                     dropped = table["dropped"].to_numpy()
                     keys, ids = hashed(table["user"]), hashed(table["id"])
@@ -227,7 +236,7 @@ class EventLog:
         rows = pa.concat_tables(parts) if parts else None
         if rows is None or not rows.num_rows:
             raise nothing_left(self, counts)
-        ordered, doubles = Rows.of(rows, self.n_values).sorted()
+        ordered, doubles = Rows.of(rows, self.n_values).sorted(by_arrival=self.has_arrivals)
         late = int((ordered.t >= self.ends).sum())
         counts |= {"duplicate id": doubles, "at or after the declared end": late}
         if late == len(ordered.t):

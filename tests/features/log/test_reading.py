@@ -196,14 +196,6 @@ def test_a_cast_in_an_expression_is_counted_and_never_an_error(tmp_path: Path) -
     assert (found.rows, found.of, found.examples) == (1, 42, ("'x' in a.parquet",))
 
 
-def test_an_expression_that_fails_on_a_row_is_named(tmp_path: Path) -> None:
-    signals = {"visit": {"where": "props ->> '$.a' = '1'", "activity": True}}
-    frame = pl.DataFrame({"user_id": "a", "event": "purchase", "time": "2026-01-03", "props": ['{"a": 1}', '{"a": ']})
-    frame.write_parquet(tmp_path / "a.parquet")
-    with pytest.raises(DefinitionError, match=r"signals.visit.where: .* fails on a row of the log: .*JSON"):
-        EventLog(rules(tmp_path, "a.parquet", signals)).read()
-
-
 def test_text_that_should_be_a_number_is_shown(tmp_path: Path) -> None:
     csv(tmp_path, "a.csv", ["2026-01-03"] * 3, amounts=['"136,66"'] * 3)
     with pytest.raises(DefinitionError, match=r"'revenue' yields VARCHAR; 'revenue' holds '136,66'"):

@@ -1,0 +1,34 @@
+"""What people must know of a log that was taken in: told by every command that reads it."""
+
+import logging
+
+from features.log.findings import words
+from features.log.store import EventStore
+
+log = logging.getLogger("propensity.log")
+
+
+def warnings_of(store: EventStore) -> list[str]:
+    """What of a log was lost, or is doubtful, in sentences; nothing when all was read."""
+    said = [f"{words(name, finding)}." for name, finding in store.findings.items() if finding.rows]
+    counts = store.counts
+    if corrected := sum(part.corrected for part in store.manifest.parts):
+        newest = "the newest arrival" if store.log.has_arrivals else "the last in the log"
+        said.append(
+            f"{corrected:,} ids stand on rows that differ: of each id only {newest} counts, as its correction. "
+            "If the id is an order's, and its rows are lines, leave out events.columns.id, so that all of them count."
+        )
+    if early := counts.get("implausible time"):
+        said.append(f"{early:,} rows are left out: their time is before events.begins (1990 where it is not stated).")
+    if store.log.is_view:
+        said.append(
+            f"'{store.log.definition.events.table}' is a view: all of it is read each time, since its file does not "
+            "tell whether its rows changed. Name files or a table, and only what is new is read."
+        )
+    return said
+
+
+def warn(store: EventStore) -> None:
+    """Tell the warnings of a log once."""
+    for said in warnings_of(store):
+        log.warning("%s", said)
