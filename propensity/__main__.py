@@ -1,6 +1,7 @@
 """The command line."""
 
 import errno
+import json
 import logging
 import os
 import shutil
@@ -65,11 +66,21 @@ def begin(
 
 
 @app.command()
-def check(definition: DefinitionFile = None, ends: Instant = None) -> None:
-    """Validate the definition against the log, and preview what there is to learn."""
+def check(
+    definition: DefinitionFile = None,
+    ends: Instant = None,
+    verbose: Annotated[bool, typer.Option(help="show all weeks")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Validate the definition against the log, and preview what there is to learn.
+
+    Ends with 0 when something can be trained, 1 when no outcome can be learnt, 2 on an error.
+    """
     from features.log.open import open_log
     from features.log.store import EventStore
-    from propensity.preview import preview
+    from propensity.preview import WEEKS, preview
+
+    logging.getLogger("propensity.log").setLevel(logging.ERROR)  # the page says it
 
     rules, settings = opened(definition)
     with progress() as bars:
@@ -79,8 +90,13 @@ def check(definition: DefinitionFile = None, ends: Instant = None) -> None:
             raise PropensityError(
                 "check works on this machine only.", fix="unset PROPENSITY_ENGINE, or name a part of the log"
             )
-        shown = preview(log, steps)
-    out.print(*shown, sep="\n")
+        found = preview(log, steps, weeks_shown=None if verbose else WEEKS)
+    if as_json:
+        typer.echo(json.dumps(found.content, indent=1))
+    else:
+        out.print(*found.page, sep="\n")
+    if not found.learnable:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,33 +1,85 @@
 """Tables of what a definition makes of a log, before anything is trained."""
 
+from dataclasses import dataclass, replace
+
 import polars as pl
 from rich.console import RenderableType
+from rich.markup import escape
 
 from features.definition.columns import feature_set
 from features.definition.learning import Snapshots as SnapshotRules
 from features.definition.outcome import Outcome
+from features.engines.times import is_number
 from features.log.events import Events
+from features.log.source import Survey
 from features.log.store import EventStore
+from features.log.warnings import warnings_of
 from features.progress import Steps
 from features.rows import expression
 from features.snapshot import Snapshots
 from features.time import DAY, span_name, to_datetime
 from propensity.console import table
+from propensity.doubts import like_ids, names_of_events, silent_signals
 from propensity.packs import left_out
 from training.base_rate import one_sided
 from training.outcomes import label, last_cutoff, snapshot_cutoffs
 from training.returns import Returns
 
+#: weeks that are shown of an outcome unless all are asked for
+WEEKS = 6
 
-def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
-    """Show what was dropped of the log and why, the signals, and each outcome's population and base rate."""
+
+@dataclass(frozen=True)
+class Preview:
+    """What a definition makes of a log.
+
+    Attributes:
+        problems: why an outcome cannot be learnt.
+        warnings: what deserves a look.
+        shown: the tables.
+        content: the same for machines.
+        learnable: whether any outcome can be learnt.
+    """
+
+    problems: list[str]
+    warnings: list[str]
+    shown: list[RenderableType]
+    content: dict[str, object]
+    learnable: bool
+
+    @property
+    def page(self) -> list[RenderableType]:
+        """What is wrong, then the tables, then the verdict."""
+        first = [f"[bold red]problem[/] {escape(said)}" for said in self.problems]
+        first += [f"[bold yellow]warning[/] {escape(said)}" for said in self.warnings]
+        return [*first, *self.shown, f"[bold]{escape(self.verdict)}[/]"]
+
+    @property
+    def verdict(self) -> str:
+        """In one line, whether one can go on."""
+        if not self.learnable:
+            return "Verdict: nothing can be learnt of this log yet; see the problems above."
+        if self.problems or self.warnings:
+            found = len(self.problems) + len(self.warnings)
+            return f"Verdict: it can be trained; look at what is said above first ({found})."
+        return "Verdict: it can be trained."
+
+
+def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS) -> Preview:
+    """Look at what was dropped of the log and why, the signals, and each outcome's population and base rate.
+
+    Args:
+        store: the log, taken in.
+        steps: told of each step.
+        weeks_shown: how many weeks of each outcome; all when None.
+    """
     definition, log = store.log.definition, store.log
     cutoffs, counts = snapshot_cutoffs(definition, store), store.counts
     snapshots = Snapshots(definition.model_copy(update={"snapshots": SnapshotRules()}), cutoffs)
 
     silences = [list(definition.signals).index(rule.signal) for rule in definition.outcomes.values() if rule.will_not]
 
-    def look(events: Events) -> tuple[pl.DataFrame, pl.DataFrame, dict[int, Returns]]:
+    def look(events: Events) -> tuple[pl.DataFrame, pl.DataFrame, dict[int, Returns], pl.Series]:
         fired = [events.of_signal(i)["user"] for i in range(len(definition.signals))]
         sizes = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
         weeks = []
@@ -42,12 +94,14 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
                     amount.sum().cast(pl.Float64).alias("total"),
                 )  # fmt: skip
                 weeks.append(per.with_columns(pl.lit(name).alias("outcome")))
-        return sizes, pl.concat(weeks), {i: Returns.of(events, i) for i in silences}
+        return sizes, pl.concat(weeks), {i: Returns.of(events, i) for i in silences}, events.users
 
     returns: dict[int, Returns] = {}
     sizes, weeks = pl.DataFrame({"events": [0] * len(definition.signals), "users": 0}), []
+    everybody: list[pl.Series] = []
     with steps(f"features at {len(cutoffs)} cutoffs", len(store.buckets)) as advance:
-        for fired, per, back in store.map(look):
+        for fired, per, back, users in store.map(look):
+            everybody.append(users)
             sizes = sizes + fired
             weeks.append(per)
             returns = {i: returns[i] + found if returns else found for i, found in back.items()}
@@ -56,32 +110,58 @@ def preview(store: EventStore, steps: Steps) -> list[RenderableType]:
     lost = pl.DataFrame({"what": [*counts, "kept"], "rows": [*counts.values(), store.kept]})
     names = pl.DataFrame({"signal": list(definition.signals)})
     where = pl.DataFrame({"where": [rule.where for rule in definition.signals.values()]})
-    naive = "without a zone, taken as UTC" if log.naive_times else "with a zone, converted to UTC"
+    with steps("the names of events"):
+        survey = log.survey()
+    warnings = [*warnings_of(store), *silent_signals(definition, sizes["events"].to_list(), survey)]
+    warnings += like_ids(pl.concat(everybody))
     shown: list[RenderableType] = [
-        f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, times {naive}, "
-        f"log complete through {to_datetime(store.ends):%Y-%m-%d %H:%M}",
+        f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, "
+        f"times {_zone(store, survey)}, log complete through {to_datetime(store.ends):%Y-%m-%d %H:%M}",
         table("The event log", lost),
+        table("Names of events", names_of_events(survey)),
         table("Signals", pl.concat([names, sizes, where], how="horizontal")),
         *left_out(definition),
     ]
+    problems, outcomes = [], dict[str, object]()
     for name, rule in definition.asked.items():
         title = f"{name}: {rule.question}, among {rule.among}"
         per = every.filter(pl.col("outcome") == name)
         if per.is_empty():
-            shown.append(f"[bold red]{title}[/]: nobody is eligible at a matured cutoff")
+            problems.append(f"{title}: nobody is eligible at a matured cutoff")
             continue
         per = per.select(
             pl.col("cutoff").dt.to_string("%Y-%m-%d").alias("week of"), "eligible", "positives",
             (pl.col("total") / pl.col("eligible")).alias("base_rate" if isinstance(rule, Outcome) else "mean"),
         )  # fmt: skip
-        shown.append(table(f"{title}; known {span_name(rule.reach)} after a cutoff", per))
+        outcomes[name] = per.to_dicts()
+        some = per if weeks_shown is None else per.tail(weeks_shown)
+        cut = f" (the last {len(some)} of {len(per)} weeks; --verbose shows all)" if len(some) < len(per) else ""
+        shown.append(table(f"{title}; known {span_name(rule.reach)} after a cutoff{cut}", some))
         if isinstance(rule, Outcome) and (said := one_sided(per)):
-            shown.append(
-                f"[yellow]![/] {name}: {said}; there is little to tell users apart by. Change 'within' or 'among'."
-            )
+            warnings.append(f"{name}: {said}; there is little to tell users apart by. Change 'within' or 'among'.")
         if isinstance(rule, Outcome) and rule.will_not:
             shown += _silences(rule, returns[list(definition.signals).index(rule.signal)])
-    return shown
+    content: dict[str, object] = {
+        "definition": definition.version, "complete_through": to_datetime(store.ends).isoformat(),
+        "rows": {**counts, "kept": store.kept}, "events": survey.events,
+        "signals": {n: {"events": e, "users": u} for n, (e, u) in zip(definition.signals, sizes.rows(), strict=True)},
+        "outcomes": outcomes, "problems": problems, "warnings": warnings,
+    }  # fmt: skip
+    found = Preview(problems, warnings, shown, content, learnable=bool(outcomes))
+    return replace(found, content=content | {"verdict": found.verdict})
+
+
+def _zone(store: EventStore, survey: Survey) -> str:
+    """How the log's times say their zone."""
+    log, rows = store.log, sum(survey.events.values())
+    if survey.zoned == rows and rows:
+        return "with their offset, converted to UTC"
+    if survey.zoned:
+        return f"with their offset in {survey.zoned:,} of {rows:,} rows, the others taken as UTC"
+    unit = store.log.definition.events.time_unit
+    if unit is not None and is_number(log.columns[log.definition.events.columns.time]):
+        return f"as numbers ({unit} since 1970)"
+    return "without a zone, taken as UTC" if log.naive_times else "with a zone, converted to UTC"
 
 
 def _silences(rule: Outcome, returns: Returns) -> list[RenderableType]:

@@ -225,6 +225,18 @@ def fingerprint(connection: Connection, source: str) -> str:
     return f"{rows}-{total or 0:x}-{mixed or 0:x}"
 
 
+#: the end of a time that says its zone
+ZONED = r"(Z|[+-]\d{2}(:?\d{2})?|UTC|GMT|[A-Z][a-z]+/[A-Za-z_]+)\s*$"
+
+
+def names_of(connection: Connection, source: str, event: str, time: str | None) -> list[tuple[Any, ...]]:
+    """The names of events, how many rows have each, and how many of those have a time in text that says its zone."""
+    # the hyphens of a date look like an offset
+    zoned = f"length({quote(time)}) > 10 AND regexp_matches({quote(time)}, '{ZONED}')" if time else "false"
+    sql = f"SELECT coalesce(CAST({quote(event)} AS VARCHAR), ''), count(*), count(*) FILTER ({zoned}) FROM {source}"
+    return connection.execute(f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
+
+
 def last_of(connection: Connection, source: str, time: str) -> str:
     """The last instant of a source, for people to read.
 

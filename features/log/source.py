@@ -61,6 +61,19 @@ def counted(found: NDArray[np.int64]) -> dict[str, int]:
     return {reason: n for reason, n in counts.items() if n or reason != "implausible time"}
 
 
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a log holds, whatever its signals are.
+
+    Attributes:
+        events: how many rows have each name, the most frequent first.
+        zoned: rows whose time is text that says its offset.
+    """
+
+    events: dict[str, int]
+    zoned: int
+
+
 class EventLog:
     """An event log as the definition describes it; opening it reads the columns, not the rows.
 
@@ -158,6 +171,19 @@ class EventLog:
         with engine.connect() as connection, engine.reading([file]):
             self._tables.attach(connection)
             return engine.fingerprint(connection, self._tables.whole)
+
+    def survey(self) -> "Survey":
+        """Look at the names of events, and whether times in text say their offset; one look at the files there are.
+
+        Raises:
+            EventLogError: a file cannot be read.
+        """
+        names = self.definition.events.columns
+        written = self.columns[names.time] == "VARCHAR"
+        with engine.connect() as connection, engine.reading(self._paths):
+            self._tables.attach(connection)
+            rows = engine.names_of(connection, self._tables.whole, names.event, names.time if written else None)
+        return Survey({str(name): int(n) for name, n, _ in rows}, sum(int(z) for _, _, z in rows))
 
     def _without_end(self, connection: engine.Connection) -> EventLogError:
         name = self.definition.events.columns.time

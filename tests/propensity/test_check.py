@@ -1,0 +1,136 @@
+"""What `propensity check` says of a log: what is wrong first, a page's worth, and a verdict with an exit code."""
+
+import json
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+import yaml
+
+from features.definition import load_definition
+from features.log.open import open_log
+from features.log.store import EventStore
+from features.progress import unseen
+from features.settings import Settings
+from propensity.doubts import like_ids
+from propensity.preview import Preview, preview
+from tests.conftest import ROOT
+
+CASES = ROOT / "tests" / "cases"
+
+
+def checked(file: Path, home: Path) -> tuple[EventStore, Preview]:
+    store = open_log(load_definition(file), Settings(home=home), ends=None, steps=unseen)
+    assert isinstance(store, EventStore)
+    return store, preview(store, unseen)
+
+
+def case_with(folder: Path, rows: pl.DataFrame, **events: object) -> Path:
+    """Case 19's definition over other rows."""
+    content = yaml.safe_load((CASES / "19-event-name-in-other-case" / "propensity.yaml").read_text())
+    content["events"] |= events
+    rows.write_csv(folder / "events.csv")
+    (folder / "propensity.yaml").write_text(yaml.safe_dump(content))
+    return folder / "propensity.yaml"
+
+
+def rows_of(times: list[str], **columns: object) -> pl.DataFrame:
+    users = [f"u{i % 20}" for i in range(len(times))]
+    return pl.DataFrame({"user_id": users, "event": "view", "time": times, "amount": None} | columns)
+
+
+def daily(days: int, suffix: str = "") -> list[str]:
+    start = datetime(2025, 11, 20)
+    return [f"{start + timedelta(hours=6 * i):%Y-%m-%d %H:%M:%S}{suffix}" for i in range(4 * days)]
+
+
+def test_case_19_a_signal_that_never_fires_is_told_with_the_names_there_are(tmp_path: Path) -> None:
+    _, found = checked(CASES / "19-event-name-in-other-case" / "propensity.yaml", tmp_path)
+    assert "signals.purchase never fires: event = 'Purchase'; the log has 'purchase'." in found.warnings
+    assert found.content["events"] == {"view": 351, "purchase": 20}
+    assert found.verdict == "Verdict: it can be trained; look at what is said above first (2)."
+
+
+def test_case_12_a_clock_that_stood_at_1970_is_left_out_and_told(tmp_path: Path) -> None:
+    store, found = checked(CASES / "12-device-clock-1970" / "propensity.yaml", tmp_path)
+    implausible = store.counts["implausible time"]
+    assert implausible >= 1
+    assert any(said.startswith(f"{implausible} rows are left out: their time is before") for said in found.warnings)
+    assert store.first > 1_700_000_000_000_000, "the warm-up begins with the log"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "said"),
+    [
+        (" -0500", "with their offset, converted to UTC"),
+        ("+01:00", "with their offset, converted to UTC"),
+        (" UTC", "with their offset, converted to UTC"),
+        ("", "without a zone, taken as UTC"),
+    ],
+)
+def test_case_27_how_times_say_their_zone(tmp_path: Path, suffix: str, said: str) -> None:
+    _, found = checked(case_with(tmp_path, rows_of(daily(80, suffix))), tmp_path / "var")
+    assert f"times {said}" in str(found.shown[0])
+
+
+def test_users_that_are_words_for_nobody_are_told(tmp_path: Path) -> None:
+    users = ["undefined" if i % 10 == 0 else f"u{i % 20}" for i in range(320)]
+    _, found = checked(case_with(tmp_path, rows_of(daily(80), user_id=users)), tmp_path / "var")
+    said = "32 of 320 rows (10.0%) have a word for nobody as their user: 'undefined' in events.csv."
+    assert said in found.warnings
+
+
+def test_ids_that_differ_in_case_or_blanks_are_told() -> None:
+    [said] = like_ids(pl.Series(["User7@X", "user7@x", "u 8", "u8", "u9"]))
+    assert said.startswith("4 of 5 users have an id that is another's but for case or blanks, such as")
+    assert like_ids(pl.Series(["a", "b"])) == []
+
+
+def test_case_28_a_view_is_read_each_time_and_that_is_said(tmp_path: Path) -> None:
+    under = tmp_path / "under.csv"
+    rows_of(daily(80)).write_csv(under)
+    with duckdb.connect(str(tmp_path / "v.duckdb")) as connection:
+        connection.execute(f"CREATE VIEW ev AS SELECT * FROM read_csv('{under}', types = {{'amount': 'DOUBLE'}})")
+    file = case_with(tmp_path, rows_of(daily(1)), path="v.duckdb", table="ev")
+    store, found = checked(file, tmp_path / "var")
+    assert store.counts["rows"] == 320
+    assert any(said.startswith("'ev' is a view: all of it is read each time") for said in found.warnings)
+    rows_of(daily(83)).write_csv(under)
+    assert checked(file, tmp_path / "var")[0].counts["rows"] == 332
+
+
+def test_the_page_is_short_and_says_first_what_is_wrong(tmp_path: Path) -> None:
+    _, found = checked(CASES / "19-event-name-in-other-case" / "propensity.yaml", tmp_path)
+    assert "never fires" in str(found.page[0])
+    assert str(found.page[-1]).startswith("[bold]Verdict: ")
+    assert any("the last 6 of 15 weeks; --verbose shows all" in str(getattr(t, "title", "")) for t in found.shown)
+
+
+def run(*command: str, home: Path) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "propensity", "check", *command]
+    environment = {"PROPENSITY_HOME": str(home), "PATH": "/usr/bin:/bin", "COLUMNS": "120"}
+    return subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_case_18_half_the_times_unreadable_is_an_error(tmp_path: Path) -> None:
+    done = run("-d", str(CASES / "18-half-the-times-unreadable" / "propensity.yaml"), home=tmp_path)
+    assert done.returncode == 2
+    assert (
+        "unreadable 186 of 371 values (50.1%) of time in column 'time' cannot be read: '05.10.2025 00:00'"
+        in done.stderr
+    )
+    assert "say events.time_format: [iso, '%d.%m.%Y %H:%M']" in done.stderr
+
+
+def test_check_for_machines(tmp_path: Path) -> None:
+    done = run("--json", "-d", str(CASES / "19-event-name-in-other-case" / "propensity.yaml"), home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["rows"]["rows"] == 371
+    assert said["signals"]["purchase"] == {"events": 0, "users": 0}
+    assert said["outcomes"]["churn"]
+    assert said["verdict"].startswith("Verdict: ")
