@@ -3,6 +3,7 @@
 Nothing of the log comes to the driver: executors read the files and write the answers.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -19,11 +20,13 @@ from pyspark.sql.utils import AnalysisException
 from features.definition.dialects import written
 from features.definition.schema import Definition
 from features.engines.files import KINDS, files_of, partitions_of, suffix_of
-from features.engines.rows import DROPS, begins
+from features.engines.rows import DROPS, SHOWN, Check, begins
+from features.engines.tables import missing
 from features.engines.times import MICROSECONDS, java_pattern
 from features.errors import EventLogError
 from features.log.compacted import NONE, Compacted
 from features.log.events import Rows
+from features.log.findings import Finding, judge, words
 from features.log.frames import Work, replace
 from features.log.source import declared_end, resolve, used_columns
 from features.log.tombstones import Tombstones
@@ -31,6 +34,8 @@ from features.private import make_all_private
 from features.progress import Progress, ignore
 from features.settings import Settings
 from features.user_id import EXACT, LONGEST, SPACE
+
+log = logging.getLogger("propensity.log")
 
 #: rows of users that are worked on at once
 RUN_ROWS = 200_000
@@ -101,12 +106,26 @@ class SparkLog:
     @cached_property
     def _extent(self) -> tuple[int, int]:
         """The earliest event time, and how many events there are."""
+        self._judge()
         [[first, events]] = self._kept.selectExpr("min(t)", "count(*)").collect()
         if not events:
             raise EventLogError(
                 f"no event is left of {self.definition.events.path}.", fix="compare the signals with the log"
             )
         return int(first), int(events)
+
+    def _judge(self) -> None:
+        """Refuse a log of whose times too many cannot be read, as the local engine does."""
+        looks = self._rows.selectExpr("count(unread)", "count(t)", "min(unread)", "max(unread)").collect()
+        [[unread, read, one, other]] = looks
+        name = self.definition.events.columns.time
+        check = Check(f"time in column {name!r}", "", "")
+        examples = tuple(dict.fromkeys(repr(text[:SHOWN]) for text in (one, other) if text is not None))
+        found = Finding(rows=int(unread), of=int(unread) + int(read), examples=examples)
+        advice = "say how they are written, as in events.time_format: '%d.%m.%Y %H:%M', or events.time_unit: s"
+        judge({check.name: found}, self.definition.events.at_most, [check], "", advice)
+        if found.rows:
+            log.warning("%s.", words(check.name, found))
 
     @property
     def first(self) -> int:
@@ -128,7 +147,7 @@ class SparkLog:
 
     @property
     def _kept(self) -> DataFrame:
-        return self._rows.where(f"dropped < 0 AND t < {self.ends}").drop("dropped")
+        return self._rows.where(f"dropped < 0 AND t < {self.ends}").drop("dropped", "unread")
 
     def write(
         self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
@@ -247,6 +266,7 @@ def _columns(definition: Definition, types: dict[str, str], *, ours: bool) -> li
     return [
         f"{_user(quoted(names.user))} AS user",
         f"{instant(names.time)} AS t",
+        f"CAST({quoted(names.time)} AS STRING) AS written",
         f"{instant(names.arrived) if names.arrived else 'CAST(NULL AS BIGINT)'} AS arrived",
         f"IF({row_id} IS NULL, 0L, xxhash64({row_id})) AS id",
         f"{mask} AS mask",
@@ -285,6 +305,7 @@ def _checked(n_values: int, earliest: int) -> list[str]:
         "mask",
         *finite,
         f"{dropped} AS dropped",
+        f"IF(t IS NULL AND NOT {missing('written')}, written, NULL) AS unread",
     ]
 
 
