@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import Definition
 from features.fold import fold_into
+from features.kept_files import reading
 from features.log.events import Events
 from features.log.hashing import hashed
 from features.log.intake import bucket_of
@@ -78,7 +79,8 @@ class Profiles:
         self._layout = layout_of(definition)
         self._folder = folder
         path = folder / "manifest.json"
-        self.manifest = ProfileManifest.model_validate_json(path.read_bytes()) if path.exists() else None
+        with reading(path, fix=f"remove {folder}, and run propensity materialize: the profiles are folded again"):
+            self.manifest = ProfileManifest.model_validate_json(path.read_bytes()) if path.exists() else None
         self._next: ProfileManifest | None = None
         self._known: pl.DataFrame | None = None
 
@@ -162,7 +164,8 @@ class Profiles:
         """Attributes by user; and by bucket the users whose attributes are others than at the last commit."""
         now = traits if traits is not None else pl.DataFrame(schema=TRAITS)
         path = self._folder / "traits.parquet"
-        was = pl.read_parquet(path) if path.exists() else now.clear()
+        with reading(path, fix=f"remove {path}, and run propensity materialize"):
+            was = pl.read_parquet(path) if path.exists() else now.clear()
         places: Iterable[int] = []
         users = pl.concat([now.join(was, on=["user", "traits"], how="anti"), was.join(now, on="user", how="anti")])[
             "user"
@@ -197,7 +200,11 @@ class Profiles:
 
     def _read(self, bucket: int) -> pl.DataFrame:
         name = self.manifest.files.get(bucket) if self.manifest else None
-        return pl.read_parquet(self._folder / name) if name else pl.DataFrame(schema=SCHEMA)
+        if not name:
+            return pl.DataFrame(schema=SCHEMA)
+        fix = f"remove {self._folder}, and run propensity materialize: the profiles are folded again"
+        with reading(self._folder / name, fix=fix):
+            return pl.read_parquet(self._folder / name)
 
     def _folded(self, events: Events, through: int) -> Folded:
         """Fold users from their beginning."""

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
 from features.definition.schema import Definition
 from features.engines import duckdb as engine
 from features.engines.rows import event_rows
 from features.errors import EventLogError
+from features.kept_files import reading
 from features.log.events import Rows
 from features.log.hashing import hashed
 from features.log.manifest import write_durably
@@ -77,11 +79,14 @@ class LogColumns:
 
         Raises:
             EventLogError: none are.
+            StoreError: the file is damaged.
         """
         path = columns_path(folder)
         if not path.exists():
             raise EventLogError(f"{path} does not exist.", fix="run propensity materialize (or train) first")
-        return cls(definition, json.loads(path.read_bytes()))
+        with reading(path, fix=f"remove {path}, and run propensity materialize"):
+            types = TypeAdapter(dict[str, str]).validate_json(path.read_bytes())
+        return cls(definition, types)
 
     def save(self, folder: Path) -> None:
         """Keep them in a definition's folder."""

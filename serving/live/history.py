@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from features.definition.schema import Definition
 from features.errors import EventLogError, PropensityError
+from features.kept_files import reading
 from features.log.compacted import Compacted
 from features.log.events import Rows
 from features.log.hashing import hashed
@@ -97,8 +98,9 @@ class History:
         if not path.exists():
             return {}
         asked = pl.Series(list(users), dtype=pl.String)
-        found = pl.scan_parquet(path).filter(pl.col("user").is_in(asked.implode())).collect()
-        return {user: json.loads(traits) for user, traits in found.select("user", "traits").iter_rows()}
+        with reading(path, fix=f"remove {path}, and run propensity materialize"):
+            found = pl.scan_parquet(path).filter(pl.col("user").is_in(asked.implode())).collect()
+            return {user: json.loads(traits) for user, traits in found.select("user", "traits").iter_rows()}
 
     def _opened(self) -> EventLog | None:
         """The log, opened once; None where it is not on this machine."""
