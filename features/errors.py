@@ -48,6 +48,12 @@ class DefinitionError(PropensityError):
     code = "definition"
 
 
+class SettingsError(PropensityError):
+    """A setting of the environment has a value that it cannot have."""
+
+    code = "settings"
+
+
 class EventLogError(PropensityError):
     """The event log (or the trait table) cannot be read as declared."""
 

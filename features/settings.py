@@ -1,10 +1,12 @@
 """Where things run and are kept: settings of a deployment, read once by the command line or the service."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, SecretStr
+from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from features.errors import SettingsError, shown
 
 
 class Settings(BaseSettings):
@@ -46,6 +48,23 @@ class Settings(BaseSettings):
     rate: NonNegativeInt = 60_000
     dead_letters: NonNegativeInt = 20_000
     dead_letter_days: PositiveInt = 30
+
+    def __init__(self, **given: Any) -> None:
+        """Read the environment; what is given here goes before it.
+
+        Raises:
+            SettingsError: a setting has a value that it cannot have; all such settings are named.
+        """
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            found = [
+                f"PROPENSITY_{str(item['loc'][0]).upper()} is {shown(item['input'])}: {item['msg']}"
+                for item in error.errors(include_url=False)
+            ]
+            raise SettingsError(
+                "; ".join(found) + ".", fix="set the variable to a value it can have, or unset it"
+            ) from None
 
     def live_url(self, name: str) -> str:
         """The address of one definition's live log."""

@@ -116,10 +116,12 @@ def train(
     ends: Instant = None,
     outcome: Annotated[list[str] | None, typer.Option(help="train only this outcome (may be repeated)")] = None,
     tune: Annotated[int, typer.Option(min=0, help="try this many parameter sets for each outcome")] = 0,
-    force: Annotated[str | None, typer.Option(help="promote whatever the gate says; give the reason")] = None,
+    force: Annotated[
+        str | None, typer.Option(help="promote even if the written criteria are not met; give the reason")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train, judge, audit and register a model an outcome; what passes the gate becomes champion.
+    """Train, judge, audit and register a model an outcome; what meets the written criteria is served from then on.
 
     Ends with 0 when a model was promoted, 3 when models were trained and none was promoted, 1 when every outcome was
     refused, 2 on an error.
@@ -217,7 +219,7 @@ def segments_report(
     share: Annotated[float, typer.Option(min=0.001, max=1, help="look at this share of the users")] = 1.0,
     without_models: WithoutModels = False,
 ) -> None:
-    """Compare segments on one page: sizes, moves, what became of them, what sets them apart, what to do."""
+    """Compare segments on one page: sizes, who came and went, what became of them, what sets them apart, what to do."""
     import tempfile
 
     from features.lock import sharing
@@ -261,7 +263,9 @@ def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None
         with steps("profiles into the online store", log.runs) as advance:
             written = job(log, rules, settings, progress=advance)
         first_cuts(log, rules, settings)
-    out.print(f"{written:,} profiles changed; everybody is folded through {to_datetime(log.ends):%Y-%m-%d %H:%M} UTC.")
+    out.print(
+        f"{written:,} profiles changed; all profiles hold the events before {to_datetime(log.ends):%Y-%m-%d %H:%M} UTC."
+    )
 
 
 @app.command()

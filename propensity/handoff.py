@@ -24,9 +24,9 @@ Named = Annotated[str, typer.Argument(help="the destination")]
 def transitions(
     definition: DefinitionFile = None,
     since: Instant = None,
-    user: Annotated[str | None, typer.Option(help="the moves of this user, one by one")] = None,
+    user: Annotated[str | None, typer.Option(help="what this user entered and left, one by one")] = None,
     dimension: Annotated[str | None, typer.Option(help="only these: states, rfm, tiers.OUTCOME, segments.NAME")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="how many moves of a user at most")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="how many of a user at most")] = 50,
 ) -> None:
     """Show who moved between states, tiers, groups and segments, and why."""
     import polars as pl

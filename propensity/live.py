@@ -110,7 +110,10 @@ def worker(
         int | None, typer.Option(min=0, max=65535, help="its port, 0 for none; 3001 or the next free one when left out")
     ] = None,
 ) -> None:
-    """Fold live events and hand moves off in a process of its own; as many as you like, with Redis and PostgreSQL."""
+    """Add live events to profiles and tell destinations who entered and left, in a process of its own.
+
+    As many as you like, with Redis and PostgreSQL.
+    """
     from features.time import Clock
     from propensity.serving import free, next_free
     from serving.live.process import WorkerProcess

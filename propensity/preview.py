@@ -136,7 +136,7 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
         outcomes[name] = per.to_dicts()
         some = per if weeks_shown is None else per.tail(weeks_shown)
         cut = f" (the last {len(some)} of {len(per)} weeks; --verbose shows all)" if len(some) < len(per) else ""
-        shown.append(table(f"{title}; known {span_name(rule.reach)} after a cutoff{cut}", some))
+        shown.append(table(f"{title}; each answer is known {span_name(rule.reach)} later{cut}", some))
         if isinstance(rule, Outcome) and (said := one_sided(per)):
             warnings.append(f"{name}: {said}; there is little to tell users apart by. Change 'within' or 'among'.")
         if isinstance(rule, Outcome) and rule.will_not:

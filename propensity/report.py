@@ -113,4 +113,4 @@ def moves(moved: int | None) -> str:
     """Say how many moves a batch made."""
     if moved is None:
         return "Nobody was moved: a later batch has moved users already."
-    return f"{moved:,} moves between states, tiers, groups and segments (propensity transitions)"
+    return f"{moved:,} transitions between states, tiers, groups and segments (propensity transitions)"

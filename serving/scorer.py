@@ -57,7 +57,7 @@ class Scorer:
         self.definition = definition
         self.models = dict(models)
         self._wording = Wording(definition)
-        self._rfm = rfm
+        self.rfm = rfm
         self._states, self._every = (
             Evaluator.of(predicates(rules)) for rules in (definition.states, definition.segments)
         )
@@ -125,7 +125,7 @@ class Scorer:
         if len(rows) <= FEW:
             return self._score_few(rows, through)
         folded = pl.Series("through", through).cast(INSTANT)
-        frame = with_rfm(rows.frame(self._needed).hstack([folded]), self.definition.rfm, self._rfm)
+        frame = with_rfm(rows.frame(self._needed).hstack([folded]), self.definition.rfm, self.rfm)
         frame = frame.hstack(frame.select_seq(self._rules))
         frame = frame.hstack(frame.select_seq(self._leads.expressions)) if self.definition.leads else frame
         answers: list[pl.Series] = []
@@ -195,12 +195,12 @@ class Scorer:
         """As `score`, one user after the other: setting up frames is what an answer about one user would cost."""
         known, rule = rows.few(self._needed), self.definition.rfm
         columns: dict[str, list[Any]] = {"user": rows.users.to_list(), "cutoff": [to_datetime(c) for c in rows.cutoffs]}
-        if rule is None or self._rfm is None:
+        if rule is None or self.rfm is None:
             columns |= {name: [None] * len(rows) for name in (*SCORES, "rfm_group")}
         else:
             place, nothing = rows.features.numeric.index, np.zeros(len(rows))
             measured = [rows.matrix[:, place(name)] if name else nothing for name in rfm_columns(rule)]
-            columns |= rfm_of(measured, self._rfm)
+            columns |= rfm_of(measured, self.rfm)
         rfm = {name: columns[name] for name in (*SCORES, "rfm_group")}
         for i, row in enumerate(known):
             row |= {name: values[i] for name, values in rfm.items()}

@@ -48,6 +48,7 @@ class Compared:
         newest: the last instant.
         matured: the last instant after which everything asked about is known.
         share: of all users that were looked at.
+        tied_share: of the users whom RFM scores, those that sit on one frequency cut-off.
     """
 
     definition: Definition
@@ -55,6 +56,7 @@ class Compared:
     newest: int
     matured: int
     share: float
+    tied_share: float = 0.0
 
     def at(self, instant: int) -> pl.DataFrame:
         """The users at an instant."""
@@ -217,7 +219,14 @@ def compare(
     cutoffs = np.array(sorted({matured, *(newest - i * WEEK for i in range(weeks + 1))}))
     looking = _Looking(definition, scorer, log.live, cutoffs, matured, share)
     log.write(looking.of, looking.schema, scratch, progress=progress)
-    return Compared(definition, pl.read_parquet(part_files(scratch)), newest, matured, share)
+    return Compared(
+        definition,
+        pl.read_parquet(part_files(scratch)),
+        newest,
+        matured,
+        share,
+        scorer.rfm.tied_share if scorer.rfm else 0.0,
+    )
 
 
 class _Looking:

@@ -16,6 +16,9 @@ from training.report import library, themed
 #: too few to say anything of
 FEW = 20
 
+#: from this share on, users of one frequency are told of
+TIED = 0.3
+
 
 def page(compared: Compared, *, trait: str | None) -> str:
     """The page, with the drawing library inside.
@@ -98,6 +101,11 @@ def first_words(compared: Compared) -> Iterator[str]:
                 f"{_did(rule.will is not None, rule.signal)} within {span_name(rule.within)}, "
                 f"{top[outcome] / base:.1f} times as many as of everybody."
             )
+    if compared.tied_share >= TIED:
+        yield (
+            f"RFM: {compared.tied_share:.0%} of the users it scores were active on equally many days: they share one "
+            "frequency score, and only recency tells their groups apart."
+        )
     if compared.money and len(everybody):
         worth = found.filter(pl.col("segment") != EVERYBODY).sort("value", descending=True)
         if len(worth) and everybody["value"].item():

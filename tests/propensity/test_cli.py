@@ -23,9 +23,9 @@ def test_check_shows_counts_signals_and_base_rates(untrained_world: World) -> No
         "cart_add",
         "will not visit within 14d",
         "base rate",
-        "known 17d after",
+        "known 17d later",
     ):
-        assert said in done.stdout
+        assert said in " ".join(done.stdout.split())
     assert "How long silences of visit last (Kaplan-Meier)" in done.stdout
     assert "(resurrection rate)" in done.stdout
     assert "suggested churn horizon" in " ".join(done.stdout.split())

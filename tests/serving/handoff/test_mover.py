@@ -88,7 +88,7 @@ def test_the_scores_of_before_are_those_of_the_batch_before(moved: World, ledger
 
 def test_scoring_again_moves_nobody(moved: World) -> None:
     done = moved.run(*PROPENSITY, "score")
-    assert "0 moves between" in done.stdout
+    assert "0 transitions between" in done.stdout
     done = moved.run(*PROPENSITY, "score", "--as-of", "2026-02-01")
     assert "a later batch has moved users already" in done.stdout
     shutil.rmtree(moved.settings.scores("demo-shop") / "scores-2026-02-01T000000Z.parquet")
