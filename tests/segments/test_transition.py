@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from features.time import DAY, HOUR
 from segments.standing import IN, Said, Standing, Steadiness, rule_digests
-from segments.tiers import VALUE_TIERS, TierCuts, tiers_of
+from segments.tiers import SILENT, VALUE_TIERS, TierCuts, tiers_of
 from segments.transition import Moves, Scoring, Transition
 from tests.segments.worlds import CUTS, moving
 
@@ -212,3 +212,16 @@ def test_a_value_tier_is_left_when_the_amount_is_past_the_cut_off_by_the_margin(
 def test_a_segment_that_names_an_amount_rests_on_its_model() -> None:
     definition = moving(outcomes=SPENDING.model_dump()["values"], segments={"big": "spend_amount > 100"})
     assert Steadiness(definition, SPEND_CUTS).rests_on["segments.big"] == {"spend"}
+
+
+def test_what_rests_on_a_missing_model_stays_as_it_was() -> None:
+    """A model that is lost, or not trained yet, is no reason to leave a tier, nor to enter *not enough to say*."""
+    standing, _ = walk([said(0, states="active", churn=0.9)])
+    without = Moves(Steadiness(DEFINITION, {}), {}, DEFINITION.version, {})
+    silent = said(DAY, states="silent", tiers__churn=SILENT)
+    kept, moved = without.of(standing, silent, Scoring(0, MODELS, DEFINITION.version), {})
+    assert [(t.dimension, t.after) for t in moved] == [("states", "silent")]
+    assert kept.held["tiers.churn"] == standing.held["tiers.churn"]  # type: ignore[union-attr]
+    new, moved = without.of(None, silent, Scoring(0, {}, DEFINITION.version), {})
+    assert {t.dimension for t in moved} == {"states"}
+    assert "tiers.churn" not in new.held
