@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -108,9 +109,9 @@ class Image:
 
         environment = {"PATH": f"{self._bin}{os.pathsep}/usr/bin{os.pathsep}/bin", "BENTO_PATH": str(self.bento)}
         environment |= self.baked | {name: here(value) for name, value in service.environment.items()}
-        out = log.open("w") if log is not None else subprocess.PIPE
-        return subprocess.Popen(
-            [here(part) for part in [*service.entrypoint, *(command or service.command)]],
-            cwd=here(service.working_dir or BENTO), env=environment, stdout=out, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        )  # fmt: skip
+        with log.open("w") if log is not None else nullcontext(subprocess.PIPE) as out:
+            return subprocess.Popen(
+                [here(part) for part in [*service.entrypoint, *(command or service.command)]],
+                cwd=here(service.working_dir or BENTO), env=environment, stdout=out, stderr=subprocess.STDOUT,
+                text=True, start_new_session=True,
+            )  # fmt: skip

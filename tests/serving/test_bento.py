@@ -101,19 +101,23 @@ class Box:
             "0.0.0.0": "127.0.0.1",  # noqa: S104
             **{port: str(here) for port, here in self.ports.items()},
         }
-        self._running: list[subprocess.Popen[str]] = []
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._clients: list[httpx.Client] = []
 
     def run(self, service: str, *command: str) -> tuple[int, str]:
         done = self._image.start(self._services[service], *command, replaced=self._replaced)
         out, _ = done.communicate(timeout=600)
         return done.returncode, out
 
-    def start(self, service: str, port: str) -> httpx.Client:
+    def start(self, service: str) -> None:
         log = self._folder / f"{service}.log"
-        process = self._image.start(self._services[service], replaced=self._replaced, log=log)
-        self._running.append(process)
+        self._running[service] = self._image.start(self._services[service], replaced=self._replaced, log=log)
+
+    def ready(self, service: str, port: str) -> httpx.Client:
+        log, process = self._folder / f"{service}.log", self._running[service]
         client = httpx.Client(base_url=f"http://127.0.0.1:{self.ports[port]}", timeout=60,
                               headers={"Authorization": "Bearer a token"})  # fmt: skip
+        self._clients.append(client)
         until = time.monotonic() + 240
         while time.monotonic() < until:
             assert process.poll() is None, log.read_text()
@@ -126,7 +130,9 @@ class Box:
         raise AssertionError(log.read_text())
 
     def stop(self) -> None:
-        for process in self._running:
+        for client in self._clients:
+            client.close()
+        for process in self._running.values():
             for child in psutil.Process(process.pid).children(recursive=True):
                 child.kill()
             process.kill()
@@ -158,7 +164,9 @@ def test_what_compose_starts_works_in_the_folders_of_the_image(box: Box, tmp_pat
     assert (code, "there is none to go back to" in said) == (2, True), said
     code, said = box.run("cli", "check")
     assert code == 0, said
-    api, worker = box.start("api", "3000"), box.start("worker", "3001")
+    for service in ("api", "worker"):  # an API without any worker is not ready
+        box.start(service)
+    api, worker = box.ready("api", "3000"), box.ready("worker", "3001")
     assert worker.get("/livez").status_code == 200
     _, key = box.run("cli", "keys", "create", "website", "--role", "write")
     secret = key.split()[0]
