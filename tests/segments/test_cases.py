@@ -1,6 +1,7 @@
 """Situations of public reports: states and segments that need no model, from the files of each case."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from features.definition import load_definition
 from features.log.source import EventLog
+from features.time import to_instant
 from serving.rows import batch_rows
 from serving.scorer import Scorer
 
@@ -68,3 +70,39 @@ def test_one_user_is_called_as_in_the_batch(case: str) -> None:
     for rows in batch_rows(log.read(), definition, log.ends, None):
         for record in scorer._score_few(rows, np.full(len(rows), log.ends)).to_records():
             assert every[record.user_id].state == record.state
+
+
+def worths(case: str, at: str) -> dict[str, tuple[object, ...]]:
+    """What users have been worth at an instant: total, average of an order, and every how many days."""
+    definition = load_definition(CASES / case / "propensity.yaml")
+    instant = to_instant(datetime.fromisoformat(at))
+    scorer, found = Scorer(definition, {}, None), dict[str, tuple[object, ...]]()
+    for rows in batch_rows(EventLog(definition, ends=instant).read(), definition, instant, None):
+        for record in scorer.score(rows, np.full(len(rows), instant)).to_records():
+            worth = record.worth
+            found[record.user_id] = (worth.total, worth.average, worth.every_days) if worth else (None,)
+    return found
+
+
+def test_case_01_a_cart_and_its_order_in_one_second() -> None:
+    found = called("01-cart-order-same-second")
+    inside = {user for user, it in found.items() if "cart_abandoned_24h" in it.segments}
+    assert inside == {"b", "c"}
+
+
+def test_case_07_two_orders_on_one_day_are_no_rhythm() -> None:
+    found = worths("07-two-orders-one-day", "2026-03-01T00:00:00+00:00")
+    assert found["w"] == (40.0, 20.0, None)
+    assert found["v"] == (40.0, 20.0, 10.0)
+
+
+@pytest.mark.parametrize(("at", "counts"), [("2026-02-24T00:00:00+00:00", False), ("2026-02-26T00:00:00+00:00", True)])
+def test_case_10_an_order_counts_from_its_arrival(at: str, counts: bool) -> None:
+    assert (99.0 in {worth[0] for worth in worths("10-late-arrival-24", at).values()}) is counts
+
+
+def test_case_12_a_clock_of_1970_makes_nobody_old() -> None:
+    found = called("12-device-clock-1970")
+    with_clock = (CASES / "12-device-clock-1970" / "events.csv").read_text().split("\n")
+    [user] = {line.split(",")[0] for line in with_clock if ",1970" in line}
+    assert found[user].state == "new"
