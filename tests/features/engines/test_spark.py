@@ -199,3 +199,18 @@ def test_profiles_folded_on_spark_answer_as_local_ones(
     ]
     assert np.array_equal(answers[0].rows.matrix, answers[1].rows.matrix, equal_nan=True)
     assert answers[0].rows.traits.equals(answers[1].rows.traits)
+
+
+ODD = [" u1\t", "\u2003a/b\u3000", "\x1cz", "", " \n", "nul\x00x", "x" * 256, "x" * 257, "e\u0301", "\u00e9", None]
+FLOATS = [42.0, -0.0, 1e7, 12_345_678.0, 2.5, None]
+
+
+@pytest.mark.parametrize("ids", [ODD, FLOATS], ids=["text", "floats"])
+def test_user_ids_are_those_of_the_local_engine(ids: list[object], tmp_path: Path, spark_settings: Settings) -> None:
+    rows = random_rows(66, users=3)
+    put(tmp_path, "a", rows.with_columns(pl.Series("user_id", ids * (66 // len(ids)))))
+    definition = definition_in(tmp_path)
+    local, spark = EventLog(definition).read(), SparkLog(definition, spark_settings)
+    users = {row["user"] for row in spark._kept.select("user").distinct().collect()}
+    assert users == set(local.users)
+    assert spark.counts["no user"] == local.counts["no user"] > 0
