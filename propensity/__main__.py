@@ -1,5 +1,6 @@
 """The command line."""
 
+import atexit
 import errno
 import json
 import logging
@@ -362,6 +363,9 @@ def main() -> None:
         _end("disk", f"cannot write{place}: {error.strerror}.", "make room, or mend the rights, and run it again")
 
 
+#: how a command ends that says what a person can mend
+REFUSED = 2
+
 #: a full disk or quota, a read-only disk, missing rights
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -370,8 +374,21 @@ def _end(code: str, message: str, fix: str) -> NoReturn:
     err.print(f"[bold red]{code}[/] {escape(message)}", soft_wrap=True, highlight=False)
     if fix:
         err.print(f"[bold]fix[/] {escape(fix)}", soft_wrap=True, highlight=False)
-    sys.exit(2)
+    sys.exit(REFUSED)
+
+
+def program() -> None:
+    """Run a command as a process of its own."""
+    try:
+        main()
+    except SystemExit as end:
+        if end.code != REFUSED:
+            raise
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(REFUSED)  # without the interpreter's end, at which DuckDB's binding writes a page about leaks
 
 
 if __name__ == "__main__":
-    main()
+    program()

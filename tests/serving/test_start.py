@@ -128,6 +128,19 @@ def test_a_start_that_only_a_person_can_mend_is_refused(untrained_world: World, 
     assert "fix" in refused(untrained_world, "--port", str(free_port()), *more)
 
 
+def test_a_late_refusal_is_two_lines_too() -> None:
+    """DuckDB's binding is loaded by then, and would write what it takes for leaks at the interpreter's end."""
+    code = (
+        "import duckdb, propensity.__main__ as main; from features.errors import PropensityError\n"
+        "kept = duckdb.connect()\n"
+        "def app(): raise PropensityError('no.', fix='yes')\n"
+        "main.app = app; main.program()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error no.\nfix yes\n"
+
+
 @pytest.mark.long
 @pytest.mark.xdist_group("failures")
 def test_a_service_without_a_model_is_a_service(untrained_world: World, tmp_path: Path) -> None:
