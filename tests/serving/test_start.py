@@ -47,21 +47,43 @@ def mine(world: World, tmp_path: Path) -> World:
 
 @pytest.mark.long
 @pytest.mark.xdist_group("failures")
-@pytest.mark.parametrize("away", ["postgres", "redis"])
-def test_a_successor_waits_for_a_server_that_is_away(mine: World, tmp_path: Path, away: str) -> None:
-    environment = {"PROPENSITY_AUTH": "off", "PROPENSITY_CLOCK": CLOCK}
-    store = Postgres(tmp_path) if away == "postgres" else Redis(tmp_path)
-    if isinstance(store, Postgres):
-        environment["PROPENSITY_LIVE_LOG"] = store.url
-    else:
-        environment |= {"PROPENSITY_ONLINE_STORE": "redis", "PROPENSITY_REDIS": store.address}
+def test_a_successor_waits_for_a_database_that_is_away(mine: World, tmp_path: Path) -> None:
+    store = Postgres(tmp_path)
+    environment = {"PROPENSITY_AUTH": "off", "PROPENSITY_CLOCK": CLOCK, "PROPENSITY_LIVE_LOG": store.url}
     store.stop()
     server = Successor(mine, tmp_path / "log", **environment)
     try:
-        waits_for_what_is_away(server, "live log" if away == "postgres" else "online store")
+        waits_for_what_is_away(server, "live log")
         store.start()
-        # an empty Redis holds no profiles, which is said, too
         until(lambda: server.status("/models") == 200, SLOW)
+    finally:
+        server.stop()
+        store.stop()
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("failures")
+def test_a_successor_takes_events_while_redis_is_away(mine: World, tmp_path: Path) -> None:
+    store = Redis(tmp_path)
+    environment = {"PROPENSITY_AUTH": "off", "PROPENSITY_CLOCK": CLOCK}
+    environment |= {"PROPENSITY_ONLINE_STORE": "redis", "PROPENSITY_REDIS": store.address}
+    store.stop()
+    server = Successor(mine, tmp_path / "log", **environment)
+    try:
+        until(lambda: server.status("/models") == 200, SLOW)
+        ready, scores = server.ask("/readyz"), server.ask("/score", {"user_ids": ["u0000001"]})
+        assert ready is not None
+        assert scores is not None
+        assert "online_store" in ready.json()["missing"]
+        for answer in (ready, scores):
+            assert answer.status_code == 503
+            assert "retry-after" in answer.headers
+            assert answer.json().keys() >= {"error", "code", "fix"}
+        assert server.status("/v1/track", {"userId": "u1", "event": "app_open"}) == 200
+        assert server.status("/livez") == 200
+        assert "Traceback" not in server.log.read_text()
+        store.start()
+        until(lambda: "it holds no profiles" in (((told := server.ask("/readyz")) and told.text) or ""), SLOW)
     finally:
         server.stop()
         store.stop()
