@@ -17,7 +17,7 @@ from rich.markup import escape
 
 from features.errors import PropensityError
 from features.private import private
-from propensity import __version__, handoff, live
+from propensity import __version__, backup, handoff, live
 from propensity.console import ShownSteps, Warnings, err, out, progress
 from propensity.options import AsJson, DefinitionFile, Instant, opened, parse_instant
 
@@ -40,6 +40,8 @@ for command in (
     live.compact,
     live.reconcile,
     live.adopt,
+    backup.backup,
+    backup.restore,
     live.erase,
     handoff.transitions,
     handoff.audience,
