@@ -120,6 +120,20 @@ def test_any_signal_is_read_or_told(folder: Path, seed: int) -> None:
     signals_are_read_or_told(folder, seed)
 
 
+def test_a_cast_within_a_cast_fails_on_no_row(folder: Path) -> None:
+    content = yaml.safe_load((CASE / "propensity.yaml").read_text())
+    content["signals"]["trial"]["where"] = "CAST(amount * CAST(user_id AS DOUBLE) AS INTEGER) > 1 OR event = 'trial'"
+    content["events"]["path"] = str(CASE / "events.csv")
+    path = folder / "casts.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    found: list[str] = []
+    try:
+        EventLog(load_definition(path)).read()
+    except PropensityError as error:
+        found.append(error.message)
+    assert not any("cannot read" in message for message in found)
+
+
 @pytest.mark.long
 @settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**40))
