@@ -172,7 +172,7 @@ def test_what_compose_starts_works_in_the_folders_of_the_image(box: Box, tmp_pat
     secret = key.split()[0]
     event = {"userId": "u0000001", "event": "add_to_cart", "messageId": "compose-1"}
     until = time.monotonic() + 30
-    while (sent := httpx.post(f"{api.base_url}v1/track", json=event, auth=(secret, ""))).status_code == 401:
+    while (sent := api.post("/v1/track", json=event, auth=(secret, ""))).status_code == 401:
         assert time.monotonic() < until, "services take new keys up within seconds"
         time.sleep(0.2)
     assert sent.status_code == 200, sent.text
