@@ -3,11 +3,13 @@
 A store's folder says all that is needed: stores that other definitions made are searched alike.
 """
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from features.definition.schema import Definition
 from features.errors import EventLogError
@@ -59,16 +61,16 @@ def store_folders(home: Path) -> list[Path]:
 
 
 def _from_store(folder: Path, erased: Tombstones, changed: dict[str, Path]) -> dict[str, int]:
-    """Take users out of one store; one that this version cannot read is built anew when it is opened."""
+    """Take users out of one store; one that this version cannot read is removed whole: it is built anew when opened."""
     try:
         state = Manifest.load(folder)
-    except EventLogError:
-        state = None
-    if state is None:
+        if state is None:
+            return {}
+        before, state = state, described_again(state, changed)
+        state, removed = without_erased(state, PartFiles.of_folder(folder, state), erased)
+    except (EventLogError, pa.ArrowException):
+        shutil.rmtree(folder)
         return {}
-    files = PartFiles.of_folder(folder, state)
-    before, state = state, described_again(state, changed)
-    state, removed = without_erased(state, files, erased)
     if state is not before:
         state.save(folder)
     _remove_unnamed(folder, state)  # though somebody may read them: they are told to read again

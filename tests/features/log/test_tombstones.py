@@ -77,6 +77,20 @@ def test_stores_of_other_definitions_lose_the_user_and_nothing_else(tmp_path: Pa
     assert "u008" in store.read().users
 
 
+def test_a_store_that_an_older_version_wrote_does_not_stop_an_erasure(tmp_path: Path) -> None:
+    put(tmp_path, "a", random_rows(3_000, users=30))
+    definition, settings = definition_in(tmp_path), Settings(home=tmp_path / "var")
+    other = definition.model_copy(update={"signals": dict(list(definition.signals.items())[:1]), "_kept": {}})
+    EventStore.open(EventLog(other), settings)
+    home = settings.events(definition.name)
+    for part in home.glob("*/bucket-*.parquet"):
+        pl.read_parquet(part).drop("id").write_parquet(part)
+    store = EventStore.open(EventLog(definition), settings)
+    assert store.erase(["u007"])["u007"] > 0
+    assert [folder.name for folder in home.iterdir() if folder.is_dir()] == [store._folder.name]
+    assert "u007" not in EventStore.open(EventLog(other), settings).read().users
+
+
 def test_attributes_of_erased_users_are_not_read(tmp_path: Path) -> None:
     known = pl.datetime_range(pl.datetime(2026, 1, 1), pl.datetime(2026, 1, 3), eager=True, time_zone="UTC")
     rows = {"user": ["u1", " u2 ", "u3"], "known": known, "plan": ["a", "b", "c"], "country": ["AT"] * 3}
