@@ -77,6 +77,14 @@ def test_case_27_how_times_say_their_zone(tmp_path: Path, suffix: str, said: str
     assert f"times {said}" in str(found.shown[0])
 
 
+def test_case_14_the_edges_of_a_label_window(tmp_path: Path) -> None:
+    """Who visits at the cutoff itself or a second before the window ends stays; at its end, or before it, churns."""
+    _, found = checked(CASES / "14-label-edges" / "propensity.yaml", tmp_path)
+    outcomes = found.content["outcomes"]
+    assert isinstance(outcomes, dict)
+    assert outcomes["churn"][-1] == {"week of": "2026-01-12", "eligible": 4, "positives": 2, "base_rate": 0.5}
+
+
 def test_users_that_are_words_for_nobody_are_told(tmp_path: Path) -> None:
     users = ["undefined" if i % 10 == 0 else f"u{i % 20}" for i in range(320)]
     _, found = checked(case_with(tmp_path, rows_of(daily(80), user_id=users)), tmp_path / "var")
