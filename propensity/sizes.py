@@ -10,7 +10,6 @@ from rich.console import RenderableType
 from features.definition.outcome import Outcome
 from features.definition.schema import Definition
 from features.errors import PropensityError
-from features.log.frames import part_files
 from features.time import DAY, to_instant
 from propensity.console import table
 from segments.sizing import smallest_effect, users_needed
@@ -72,10 +71,11 @@ def sizes(
 
 def _tiers(newest: Earlier, outcome: str, rule: Outcome) -> dict[str, tuple[int, float]]:
     """How many users are in each tier, and the mean of their likelihoods."""
-    found = pl.scan_parquet(part_files(newest.path)).select(
-        field_of(rule, outcome, "tier").alias("tier"), field_of(rule, outcome, rule.answer).alias("p")
-    )
-    counts = found.group_by("tier").agg(pl.len(), pl.col("p").mean()).collect()
+    with newest.reading() as records:
+        found = records.select(
+            field_of(rule, outcome, "tier").alias("tier"), field_of(rule, outcome, rule.answer).alias("p")
+        )
+        counts = found.group_by("tier").agg(pl.len(), pl.col("p").mean()).collect()
     return {tier: (users, rate) for tier, users, rate in counts.iter_rows()}
 
 

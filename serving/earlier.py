@@ -1,6 +1,7 @@
 """The newest scores of before an instant: what was said of users then."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import polars as pl
 
 from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
+from features.kept_files import reading
 from features.log.frames import part_files
 from features.time import to_datetime, to_instant
 from serving.records import part_of
@@ -55,18 +57,30 @@ class Earlier:
 
     def models(self, definition: Definition) -> dict[str, str]:
         """The model of each outcome these scores were made with; it is the same of all users."""
-        records = pl.scan_parquet(part_files(self.path))
-        asked = [field_of(rule, name, "model").alias(name) for name, rule in told_of(definition, records).items()]
-        rows = records.select(asked).head(1).collect().rows(named=True) if asked else []
+        with self.reading() as records:
+            asked = [field_of(rule, name, "model").alias(name) for name, rule in told_of(definition, records).items()]
+            rows = records.select(asked).head(1).collect().rows(named=True) if asked else []
         return {name: version for row in rows for name, version in row.items() if version is not None}
 
     def of(self, users: Sequence[str]) -> dict[str, dict[str, dict[str, object]]]:
         """What was said of each outcome, by user: ``probability, model`` and, where kept, ``reasons``."""
         asked = pl.Series(list(users), dtype=pl.String)
-        said = pl.scan_parquet(part_files(self.path)).filter(pl.col("user_id").is_in(asked.implode()))
-        if "intent" not in said.collect_schema():
-            return {}  # amounts alone were asked for
-        return dict(said.select("user_id", "intent").collect().iter_rows())
+        with self.reading() as records:
+            if "intent" not in records.collect_schema():
+                return {}  # amounts alone were asked for
+            said = records.filter(pl.col("user_id").is_in(asked.implode())).select("user_id", "intent")
+            return dict(said.collect().iter_rows())
+
+    @contextmanager
+    def reading(self) -> Iterator[pl.LazyFrame]:
+        """All records; collect them inside, so that damaged ones are told in words.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        again = f"propensity score --as-of {self.as_of:%Y-%m-%dT%H:%M:%SZ}"
+        with reading(self.path, fix=f"remove {self.path}; {again} makes it anew"):
+            yield pl.scan_parquet(part_files(self.path))
 
 
 def field_of(rule: Outcome | ValueOutcome, name: str, key: str) -> pl.Expr:

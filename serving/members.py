@@ -9,7 +9,6 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from features.errors import PropensityError
-from features.log.frames import part_files
 from features.time import to_instant
 from segments.holdout import Holdout
 from serving.answers import Answers
@@ -112,8 +111,9 @@ class SegmentMembers:
             return
         key = (batch.path, batch.path.stat().st_mtime_ns, segment)
         if self._kept[0] != key:
-            scores = pl.scan_parquet(part_files(batch.path)).filter(pl.col("segments").list.contains(segment))
-            self._kept = (key, scores.select("user_id").collect()["user_id"].sort())
+            with batch.reading() as records:
+                scores = records.filter(pl.col("segments").list.contains(segment))
+                self._kept = (key, scores.select("user_id").collect()["user_id"].sort())
         members = self._kept[1]
         yield from members[int(members.search_sorted(after, side="right")) :]
 

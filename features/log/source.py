@@ -19,6 +19,7 @@ from features.engines.formats import hint
 from features.engines.rows import DROPS, checks_of, column_time, event_rows
 from features.engines.tables import Tables
 from features.errors import DefinitionError, EventLogError
+from features.kept_files import reading
 from features.log.compacted import NONE, Compacted
 from features.log.events import Events, Rows
 from features.log.findings import NOBODY, Findings, judge, placeholders, together, unreadable
@@ -389,7 +390,8 @@ def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:
             table = engine.load_traits(connection, tables.whole, who, known, rules.fields)
     frame = pl.DataFrame(table)
     if live.traits:
-        learnt = pl.read_parquet(live.trait_files).cast(frame.schema).select(frame.columns)
+        with reading(live.trait_files[0].parent, fix="restore what the live log was compacted into from a backup"):
+            learnt = pl.read_parquet(live.trait_files).cast(frame.schema).select(frame.columns)
         frame = pl.concat([frame, learnt]).sort("user", "known", maintain_order=True)
     if not live.erased:
         return frame

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.engines import duckdb as engine
 from features.errors import EventLogError
 from features.lock import held, locked
 from features.log.burial import clean, erase_events, without_erased
@@ -313,7 +314,12 @@ class EventStore:
 
 
 def _guess_rows(files: list[Path]) -> int:
-    """About how many rows files have: Parquet says, others are taken to have a row every hundred bytes."""
-    return sum(
-        pq.read_metadata(f).num_rows if f.suffix in (".parquet", ".pq") else f.stat().st_size // 100 for f in files
-    )
+    """About how many rows files have: Parquet says, others are taken to have a row every hundred bytes.
+
+    Raises:
+        EventLogError: a Parquet file is damaged.
+    """
+    with engine.reading(files):
+        return sum(
+            pq.read_metadata(f).num_rows if f.suffix in (".parquet", ".pq") else f.stat().st_size // 100 for f in files
+        )

@@ -9,7 +9,7 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import PropensityError
-from features.log.frames import part_files
+from features.kept_files import reading
 from segments.holdout import Holdout
 from segments.standing import IN
 from serving.earlier import Earlier, field_of, told_of
@@ -111,7 +111,8 @@ def export(
     if changes:
         if not kept.exists():
             raise PropensityError(f"{name} was never exported.", fix="export it whole first, without --changes")
-        was = pl.read_parquet(kept)
+        with reading(kept, fix="export it whole, without --changes"):
+            was = pl.read_parquet(kept)
         new = members.join(was, on="user", how="anti").with_columns(since_last=pl.lit("entered"))
         gone = was.join(members, on="user", how="anti").with_columns(since_last=pl.lit("left"))
         rows, entered, left = pl.concat([new, gone], how="diagonal"), len(new), len(gone)
@@ -126,15 +127,14 @@ def _with_scores(rows: pl.DataFrame, definition: Definition, scores: Path) -> pl
     newest, named = Earlier.newest(scores), rows.rename({"user": "user_id"})
     if newest is None:
         return named.sort("user_id")
-    records = pl.scan_parquet(part_files(newest.path))
-    answers = [
-        field_of(rule, outcome, key).alias(f"{outcome}_{key}")
-        for outcome, rule in told_of(definition, records).items()
-        for key in ("tier", rule.answer)
-    ]
-    columns = ["user_id", "as_of", "state", pl.col("rfm").struct.field("group").alias("rfm_group"), *answers]
-    records = records.select(columns)
-    return named.lazy().join(records, on="user_id", how="left").sort("user_id").collect()
+    with newest.reading() as records:
+        answers = [
+            field_of(rule, outcome, key).alias(f"{outcome}_{key}")
+            for outcome, rule in told_of(definition, records).items()
+            for key in ("tier", rule.answer)
+        ]
+        columns = ["user_id", "as_of", "state", pl.col("rfm").struct.field("group").alias("rfm_group"), *answers]
+        return named.lazy().join(records.select(columns), on="user_id", how="left").sort("user_id").collect()
 
 
 def _write(frame: pl.DataFrame, path: Path, form: Format) -> None:

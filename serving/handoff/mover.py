@@ -143,10 +143,10 @@ def _there(row: Mapping[str, float | None]) -> dict[str, float]:
 
 
 def _answers(earlier: Earlier, definition: Definition) -> pl.DataFrame:
-    records = pl.scan_parquet(part_files(earlier.path))
-    answers = [field_of(rule, name, rule.answer).alias(name) for name, rule in told_of(definition, records).items()]
-    known = [EVIDENCE] if EVIDENCE in records.collect_schema() else []
-    return records.select(pl.col("user_id").alias("user"), *answers, *known).collect()
+    with earlier.reading() as records:
+        answers = [field_of(rule, name, rule.answer).alias(name) for name, rule in told_of(definition, records).items()]
+        known = [EVIDENCE] if EVIDENCE in records.collect_schema() else []
+        return records.select(pl.col("user_id").alias("user"), *answers, *known).collect()
 
 
 def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[str], bool]) -> pl.DataFrame:
