@@ -78,7 +78,11 @@ def _spelt_out(value: Any) -> Any:
 
 def _by_name(value: Any) -> Any:
     """A list of packs is the short form, for packs taken as they are."""
-    return {name: {} for name in value} if isinstance(value, list) else value
+    if not isinstance(value, list):
+        return value
+    if not all(isinstance(name, str) for name in value):
+        raise ValueError("a list of packs holds their names alone; with roles write 'packs: {NAME: {roles: …}}'")
+    return {name: {} for name in value}
 
 
 Packs = Annotated[dict[str, PackUse], BeforeValidator(_by_name)]

@@ -159,9 +159,11 @@ class Definition(Strict):
     def _values_apart(cls, content: object) -> object:
         if not isinstance(content, dict) or not isinstance(outcomes := content.get("outcomes"), dict):
             return content
+        if not isinstance(values := content.get("values", {}), dict):
+            return content
         sums = {key: rule for key, rule in outcomes.items() if isinstance(rule, dict) and "sum_of" in rule}
         others = {key: rule for key, rule in outcomes.items() if key not in sums}
-        return content | {"outcomes": others, "values": {**content.get("values", {}), **sums}}
+        return content | {"outcomes": others, "values": {**values, **sums}}
 
     @model_validator(mode="after")
     def _names_meet(self) -> Self:

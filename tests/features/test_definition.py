@@ -30,6 +30,8 @@ SIGNALS = DEFINITION["signals"]
 OUTCOME = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28"}
 
 MISTAKES = {
+    "a list of packs with roles": ({"packs": [{"lifecycle": {}}, ["x"]]}, "a list of packs holds their names alone"),
+    "values that are no mapping": ({"values": [3]}, "values"),
     "unknown key": ({"colour": 1}, "colour: unknown key; allowed: name, events"),
     "unknown nested key": ({"snapshots": {"strides": "7d"}}, "snapshots.strides: unknown key; allowed: stride, count"),
     "unknown key in a named part": (
