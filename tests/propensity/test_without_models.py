@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,10 @@ from training.registry import Registry
 def scored(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A world that was scored once, with all its models."""
     copied = copy_of(world, tmp_path_factory.mktemp("scored") / "w")
+    # other tests of this process may have scored the world that is copied
+    shutil.rmtree(copied.settings.scores("demo-shop"), ignore_errors=True)
+    for file in copied.settings.folder("demo-shop").glob("live.db*"):
+        file.unlink()
     done = copied.run(sys.executable, "-m", "propensity", "score", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
