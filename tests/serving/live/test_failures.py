@@ -241,7 +241,6 @@ def test_a_server_killed_between_write_and_answer(box: Box) -> None:
 def test_workers_of_their_own_one_of_them_killed(box: Box, tmp_path: Path) -> None:
     assert box.server is not None
     box.server.stop()
-    box.serve(PROPENSITY_WORKER="off")
     environment = box.world.environment | box.environment
     workers = []
     for i in range(2):
@@ -249,6 +248,7 @@ def test_workers_of_their_own_one_of_them_killed(box: Box, tmp_path: Path) -> No
             command = [sys.executable, "-m", "propensity", "worker"]
             workers.append(subprocess.Popen(command, env=environment, cwd=ROOT, stdout=out, stderr=out))
     try:
+        box.serve(PROPENSITY_WORKER="off")  # it is ready once a worker lives
         with Load(box.url, "workers") as load:
             time.sleep(8)
             workers[0].kill()

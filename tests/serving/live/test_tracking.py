@@ -144,7 +144,7 @@ def test_bad_messages_are_refused_one_by_one(send: httpx.Client, message: object
 def test_bodies_that_hold_no_messages(send: httpx.Client, content: bytes, headers: dict[str, str], status: int) -> None:
     answer = send.post("/v1/batch", content=content, headers=headers)
     assert answer.status_code == status
-    assert set(answer.json()) == {"error", "code"}
+    assert set(answer.json()) == {"error", "code", "fix"}
 
 
 def test_a_single_bad_message_is_a_bad_request(send: httpx.Client) -> None:
