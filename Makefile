@@ -21,7 +21,7 @@ help: ## list the targets
 	.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.txt
 	@touch $@
 
-TESTS ?= not long
+TESTS ?= not long and not chaos
 
 .PHONY: setup
 setup: .venv/.ready ## virtual environment with the locked dependencies
@@ -72,7 +72,11 @@ test: .venv/.ready $(if $(shell command -v java),.venv/.extras) ## style, types,
 
 .PHONY: test-all
 test-all: ## what CI runs: the long tests, too: the README's commands, real logs, a Bento, failing servers
-	$(MAKE) test TESTS=""
+	$(MAKE) test TESTS="not chaos"
+
+.PHONY: chaos
+chaos: .venv/.ready ## kill, damage and restart each part of real programs, with a ledger of what was acknowledged
+	.venv/bin/pytest -v tests/chaos
 
 .PHONY: bench
 bench: .venv/.extras ## measure speed and distance from the best possible model

@@ -1,0 +1,53 @@
+"""Runs a command of ours and kills it, as a power cut would, at its n-th durable step.
+
+A step is a file made, renamed or removed under the home, or a transaction committed: what is on the disk differs before
+and after it. ``python -m tests.chaos.dying STEP COUNT_FILE COMMAND…``: with step 0 the command runs to its end and the
+number of steps is written into the file.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "shutil.rmtree", "shutil.move"}
+
+
+class Steps:
+    """Counts durable steps under a folder, and ends the process at one of them."""
+
+    def __init__(self, home: str, fatal: int) -> None:
+        self.home, self.fatal, self.taken = home, fatal, 0
+
+    def hook(self, event: str, args: tuple[object, ...]) -> None:
+        opened = event == "open" and isinstance(args[2], int) and args[2] & _WRITES
+        if (opened or event in _CHANGES) and str(args[0]).startswith(self.home):
+            self.take()
+
+    def take(self, *_: object) -> None:
+        self.taken += 1
+        if self.taken == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(fatal: int, count: Path, command: list[str]) -> None:
+    import sqlalchemy as sa
+
+    from propensity.__main__ import main as propensity
+
+    steps = Steps(str(Path(os.environ["PROPENSITY_HOME"]).resolve()), fatal)
+    sys.addaudithook(steps.hook)
+    sa.event.listen(sa.Engine, "commit", steps.take)
+    sys.argv = ["propensity", *command]
+    code: str | int | None = 0
+    try:
+        propensity()
+    except SystemExit as end:
+        code = end.code
+    count.write_text(str(steps.taken))
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -1,0 +1,144 @@
+"""A ledger of our own: what was acknowledged, counted by the client that sent it."""
+
+import itertools
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import httpx
+
+from features.settings import Settings
+from serving.live.log import LiveLog
+from serving.live.reconcile import reconcile
+from tests.conftest import World
+from tests.serving.live.asking import until
+
+#: whoever buys during a test
+USERS = [f"u{number:07d}" for number in range(40)]
+
+_names = itertools.count()
+
+
+@dataclass
+class Ledger:
+    """Purchases that were acknowledged.
+
+    An amount is a whole number of 1/64, so that sums are exact in any order.
+
+    Attributes:
+        before: what each user had spent, and in how many orders, when the ledger was opened.
+        bought: the amounts acknowledged since, by user.
+        ids: the ids of their messages.
+    """
+
+    before: dict[str, tuple[float, int]] = field(default_factory=dict)
+    bought: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    ids: set[str] = field(default_factory=set)
+
+    @classmethod
+    def opened(cls, url: str) -> "Ledger":
+        return cls(before=spent(url))
+
+    def agrees_with(self, url: str, world: World, settings: Settings) -> None:
+        """Nothing is lost or counted twice, all sums are right, and profiles are what the log makes of them."""
+        wanted = {
+            user: (total + sum(self.bought[user]), orders + len(self.bought[user]))
+            for user, (total, orders) in self.before.items()
+        }
+        until(lambda: _close(spent(url), wanted), seconds=60)
+        live = LiveLog.open(world.definition, settings)
+        try:
+            kept = [message.id for message in live.between(0, live.last(), 10**6)]
+            assert len(kept) == len(set(kept))
+            assert self.ids <= set(kept), f"{len(self.ids - set(kept))} acknowledged messages are lost"
+            assert reconcile(world.definition, settings, live).differences == []
+        finally:
+            live.close()
+
+
+@dataclass
+class Buyers:
+    """Two clients that buy all the time, and send what was not acknowledged again until it is.
+
+    Attributes:
+        statuses: of every answer to a purchase or a score; 0 where the connection failed.
+        wrong: scores that lacked somebody, and refusals without Retry-After.
+    """
+
+    ledger: Ledger
+    url: str
+    statuses: set[int] = field(default_factory=set)
+    wrong: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> "Buyers":
+        self._threads = [threading.Thread(target=self._buy, args=(next(_names),)) for _ in range(2)]
+        self._threads.append(threading.Thread(target=self._ask))
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(120)
+            assert not thread.is_alive(), "a purchase was never acknowledged"
+
+    def move_to(self, url: str) -> None:
+        """Go on at another address."""
+        self.url = url
+
+    def _buy(self, name: int) -> None:
+        for number in itertools.count():
+            if self._stop.is_set():
+                return
+            batch = [
+                {"type": "track", "event": "purchase", "messageId": f"chaos-{name}-{number}-{i}",
+                 "userId": USERS[(number * 5 + i) % len(USERS)], "properties": {"revenue": (number + i + 1) / 64}}
+                for i in range(5)
+            ]  # fmt: skip
+            while (answer := self._call("/v1/batch", {"batch": batch})) is None:
+                time.sleep(0.1)
+            said = answer.json()
+            if said["accepted"] + said["duplicates"] != len(batch):
+                self.wrong.append(answer.text)
+            for message in batch:
+                self.ledger.ids.add(str(message["messageId"]))
+                self.ledger.bought[str(message["userId"])].append(message["properties"]["revenue"])  # type: ignore[index]
+            time.sleep(0.01)
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            answer = self._call("/score", {"user_ids": USERS[:5]})
+            if answer is not None and answer.json()["missing"]:
+                self.wrong.append(answer.text)
+            time.sleep(0.02)
+
+    def _call(self, path: str, body: dict[str, object]) -> httpx.Response | None:
+        try:
+            answer = httpx.post(f"{self.url}{path}", json=body, timeout=20)
+        except httpx.TransportError:
+            self.statuses.add(0)
+            return None
+        self.statuses.add(answer.status_code)
+        if answer.status_code == 503 and "retry-after" not in answer.headers:
+            self.wrong.append(answer.text)
+        return answer if answer.status_code == 200 else None
+
+
+def spent(url: str) -> dict[str, tuple[float, int]]:
+    """What users have spent, and in how many orders, as the service says it."""
+    answer = httpx.post(f"{url}/score", json={"user_ids": USERS}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    found = {}
+    for record in answer.json()["records"]:
+        total, average = record["worth"]["total"] or 0.0, record["worth"]["average"]
+        found[record["user_id"]] = (total, round(total / average) if average else 0)
+    return found
+
+
+def _close(found: dict[str, tuple[float, int]], wanted: dict[str, tuple[float, int]]) -> bool:
+    return found.keys() == wanted.keys() and all(
+        abs(found[user][0] - wanted[user][0]) < 1e-6 and found[user][1] == wanted[user][1] for user in wanted
+    )

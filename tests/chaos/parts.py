@@ -1,0 +1,104 @@
+"""A deployment whose parts can be killed one by one, and the commands beside it."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+import httpx
+import psutil
+from pydantic import SecretStr
+
+from features.settings import Settings
+from tests.conftest import ROOT, World
+from tests.serving.live.asking import CLOCK, until
+from tests.serving.servers import Postgres, Redis, Server
+
+
+class Site:
+    """A deployment under load.
+
+    Args:
+        world: a trained world of the test's own.
+        folder: for logs and databases.
+        large: with PostgreSQL, Redis and a worker of its own instead of SQLite and one process.
+    """
+
+    def __init__(self, world: World, folder: Path, *, large: bool = False) -> None:
+        self.world, self._folder, self.large = world, folder, large
+        self.environment = {"PROPENSITY_AUTH": "off", "PROPENSITY_CLOCK": CLOCK}
+        self.postgres: Postgres | None = None
+        self.redis: Redis | None = None
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        if self.large:
+            (self._folder / "redis").mkdir()
+            self.postgres, self.redis = Postgres(self._folder), Redis(self._folder / "redis")
+            self.environment |= {
+                "PROPENSITY_ONLINE_STORE": "redis", "PROPENSITY_REDIS": self.redis.address,
+                "PROPENSITY_LIVE_LOG": self.postgres.url, "PROPENSITY_WORKER": "off",
+            }  # fmt: skip
+            self.run("materialize")
+            self.work()
+        self.serve()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.kill()
+        for worker in self.workers:
+            worker.kill()
+            worker.wait(20)
+        for store in (self.redis, self.postgres):
+            if store is not None:
+                store.stop()
+
+    @property
+    def settings(self) -> Settings:
+        """Of a program that looks at the stores from outside."""
+        settings = Settings(home=self.world.folder / "var")
+        if self.redis is None or self.postgres is None:
+            return settings
+        more = {"online_store": "redis", "redis": self.redis.address, "live_log": SecretStr(self.postgres.url)}
+        return settings.model_copy(update=more)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def serve(self) -> None:
+        """Start the service and wait until it is ready."""
+        log = self._folder / f"serve-{time.monotonic_ns()}.log"
+        self.server = Server(self.world, log, **self.environment).ready()
+
+    def work(self) -> None:
+        """Start a worker of its own."""
+        with (self._folder / f"worker-{len(self.workers)}.log").open("wb") as out:
+            command = [sys.executable, "-m", "propensity", "worker", "--port", "0"]
+            environment = self.world.environment | self.environment
+            self.workers.append(subprocess.Popen(command, env=environment, cwd=ROOT, stdout=out, stderr=out))
+
+    def run(self, *command: str) -> str:
+        """Run a command beside the service, to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "propensity", *command], env=self.world.environment | self.environment, cwd=ROOT,
+            capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def kill_server_process(self) -> None:
+        """Kill the processes that answer, not the one that starts them again."""
+        for process in psutil.Process(self.server.process.pid).children(recursive=True):
+            process.kill()
+
+    def ready(self) -> bool:
+        """Whether the service says that it is ready."""
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=10).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def wait_until_ready(self) -> None:
+        until(self.ready, seconds=90)

@@ -1,0 +1,110 @@
+"""Every kind of file under a home is damaged in turn: commands say what is wrong and how to mend it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.test_jobs import batch_of, fill
+from tests.conftest import ROOT, World
+from tests.serving.conftest import copy_of
+
+pytestmark = pytest.mark.chaos
+
+#: pages, pictures and descriptions that nothing reads again
+_UNREAD = (".png", ".html", ".csv", ".lock", ".readers", "conda.yaml", "python_env.yaml", "pyfunc.py")
+_OF_RUNS = re.compile(r"mlartifacts/[^/]+/artifacts/|requirements\.txt$")
+
+#: what a power cut, a bad disk or a wrong copy leaves of a file
+_WAYS = ("cut", "flipped", "emptied", "garbage")
+
+_COMMANDS = ("score", "--reasons", "1"), ("reconcile",)
+
+_RUN = """
+import sys, traceback
+from propensity.__main__ import main
+codes = []
+for command in {commands!r}:
+    sys.argv = ["propensity", *command]
+    try:
+        main()
+        codes.append(0)
+    except SystemExit as end:
+        codes.append(end.code or 0)
+print("codes", codes)
+"""
+
+
+def run(world: World, *commands: tuple[str, ...]) -> tuple[list[int], str]:
+    """Run commands in one process; returns their exit codes and all that they said."""
+    code = _RUN.format(commands=commands)
+    done = subprocess.run([sys.executable, "-c", code], env=world.environment, cwd=ROOT, capture_output=True, text=True,
+                          timeout=300, check=False)  # fmt: skip
+    said = done.stdout + done.stderr
+    if done.returncode:
+        return [done.returncode], f"the process ended with {done.returncode}: {said}"
+    codes = re.findall(r"\d+", done.stdout.rpartition("codes [")[2])
+    return [int(code) for code in codes], said
+
+
+@pytest.fixture(scope="module")
+def used(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world that has seen everything: batches, live events, a compaction, kept profiles."""
+    one = copy_of(world, tmp_path_factory.mktemp("used") / "world")
+    fill(one)
+    codes, said = run(one, ("score", "--as-of", "2026-02-20"), ("compact",), ("materialize",), *_COMMANDS)
+    assert set(codes) == {0}, said
+    return one
+
+
+def kind_of(file: Path) -> str:
+    """What kind of file it is: its path without numbers and digests."""
+    return re.sub(r"[0-9a-f]{8,}|\d+", "#", str(file))
+
+
+def kinds(world: World) -> dict[str, Path]:
+    """The largest file of each kind, by kind."""
+    home = world.settings.home
+    found: dict[str, Path] = {}
+    for file in sorted(home.rglob("*")):
+        if not file.is_file() or file.name.endswith(_UNREAD) or not file.stat().st_size:
+            continue
+        if _OF_RUNS.search(str(file.relative_to(home))):
+            continue
+        kind = kind_of(file.relative_to(home))
+        if kind not in found or file.stat().st_size > (home / found[kind]).stat().st_size:
+            found[kind] = file.relative_to(home)
+    return found
+
+
+def damage(file: Path, how: str) -> None:
+    """Damage a file in one of the ways."""
+    content = file.read_bytes()
+    middle = len(content) // 2
+    changed = {"emptied": b"", "cut": content[:middle],
+               "flipped": content[:middle] + bytes([content[middle] ^ 0x15]) + content[middle + 1 :],
+               "garbage": b"\x00garbage\xff" * 64}[how]  # fmt: skip
+    file.write_bytes(changed)
+
+
+def test_each_kind_of_file_damaged(used: World, tmp_path: Path) -> None:
+    """Each kind is damaged in one of the ways; `ROUND` turns them, so that four runs try all."""
+    clean = batch_of(used)
+    faults = []
+    for number, (kind, place) in enumerate(kinds(used).items(), int(os.environ.get("ROUND", "0"))):
+        how = _WAYS[number % len(_WAYS)]
+        one = copy_of(used, tmp_path / "one")
+        damage(one.settings.home / place, how)
+        codes, said = run(one, *_COMMANDS)
+        if said.startswith("the process ended") or "Traceback" in said or re.search(r"^\w+Error: ", said, re.MULTILINE):
+            faults.append(f"{kind} {how}: {said[-1500:]}")
+        elif any(codes) and "fix" not in said:
+            faults.append(f"{kind} {how} {codes}: refused without a remedy: {said[-800:]}")
+        elif codes[0] == 0 and batch_of(one) != clean:
+            faults.append(f"{kind} {how}: other scores")
+        shutil.rmtree(one.folder)
+    assert not faults, f"{len(faults)} kinds of files\n" + "\n\n".join(faults)
