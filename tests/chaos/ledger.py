@@ -12,7 +12,6 @@ from features.settings import Settings
 from serving.live.log import LiveLog
 from serving.live.reconcile import reconcile
 from tests.conftest import World
-from tests.serving.live.asking import until
 
 #: whoever buys during a test
 USERS = [f"u{number:07d}" for number in range(40)]
@@ -46,7 +45,7 @@ class Ledger:
             user: (total + sum(self.bought[user]), orders + len(self.bought[user]))
             for user, (total, orders) in self.before.items()
         }
-        until(lambda: _close(spent(url), wanted), seconds=60)
+        _agree(url, wanted)
         live = LiveLog.open(world.definition, settings)
         try:
             kept = [message.id for message in live.between(0, live.last(), 10**6)]
@@ -131,14 +130,24 @@ def spent(url: str) -> dict[str, tuple[float, int]]:
     """What users have spent, and in how many orders, as the service says it."""
     answer = httpx.post(f"{url}/score", json={"user_ids": USERS}, timeout=30)
     assert answer.status_code == 200, answer.text
-    found = {}
+    found = dict.fromkeys(USERS, (0.0, 0))
     for record in answer.json()["records"]:
         total, average = record["worth"]["total"] or 0.0, record["worth"]["average"]
         found[record["user_id"]] = (total, round(total / average) if average else 0)
     return found
 
 
-def _close(found: dict[str, tuple[float, int]], wanted: dict[str, tuple[float, int]]) -> bool:
-    return found.keys() == wanted.keys() and all(
-        abs(found[user][0] - wanted[user][0]) < 1e-6 and found[user][1] == wanted[user][1] for user in wanted
-    )
+def _agree(url: str, wanted: dict[str, tuple[float, int]], seconds: float = 60) -> None:
+    """Wait until the service says what is wanted of everybody."""
+    end = time.monotonic() + seconds
+    while True:
+        found = spent(url)
+        wrong = {
+            user: (found[user], (total, orders))
+            for user, (total, orders) in wanted.items()
+            if abs(found[user][0] - total) > 1e-6 or found[user][1] != orders
+        }
+        if not wrong:
+            return
+        assert time.monotonic() < end, f"{len(wrong)} users have other sums (found, wanted): {wrong}"
+        time.sleep(0.2)
