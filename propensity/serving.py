@@ -126,10 +126,14 @@ def _keys(settings: Settings, host: str) -> None:
 
 
 def _models(rules: Definition, settings: Settings) -> None:
+    """Say which outcomes will be silent: what needs no model, or another one, is served all the same."""
     from serving.answers import Answers
     from serving.loader import Loader
 
-    if not Answers(rules, settings).models():
+    answers = Answers(rules, settings)
+    for outcome, why in answers.refused.items():
+        err.print(f"nothing will be said of {outcome}: {why}", soft_wrap=True, highlight=False)
+    if not answers.refused and not answers.models():
         err.print(
             f"{Loader(rules, settings).absence()} States, RFM groups and segments need none; likelihoods "
             "say no_model. Run propensity train; what it promotes is taken up without a restart.",

@@ -10,6 +10,7 @@ from features.definition.columns import feature_set
 from features.definition.predicate import columns_in
 from features.definition.rule import Segment
 from features.definition.schema import Definition
+from segments.rests import outcomes_in
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, TierCuts
 
 STATE, RFM = "states", "rfm"
@@ -147,13 +148,10 @@ class Steadiness:
 
     def _outcomes_of(self, name: str) -> frozenset[str]:
         kind, _, of = name.partition(".")
-        outcomes = self._definition.asked
         if kind == "tiers":
             return frozenset({of})
         rule = self._definition.segments.get(of) if kind == "segments" else None
-        named = columns_in(f"({rule.when}) AND ({rule.until or 'true'})") if rule is not None else set()
-        said = {o: {f"{o}_{key}" for key in ("tier", "percentile", rule.answer)} for o, rule in outcomes.items()}
-        return frozenset(o for o, columns in said.items() if columns & named)
+        return outcomes_in(rule, self._definition) if rule is not None else frozenset()
 
 
 def rule_digests(definition: Definition) -> dict[str, str]:

@@ -15,24 +15,20 @@ from features.errors import UnavailableError
 from features.settings import Settings
 from features.store import OnlineProfiles
 from features.time import to_instant
-from segments.frozen import load_cuts
 from serving.card import Measure
 from serving.earlier import Earlier
-from serving.loader import Loader
-from serving.metrics import REFUSED_MODELS, SCORES, SERVED
+from serving.metrics import SCORES
 from serving.model import Model
 from serving.record import ScoreRecord
 from serving.rows import OnlineRows, online_rows
 from serving.scored import Scored
 from serving.scorer import Scorer
+from serving.served import Served
 
 log = logging.getLogger("propensity")
 
 #: how many moved reasons are told when no number of reasons was asked for
 MOVED = 5
-
-#: how often the registry is asked for champions
-POLL_SECONDS = 2.0
 
 
 class Missing(BaseModel):
@@ -82,28 +78,23 @@ class ServedModel(BaseModel):
 class Answers:
     """Answers for one definition; models are swapped when a new champion is promoted.
 
-    An outcome without a champion is answered ``no_model``; all that needs no model is there without any.
+    An outcome without a champion is answered ``no_model``, one whose champion cannot be loaded says why; all that needs
+    no model is there without any.
 
     Args:
         definition: what is served.
         settings: where registry and stores are.
 
     Raises:
-        PropensityError: a champion does not fit the definition.
+        UnavailableError: the registry does not answer, or is damaged.
     """
 
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self.definition = definition
-        self._loader = Loader(definition, settings)
-        self._rfm = load_cuts(definition, settings)
         self._scores = settings.scores(definition.name)
         # one connection for calls answered at once and one for long lists in a thread of their own
         self._near, self._bulk = (OnlineProfiles(definition, settings, apply=True) for _ in range(2))
-        self._settings = settings
-        self._scorer = Scorer(definition, self._loader.champions(), self._rfm)
-        #: champions that were not taken up, by outcome, and for how many rounds
-        self._refused: dict[str, tuple[str, int]] = {}
-        self._tell({})
+        self._served = Served(definition, settings)
 
     def score(
         self,
@@ -155,7 +146,7 @@ class Answers:
         self, users: Sequence[str], as_of: datetime, *, latest: bool, bulk: bool
     ) -> tuple[Scorer, Scored | None, list[Missing]]:
         """Score users, and say whom not; None when nobody is known."""
-        scorer = self._scorer  # one scorer for the whole answer, whatever is promoted meanwhile
+        scorer = self._served.scorer  # one scorer for the whole answer, whatever is promoted meanwhile
         found = self._rows(self._bulk if bulk else self._near, users, as_of, latest=latest)
         missing = [Missing.model_validate({"user_id": user, "why": why}) for user, why in found.missing.items()]
         if not len(found.rows):
@@ -166,7 +157,7 @@ class Answers:
 
     def warm_up(self, now: datetime) -> None:
         """Make what the first answers would wait for, and score nobody once; call it before others call `score`."""
-        self._scorer.warm_up()
+        self._served.scorer.warm_up()
         try:
             self.score(["warm-up"], now, 1)
         except UnavailableError as error:
@@ -182,7 +173,7 @@ class Answers:
         Raises:
             UnavailableError: the store does not answer, or holds nothing.
         """
-        scorer = self._scorer
+        scorer = self._served.scorer
         found = self._rows(self._bulk, users, now, latest=True)
         return scorer, scorer.score(found.rows, found.through) if len(found.rows) else None
 
@@ -211,83 +202,25 @@ class Answers:
 
     def models(self) -> list[ServedModel]:
         """The models being served."""
-        return [_served(name, model) for name, model in self._scorer.models.items()]
+        return [_served(name, model) for name, model in self._served.scorer.models.items()]
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why a champion is not served, by outcome."""
+        return self._served.refused
+
+    @property
+    def silent(self) -> dict[str, list[str]]:
+        """Segments of which nothing is known, with the outcomes whose model is missing."""
+        return self._served.scorer.silent
 
     def refresh(self) -> bool:
-        """Take up champions promoted since, and RFM cut-offs.
-
-        A champion that does not load or fit, whatever the reason, leaves the old one serving. What was refused is tried
-        again after 1, 2, 4, … rounds: the reason may have been a store that was away.
-
-        Returns:
-            Whether anything changed.
-        """
-        served = {name: model.version for name, model in self._scorer.models.items()}
-        promoted = {name: f"{name}/{number}" for name, number in self._loader.versions().items()}
-        scorer = self._scorer
-        for name, version in promoted.items():
-            if version == served.get(name):
-                self._forget_refusal(name)
-                continue
-            if not self._is_due(name, version):
-                continue
-            try:
-                model = self._loader.load(name, version.rsplit("/", 1)[1])
-                candidate = Scorer(self.definition, {**scorer.models, name: model}, self._rfm)
-                candidate.warm_up()
-            except Exception as error:
-                # no fault of a new model may take down what the old one answers
-                self._refuse(name, version, served.get(name), error)
-                continue
-            scorer = candidate
-            self._forget_refusal(name)
-            log.info("now serving %s", version)
-        cuts = load_cuts(self.definition, self._settings)
-        if cuts != self._rfm:
-            scorer = Scorer(self.definition, scorer.models, cuts)
-            scorer.warm_up()
-            self._rfm = cuts
-        changed = scorer is not self._scorer
-        if changed:
-            self._scorer = scorer
-            self._tell(served)
-        return changed
-
-    def _is_due(self, outcome: str, version: str) -> bool:
-        """Whether a champion is to be tried in this round."""
-        refused, rounds = self._refused.get(outcome, ("", 0))
-        if refused != version:
-            self._forget_refusal(outcome)
-            return True
-        self._refused[outcome] = (version, rounds + 1)
-        return (rounds + 1).bit_count() == 1
-
-    def _refuse(self, outcome: str, version: str, served: str | None, error: Exception) -> None:
-        """Say once, and in the metrics, that a champion is not taken up."""
-        if outcome not in self._refused:
-            self._refused[outcome] = (version, 0)
-            REFUSED_MODELS.labels(outcome, version).set(1)
-            log.error("champion %s is not taken up, %s goes on: %s", version, served or "no model", error)
-
-    def _forget_refusal(self, outcome: str) -> None:
-        version, _ = self._refused.pop(outcome, ("", 0))
-        if version:
-            REFUSED_MODELS.labels(outcome, version).set(0)
+        """Take up champions promoted since, and RFM cut-offs; returns whether anything changed."""
+        return self._served.refresh()
 
     def watch(self, stopped: threading.Event) -> None:
         """Take up champions as they are promoted, until told to stop."""
-        while not stopped.wait(POLL_SECONDS):
-            try:
-                self.refresh()
-            except Exception:
-                # the registry may be away for a while; what is loaded keeps serving, and the next round asks again
-                log.exception("cannot ask the registry for champions")
-
-    def _tell(self, before: dict[str, str]) -> None:
-        for name, version in before.items():
-            SERVED.labels(name, version).set(0)
-        for name, model in self._scorer.models.items():
-            SERVED.labels(name, model.version).set(1)
+        self._served.watch(stopped)
 
 
 def _served(outcome: str, model: Model) -> ServedModel:

@@ -20,10 +20,12 @@ class Health:
     Attributes:
         alive: whether it works, or will.
         missing: what it needs and does not answer, by name.
+        degraded: of which outcomes nothing is said, or an older model speaks, and why; it is ready without them.
     """
 
     alive: Callable[[], bool]
     missing: Callable[[], dict[str, str]]
+    degraded: Callable[[], dict[str, str]] = dict
 
     def live(self) -> tuple[int, dict[str, Any]]:
         """The answer to ``/livez``."""
@@ -34,7 +36,7 @@ class Health:
     def ready(self) -> tuple[int, dict[str, Any]]:
         """The answer to ``/readyz``."""
         missing = self.missing()
-        told: dict[str, Any] = {"ready": not missing, "missing": missing}
+        told: dict[str, Any] = {"ready": not missing, "missing": missing, "degraded": self.degraded()}
         if not missing:
             return 200, told
         said = problem(f"not ready: {', '.join(missing)}.", "not_ready", "see 'missing'; it recovers by itself")

@@ -126,7 +126,9 @@ class Loader:
             model = Model.load(path, named, card)
         if model.card.outcome != outcome:
             raise ScoringError(
-                f"{named} in the registry is a model of {model.card.outcome}.", fix=f"propensity rollback {outcome}"
+                f"{named} in the registry is a model of {model.card.outcome}.",
+                fix=f"propensity rollback {outcome}",
+                code="model_damaged",
             )
         if not model.card.digests:
             log.warning("%s was registered without digests: its files are not checked. Train again.", named)

@@ -8,7 +8,7 @@ from itertools import islice
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from features.errors import PropensityError
+from features.errors import PropensityError, UnavailableError
 from features.time import to_instant
 from segments.holdout import Holdout
 from serving.answers import Answers
@@ -67,10 +67,17 @@ class SegmentMembers:
 
         Raises:
             PropensityError: there is no such segment.
+            UnavailableError: ``no_model``: it rests on a model that is missing.
         """
         known = self._answers.definition.segments
         if segment not in known:
             raise PropensityError(f"there is no segment {segment!r}.", fix=f"the segments are {', '.join(known)}")
+        if missing := self._answers.silent.get(segment):
+            raise UnavailableError(
+                f"who is in {segment!r} is not known: it rests on {', '.join(missing)}, which has no model now.",
+                fix="see degraded at /readyz, or propensity train",
+                code="no_model",
+            )
         batch = self._answers.earlier(as_of)
         found: list[str] = []
         candidates, seen = self._candidates(segment, batch, after), 0

@@ -70,7 +70,8 @@ class Intent(Part):
         percentile: 0 to 100, among the users the model was calibrated on.
         tier: by the cut-offs frozen in the model card.
         why: when there is not enough to say: ``outside_population``, ``stale_profile``, ``short_history``,
-            ``outside_trained_range`` or ``no_model``.
+            ``outside_trained_range``, ``no_model``, or the code of the error for which the champion is not served, such
+            as ``model_damaged``.
         detail: which feature lies outside the trained range, and how far.
         model: name and version of the model.
         reasons: the strongest, when asked for.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from features.time import DAY, Instants, to_datetime
 from segments.evaluator import Evaluator
 from segments.holdout import Holdout
 from segments.lead import Leads
+from segments.rests import outcomes_in
 from segments.rfm import SCORES, RfmCuts, rfm_columns, rfm_of, with_rfm
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, tiers_of
 from segments.worth import Worth
@@ -30,6 +32,8 @@ from serving.scored import Scored
 
 #: why nothing is said of who is far outside what the model saw
 BEYOND = "outside_trained_range"
+#: why nothing is said where an outcome has no champion
+NO_MODEL = "no_model"
 
 
 class Scorer:
@@ -37,14 +41,22 @@ class Scorer:
 
     Args:
         definition: states, segments and outcomes.
-        models: the served model of each outcome; an outcome without one is answered ``no_model``.
+        models: the served model of each outcome; an outcome without one is answered ``no_model``, and nobody is in a
+            segment that rests on it.
         rfm: frozen RFM cut-offs.
+        absent: of outcomes whose model is there and cannot be used, what is said instead of ``no_model``.
 
     Raises:
         ScoringError: a model was trained on another feature set.
     """
 
-    def __init__(self, definition: Definition, models: Mapping[str, Model], rfm: RfmCuts | None) -> None:
+    def __init__(
+        self,
+        definition: Definition,
+        models: Mapping[str, Model],
+        rfm: RfmCuts | None,
+        absent: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         digest = feature_set(definition).digest
         for name, model in models.items():
             if model.card.feature_digest != digest:
@@ -55,12 +67,17 @@ class Scorer:
                     code="feature_digest_mismatch",
                 )
         self.definition = definition
-        self.models = dict(models)
+        self.models, self.absent = dict(models), dict(absent)
         self._wording = Wording(definition)
         self.rfm = rfm
-        self._states, self._every = (
-            Evaluator.of(predicates(rules)) for rules in (definition.states, definition.segments)
-        )
+        #: segments of which nothing is known, by name, with the outcomes whose model is missing
+        self.silent = {
+            name: sorted(missing)
+            for name, rule in definition.segments.items()
+            if (missing := outcomes_in(rule, definition) - models.keys())
+        }
+        told = {name: rule for name, rule in definition.segments.items() if name not in self.silent}
+        self._states, self._every = (Evaluator.of(predicates(rules)) for rules in (definition.states, told))
         self._among = Evaluator.of({name: outcome.among for name, outcome in definition.asked.items()})
         self._rules = [
             self._states.first().alias("state"),
@@ -68,7 +85,7 @@ class Scorer:
         ]
         self._version = definition.version
         self._leads, self._worth = Leads(definition.leads), Worth(definition)
-        until = {name: rule.until for name, rule in definition.segments.items() if rule.until is not None}
+        until = {name: rule.until for name, rule in told.items() if rule.until is not None}
         self._until = Evaluator.of(until)
         self._holdout = Holdout(definition)
         self._lasts = [feature_set(definition).numeric.index(f"days_since_{name}") for name in definition.signals]
@@ -87,7 +104,7 @@ class Scorer:
         inside = self._among.predicates[outcome].fill_null(False)
         return (
             pl.when(pl.lit(outcome not in self.models))
-            .then(pl.lit("no_model"))
+            .then(pl.lit(self.absent.get(outcome, NO_MODEL)))
             .when(age > rules.max_age)
             .then(pl.lit("stale_profile"))
             .when(~inside)
@@ -241,7 +258,7 @@ class Scorer:
         """As `_why_silent`, for one row."""
         rules, inside, tenure = self.definition.scoring, self._among.few[outcome], row["tenure_days"]
         if outcome not in self.models:
-            return "no_model"
+            return self.absent.get(outcome, NO_MODEL)
         if age > rules.max_age:
             return "stale_profile"
         if not inside(row):

@@ -121,11 +121,11 @@ def ready(request: Request) -> Response:
 def _health(request: Request) -> Health:
     opening = cast("Opening[Desk]", request.app.state.desk)
     try:
-        live = opening.get().live
+        desk = opening.get()
     except StartingError as error:
         why = str(error)
         return Health(lambda: opening.alive, lambda: {"service": why})
-    return Health(lambda: live.alive, live.missing)
+    return Health(lambda: desk.live.alive, desk.live.missing, lambda: desk.answers.refused)
 
 
 @app.get("/metrics", summary="Numbers for Prometheus", include_in_schema=False)

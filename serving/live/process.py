@@ -38,7 +38,7 @@ class WorkerProcess:
 
     def serve(self, host: str, port: int) -> None:
         """Say from now on at this address how it is."""
-        server: ThreadingHTTPServer = health_server(host, port, Health(self._alive, self._missing))
+        server: ThreadingHTTPServer = health_server(host, port, Health(self._alive, self._missing, self._degraded))
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 
     def run(self) -> None:
@@ -64,3 +64,9 @@ class WorkerProcess:
             return self._opening.get().missing()
         except StartingError as error:
             return {"worker": str(error)}
+
+    def _degraded(self) -> dict[str, str]:
+        try:
+            return self._opening.get().degraded()
+        except StartingError:
+            return {}

@@ -1,10 +1,8 @@
 """What works on the live log beside taking messages in: a worker that folds and moves users, a sender that tells."""
 
-import logging
 import threading
 
 from features.definition.schema import Definition
-from features.errors import PropensityError, UnavailableError
 from features.settings import Settings
 from features.time import Clock
 from serving.answers import Answers
@@ -15,8 +13,6 @@ from serving.handoff.sender import Sender
 from serving.live.log import LiveLog
 from serving.live.needs import Needs
 from serving.live.worker import Worker
-
-log = logging.getLogger("propensity")
 
 
 class Working:
@@ -34,11 +30,9 @@ class Working:
         self, definition: Definition, settings: Settings, live: LiveLog, clock: Clock, answers: Answers | None = None
     ) -> None:
         ledger = Ledger(definition, live, clock)
-        self._watched = None if answers is not None else _answers(definition, settings)
-        answers, moves = answers or self._watched, None
-        if answers is not None:
-            mover = Mover(definition, ledger, settings.scores(definition.name))
-            moves = LiveMoves(answers, ledger, mover, clock)
+        self._answers, self._watches = answers or Answers(definition, settings), answers is None
+        mover = Mover(definition, ledger, settings.scores(definition.name))
+        moves = LiveMoves(self._answers, ledger, mover, clock)
         self.worker = Worker(definition, settings, live, clock, moves)
         self._needs = Needs(definition, settings, live)
         self._sender = Sender(definition, ledger.outbox, clock)
@@ -52,14 +46,18 @@ class Working:
     def run(self) -> None:
         """Work until told to stop."""
         self._sender.start()
-        if self._watched is not None:
-            threading.Thread(target=self._watched.watch, args=(self._stopped,), name="champions", daemon=True).start()
+        if self._watches:
+            threading.Thread(target=self._answers.watch, args=(self._stopped,), name="champions", daemon=True).start()
         self.worker.run()
         self._sender.close()
 
     def missing(self) -> dict[str, str]:
         """What it needs and does not answer, by its name, with what was said."""
         return self._needs.missing()
+
+    def degraded(self) -> dict[str, str]:
+        """The outcomes whose champion is not served, and why."""
+        return self._answers.refused
 
     def stop(self) -> None:
         """Ask for the end of `run`."""
@@ -71,13 +69,3 @@ class Working:
         self.stop()
         self.worker.close()
         self._sender.close()
-
-
-def _answers(definition: Definition, settings: Settings) -> Answers | None:
-    try:
-        return Answers(definition, settings)
-    except UnavailableError:
-        raise  # whoever starts the worker waits for it
-    except PropensityError as error:
-        log.warning("events are folded, and nobody is moved: %s", error)
-        return None

@@ -1,12 +1,14 @@
 """Registries that tests may damage: a copy of a trained world, and where a version's files lie."""
 
+import json
 import sqlite3
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import mlflow
 
-from serving.loader import CHAMPION, registered_name
+from serving.loader import CARD_DIGEST, CHAMPION, registered_name
 from tests.conftest import World
 
 
@@ -29,6 +31,14 @@ def twin_of(world: World, outcome: str) -> str:
     twin = registry.create_model_version(name, first.source, first.run_id, tags=first.tags)
     registry.set_registered_model_alias(name, CHAMPION, twin.version)
     return str(twin.version)
+
+
+def with_card(world: World, outcome: str, **changes: object) -> None:
+    """Give the champion another card, registered as such."""
+    card, name = files_of(world, outcome) / "card.json", registered_name(world.definition, outcome)
+    card.write_text(json.dumps(json.loads(card.read_text()) | changes))
+    version, digest = client(world).get_model_version_by_alias(name, CHAMPION).version, sha256(card.read_bytes())
+    client(world).set_model_version_tag(name, version, CARD_DIGEST, digest.hexdigest())
 
 
 def as_older_versions_wrote_it(world: World, home: Path) -> None:

@@ -3,22 +3,29 @@
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from features.errors import ScoringError
-from features.time import to_datetime
+from features.errors import ScoringError, UnavailableError
+from features.time import parse_instant
 from serving.answers import Answers
+from serving.live.log import LiveLog
 from serving.loader import CHAMPION, Loader, registered_name
+from serving.members import SegmentMembers
 from serving.metrics import REFUSED_MODELS
+from serving.record import Intent
 from tests.conftest import World
 from tests.serving.conftest import copy_of
-from tests.serving.registries import client, files_of, twin_of, without_digests
+from tests.serving.live.asking import CLOCK
+from tests.serving.registries import client, files_of, twin_of, with_card, without_digests
+from tests.serving.servers import Server
 from training.registry import Registry
 
+NOW = parse_instant(CLOCK)
 PROPENSITY = (sys.executable, "-m", "propensity")
 
 
@@ -34,6 +41,7 @@ def home(copied: World) -> Iterator[World]:
     database = (copied.settings.home / "mlflow.db").read_bytes()
     yield copied
     for path, content in kept.items():
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(content)
     (copied.settings.home / "mlflow.db").write_bytes(database)
 
@@ -97,14 +105,11 @@ def test_a_card_whose_digests_were_edited_along_is_told(home: World) -> None:
         Loader(home.definition, home.settings).load("purchase", "1")
 
 
-@pytest.mark.parametrize("command", [("score",), ("serve",)])
-def test_commands_tell_a_damaged_model_and_leave_what_was_there(
-    home: World, tmp_path: Path, command: tuple[str, ...]
-) -> None:
+def test_a_score_tells_a_damaged_model_and_leaves_what_was_there(home: World) -> None:
     cut(files_of(home, "purchase") / "booster.txt")
     scores = home.settings.scores("demo-shop")
     before = sorted(scores.rglob("*")) if scores.exists() else []
-    done = home.run("env", "PROPENSITY_AUTH=off", *PROPENSITY, *command)
+    done = home.run(*PROPENSITY, "score")
     assert done.returncode == 2, done.stderr
     assert "model_damaged purchase/1 cannot be loaded: booster.txt has SHA-256" in done.stderr
     assert "Traceback" not in done.stderr
@@ -152,12 +157,98 @@ def test_a_version_that_is_a_model_of_another_outcome_is_refused(home: World) ->
         Loader(home.definition, home.settings).load("purchase", str(wrong.version))
 
 
-def score(answers: Answers, world: World) -> str | None:
-    from features.log.source import EventLog
+def intents(answers: Answers, world: World) -> dict[str, Intent]:
+    [record] = answers.score(["u0000001"], NOW, 1).records
+    return record.intent
 
-    as_of = to_datetime(EventLog(world.definition).ends)
-    [record] = answers.score(["u0000001"], as_of, 0).records
-    return record.intent["purchase"].model
+
+def score(answers: Answers, world: World) -> str | None:
+    return intents(answers, world)["purchase"].model
+
+
+def cut_booster(home: World) -> None:
+    cut(files_of(home, "purchase") / "booster.txt")
+
+
+def remove_card(home: World) -> None:
+    remove(files_of(home, "purchase") / "card.json")
+
+
+def remove_folder(home: World) -> None:
+    shutil.rmtree(files_of(home, "purchase"))
+
+
+def another_outcomes_model(home: World) -> None:
+    registry = client(home)
+    churn = registry.get_model_version_by_alias(registered_name(home.definition, "churn"), CHAMPION)
+    name = registered_name(home.definition, "purchase")
+    wrong = registry.create_model_version(name, churn.source, churn.run_id)
+    registry.set_registered_model_alias(name, CHAMPION, wrong.version)
+
+
+@pytest.mark.parametrize("harm", [cut_booster, remove_card, remove_folder, another_outcomes_model])
+def test_a_champion_that_is_damaged_at_a_start_leaves_the_other_outcomes_serving(
+    home: World, harm: Callable[[World], None]
+) -> None:
+    harm(home)
+    answers = Answers(home.definition, home.settings)
+    said = intents(answers, home)
+    assert said["purchase"].why == "model_damaged"
+    assert said["purchase"].model is None
+    assert said["churn"].model == "churn/1"
+    assert list(answers.refused) == ["purchase"]
+    assert answers.refused["purchase"].startswith("purchase/")
+    assert "propensity rollback purchase" in answers.refused["purchase"]
+    assert "purchase" not in {model.outcome for model in answers.models()}
+
+
+def test_a_champion_of_another_feature_set_leaves_the_other_outcomes_serving(home: World) -> None:
+    with_card(home, "purchase", feature_digest="0" * 8)
+    answers = Answers(home.definition, home.settings)
+    assert intents(answers, home)["purchase"].why == "feature_digest_mismatch"
+    assert intents(answers, home)["churn"].model == "churn/1"
+
+
+def test_a_champion_damaged_at_a_start_is_taken_up_when_mended(home: World) -> None:
+    booster = files_of(home, "purchase") / "booster.txt"
+    content = booster.read_bytes()
+    cut(booster)
+    answers = Answers(home.definition, home.settings)
+    assert not any(answers.refresh() for _ in range(5))
+    booster.write_bytes(content)
+    assert any(answers.refresh() for _ in range(8))
+    assert score(answers, home) == "purchase/1"
+    assert answers.refused == {}
+
+
+def test_nobody_is_in_a_segment_that_rests_on_a_damaged_model(home: World) -> None:
+    cut_booster(home)
+    answers = Answers(home.definition, home.settings)
+    assert "first_purchase_ready" in answers.silent
+    live = LiveLog.open(home.definition, home.settings)
+    try:
+        members = SegmentMembers(answers, live)
+        with pytest.raises(UnavailableError, match="rests on purchase, which has no model now") as told:
+            members.page("first_purchase_ready", NOW, after="", limit=10)
+        assert told.value.code == "no_model"
+    finally:
+        live.close()
+
+
+def test_a_server_started_beside_a_damaged_champion_is_ready_and_says_why(home: World, tmp_path: Path) -> None:
+    cut_booster(home)
+    server = Server(home, tmp_path / "log", PROPENSITY_AUTH="off", PROPENSITY_CLOCK=CLOCK)
+    try:
+        ready = server.ready().client.get("/readyz")
+        assert "booster.txt has SHA-256" in ready.json()["degraded"]["purchase"]
+        assert "propensity rollback purchase" in ready.json()["degraded"]["purchase"]
+        [record] = server.client.post("/score", json={"user_ids": ["u0000001"]}).json()["records"]
+        assert record["intent"]["purchase"]["why"] == "model_damaged"
+        assert record["intent"]["churn"]["model"] == "churn/1"
+        assert server.client.get("/segments/first_purchase_ready/users").status_code == 503
+        assert "nothing will be said of purchase: purchase/1 cannot be loaded" in server.log.read_text()
+    finally:
+        server.stop()
 
 
 def test_a_damaged_champion_leaves_the_old_one_serving_and_is_taken_up_when_mended(

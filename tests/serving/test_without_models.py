@@ -29,10 +29,10 @@ def test_the_first_champion_and_the_first_cut_offs_are_taken_up_without_a_restar
     answers = Answers(mine.definition, mine.settings)
     assert answers.models() == []
     assert not answers.refresh()
-    assert answers._rfm is None
+    assert answers._served.scorer.rfm is None
     cuts.write_text(kept)
     assert answers.refresh()
-    assert answers._rfm is not None
+    assert answers._served.scorer.rfm is not None
     assert answers.models() == []
     name = registered_name(mine.definition, "churn")
     client.set_registered_model_alias(name, CHAMPION, versions[name])
