@@ -1,11 +1,15 @@
 """Connections that ask slowly, or nothing, are closed, so that they cannot keep others out."""
 
 import asyncio
+import json
 import resource
 from typing import Any
 
 import uvicorn.config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.metrics import ERRORS
+from serving.problems import problem
 
 #: how long a request's headers may take, in seconds
 HEADERS_SECONDS = 10.0
@@ -25,7 +29,7 @@ def most_connections() -> int:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP as uvicorn speaks it, with an end to waiting for headers."""
+    """HTTP as uvicorn speaks it, with an end to waiting for headers, and our shape of errors."""
 
     _late: asyncio.TimerHandle | None = None
 
@@ -46,6 +50,17 @@ class BoundedProtocol(HttpToolsProtocol):
         """The headers are here."""
         self._wait_no_more()
         super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP in the shape of every other error; the application never sees it."""
+        code, fix = "bad_request", "send HTTP/1.1, with a line and headers that it allows"
+        body = json.dumps(problem(msg, code, fix)).encode()
+        head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        head += [*self.server_state.default_headers, (b"connection", b"close")]
+        lines = b"".join(name + b": " + value + b"\r\n" for name, value in head)
+        self.transport.write(b"HTTP/1.1 400 Bad Request\r\n" + lines + b"\r\n" + body)
+        self.transport.close()
+        ERRORS.labels("400").inc()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is there any more."""

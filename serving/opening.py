@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from features.errors import PropensityError, UnavailableError
+from serving.logs import told
 
 log = logging.getLogger("propensity")
 
@@ -85,5 +86,5 @@ class Opening(Generic[Thing]):
 
     def _failed(self, said: str, fix: str, error: Exception) -> None:
         if said != self._why.message:  # told once, not with each attempt
-            log.warning("not ready, and tried again every %.0f s: %s: %s", PAUSE, said, error)
+            log.warning("not ready, and tried again every %.0f s: %s: %s", PAUSE, said, told(error))
         self._why = StartingError(said, fix=fix or "ask again in a few seconds")

@@ -4,13 +4,13 @@ import difflib
 import json
 import logging
 import sqlite3
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
 from features.errors import PropensityError, UnavailableError
+from serving.logs import without_words
 
 log = logging.getLogger("propensity")
 
@@ -76,8 +76,7 @@ def problem_of(error: Exception) -> dict[str, str]:
     code, fix = USUAL.get(status, USUAL[500])
     if isinstance(error, PropensityError):
         return problem(error.message, error.code, error.fix or fix)
-    # where, but not what: the message of an error may hold a user's id or a password
-    where = "".join(traceback.format_tb(error.__traceback__)[-8:]) if status == 500 else "what is needed is away"
+    where = without_words(error) if status == 500 else "what is needed is away"
     log.error("a request failed: %s: %s", type(error).__name__, where)
     said = "something that is needed does not answer" if status == 503 else "an error that nobody foresaw"
     return problem(f"{said} ({type(error).__name__}).", code, fix)

@@ -4,6 +4,7 @@ import http.client
 import io
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ class _Reader(io.RawIOBase):
 def _connected(target: Target, deadline: _Deadline, *, allow_private: bool) -> _Wire:
     """Connect to the first address that answers, of those that were checked."""
     error: OSError = OSError("the host has no address")
-    for address in addresses_of(target, allow_private=allow_private):
+    for address in _looked_up(target, deadline, allow_private=allow_private):
         try:
             plain = socket.create_connection((address, target.port), timeout=deadline.left())
         except OSError as failed:
@@ -134,6 +135,30 @@ def _connected(target: Target, deadline: _Deadline, *, allow_private: bool) -> _
             plain.close()
             raise
     raise error
+
+
+def _looked_up(target: Target, deadline: _Deadline, *, allow_private: bool) -> list[str]:
+    """`addresses_of` within the deadline: the system's look-up takes no time limit, so it has a thread of its own.
+
+    A look-up that is given up ends by itself, when the resolver gives up.
+    """
+    found: list[list[str]] = []
+    failed: list[Exception] = []
+
+    def look_up() -> None:
+        try:
+            found.append(addresses_of(target, allow_private=allow_private))
+        except Exception as error:  # raised below, in the thread that waits
+            failed.append(error)
+
+    thread = threading.Thread(target=look_up, name="look-up", daemon=True)
+    thread.start()
+    thread.join(deadline.left())
+    if failed:
+        raise failed[0]
+    if not found:
+        raise TimeoutError("the host's name was not looked up in time")
+    return found[0]
 
 
 @cache

@@ -4,6 +4,7 @@ import gzip
 import logging
 import resource
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -264,6 +265,24 @@ def test_a_name_is_connected_to_as_it_was_checked(set_scene: MakeScene, monkeypa
     scene.enter("u1")
     assert once(scene)[:2] == (0, "ConnectionRefusedError: Connection refused")
     assert (asked, connected) == (["rebind.example"], [("93.184.216.34", 443)])
+
+
+def test_a_look_up_that_hangs_ends_with_the_deadline(set_scene: MakeScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+
+    def look_up(*_: object, **__: object) -> list[object]:
+        let_go.wait(20)
+        return []
+
+    monkeypatch.setattr("serving.handoff.address.socket.getaddrinfo", look_up)
+    scene = set_scene({"hook": going_to("https://slow.example/", timeout=1.0)})
+    scene.enter("u1")
+    began = time.monotonic()
+    try:
+        assert once(scene) == (0, "TimeoutError", 1)
+        assert time.monotonic() - began < 10
+    finally:
+        let_go.set()
 
 
 def test_one_private_address_of_several_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
