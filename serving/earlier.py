@@ -45,9 +45,12 @@ class Earlier:
 
     @classmethod
     def before(cls, folder: Path, instant: int) -> "Earlier | None":
-        """The newest scores of before an instant, or None."""
+        """The newest scores of before an instant, or None; never those of the instant itself.
+
+        Folders are named to the second, and a log often ends a microsecond after its last event.
+        """
         found = {datetime.strptime(path.name + "+0000", NAME + "%z"): path for path in folder.glob("scores-*Z.parquet")}
-        times = [moment for moment in found if moment < to_datetime(instant)]
+        times = [moment for moment in found if moment < to_datetime(instant).replace(microsecond=0)]
         return cls(max(times), found[max(times)]) if times else None
 
     @classmethod
