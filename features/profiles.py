@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from features.definition.schema import Definition
 from features.fold import fold_into
 from features.kept_files import reading
+from features.log.collisions import bucket_of
 from features.log.events import Events
 from features.log.hashing import hashed
-from features.log.intake import bucket_of
 from features.log.manifest import write_durably
 from features.log.store import EventStore
 from features.packed import STAMP, pack_all, stored_bytes, stored_through, stored_words, unpack

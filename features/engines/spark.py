@@ -28,6 +28,7 @@ from features.log.compacted import NONE, Compacted
 from features.log.events import Rows
 from features.log.findings import Finding, judge, words
 from features.log.frames import Work, replace
+from features.log.repeats import one_row_an_id
 from features.log.source import declared_end, resolve, used_columns
 from features.log.tombstones import Tombstones
 from features.private import make_all_private
@@ -321,7 +322,8 @@ def _answering(
         rows = Rows.of(table, n_values)
         if erased:
             rows = rows.take(~erased.flags(rows.users)[rows.codes])
-        events = rows.sorted(by_arrival=by_arrival)[0].events(ends, {})
+        once, _ = one_row_an_id(rows, by_arrival=by_arrival, each_user=True)
+        events = once.sorted().events(ends, {})
         for frame in work(events) if len(events.users) else ():
             yield from frame.to_arrow().cast(schema).to_batches()
 

@@ -14,11 +14,13 @@ import pyarrow as pa
 from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.lock import held, locked
+from features.log.collisions import bucket_of, keep_claims, without_claims
 from features.log.compacted import Compacted
+from features.log.events import Rows
 from features.log.frames import rows_of_users
-from features.log.intake import bucket_of
 from features.log.manifest import Manifest, digest_of, size_of
-from features.log.parts import PartFiles
+from features.log.order import members, set_of
+from features.log.parts import PartFiles, together
 from features.log.source import name_in
 from features.log.tombstones import Tombstones
 
@@ -108,17 +110,24 @@ def without_erased(state: Manifest, files: PartFiles, erased: Tombstones) -> tup
     if not new:
         return state, {}
     removed: dict[str, int] = {}
+    left = without_claims(state, files, new)
     position, parts, again = state.position + 1, list(state.parts), dict(state.merged)
-    for bucket in sorted(set(bucket_of(new.keys, state.buckets).tolist())):
-        rows = files.read(state.of_bucket(bucket), ids=True).sorted()[0]
+    for bucket in sorted({*bucket_of(new.keys, state.buckets).tolist(), *left.buckets}):
+        rows = files.read(state.of_bucket(bucket), ids=True)
         gone = new.flags(rows.users)[rows.codes]
-        if gone.any():
+        other = gone | members(set_of(left.removed(bucket)), rows.ids)
+        added = [Rows.of(table, files.n_values) for table in left.added(bucket)]
+        if other.any() or added:
             sizes = np.bincount(rows.codes[gone], minlength=len(rows.users))
             removed |= {rows.users[code].as_py(): int(sizes[code]) for code in np.flatnonzero(sizes).tolist()}
             parts = [part for part in parts if part.bucket != bucket]
-            parts += files.write(rows.take(~gone), bucket, f"{state.generation}-{position}", position)
+            rows = together(rows.take(~other), *added).sorted()
+            parts += files.write(rows, bucket, f"{state.generation}-{position}", position)
             again[bucket] = position
     change = {
+        "repeats": keep_claims(left, state, files, position),
+        "differing": state.differing + left.differing,
+        "shared": state.shared + left.shared,
         "position": position,
         "parts": parts,
         "merged": again,
@@ -137,6 +146,8 @@ def clean(folder: Path, state: Manifest) -> None:
 
 def _remove_unnamed(folder: Path, state: Manifest) -> None:
     named = {part.name for part in state.parts}
-    for file in folder.glob("bucket-*.parquet"):
-        if file.name not in named:
-            file.unlink()
+    named |= set(state.repeats)
+    for pattern in ("bucket-*.parquet", "repeats-*.parquet"):
+        for file in folder.glob(pattern):
+            if file.name not in named:
+                file.unlink()

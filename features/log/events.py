@@ -56,7 +56,7 @@ class Rows:
         mask: signals it fires.
         values: ``[rows, valued signals]``.
         ids: 64 bits of the event's id, 0 where it has none.
-        again: what is known of rows of the same id that were left out, as `order_rows` notes it.
+        files: which file of the log each row came from, as the store numbers them.
     """
 
     users: pa.Array
@@ -66,7 +66,7 @@ class Rows:
     mask: NDArray[np.int64]
     values: NDArray[np.float64]
     ids: NDArray[np.int64]
-    again: NDArray[np.int64]
+    files: NDArray[np.int64]
 
     @classmethod
     def of(cls, table: pa.Table, n_values: int) -> "Rows":
@@ -88,7 +88,11 @@ class Rows:
             mask=table["mask"].to_numpy(),
             values=np.column_stack(values) if values else np.zeros((table.num_rows, 0)),
             ids=table["id"].to_numpy(),
-            again=table["again"].to_numpy() if "again" in table.column_names else np.zeros(table.num_rows, np.int64),
+            files=(
+                table["file"].to_numpy().astype(np.int64)
+                if "file" in table.column_names
+                else np.zeros(table.num_rows, np.int64)
+            ),
         )
 
     @classmethod
@@ -106,32 +110,20 @@ class Rows:
         none = np.zeros(0, dtype=np.int64)
         return cls(pa.array([], pa.large_string()), none, none, none, none, np.zeros((0, n_values)), none, none)
 
-    def sorted(self, *, by_arrival: bool = True) -> tuple["Rows", int]:
-        """Sort by user and time; of rows of one user with one id the newest stays, see `order_rows`.
-
-        Args:
-            by_arrival: rows say when they arrived; else the last is the newest.
-
-        Returns:
-            The rows, and how many were left out. Equal rows sort alike whatever order they come in.
-        """
-        visible, again = self.visible.copy(), self.again.copy()
-        order = order_rows(
-            self.codes, len(self.users), self.t, visible, self.mask, self.values, self.ids, again, by_arrival
-        )
-        told = Rows(self.users, self.codes, self.t, visible, self.mask, self.values, self.ids, again)
-        return told.take(order), len(self.t) - len(order)
+    def sorted(self) -> "Rows":
+        """Sort by user, time and what the rows are: equal rows sort alike whatever order they come in."""
+        return self.take(order_rows(self.codes, len(self.users), self.t, self.visible, self.mask, self.values))
 
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> "Rows":
         """Some rows, of the same users."""
         return Rows(self.users, self.codes[rows], self.t[rows], self.visible[rows], self.mask[rows],
-                    self.values[rows], self.ids[rows], self.again[rows])  # fmt: skip
+                    self.values[rows], self.ids[rows], self.files[rows])  # fmt: skip
 
     def table(self) -> pa.Table:
         """The table `of` takes; ``wait`` in the place of ``visible``, which is small."""
         users = pa.DictionaryArray.from_arrays(pa.array(self.codes, pa.int32()), self.users)
-        columns = {"user": users, "t": self.t, "wait": self.visible - self.t, "id": self.ids, "again": self.again,
-                   "mask": self.mask}  # fmt: skip
+        columns = {"user": users, "t": self.t, "wait": self.visible - self.t, "id": self.ids,
+                   "file": self.files.astype(np.int32), "mask": self.mask}  # fmt: skip
         return pa.table(columns | {f"v{i}": self.values[:, i].copy() for i in range(self.values.shape[1])})
 
     def events(self, ends: int, counts: dict[str, int]) -> Events:

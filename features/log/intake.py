@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.ipc as ipc
-from numpy.typing import NDArray
 
+from features.log.collisions import Collisions, Judged, bucket_of, keep_claims
 from features.log.events import Rows
 from features.log.findings import Findings
 from features.log.findings import together as all_findings
 from features.log.manifest import Manifest, Part, TakenFile
-from features.log.order import DIFFERED, grouped, occur
+from features.log.order import grouped, members, set_of
 from features.log.parts import PartFiles, together
+from features.log.repeats import ROW_BITS
 from features.log.source import EventLog, add
 from features.log.tombstones import Tombstones
 from features.parallel import each
@@ -34,14 +34,12 @@ class Change:
         bucket: which.
         added: new parts.
         removed: parts they take the place of.
-        doubles: rows left out because their user has an event of their id.
         merged: the position through which the parts no longer tell what came in when, or 0.
     """
 
     bucket: int
     added: list[Part]
     removed: list[Part]
-    doubles: int
     merged: int
 
 
@@ -66,30 +64,42 @@ class Intake:
         state, scratch = self._state, self._files.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        taken = self._spread(files, scratch, progress)
-        doubles, again = state.doubles, dict(state.merged)
+        collisions = Collisions(scratch, state, self._files) if self._log.has_ids else None
+        taken = self._spread(files, scratch, progress, collisions)
+        again, every = dict(state.merged), [*state.files, *taken]
         parts = {part.name: part for part in state.parts}
         buckets = [bucket for bucket in range(state.buckets) if (scratch / str(bucket)).exists()]
-        for change in each(buckets, lambda bucket: self._merge(scratch / str(bucket), bucket)):
-            doubles += change.doubles
+        judged = None
+        if collisions is not None:
+            names, by_arrival = [file.path for file in every], self._log.has_arrivals
+            judged = collisions.judge(buckets, names, by_arrival=by_arrival)
+        touched = sorted({*buckets, *(judged.buckets if judged is not None else ())})
+        for change in each(touched, lambda bucket: self._merge(scratch / str(bucket), bucket, judged)):
             for part in change.removed:
                 del parts[part.name]
             parts |= {part.name: part for part in change.added}
             if change.merged:
                 again[change.bucket] = change.merged
         shutil.rmtree(scratch)
-        change_of = {"position": self._position, "files": [*state.files, *taken], "parts": list(parts.values()),
-                     "doubles": doubles, "merged": again, "types": self._log.types}  # fmt: skip
+        change_of = {"position": self._position, "files": every, "parts": list(parts.values()), "merged": again,
+                     "types": self._log.types, "by_arrival": self._log.has_arrivals}  # fmt: skip
+        if judged is not None:
+            change_of |= {"doubles": state.doubles + judged.left_out,
+                          "repeats": keep_claims(judged, state, self._files, self._position),
+                          "differing": state.differing + judged.differing,
+                          "shared": state.shared + judged.shared}  # fmt: skip
         return state.model_copy(update=change_of)
 
-    def _spread(self, files: list[Path], scratch: Path, progress: Progress) -> list[TakenFile]:
+    def _spread(
+        self, files: list[Path], scratch: Path, progress: Progress, collisions: Collisions | None
+    ) -> list[TakenFile]:
         """Append the kept rows of files to a scratch file a bucket; rows of erased users are left out and counted."""
         taken: list[TakenFile] = []
         writers: dict[int, ipc.RecordBatchStreamWriter] = {}
         erased, n = Tombstones(self._state.erased), self._state.buckets
         with ExitStack() as open_files:
-            for file in files:
-                counts, findings = {"rows": 0}, [Findings()]
+            for number, file in enumerate(files, len(self._state.files)):
+                counts, findings, place = {"rows": 0}, [Findings()], number << ROW_BITS
                 described = TakenFile.of(
                     file, self._log.name_of(file), now=scratch.stat().st_mtime_ns, content=self._log.content_of(file)
                 )
@@ -102,6 +112,10 @@ class Intake:
                         found |= {"erased user": int(gone.sum())}
                         kept &= ~gone
                     counts = add(counts, found)
+                    if collisions is not None:
+                        collisions.gather(table["id"].to_numpy()[kept])
+                        places = pa.array(np.arange(place, place + table.num_rows))
+                        table, place = table.append_column("place", places), place + table.num_rows
                     order, starts = grouped(np.where(kept, bucket_of(keys, n), -1), n)
                     ordered = table.take(pa.array(order)).combine_chunks()
                     for bucket in np.flatnonzero(np.diff(starts)).tolist():
@@ -114,65 +128,35 @@ class Intake:
         self._log.judge(all_findings(file.findings for file in taken))
         return taken
 
-    def _merge(self, file: Path, bucket: int) -> Change:
+    def _merge(self, file: Path, bucket: int, judged: Judged | None) -> Change:
         """Sort a bucket's new rows and put them beside the old ones."""
-        with file.open("rb") as source:
-            rows, doubles = Rows.of(ipc.open_stream(source).read_all(), self._log.n_values).sorted(
-                by_arrival=self._log.has_arrivals
-            )
-        file.unlink()
+        rows = self._new_rows(file, bucket, judged)
         old = self._state.of_bucket(bucket)
-        if old and rows.ids.any():
-            rows, again, changes = self._without_known(rows, old)
-            doubles += again
-            if changes:  # an event is not what it was: the bucket is written again
-                whole, lost = together(self._files.read(old, ids=True), rows, by_arrival=self._log.has_arrivals)
-                part = self._files.write(whole, bucket, self._written, self._position)
-                return Change(bucket, part, old, doubles + lost, self._position)
+        gone = judged.removed(bucket) if judged is not None else np.zeros(0, dtype=np.int64)
+        if gone.size:  # what counted so far counts no more: the bucket is written again
+            whole = self._files.read(old, ids=True)
+            rows = together(whole.take(~members(set_of(gone), whole.ids)), rows).sorted()
+            part = self._files.write(rows, bucket, self._written, self._position)
+            return Change(bucket, part, old, self._position)
         new = self._files.write(rows, bucket, self._written, self._position)
         if len(old) < MOST_PARTS and 3 * sum(part.rows for part in old[1:]) <= sum(part.rows for part in old):
-            return Change(bucket, new, [], doubles, 0)
+            return Change(bucket, new, [], 0)
         through = old[-1].position
-        whole, _ = self._files.read(old, ids=True).sorted()
-        return Change(bucket, [*self._files.write(whole, bucket, self._written, through), *new], old, doubles, through)
+        whole = self._files.read(old, ids=True).sorted()
+        return Change(bucket, [*self._files.write(whole, bucket, self._written, through), *new], old, through)
 
-    def _without_known(self, rows: Rows, old: list[Part]) -> tuple[Rows, int, bool]:
-        """Leave out rows whose user has an event of their id already; say whether one of them is the earlier."""
-        known = occur(rows.ids, np.concatenate([self._files.column(part, "id") for part in old]))
-        if not known.any():
-            return rows, 0, False
-        stored = self._files.read(old, ids=True)
-        other = _frame(stored).filter(pl.col("id").is_in(rows.ids[known]))
-        both = _frame(rows).join(other, on=["user", "id"], how="left", maintain_order="left", suffix="_was")
-        again = both["t_was"].is_not_null()
-        # a repeat that arrived later changes nothing
-        alike = pl.col("again") != DIFFERED
-        for name in ("t", "mask", *(f"v{i}" for i in range(self._log.n_values))):
-            alike &= pl.col(name) == pl.col(f"{name}_was")
-        last = pl.col("visible") + pl.col("again")
-        late = pl.when(pl.col("again_was") == DIFFERED).then(last <= pl.col("visible_was"))
-        unchanged = alike & late.otherwise(pl.col("visible") >= pl.col("visible_was"))
-        if not both.filter(again).select(unchanged.all()).item():
-            return rows, 0, True
-        return rows.take(~again.to_numpy()), int(again.sum()), False
-
-
-def _frame(rows: Rows) -> pl.DataFrame:
-    values = {f"v{i}": rows.values[:, i] for i in range(rows.values.shape[1])}
-    users = pl.Series(rows.users.take(pa.array(rows.codes)))
-    return pl.DataFrame(
-        {
-            "user": users,
-            "id": rows.ids,
-            "t": rows.t,
-            "mask": rows.mask,
-            "visible": rows.visible,
-            "again": rows.again,
-            **values,
-        }
-    )
-
-
-def bucket_of(keys: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:
-    """The bucket of users by their hash."""
-    return (keys & 0x7FFF_FFFF_FFFF_FFFF) % buckets
+    def _new_rows(self, file: Path, bucket: int, judged: Judged | None) -> Rows:
+        """A bucket's new rows, without those of an id that do not count, sorted."""
+        tables, n = [], self._log.n_values
+        if file.exists():
+            with file.open("rb") as source:
+                table = ipc.open_stream(source).read_all()
+            file.unlink()
+            if judged is not None:
+                known = members(judged.ids, table["id"].to_numpy())
+                table = table.filter(pa.array(~known)) if known.any() else table
+            if "place" in table.column_names:
+                table = table.append_column("file", pa.array(table["place"].to_numpy() >> ROW_BITS))
+            tables.append(Rows.of(table, n))
+        tables += [Rows.of(table, n) for table in (judged.added(bucket) if judged is not None else ())]
+        return (tables[0] if len(tables) == 1 else together(*tables)).sorted()

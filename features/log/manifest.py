@@ -110,7 +110,6 @@ class Part(Strict):
         first: earliest event time.
         last: latest event time.
         position: the position of the log at which the rows came in.
-        corrected: how many of them stand for rows of one id that differed.
     """
 
     bucket: int
@@ -119,7 +118,6 @@ class Part(Strict):
     first: int
     last: int
     position: int
-    corrected: int = 0
 
 
 class Manifest(Strict):
@@ -132,7 +130,11 @@ class Manifest(Strict):
         position: how many times rows have come in or gone; profiles say through which one they are folded.
         files: what has been taken in.
         parts: what there is.
-        doubles: rows left out, because the same user had an event of the same id.
+        by_arrival: rows say when they arrived; else the order of the log says which is the newer.
+        doubles: rows left out, because another row of the same id counts.
+        repeats: files of what is known of ids that came more than once, oldest first (`features.log.repeats`).
+        differing: how many ids stand on rows that differ.
+        shared: how many ids several users have sent.
         buried: rows taken out again, because their user was erased.
         erased: marks of the users who were taken out, as `Tombstones` has them; their events never come in again.
         types: types of CSV columns that the log's values have decided; later files obey them.
@@ -148,7 +150,11 @@ class Manifest(Strict):
     position: int
     files: list[TakenFile]
     parts: list[Part]
+    by_arrival: bool = True
     doubles: int = 0
+    repeats: list[str] = []
+    differing: int = 0
+    shared: int = 0
     buried: int = 0
     erased: list[int | str] = []
     types: dict[str, str] = {}
@@ -207,7 +213,7 @@ def made_of(definition: Definition, paths: list[str]) -> str:
     """Digest of what a store's rows depend on: place, columns, exclusions and signals, not windows or outcomes."""
     events = definition.events.model_dump_json(exclude={"path", "ends", "at_most"}) + "".join(paths)
     signals = "".join(f"{name}{s.where}|{s.value};" for name, s in definition.signals.items())
-    return hashlib.sha256(f"4{events}{signals}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"5{events}{signals}".encode()).hexdigest()[:8]
 
 
 def write_durably(path: Path, content: bytes) -> None:

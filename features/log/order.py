@@ -5,9 +5,6 @@ from numpy.typing import NDArray
 
 from features.kernel import jit
 
-#: rows of the same id that were left out said something else
-DIFFERED = -1
-
 
 @jit
 def hash_text(offsets: NDArray[np.int64], data: NDArray[np.uint8], out: NDArray[np.int64]) -> None:
@@ -75,78 +72,6 @@ def _order_ties(
 
 
 @jit
-def _same(a: int, b: int, t: NDArray[np.int64], mask: NDArray[np.int64], values: NDArray[np.float64]) -> bool:
-    """Whether two rows of one id say the same."""
-    if t[a] != t[b] or mask[a] != mask[b]:
-        return False
-    for v in range(values.shape[1]):  # noqa: SIM110 - Numba compiles no generators
-        if values[a, v] != values[b, v]:
-            return False
-    return True
-
-
-@jit
-def _resolve(
-    rows: NDArray[np.int64],
-    t: NDArray[np.int64],
-    visible: NDArray[np.int64],
-    mask: NDArray[np.int64],
-    values: NDArray[np.float64],
-    again: NDArray[np.int64],
-    by_arrival: bool,
-) -> int:
-    """Of rows of one id choose the one that counts, and note in its ``visible`` and ``again`` what the others were.
-
-    Repeats that say the same are one row, known from its first arrival. Where rows differ, the newest arrival counts,
-    from then on; of those that arrived together, or where arrival is not known, the last in the log. What is noted is
-    what a later row must be compared with, so that rows that come in day by day end as those that come in at once.
-    """
-    newest, alike = rows[0], True
-    for row in rows[1:]:
-        alike = alike and _same(rows[0], row, t, mask, values)
-        ahead = visible[row] + max(again[row], 0) - visible[newest] - max(again[newest], 0) if by_arrival else 0
-        if ahead > 0 or (ahead == 0 and row > newest):
-            newest = row
-    for row in rows:
-        alike = alike and again[row] >= 0
-    last = visible[newest] + max(again[newest], 0)
-    if alike:
-        for row in rows:
-            visible[newest] = min(visible[newest], visible[row])
-        again[newest] = last - visible[newest] if by_arrival else 0
-    else:
-        visible[newest], again[newest] = last, DIFFERED
-    return int(newest)
-
-
-@jit
-def _mark_doubles(
-    rows: NDArray[np.int64],
-    t: NDArray[np.int64],
-    visible: NDArray[np.int64],
-    mask: NDArray[np.int64],
-    values: NDArray[np.float64],
-    ids: NDArray[np.int64],
-    again: NDArray[np.int64],
-    keep: NDArray[np.bool_],
-    by_arrival: bool,
-) -> int:
-    """Clear ``keep`` of all rows of an id but the one that counts; return how many."""
-    order = rows[np.argsort(ids[rows], kind="mergesort")]
-    doubles, i = 0, 0
-    while i < order.size:
-        j = i + 1
-        while j < order.size and ids[order[j]] == ids[order[i]]:
-            j += 1
-        if j - i > 1 and ids[order[i]] != 0:
-            keep[order[i:j]] = False
-            keep[_resolve(order[i:j], t, visible, mask, values, again, by_arrival)] = True
-            doubles += j - i - 1
-        i = j
-    return doubles
-
-
-@jit
 def order_rows(
     codes: NDArray[np.int64],
     users: int,
@@ -154,32 +79,21 @@ def order_rows(
     visible: NDArray[np.int64],
     mask: NDArray[np.int64],
     values: NDArray[np.float64],
-    ids: NDArray[np.int64],
-    again: NDArray[np.int64],
-    by_arrival: bool,
 ) -> NDArray[np.int64]:
-    """Order rows by user, time and what they are, leaving out all rows of a user's id but the one that counts.
+    """Order rows by user, time and what they are.
 
     Args:
         codes: which user each row is of.
         users: how many users.
         t: event times.
-        visible: first cutoffs that may see them; changed in place where rows of one id came in.
+        visible: first cutoffs that may see them.
         mask: signals they fire.
         values: ``[rows, valued signals]``.
-        ids: 64 bits of the id, 0 for none.
-        again: what is known of left out rows of the same id: how much later the last of them arrived, or `DIFFERED`;
-            changed in place.
-        by_arrival: rows say when they arrived.
     """
+    order: NDArray[np.int64]
     order, starts = grouped(codes, users)
-    with_ids = np.any(ids != 0)
-    keep = np.ones(codes.size, dtype=np.bool_)
-    doubles = 0
     for u in range(users):
         rows = order[starts[u] : starts[u + 1]]
-        if with_ids and rows.size > 1:
-            doubles += _mark_doubles(rows, t, visible, mask, values, ids, again, keep, by_arrival)
         for i in range(1, rows.size):
             if t[rows[i]] < t[rows[i - 1]]:
                 rows[:] = rows[np.argsort(t[rows], kind="mergesort")]
@@ -192,36 +106,37 @@ def order_rows(
             if j - i > 1:
                 _order_ties(rows[i:j], visible, mask, values)
             i = j
-    chosen: NDArray[np.int64] = order[keep[order]] if doubles else order
-    return chosen
+    return order
 
 
 @jit
-def occur(ids: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Flag the ids that occur among others; a table of the few is asked about each of the many."""
+def set_of(ids: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Make a hash table of ids, which `members` is asked of."""
     size = 64
-    while size < 4 * ids.size:
+    while size < 2 * ids.size:
         size *= 2
     table = np.zeros(size, dtype=np.int64)
-    found = np.zeros(size, dtype=np.bool_)
     for x in ids:
         at = (x ^ (x >> 32)) & (size - 1)
         while table[at] != 0 and table[at] != x:
             at = (at + 1) & (size - 1)
         table[at] = x
-    for x in among:
+    return table
+
+
+@jit
+def members(table: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Flag the ids that are in a table of `set_of`; 0 is no id."""
+    size = table.size
+    flags = np.zeros(ids.size, dtype=np.bool_)
+    for i in range(ids.size):
+        x = ids[i]
         at = (x ^ (x >> 32)) & (size - 1)
         while table[at] != 0:
             if table[at] == x:
-                found[at] = True
+                flags[i] = True
                 break
             at = (at + 1) & (size - 1)
-    flags = np.zeros(ids.size, dtype=np.bool_)
-    for i in range(ids.size):
-        at = (ids[i] ^ (ids[i] >> 32)) & (size - 1)
-        while table[at] != ids[i]:
-            at = (at + 1) & (size - 1)
-        flags[i] = found[at] and ids[i] != 0
     return flags
 
 

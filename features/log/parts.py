@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from features.errors import EventLogError
 from features.log.events import Rows, merged
 from features.log.manifest import Manifest, Part
-from features.log.order import DIFFERED
 
 ROW_GROUP = 65_536
 
@@ -53,7 +53,7 @@ class PartFiles:
             "wait",
             "mask",
             *(f"v{i}" for i in range(self.n_values)),
-            *(["id", "again"] if ids else []),
+            *(["id", "file"] if ids else []),
         ]
         return rows_of(merged([self._table(part, columns, users) for part in parts]), self.n_values)
 
@@ -91,16 +91,24 @@ class PartFiles:
         if not len(rows.t):
             return []
         name = f"bucket-{bucket:04d}-{written}-{position}.parquet"
-        with (self.folder / name).open("wb") as file:
-            pq.write_table(
-                rows.table(), file, row_group_size=ROW_GROUP, compression="lz4", use_dictionary=["user"],
-                write_statistics=["user"],
-            )  # fmt: skip
-            file.flush()
-            os.fsync(file.fileno())
+        _write(self.folder / name, rows.table())
         first, last = int(rows.t.min()), int(rows.t.max())
-        return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position,
-                     corrected=int((rows.again == DIFFERED).sum()))]  # fmt: skip
+        return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position)]
+
+
+def write_frame(path: Path, frame: pl.DataFrame) -> None:
+    """Write a frame with users, as durably as a part."""
+    _write(path, frame.to_arrow())
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with path.open("wb") as file:
+        pq.write_table(
+            table, file, row_group_size=ROW_GROUP, compression="lz4", use_dictionary=["user", "file"],
+            write_statistics=["user"],
+        )  # fmt: skip
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _of_users(file: Path, columns: list[str], users: Sequence[str]) -> pa.Table:
@@ -126,6 +134,6 @@ def rows_of(table: pa.Table, n_values: int) -> Rows:
     return Rows.together([table], n_values)
 
 
-def together(one: Rows, other: Rows, *, by_arrival: bool) -> tuple[Rows, int]:
-    """Sort two runs of rows into one, the second being the newer; and how many doubles were left out."""
-    return Rows.together([one.table(), other.table()], one.values.shape[1]).sorted(by_arrival=by_arrival)
+def together(*runs: Rows) -> Rows:
+    """Put runs of rows together, in their order."""
+    return Rows.together([rows.table() for rows in runs], runs[0].values.shape[1])

@@ -24,6 +24,7 @@ from features.log.compacted import NONE, Compacted
 from features.log.events import Events, Rows
 from features.log.findings import NOBODY, Findings, judge, placeholders, together, unreadable
 from features.log.hashing import hashed, hashed_names
+from features.log.repeats import log_order, one_row_an_id
 from features.time import to_datetime, to_instant
 
 #: rows handed over at once
@@ -151,9 +152,9 @@ class EventLog:
         return self._tables.decided
 
     @property
-    def _by_order(self) -> bool:
-        """Whether the order of rows tells which of two with one id is the newer."""
-        return self.definition.events.columns.id is not None and not self.has_arrivals
+    def has_ids(self) -> bool:
+        """Whether rows say which event they are of."""
+        return self.definition.events.columns.id is not None
 
     @property
     def has_arrivals(self) -> bool:
@@ -224,7 +225,7 @@ class EventLog:
             source = tables.one(connection, file, () if ours else self._needed, self.definition.events.columns.user)
             sql = event_rows(self.definition, self.columns, source, checks, ours=ours)
             with engine.reading([file]):
-                for batch in engine.batches(connection, sql, BATCH, in_order=self._by_order):
+                for batch in engine.batches(connection, sql, BATCH, in_order=self.has_ids):
                     table = pa.Table.from_batches([batch])
                     dropped = table["dropped"].to_numpy()
                     keys, ids = hashed(table["user"]), hashed(table["id"])
@@ -254,7 +255,7 @@ class EventLog:
             EventLogError: a file cannot be read, too much of the log cannot, or nothing is left of it.
         """
         parts, counts, findings = [], dict.fromkeys(("rows", *DROPS[:2], *DROPS[3:]), 0), [Findings()]
-        for file in self.files:
+        for file in sorted(self.files, key=lambda file: log_order(self.name_of(file))):
             for batch in self.batches(file):
                 parts.append(batch.kept())
                 counts = add(counts, batch.counts())
@@ -263,7 +264,8 @@ class EventLog:
         rows = pa.concat_tables(parts) if parts else None
         if rows is None or not rows.num_rows:
             raise nothing_left(self, counts)
-        ordered, doubles = Rows.of(rows, self.n_values).sorted(by_arrival=self.has_arrivals)
+        once, doubles = one_row_an_id(Rows.of(rows, self.n_values), by_arrival=self.has_arrivals)
+        ordered = once.sorted()
         late = int((ordered.t >= self.ends).sum())
         counts |= {"duplicate id": doubles, "at or after the declared end": late}
         if late == len(ordered.t):

@@ -18,13 +18,14 @@ from features.engines import duckdb as engine
 from features.errors import EventLogError
 from features.lock import held, locked
 from features.log.burial import clean, erase_events, without_erased
+from features.log.collisions import bucket_of
 from features.log.compacted import Compacted, is_compacted
 from features.log.events import Events, Rows
 from features.log.findings import Findings
 from features.log.findings import together as all_findings
 from features.log.frames import Work, write_frames
 from features.log.hashing import hashed_names
-from features.log.intake import Intake, bucket_of
+from features.log.intake import Intake
 from features.log.manifest import Manifest, made_of
 from features.log.parts import PartFiles
 from features.log.source import EventLog, add, nothing_left
@@ -178,7 +179,7 @@ class EventStore:
             rows = rows.take(
                 pc.is_in(rows.users, pa.array(users, rows.users.type)).to_numpy(zero_copy_only=False)[rows.codes]
             )
-        return (rows.sorted()[0] if len(parts) > 1 else rows).events(self.ends if ends is None else ends, {})
+        return (rows.sorted() if len(parts) > 1 else rows).events(self.ends if ends is None else ends, {})
 
     def events_of(self, users: Sequence[str]) -> dict[str, int]:
         """How many events there are of some users."""
@@ -204,7 +205,7 @@ class EventStore:
 
     def read(self) -> Events:
         """Read all events into memory; `map` does not need to."""
-        return self._files.read(self.manifest.parts, ids=False).sorted()[0].events(self.ends, self.counts)
+        return self._files.read(self.manifest.parts, ids=False).sorted().events(self.ends, self.counts)
 
     def update(self, *, progress: Progress = ignore) -> None:
         """Take in the log's new files; a file that changed makes the store be built anew.

@@ -12,11 +12,17 @@ def warnings_of(store: EventStore) -> list[str]:
     """What of a log was lost, or is doubtful, in sentences; nothing when all was read."""
     said = [f"{words(name, finding)}." for name, finding in store.findings.items() if finding.rows]
     counts = store.counts
-    if corrected := sum(part.corrected for part in store.manifest.parts):
+    if store.manifest.differing:
         newest = "the newest arrival" if store.log.has_arrivals else "the last in the log"
         said.append(
-            f"{corrected:,} ids stand on rows that differ: of each id only {newest} counts, as its correction. "
-            "If the id is an order's, and its rows are lines, leave out events.columns.id, so that all of them count."
+            f"{store.manifest.differing:,} ids stand on rows that differ: of each id only {newest} counts, as its "
+            "correction. If the id is an order's, and its rows are lines, leave out events.columns.id, so that "
+            "all of them count."
+        )
+    if store.manifest.shared:
+        said.append(
+            f"{store.manifest.shared:,} ids were sent by several users: each is one event, of one of them. If ids "
+            "count from 1 for each user, leave out events.columns.id."
         )
     if early := counts.get("implausible time"):
         said.append(f"{early:,} rows are left out: their time is before events.begins (1990 where it is not stated).")

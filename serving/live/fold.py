@@ -16,6 +16,7 @@ from features.errors import FoldError, PropensityError, UnavailableError
 from features.fold import fold_into
 from features.log.events import Rows
 from features.log.messages import IDENTIFY, TRACK, LogColumns, Message
+from features.log.repeats import one_row_an_id
 from features.packed import StoredProfile, pack_all, stored_bytes, unpack
 from features.profile import H_LAST, NEVER, Layout, Words
 from features.store import OnlineProfiles
@@ -148,7 +149,7 @@ class LiveFold:
         """What is to be stored of users; who needs no change is not in it."""
         tracked = [message for user in users for message in user.messages if message.kind == TRACK]
         rows = self._columns.rows(tracked) if tracked else None
-        events = rows.sorted()[0].events(NEVER, {}) if rows is not None and len(rows.t) else None
+        events = rows.sorted().events(NEVER, {}) if rows is not None and len(rows.t) else None
         at = {name: i for i, name in enumerate(events.users)} if events is not None else {}
         size = self._online.layout.size
         words, anew, on = np.zeros((len(at), size), dtype=np.int64), [], []
@@ -203,7 +204,7 @@ class LiveFold:
         for message in messages:
             mine[message.user].append(message)
         tracked = self._columns.rows([m for m in messages if m.kind == TRACK])
-        whole = Rows.together([tracked.table(), *([known.table()] if known else [])], tracked.values.shape[1])
+        whole = Rows.together([*([known.table()] if known else []), tracked.table()], tracked.values.shape[1])
         folded = fold_whole(whole, self._online.layout)
         traits = self._history.traits(names)
         result.anew += len(users)
@@ -225,7 +226,8 @@ class LiveFold:
 
 def fold_whole(rows: Rows, layout: Layout) -> dict[str, bytes]:
     """Fold users from their beginning, all they have done; the packed profile of each."""
-    events = rows.sorted()[0].events(NEVER, {})
+    once, _ = one_row_an_id(rows, by_arrival=True, each_user=True)
+    events = once.sorted().events(NEVER, {})
     words = np.zeros((len(events.users), layout.size), dtype=np.int64)
     if len(events.users):
         fold_into(events, 0, len(words), NEVER - 1, layout, words, np.full(len(words), NEVER))

@@ -11,10 +11,10 @@ import pyarrow as pa
 from features.definition.schema import Definition
 from features.errors import EventLogError, PropensityError
 from features.kept_files import reading
+from features.log.collisions import bucket_of
 from features.log.compacted import Compacted
 from features.log.events import Rows
 from features.log.hashing import hashed
-from features.log.intake import bucket_of
 from features.log.open import open_files
 from features.log.source import EventLog
 from features.log.store import EventStore

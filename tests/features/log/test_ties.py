@@ -7,9 +7,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import settings as hypothesis_settings
-from hypothesis import strategies as st
 
 from features.definition import Definition, load_definition
 from features.log.log import Log
@@ -88,34 +85,6 @@ def test_a_correction_counts_from_when_it_arrived(tmp_path: Path) -> None:
     put(tmp_path, "0", frame(row("a", 100, hours=1), row("a", 80, hours=24)))
     events = opened(tmp_path).read()
     assert (events.visible - events.t).tolist() == [24 * 3_600_000_000]
-
-
-minutes = st.integers(0, 3)
-one_row = st.tuples(st.sampled_from("ab"), minutes, st.integers(0, 3), st.sampled_from([0.0, 1.0, 2.0]))
-
-
-@hypothesis_settings(max_examples=40)
-@given(st.lists(st.lists(one_row, min_size=1, max_size=8), min_size=1, max_size=4), st.booleans())
-def test_day_by_day_is_all_at_once(
-    tmp_path_factory: pytest.TempPathFactory, days: list[list[tuple[str, int, int, float]]], arrivals: bool
-) -> None:
-    folder = tmp_path_factory.mktemp("ties")
-    settings = Settings(home=folder / "var")
-    definition = Definition.model_validate(
-        without_arrival(folder).model_dump()
-        | ({"events": {**without_arrival(folder).events.model_dump(), "columns": COLUMNS}} if arrivals else {})
-    )
-    for day, rows in enumerate(days):
-        some = [
-            row(user, amount, id=f"{user}{i}", at=minute / 60, hours=10 + 24 * day + n / 60)
-            for n, (user, i, minute, amount) in enumerate(rows)
-        ]
-        put(folder, str(day), frame(*some) if arrivals else frame(*some).drop("arrived_at"))
-        store = EventStore.open(EventLog(definition), settings)
-    whole = EventStore.open(EventLog(definition), Settings(home=folder / "again"))
-    assert_same(store.read(), whole.read())
-    assert_same(store.read(), EventLog(definition).read())
-    assert warnings_of(store) == warnings_of(whole)
 
 
 def test_case_05_lines_of_an_order_are_said_loudly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
