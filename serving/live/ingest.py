@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.errors import PropensityError
 from serving.live.commit import Committer
+from serving.live.letters import ID_TAKEN, ID_TAKEN_REASON
 from serving.live.tracking import BATCH_BYTES, DEPTH, MOST_MESSAGES, MOST_REFUSED, Read, Tracking
 from serving.metrics import EVENTS
 
@@ -32,6 +33,10 @@ class RequestError(PropensityError):
 
 #: bodies up to this many bytes are read at once; larger ones in a thread, so that they do not hold up others
 AT_ONCE = 8_000
+
+
+#: why the log did not take a message
+NOT_TAKEN = {"erased_user": "this user was erased; nothing of it is kept", ID_TAKEN: ID_TAKEN_REASON}
 
 
 class Refused(BaseModel):
@@ -107,8 +112,8 @@ class Ingest:
         """Say what became of a request's messages, once they are on the disk."""
         refused = [Refused(index=at, message_id=x.message_id, code=x.code, reason=x.reason) for at, x in read.refused]
         for (at, message), outcome in zip(read.messages, outcomes, strict=True):
-            if outcome == "erased_user":
-                said = "this user was erased; nothing of it is kept"
+            if outcome in NOT_TAKEN:
+                said = NOT_TAKEN[outcome]
                 refused.append(Refused(index=at, message_id=message.id, code=outcome, reason=said))
         counts = {name: outcomes.count(name) for name in ("accepted", "duplicate")}
         total = len(refused) + read.not_kept

@@ -1,12 +1,18 @@
 """Dead letters: messages that were not taken, as many of them as are worth keeping."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from features.time import DAY
+from features.log.messages import IDENTIFY, Message
+from features.time import DAY, to_datetime
 from serving.live.tables import dead
+
+#: a message with the id of another one that says something else
+ID_TAKEN = "id_taken"
+ID_TAKEN_REASON = "its messageId is that of another event, which was accepted; an event needs an id of its own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,17 @@ class Limits:
         if oldest is not None and oldest < now - self.age:
             gone += connection.execute(sa.delete(dead).where(dead.c.received < now - self.age)).rowcount
         return int(gone)
+
+
+def taken_id(message: Message) -> DeadLetter:
+    """The letter of a message whose id is that of another event."""
+    body = {
+        "type": message.kind, "messageId": message.id, "userId": message.user,
+        **({"traits": message.body} if message.kind == IDENTIFY else
+           {"event": message.event, "properties": message.body}),
+        "timestamp": to_datetime(message.t).isoformat(),
+    }  # fmt: skip
+    return DeadLetter("ingest", ID_TAKEN, ID_TAKEN_REASON, json.dumps(body), message.received, message.id, message.user)
 
 
 def _row(letter: DeadLetter) -> dict[str, object]:

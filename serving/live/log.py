@@ -20,7 +20,7 @@ from features.settings import Settings
 from features.time import DAY
 from serving.live.database import reached
 from serving.live.erasure import remove_letters, rows_of, users_said
-from serving.live.letters import DeadLetter, Limits
+from serving.live.letters import ID_TAKEN, DeadLetter, Limits, taken_id
 from serving.live.schema import connect, new_id
 from serving.live.tables import SHARDS, dead, erased, erased_before, events, insert, log_ids, log_state, one_at_a_time
 
@@ -106,7 +106,8 @@ class LiveLog:
         """Append messages, and keep refused ones, in one transaction that is on the disk when this returns.
 
         Returns:
-            What became of each message: ``accepted``, ``duplicate`` (its id is there already) or ``erased_user``.
+            What became of each message: ``accepted``, ``duplicate`` (its id is there already, whoever sent it),
+            ``id_taken`` (and is that of another event: it is kept as a dead letter) or ``erased_user``.
 
         Raises:
             UnavailableError: nothing was kept; send the same messages again.
@@ -116,14 +117,36 @@ class LiveLog:
             buried = self.erased_among(connection, [message.user for message in messages])
             kept = [message for message in messages if message.user not in buried]
             new = self._add(connection, kept)
-            self._letters.keep(connection, self._of_others(connection, refused))
-        answers = []
-        for message in messages:
-            answers.append(
-                "erased_user" if message.user in buried else "accepted" if message.id in new else "duplicate"
-            )
-            new.discard(message.id)  # the same id twice in one batch counts once
+            answers = []
+            for message in messages:
+                answers.append(
+                    "erased_user" if message.user in buried else "accepted" if message.id in new else "duplicate"
+                )
+                new.discard(message.id)  # the same id twice in one batch counts once
+            again = [at for at, answer in enumerate(answers) if answer == "duplicate"]
+            letters = []
+            for at in self._of_other_events(connection, messages, again):
+                answers[at] = ID_TAKEN
+                letters.append(taken_id(messages[at]))
+            self._letters.keep(connection, [*self._of_others(connection, refused), *letters])
         return answers
+
+    @staticmethod
+    def _of_other_events(connection: sa.Connection, messages: Sequence[Message], again: Sequence[int]) -> list[int]:
+        """Which of some messages have the id of a message that says something else.
+
+        Who sent it, and when it happened by a clock that is put right anew with each request, may differ: then it was
+        sent again.
+        """
+        ids = list(dict.fromkeys(messages[at].id for at in again))
+        said: dict[str, tuple[str, str, object]] = {}
+        for lo in range(0, len(ids), CHUNK):
+            asked = events.c.message_id.in_(ids[lo : lo + CHUNK])
+            columns = (events.c.message_id, events.c.kind, events.c.event, events.c.body)
+            for row in connection.execute(sa.select(*columns).where(asked)):
+                said[row.message_id] = row.kind, row.event, json.loads(row.body)
+        sent = {at: (m.kind, m.event, json.loads(json.dumps(m.body))) for at in again for m in (messages[at],)}
+        return [at for at in again if said.get(messages[at].id, sent[at]) != sent[at]]
 
     def _add(self, connection: sa.Connection, messages: Sequence[Message]) -> set[str]:
         """Insert messages; returns the ids of those that were not there yet.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Set
 from dataclasses import dataclass
 
+from serving.live.ingest import NOT_TAKEN
 from serving.live.log import LiveLog
 from serving.live.tracking import Tracking
 
@@ -51,8 +52,8 @@ def replay(live: LiveLog, tracking: Tracking, chosen: Set[int] | None) -> Replay
             else:
                 good.append((letter.id, read.messages[0][1]))
         outcomes = live.append([message for _, message in good])
-        buried = [number for (number, _), what in zip(good, outcomes, strict=True) if what == "erased_user"]
-        refused += [(number, "this user was erased") for number in buried]
+        left = [(n, NOT_TAKEN[what]) for (n, _), what in zip(good, outcomes, strict=True) if what in NOT_TAKEN]
+        refused += left
         live.mark_replayed([number for number, _ in good])
-        taken += len(good) - len(buried)
+        taken += len(good) - len(left)
     return Replayed(taken, refused)

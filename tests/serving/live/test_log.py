@@ -1,8 +1,10 @@
 """The live log, in SQLite and in a real PostgreSQL: each message once, in one order, whoever sends it how often."""
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,21 @@ def test_the_same_message_counts_once(log: LiveLog) -> None:
     found = log.between(0, log.last(), 100)
     assert [m.id for m in found] == [f"m{i}" for i in range(6)]
     assert [m.position for m in found] == sorted({m.position for m in found})
+
+
+def test_a_message_of_a_taken_id_is_refused_and_kept_and_a_retry_is_not(log: LiveLog) -> None:
+    """As files have it: whoever sends it again, and by whichever clock, it is one event; what differs is told."""
+    first = Message("m-3", "u1", "track", "purchase", BEGIN, BEGIN, {"revenue": 20, "tags": ["a"]})
+    retried = replace(first, user="anon-1", t=BEGIN - 5_000, received=BEGIN + HOUR)
+    others = [replace(first, event="visit"), replace(first, kind="identify"), replace(first, body={"revenue": 2})]
+    assert log.append([first, retried, *others]) == ["accepted", "duplicate", *["id_taken"] * 3]
+    assert log.append([retried, *others]) == ["duplicate", *["id_taken"] * 3]
+    [found] = log.between(0, log.last(), 100)
+    assert (found.user, found.body) == ("u1", first.body)
+    letters = log.dead_letters()
+    assert {(letter.code, letter.message_id, letter.user) for letter in letters} == {("id_taken", "m-3", "u1")}
+    assert len(letters) == 6
+    assert json.loads(letters[2].body)["properties"] == {"revenue": 2}
 
 
 def test_what_is_read_is_what_was_written(log: LiveLog) -> None:
