@@ -24,6 +24,7 @@ from features.engines.rows import DROPS, SHOWN, Check, begins
 from features.engines.tables import missing
 from features.engines.times import MICROSECONDS, java_pattern
 from features.errors import EventLogError
+from features.log.clocks import BLOCK, strays
 from features.log.compacted import NONE, Compacted
 from features.log.events import Rows
 from features.log.findings import Finding, judge, words
@@ -108,12 +109,17 @@ class SparkLog:
     def _extent(self) -> tuple[int, int]:
         """The earliest event time, and how many events there are."""
         self._judge()
-        [[first, events]] = self._kept.selectExpr("min(t)", "count(*)").collect()
-        if not events:
+        block = f"CAST(floor(t / {BLOCK}) AS BIGINT)"
+        found = self._kept.selectExpr(f"{block} AS block", "t").groupBy("block").agg({"*": "count", "t": "min"})
+        blocks = {int(row["block"]): (int(row["count(1)"]), int(row["min(t)"])) for row in found.collect()}
+        if not blocks:
             raise EventLogError(
                 f"no event is left of {self.definition.events.path}.", fix="compare the signals with the log"
             )
-        return int(first), int(events)
+        first, counts = min(first for _, first in blocks.values()), {block: n for block, (n, _) in blocks.items()}
+        if said := strays(counts, first, self.ends):
+            log.warning("%s", said)
+        return first, sum(counts.values())
 
     def _judge(self) -> None:
         """Refuse a log of whose times too many cannot be read, as the local engine does."""

@@ -110,6 +110,7 @@ class Part(Strict):
         first: earliest event time.
         last: latest event time.
         position: the position of the log at which the rows came in.
+        blocks: how many of them each block of time has (`features.log.clocks`).
     """
 
     bucket: int
@@ -118,6 +119,7 @@ class Part(Strict):
     first: int
     last: int
     position: int
+    blocks: dict[int, int] = {}
 
 
 class Manifest(Strict):

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features.errors import EventLogError
+from features.log.clocks import blocks_of
 from features.log.events import Rows, merged
 from features.log.manifest import Manifest, Part
 
@@ -93,7 +94,8 @@ class PartFiles:
         name = f"bucket-{bucket:04d}-{written}-{position}.parquet"
         _write(self.folder / name, rows.table())
         first, last = int(rows.t.min()), int(rows.t.max())
-        return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position)]
+        return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position,
+                     blocks=blocks_of(rows.t))]  # fmt: skip
 
 
 def write_frame(path: Path, frame: pl.DataFrame) -> None:

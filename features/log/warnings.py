@@ -2,6 +2,7 @@
 
 import logging
 
+from features.log.clocks import strays, together
 from features.log.findings import words
 from features.log.store import EventStore
 
@@ -26,6 +27,8 @@ def warnings_of(store: EventStore) -> list[str]:
         )
     if early := counts.get("implausible time"):
         said.append(f"{early:,} rows are left out: their time is before events.begins (1990 where it is not stated).")
+    if early_clocks := strays(together(part.blocks for part in store.manifest.parts), store.first, store.ends):
+        said.append(early_clocks)
     if store.log.is_view:
         said.append(
             f"'{store.log.definition.events.table}' is a view: all of it is read each time, since its file does not "
