@@ -9,9 +9,13 @@ from sqlglot import exp
 from features.definition.predicate import tree_of
 from features.definition.schema import Definition
 from features.log.source import Survey
+from segments.rfm import NobodyError, fit_cuts
 
 #: names of events that are listed
 LISTED = 30
+
+#: of so few users, ties say nothing
+FEW = 50
 
 
 def silent_signals(definition: Definition, events: Sequence[int], survey: Survey) -> list[str]:
@@ -42,6 +46,25 @@ def silent_signals(definition: Definition, events: Sequence[int], survey: Survey
 def _folded(text: str) -> str:
     """A name without case, blanks, and marks between words."""
     return "".join(letter for letter in text.lower() if letter.isalnum())
+
+
+def tied_in_frequency(definition: Definition, rows: Sequence[pl.DataFrame]) -> list[str]:
+    """A warning where RFM cannot tell many users apart by how often they were here.
+
+    Args:
+        definition: the definition.
+        rows: what RFM measures of users at the newest cutoff.
+    """
+    if definition.rfm is None or not rows:
+        return []
+    every = pl.concat(rows)
+    if len(every) < FEW:
+        return []
+    try:
+        said = fit_cuts(every, definition.rfm, "the newest cutoff").tie
+    except NobodyError:
+        return []
+    return [said] if said else []
 
 
 def like_ids(users: pl.Series) -> list[str]:

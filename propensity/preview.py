@@ -19,8 +19,9 @@ from features.rows import expression
 from features.snapshot import Snapshots
 from features.time import DAY, span_name, to_datetime
 from propensity.console import table
-from propensity.doubts import like_ids, names_of_events, silent_signals
+from propensity.doubts import like_ids, names_of_events, silent_signals, tied_in_frequency
 from propensity.packs import left_out
+from segments.frozen import measured
 from training.base_rate import one_sided
 from training.outcomes import label, last_cutoff, snapshot_cutoffs
 from training.returns import Returns
@@ -79,7 +80,7 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
 
     silences = [list(definition.signals).index(rule.signal) for rule in definition.outcomes.values() if rule.will_not]
 
-    def look(events: Events) -> tuple[pl.DataFrame, pl.DataFrame, dict[int, Returns], pl.Series]:
+    def look(events: Events) -> tuple[pl.DataFrame, pl.DataFrame, dict[int, Returns], pl.Series, list[pl.DataFrame]]:
         fired = [events.of_signal(i)["user"] for i in range(len(definition.signals))]
         sizes = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
         weeks = []
@@ -94,13 +95,16 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
                     amount.sum().cast(pl.Float64).alias("total"),
                 )  # fmt: skip
                 weeks.append(per.with_columns(pl.lit(name).alias("outcome")))
-        return sizes, pl.concat(weeks), {i: Returns.of(events, i) for i in silences}, events.users
+        back = {i: Returns.of(events, i) for i in silences}
+        return sizes, pl.concat(weeks), back, events.users, list(measured(events, definition, int(cutoffs[-1])))
 
     returns: dict[int, Returns] = {}
     sizes, weeks = pl.DataFrame({"events": [0] * len(definition.signals), "users": 0}), []
     everybody: list[pl.Series] = []
+    scored: list[pl.DataFrame] = []
     with steps(f"features at {len(cutoffs)} cutoffs", len(store.buckets)) as advance:
-        for fired, per, back, users in store.map(look):
+        for fired, per, back, users, rfm in store.map(look):
+            scored += rfm
             everybody.append(users)
             sizes = sizes + fired
             weeks.append(per)
@@ -114,6 +118,7 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
         survey = log.survey()
     warnings = [*warnings_of(store), *silent_signals(definition, sizes["events"].to_list(), survey)]
     warnings += like_ids(pl.concat(everybody))
+    warnings += tied_in_frequency(definition, scored)
     shown: list[RenderableType] = [
         f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, "
         f"times {_zone(store, survey)}, log complete through {to_datetime(store.ends):%Y-%m-%d %H:%M}",

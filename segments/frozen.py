@@ -40,18 +40,28 @@ def freeze_cuts(log: Log, definition: Definition, settings: Settings, cutoff: in
     kept = load_cuts(definition, settings)
     if kept is not None or definition.rfm is None:
         return kept
-    needed, at = [name for name in rfm_columns(definition.rfm) if name], np.array([cutoff])
+    needed = [name for name in rfm_columns(definition.rfm) if name]
 
-    def measured(events: Events) -> Iterator[pl.DataFrame]:
-        for frame in feature_rows(events, read_all_at(events, at), definition):
-            yield frame.select(needed)
+    def rows(events: Events) -> Iterator[pl.DataFrame]:
+        return measured(events, definition, cutoff)
 
     scratch = settings.folder(definition.name) / "rfm.rows"
-    log.write(measured, pl.Schema(dict.fromkeys(needed, pl.Float64())), scratch)
+    log.write(rows, pl.Schema(dict.fromkeys(needed, pl.Float64())), scratch)
     cuts = fit_cuts(pl.read_parquet(part_files(scratch)), definition.rfm, to_datetime(cutoff).isoformat())
     shutil.rmtree(scratch)
     cuts.save(cuts_path(definition, settings))
+    if cuts.tie:
+        logger.warning("%s", cuts.tie)
     return cuts
+
+
+def measured(events: Events, definition: Definition, cutoff: int) -> Iterator[pl.DataFrame]:
+    """What RFM measures of users at a cutoff; nothing where there is no rule."""
+    if definition.rfm is None:
+        return
+    needed = [name for name in rfm_columns(definition.rfm) if name]
+    for frame in feature_rows(events, read_all_at(events, np.array([cutoff])), definition):
+        yield frame.select(needed)
 
 
 def first_cuts(log: Log, definition: Definition, settings: Settings) -> RfmCuts | None:

@@ -39,6 +39,10 @@ class NobodyError(PropensityError):
     code = "rfm_nobody"
 
 
+#: from this share on, users of one frequency are told of
+TIED = 0.3
+
+
 class RfmCuts(BaseModel):
     """Cut-offs between the scores, with where they come from.
 
@@ -57,6 +61,11 @@ class RfmCuts(BaseModel):
     frequency: tuple[float, float, float, float]
     money: tuple[float, float, float, float]
     tied_share: float = 0.0
+
+    @property
+    def tie(self) -> str:
+        """That many users share one frequency score, in a sentence; empty where few do."""
+        return tie(self.tied_share)
 
     def save(self, path: Path) -> None:
         """Keep the cut-offs."""
@@ -77,6 +86,20 @@ class RfmCuts(BaseModel):
                 fix="restore the file from a backup; new ones, which move users between groups, are fitted when it is "
                 "removed",
             ) from error
+
+
+def tie(share: float) -> str:
+    """A sentence about users who are tied in frequency; empty where they are few.
+
+    Args:
+        share: of the users whom RFM scores, those that sit on one frequency cut-off.
+    """
+    if share < TIED:
+        return ""
+    return (
+        f"RFM: {share:.0%} of the users it scores were active on equally many days: they share one frequency score, "
+        "and only recency tells their groups apart."
+    )
 
 
 def rfm_columns(rule: RfmRule) -> tuple[str, str, str | None]:

@@ -8,6 +8,7 @@ import polars as pl
 
 from features.definition.outcome import Outcome
 from features.time import span_name, to_datetime
+from segments.rfm import tie
 from serving.reasons import Wording, number
 from training import comparison_plots as plots
 from training.comparison import EVERYBODY, Apart, Compared
@@ -15,9 +16,6 @@ from training.report import library, themed
 
 #: too few to say anything of
 FEW = 20
-
-#: from this share on, users of one frequency are told of
-TIED = 0.3
 
 
 def page(compared: Compared, *, trait: str | None) -> str:
@@ -101,11 +99,8 @@ def first_words(compared: Compared) -> Iterator[str]:
                 f"{_did(rule.will is not None, rule.signal)} within {span_name(rule.within)}, "
                 f"{top[outcome] / base:.1f} times as many as of everybody."
             )
-    if compared.tied_share >= TIED:
-        yield (
-            f"RFM: {compared.tied_share:.0%} of the users it scores were active on equally many days: they share one "
-            "frequency score, and only recency tells their groups apart."
-        )
+    if said := tie(compared.tied_share):
+        yield said
     if compared.money and len(everybody):
         worth = found.filter(pl.col("segment") != EVERYBODY).sort("value", descending=True)
         if len(worth) and everybody["value"].item():

@@ -142,3 +142,17 @@ def test_check_for_machines(tmp_path: Path) -> None:
     assert said["signals"]["purchase"] == {"events": 0, "users": 0}
     assert said["outcomes"]["churn"]
     assert said["verdict"].startswith("Verdict: ")
+
+
+@pytest.mark.parametrize(("days", "tied"), [([5] * 60, True), (list(range(1, 31)) * 2, False)])
+def test_users_whom_rfm_cannot_tell_apart_are_told(tmp_path: Path, days: list[int], tied: bool) -> None:
+    start = datetime(2026, 1, 20)
+    lines = [
+        {"user_id": f"u{u}", "event": "view", "time": f"{start + timedelta(days=d):%Y-%m-%d %H:%M:%S}", "amount": None}
+        for u, n in enumerate(days) for d in range(n)
+    ] + [{"user_id": "old", "event": "view", "time": "2025-10-20 00:00:00", "amount": None}]  # fmt: skip
+    file = case_with(tmp_path, pl.DataFrame(lines), ends="2026-03-01T00:00:00Z")
+    _, found = checked(file, tmp_path)
+    said = [warning for warning in found.warnings if warning.startswith("RFM:")]
+    assert bool(said) is tied, found.warnings
+    assert not tied or "were active on equally many days: they share one frequency score" in said[0]
