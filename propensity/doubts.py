@@ -15,7 +15,7 @@ from segments.rfm import NobodyError, fit_cuts
 LISTED = 30
 
 #: of so few users, ties say nothing
-FEW = 50
+FEW = 100
 
 
 def silent_signals(definition: Definition, events: Sequence[int], survey: Survey) -> list[str]:

@@ -144,7 +144,7 @@ def test_check_for_machines(tmp_path: Path) -> None:
     assert said["verdict"].startswith("Verdict: ")
 
 
-@pytest.mark.parametrize(("days", "tied"), [([5] * 60, True), (list(range(1, 31)) * 2, False)])
+@pytest.mark.parametrize(("days", "tied"), [([5] * 120, True), (list(range(1, 31)) * 4, False)])
 def test_users_whom_rfm_cannot_tell_apart_are_told(tmp_path: Path, days: list[int], tied: bool) -> None:
     start = datetime(2026, 1, 20)
     lines = [
