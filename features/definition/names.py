@@ -24,8 +24,12 @@ INTERNAL = frozenset({
     "user", "user_id", "cutoff", "through", "seen", "as_of", "state", "segments", "leaves", "holdout", "definition",
     "rfm", "intent", "leads", "worth", "known", "traits", "profile", "created", "event_timestamp", "date", "row",
     "weight", "label", "slice", "unseen", "drawn", "place", "reasons", "change",
+    "entity_row_id", "event_expire_timestamp",  # of Feast's joins
     "name", "segment", "users", "value", "before", "after", "tier", "outcome",
 })  # fmt: skip
+
+#: Feast's joins take columns that end like this for their own, and leave them out
+JOINED = "_y"
 
 #: what the report calls all users, beside its segments
 EVERYBODY = "everybody"
@@ -38,7 +42,7 @@ def check_names(definition: Definition) -> None:
     """Check that no two columns of a user have the same name, and that nothing has a name of our own.
 
     Raises:
-        DefinitionError: names the two, and which of them to rename.
+        DefinitionError: names the two, and which of them to rename; or a name that Feast cannot hold.
     """
     taken = dict.fromkeys((*INTERNAL, *RFM_NAMES, *WORTH_COLUMNS), "one of our own")
     for name, whose in _columns(definition):
@@ -48,6 +52,14 @@ def check_names(definition: Definition) -> None:
                 fix=f"rename {whose.split()[-1]}",
             )
         taken[name.lower()] = whose
+    features = feature_set(definition)
+    for name in (*features.numeric, *features.traits):
+        if name.endswith(JOINED):
+            whose = next(whose for made, whose in _columns(definition) if made == name)
+            raise DefinitionError(
+                f"{whose} makes a column {name!r}: Feast leaves out columns that end with {JOINED!r}.",
+                fix=f"rename {whose.split()[-1]}",
+            )
     for outcome in definition.asked:
         if outcome in INTERNAL:
             raise DefinitionError(

@@ -152,9 +152,14 @@ class SparkLog:
         by_reason = {reason: found.get(i, 0) for i, reason in enumerate(DROPS)}
         return {"rows": sum(found.values()), **{r: n for r, n in by_reason.items() if n or r != "implausible time"}}
 
-    @property
+    @cached_property
     def _kept(self) -> DataFrame:
-        return self._rows.where(f"dropped < 0 AND t < {self.ends}").drop("dropped", "unread")
+        rows = self._rows.where("dropped < 0").drop("dropped", "unread")
+        names = self.definition.events.columns
+        if names.id is not None:
+            content = ["t", "mask", *(f"v{i}" for i in range(self.n_values))]
+            rows = _of_one_user(rows, content, self._erased, by_arrival=names.arrived is not None)
+        return rows.where(f"t < {self.ends}").drop("ours", "file", "place")
 
     def write(
         self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
@@ -215,13 +220,42 @@ class SparkLog:
         try:
             opened = self.session.read.parquet(*paths) if ours else self._open(paths)
             types = dict(opened.dtypes)
-            rows = opened.selectExpr(*_columns(self.definition, types, ours=ours))
-            return rows.selectExpr(*_checked(self.n_values, begins(self.definition)))
+            place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
+            rows = opened.selectExpr(*_columns(self.definition, types, ours=ours), *place)
+            return rows.selectExpr(*_checked(self.n_values, begins(self.definition)), "ours", "file", "place")
         except AnalysisException as error:
             raise EventLogError(
                 f"cannot read {', '.join(paths[:3])}: {str(error).splitlines()[0]}",
                 fix="check events.path and the signals",
             ) from error
+
+
+def _of_one_user(rows: DataFrame, content: list[str], erased: Tombstones, *, by_arrival: bool) -> DataFrame:
+    """Of ids that several users have sent keep the row that counts, as `features.log.repeats` says.
+
+    Ids of one user are judged where that user's rows are worked on. Only rows of ids of several users are shuffled.
+
+    Args:
+        rows: the log's rows.
+        content: columns in which repeats agree.
+        erased: whose rows count nowhere.
+        by_arrival: rows say when they arrived.
+    """
+    users = rows.where("id <> 0").selectExpr("id", "user AS lowest", "user AS highest").groupBy("id")
+    spread = users.agg({"lowest": "min", "highest": "max"}).where("`min(lowest)` <> `max(highest)`")
+    shared = spread.select("id").cache()
+    if shared.isEmpty():
+        return rows
+    contested = rows.join(shared, "id", "left_semi")
+    if erased.digests:
+        gone = ", ".join(f"'{digest}'" for digest in erased.digests)
+        contested = contested.where(f"substring(sha2(user, 256), 1, 32) NOT IN ({gone})")
+    order = [*(["visible"] if by_arrival else []), "ours", "file", "place"]
+    alike = " AND ".join(f"min({c}) OVER (PARTITION BY id) = max({c}) OVER (PARTITION BY id)" for c in content)
+    first, last = (f"row_number() OVER (PARTITION BY id ORDER BY {', '.join(k + way for k in order)})"
+                   for way in ("", " DESC"))  # fmt: skip
+    judged = contested.selectExpr("*", f"IF({alike}, {first}, {last}) AS turn").where("turn = 1").drop("turn")
+    return rows.join(shared, "id", "left_anti").unionByName(judged)
 
 
 def _paths(definition: Definition) -> list[str]:

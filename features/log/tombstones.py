@@ -38,6 +38,11 @@ class Tombstones:
         #: the 64-bit hashes, ascending
         self.keys: NDArray[np.int64] = np.array(sorted(self._digests), dtype=np.int64)
 
+    @property
+    def digests(self) -> list[str]:
+        """The digests, of those that have one."""
+        return sorted(digest for some in self._digests.values() for digest in some if digest)
+
     @classmethod
     def of(cls, users: Sequence[str]) -> "Tombstones":
         """Those of some users."""

@@ -114,3 +114,15 @@ def test_the_list_holds_every_column_of_a_scored_user(tmp_path: Path) -> None:
     for column in {*scored.frame.columns, *scored.records.columns} - {*features.numeric, *features.traits}:
         with pytest.raises(DefinitionError):
             load(tmp_path, derived={column: "visit_count_7d + 1"})
+
+
+@pytest.mark.parametrize("kind", ["signals", "traits", "derived"])
+@pytest.mark.parametrize("name", ["bought_y", "a_y"])
+def test_what_feast_would_leave_out_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    changes: dict[str, object] = {
+        "signals": DEFINITION["signals"] | {name: {"where": "event = 'x'"}},  # type: ignore[operator]
+        "traits": traits("plan", name),
+        "derived": {name: "visit_count_7d + 1"},
+    }
+    with pytest.raises(DefinitionError, match=f"{name}.*Feast leaves out columns that end with '_y'"):
+        load(tmp_path, **{kind: changes[kind]})

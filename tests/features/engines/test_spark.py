@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,30 @@ def test_who_was_erased_stays_out_on_spark_too(tmp_path: Path, spark_settings: S
     users = set(rows_in(tmp_path / "spark")["user"])
     assert "u003" in users
     assert "u004" not in users
+
+
+@pytest.mark.parametrize("arrivals", [True, False])
+def test_an_id_of_two_users_counts_once_on_spark_too(tmp_path: Path, spark_settings: Settings, arrivals: bool) -> None:
+    """A retry is the first one's, a correction the newest one's."""
+    first = random_rows(300, users=9).with_columns(pl.col("arrived_at") + timedelta(days=2))
+    retried = first.head(60).with_columns(user_id=pl.lit("anon"), arrived_at=pl.col("arrived_at") + timedelta(hours=5))
+    corrected = first.slice(60, 60).with_columns(
+        user_id=pl.lit("other"), event=pl.lit("visit"), event_time=pl.col("event_time") + timedelta(hours=1),
+        arrived_at=pl.col("arrived_at") + timedelta(hours=3),
+    )  # fmt: skip
+    put(tmp_path, "b", pl.concat([retried, corrected]).select(first.columns))
+    put(tmp_path, "a", first)
+    definition = definition_in(tmp_path)
+    if not arrivals:
+        columns = definition.events.columns.model_copy(update={"arrived": None})
+        events = definition.events.model_copy(update={"columns": columns})
+        definition = definition.model_copy(update={"events": events, "_kept": {}})
+    for log, name in ((EventStore.open(EventLog(definition), Settings(home=tmp_path / "var")), "local"),
+                      (SparkLog(definition, spark_settings), "spark")):  # fmt: skip
+        write_snapshots(log, CUTOFFS, definition, tmp_path / name)
+    found, expected = rows_in(tmp_path / "spark"), rows_in(tmp_path / "local")
+    assert set(expected["user"]) > {"other"}
+    assert_same_rows(found, expected, definition)
 
 
 def test_most_partitions_may_be_empty(tmp_path: Path, spark_settings: Settings) -> None:
