@@ -18,7 +18,7 @@ _HEAD = struct.Struct("<qqI")
 _CODEC = pa.Codec("lz4_raw")  # a tenth of zlib's time, a third more bytes
 
 #: what the stores hold has this form; stores of another form are not opened
-FORMAT = 2
+FORMAT = 3
 
 #: the bytes before traits and profile in what a store holds of a user: since when it is what it is
 STAMP = 16

@@ -3,11 +3,14 @@
 Words hold integers, or floats bit by bit. First a header, then a block a signal, then the active-day tiles:
 
     header   version, tiles, first time, last time, latest visible-from, events, 4 parts of the day, weekend
-    signal   first, last, count, active days, sum of squared gaps, last gap, value, decayed counts, 16 last times
+    signal   first, last, count, active days, sum of squared gaps, last gap, value, comeback, decayed counts, 16 last
+             times; where they are asked for: largest gap, 16 last gaps; first, last, largest value and spread
     tile     day; count, active days and value of each signal through that day      (only days with events)
 
 Tiles hold running totals, so that what a window holds is a difference of two.
 A gap is the number of days between two consecutive active days of a signal; their sum is the last minus the first.
+A comeback is the last event that ended an absence, told as the time since the first event; 0 where there was none.
+Spread is the sum of squared distances from the mean. Four gaps share a word.
 """
 
 from typing import NamedTuple
@@ -16,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.definition.columns import share_window, trend_pairs
+from features.definition.families import Family
 from features.definition.keep import kept
 from features.definition.schema import Definition
 from features.time import DAY
@@ -25,11 +29,20 @@ Words = NDArray[np.int64]
 #: later than any cutoff
 NEVER = 2**63 - 1
 
-VERSION = 2
+VERSION = 3
 RING = 16
 HEADER = 11
 (H_VERSION, H_TILES, H_FIRST, H_LAST, H_VISIBLE, H_EVENTS, H_PART, H_WEEKEND) = (0, 1, 2, 3, 4, 5, 6, 10)
-(S_FIRST, S_LAST, S_COUNT, S_DAYS, S_GAP_SQUARES, S_LAST_GAP, S_VALUE, S_DECAYED) = range(8)
+(S_FIRST, S_LAST, S_COUNT, S_DAYS, S_GAP_SQUARES, S_LAST_GAP, S_VALUE, S_COMEBACK, S_DECAYED) = range(9)
+
+#: of a signal's gaps: the largest, then the last ones, so many in a word; one is at most this long
+(G_LARGEST, G_RING) = (0, 1)
+GAPS_A_WORD, GAP_BITS = 4, 16
+GAP = (1 << GAP_BITS) - 1
+GAP_WORDS = G_RING + RING // GAPS_A_WORD
+
+#: of a signal's values
+(V_FIRST, V_LAST, V_LARGEST, V_SPREAD, VALUE_WORDS) = range(5)
 
 
 class Layout(NamedTuple):
@@ -45,6 +58,11 @@ class Layout(NamedTuple):
         n_short: how many of the windows are under a day.
         trends: pairs of indices into the windows of a day or more: a window and its double.
         share: index into the windows of a day or more for the share of activity.
+        absence: the shortest gap that is an absence, in microseconds; a day or more.
+        gaps: where in a signal's words its gaps stand, -1 where the definition does not ask for them.
+        values: the same of its values.
+        calendar: whether columns of the calendar are asked for.
+        more: whether any family is.
         block: words of a signal.
         tiles_at: where the tiles begin.
         tile: words of a tile.
@@ -61,6 +79,11 @@ class Layout(NamedTuple):
     n_short: int
     trends: NDArray[np.int64]
     share: int
+    absence: int
+    gaps: int
+    values: int
+    calendar: bool
+    more: bool
     block: int
     tiles_at: int
     tile: int
@@ -82,7 +105,10 @@ def layout_of(definition: Definition) -> Layout:
     valued[with_value] = np.arange(len(with_value))
     windows = definition.windows
     long = [w for w in windows if w >= DAY]
+    families = definition.features.families
     block = S_DECAYED + len(definition.half_lives) + RING
+    gaps, block = (block, block + GAP_WORDS) if Family.GAPS in families else (-1, block)
+    values, block = (block, block + VALUE_WORDS) if Family.VALUES in families else (-1, block)
     keep_days = long[-1] // DAY
     return Layout(
         signals=len(rules),
@@ -96,6 +122,11 @@ def layout_of(definition: Definition) -> Layout:
             -1, 2
         ),
         share=long.index(share_window(windows)),
+        absence=definition.features.absence,
+        gaps=gaps,
+        values=values,
+        calendar=Family.CALENDAR in families,
+        more=bool(families),
         block=block,
         tiles_at=HEADER + len(rules) * block,
         tile=1 + 2 * len(rules) + len(with_value),

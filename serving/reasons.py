@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from features.definition.columns import HABITS, share_window, trend_pairs
+from features.definition.columns import CALENDAR, HABITS, VALUES, share_window, trend_pairs
 from features.definition.schema import Definition
 from features.definition.wording import ENGLISH
 from features.time import DAY, span_name
@@ -81,6 +81,7 @@ class Wording:
 
     def _of_columns(self, definition: Definition) -> dict[str, Term]:
         terms: dict[str, Term] = {"tenure_days": Term("tenure", {})}
+        terms |= {name: Term(name.removeprefix("cutoff_"), {}) for name in CALENDAR}
         for signal, rule in definition.signals.items():
             said = {"signal": self._name(signal)}
             windows = {span_name(w): said | {"window": self._window(w)} for w in definition.windows}
@@ -89,11 +90,13 @@ class Wording:
                 terms[f"{signal}_active_days_{span}"] = Term("active_days", fields)
                 if rule.value:
                     terms[f"{signal}_value_{span}"] = Term("value", fields)
+                    terms[f"{signal}_value_mean_{span}"] = Term("value_mean_of", fields)
             for family in ("count_total", "active_days_total", "value_total", "silence_share", "gap_mean", "gap_std",
-                           "gap_last"):  # fmt: skip
+                           "gap_last", "gap_median", "gap_largest", *(f"value_{part}" for part in VALUES)):  # fmt: skip
                 terms[f"{signal}_{family}"] = Term(family, said)
             terms[f"days_since_{signal}"] = Term("days_since", said)
             terms[f"days_since_first_{signal}"] = Term("days_since_first", said)
+            terms[f"days_since_comeback_{signal}"] = Term("days_since_comeback", said)
             terms[f"{signal}_overdue"] = Term("overdue", said, usual=f"{signal}_gap_mean")
             for h in definition.half_lives:
                 terms[f"{signal}_decayed_{span_name(h)}"] = Term("decayed", said | {"window": self._days(h / DAY)})

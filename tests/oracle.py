@@ -2,10 +2,12 @@
 
 import itertools
 import math
+import statistics
 from dataclasses import dataclass
 
 from features.definition import Definition
-from features.time import DAY, HOUR, span_name
+from features.definition.families import Family
+from features.time import DAY, HOUR, span_name, to_datetime
 
 RING = 16
 
@@ -71,6 +73,16 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
         own = len([e for e in mine if in_window(e, share_over)])
         every = sum(len([e for e in seen if s in e.signals and in_window(e, share_over)]) for s in definition.signals)
         row[f"{name}_share_{span_name(share_over)}"] = own / every if every else math.nan
+        ended = [b.t for a, b in itertools.pairwise(mine) if b.t - a.t >= definition.features.absence]
+        row[f"days_since_comeback_{name}"] = (c - ended[-1]) / DAY if ended else math.nan
+        if Family.GAPS in definition.features.families:
+            row[f"{name}_gap_median"] = statistics.median(gaps[-RING:]) if gaps else math.nan
+            row[f"{name}_gap_largest"] = max(gaps, default=math.nan)
+        if rule.value and Family.VALUES in definition.features.families:
+            row |= value_columns(name, mine)
+            for w in long:
+                inside = [e.value for e in mine if in_window(e, w)]
+                row[f"{name}_value_mean_{span_name(w)}"] = statistics.fmean(inside) if inside else math.nan
     row["tenure_days"] = tenure
     active = [e for e in seen if definition.activity in e.signals]
     for part, label in enumerate(("night", "morning", "afternoon", "evening")):
@@ -78,4 +90,19 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
         row[f"{definition.activity}_{label}_share"] = n / len(active) if active else math.nan
     weekend = sum((e.t // DAY + 3) % 7 >= 5 for e in active)
     row[f"{definition.activity}_weekend_share"] = weekend / len(active) if active else math.nan
+    if Family.CALENDAR in definition.features.families:
+        row["cutoff_weekday"] = to_datetime(c).weekday()
+        row["cutoff_month_day"] = to_datetime(c).day
     return row
+
+
+def value_columns(name: str, mine: list[Event]) -> dict[str, float]:
+    """What the values of a signal's events say; of several at one instant the smallest is first, the largest last."""
+    parts = ("first", "last", "largest", "mean", "spread")
+    if not mine:
+        return {f"{name}_value_{part}": math.nan for part in parts}
+    values = [e.value for e in mine]
+    first = min(e.value for e in mine if e.t == mine[0].t)
+    last = max(e.value for e in mine if e.t == mine[-1].t)
+    told = (first, last, max(values), statistics.fmean(values), statistics.pstdev(values))
+    return {f"{name}_value_{part}": value for part, value in zip(parts, told, strict=True)}

@@ -1,11 +1,18 @@
 """The feature set: which named numbers a profile yields, in which order."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from features.definition.families import Family
 from features.definition.keep import kept
 from features.definition.schema import Definition
 from features.time import DAY, span_name
+
+#: of a signal's values, in the order in which a profile keeps them
+VALUES = ("first", "last", "largest", "mean", "spread")
+
+CALENDAR = ("cutoff_weekday", "cutoff_month_day")
 
 HABITS = ("night_share", "morning_share", "afternoon_share", "evening_share", "weekend_share")
 
@@ -18,7 +25,7 @@ class FeatureSet:
         read: columns the kernel reads from a profile, in the kernel's order.
         derived: columns computed from those by the definition's expressions.
         traits: text columns known from the trait table.
-        meaning: what the columns are made of: signals, windows, half-lives and derived expressions, as JSON.
+        meaning: what the columns are made of: signals, windows, half-lives, absence and derived expressions, as JSON.
     """
 
     read: tuple[str, ...]
@@ -65,8 +72,27 @@ def read_columns(definition: Definition) -> tuple[str, ...]:
         names += [f"{signal}_gap_mean", f"{signal}_gap_std", f"{signal}_gap_last", f"{signal}_overdue"]
         names += [f"{signal}_decayed_{span_name(h)}" for h in definition.half_lives]
         names += [f"{signal}_trend_{span_name(w)}" for w, _ in trend_pairs(windows)]
-        names += [f"{signal}_share_{span_name(share_window(windows))}"]
-    return (*names, "tenure_days", *(f"{definition.activity}_{habit}" for habit in HABITS))
+        names += [f"{signal}_share_{span_name(share_window(windows))}", f"days_since_comeback_{signal}"]
+    return (*names, "tenure_days", *(f"{definition.activity}_{habit}" for habit in HABITS), *_families(definition))
+
+
+def _families(definition: Definition) -> Iterator[str]:
+    """The columns of the families that a definition switches on (the order of `kernel.families.read_families`)."""
+    families = definition.features.families
+    for signal, rule in definition.signals.items():
+        if Family.GAPS in families:
+            yield from (f"{signal}_gap_median", f"{signal}_gap_largest")
+        if Family.VALUES in families and rule.value:
+            yield from (f"{signal}_value_{part}" for part in VALUES)
+            yield from (f"{signal}_value_mean_{span_name(w)}" for w in definition.windows if w >= DAY)
+    if Family.CALENDAR in families:
+        yield from CALENDAR
+
+
+#: what of a definition decides what a column of a name is; which columns there are, their names tell
+_MEANING: dict[str, bool | set[str]] = {
+    "signals": True, "windows": True, "half_lives": True, "features": {"absence"}, "derived": True
+}  # fmt: skip
 
 
 @kept
@@ -76,5 +102,5 @@ def feature_set(definition: Definition) -> FeatureSet:
         read=read_columns(definition),
         derived=tuple(definition.derived),
         traits=tuple(definition.traits.fields) if definition.traits else (),
-        meaning=definition.model_dump_json(include={"signals", "windows", "half_lives", "derived"}),
+        meaning=definition.model_dump_json(include=_MEANING),
     )

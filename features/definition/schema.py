@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from features.definition.base import Name, ProjectName, Span, Sql, Strict
+from features.definition.families import Features
 from features.definition.handoff import Destination, Transitions
 from features.definition.lead import LeadScore
 from features.definition.learning import Audit, Gate, Scoring, Snapshots, Training
@@ -133,6 +134,7 @@ class Definition(Strict):
     signals: Annotated[dict[Name, Signal], Field(min_length=1, max_length=60)]
     windows: Annotated[list[Span], Field(min_length=1)]
     half_lives: list[Span] = Field(default=[14 * DAY, 45 * DAY])
+    features: Features = Features()
     derived: dict[Name, Sql] = Field(default_factory=dict)
     outcomes: dict[Name, Outcome]
     values: dict[Name, ValueOutcome] = Field(default_factory=dict)

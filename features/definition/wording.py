@@ -16,10 +16,24 @@ ENGLISH: dict[str, str] = {
     "count_total.none": "no {signal} in all",
     "active_days_total": "{signal} on {n} days in all",
     "value_total": "{signal} worth {n} in all",
+    "value_first": "the first {signal} was worth {n}",
+    "value_first.missing": "no {signal} ever",
+    "value_last": "the last {signal} was worth {n}",
+    "value_last.missing": "no {signal} ever",
+    "value_largest": "the largest {signal} was worth {n}",
+    "value_largest.missing": "no {signal} ever",
+    "value_mean": "{signal} worth {n} on average",
+    "value_mean.missing": "no {signal} ever",
+    "value_spread": "the worth of {signal} varies by {n}",
+    "value_spread.missing": "no {signal} ever",
+    "value_mean_of": "{signal} worth {n} on average in the last {window}",
+    "value_mean_of.missing": "no {signal} in the last {window}",
     "days_since": "last {signal} {days} ago",
     "days_since.missing": "no {signal} ever",
     "days_since_first": "first {signal} {days} ago",
     "days_since_first.missing": "no {signal} ever",
+    "days_since_comeback": "first {signal} after a long absence {days} ago",
+    "days_since_comeback.missing": "no long absence between two {signal} so far",
     "silence_share": "no {signal} for the last {percent} of the time known",
     "silence_share.missing": "no {signal} ever",
     "gap_mean": "{signal} every {days} on average",
@@ -28,6 +42,10 @@ ENGLISH: dict[str, str] = {
     "gap_std.missing": "{signal} on fewer than two days so far",
     "gap_last": "the last two {signal} days lay {days} apart",
     "gap_last.missing": "{signal} on fewer than two days so far",
+    "gap_median": "{signal} mostly every {days}",
+    "gap_median.missing": "{signal} on fewer than two days so far",
+    "gap_largest": "at most {days} between two {signal} days",
+    "gap_largest.missing": "{signal} on fewer than two days so far",
     "overdue": "no {signal} for {n} times the usual {usual}",
     "overdue.missing": "{signal} on fewer than two days so far",
     "decayed": "{signal} level {n} (fading over {window})",
@@ -40,6 +58,8 @@ ENGLISH: dict[str, str] = {
     "afternoon": "{percent} of {signal} falls on afternoons",
     "evening": "{percent} of {signal} falls on evenings",
     "weekend": "{percent} of {signal} falls on weekends",
+    "weekday": "day {n} of the week, where Monday is 0",
+    "month_day": "day {n} of the month",
     "tenure": "Known for {days}",
     "other": "{feature}: {n}",
     "other.missing": "{feature}: not known",
@@ -52,8 +72,9 @@ ENGLISH: dict[str, str] = {
 
 #: what a template may name that its family does not have as a column
 _OF_VALUE = {"n", "days", "percent", "usual"}
-_WITH_WINDOW = {"count", "active_days", "value", "decayed", "trend", "share"}
-_OTHERS = {"other": {"feature"}, "tenure": set[str](), "moved": {"now", "before"}, "a_day": set[str](),
+_WITH_WINDOW = {"count", "active_days", "value", "value_mean_of", "decayed", "trend", "share"}
+_OTHERS = {"other": {"feature"}, "tenure": set[str](), "weekday": set[str](),
+           "month_day": set[str](), "moved": {"now", "before"}, "a_day": set[str](),
            "last_day": set[str](), "days": {"n"}, "hours": {"n"}}  # fmt: skip
 _FAMILIES = [key for key in ENGLISH if "." not in key]
 

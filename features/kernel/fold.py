@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.kernel import jit
+from features.kernel.families import fold_gap, fold_value
 from features.profile import (
     H_EVENTS,
     H_FIRST,
@@ -17,6 +18,7 @@ from features.profile import (
     H_WEEKEND,
     HEADER,
     RING,
+    S_COMEBACK,
     S_COUNT,
     S_DAYS,
     S_DECAYED,
@@ -93,6 +95,7 @@ def fold(
         layout.signals,
         layout.block,
     )
+    absence, gaps, of_values = layout.absence, layout.gaps, layout.values
     if words[H_EVENTS] == 0:
         words[H_VERSION] = VERSION
         words[H_FIRST] = t[lo]
@@ -117,16 +120,19 @@ def fold(
             if not one:
                 continue
             at = HEADER + s * block
-            count = words[at + S_COUNT]
+            count, last = words[at + S_COUNT], words[at + S_LAST]
             if count == 0:
                 words[at + S_FIRST] = now
                 words[at + S_DAYS] = 1
                 for h in range(decay.size):
                     floats[at + S_DECAYED + h] = 1.0
             else:
-                last = words[at + S_LAST]
                 if last < begin:
                     gap = day - last // DAY
+                    if now - last >= absence:
+                        words[at + S_COMEBACK] = now - words[at + S_FIRST]
+                    if gaps >= 0:
+                        fold_gap(words, at + gaps, words[at + S_DAYS] - 1, gap)
                     words[at + S_DAYS] += 1
                     words[at + S_GAP_SQUARES] += gap * gap
                     words[at + S_LAST_GAP] = gap
@@ -139,6 +145,9 @@ def fold(
             words[tile + 1 + signals + s] = words[at + S_DAYS]
             v = valued[s]
             if v >= 0:
+                if of_values >= 0:
+                    tied, still = now == last, now == words[at + S_FIRST]
+                    fold_value(floats, at + of_values, count, values[i, v], floats[at + S_VALUE], tied, still)
                 floats[at + S_VALUE] += values[i, v]
                 floats[tile + 1 + 2 * signals + v] = floats[at + S_VALUE]
             if s == layout.activity:

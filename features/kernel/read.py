@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.kernel import inlined
+from features.kernel.families import read_families
 from features.profile import (
     H_FIRST,
     H_PART,
@@ -13,6 +14,7 @@ from features.profile import (
     H_WEEKEND,
     HEADER,
     RING,
+    S_COMEBACK,
     S_COUNT,
     S_DAYS,
     S_DECAYED,
@@ -130,10 +132,14 @@ def read(words: Words, layout: Layout, c: int, edges: NDArray[np.int64], out: ND
             out[row, o] = recent / before if before > 0 else np.nan
             o += 1
         out[row, o] = out[row, counts + layout.share] / total_shared if total_shared > 0 else np.nan
-        o += 1
+        back = words[at + S_COMEBACK]
+        out[row, o + 1] = (c - words[at + S_FIRST] - back) / DAY if back else np.nan
+        o += 2
     out[row, o] = tenure
     o += 1
     active = words[HEADER + layout.activity * layout.block + S_COUNT]
     for part in range(4):
         out[row, o + part] = words[H_PART + part] / active if active else np.nan
     out[row, o + 4] = words[H_WEEKEND] / active if active else np.nan
+    if layout.more:
+        read_families(words, layout, c, edges, out, row, o + 5)

@@ -1,25 +1,32 @@
 """The compiled fold says what the oracle says, whatever the log looks like."""
 
+import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from features.definition import Definition
-from features.definition.columns import read_columns
-from features.fold import feature_rows, profile_rows, profiles_at, read_all_at, read_each_at
+from features.definition.columns import feature_set, read_columns
+from features.definition.families import Family
+from features.fold import feature_rows, fold_into, profile_rows, profiles_at, read_all_at, read_each_at
 from features.log.events import Events
 from features.packed import pack, unpack
-from features.profile import layout_of
-from features.time import DAY, HOUR, MINUTE, to_instant
+from features.profile import H_EVENTS, NEVER, layout_of
+from features.time import DAY, HOUR, MINUTE, to_datetime, to_instant
 from tests.oracle import Event, feature_row
 from tests.worlds import definition_of, events_of
 
-DEFINITION = definition_of(windows=["30m", "2h", 1, 3, 7, 14, 30])
+WINDOWS = ["30m", "2h", 1, 3, 7, 14, 30]
+DEFINITION = definition_of(windows=WINDOWS)
+#: with every family of features there is
+EVERYTHING = definition_of(windows=WINDOWS, features={"families": list(Family), "absence": "3d"})
 START = 20_000 * DAY
 
 #: instants crowd on day edges, on the cutoffs and on each other
@@ -57,12 +64,13 @@ def assert_same(row: dict[str, object], expected: dict[str, float], where: str) 
         )
 
 
-@given(logs(), cutoff_lists)
-def test_every_cutoff_agrees_with_the_oracle(log: list[Event], cutoffs: list[int]) -> None:
-    events = events_of(DEFINITION, log)
-    frames = list(feature_rows(events, read_all_at(events, np.array(cutoffs)), DEFINITION))
+@pytest.mark.parametrize("definition", [DEFINITION, EVERYTHING], ids=["plain", "everything"])
+@given(log=logs(), cutoffs=cutoff_lists)
+def test_every_cutoff_agrees_with_the_oracle(definition: Definition, log: list[Event], cutoffs: list[int]) -> None:
+    events = events_of(definition, log)
+    frames = list(feature_rows(events, read_all_at(events, np.array(cutoffs)), definition))
     rows = {(r["user"], to_instant(r["cutoff"])): r for frame in frames for r in frame.to_dicts()}
-    expected = {(u, c): feature_row(DEFINITION, log, u, c) for u in "ab" for c in cutoffs}
+    expected = {(u, c): feature_row(definition, log, u, c) for u in "ab" for c in cutoffs}
     assert set(rows) == {key for key, row in expected.items() if row is not None}
     for key, row in expected.items():
         if row is not None:
@@ -73,7 +81,7 @@ def test_every_cutoff_agrees_with_the_oracle(log: list[Event], cutoffs: list[int
 def test_order_of_rows_does_not_matter(log: list[Event], cutoff: int, random: object) -> None:
     shuffled = list(log)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    first, second = (_rows_at(events_of(DEFINITION, each), cutoff) for each in (log, shuffled))
+    first, second = (_rows_at(events_of(EVERYTHING, each), cutoff, EVERYTHING) for each in (log, shuffled))
     assert first.equals(second)
 
 
@@ -81,20 +89,38 @@ def test_order_of_rows_does_not_matter(log: list[Event], cutoff: int, random: ob
 def test_nothing_at_or_after_the_cutoff_is_seen(log: list[Event], cutoff: int) -> None:
     before = [e for e in log if e.t < cutoff and (e.arrived is None or e.arrived <= cutoff)]
     if before:
-        assert _rows_at(events_of(DEFINITION, log), cutoff).equals(_rows_at(events_of(DEFINITION, before), cutoff))
+        whole, seen = (_rows_at(events_of(EVERYTHING, each), cutoff, EVERYTHING) for each in (log, before))
+        assert whole.equals(seen)
 
 
-@given(logs(), instants)
-def test_a_packed_profile_reads_what_the_batch_reads(log: list[Event], cutoff: int) -> None:
-    events = events_of(DEFINITION, log)
-    layout = layout_of(DEFINITION)
-    batch = _rows_at(events, cutoff)
+@pytest.mark.parametrize("definition", [DEFINITION, EVERYTHING], ids=["plain", "everything"])
+@given(log=logs(), cutoff=instants)
+def test_a_packed_profile_reads_what_the_batch_reads(definition: Definition, log: list[Event], cutoff: int) -> None:
+    events = events_of(definition, log)
+    layout = layout_of(definition)
+    batch = _rows_at(events, cutoff, definition)
     for _, words in profiles_at(events, cutoff, layout):
         seen = words[:, 5] > 0
         stored = np.array([unpack(pack(w, layout), layout) for w in words[seen]], dtype=np.int64)
         who = events.users.filter(pl.Series(seen)).to_list()
-        online = profile_rows(who, stored.reshape(-1, layout.size), np.full(len(stored), cutoff), DEFINITION)
+        online = profile_rows(who, stored.reshape(-1, layout.size), np.full(len(stored), cutoff), definition)
         assert batch.equals(online.frame())
+
+
+@given(logs(), st.lists(instants, max_size=4))
+def test_a_profile_that_is_packed_on_the_way_ends_as_one_that_never_was(log: list[Event], stops: list[int]) -> None:
+    """Day by day and live, profiles are packed, stored and folded on."""
+    log = [replace(e, arrived=None) for e in log]
+    end, layout = START + 80 * DAY, layout_of(EVERYTHING)
+    events = events_of(EVERYTHING, log)
+    words = np.zeros((len(events.users), layout.size), dtype=np.int64)
+    for lo, hi in itertools.pairwise([0, *sorted(stops), end]):
+        some = [e if lo <= e.t < hi else replace(e, t=e.t + 10_000 * DAY) for e in log]
+        part = events_of(EVERYTHING, some)
+        fold_into(part, 0, len(part.users), end, layout, words, np.full(len(words), NEVER))
+        words = np.array([unpack(pack(w, layout), layout) if w[H_EVENTS] else w for w in words], dtype=np.int64)
+    rows = profile_rows(events.users.to_list(), words, np.full(len(words), end), EVERYTHING)
+    assert rows.frame().equals(_rows_at(events, end, EVERYTHING))
 
 
 @given(logs(), st.lists(st.tuples(st.sampled_from("abz"), instants), min_size=1, max_size=8))
@@ -113,8 +139,8 @@ def test_each_user_can_be_asked_at_cutoffs_of_their_own(log: list[Event], asked:
 def test_a_long_history_drops_old_tiles_without_changing_the_windows() -> None:
     log = [Event("a", START + day * DAY + HOUR, ("visit", "purchase"), 1.5) for day in range(400)]
     cutoff = START + 400 * DAY
-    row = _rows_at(events_of(DEFINITION, log), cutoff).to_dicts()[0]
-    assert_same(row, feature_row(DEFINITION, log, "a", cutoff), "a")
+    row = _rows_at(events_of(EVERYTHING, log), cutoff, EVERYTHING).to_dicts()[0]
+    assert_same(row, feature_row(EVERYTHING, log, "a", cutoff), "a")
     layout = layout_of(DEFINITION)
     [(_, words)] = profiles_at(events_of(DEFINITION, log), cutoff, layout)
     stored = unpack(pack(words[0], layout), layout)
@@ -129,12 +155,68 @@ def test_ring_windows_saturate_at_sixteen_events() -> None:
 
 
 @pytest.mark.parametrize("windows", [[1], [7, 30], ["5m", 1, 2, 4]])
-def test_columns_and_kernel_agree_on_the_number_of_columns(windows: list[object]) -> None:
-    definition = definition_of(windows=windows)
+@pytest.mark.parametrize("families", [[], ["values"], ["gaps"], ["calendar"], ["gaps", "values", "calendar"]])
+def test_columns_and_kernel_agree_on_the_number_of_columns(windows: list[object], families: list[str]) -> None:
+    definition = definition_of(windows=windows, features={"families": families})
     log = [Event("a", START, ("visit",)), Event("a", START + 3 * DAY, ("purchase",), 4.0)]
     row = _rows_at(events_of(definition, log), START + 5 * DAY, definition).to_dicts()[0]
+    told = feature_row(definition, log, "a", START + 5 * DAY)
+    assert told is not None
     assert list(row)[2:] == list(read_columns(definition))
+    assert set(row) == {"user", "cutoff", *told}
     assert_same(row, feature_row(definition, log, "a", START + 5 * DAY), "a")
+
+
+def test_a_comeback_is_told_however_many_events_came_since() -> None:
+    """An absence of 23 days is none, one of 30 days to the second is one."""
+    for away, back in ((23 * DAY, False), (30 * DAY - 1, False), (30 * DAY, True), (79 * DAY, True)):
+        since = [START + away + i * 2 * HOUR for i in range(80)]
+        log = [Event("a", t, ("visit",)) for t in (START - DAY, START, *since)]
+        row = _rows_at(events_of(DEFINITION, log), since[-1] + HOUR).to_dicts()[0]
+        told = row["days_since_comeback_visit"]
+        assert told == (pytest.approx((since[-1] + HOUR - since[0]) / DAY) if back else None), away
+
+
+def test_gaps_are_those_of_the_last_sixteen_and_the_largest_ever() -> None:
+    days = np.cumsum([0, 300, *[2, 9] * 8])
+    log = [Event("a", START + int(day) * DAY, ("visit",)) for day in days]
+    row = _rows_at(events_of(EVERYTHING, log), START + 1_000 * DAY, EVERYTHING).to_dicts()[0]
+    assert (row["visit_gap_median"], row["visit_gap_largest"]) == (5.5, 300)
+
+
+def test_values_at_one_instant_have_an_order_that_no_log_changes() -> None:
+    values = [7.0, 3.0, 5.0]
+    for order in itertools.permutations(values):
+        log = [Event("a", START, ("purchase",), v) for v in order]
+        row = _rows_at(events_of(EVERYTHING, log), START + DAY, EVERYTHING).to_dicts()[0]
+        assert (row["purchase_value_first"], row["purchase_value_last"]) == (3.0, 7.0)
+
+
+@pytest.mark.parametrize("day", [0, 1, 59, 60, 789, 11_016, 11_017, 20_512, 20_513, 47_540, 47_541])
+def test_the_calendar_is_that_of_the_cutoff(day: int) -> None:
+    cutoff = day * DAY + DAY - 1
+    log = [Event("a", cutoff - HOUR, ("visit",))]
+    row = _rows_at(events_of(EVERYTHING, log), cutoff, EVERYTHING).to_dicts()[0]
+    date = to_datetime(cutoff)
+    assert (row["cutoff_weekday"], row["cutoff_month_day"]) == (date.weekday(), date.day)
+
+
+def test_families_change_the_feature_set_and_their_order_does_not() -> None:
+    digests = [
+        feature_set(definition_of(features=features)).digest
+        for features in ({}, {"families": ["gaps"]}, {"families": ["gaps", "values"]}, {"absence": "60d"})
+    ]
+    assert len(set(digests)) == 4
+    assert feature_set(definition_of(features={"families": ["values", "gaps"]})).digest == digests[2]
+
+
+@pytest.mark.parametrize(
+    ("features", "says"),
+    [({"families": ["sessions"]}, "values"), ({"families": ["gaps", "gaps"]}, "repeats"), ({"absence": "2h"}, "a day")],
+)
+def test_features_that_cannot_be_are_refused(features: dict[str, object], says: str) -> None:
+    with pytest.raises(ValidationError, match=says):
+        definition_of(features=features)
 
 
 def _rows_at(events: Events, cutoff: int, definition: Definition = DEFINITION) -> pl.DataFrame:

@@ -37,6 +37,11 @@ def load(folder: Path, **changes: object) -> Definition:
     return load_definition(path)
 
 
+def test_the_settings_of_before_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"returned_within.*resurrected_for"):
+        load(tmp_path, packs={"lifecycle": {"settings": {"returned_within": "7d"}}})
+
+
 def test_with_every_role_filled_every_entry_applies(tmp_path: Path) -> None:
     packs = {name: {} for name in PACKS} | {"onboarding": {"roles": {"purposes": ["search", "listen"]}}}
     definition = load(tmp_path, **WIDE, packs=packs)

@@ -1,7 +1,8 @@
 """Situations of public reports: states and segments that need no model, from the files of each case."""
 
+import itertools
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ class Called:
     segments: frozenset[str]
 
 
-def called(case: str) -> dict[str, Called]:
+def called(case: str | Path) -> dict[str, Called]:
     """Everybody's state and segments where a case's log ends, without any model."""
     definition = load_definition(CASES / case / "propensity.yaml")
     log = EventLog(definition)
@@ -60,6 +61,24 @@ def test_who_is_back_is_resurrected_for_a_week() -> None:
     found = called("25-back-after-weeks")
     assert {user for user, it in found.items() if it.state == "resurrected"} == {"two_days", "one_day", "a_month"}
     assert found["weekly"].state == "active"
+
+
+def test_who_is_resurrected_depends_on_the_absence_and_the_return_alone(tmp_path: Path) -> None:
+    """Away for 23 to 29 days is not away; a busy week after the return changes nothing."""
+    end = datetime(2026, 3, 1, tzinfo=UTC)
+    rows = ["user_id,event,time,amount"]
+    resurrected = set()
+    for away, since, visits in itertools.product((20, 23, 27, 29, 30, 45, 79), (2, 6, 8), (1, 2, 60)):
+        user, back = f"away_{away}_since_{since}_visits_{visits}", end - timedelta(days=since)
+        left = back - timedelta(days=away)
+        times = [left - timedelta(days=3 * i) for i in range(8)]
+        times += [back + i * timedelta(days=since - 1) / visits for i in range(visits)]
+        rows += [f"{user},view,{t:%Y-%m-%dT%H:%M:%SZ}," for t in times]
+        resurrected |= {user} if away >= 30 and since < 7 else set()
+    (tmp_path / "events.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "propensity.yaml").write_text((CASES / "25-back-after-weeks" / "propensity.yaml").read_text())
+    found = called(tmp_path)
+    assert {user for user, it in found.items() if it.state == "resurrected"} == resurrected
 
 
 @pytest.mark.parametrize("case", ["03-cancelled-then-resubscribed", "13-second-trial", "25-back-after-weeks"])

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 DEFINITION = load_definition(ROOT / "propensity.yaml")
 SCHEMA = row_schema(DEFINITION) | RFM_COLUMNS
 QUIET = {"visit_count_total": 50.0, "uninstall_count_total": 0.0, "tenure_days": 100.0, "visit_active_days_total": 20.0,
-         "visit_overdue": 0.5, "visit_gap_last": 1.0}  # fmt: skip
+         "visit_overdue": 0.5}  # fmt: skip
 
 
 def state_of(**values: object) -> str:
@@ -38,9 +38,10 @@ def state_of(**values: object) -> str:
         ({"days_since_visit": 3.0, "visit_overdue": 2.1}, "at_risk"),
         ({"days_since_visit": 1.9, "visit_overdue": 2.1}, "active"),
         ({"days_since_visit": 3.0, "visit_overdue": 2.1, "visit_active_days_total": 3.0}, "active"),
-        ({"days_since_visit": 1.0, "visit_gap_last": 30.0}, "resurrected"),
-        ({"days_since_visit": 1.0, "visit_count_7d": 4.0, "visit_count_30d": 4.0}, "resurrected"),
-        ({"days_since_visit": 1.0, "visit_count_7d": 4.0, "visit_count_30d": 5.0}, "active"),
+        ({"days_since_visit": 1.0, "days_since_comeback_visit": 1.0}, "resurrected"),
+        ({"days_since_visit": 1.0, "days_since_comeback_visit": 6.99}, "resurrected"),
+        ({"days_since_visit": 1.0, "days_since_comeback_visit": 7.0}, "active"),
+        ({"days_since_visit": 1.0, "visit_count_7d": 4.0, "visit_count_30d": 4.0}, "active"),
         ({"days_since_visit": 1.0, "tenure_days": 7.0}, "new"),
         ({"days_since_visit": 1.0, "rfm_group": "Champions"}, "loyal"),
         ({"days_since_visit": 1.0, "rfm_group": "Loyal Users"}, "loyal"),
@@ -58,14 +59,14 @@ days = st.none() | st.floats(0, 400)
 def test_every_user_has_exactly_one_state(
     since: float | None,
     overdue: float | None,
-    gap: float | None,
+    back: float | None,
     tenure: float | None,
     removed: int,
     visits: int,
     group: str | None,
 ) -> None:
     state = state_of(
-        days_since_visit=since, visit_overdue=overdue, visit_gap_last=gap, tenure_days=tenure,
+        days_since_visit=since, visit_overdue=overdue, days_since_comeback_visit=back, tenure_days=tenure,
         uninstall_count_total=float(removed), visit_count_total=float(visits), rfm_group=group,
     )  # fmt: skip
     assert state in DEFINITION.states

@@ -5,14 +5,18 @@ from pathlib import Path
 import pytest
 import yaml
 
+from features.definition import Definition
 from features.definition.columns import feature_set
+from features.definition.families import Family
 from features.definition.load import load_definition
 from features.definition.wording import ENGLISH, fields_of, problems
 from features.errors import DefinitionError
 from serving.reasons import Wording
 from tests.conftest import ROOT
 
-DEFINITION = load_definition(ROOT / "propensity.yaml")
+DEFINITION = Definition.model_validate(
+    load_definition(ROOT / "propensity.yaml").model_dump() | {"features": {"families": list(Family)}}
+)
 WORDING = Wording(DEFINITION)
 FEATURES = feature_set(DEFINITION)
 
@@ -36,6 +40,20 @@ FEATURES = feature_set(DEFINITION)
         ("visit_weekend_share", {"visit_weekend_share": 0.4}, "40 % of visit falls on weekends"),
         ("visit_night_share", {"visit_night_share": 0.4}, "40 % of visit falls on nights"),
         ("tenure_days", {"tenure_days": 64.0}, "Known for 64 days"),
+        (
+            "days_since_comeback_visit",
+            {"days_since_comeback_visit": 2.0},
+            "first visit after a long absence 2 days ago",
+        ),
+        ("purchase_value_largest", {"purchase_value_largest": 80.0}, "the largest purchase was worth 80"),
+        (
+            "purchase_value_mean_30d",
+            {"purchase_value_mean_30d": 20.0},
+            "purchase worth 20 on average in the last 30 days",
+        ),
+        ("purchase_value_mean_30d", {"purchase_value_mean_30d": None}, "no purchase in the last 30 days"),
+        ("visit_gap_largest", {"visit_gap_largest": 40.0}, "at most 40 days between two visit days"),
+        ("cutoff_weekday", {"cutoff_weekday": 2.0}, "day 2 of the week, where Monday is 0"),
         ("platform", {"platform": "ios"}, "platform: ios"),
         ("plan", {"plan": None}, "plan: not known"),
         ("buy_rate", {"buy_rate": 0.031}, "buy rate: 0.031"),

@@ -13,6 +13,7 @@ import pytest
 
 from features.definition import Definition
 from features.definition.columns import feature_set
+from features.definition.families import Family
 from features.errors import EventLogError
 from features.log.compacted import NONE
 from features.log.frames import part_files
@@ -91,7 +92,7 @@ def skewed(folder: Path) -> Definition:
         user_id=pl.when(pl.int_range(40) < 20).then(pl.lit(" ")).otherwise(pl.lit(None, pl.String))
     )
     put(folder, "b", pl.concat([busy, again, broken]))
-    return definition_in(folder)
+    return definition_in(folder, features={"families": list(Family), "absence": "2d"})
 
 
 def test_snapshots_are_those_of_the_local_engine(

@@ -23,9 +23,9 @@ SCHEMA = {
 }  # fmt: skip
 
 
-def definition_in(folder: Path) -> Definition:
+def definition_in(folder: Path, **changes: object) -> Definition:
     events = {"path": str(folder / "log" / "*.parquet"), "columns": COLUMNS, "ends": ENDS.isoformat()}
-    return Definition.model_validate(DEFINITION | {"events": events})
+    return Definition.model_validate(DEFINITION | {"events": events} | changes)
 
 
 def random_rows(rows: int, *, users: int = 60, seed: int = 1, start: datetime = NOON) -> pl.DataFrame:

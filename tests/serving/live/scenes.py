@@ -11,6 +11,7 @@ import polars as pl
 import redis
 
 from features.definition import Definition
+from features.definition.families import Family
 from features.log.events import Rows
 from features.log.messages import IDENTIFY, TRACK, Message
 from features.log.open import open_log
@@ -68,7 +69,8 @@ class Scene:
         events = {"path": str(folder / "log" / "*.parquet"), "columns": COLUMNS, "ends": ENDS.isoformat()}
         rule = {"path": str(folder / "traits.parquet"), "columns": {"user": "user", "known": "known"},
                 "fields": ["plan", "country"]}  # fmt: skip
-        changed = {"events": events, "traits": rule, "windows": ["2h", 1, 7, 14, 30]}
+        changed = {"events": events, "traits": rule, "windows": ["2h", 1, 7, 14, 30],
+                   "features": {"families": list(Family), "absence": "2d"}}  # fmt: skip
         definition = Definition.model_validate(DEFINITION | changed)
         settings = settings or Settings(home=folder / "var")
         scene = cls(folder, settings, definition, LiveLog.open(definition, settings))
