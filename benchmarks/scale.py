@@ -25,10 +25,10 @@ from features.log.events import Events
 from features.log.source import EventLog
 from features.log.store import EventStore
 from features.profile import layout_of
-from features.profiles import Profiles, traits_json
+from features.profiles import Profiles
 from features.settings import Settings
 from features.time import DAY, Instants
-from serving.rows import latest_traits
+from serving.rows import stored_traits
 
 SNAPSHOTS = (1, 26, 52)
 
@@ -121,7 +121,7 @@ def one_more_day(log: Log) -> dict[str, Any]:
             began = perf_counter()
             store = EventStore.open(EventLog(rules, ends=instant), Settings(home=home / where))
             profiles = Profiles(rules, home / where / "profiles")
-            traits = traits_json(latest_traits(rules, instant, NONE))
+            traits = stored_traits(rules, instant, NONE)
             changed = sum(len(rows) for rows in profiles.advance(store, instant, traits))
             profiles.commit()
             return perf_counter() - began, changed

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,11 +15,11 @@ from features.kernel.users import restore_profile, trim_profiles
 from features.profile import H_TILES, H_VERSION, VERSION, Layout, Words
 
 _SIZE = struct.Struct("<I")
-_HEAD = struct.Struct("<qqI")
+_HEAD = struct.Struct("<qqqI")
 _CODEC = pa.Codec("lz4_raw")  # a tenth of zlib's time, a third more bytes
 
 #: what the stores hold has this form; stores of another form are not opened
-FORMAT = 3
+FORMAT = 4
 
 #: the bytes before traits and profile in what a store holds of a user: since when it is what it is
 STAMP = 16
@@ -75,6 +76,26 @@ def _restore(packed: bytes, room: Words, layout: Layout) -> None:
     restore_profile(layout, stored, room)
 
 
+class Attributes(NamedTuple):
+    """What is known of a user besides events.
+
+    Attributes:
+        traits: the attributes, as text.
+        told: the first cutoff that sees them as they are; 0 where nothing was ever said.
+    """
+
+    traits: Mapping[str, str | None]
+    told: int
+
+    def json(self) -> str:
+        """The attributes as JSON; empty where there are none."""
+        return json.dumps(dict(self.traits)) if self.traits else ""
+
+
+#: nothing is known of somebody
+NOTHING = Attributes({}, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredProfile:
     """What the stores hold of a user.
@@ -84,35 +105,41 @@ class StoredProfile:
         words: the packed profile; empty for a user who was erased.
         traits: the attributes known by then.
         position: the live log is folded in through this position; 0 where there is none.
+        told: the first cutoff that sees the attributes as they are.
     """
 
     through: int
     words: bytes
     traits: Mapping[str, str | None]
     position: int = 0
+    told: int = 0
+
+    @property
+    def attributes(self) -> Attributes:
+        """The attributes, and from when on they are seen."""
+        return Attributes(self.traits, self.told)
 
     def to_bytes(self) -> bytes:
         """Pack for a store."""
-        known = json.dumps(dict(self.traits)) if self.traits else ""
-        return stored_bytes(self.through, self.words, known, self.position)
+        return stored_bytes(self.through, self.words, self.attributes.json(), self.position, self.told)
 
     @classmethod
     def from_bytes(cls, value: bytes, *, good: int = 0) -> "StoredProfile":
         """Unpack what `to_bytes` packed; it is known to be good through an instant, or through its own if later."""
-        through, position, length = _HEAD.unpack_from(value)
+        through, position, told, length = _HEAD.unpack_from(value)
         body = value[_HEAD.size :]
-        return cls(max(through, good), body[length:], json.loads(body[:length]) if length else {}, position)
+        return cls(max(through, good), body[length:], json.loads(body[:length]) if length else {}, position, told)
 
 
-def stored_bytes(through: int, words: bytes, traits: str, position: int = 0) -> bytes:
-    """What a store holds of a user; traits as JSON."""
+def stored_bytes(through: int, words: bytes, traits: str, position: int = 0, told: int = 0) -> bytes:
+    """What a store holds of a user; traits as JSON, and the first cutoff that sees them."""
     known = traits.encode()
-    return _HEAD.pack(through, position, len(known)) + known + words
+    return _HEAD.pack(through, position, told, len(known)) + known + words
 
 
 def stored_words(value: bytes) -> bytes:
     """The packed profile in a stored value."""
-    return value[_HEAD.size + _HEAD.unpack_from(value)[2] :]
+    return value[_HEAD.size + _HEAD.unpack_from(value)[3] :]
 
 
 def stored_through(value: bytes) -> int:
@@ -122,5 +149,5 @@ def stored_through(value: bytes) -> int:
 
 def stored_age(value: bytes) -> tuple[int, int]:
     """How far a stored value has come: the live position, then the instant, through which it is folded."""
-    through, position, _ = _HEAD.unpack_from(value)
+    through, position, _, _ = _HEAD.unpack_from(value)
     return position, through

@@ -35,7 +35,9 @@ SCHEMA = pl.Schema({"user": pl.String(), "through": INSTANT, "ahead": pl.Int64()
 Folded: TypeAlias = dict[str, tuple[int, bytes | None]]
 """Of each user ``ahead`` and the packed profile."""
 
-TRAITS = pl.Schema({"user": pl.String(), "traits": pl.String()})
+#: each user's attributes as JSON, and the first cutoff that sees them
+TRAITS = pl.Schema({"user": pl.String(), "traits": pl.String(), "told": pl.Int64()})
+Known: TypeAlias = dict[str, tuple[str, int]]
 
 
 class ProfileManifest(BaseModel):
@@ -101,7 +103,7 @@ class Profiles:
         Args:
             store: the event store.
             through: the instant.
-            traits: columns ``user`` and ``traits``, each user's attributes as JSON.
+            traits: each user's attributes, `TRAITS`.
             everyone: yield all profiles, not only the changed ones.
 
         Yields:
@@ -160,22 +162,20 @@ class Profiles:
         users = old.drop_nulls("profile").join(new, on="user", how="anti").select("user").collect()
         return users.with_columns(profile=pl.lit(nothing, pl.Binary()))
 
-    def _traits(self, traits: pl.DataFrame | None, buckets: int) -> tuple[dict[str, str], dict[int, list[str]]]:
+    def _traits(self, traits: pl.DataFrame | None, buckets: int) -> tuple[Known, dict[int, list[str]]]:
         """Attributes by user; and by bucket the users whose attributes are others than at the last commit."""
         now = traits if traits is not None else pl.DataFrame(schema=TRAITS)
         path = self._folder / "traits.parquet"
         with reading(path, fix=f"remove {path}, and run propensity materialize"):
             was = pl.read_parquet(path) if path.exists() else now.clear()
         places: Iterable[int] = []
-        users = pl.concat([now.join(was, on=["user", "traits"], how="anti"), was.join(now, on="user", how="anti")])[
-            "user"
-        ]
+        users = pl.concat([now.join(was, on=TRAITS.names(), how="anti"), was.join(now, on="user", how="anti")])["user"]
         moved: dict[int, list[str]] = {}
         if len(users):
             places = bucket_of(hashed(pa.chunked_array([users.to_arrow()])), buckets).tolist()
         for user, bucket in zip(users, places, strict=True):
             moved.setdefault(bucket, []).append(user)
-        return dict(now.iter_rows()), moved
+        return {user: (traits, told) for user, traits, told in now.select(TRAITS.names()).iter_rows()}, moved
 
     @property
     def reached(self) -> ProfileManifest:
@@ -281,13 +281,14 @@ class _Before:
         keep[[self.row[user] for user in users if user in self.row]] = False
         return self.frame.filter(keep)
 
-    def after(self, folded: Folded, known: dict[str, str], through: int, live: int) -> tuple[pl.DataFrame, pl.Series]:
+    def after(self, folded: Folded, known: Known, through: int, live: int) -> tuple[pl.DataFrame, pl.Series]:
         """Rows of folded users, and which of them changed; who is what they were keeps the value as it was."""
         values: list[bytes | None] = []
         changed: list[bool] = []
         for user, (_, words) in folded.items():
             was = self.values[self.row[user]] if user in self.row else None
-            value = None if words is None else stored_bytes(through, words, known.get(user, ""), live)
+            traits, told = known.get(user, ("", 0))
+            value = None if words is None else stored_bytes(through, words, traits, live, told)
             same = value == was if value is None or was is None else value[STAMP:] == was[STAMP:]
             values.append(was if same else value)
             changed.append(not same)
@@ -310,10 +311,3 @@ class _Before:
         return pl.DataFrame(
             {"user": lost, "profile": [nothing] * len(lost)}, schema={"user": pl.String(), "profile": pl.Binary()}
         )
-
-
-def traits_json(traits: pl.DataFrame | None) -> pl.DataFrame | None:
-    """Each user's attributes as JSON: columns ``user`` and ``traits``."""
-    if traits is None:
-        return None
-    return traits.select("user", pl.struct(pl.exclude("user")).struct.json_encode().alias("traits"))

@@ -49,12 +49,13 @@ def population(definition: Definition) -> pl.Expr:
 
 
 def with_traits(rows: pl.DataFrame, traits: pl.DataFrame | None) -> pl.DataFrame:
-    """Add each user's attributes as known at the cutoff; an attribute that became known after it is not seen."""
+    """Add each user's attributes as known before the cutoff; as of events, what comes at it or later is not seen."""
     if traits is None:
         return rows
     known = traits.sort("known")
     joined = rows.with_row_index("row").sort("cutoff").join_asof(
-        known, left_on="cutoff", right_on="known", by="user", strategy="backward", check_sortedness=False
+        known, left_on="cutoff", right_on="known", by="user", strategy="backward", check_sortedness=False,
+        allow_exact_matches=False,
     )  # fmt: skip
     return joined.sort("row").drop("row", "known")
 
@@ -166,8 +167,11 @@ def write_snapshots(
 
 
 def write_traits(definition: Definition, path: Path, live: Compacted) -> pl.DataFrame:
-    """Write the trait table in the store's terms (``user``, ``known``, text fields) and return it."""
-    frame = read_traits(definition, live)
+    """Write the trait table in the store's terms (``user``, ``known``, text fields) and return it.
+
+    Feast sees what became known at the very instant asked for; ``known`` is therefore the first cutoff that may see it.
+    """
+    frame = read_traits(definition, live).with_columns(pl.col("known").dt.offset_by("1us"))
     path.parent.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(path)
     return frame

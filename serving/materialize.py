@@ -19,14 +19,14 @@ from features.log.messages import LogColumns
 from features.log.store import EventStore
 from features.packed import pack_all, stored_bytes
 from features.profile import layout_of
-from features.profiles import Profiles, traits_json
+from features.profiles import TRAITS, Profiles
 from features.progress import Progress, ignore
 from features.settings import Settings
 from features.store import OnlineProfiles
 from features.store.objects import profiles_path
 from serving.live.identity import mark_of
 from serving.live.tables import SHARDS
-from serving.rows import latest_traits
+from serving.rows import stored_traits
 
 #: profiles written at once
 BATCH = 2_000
@@ -96,7 +96,7 @@ def _changed(
     everyone = profiles.manifest is None or online.covered() != profiles.manifest.token
     # events that came by the live path are online already, and stay in
     through = max(store.ends, store.live.through)
-    traits = traits_json(latest_traits(definition, through, store.live))
+    traits = stored_traits(definition, through, store.live)
     for rows in profiles.advance(store, through, traits, everyone=everyone):
         written += _put(online, rows)
         progress(1)
@@ -108,15 +108,16 @@ def _changed(
 def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: Path, progress: Progress) -> int:
     layout, ends, written = layout_of(definition), max(log.ends, log.live.through), 0
     live = log.live.position
-    known = traits_json(latest_traits(definition, ends, log.live))
+    known = stored_traits(definition, ends, log.live)
 
     def pack(events: Events) -> Iterator[pl.DataFrame]:
         for first, words in profiles_at(events, ends, layout):
             users = events.users[first : first + len(words)].to_frame()
-            json = users.join(known, on="user", how="left")["traits"] if known is not None else [""] * len(words)
+            told = (known if known is not None else pl.DataFrame(schema=TRAITS)).select(TRAITS.names())
+            mine = users.join(told, on="user", how="left", maintain_order="left").select("traits", "told").iter_rows()
             values = [
-                stored_bytes(ends, w, t or "", live) if w else None
-                for w, t in zip(pack_all(words, layout), json, strict=True)
+                stored_bytes(ends, w, traits or "", live, at or 0) if w else None
+                for w, (traits, at) in zip(pack_all(words, layout), mine, strict=True)
             ]
             yield users.with_columns(profile=pl.Series(values, dtype=pl.Binary)).drop_nulls()
 

@@ -19,11 +19,29 @@ from features.time import Instants, to_datetime
 
 
 def latest_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
-    """Each user's attributes as known at a cutoff, or None when the definition has none."""
+    """Each user's attributes as known before a cutoff, or None when the definition has none."""
     if definition.traits is None:
         return None
-    known = read_traits(definition, live).filter(pl.col("known") <= to_datetime(cutoff))
-    return known.sort("known").group_by("user").last().drop("known")
+    return _known_before(definition, cutoff, live).group_by("user").last().drop("known")
+
+
+def stored_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
+    """The same as `features.profiles.TRAITS`: as JSON, with the first cutoff that sees them as they are."""
+    if definition.traits is None:
+        return None
+    fields = definition.traits.fields
+    rows = _known_before(definition, cutoff, live)
+    # a table that says the same again each night changes nothing
+    new = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1).over("user")) for name in fields)
+    told = rows.with_columns(told=pl.when(new).then(pl.col("known").dt.epoch("us") + 1))
+    last = told.group_by("user").agg(pl.col(fields).last(), pl.col("told").max().fill_null(0))
+    return last.select("user", pl.struct(fields).struct.json_encode().alias("traits"), "told")
+
+
+def _known_before(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame:
+    """The rows of the trait table that became known before a cutoff, in the order in which they did."""
+    rows = read_traits(definition, live).filter(pl.col("known") < to_datetime(cutoff))
+    return rows.sort("known", maintain_order=True)
 
 
 def batch_rows(
@@ -47,7 +65,7 @@ class OnlineRows:
         through: the instant through which the log is folded into each.
         covered: through when everybody's profile is good; 0 when the store was never filled, or has lost them.
         missing: users without a row, with the reason: ``unknown_user``, or ``as_of_before_profile`` when the profile
-            has already seen events that were not visible then.
+            has already seen events, or attributes, that were not visible then.
     """
 
     rows: FeatureRows
@@ -72,7 +90,8 @@ def online_rows(
     stored, covered = store.read_covered(asked)
     missing = {user: "unknown_user" for user in asked if user not in stored}
     words = store.unpack(stored.values())
-    if not latest and (ahead := words[:, H_VISIBLE] > as_of).any():
+    seen = np.maximum(words[:, H_VISIBLE], np.array([p.told for p in stored.values()], dtype=np.int64))
+    if not latest and (ahead := seen > as_of).any():
         early = [user for user, later in zip(stored, ahead.tolist(), strict=True) if later]
         missing |= dict.fromkeys(early, "as_of_before_profile")
         stored, words = {user: found for user, found in stored.items() if user not in missing}, words[~ahead]
@@ -80,6 +99,6 @@ def online_rows(
     traits = pl.DataFrame([pl.Series(name, [p.traits.get(name) for p in profiles], pl.String) for name in names])
     cutoffs = np.full(len(words), as_of)
     if latest:
-        cutoffs = np.maximum(cutoffs, words[:, H_VISIBLE])
+        cutoffs = np.maximum(cutoffs, seen)
     rows = profile_rows(list(stored), words, cutoffs, definition, traits)
     return OnlineRows(rows, np.array([p.through for p in profiles], dtype=np.int64), covered, missing)

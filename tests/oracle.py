@@ -96,6 +96,21 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
     return row
 
 
+@dataclass(frozen=True)
+class Told:
+    """What was said of a user's attribute, and when."""
+
+    user: str
+    known: int
+    plan: str | None
+
+
+def plan_at(said: list[Told], user: str, c: int) -> str | None:
+    """A user's attribute as known before a cutoff, as events are: what became known at the cutoff is not seen."""
+    before = [t for t in said if t.user == user and t.known < c]
+    return max(before, key=lambda t: t.known).plan if before else None
+
+
 def value_columns(name: str, mine: list[Event]) -> dict[str, float]:
     """What the values of a signal's events say; of several at one instant the smallest is first, the largest last."""
     parts = ("first", "last", "largest", "mean", "spread")

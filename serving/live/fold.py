@@ -7,7 +7,7 @@ profile is always the one the batch would make of the same log.
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from features.fold import fold_into
 from features.log.events import Rows
 from features.log.messages import IDENTIFY, TRACK, LogColumns, Message
 from features.log.repeats import one_row_an_id
-from features.packed import StoredProfile, pack_all, stored_bytes, unpack
+from features.packed import NOTHING, Attributes, StoredProfile, pack_all, stored_bytes, unpack
 from features.profile import H_LAST, NEVER, Layout, Words
 from features.store import OnlineProfiles
 from features.store.online import TRIES
@@ -169,8 +169,8 @@ class LiveFold:
             stored = user.stored
             if stored is not None:
                 word = packed[at[user.name]] if user.name in at else stored.words
-                traits = identified(stored.traits, user.messages, self._fields)
-                values[user.name] = value_of(max(stored.through, through), word, traits, user.position)
+                known = identified(stored.attributes, user.messages, self._fields)
+                values[user.name] = value_of(max(stored.through, through), word, known, user.position)
         return values | (self._anew(anew, through, result) if anew else {})
 
     def _goes_on(self, user: _User, first: int, words: Words, i: int) -> bool:
@@ -213,7 +213,7 @@ class LiveFold:
             # what was appended since the tail was read is in already, and must not come again
             position = max([user.position, *(m.position for m in mine[user.name])])
             if packed := folded.get(user.name):
-                merged = identified(traits.get(user.name, {}), mine[user.name], self._fields)
+                merged = identified(traits.get(user.name, NOTHING), mine[user.name], self._fields)
                 good = max(user.stored.through if user.stored else 0, through)
                 values[user.name] = value_of(good, packed, merged, position)
         return values
@@ -234,15 +234,16 @@ def fold_whole(rows: Rows, layout: Layout) -> dict[str, bytes]:
     return dict(zip(events.users, pack_all(words, layout), strict=True))
 
 
-def identified(
-    traits: Mapping[str, str | None], messages: Iterable[Message], fields: Sequence[str]
-) -> dict[str, str | None]:
+def identified(known: Attributes, messages: Iterable[Message], fields: Sequence[str]) -> Attributes:
     """Attributes after what was said of them, in the order in which it became known."""
-    merged = dict(traits)
+    merged, told = dict(known.traits), known.told
     for message in messages:
         if message.kind == IDENTIFY:
-            merged |= traits_of(message, fields)
-    return merged
+            said = traits_of(message, fields)
+            if any(merged.get(name) != value for name, value in said.items()):
+                told = max(told, message.received + 1)
+            merged |= said
+    return Attributes(merged, told)
 
 
 def traits_of(message: Message, fields: Sequence[str]) -> dict[str, str | None]:
@@ -251,6 +252,6 @@ def traits_of(message: Message, fields: Sequence[str]) -> dict[str, str | None]:
     return {name: None if v is None else v if isinstance(v, str) else json.dumps(v) for name, v in said.items()}
 
 
-def value_of(through: int, words: bytes, traits: Mapping[str, str | None], position: int) -> bytes:
+def value_of(through: int, words: bytes, known: Attributes, position: int) -> bytes:
     """What is stored of a user."""
-    return stored_bytes(through, words, json.dumps(dict(traits)) if traits else "", position)
+    return stored_bytes(through, words, known.json(), position, known.told)

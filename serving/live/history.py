@@ -18,7 +18,8 @@ from features.log.hashing import hashed
 from features.log.open import open_files
 from features.log.source import EventLog
 from features.log.store import EventStore
-from features.profiles import ProfileManifest, Profiles
+from features.packed import Attributes
+from features.profiles import TRAITS, ProfileManifest, Profiles
 from features.settings import Settings
 from features.store.objects import profiles_path
 
@@ -92,7 +93,7 @@ class History:
         compacted = Compacted.load(self._settings.live(self._definition.name))
         return compacted.position <= kept.live or (name is not None and log.columns[name] == "VARCHAR")
 
-    def traits(self, users: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    def traits(self, users: Sequence[str]) -> dict[str, Attributes]:
         """The attributes of users when the kept profiles were made."""
         path = self._folder / "traits.parquet"
         if not path.exists():
@@ -100,7 +101,8 @@ class History:
         asked = pl.Series(list(users), dtype=pl.String)
         with reading(path, fix=f"remove {path}, and run propensity materialize"):
             found = pl.scan_parquet(path).filter(pl.col("user").is_in(asked.implode())).collect()
-            return {user: json.loads(traits) for user, traits in found.select("user", "traits").iter_rows()}
+            rows = found.select(TRAITS.names()).iter_rows()
+            return {user: Attributes(json.loads(traits), told) for user, traits, told in rows}
 
     def _opened(self) -> EventLog | None:
         """The log, opened once; None where it is not on this machine."""

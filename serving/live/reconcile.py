@@ -1,6 +1,6 @@
 """Reconciliation: every profile folded anew from the logs, beside what the online store holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ from features.log.events import Rows
 from features.log.messages import TRACK, LogColumns, Message
 from features.log.open import open_files
 from features.log.store import EventStore
-from features.packed import StoredProfile
+from features.packed import NOTHING, Attributes, StoredProfile
 from features.profiles import ProfileManifest
 from features.progress import Progress, ignore
 from features.settings import Settings
@@ -94,7 +94,7 @@ def reconcile(
         fields = definition.traits.fields if definition.traits else []
         for name in names:
             words = packed.get(name, b"")
-            known = identified(traits.get(name, {}), mine[name], fields)
+            known = identified(traits.get(name, NOTHING), mine[name], fields)
             users += bool(words)
             difference = _difference(name, stored[name], words, known, mine[name])
             if difference is None:
@@ -110,15 +110,16 @@ def reconcile(
 
 
 def _difference(
-    user: str, value: bytes | None, words: bytes, traits: Mapping[str, str | None], due: list[Message]
+    user: str, value: bytes | None, words: bytes, known: Attributes, due: list[Message]
 ) -> Difference | None:
     stored = StoredProfile.from_bytes(value) if value is not None else None
     if stored is None or not stored.words:
         return Difference(user, "missing") if words else None
     if stored.words != words:
         return Difference(user, "behind" if due and due[-1].position > stored.position else "profile")
-    said = [{k: v for k, v in t.items() if v is not None} for t in (stored.traits, traits)]
-    return None if said[0] == said[1] else Difference(user, "traits")
+    said = [{k: v for k, v in t.items() if v is not None} for t in (stored.traits, known.traits)]
+    same = said[0] == said[1] and stored.told == known.told
+    return None if same else Difference(user, "traits")
 
 
 def _due(messages: list[Message], value: bytes | None, mark: int) -> list[Message]:

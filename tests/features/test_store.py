@@ -19,7 +19,8 @@ from features.snapshot import write_snapshots
 from features.store import OfflineFeatures, OnlineProfiles
 from features.store.objects import snapshots_path
 from features.time import DAY, HOUR
-from tests.oracle import Event
+from serving.rows import latest_traits
+from tests.oracle import Event, Told, plan_at
 from tests.worlds import definition_of, events_of
 
 START = 20_000 * DAY
@@ -177,14 +178,19 @@ class TestHistorical:
         with pytest.raises(StoreError, match="1 of 1 rows asked of Feast have no snapshot"):
             OfflineFeatures(self.definition, settings).rows("churn", asked)
 
-    def test_a_trait_is_seen_from_when_it_was_known(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("after", [-1, 0, 1])
+    def test_a_trait_is_seen_after_it_became_known(self, tmp_path: Path, after: int) -> None:
+        cutoff = START + 27 * DAY
+        said = [
+            Told("u1", START + 10 * DAY, "free"),
+            Told("u1", cutoff + after, "plus"),
+            Told("u2", START + 50 * DAY, "free"),
+        ]
         traits = pl.DataFrame(
             {
-                "who": ["u1", "u1", "u2"],
-                "since": pl.Series([START + 10 * DAY, START + 30 * DAY, START + 50 * DAY]).cast(
-                    pl.Datetime("us", "UTC")
-                ),
-                "plan": ["free", "plus", "free"],
+                "who": [t.user for t in said],
+                "since": pl.Series([t.known for t in said]).cast(pl.Datetime("us", "UTC")),
+                "plan": [t.plan for t in said],
             }
         )
         traits.write_parquet(tmp_path / "traits.parquet")
@@ -203,7 +209,12 @@ class TestHistorical:
             pl.col("cutoff").cast(pl.Datetime("us", "UTC"))
         )
         rows = OfflineFeatures(self.definition, settings).rows("churn", asked)
-        assert rows.select("user", "plan").rows() == [("u1", "free"), ("u1", "free"), ("u1", "plus"), ("u2", None)]
+        assert cutoffs[1] == cutoff
+        for user, at, plan in rows.select("user", pl.col("cutoff").dt.epoch("us"), "plan").rows():
+            assert plan == plan_at(said, user, at), (user, at)
+        latest = latest_traits(self.definition, cutoff, NONE)
+        assert latest is not None
+        assert dict(latest.rows()) == {"u1": plan_at(said, "u1", cutoff)}
 
 
 def test_a_snapshot_killed_half_way_leaves_the_last_complete_one(tmp_path: Path) -> None:

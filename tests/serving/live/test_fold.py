@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from features.log.open import open_log
 from features.packed import StoredProfile
+from features.progress import unseen
 from features.settings import Settings
 from features.time import DAY, HOUR
 from serving.live.reconcile import reconcile
+from serving.rows import latest_traits, online_rows
 from tests.serving.live.scenes import BEGIN, Scene, message
 
 #: who, what, how many hours late, which is sent again, and what the operator does after it
@@ -82,6 +85,34 @@ def test_identify_becomes_traits_in_the_order_of_arrival(scene: Scene) -> None:
     scene.live.append([message(6, "u000", "identify", BEGIN + 6 * HOUR, plan=None)])
     scene.fold()
     assert scene.online.read(["u000"])["u000"].traits == {"plan": None, "country": "DE"}
+    assert reconcile(scene.definition, scene.settings, scene.live).differences == []
+
+
+def test_an_attribute_is_seen_after_the_instant_it_came_in(scene: Scene) -> None:
+    """As events are, live as in the batch, and before and after the nightly job."""
+    at = BEGIN + 2 * HOUR
+    scene.live.append([message(1, "u000", "visit", BEGIN + HOUR), message(2, "u000", "identify", at, plan="max")])
+    scene.fold()
+
+    def plan(as_of: int, *, latest: bool = False) -> object:
+        found = online_rows(scene.online, scene.definition, ["u000"], as_of, latest=latest)
+        return found.missing.get("u000") or found.rows.traits["plan"][0]
+
+    for _ in range(2):
+        assert plan(at) == "as_of_before_profile"
+        assert plan(at + 1) == "max"
+        assert plan(at, latest=True) == "max", "who asks for now is told what is known by now"
+        scene.compact()
+        scene.materialize()
+        log = open_log(scene.definition, scene.settings, ends=None, steps=unseen)
+        for cutoff, said in ((at, "free"), (at + 1, "max")):
+            known = latest_traits(scene.definition, cutoff, log.live)
+            assert known is not None
+            assert dict(known.select("user", "plan").rows())["u000"] == said
+    # saying the same again changes nothing
+    scene.live.append([message(3, "u000", "identify", at + HOUR, plan="max")])
+    scene.fold()
+    assert plan(at + 1) == "max"
     assert reconcile(scene.definition, scene.settings, scene.live).differences == []
 
 

@@ -1,0 +1,60 @@
+"""Attributes are seen as events are: what becomes known at a cutoff, or later, is not seen by it."""
+
+from pathlib import Path
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.definition import Definition
+from features.log.compacted import NONE
+from features.rows import INSTANT
+from features.snapshot import with_traits
+from features.time import DAY
+from serving.rows import stored_traits
+from tests.oracle import Told, plan_at
+from tests.worlds import definition_of
+
+START = 20_000 * DAY
+
+#: instants that crowd around the same few, a microsecond apart
+instants = st.builds(lambda day, more: START + day * DAY + more, st.integers(0, 3), st.integers(-1, 1))
+told = st.lists(
+    st.builds(Told, st.sampled_from("ab"), instants, st.sampled_from(["free", "pro"]) | st.none()),
+    max_size=8,
+    unique_by=lambda t: (t.user, t.known),
+)
+
+
+@given(told, st.lists(instants, min_size=1, max_size=4, unique=True))
+def test_a_cutoff_sees_what_was_known_before_it(said: list[Told], cutoffs: list[int]) -> None:
+    asked = [(user, c) for user in "ab" for c in cutoffs]
+    rows = pl.DataFrame(asked, schema={"user": pl.String, "cutoff": INSTANT}, orient="row")
+    found = with_traits(rows, table(said))
+    assert found["plan"].to_list() == [plan_at(said, user, c) for user, c in asked]
+
+
+def test_what_is_stored_says_from_which_cutoff_on_it_is_seen(tmp_path: Path) -> None:
+    """A table that says the same again each night is known since it first said so."""
+    said = [Told("a", START, "free"), Told("a", START + DAY, "free"), Told("a", START + 2 * DAY, "pro"),
+            Told("b", START, None), Told("c", START, "pro"), Told("c", START + DAY, None)]  # fmt: skip
+    definition = declared(tmp_path, said)
+    found = stored_traits(definition, START + 2 * DAY, NONE)
+    assert found is not None
+    assert sorted(found.rows()) == [
+        ("a", '{"plan":"free"}', START + 1),
+        ("b", '{"plan":null}', 0),
+        ("c", '{"plan":null}', START + DAY + 1),
+    ]
+
+
+def table(said: list[Told]) -> pl.DataFrame:
+    schema = {"user": pl.String, "known": INSTANT, "plan": pl.String}
+    rows = [(t.user, t.known, t.plan) for t in said]
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def declared(folder: Path, said: list[Told]) -> Definition:
+    table(said).write_parquet(folder / "traits.parquet")
+    columns = {"user": "user", "known": "known"}
+    return definition_of(traits={"path": str(folder / "traits.parquet"), "columns": columns, "fields": ["plan"]})
