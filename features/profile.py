@@ -4,8 +4,9 @@ Words hold integers, or floats bit by bit. First a header, then a block a signal
 
     header   version, tiles, first time, last time, latest visible-from, events, 4 parts of the day, weekend
     signal   first, last, count, active days, sum of squared gaps, last gap, value, comeback, decayed counts, 16 last
-             times; where they are asked for: largest gap, 16 last gaps; first, last, largest value and spread
-    tile     day; count, active days and value of each signal through that day      (only days with events)
+             times; where they are asked for: largest gap, 16 last gaps; first, last, largest value and spread;
+             sessions
+    tile     day; count, active days, value and sessions of each signal through that day  (only days with events)
 
 Tiles hold running totals, so that what a window holds is a difference of two.
 A gap is the number of days between two consecutive active days of a signal; their sum is the last minus the first.
@@ -61,6 +62,8 @@ class Layout(NamedTuple):
         absence: the shortest gap that is an absence, in microseconds; a day or more.
         gaps: where in a signal's words its gaps stand, -1 where the definition does not ask for them.
         values: the same of its values.
+        sessions: the same of the number of its sessions; tiles have one of each signal then, after their values.
+        session: the shortest gap that ends a session, in microseconds.
         calendar: whether columns of the calendar are asked for.
         more: whether any family is.
         block: words of a signal.
@@ -82,6 +85,8 @@ class Layout(NamedTuple):
     absence: int
     gaps: int
     values: int
+    sessions: int
+    session: int
     calendar: bool
     more: bool
     block: int
@@ -109,6 +114,7 @@ def layout_of(definition: Definition) -> Layout:
     block = S_DECAYED + len(definition.half_lives) + RING
     gaps, block = (block, block + GAP_WORDS) if Family.GAPS in families else (-1, block)
     values, block = (block, block + VALUE_WORDS) if Family.VALUES in families else (-1, block)
+    sessions, block = (block, block + 1) if Family.SESSIONS in families else (-1, block)
     keep_days = long[-1] // DAY
     return Layout(
         signals=len(rules),
@@ -125,11 +131,13 @@ def layout_of(definition: Definition) -> Layout:
         absence=definition.features.absence,
         gaps=gaps,
         values=values,
+        sessions=sessions,
+        session=definition.features.session,
         calendar=Family.CALENDAR in families,
         more=bool(families),
         block=block,
         tiles_at=HEADER + len(rules) * block,
-        tile=1 + 2 * len(rules) + len(with_value),
+        tile=1 + 2 * len(rules) + len(with_value) + (len(rules) if sessions >= 0 else 0),
         keep_days=keep_days,
         capacity=2 * (keep_days + 3),  # twice, so that old tiles are dropped in bulk and seldom
     )

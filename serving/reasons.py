@@ -88,11 +88,13 @@ class Wording:
             for span, fields in windows.items():
                 terms[f"{signal}_count_{span}"] = Term("count", fields)
                 terms[f"{signal}_active_days_{span}"] = Term("active_days", fields)
+                terms[f"{signal}_sessions_{span}"] = Term("sessions", fields)
                 if rule.value:
                     terms[f"{signal}_value_{span}"] = Term("value", fields)
                     terms[f"{signal}_value_mean_{span}"] = Term("value_mean_of", fields)
             for family in ("count_total", "active_days_total", "value_total", "silence_share", "gap_mean", "gap_std",
-                           "gap_last", "gap_median", "gap_largest", *(f"value_{part}" for part in VALUES)):  # fmt: skip
+                           "gap_last", "gap_median", "gap_largest", "sessions_total", "session_events",
+                           *(f"value_{part}" for part in VALUES)):  # fmt: skip
                 terms[f"{signal}_{family}"] = Term(family, said)
             terms[f"days_since_{signal}"] = Term("days_since", said)
             terms[f"days_since_first_{signal}"] = Term("days_since_first", said)

@@ -78,6 +78,13 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
         if Family.GAPS in definition.features.families:
             row[f"{name}_gap_median"] = statistics.median(gaps[-RING:]) if gaps else math.nan
             row[f"{name}_gap_largest"] = max(gaps, default=math.nan)
+        if Family.SESSIONS in definition.features.families:
+            pairs = itertools.pairwise(mine)
+            begun = mine[:1] + [b for a, b in pairs if b.t - a.t >= definition.features.session]
+            for w in long:
+                row[f"{name}_sessions_{span_name(w)}"] = len([e for e in begun if in_window(e, w)])
+            row[f"{name}_sessions_total"] = len(begun)
+            row[f"{name}_session_events"] = len(mine) / len(begun) if begun else math.nan
         if rule.value and Family.VALUES in definition.features.families:
             row |= value_columns(name, mine)
             for w in long:

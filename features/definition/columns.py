@@ -25,7 +25,7 @@ class FeatureSet:
         read: columns the kernel reads from a profile, in the kernel's order.
         derived: columns computed from those by the definition's expressions.
         traits: text columns known from the trait table.
-        meaning: what the columns are made of: signals, windows, half-lives, absence and derived expressions, as JSON.
+        meaning: what the columns are made of: signals, windows, half-lives, limits and derived expressions, as JSON.
     """
 
     read: tuple[str, ...]
@@ -82,6 +82,9 @@ def _families(definition: Definition) -> Iterator[str]:
     for signal, rule in definition.signals.items():
         if Family.GAPS in families:
             yield from (f"{signal}_gap_median", f"{signal}_gap_largest")
+        if Family.SESSIONS in families:
+            yield from (f"{signal}_sessions_{span_name(w)}" for w in definition.windows if w >= DAY)
+            yield from (f"{signal}_sessions_total", f"{signal}_session_events")
         if Family.VALUES in families and rule.value:
             yield from (f"{signal}_value_{part}" for part in VALUES)
             yield from (f"{signal}_value_mean_{span_name(w)}" for w in definition.windows if w >= DAY)
@@ -89,18 +92,15 @@ def _families(definition: Definition) -> Iterator[str]:
         yield from CALENDAR
 
 
-#: what of a definition decides what a column of a name is; which columns there are, their names tell
-_MEANING: dict[str, bool | set[str]] = {
-    "signals": True, "windows": True, "half_lives": True, "features": {"absence"}, "derived": True
-}  # fmt: skip
-
-
 @kept
 def feature_set(definition: Definition) -> FeatureSet:
     """Derive the feature set from the definition; names are never typed twice."""
+    # what decides what a column of a name is; which columns there are, their names tell
+    limits = {"absence", "session"} if Family.SESSIONS in definition.features.families else {"absence"}
+    meaning: dict[str, bool | set[str]] = dict.fromkeys(("signals", "windows", "half_lives", "derived"), True)
     return FeatureSet(
         read=read_columns(definition),
         derived=tuple(definition.derived),
         traits=tuple(definition.traits.fields) if definition.traits else (),
-        meaning=definition.model_dump_json(include=_MEANING),
+        meaning=definition.model_dump_json(include=meaning | {"features": limits}),
     )

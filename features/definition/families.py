@@ -6,18 +6,20 @@ from typing import Self
 from pydantic import model_validator
 
 from features.definition.base import Span, Strict
-from features.time import DAY, span_name
+from features.time import DAY, MINUTE, span_name
 
 
 class Family(StrEnum):
     """A family of features that a definition switches on.
 
     ``values`` are the first, last, largest and mean value of a signal's events and how far they spread; ``gaps`` the
-    median and largest gap; ``calendar`` the weekday and the day of the month of the cutoff.
+    median and largest gap; ``sessions`` count them, and the events of one; ``calendar`` are the weekday and the day of
+    the month of the cutoff.
     """
 
     VALUES = "values"
     GAPS = "gaps"
+    SESSIONS = "sessions"
     CALENDAR = "calendar"
 
 
@@ -25,15 +27,19 @@ class Features(Strict):
     """What features say.
 
     A gap of ``absence`` or more between two events of a signal is an absence; the event that ends it is a comeback.
+    One of ``session`` or more ends a session of the signal.
     """
 
     families: tuple[Family, ...] = ()
     absence: Span = 30 * DAY
+    session: Span = 30 * MINUTE
 
     @model_validator(mode="after")
     def _can_be(self) -> Self:
         if self.absence < DAY:
             raise ValueError(f"'absence' is {span_name(self.absence)}; an absence is at least a day")
+        if self.session <= 0:
+            raise ValueError("'session' is 0; write the silence that ends a session, such as 30m")
         if len(set(self.families)) < len(self.families):
             raise ValueError(f"'families' repeats one: {', '.join(self.families)}")
         return self

@@ -46,6 +46,10 @@ ENGLISH: dict[str, str] = {
     "gap_median.missing": "{signal} on fewer than two days so far",
     "gap_largest": "at most {days} between two {signal} days",
     "gap_largest.missing": "{signal} on fewer than two days so far",
+    "sessions": "{n} sessions of {signal} in the last {window}",
+    "sessions_total": "{n} sessions of {signal} in all",
+    "session_events": "{n} × {signal} in a session",
+    "session_events.missing": "no {signal} ever",
     "overdue": "no {signal} for {n} times the usual {usual}",
     "overdue.missing": "{signal} on fewer than two days so far",
     "decayed": "{signal} level {n} (fading over {window})",
@@ -72,7 +76,7 @@ ENGLISH: dict[str, str] = {
 
 #: what a template may name that its family does not have as a column
 _OF_VALUE = {"n", "days", "percent", "usual"}
-_WITH_WINDOW = {"count", "active_days", "value", "value_mean_of", "decayed", "trend", "share"}
+_WITH_WINDOW = {"count", "active_days", "value", "value_mean_of", "sessions", "decayed", "trend", "share"}
 _OTHERS = {"other": {"feature"}, "tenure": set[str](), "weekday": set[str](),
            "month_day": set[str](), "moved": {"now", "before"}, "a_day": set[str](),
            "last_day": set[str](), "days": {"n"}, "hours": {"n"}}  # fmt: skip

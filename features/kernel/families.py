@@ -83,6 +83,8 @@ def read_families(
             out[row, o] = _median_gap(words, at + layout.gaps, days - 1) if days > 1 else np.nan
             out[row, o + 1] = words[at + layout.gaps + G_LARGEST] if days > 1 else np.nan
             o += 2
+        if layout.sessions >= 0:
+            o = _read_sessions(words, layout, at, s, edges, out, row, o)
         if layout.values >= 0 and v >= 0:
             o = _read_values(words, layout, at, s, edges, out, row, o)
     if layout.calendar:
@@ -106,6 +108,28 @@ def _median_gap(words: Words, at: int, gaps: int) -> float:
         if below <= n // 2 < below + equal:
             high = one
     return (low + high) / 2.0
+
+
+@jit
+def _read_sessions(
+    words: Words,
+    layout: Layout,
+    at: int,
+    s: int,
+    edges: NDArray[np.int64],
+    out: NDArray[np.float64],
+    row: int,
+    o: int,
+) -> int:
+    """Read the sessions of signal ``s``, whose words begin at ``at``; return the place after them."""
+    total, first = words[at + layout.sessions], 1 + 2 * layout.signals + layout.n_valued
+    for w in range(edges.size):
+        edge = edges[w]
+        out[row, o + w] = total - words[edge + first + s] if edge >= 0 else total
+    o += edges.size
+    out[row, o] = total
+    out[row, o + 1] = words[at + S_COUNT] / total if total else np.nan
+    return int(o + 2)
 
 
 @jit

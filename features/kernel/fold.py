@@ -95,7 +95,7 @@ def fold(
         layout.signals,
         layout.block,
     )
-    absence, gaps, of_values = layout.absence, layout.gaps, layout.values
+    absence, gaps, of_values, sessions = layout.absence, layout.gaps, layout.values, layout.sessions
     if words[H_EVENTS] == 0:
         words[H_VERSION] = VERSION
         words[H_FIRST] = t[lo]
@@ -143,6 +143,9 @@ def fold(
             words[at + S_COUNT] = count + 1
             words[tile + 1 + s] = count + 1
             words[tile + 1 + signals + s] = words[at + S_DAYS]
+            if sessions >= 0:
+                words[at + sessions] += count == 0 or now - last >= layout.session
+                words[tile + 1 + 2 * signals + layout.n_valued + s] = words[at + sessions]
             v = valued[s]
             if v >= 0:
                 if of_values >= 0:

@@ -26,7 +26,7 @@ from tests.worlds import definition_of, events_of
 WINDOWS = ["30m", "2h", 1, 3, 7, 14, 30]
 DEFINITION = definition_of(windows=WINDOWS)
 #: with every family of features there is
-EVERYTHING = definition_of(windows=WINDOWS, features={"families": list(Family), "absence": "3d"})
+EVERYTHING = definition_of(windows=WINDOWS, features={"families": list(Family), "absence": "3d", "session": "1h"})
 START = 20_000 * DAY
 
 #: instants crowd on day edges, on the cutoffs and on each other
@@ -56,7 +56,7 @@ cutoff_lists = st.lists(instants, min_size=1, max_size=6, unique=True).map(sorte
 def assert_same(row: dict[str, object], expected: dict[str, float], where: str) -> None:
     for name, value in expected.items():
         found = math.nan if row[name] is None else float(row[name])  # type: ignore[arg-type]
-        exact = "count" in name or "days" in name.split("_")
+        exact = "count" in name or "days" in name.split("_") or "sessions" in name
         close = found == value if exact else math.isclose(found, value, rel_tol=1e-6, abs_tol=1e-9)
         # a sum over an active-day grid is exact; a quotient of two exact numbers may differ in the last bit
         assert close or math.isclose(found, value, rel_tol=1e-12) or (math.isnan(found) and math.isnan(value)), (
@@ -155,7 +155,7 @@ def test_ring_windows_saturate_at_sixteen_events() -> None:
 
 
 @pytest.mark.parametrize("windows", [[1], [7, 30], ["5m", 1, 2, 4]])
-@pytest.mark.parametrize("families", [[], ["values"], ["gaps"], ["calendar"], ["gaps", "values", "calendar"]])
+@pytest.mark.parametrize("families", [[], ["values"], ["gaps"], ["sessions"], ["calendar"], list(Family)])
 def test_columns_and_kernel_agree_on_the_number_of_columns(windows: list[object], families: list[str]) -> None:
     definition = definition_of(windows=windows, features={"families": families})
     log = [Event("a", START, ("visit",)), Event("a", START + 3 * DAY, ("purchase",), 4.0)]
@@ -204,15 +204,24 @@ def test_the_calendar_is_that_of_the_cutoff(day: int) -> None:
 def test_families_change_the_feature_set_and_their_order_does_not() -> None:
     digests = [
         feature_set(definition_of(features=features)).digest
-        for features in ({}, {"families": ["gaps"]}, {"families": ["gaps", "values"]}, {"absence": "60d"})
-    ]
-    assert len(set(digests)) == 4
+        for features in (
+            {}, {"families": ["gaps"]}, {"families": ["gaps", "values"]}, {"absence": "60d"},
+            {"families": ["sessions"]}, {"families": ["sessions"], "session": "1h"},
+        )
+    ]  # fmt: skip
+    assert len(set(digests)) == 6
+    assert feature_set(definition_of(features={"session": "1h"})).digest == digests[0], "which says nothing then"
     assert feature_set(definition_of(features={"families": ["values", "gaps"]})).digest == digests[2]
 
 
 @pytest.mark.parametrize(
     ("features", "says"),
-    [({"families": ["sessions"]}, "values"), ({"families": ["gaps", "gaps"]}, "repeats"), ({"absence": "2h"}, "a day")],
+    [
+        ({"families": ["nosuch"]}, "values"),
+        ({"families": ["gaps", "gaps"]}, "repeats"),
+        ({"absence": "2h"}, "a day"),
+        ({"session": 0}, "30m"),
+    ],
 )
 def test_features_that_cannot_be_are_refused(features: dict[str, object], says: str) -> None:
     with pytest.raises(ValidationError, match=says):

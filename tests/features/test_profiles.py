@@ -110,7 +110,8 @@ def test_only_changed_users_are_handed_on(tmp_path: Path) -> None:
 
 def test_a_change_of_traits_is_a_change(tmp_path: Path) -> None:
     days_of(tmp_path)
-    traits = pl.DataFrame({"user": ["u001", "u002"], "traits": ['{"plan":"free"}', '{"plan":"free"}']})
+    plan = ['{"plan":"free"}'] * 2
+    traits = pl.DataFrame({"user": ["u001", "u002"], "traits": plan, "told": [START, START]})
     forward(tmp_path, START + 12 * DAY, traits=traits)
     moved = traits.with_columns(traits=pl.when(user="u002").then(pl.lit('{"plan":"plus"}')).otherwise("traits"))
     changed = forward(tmp_path, START + 12 * DAY, traits=moved)

@@ -53,6 +53,8 @@ FEATURES = feature_set(DEFINITION)
         ),
         ("purchase_value_mean_30d", {"purchase_value_mean_30d": None}, "no purchase in the last 30 days"),
         ("visit_gap_largest", {"visit_gap_largest": 40.0}, "at most 40 days between two visit days"),
+        ("visit_sessions_7d", {"visit_sessions_7d": 4.0}, "4 sessions of visit in the last 7 days"),
+        ("visit_session_events", {"visit_session_events": 2.5}, "2.5 × visit in a session"),
         ("cutoff_weekday", {"cutoff_weekday": 2.0}, "day 2 of the week, where Monday is 0"),
         ("platform", {"platform": "ios"}, "platform: ios"),
         ("plan", {"plan": None}, "plan: not known"),
