@@ -49,9 +49,14 @@ class Earlier:
 
         Folders are named to the second, and a log often ends a microsecond after its last event.
         """
+        past = [one for one in cls.every(folder) if one.as_of < to_datetime(instant).replace(microsecond=0)]
+        return past[-1] if past else None
+
+    @classmethod
+    def every(cls, folder: Path) -> "list[Earlier]":
+        """All scores, the oldest first."""
         found = {datetime.strptime(path.name + "+0000", NAME + "%z"): path for path in folder.glob("scores-*Z.parquet")}
-        times = [moment for moment in found if moment < to_datetime(instant).replace(microsecond=0)]
-        return cls(max(times), found[max(times)]) if times else None
+        return [cls(moment, found[moment]) for moment in sorted(found)]
 
     @classmethod
     def newest(cls, folder: Path) -> "Earlier | None":

@@ -17,11 +17,12 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 
 import serving
 from features.definition.schema import Definition
-from features.errors import PropensityError, RefusalError, ScoringError
+from features.errors import PropensityError, RefusalError, ScoringError, StoreError
 from features.settings import Settings
 from features.store import feature_service_name
 from features.time import to_datetime
 from serving.artifacts import RELATIVE, database_of, folder_of, know_places, make_relative
+from serving.earlier import Earlier
 from serving.loader import CARD_DIGEST, CHAMPION, Loader, registered_name, registry_errors
 from serving.model import Model
 from training.gate import Criterion
@@ -47,7 +48,7 @@ class Registry:
     """
 
     def __init__(self, definition: Definition, settings: Settings) -> None:
-        self._definition = definition
+        self._definition, self._settings = definition, settings
         self._loader = Loader(definition, settings)
         self._uri = uri = settings.mlflow_uri
         with registry_errors(uri):
@@ -143,11 +144,30 @@ class Registry:
                 CARD_DIGEST: digest,
             }
             logged = self._client.get_logged_model(logged_id)
-            version = self._client.create_model_version(
-                name, f"models:/{logged.model_id}", run_id=logged.source_run_id, tags=tags, model_id=logged.model_id,
-                description=card.words,
-            )  # fmt: skip
-        return str(version.version)
+            taken = self._taken(card.outcome)
+            while True:
+                version = self._client.create_model_version(
+                    name, f"models:/{logged.model_id}", run_id=logged.source_run_id, tags=tags,
+                    model_id=logged.model_id, description=card.words,
+                )  # fmt: skip
+                if int(version.version) > taken:
+                    return str(version.version)
+                self._client.delete_model_version(name, version.version)
+
+    def _taken(self, outcome: str) -> int:
+        """The highest number of a version that kept scores name; a registry made anew counts from 1 again.
+
+        A number that was given twice would let records and transitions of two models look like those of one.
+        """
+        highest = 0
+        for scores in Earlier.every(self._settings.scores(self._definition.name)):
+            try:
+                number = scores.models(self._definition).get(outcome, "").rpartition("/")[2]
+            except StoreError as error:
+                log.warning("numbers of models are not looked up in damaged scores: %s", error)
+                continue
+            highest = max(highest, int(number)) if number.isdigit() else highest
+        return highest
 
     def champion(self, outcome: str) -> Model | None:
         """The model served now; None where there is none, or one of a form that is read no more (the run says so)."""
