@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import Definition
 from features.fold import fold_into
-from features.kept_files import reading
+from features.kept_files import reading, sealed, unsealed
 from features.log.collisions import bucket_of
 from features.log.events import Events
 from features.log.hashing import hashed
@@ -82,7 +82,7 @@ class Profiles:
         self._folder = folder
         path = folder / "manifest.json"
         with reading(path, fix=f"remove {folder}, and run propensity materialize: the profiles are folded again"):
-            self.manifest = ProfileManifest.model_validate_json(path.read_bytes()) if path.exists() else None
+            self.manifest = ProfileManifest.model_validate_json(unsealed(path.read_bytes())) if path.exists() else None
         self._next: ProfileManifest | None = None
         self._known: pl.DataFrame | None = None
 
@@ -186,7 +186,7 @@ class Profiles:
 
     def commit(self) -> None:
         """Switch to the state that `advance` has reached, and remove the files of the one before."""
-        write_durably(self._folder / "manifest.json", self.reached.model_dump_json().encode())
+        write_durably(self._folder / "manifest.json", sealed(self.reached.model_dump_json()))
         self.manifest = self.reached
         # after the manifest: who is killed in between looks at the same attributes again, and finds them unchanged
         if self._known is not None:

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict
 from features.definition.names import RFM_GROUPS
 from features.definition.schema import RfmRule
 from features.errors import PropensityError, StoreError
+from features.kept_files import sealed, unsealed
+from features.log.manifest import write_durably
 from features.time import span_name
 
 #: rows R = 1 … 5, columns F = 1 … 5
@@ -69,7 +71,7 @@ class RfmCuts(BaseModel):
 
     def save(self, path: Path) -> None:
         """Keep the cut-offs."""
-        path.write_text(self.model_dump_json(indent=2), encoding="utf-8")
+        write_durably(path, sealed(self.model_dump_json(indent=2)))
 
     @classmethod
     def load(cls, path: Path) -> "RfmCuts":
@@ -79,7 +81,7 @@ class RfmCuts(BaseModel):
             StoreError: the file is damaged.
         """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            return cls.model_validate_json(unsealed(path.read_bytes()))
         except ValueError as error:
             raise StoreError(
                 f"the cut-offs of the RFM groups in {path} are damaged.",

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from features.errors import EventLogError
+from features.kept_files import sealed, unsealed
 from features.log.manifest import write_durably
 from features.log.tombstones import NOBODY, Tombstones
 
@@ -45,7 +46,7 @@ class Compacted(BaseModel):
         """
         path = folder / NAME
         try:
-            state = cls.model_validate_json(path.read_bytes()) if path.exists() else cls()
+            state = cls.model_validate_json(unsealed(path.read_bytes())) if path.exists() else cls()
         except ValueError as error:
             raise EventLogError(
                 f"{path} does not name compacted files: {str(error).splitlines()[0]}.",
@@ -65,7 +66,7 @@ class Compacted(BaseModel):
 
     def save(self, folder: Path) -> "Compacted":
         """Switch a folder to this state; the files are there already."""
-        write_durably(folder / NAME, self.model_dump_json().encode())
+        write_durably(folder / NAME, sealed(self.model_dump_json()))
         return self.load(folder)
 
     @property

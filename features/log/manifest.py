@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import Definition
 from features.errors import EventLogError
+from features.kept_files import sealed, unsealed
 from features.log.findings import Finding
 
 NAME = "manifest.json"
@@ -190,7 +191,7 @@ class Manifest(Strict):
 
     def save(self, folder: Path) -> None:
         """Switch the store in a folder to this state; its parts are there already."""
-        write_durably(folder / NAME, self.model_dump_json().encode())
+        write_durably(folder / NAME, sealed(self.model_dump_json()))
 
     @classmethod
     def load(cls, folder: Path) -> "Manifest | None":
@@ -203,7 +204,7 @@ class Manifest(Strict):
         if not path.exists():
             return None
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(unsealed(path.read_bytes()))
         except ValueError as error:
             raise EventLogError(
                 f"{path} is not a manifest: {str(error).splitlines()[0]}.",

@@ -15,7 +15,7 @@ from features.definition.schema import Definition
 from features.engines import duckdb as engine
 from features.engines.rows import event_rows
 from features.errors import EventLogError
-from features.kept_files import reading
+from features.kept_files import reading, sealed, unsealed
 from features.log.events import Rows
 from features.log.hashing import hashed
 from features.log.manifest import write_durably
@@ -85,12 +85,12 @@ class LogColumns:
         if not path.exists():
             raise EventLogError(f"{path} does not exist.", fix="run propensity materialize (or train) first")
         with reading(path, fix=f"remove {path}, and run propensity materialize"):
-            types = TypeAdapter(dict[str, str]).validate_json(path.read_bytes())
+            types = TypeAdapter(dict[str, str]).validate_json(unsealed(path.read_bytes()))
         return cls(definition, types)
 
     def save(self, folder: Path) -> None:
         """Keep them in a definition's folder."""
-        write_durably(columns_path(folder), json.dumps(self.types, indent=1).encode())
+        write_durably(columns_path(folder), sealed(json.dumps(self.types, indent=1)))
 
     def user_of(self, value: object) -> str:
         """A user's id in its normal form, as it will be read from the log.

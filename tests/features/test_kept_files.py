@@ -1,14 +1,19 @@
 """A kept file that cannot be read is told by name, with what makes it anew."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from features.errors import EventLogError, StoreError
+from features.kept_files import sealed, unsealed
+from features.log.compacted import Compacted
 from features.log.messages import LogColumns, columns_path
 from features.log.source import EventLog
 from features.log.store import EventStore
 from features.profiles import Profiles
+from segments.rfm import RfmCuts
 from serving.earlier import Earlier
 from serving.live.history import History
 from tests.conftest import Settings
@@ -59,3 +64,48 @@ def test_earlier_scores(tmp_path: Path, content: bytes) -> None:
     for read in (lambda: earlier.of(["u1"]), lambda: earlier.models(definition_in(tmp_path))):
         with pytest.raises(StoreError, match=r"cannot be read: .*propensity score --as-of 2026-03-01T01:00:00Z makes"):
             read()
+
+
+TYPES = {"user": "VARCHAR", "event": "VARCHAR", "event_time": "TIMESTAMP WITH TIME ZONE", "revenue": "DOUBLE"}
+
+
+def with_each_byte_changed(content: bytes) -> Iterator[bytes]:
+    """The content with one byte another, for each of its bytes, and cut after each."""
+    for at in range(len(content)):
+        yield content[:at] + bytes([content[at] ^ 0x15]) + content[at + 1 :]
+        yield content[:at]
+
+
+def test_columns_are_as_they_were_kept_or_refused(tmp_path: Path) -> None:
+    definition, path = definition_in(tmp_path), columns_path(tmp_path)
+    LogColumns(definition, TYPES).save(tmp_path)
+    assert LogColumns.load(definition, tmp_path).types == TYPES
+    for changed in with_each_byte_changed(path.read_bytes()):
+        path.write_bytes(changed)
+        with pytest.raises(StoreError, match=r"columns\.json cannot be read"):
+            LogColumns.load(definition, tmp_path)
+
+
+def test_cut_offs_are_as_they_were_kept_or_refused(tmp_path: Path) -> None:
+    cuts = RfmCuts(snapshot="2026-01-01", recency=(1, 2, 3, 4), frequency=(1, 2, 3, 4), money=(0, 1, 2, 3))
+    cuts.save(tmp_path / "rfm.json")
+    assert RfmCuts.load(tmp_path / "rfm.json") == cuts
+    for changed in with_each_byte_changed((tmp_path / "rfm.json").read_bytes()):
+        (tmp_path / "rfm.json").write_bytes(changed)
+        with pytest.raises(StoreError, match="cut-offs of the RFM groups"):
+            RfmCuts.load(tmp_path / "rfm.json")
+
+
+def test_what_is_compacted_is_as_it_was_kept_or_refused(tmp_path: Path) -> None:
+    kept = Compacted(log="abc", position=1234567).save(tmp_path)
+    assert kept.position == 1234567
+    for changed in with_each_byte_changed((tmp_path / "manifest.json").read_bytes()):
+        (tmp_path / "manifest.json").write_bytes(changed)
+        with pytest.raises(EventLogError, match="does not name compacted files"):
+            Compacted.load(tmp_path)
+
+
+@pytest.mark.parametrize("written", [b'{"a": 1}', b'{\n "a": 1\n}\n', b"{}"])
+def test_what_older_versions_wrote_has_no_seal_and_is_taken(written: bytes) -> None:
+    assert unsealed(written) == written
+    assert json.loads(unsealed(sealed(written.decode()))) == json.loads(written)
