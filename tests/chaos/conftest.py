@@ -26,5 +26,5 @@ def site(own: World, tmp_path: Path) -> Iterator[Site]:
 @pytest.fixture
 def large_site(own: World, tmp_path: Path) -> Iterator[Site]:
     """A service, a worker, PostgreSQL and Redis."""
-    with Site(own, tmp_path, large=True) as running:
+    with Site(own, tmp_path, stores=True, worker=True) as running:
         yield running

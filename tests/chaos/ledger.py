@@ -58,18 +58,19 @@ class Ledger:
 
 @dataclass
 class Buyers:
-    """Two clients that buy all the time, and send what was not acknowledged again until it is.
+    """Two clients that buy all the time, and send again what was not acknowledged; a third asks for scores.
 
     Attributes:
-        statuses: of every answer to a purchase or a score; 0 where the connection failed.
-        wrong: scores that lacked somebody, and refusals without Retry-After.
+        statuses: of every answer, by what was asked for, ``events`` or ``scores``; 0 where the connection failed.
+        wrong: scores that lacked somebody, batches that were not taken whole, and 503 without Retry-After.
     """
 
     ledger: Ledger
     url: str
-    statuses: set[int] = field(default_factory=set)
+    statuses: dict[str, set[int]] = field(default_factory=lambda: {"events": set(), "scores": set()})
     wrong: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
+    _answered: int = 0
 
     def __enter__(self) -> "Buyers":
         self._threads = [threading.Thread(target=self._buy, args=(next(_names),)) for _ in range(2)]
@@ -88,6 +89,20 @@ class Buyers:
         """Go on at another address."""
         self.url = url
 
+    def go_on(self, batches: int = 20, seconds: float = 60) -> None:
+        """Wait until so many more purchases were acknowledged, and scores were answered: no longer than that takes."""
+        bought, answered, end = len(self.ledger.ids) + 5 * batches, self._answered + 2, time.monotonic() + seconds
+        while len(self.ledger.ids) < bought or self._answered < answered:
+            assert time.monotonic() < end, f"{len(self.ledger.ids)} purchases, {self._answered} scores"
+            time.sleep(0.02)
+
+    def meet(self, what: str, *statuses: int, seconds: float = 30) -> None:
+        """Wait until an answer had one of these statuses."""
+        end = time.monotonic() + seconds
+        while not self.statuses[what] & set(statuses):
+            assert time.monotonic() < end, f"{what}: {self.statuses[what]}, never one of {statuses}"
+            time.sleep(0.02)
+
     def _buy(self, name: int) -> None:
         for number in itertools.count():
             if self._stop.is_set():
@@ -97,30 +112,32 @@ class Buyers:
                  "userId": USERS[(number * 5 + i) % len(USERS)], "properties": {"revenue": (number + i + 1) / 64}}
                 for i in range(5)
             ]  # fmt: skip
-            while (answer := self._call("/v1/batch", {"batch": batch})) is None:
+            while (answer := self._call("events", "/v1/batch", {"batch": batch})) is None:
                 time.sleep(0.1)
             said = answer.json()
             if said["accepted"] + said["duplicates"] != len(batch):
                 self.wrong.append(answer.text)
             for message in batch:
-                self.ledger.ids.add(str(message["messageId"]))
                 self.ledger.bought[str(message["userId"])].append(message["properties"]["revenue"])  # type: ignore[index]
+                self.ledger.ids.add(str(message["messageId"]))
             time.sleep(0.01)
 
     def _ask(self) -> None:
         while not self._stop.is_set():
-            answer = self._call("/score", {"user_ids": USERS[:5]})
-            if answer is not None and answer.json()["missing"]:
-                self.wrong.append(answer.text)
+            answer = self._call("scores", "/score", {"user_ids": USERS[:5]})
+            if answer is not None:
+                self._answered += 1
+                if answer.json()["missing"]:
+                    self.wrong.append(answer.text)
             time.sleep(0.02)
 
-    def _call(self, path: str, body: dict[str, object]) -> httpx.Response | None:
+    def _call(self, what: str, path: str, body: dict[str, object]) -> httpx.Response | None:
         try:
             answer = httpx.post(f"{self.url}{path}", json=body, timeout=20)
         except httpx.TransportError:
-            self.statuses.add(0)
+            self.statuses[what].add(0)
             return None
-        self.statuses.add(answer.status_code)
+        self.statuses[what].add(answer.status_code)
         if answer.status_code == 503 and "retry-after" not in answer.headers:
             self.wrong.append(answer.text)
         return answer if answer.status_code == 200 else None

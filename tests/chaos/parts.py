@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from features.settings import Settings
 from tests.conftest import ROOT, World
+from tests.forks import run_module
 from tests.serving.live.asking import CLOCK, until
 from tests.serving.servers import Postgres, Redis, Server
 
@@ -22,25 +23,27 @@ class Site:
     Args:
         world: a trained world of the test's own.
         folder: for logs and databases.
-        large: with PostgreSQL, Redis and a worker of its own instead of SQLite and one process.
+        stores: with PostgreSQL and Redis instead of SQLite.
+        worker: with a worker of its own beside the server.
     """
 
-    def __init__(self, world: World, folder: Path, *, large: bool = False) -> None:
-        self.world, self._folder, self.large = world, folder, large
+    def __init__(self, world: World, folder: Path, *, stores: bool = False, worker: bool = False) -> None:
+        self.world, self._folder, self._stores, self._worker = world, folder, stores, worker
         self.environment = {"PROPENSITY_AUTH": "off", "PROPENSITY_CLOCK": CLOCK}
         self.postgres: Postgres | None = None
         self.redis: Redis | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
-        if self.large:
+        if self._stores:
             (self._folder / "redis").mkdir()
             self.postgres, self.redis = Postgres(self._folder), Redis(self._folder / "redis")
             self.environment |= {
                 "PROPENSITY_ONLINE_STORE": "redis", "PROPENSITY_REDIS": self.redis.address,
-                "PROPENSITY_LIVE_LOG": self.postgres.url, "PROPENSITY_WORKER": "off",
+                "PROPENSITY_LIVE_LOG": self.postgres.url,
             }  # fmt: skip
             self.run("materialize")
+        if self._worker:
             self.work()
         self.serve()
         return self
@@ -73,7 +76,8 @@ class Site:
         self.server = Server(self.world, log, **self.environment).ready()
 
     def work(self) -> None:
-        """Start a worker of its own."""
+        """Start a worker of its own; from then on the server has none."""
+        self.environment["PROPENSITY_WORKER"] = "off"
         with (self._folder / f"worker-{len(self.workers)}.log").open("wb") as out:
             command = [sys.executable, "-m", "propensity", "worker", "--port", "0"]
             environment = self.world.environment | self.environment
@@ -81,10 +85,7 @@ class Site:
 
     def run(self, *command: str) -> str:
         """Run a command beside the service, to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "propensity", *command], env=self.world.environment | self.environment, cwd=ROOT,
-            capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
+        done = run_module("propensity", command, self.world.environment | self.environment, ROOT)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -1,18 +1,16 @@
 """Every kind of file under a home is damaged in turn: commands say what is wrong and how to mend it."""
 
-import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.test_jobs import batch_of, fill
 from tests.conftest import ROOT, World
+from tests.forks import run_module
 from tests.serving.conftest import copy_of
 
 pytestmark = pytest.mark.chaos
@@ -26,66 +24,11 @@ _WAYS = ("cut", "flipped", "emptied", "garbage")
 
 _COMMANDS = ("score", "--reasons", "1"), ("reconcile",)
 
-#: takes lines of JSON: what to add to the environment, and commands; says what they say, then a line of their codes
-_RUN = """
-import json, os, sys
-from propensity.__main__ import main
-for line in sys.stdin:
-    environment, commands = json.loads(line)
-    os.environ.update(environment)
-    codes = []
-    for command in commands:
-        sys.argv = ["propensity", *command]
-        try:
-            main()
-            codes.append(0)
-        except SystemExit as end:
-            codes.append(end.code or 0)
-    sys.stderr.flush()
-    print("\\ncodes", *codes, flush=True)
-"""
 
-
-class Commands:
-    """Runs commands in one process: what they import and compile is made once. Another follows one that dies."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-
-    def run(self, world: World, *commands: Sequence[str]) -> tuple[list[int], str]:
-        """Run commands on a world; returns their exit codes, none where the process died, and all that they said."""
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _RUN], env=world.environment, cwd=ROOT, text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-        ask, answers = self._process.stdin, self._process.stdout
-        if ask is None or answers is None:
-            raise ValueError("the process has no pipes")
-        ask.write(json.dumps([world.environment, commands]) + "\n")
-        ask.flush()
-        said: list[str] = []
-        for line in answers:
-            if line.startswith("codes "):
-                return [int(code) for code in line.split()[1:]], "".join(said)
-            said.append(line)
-        code = self._process.wait(20)
-        self.close()
-        return [], f"the process ended with {code}: {''.join(said)}"
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            with self._process:
-                self._process.kill()
-            self._process = None
-
-
-@pytest.fixture(scope="module")
-def commands() -> Iterator[Commands]:
-    one = Commands()
-    yield one
-    one.close()
+def run(world: World, *commands: Sequence[str]) -> tuple[list[int], str]:
+    """Run commands on a world; returns their exit codes and all that they said."""
+    done = [run_module("propensity", command, world.environment, ROOT) for command in commands]
+    return [one.returncode for one in done], "".join(one.stdout + one.stderr for one in done)
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +36,8 @@ def used(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A world that has seen everything: batches, live events, a compaction, kept profiles."""
     one = copy_of(world, tmp_path_factory.mktemp("used") / "world")
     fill(one)
-    commands = Commands()
-    try:
-        codes, said = commands.run(one, ("score", "--as-of", "2026-02-20"), ("compact",), ("materialize",), *_COMMANDS)
-        assert set(codes) == {0}, said
-    finally:
-        commands.close()  # databases are whole then, without a log beside them
+    codes, said = run(one, ("score", "--as-of", "2026-02-20"), ("compact",), ("materialize",), *_COMMANDS)
+    assert set(codes) == {0}, said
     return one
 
 
@@ -132,7 +71,7 @@ def damage(file: Path, how: str) -> None:
     file.write_bytes(changed)
 
 
-def test_each_kind_of_file_damaged(used: World, commands: Commands, tmp_path: Path) -> None:
+def test_each_kind_of_file_damaged(used: World, tmp_path: Path) -> None:
     """Each kind is damaged in one of the ways; `ROUND` turns them, so that four runs try all."""
     clean = batch_of(used)
     faults = []
@@ -140,8 +79,8 @@ def test_each_kind_of_file_damaged(used: World, commands: Commands, tmp_path: Pa
         how = _WAYS[number % len(_WAYS)]
         one = copy_of(used, tmp_path / f"{number}")
         damage(one.settings.home / place, how)
-        codes, said = commands.run(one, *_COMMANDS)
-        if not codes or "Traceback" in said or re.search(r"^\w+Error: ", said, re.MULTILINE):
+        codes, said = run(one, *_COMMANDS)
+        if min(codes) < 0 or "Traceback" in said or re.search(r"^\w+Error: ", said, re.MULTILINE):
             faults.append(f"{kind} {how}: {said[-1500:]}")
         elif any(codes) and "fix" not in said:
             faults.append(f"{kind} {how} {codes}: refused without a remedy: {said[-800:]}")

@@ -1,0 +1,97 @@
+"""Modules run as programs in processes of their own, without the seconds that each would spend importing."""
+
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+
+class Forks:
+    """Runs programs as forks of one process, see `tests.forkserver`; another is started after one that hangs.
+
+    Args:
+        environment: what the process is started with; programs differ from it in ``PROPENSITY_…`` only, as others are
+            read when libraries are imported.
+        folder: where programs are run.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._environment, self._folder = dict(environment), folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+
+    def run(
+        self, module: str, arguments: Sequence[str], environment: Mapping[str, str], seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        """As ``python -m module arguments`` to its end.
+
+        Raises:
+            subprocess.TimeoutExpired: it takes longer.
+        """
+        channel = self._channel or self._start()
+        with tempfile.TemporaryDirectory() as folder:
+            out, err = Path(folder) / "out", Path(folder) / "err"
+            for file in (out, err):
+                file.touch()
+            request = {"module": module, "arguments": list(arguments), "environment": dict(environment),
+                       "cwd": str(self._folder), "out": str(out), "err": str(err)}  # fmt: skip
+            channel.settimeout(seconds)
+            channel.sendall(json.dumps(request).encode() + b"\n")
+            command = [sys.executable, "-m", module, *arguments]
+            try:
+                said = channel.recv(100)
+            except TimeoutError as error:
+                self.close()
+                raise subprocess.TimeoutExpired(command, seconds) from error
+            if not said:
+                self.close()
+                raise ChildProcessError("the process that is forked has ended")
+            return subprocess.CompletedProcess(command, int(said), out.read_text(), err.read_text())
+
+    def close(self) -> None:
+        """End the process, and what it runs."""
+        if self._process is not None and self._channel is not None:
+            self._channel.close()
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait(20)
+        self._process = self._channel = None
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.forkserver", str(theirs.fileno())], env=self._environment,
+                cwd=self._folder, pass_fds=[theirs.fileno()], start_new_session=True,
+            )  # fmt: skip
+        self._channel = ours
+        return ours
+
+
+@cache
+def _forks(environment: tuple[tuple[str, str], ...], folder: Path) -> Forks:
+    made = Forks(dict(environment), folder)
+    atexit.register(made.close)
+    return made
+
+
+def run_module(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, seconds: float = 300
+) -> subprocess.CompletedProcess[str]:
+    """Run a module as a program, to its end.
+
+    Args:
+        module: its name.
+        arguments: on the command line.
+        environment: all of it.
+        folder: where it runs.
+        seconds: until it is given up.
+    """
+    first = tuple(sorted((k, v) for k, v in environment.items() if not k.startswith("PROPENSITY_")))
+    return _forks(first, folder).run(module, arguments, environment, seconds)
