@@ -16,9 +16,9 @@ from features.store import OfflineFeatures
 from features.store.objects import snapshots_path
 from features.time import DAY, to_instant
 from training.dataset import build
-from training.fit import Matrices
 from training.labels import Labels
 from training.learn import Learnt, learn
+from training.matrices import Matrices
 from training.split import Split
 
 DEFINITION = {
@@ -64,6 +64,6 @@ def judged(folder: Path, outcome: str) -> Learnt:
     folder = snapshots_path(settings.folder(definition.name))
     write_snapshots(store, cutoffs, definition, folder, more=Labels(definition))
     purge = definition.asked[outcome].reach
-    parts = Split(fit=cutoffs[cutoffs + purge <= cutoffs[-2]], adjust=cutoffs[-2:-1], test=cutoffs[-1:])
+    parts = Split(learn=cutoffs[cutoffs + purge <= cutoffs[-1]], test=cutoffs[-1:])
     data = build(folder, OfflineFeatures(definition, settings), definition, outcome, parts=parts)
     return learn(data, Matrices.of(data, definition), definition, None)

@@ -28,10 +28,10 @@ from serving.rows import batch_rows, latest_traits
 from serving.scorer import Scorer
 from training.dataset import Dataset, build
 from training.evaluate import Ranking, judge, metrics
-from training.fit import Matrices
 from training.floors import rfm_columns
 from training.labels import Labels
 from training.learn import Learnt, learn
+from training.matrices import Matrices
 from training.outcomes import label, snapshot_cutoffs
 from training.report import measure
 
@@ -160,7 +160,7 @@ def _data_sets(definition: Definition, settings: Settings, outcomes: Collection[
 
 
 def _beside(definition: Definition, data: Dataset, learnt: Learnt) -> dict[str, object]:
-    fit, test = data.part("fit"), data.part("test")
+    fit, test = data.part("learn"), data.part("test")
     # scikit-learn's binning cannot take a column without two values
     names = [name for name in rfm_columns(definition, data.outcome) if fit[name].drop_nulls().n_unique() > 1]
     other = HistGradientBoostingClassifier(random_state=1)

@@ -2,11 +2,15 @@
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from features.errors import ScoringError
 from segments.tiers import TierCuts
+
+#: kinds of models, the simplest first
+Kind = Literal["recency", "rfm", "blend"]
 
 
 class Measure(BaseModel):
@@ -34,6 +38,25 @@ class Ranges(BaseModel):
     missing: list[bool]
 
 
+class Procedure(BaseModel):
+    """How a model is fitted, so that the same can be done again on other rows.
+
+    Attributes:
+        kind: ``blend`` of trees and a regression on all columns; or a regression alone, on the columns of ``rfm`` or of
+            ``recency``.
+        half_life: horizons after which an older row counts half in fitting; None where all count alike.
+        level: the same of calibration, tier cut-offs and percentiles.
+        tuned: parameters of LightGBM in place of the usual ones.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind = "blend"
+    half_life: float | None = None
+    level: float | None = None
+    tuned: dict[str, float | int | str] = {}
+
+
 class ModelCard(BaseModel):
     """What a model version answers, for whom, from what, and how well.
 
@@ -48,13 +71,17 @@ class ModelCard(BaseModel):
         categories: known values of each trait, in the order of their codes, after the numeric columns.
         ranges: of the numeric columns in the rows fitted on; a user far outside is not scored.
         tiers: frozen cut-offs.
-        percentiles: 101 quantiles of the calibrated probability on the calibration slice.
-        base_rate: share of positives there.
-        trained_from, trained_through: first and last cutoff of the fitting slice.
-        slices: rows, positives, first and last cutoff of every slice.
+        percentiles: 101 quantiles of the calibrated answer, of rows by what has not seen their user.
+        base_rate: share of positives, or mean amount, of the same rows.
+        trained_from, trained_through: first and last cutoff that the served model was fitted on.
+        slices: rows, positives, users, first and last cutoff of what the judged model learnt from (``learn``), of what
+            it was judged on (``test``), and of what the served model is fitted on (``all``).
         words: what the model is good for, in a sentence.
         metrics: of the model on the test slice, by name.
         floors: of the simple models it has to beat, by floor and name.
+        procedure: how it was fitted; None of versions registered before that was kept.
+        judged_by: ``time``: on cutoffs after those learnt from; ``users``: on other users at the same cutoffs, where
+            the log is too short for more.
         digests: SHA-256 of the model's other files, by name; empty before it is saved, and of versions registered
             before digests were kept.
     """
@@ -80,6 +107,8 @@ class ModelCard(BaseModel):
     words: str = ""
     metrics: dict[str, Measure]
     floors: dict[str, dict[str, Measure]]
+    procedure: Procedure | None = None
+    judged_by: Literal["time", "users"] = "time"
     digests: dict[str, str] = {}
 
     def save(self, path: Path) -> str:

@@ -120,13 +120,13 @@ class Model:
     """A fitted model.
 
     Attributes:
-        booster: LightGBM, one thread.
+        booster: LightGBM, one thread; None where the regression answers alone.
         numbers: linear part, blend and calibration.
         card: what it promises.
         version: ``outcome/version`` in the registry, or ``outcome/new`` before it is registered.
     """
 
-    booster: lgb.Booster
+    booster: lgb.Booster | None
     numbers: Numbers
     card: ModelCard
     version: str
@@ -153,7 +153,7 @@ class Model:
         """Blended score, before calibration."""
         weight = self.numbers.weight
         score = np.zeros(len(matrix))
-        if weight > 0:
+        if self.booster is not None:
             score += weight * np.asarray(self.booster.predict(matrix, raw_score=True, num_threads=1))
         if weight < 1:
             linear = self.numbers.linear
@@ -171,6 +171,8 @@ class Model:
     @cached_property
     def forest(self) -> Forest | None:
         """The booster's attributions as tables, made when they are first asked for."""
+        if self.booster is None:
+            return None
         return Forest.of([tree["tree_structure"] for tree in self.booster.dump_model()["tree_info"]])
 
     def effects(self, matrix: Floats) -> Floats:
@@ -181,8 +183,8 @@ class Model:
         """
         weight, slope = self.numbers.weight, self.numbers.calibration.slope
         total = np.zeros(matrix.shape)
-        if weight > 0:
-            total += slope * weight * self._of_trees(matrix)
+        if self.booster is not None:
+            total += slope * weight * self._of_trees(self.booster, matrix)
         if weight < 1:
             linear = self.numbers.linear
             sizes = [len(c) for c in self.card.categories.values()]
@@ -190,10 +192,10 @@ class Model:
             np.add.at(total.T, linear.owners(sizes), slope * (1 - weight) * terms.T)
         return total
 
-    def _of_trees(self, matrix: Floats) -> Floats:
+    def _of_trees(self, booster: lgb.Booster, matrix: Floats) -> Floats:
         if len(matrix) >= WORTHWHILE and self.forest is not None:
             return self.forest.effects(matrix)
-        return np.asarray(self.booster.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1]
+        return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1]
 
     def beyond(self, matrix: Floats, widths: float) -> NDArray[np.int64]:
         """The numeric column of each row that lies furthest outside the range seen in fitting, or -1.
@@ -225,13 +227,15 @@ class Model:
         return low, high, np.where(high > low, high - low, 1.0), np.array(ranges.missing, dtype=np.bool_)
 
     def save(self, folder: Path) -> str:
-        """Write ``booster.txt``, ``numbers.json`` and ``card.json``, which holds the digests of the other two.
+        """Write ``booster.txt`` where there is one, ``numbers.json``, and ``card.json`` with the digests of these.
 
         Returns:
             The SHA-256 of the card.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        files = {BOOSTER: self.booster.model_to_string(), NUMBERS: self.numbers.model_dump_json()}
+        files = {NUMBERS: self.numbers.model_dump_json()}
+        if self.booster is not None:
+            files[BOOSTER] = self.booster.model_to_string()
         for name, text in files.items():
             (folder / name).write_bytes(text.encode())
         digests = {name: sha256(text.encode()).hexdigest() for name, text in files.items()}
@@ -254,6 +258,8 @@ class Model:
         try:
             card = ModelCard.model_validate_json(checked_bytes(folder / CARD, card_digest, version))
             numbers = Numbers.model_validate_json(checked_bytes(folder / NUMBERS, card.digests.get(NUMBERS), version))
+            if not numbers.weight and BOOSTER not in card.digests:
+                return cls(None, numbers, card, version)
             booster = checked_bytes(folder / BOOSTER, card.digests.get(BOOSTER), version)
             if BOOSTER not in card.digests:
                 _try(folder / BOOSTER, version)

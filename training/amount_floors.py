@@ -15,7 +15,7 @@ from training.gammagamma import GammaGamma
 
 
 def amount_floors(data: Dataset, definition: Definition) -> dict[str, Floats]:
-    """Fit the floors on the ``fit`` slice and predict the ``test`` slice.
+    """Fit the floors on the ``learn`` slice and predict the ``test`` slice.
 
     Args:
         data: the data set.
@@ -26,7 +26,7 @@ def amount_floors(data: Dataset, definition: Definition) -> dict[str, Floats]:
         nearest to the horizon), ``rfm`` (a Tweedie regression on recency, frequency, value and tenure) and, for signals
         that people repeat, ``bg_nbd_gamma_gamma``.
     """
-    fit, test, rule = data.part("fit"), data.part("test"), definition.values[data.outcome]
+    fit, test, rule = data.part("learn"), data.part("test"), definition.values[data.outcome]
     found = {
         "historic_value": _historic(test, rule),
         "last_window": _last_window(test, definition, rule),

@@ -36,6 +36,7 @@ class AmountRanking:
     """
 
     METRICS: ClassVar[tuple[str, ...]] = AMOUNT_METRICS
+    RELATIVE: ClassVar[bool] = True
 
     order: NDArray[np.int64]
     last: NDArray[np.bool_]
@@ -50,6 +51,11 @@ class AmountRanking:
         said = np.maximum(amount, 0.01 * max(amount.mean(), 1e-9))  # one who says 0 and is wrong is not lost for ever
         terms = (said ** (2 - POWER) / (2 - POWER), said ** (1 - POWER) / (1 - POWER))
         return cls(*ordered(amount), amount, terms, best)
+
+    @property
+    def answers(self) -> Floats:
+        """The amount."""
+        return self.amount
 
     @staticmethod
     def can_tell(labels: Floats, weights: Floats) -> bool:

@@ -17,7 +17,8 @@ from serving.model import Floats
 from training.base_rate import one_sided
 from training.dataset import Dataset
 from training.evaluate import Ranking, metrics
-from training.fit import Matrices, quick
+from training.matrices import Matrices
+from training.trees import quick
 
 Check = Literal["label_shuffle", "single_feature", "too_good", "label_days", "drift", "future", "base_rate"]
 
@@ -87,7 +88,7 @@ def refuse(findings: list[Finding]) -> None:
 def separation(data: Dataset, definition: Definition) -> dict[str, float]:
     """AUC of every column alone on the test slice, turned so that it is at least one half."""
     test = data.part("test")
-    found = _alone(_values(test, data.part("fit"), definition), test["label"].to_numpy())
+    found = _alone(_values(test, data.part("learn"), definition), test["label"].to_numpy())
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
@@ -125,27 +126,26 @@ def _single_feature(separations: dict[str, float], rules: Audit) -> Finding:
 def _label_shuffle(data: Dataset, matrices: Matrices, rules: Audit, seed: int) -> Finding:
     """A model of shuffled labels must not tell the shuffled labels of rows it has not seen."""
     rng = np.random.default_rng([seed, 2])
-    X = {name: matrices.X[name] for name in ("fit", "stop")}
-    y = {name: data.part(name)["label"].to_numpy().astype(np.float64) for name in X}
-    some = {name: rng.permutation(len(part))[:SHUFFLE_ROWS] for name, part in X.items()}
-    shuffled = {name: rng.permutation(y[name][rows]) for name, rows in some.items()}
-    labels = shuffled["stop"]
+    y = data.rows["label"].to_numpy().astype(np.float64)
+    some = {name: rng.permutation(matrices.slices[name])[:SHUFFLE_ROWS] for name in ("learn", "test")}
+    shuffled = {name: rng.permutation(y[rows]) for name, rows in some.items()}
+    labels = shuffled["test"]
     if not 0 < labels.sum() < len(labels):
         return finding(
-            "label_shuffle", rules, "all later rows have the same label: there is nothing to tell", alarm=False
+            "label_shuffle", rules, "all rows of the test have the same label: there is nothing to tell", alarm=False
         )
-    p = quick(X["fit"][some["fit"]], shuffled["fit"], X["stop"][some["stop"]], seed=seed)
+    p = quick(matrices.X[some["learn"]], shuffled["learn"], matrices.X[some["test"]], seed=seed)
     auc = metrics(Ranking.of(p), labels, np.ones(len(labels)))["auc"]
     n1, n0 = labels.sum(), len(labels) - labels.sum()
     allowed = 4 * float(np.sqrt((n1 + n0 + 1) / (12 * n1 * n0)))
-    text = f"a model of shuffled labels has AUC {auc:.3f} on later rows (allowed: 0.5 ± {allowed:.3f})"
+    text = f"a model of shuffled labels has AUC {auc:.3f} on rows of the test (allowed: 0.5 ± {allowed:.3f})"
     return finding("label_shuffle", rules, text, alarm=abs(auc - 0.5) > allowed)
 
 
 def _label_days(data: Dataset, definition: Definition, separations: dict[str, float]) -> Finding:
     """Columns that tell the label at the cutoff and told nothing of it a horizon before."""
     horizon = definition.asked[data.outcome].within
-    test, fit = data.part("test"), data.part("fit")
+    test, fit = data.part("test"), data.part("learn")
     then = data.rows.with_columns(known=pl.col("cutoff")).sort("known")
     later = test.select("user", "label", (pl.col("cutoff") - pl.duration(microseconds=horizon)).alias("before"))
     pairs = later.sort("before").join_asof(
@@ -165,7 +165,7 @@ def _label_days(data: Dataset, definition: Definition, separations: dict[str, fl
 
 def drifts(data: Dataset, definition: Definition) -> dict[str, float]:
     """Population stability index of every column between the fitting and the test slice, largest first."""
-    fit, test = data.part("fit"), data.part("test")
+    fit, test = data.part("learn"), data.part("test")
     features = feature_set(definition)
     found = dict(_index(fit, test, features.numeric, features.traits))
     return dict(sorted(found.items(), key=lambda item: -item[1]))

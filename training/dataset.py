@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -11,7 +12,7 @@ from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.store import OfflineFeatures
 from training.labels import labelled
-from training.split import NAMES, Split, slices, split
+from training.split import Split, slices, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +21,27 @@ class Dataset:
 
     Attributes:
         outcome: the question.
-        rows: ``user, cutoff, weight, slice, unseen, label`` and the feature set, sorted by cutoff and user.
+        rows: ``user, cutoff, weight, slice, unseen, label`` and the feature set, sorted by cutoff and user: all that
+            is known.
         previewed: per cutoff: eligible users, positives, base rate.
+        by: whether ``learn`` and ``test`` lie apart in ``time``, or hold other ``users`` at the same times.
     """
 
     outcome: str
     rows: pl.DataFrame
     previewed: pl.DataFrame
+    by: Literal["time", "users"] = "time"
+
+    def inside(self, name: str) -> pl.Series:
+        """Which rows a slice holds; users held out as unseen appear in the test only."""
+        rows = self.rows.select(
+            (pl.col("slice") == name) if name == "test" else (pl.col("slice") == name) & ~pl.col("unseen")
+        )
+        return rows.to_series()
 
     def part(self, name: str) -> pl.DataFrame:
-        """Rows of a slice; users held out as unseen appear in the test only."""
-        rows = self.rows.filter(pl.col("slice") == name)
-        return rows if name == "test" else rows.filter(~pl.col("unseen"))
+        """Rows of a slice."""
+        return self.rows.filter(self.inside(name))
 
     @property
     def yes_or_no(self) -> "Dataset":
@@ -43,18 +53,18 @@ class Dataset:
         return replace(self, rows=self.rows.with_columns((label > middle).cast(pl.Int8)))
 
     def summary(self) -> dict[str, dict[str, int | str]]:
-        """Rows, positives, users and cutoffs of each slice."""
-        answer: dict[str, dict[str, int | str]] = {}
-        for name in NAMES:
-            part = self.part(name)
-            answer[name] = {
+        """Rows, positives, users and cutoffs of what is learnt from, of what judges, and of all that is known."""
+        parts = {"learn": self.part("learn"), "test": self.part("test"), "all": self.rows}
+        return {
+            name: {
                 "rows": len(part),
                 "positives": int((part["label"] > 0).sum()),
                 "users": part["user"].n_unique(),
                 "first_cutoff": str(part["cutoff"].min()),
                 "last_cutoff": str(part["cutoff"].max()),
             }
-        return answer
+            for name, part in parts.items()
+        }
 
 
 def build(
@@ -90,10 +100,10 @@ def build(
     )  # fmt: skip
     instants = rows["cutoff"].unique().sort().dt.epoch("us").to_numpy()
     parts = parts or split(instants, rule.reach, outcome=outcome)
-    rows = slices(rows, parts, limits.unseen_share).drop_nulls("slice")
+    rows = slices(rows, parts, limits.unseen_share)
     _enough(rows, outcome, limits.min_positives, isinstance(rule, Outcome))
     rows = _capped(_spread(rows, limits.max_rows_per_user, limits.seed), limits.max_rows, limits.seed)
-    return Dataset(outcome, store.rows(outcome, rows), previewed.sort("cutoff"))
+    return Dataset(outcome, store.rows(outcome, rows), previewed.sort("cutoff"), parts.by)
 
 
 def _both_answers(labels: pl.Series, outcome: str, rule: Outcome | ValueOutcome) -> None:
@@ -118,10 +128,9 @@ def _enough(rows: pl.DataFrame, outcome: str, needed: int, of_both: bool) -> Non
         .group_by("slice")
         .agg(happened.sum().alias("positives"), (~happened).sum().alias("negatives"))
     )
-    # a slice other than the fitting one judges or adjusts few numbers, so a quarter is enough there
     for kind in ("positives", "negatives") if of_both else ("positives",):
-        for name, found in counted.select("slice", kind).iter_rows():
-            limit = needed if name == "fit" else max(10, needed // 4)
+        for name, limit in (("learn", needed), ("test", max(10, needed // 4))):  # judging needs fewer than learning
+            found = counted.filter(slice=name)[kind].sum()
             if found < limit:
                 raise RefusalError(
                     f"too_few_{kind}",
@@ -132,18 +141,32 @@ def _enough(rows: pl.DataFrame, outcome: str, needed: int, of_both: bool) -> Non
 
 
 def _spread(rows: pl.DataFrame, most: int | None, seed: int) -> pl.DataFrame:
-    """Keep at most ``most`` rows of each user in the fitting slice; each counts for as many as it stands for."""
+    """Keep at most ``most`` rows of each user outside the test; each counts for as many as it stands for."""
     if most is None:
         return rows
     drawn = pl.Series("drawn", np.random.default_rng([seed, 1]).permutation(len(rows)))
     place, size = (e.over("slice", "user") for e in (pl.col("drawn").rank("ordinal"), pl.len()))
-    fitting = pl.col("slice") == "fit"
-    share = pl.when(fitting).then(pl.max_horizontal(pl.lit(1.0), size / most)).otherwise(1.0)
+    learnt = pl.col("slice") != "test"
+    share = pl.when(learnt).then(pl.max_horizontal(pl.lit(1.0), size / most)).otherwise(1.0)
     kept = rows.with_columns(drawn).with_columns(place.alias("place"), (pl.col("weight") * share).alias("weight"))
-    return kept.filter(~fitting | (pl.col("place") <= most)).drop("drawn", "place")
+    return kept.filter(~learnt | (pl.col("place") <= most)).drop("drawn", "place")
 
 
 def _capped(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
-    """Keep at most ``most`` rows of each slice, drawn evenly: base rates stay what they are."""
+    """Keep at most ``most`` rows, drawn evenly within each slice, and of the test at least a quarter of them.
+
+    Each row counts for as many as it stands for, so that slices keep their shares of the whole.
+    """
+    if len(rows) <= most:
+        return rows
+    testing = int((rows["slice"] == "test").sum())
+    tested = min(testing, max(most // 4, round(most * testing / len(rows))))
+    share = {True: tested / max(testing, 1), False: min(1.0, (most - tested) / max(len(rows) - testing, 1))}
     drawn = pl.Series("drawn", np.random.default_rng(seed).permutation(len(rows)))
-    return rows.with_columns(drawn).filter(pl.col("drawn").rank("ordinal").over("slice") <= most).drop("drawn")
+    test = pl.col("slice") == "test"
+    place, size = (e.over("slice") for e in (pl.col("drawn").rank("ordinal"), pl.len()))
+    kept = (size * pl.when(test).then(share[True]).otherwise(share[False])).ceil().cast(pl.Int64)
+    counted = rows.with_columns(drawn).with_columns(
+        place.alias("place"), kept.alias("kept"), (pl.col("weight") * size / kept).alias("weight")
+    )
+    return counted.filter(pl.col("place") <= pl.col("kept")).drop("drawn", "place", "kept")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from features.parallel import each
 from serving.card import Measure
+from training.noise import Chance, chance
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +28,18 @@ class Ranked(Protocol):
 
     #: names of what is measured
     METRICS: ClassVar[tuple[str, ...]]
+    #: whether the calibration error is relative to the total that came true
+    RELATIVE: ClassVar[bool]
+
+    @property
+    def bin(self) -> NDArray[np.int64]:
+        """Equal-mass bin of each row, from 0 on."""
+        ...
+
+    @property
+    def answers(self) -> Floats:
+        """What is said of each row."""
+        ...
 
     @staticmethod
     def can_tell(labels: Floats, weights: Floats) -> bool:
@@ -53,6 +66,7 @@ class Ranking:
     """
 
     METRICS: ClassVar[tuple[str, ...]] = METRICS
+    RELATIVE: ClassVar[bool] = False
 
     order: NDArray[np.int64]
     last: NDArray[np.bool_]
@@ -63,6 +77,11 @@ class Ranking:
     def of(cls, probability: Floats) -> "Ranking":
         """Rank rows by a probability."""
         return cls(*ordered(probability), probability)
+
+    @property
+    def answers(self) -> Floats:
+        """The probability."""
+        return self.probability
 
     @staticmethod
     def can_tell(labels: Floats, weights: Floats) -> bool:
@@ -147,11 +166,13 @@ class Judgement:
         metrics: what is measured.
         point: the metrics of each model.
         drawn: the same of each resample, ``[draws, metrics]``.
+        chance: what calibration error and level of each model would be by chance alone, were it perfect.
     """
 
     metrics: tuple[str, ...]
     point: Mapping[str, Floats]
     drawn: Mapping[str, Floats]
+    chance: Mapping[str, Chance]
 
     def measure(self, model: str, metric: str) -> Measure:
         """A metric with its 95 % interval."""
@@ -211,6 +232,10 @@ def judge(
         metrics=first.METRICS,
         point={name: ranking.measure(labels, rows) for name, ranking in rankings.items()},
         drawn={name: table[:, i] for i, name in enumerate(rankings)},
+        chance={
+            name: chance(r.answers, labels, r.bin, owner, rows, relative=r.RELATIVE, seed=seed)
+            for name, r in rankings.items()
+        },
     )
 
 

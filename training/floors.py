@@ -17,7 +17,7 @@ REPEATING = 0.1
 
 
 def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
-    """Fit the floors on the ``fit`` slice and score the ``test`` slice.
+    """Fit the floors on the ``learn`` slice and score the ``test`` slice.
 
     Args:
         data: the data set.
@@ -29,17 +29,17 @@ def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) 
         of both), ``rfm`` (a logistic regression on recency, frequency, value and tenure), ``state`` (the base rate of
         each rule state), lead scores about the outcome, and ``bg_nbd`` for outcomes about a signal that people repeat.
     """
-    fit, test = data.part("fit"), data.part("test")
+    fit, test = data.part("learn"), data.part("test")
     names = rfm_columns(definition, data.outcome)
     found = {
         "recency": _logistic(fit, test, [n for n in names if n.startswith("days_since_")]),
         "frequency": _logistic(fit, test, [n for n in names if "_active_days_" in n]),
         "rfm": _logistic(fit, test, names),
-        "state": _rates(fit, states["fit"], states["test"]),
+        "state": _rates(fit, states["learn"], states["test"]),
     }
     for name, lead in definition.leads.items():
         if lead.outcome == data.outcome:
-            pointed = (_pointed(part, definition, states[key]) for key, part in (("fit", fit), ("test", test)))
+            pointed = (_pointed(part, definition, states[key]) for key, part in (("learn", fit), ("test", test)))
             found[f"lead {name}"] = _logistic(next(pointed), next(pointed), [f"{name}_points"])
     bought = _bg_nbd(fit, test, definition, data.outcome)
     return found if bought is None else {**found, "bg_nbd": bought}

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from features.definition.learning import Gate
 from features.snapshot import WEIGHT
-from serving.card import Measure
+from serving.card import Measure, ModelCard, Procedure
 from serving.model import Floats
 from training.evaluate import Judgement, Rank, Ranking, judge
 
@@ -39,67 +41,151 @@ def passes(criteria: list[Criterion]) -> bool:
     return all(criterion.passed is not False for criterion in criteria)
 
 
-def compare(judgement: Judgement, rules: Gate) -> list[Criterion]:
-    """The criteria on the whole test slice; models are ``model``, ``champion`` where there is one, and the floors."""
+Policy = Literal["first", "refresh", "stale", "challenger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Which policy a new model is judged by, and why.
+
+    * ``first``: there is no champion that answers the same question from the same features and says how it was fitted;
+      only the absolute criteria decide.
+    * ``refresh``: the champion was fitted in the same way: on the same rows both are the same model, so the new one
+      replaces it if it is fitted on newer rows.
+    * ``stale``: the champion is fitted through long ago: a challenger must be no worse.
+    * ``challenger``: it must be better.
+
+    Attributes:
+        policy: see above.
+        found: the same in words, with the dates.
+        newer: whether the new model is fitted on newer rows than the champion.
+    """
+
+    policy: Policy
+    found: str
+    newer: bool = True
+
+
+FIRST = Standing("first", "no champion to compare with")
+
+
+def standing(
+    champion: ModelCard | None, procedure: Procedure, through: datetime, horizon: int, stale: float
+) -> Standing:
+    """Choose the policy.
+
+    Args:
+        champion: its card; None where there is none to compare with.
+        procedure: of the new model.
+        through: the newest cutoff the new model is fitted on.
+        horizon: microseconds.
+        stale: horizons after which a champion is stale.
+    """
+    if champion is None:
+        return FIRST
+    if champion.procedure is None:
+        return Standing("first", "the champion does not say how it was fitted, and cannot be fitted again to compare")
+    fitted = datetime.fromisoformat(champion.trained_through)
+    dates = f"fitted through {through:%Y-%m-%d %H:%M}, the champion through {fitted:%Y-%m-%d %H:%M}"
+    if champion.procedure == procedure:
+        return Standing("refresh", dates, through > fitted)
+    old = (through - fitted) > stale * timedelta(microseconds=horizon)
+    return Standing("stale" if old else "challenger", dates, through > fitted)
+
+
+def compare(judgement: Judgement, rules: Gate, against: Standing = FIRST) -> list[Criterion]:
+    """The criteria on the whole test slice; models are ``model``, ``champion`` where there is one, and the floors.
+
+    The champion is its procedure, fitted on the same rows as the model.
+    """
     order, top = ("average_precision", rules.average_precision), ("recall_at_10", rules.recall)
-    return _criteria(judgement, order, top, "log_loss", rules.calibration_error, rules.observed_over_expected)
+    level = (rules.calibration_error, *rules.observed_over_expected)
+    return _criteria(judgement, rules, against, order, top, "log_loss", level)
 
 
-def compare_amounts(judgement: Judgement, rules: Gate) -> list[Criterion]:
+def compare_amounts(judgement: Judgement, rules: Gate, against: Standing = FIRST) -> list[Criterion]:
     """The same of amounts."""
     order, top = ("normalised_gini", rules.gini), ("value_at_10", rules.value)
-    return _criteria(judgement, order, top, "deviance", rules.value_calibration_error, rules.value_over_expected)
+    level = (rules.value_calibration_error, *rules.value_over_expected)
+    return _criteria(judgement, rules, against, order, top, "deviance", level)
 
 
 def _criteria(
-    judgement: Judgement, order: tuple[str, float], top: tuple[str, float], loss: str, error: float,
-    level: tuple[float, float],
+    judgement: Judgement, rules: Gate, against: Standing, order: tuple[str, float], top: tuple[str, float], loss: str,
+    level: tuple[float, float, float],
 ) -> list[Criterion]:  # fmt: skip
-    """Order and top tenth with how far they may fall, the loss, and the bounds of the calibration."""
+    """Policy, order and top tenth with how far they may fall, loss, bounds of the calibration, and floors."""
     floors = [name for name in judgement.point if name not in ("model", "champion")]
+    better = against.policy == "challenger"
+    error, *bounds = level
     return [
-        _higher(judgement, *order, better=True),
-        _higher(judgement, *top, better=False),
-        _loss(judgement, loss),
+        _policy(against),
+        _higher(judgement, against, *order, better=better),
+        _higher(judgement, against, *top, better=False),
+        _loss(judgement, against, loss),
         _calibration_error(judgement, error),
-        _observed(judgement, level),
-        *(_beats(judgement, floor, order[0]) for floor in floors),
+        _observed(judgement, bounds[0], bounds[1]),
+        *(_beats(judgement, floor, order[0], rules.baseline) for floor in floors),
     ]
 
 
-def _higher(judgement: Judgement, metric: str, margin: float, *, better: bool) -> Criterion:
+def _policy(against: Standing) -> Criterion:
+    needed = {
+        "first": "the first champion: the criteria that need none",
+        "refresh": "the champion's own procedure: newer rows than the champion's",
+        "stale": "a stale champion: no worse",
+        "challenger": "a challenger: better",
+    }[against.policy]
+    return Criterion("policy", needed, against.found, against.newer if against.policy == "refresh" else None)
+
+
+def _higher(judgement: Judgement, against: Standing, metric: str, margin: float, *, better: bool) -> Criterion:
     name = named(metric)
     needed = f"at most {margin:.2%} below the champion's with 97.5 % confidence" + (", and above it" if better else "")
-    if "champion" not in judgement.point:
-        return Criterion(name, needed, "no champion to compare with", None)
+    if (found := _incomparable(judgement, against)) is not None:
+        return Criterion(name, needed, found, None)
     ahead = judgement.ahead("model", "champion", metric, relative=True)
     sure = ahead.low is not None and ahead.low >= -margin
     return Criterion(name, needed, said(ahead), sure and (ahead.value > 0 or not better))
 
 
-def _loss(judgement: Judgement, metric: str) -> Criterion:
+def _loss(judgement: Judgement, against: Standing, metric: str) -> Criterion:
     name, needed = named(metric), "not above the champion's with an interval that excludes 0"
-    if "champion" not in judgement.point:
-        return Criterion(name, needed, "no champion to compare with", None)
+    if (found := _incomparable(judgement, against)) is not None:
+        return Criterion(name, needed, found, None)
     more = judgement.ahead("model", "champion", metric, relative=True)
     return Criterion(name, needed, said(more), more.low is not None and not more.low > 0)
 
 
+def _incomparable(judgement: Judgement, against: Standing) -> str | None:
+    """Why there is nothing to compare with, or None."""
+    if against.policy == "refresh":
+        return "the same procedure on the same rows is the same model"
+    return None if "champion" in judgement.point else against.found
+
+
 def _calibration_error(judgement: Judgement, limit: float) -> Criterion:
-    error = judgement.measure("model", "calibration_error").value
-    return Criterion("calibration error", f"at most {limit:g}", f"{error:.4f}", error <= limit)
+    error, chance = judgement.measure("model", "calibration_error").value, judgement.chance["model"].calibration_error
+    needed = f"at most {limit:g}" + (f", here {chance:.4f}: a perfect forecast may show that" if chance > limit else "")
+    return Criterion("calibration error", needed, f"{error:.4f}", error <= max(limit, chance))
 
 
-def _observed(judgement: Judgement, limits: tuple[float, float]) -> Criterion:
-    ratio = judgement.measure("model", "observed_over_expected").value
-    low, high = limits
-    return Criterion("observed over expected", f"{low:g} to {high:g}", f"{ratio:.3f}", low <= ratio <= high)
+def _observed(judgement: Judgement, low: float, high: float) -> Criterion:
+    ratio, chance = judgement.measure("model", "observed_over_expected").value, judgement.chance["model"].level
+    least, most = min(low, 1 - chance), max(high, 1 + chance)
+    needed = f"{low:g} to {high:g}"
+    if (least, most) != (low, high):
+        needed += f", here {least:.3f} to {most:.3f}: a perfect forecast may show that"
+    return Criterion("observed over expected", needed, f"{ratio:.3f}", least <= ratio <= most)
 
 
-def _beats(judgement: Judgement, floor: str, metric: str) -> Criterion:
+def _beats(judgement: Judgement, floor: str, metric: str, margin: float) -> Criterion:
     ahead = judgement.ahead("model", floor, metric)
     found = f"{ahead.value:+.4f}{_range(ahead, '+.4f')} {named(metric)}"
-    return Criterion(f"beats {named(floor)}", "above the floor", found, ahead.value > 0)
+    least = -margin * abs(judgement.measure(floor, metric).value)
+    needed = f"not behind the floor beyond doubt, nor by more than {margin:.0%} of it"
+    behind = ahead.value < least or (ahead.high is not None and ahead.high < 0)
+    return Criterion(f"beats {named(floor)}", needed, found, not behind)
 
 
 def slices(

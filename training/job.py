@@ -22,15 +22,15 @@ from features.store import OfflineFeatures
 from features.store.objects import snapshots_path, traits_path
 from segments.frozen import freeze_cuts
 from segments.rfm import RfmCuts
-from serving.card import ModelCard
+from serving.card import ModelCard, Procedure
 from serving.materialize import materialize
 from serving.model import Model
 from training.audit import Finding, audit, refuse
 from training.dataset import build
-from training.fit import Matrices, Parameters
 from training.gate import Criterion, passes, served_alike
 from training.labels import Labels
 from training.learn import learn
+from training.matrices import Matrices
 from training.outcomes import snapshot_cutoffs
 from training.population import check_population
 from training.probe import future_check, parity
@@ -149,10 +149,10 @@ class _Work:
             check_population(self.log, definition, outcome, folder / "probe")
             data = build(snapshots_path(folder), OfflineFeatures(definition, self.settings), definition, outcome)
             matrices = Matrices.of(data, definition)
-        tuned = self._tuned(matrices, outcome, registry)
+        procedure = self._procedure(matrices, outcome, registry)
         champion = self._comparable(registry, outcome)
         with steps(f"{outcome}: fit, calibrate, judge"):
-            learnt = learn(data, matrices, definition, self.cuts, champion=champion, tuned=tuned)
+            learnt = learn(data, matrices, definition, self.cuts, champion=champion, procedure=procedure)
         with steps(f"{outcome}: audit, gate, report"):
             card = learnt.model.card
             findings = [*audit(data, matrices, definition, learnt.answers), self.future]
@@ -168,19 +168,21 @@ class _Work:
                 registry.promote(outcome, version, forced=None if passes(criteria) else self.force)
         return Result(outcome, f"{outcome}/{version}", card, criteria, findings, promoted)
 
-    def _tuned(self, matrices: Matrices, outcome: str, registry: Registry) -> Parameters | None:
+    def _procedure(self, matrices: Matrices, outcome: str, registry: Registry) -> Procedure:
+        """How to fit: as usual, or with the parameters that were found by trying."""
         if not self.trials:
-            return None
+            return Procedure()
         with self.steps(f"{outcome}: {self.trials} trials", self.trials) as advance:
-            return tune(matrices, self.definition, outcome, self.trials, told=registry.trial, progress=advance)
+            tuned = tune(matrices, self.definition, outcome, self.trials, told=registry.trial, progress=advance)
+        return Procedure(tuned=tuned)
 
-    def _comparable(self, registry: Registry, outcome: str) -> Model | None:
-        """The champion, where it answers the same question from the same features."""
+    def _comparable(self, registry: Registry, outcome: str) -> ModelCard | None:
+        """The champion's card, where it answers the same question from the same features."""
         champion, rule = registry.champion(outcome), self.definition.asked[outcome]
         if champion is None or champion.card.feature_digest != feature_set(self.definition).digest:
             return None
         asked = (rule.question, rule.among)
-        return champion if (champion.card.question, champion.card.among) == asked else None
+        return champion.card if (champion.card.question, champion.card.among) == asked else None
 
     def _parity(self, model: Model) -> Criterion:
         """What the service would say of a sample of users, and what the evaluation was about."""

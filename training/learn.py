@@ -1,30 +1,37 @@
 """One outcome, learnt and judged: beside the floors, beside the champion, by slice and by snapshot."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import altair as alt
 import numpy as np
 import polars as pl
 
-from features.definition.columns import feature_set
 from features.definition.rule import predicates
 from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, with_rfm
-from segments.tiers import fit_tiers, quantiles
-from serving.card import Measure, ModelCard, Ranges
+from serving.card import Measure, ModelCard, Procedure
 from serving.model import Floats, Model
 from training import plots
+from training.candidates import Candidates, TestRows, newest, serving_model
 from training.dataset import Dataset
 from training.evaluate import Judgement, by_group, judge
-from training.fit import Fitted, Matrices, Parameters, fit
-from training.gate import Criterion, slices
+from training.gate import Criterion, slices, standing
+from training.matrices import Matrices
+from training.simplest import KINDS, simplest
+from training.trees import Parameters
 from training.yardstick import Yardstick, yardstick_of
 
 #: resamples of the users never seen in training
 UNSEEN_DRAWS = 300
+#: resamples that tell whether a simpler kind of model is as good
+KIND_DRAWS = 500
+
+
+#: what is done when nothing was searched for
+USUAL = Procedure()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +39,13 @@ class Learnt:
     """A fitted and judged model.
 
     Attributes:
-        model: with its card.
-        answers: what it says of the test slice.
+        model: what serves, fitted on everything that is known, with its card.
+        answers: what the same procedure, fitted on the ``learn`` slice alone, says of the test slice.
         parameters: of the fit.
         criteria: of the gate, as far as the test slice tells them.
         against: how far the model is ahead of the champion and the floors, by model and metric.
         charts: pictures by name.
-        tables: tables by name: ``slices``, ``snapshots``, ``base_rates``.
+        tables: tables by name: ``slices``, ``snapshots``, ``base_rates``, ``kinds``.
         data_digest: changes when a row, a label or a slice of the data set changes.
     """
 
@@ -58,39 +65,43 @@ def learn(
     definition: Definition,
     cuts: RfmCuts | None,
     *,
-    champion: Model | None = None,
-    tuned: Parameters | None = None,
+    champion: ModelCard | None = None,
+    procedure: Procedure = USUAL,
 ) -> Learnt:
-    """Fit an outcome's model and judge it on the test slice.
+    """Judge a procedure on the test slice, and fit what serves by it on everything that is known.
 
     Args:
         data: the data set.
         matrices: the same, laid out.
         definition: the definition.
         cuts: frozen RFM cut-offs, for the rule states.
-        champion: the model served now, if it reads the same features.
-        tuned: parameters found by tuning.
+        champion: the card of the model served now, if it answers the same question from the same features.
+        procedure: how to fit; its kind is chosen here.
     """
-    fitted = fit(data, matrices, definition, tuned)
-    model = Model(fitted.booster, fitted.numbers, _card(data, matrices, definition, fitted), f"{data.outcome}/new")
-    test, seed = data.part("test"), definition.training.seed
-    yardstick = yardstick_of(definition.asked[data.outcome])
-    matrix = model.matrix(test)
+    rule, seed = definition.asked[data.outcome], definition.training.seed
+    yardstick, test = yardstick_of(rule), data.part("test")
+    candidates = Candidates(data, matrices, definition)
+    kinds = {kind: candidates.model(procedure.model_copy(update={"kind": kind})) for kind in KINDS}
+    labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
+    judging = TestRows(labels, weights, test["user"], seed, yardstick.rank(labels))
+    among = judging.judge({kind: candidates.answers(model) for kind, model in kinds.items()}, KIND_DRAWS)
+    kind = simplest(among, yardstick.loss, yardstick.ranks[0], definition.gate.simple)
+    procedure = procedure.model_copy(update={"kind": kind})
+    judged = kinds[kind]
+    against = standing(champion, procedure, newest(data.rows), rule.within, definition.gate.stale)
+    scores = {"model": candidates.answers(judged)}
+    if champion is not None and champion.procedure is not None:
+        scores["champion"] = candidates.answers(candidates.model(champion.procedure))
     state = Evaluator.of(predicates(definition.states)).first().alias("state")
     states = {
-        name: with_rfm(data.part(name), definition.rfm, cuts).with_columns(state)["state"] for name in ("fit", "test")
+        name: with_rfm(data.part(name), definition.rfm, cuts).with_columns(state)["state"] for name in ("learn", "test")
     }
-    scores = {"model": model.predict(matrix)}
-    if champion is not None:
-        scores["champion"] = champion.predict(champion.matrix(test))
     scores |= yardstick.floors(data, definition, states)
-    labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
-    rank = yardstick.rank(labels)
-    judgement = judge(scores, labels, test["user"], weights, seed=seed, draws=definition.gate.draws, rank=rank)
-    measured = judgement.measures("model") | _of_unseen(scores["model"], test, yardstick, seed)
+    judgement = judging.judge(scores, definition.gate.draws)
+    model, parameters = serving_model(data, matrices, definition, procedure)
     card = model.card.model_copy(
         update={
-            "metrics": measured,
+            "metrics": judgement.measures("model") | _of_unseen(scores["model"], test, yardstick, seed),
             "floors": {
                 name: _beside(judgement, name, yardstick) for name in scores if name not in ("model", "champion")
             },
@@ -108,27 +119,31 @@ def learn(
             _by(scores["model"], test, group, yardstick).insert_column(0, pl.lit(kind).alias("kind"))
             for kind, group in groups.items()
         ),
-        "snapshots": _snapshots(model, data, yardstick),
+        "snapshots": _snapshots(candidates.cross_fitted(judged), scores["model"], data, yardstick),
         "base_rates": data.previewed,
+        "kinds": pl.DataFrame(
+            [{"kind": name, **{m: among.measure(name, m).value for m in among.metrics}} for name in kinds]
+        ),
     }
     terms = yardstick.terms
-    judged = plots.Judged(labels, weights, scores, terms)
+    judged_as = plots.Judged(labels, weights, scores, terms)
+    matrix = model.matrix(test)
     some = matrix[np.random.default_rng(seed).permutation(len(matrix))[:2_000]]
     return Learnt(
         model=model,
         answers=scores["model"],
-        parameters=fitted.parameters,
-        criteria=[*yardstick.criteria(judgement, definition), gated],
+        parameters=parameters,
+        criteria=[*yardstick.criteria(judgement, definition, against), gated],
         against={n: {m: judgement.ahead("model", n, m) for m in judgement.metrics} for n in scores if n != "model"},
         charts={
-            "gains": plots.gains(judged),
-            "lift": plots.lift(judged),
-            "calibration": plots.calibration(judged),
+            "gains": plots.gains(judged_as),
+            "lift": plots.lift(judged_as),
+            "calibration": plots.calibration(judged_as),
             "stability": plots.stability(tables["snapshots"], terms),
             "slices": plots.slices(tables["slices"], terms),
             "importance": plots.importance([*card.features, *card.categories], model.effects(some), terms),
             "base_rates": plots.base_rates(data.previewed, terms),
-            **yardstick.charts(judged),
+            **yardstick.charts(judged_as),
         },
         tables=tables,
         data_digest=f"{data.rows.select('user', 'cutoff', 'slice', 'label').hash_rows(seed=1).sum():016x}"[-8:],
@@ -164,50 +179,16 @@ def _tenure(rows: pl.DataFrame) -> pl.Series:
     return rows.select(name.otherwise(pl.lit("more than 90 days")).alias("tenure")).to_series()
 
 
-def _snapshots(model: Model, data: Dataset, yardstick: Yardstick) -> pl.DataFrame:
-    """How the model does at each cutoff it was not fitted on: those it was adjusted on, and those of the test."""
-    parts = []
-    for name, period in (("stop", "adjusted on"), ("calibrate", "adjusted on"), ("test", "test")):
-        parts.append(data.part(name).with_columns(pl.lit(period).alias("period")))
+def _snapshots(learnt: Floats, tested: Floats, data: Dataset, yardstick: Yardstick) -> pl.DataFrame:
+    """How the judged model does at each cutoff it learnt from, on users it had not seen, and at those of the test."""
+    parts = [
+        data.part(name).with_columns(pl.lit(period).alias("period"))
+        for name, period in (("learn", "cross-fitted"), ("test", "test"))
+    ]
     rows = pl.concat(parts)
-    found = _by(model.predict(model.matrix(rows)), rows, rows["cutoff"].dt.to_string("%Y-%m-%dT%H:%M:%S"), yardstick)
-    periods = rows.select(pl.col("cutoff").dt.to_string("%Y-%m-%dT%H:%M:%S").alias("group"), "period").unique("group")
+    instant = pl.col("cutoff").dt.to_string("%Y-%m-%dT%H:%M:%S")
+    both = rows.select(instant.alias("cutoff"), "period").unique()
+    one = both.group_by("cutoff").agg(pl.col("period").max())  # a split by users has the same cutoffs in both
+    found = _by(np.concatenate([learnt, tested]), rows, rows.select(instant).to_series(), yardstick)
     ratio = (pl.col("observed") / pl.col("expected")).alias("ratio")
-    return found.join(periods, on="group").sort("group").with_columns(ratio).rename({"group": "cutoff"})
-
-
-def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fitted) -> ModelCard:
-    """The card of a model that is not judged yet."""
-    rule, slices = definition.asked[data.outcome], data.summary()
-    labels, weights = matrices.y["calibrate"], matrices.weights["calibrate"]
-    base_rate = float(np.average(labels, weights=weights))
-    names = list(feature_set(definition).numeric)
-    return ModelCard(
-        outcome=data.outcome,
-        question=rule.question,
-        among=rule.among,
-        gap=rule.gap,
-        horizon=rule.within,
-        definition=definition.version,
-        feature_digest=feature_set(definition).digest,
-        features=names,
-        categories=fitted.categories,
-        ranges=_ranges([matrices.X[name][:, : len(names)] for name in ("fit", "stop")]),
-        tiers=fit_tiers(rule, fitted.calibrated, weights, base_rate),
-        percentiles=quantiles(fitted.calibrated, weights, np.linspace(0, 1, 101).tolist()),
-        base_rate=base_rate,
-        trained_from=str(slices["fit"]["first_cutoff"]),
-        trained_through=str(slices["fit"]["last_cutoff"]),
-        slices=slices,
-        metrics={},
-        floors={},
-    )
-
-
-def _ranges(slices: Sequence[Floats]) -> Ranges:
-    """Lowest and highest value of each column in what was fitted on, None where it has none; where some are missing."""
-    low = np.min([np.where(np.isnan(X), np.inf, X).min(axis=0) for X in slices], axis=0)
-    high = np.max([np.where(np.isnan(X), -np.inf, X).max(axis=0) for X in slices], axis=0)
-    missing = np.any([np.isnan(X).any(axis=0) for X in slices], axis=0)
-    ends = ([v if np.isfinite(v) else None for v in end.tolist()] for end in (low, high))
-    return Ranges(lowest=next(ends), highest=next(ends), missing=missing.tolist())
+    return found.rename({"group": "cutoff"}).join(one, on="cutoff").sort("cutoff").with_columns(ratio)

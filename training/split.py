@@ -1,7 +1,8 @@
-"""Splitting by time, purged: no slice learns from a label that reaches into the next."""
+"""Splitting the rows of an outcome into those that are learnt from and those a procedure is judged on."""
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -9,58 +10,56 @@ import polars as pl
 from features.errors import RefusalError
 from features.time import Instants, span_name
 
-#: slices of a data set, oldest first; ``stop`` and ``calibrate`` share their cutoffs and split the users
-NAMES = ("fit", "stop", "calibrate", "test")
+#: a procedure learns from ``learn`` and is judged on ``test``; ``between`` are cutoffs whose labels reach into the test
+NAMES = ("learn", "between", "test")
 
-ADJUST_SHARE, TEST_SHARE = 0.2, 0.15
+#: share of the cutoffs, or of the users where time cannot be split, that judge
+TEST_SHARE, TEST_USERS = 0.15, 0.3
+
+#: which numbers of a user decide whether nothing but the test may hold it, and whether it judges
+_UNSEEN, _JUDGES = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Cutoffs of each period, ascending, oldest period first.
+    """How a procedure is judged.
 
     Attributes:
-        fit: the models are fitted here.
-        adjust: half of the users decide when boosting stops and how the models are blended, the other half the
-            calibration, tier cut-offs and percentiles. One period for both, because every purge costs a horizon of
-            the newest data.
-        test: judged here, and nowhere else; its newest cutoff is the newest matured one.
+        learn: cutoffs to learn from, ascending.
+        test: cutoffs to judge on; the newest one is the newest matured one.
+        by: ``time``, or ``users`` where the log is too short to leave a label window between two periods: then both
+            have the same cutoffs, and other users.
     """
 
-    fit: Instants
-    adjust: Instants
+    learn: Instants
     test: Instants
+    by: Literal["time", "users"] = "time"
 
 
 def split(cutoffs: Instants, purge: int, *, outcome: str) -> Split:
-    """Split cutoffs by time.
+    """Split cutoffs by time, or users where that cannot be.
 
     Args:
         cutoffs: ascending.
-        purge: gap + horizon + maturity: at least this long from the last cutoff of a period to the first of the next.
+        purge: gap + horizon + maturity: at least this long from the last cutoff learnt from to the first judged on.
         outcome: for the error.
 
     Raises:
-        RefusalError: ``log_too_short``: three periods do not fit.
+        RefusalError: ``log_too_short``: there is no cutoff whose answer is known.
     """
-    adjusting, testing = (max(1, round(len(cutoffs) * share)) for share in (ADJUST_SHARE, TEST_SHARE))
-    while len(cutoffs):
+    if not cutoffs.size:
+        raise RefusalError(
+            "log_too_short",
+            found=f"no matured cutoff for {outcome}",
+            needed=f"a cutoff after the warm-up and {span_name(purge)} before the end of the log",
+            fix="shorten 'within', lower snapshots.warm_up, or bring a longer log",
+        )
+    for testing in range(max(1, round(len(cutoffs) * TEST_SHARE)), 0, -1):
         test = cutoffs[-testing:]
-        before = cutoffs[cutoffs + purge <= test[0]]
-        adjust = before[-adjusting:]
-        fit = before[before + purge <= adjust[0]] if adjust.size else adjust
-        if fit.size >= max(adjust.size, test.size, 1):
-            return Split(fit, adjust, test)
-        if adjusting == testing == 1:
-            break
-        adjusting, testing = max(1, adjusting - 1), max(1, testing - 1)
-    found = span_name(int(cutoffs[-1] - cutoffs[0])) if cutoffs.size else "0d"
-    raise RefusalError(
-        "log_too_short",
-        found=f"{len(cutoffs)} matured cutoffs over {found} for {outcome}",
-        needed=f"cutoffs over at least {span_name(2 * purge)}, so that three periods lie {span_name(purge)} apart",
-        fix="shorten 'within', raise snapshots.count, lower snapshots.warm_up, or bring a longer log",
-    )
+        learn = cutoffs[cutoffs + purge <= test[0]]
+        if learn.size >= test.size:
+            return Split(learn, test)
+    return Split(cutoffs, cutoffs, "users")
 
 
 def share_of(users: pl.Series, seed: int) -> pl.Series:
@@ -74,11 +73,12 @@ def share_of(users: pl.Series, seed: int) -> pl.Series:
 
 
 def slices(rows: pl.DataFrame, parts: Split, unseen_share: float) -> pl.DataFrame:
-    """Add ``slice`` (null for purged cutoffs) and ``unseen``: users that no slice but the test may hold."""
-    periods = {"fit": parts.fit, "adjust": parts.adjust, "test": parts.test}
-    instants = pl.Series(np.concatenate(list(periods.values())))
-    names = pl.Series(np.repeat(list(periods), [p.size for p in periods.values()]))
-    period = rows["cutoff"].dt.epoch("us").replace_strict(instants, names, default=None, return_dtype=pl.String)
-    adjust = pl.when(share_of(rows["user"], 2) < 0.5).then(pl.lit("stop")).otherwise(pl.lit("calibrate"))
-    rows = rows.with_columns(period.alias("slice"), (share_of(rows["user"], 1) < unseen_share).alias("unseen"))
-    return rows.with_columns(pl.when(pl.col("slice") == "adjust").then(adjust).otherwise("slice").alias("slice"))
+    """Add ``slice``, one of `NAMES`, and ``unseen``: users that only the test may hold."""
+    if parts.by == "users":
+        judges = share_of(rows["user"], _JUDGES) < TEST_USERS
+        name = pl.when(judges).then(pl.lit("test")).otherwise(pl.lit("learn")).alias("slice")
+        return rows.with_columns(name, judges.alias("unseen"))
+    instant = pl.col("cutoff").dt.epoch("us")
+    test, learn = (instant.is_in(np.asarray(part).tolist()) for part in (parts.test, parts.learn))
+    name = pl.when(test).then(pl.lit("test")).when(learn).then(pl.lit("learn")).otherwise(pl.lit("between"))
+    return rows.with_columns(name.alias("slice"), (share_of(rows["user"], _UNSEEN) < unseen_share).alias("unseen"))

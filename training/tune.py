@@ -1,16 +1,17 @@
-"""Tuning: Optuna looks for LightGBM's parameters on the loss of the later slice."""
+"""Tuning: Optuna looks for LightGBM's parameters on the loss of users that each fold has not seen."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import optuna
 
 from features.definition.schema import Definition
 from features.progress import Progress, ignore
 from training.family import family_of
-from training.fit import Matrices, Parameters, boost, usual
+from training.fit import FOLDS
+from training.matrices import Matrices
+from training.trees import Parameters, boost, usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Trial:
     Attributes:
         number: 0 is the usual set.
         parameters: what was varied.
-        loss: on the ``stop`` slice, which lies after the ``fit`` slice.
+        loss: of the ``learn`` slice, each row by the booster that has not seen its user.
         rounds: where boosting stopped.
         seconds: how long it took.
     """
@@ -41,7 +42,7 @@ def tune(
     told: Callable[[Trial], None],
     progress: Progress = ignore,
 ) -> Parameters:
-    """Find parameters by trying; the usual ones are tried first, so that the answer is never worse on that slice.
+    """Find parameters by trying; the usual ones are tried first, so that the answer is never worse on those rows.
 
     Args:
         matrices: the data set.
@@ -51,9 +52,9 @@ def tune(
         told: called with each trial that is done.
         progress: told of each trial.
     """
-    rule = definition.asked[outcome]
-    family = family_of(rule)
-    base = {**usual(matrices, definition.training.seed, rule), **family.objective}
+    rule, learn = definition.asked[outcome], matrices.part("learn")
+    family, folds = family_of(rule), learn.folds(FOLDS)
+    base = {**usual(learn, definition.training.seed, rule), **family.objective}
     varied: dict[str, optuna.distributions.BaseDistribution] = {
         "learning_rate": optuna.distributions.FloatDistribution(0.015, 0.08, log=True),
         "num_leaves": optuna.distributions.IntDistribution(4, 48, log=True),
@@ -72,10 +73,9 @@ def tune(
     for number in range(trials):
         asked = study.ask(varied)
         began = time.perf_counter()
-        booster = boost(matrices, base | asked.params)
-        scores = np.asarray(booster.predict(matrices.X["stop"], raw_score=True))
-        loss = family.loss(matrices.y["stop"], scores, matrices.weights["stop"])
+        trees = boost(learn, learn.weights, base | asked.params, folds)
+        loss = family.loss(learn.y, trees.held_out, learn.weights)
         study.tell(asked, loss)
-        told(Trial(number, asked.params, loss, booster.current_iteration(), time.perf_counter() - began))
+        told(Trial(number, asked.params, loss, trees.rounds, time.perf_counter() - began))
         progress(1)
     return dict(study.best_params)

@@ -18,7 +18,7 @@ from training.amounts import AmountRanking
 from training.dataset import Dataset
 from training.evaluate import Judgement, Rank, Ranking
 from training.floors import floors
-from training.gate import Criterion, compare, compare_amounts
+from training.gate import Criterion, Standing, compare, compare_amounts
 
 
 class Yardstick(Protocol):
@@ -26,12 +26,14 @@ class Yardstick(Protocol):
 
     Attributes:
         ranks: the metrics that speak of order alone; the first is what the gate goes by.
+        loss: the metric that is least for the best model.
         told: those that a report compares models by.
         terms: what pictures call things.
         captions: of pictures that show something else than those of likelihoods do.
     """
 
     ranks: tuple[str, ...]
+    loss: str
     told: tuple[str, ...]
     terms: plots.Terms
     captions: Mapping[str, str]
@@ -44,7 +46,7 @@ class Yardstick(Protocol):
         """The simple models' answers on the test slice."""
         ...
 
-    def criteria(self, judgement: Judgement, definition: Definition) -> list[Criterion]:
+    def criteria(self, judgement: Judgement, definition: Definition, against: Standing) -> list[Criterion]:
         """What the gate says of the whole test slice."""
         ...
 
@@ -74,6 +76,7 @@ class OfLikelihood:
     """
 
     ranks: tuple[str, ...] = ("average_precision", "auc")
+    loss: str = "log_loss"
     told: tuple[str, ...] = ("average_precision", "auc", "recall_at_10", "log_loss")
     terms = plots.LIKELIHOODS
     captions: Mapping[str, str] = {}
@@ -89,9 +92,9 @@ class OfLikelihood:
         """See `floors`."""
         return floors(data, definition, states)
 
-    def criteria(self, judgement: Judgement, definition: Definition) -> list[Criterion]:
+    def criteria(self, judgement: Judgement, definition: Definition, against: Standing) -> list[Criterion]:
         """See `compare`."""
-        return compare(judgement, definition.gate)
+        return compare(judgement, definition.gate, against)
 
     def charts(self, judged: plots.Judged) -> dict[str, alt.Chart]:
         """What contacting pays."""
@@ -128,6 +131,7 @@ class OfAmount:
     """
 
     ranks: tuple[str, ...] = ("normalised_gini", "value_at_10")
+    loss: str = "deviance"
     told: tuple[str, ...] = ("normalised_gini", "value_at_10", "deviance", "mean_absolute_error")
     terms = plots.AMOUNTS
     captions: Mapping[str, str] = {
@@ -150,9 +154,9 @@ class OfAmount:
         """See `amount_floors`."""
         return amount_floors(data, definition)
 
-    def criteria(self, judgement: Judgement, definition: Definition) -> list[Criterion]:
+    def criteria(self, judgement: Judgement, definition: Definition, against: Standing) -> list[Criterion]:
         """See `compare_amounts`."""
-        return compare_amounts(judgement, definition.gate)
+        return compare_amounts(judgement, definition.gate, against)
 
     def charts(self, judged: plots.Judged) -> dict[str, alt.Chart]:
         """None."""

@@ -24,13 +24,14 @@ class Snapshots(Strict):
 
 
 class Training(Strict):
-    """Limits of the training job: at most ``max_rows`` a slice, at least ``min_positives`` to fit on.
+    """Limits of the training job: at most ``max_rows`` rows an outcome, at least ``min_positives`` to learn from.
 
-    Of a user's rows ``max_rows_per_user`` are kept in the fitting slice, drawn evenly, each counting for as many as
-    it stands for: base rates stay what they are.
+    ``max_rows`` bounds the memory: about 10 kB a row and outcome with the usual 160 columns. Of a user's rows
+    ``max_rows_per_user`` are kept outside the test, drawn evenly. Each row that is kept counts for as many as it stands
+    for: base rates stay what they are.
     """
 
-    max_rows: Annotated[int, Field(ge=1_000)] = 200_000
+    max_rows: Annotated[int, Field(ge=1_000)] = 150_000
     max_rows_per_user: Annotated[int, Field(ge=1)] | None = None
     min_positives: Annotated[int, Field(ge=10)] = 100
     unseen_share: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
@@ -66,7 +67,11 @@ class Gate(Strict):
     """What a challenger must show to become champion; shares are relative to the champion's value.
 
     ``average_precision`` and ``recall``: the lower 95 % bounds of the paired differences may not fall by more.
-    ``calibration_error`` and ``observed_over_expected``: bounds on the test slice. ``slice_drop``: no state or tenure
+    ``calibration_error`` and ``observed_over_expected``: bounds on the test slice, widened to what a perfect forecast
+    of as many users would show by chance. ``baseline``: no simple model may be ahead by more, nor by anything with an
+    interval that excludes 0. ``simple``: a simpler model is served whose loss is at most so much larger, where the
+    interval of the difference includes 0. ``stale``: horizons after which a champion counts as stale, so that a
+    challenger need not be better, only no worse. ``slice_drop``: no state or tenure
     slice may fall by more with an interval that excludes 0. ``draws``: of the bootstrap. For value outcomes ``gini``
     and ``value`` (the share the top tenth brings) stand in the place of the first two, and the bounds are wider, since
     a few large orders move a total. Source: the numbers follow the promotion gates collected in docs/adr/0011-gate.md.
@@ -77,6 +82,9 @@ class Gate(Strict):
     calibration_error: Annotated[float, Field(gt=0)] = 0.03
     observed_over_expected: tuple[float, float] = (0.85, 1.15)
     slice_drop: Annotated[float, Field(ge=0)] = 0.02
+    baseline: Annotated[float, Field(ge=0)] = 0.02
+    simple: Annotated[float, Field(ge=0)] = 0.0025
+    stale: Annotated[float, Field(gt=0)] = 2.0
     gini: Annotated[float, Field(ge=0)] = 0.005
     value: Annotated[float, Field(ge=0)] = 0.02
     value_calibration_error: Annotated[float, Field(gt=0)] = 0.15
