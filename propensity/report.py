@@ -82,6 +82,7 @@ def _verdict(result: Result) -> list[RenderableType]:
         "passed. "
         f"{result.card.words}"
     ]
+    lines.append(f"  {escape(result.card.learnt)}")
     lines += [f"  [red]✗[/] {c.name}: needed {c.needed}; found {c.found}" for c in failed]
     lines += [f"  [yellow]![/] audit, {f.check.replace('_', ' ')}: {f.text}" for f in result.findings if f.alarm]
     return lines

@@ -1,5 +1,6 @@
 """The model card: what a model version promises, and the digests of its files."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -111,6 +112,18 @@ class ModelCard(BaseModel):
     judged_by: Literal["time", "users"] = "time"
     digests: dict[str, str] = {}
 
+    @property
+    def learnt(self) -> str:
+        """What was judged and what serves, in a sentence: which rows, of how many users, through when."""
+        if "all" not in self.slices:
+            return f"Fitted through {self.trained_through[:16]}."
+        learn, test, every = (self.slices[name] for name in ("learn", "test", "all"))
+        later = "on later cutoffs" if self.judged_by == "time" else "on other users at the same cutoffs"
+        return (
+            f"Judged as of {str(learn['last_cutoff'])[:16]}, {later} through {str(test['last_cutoff'])[:16]} "
+            f"({_rows(test)}). Serves fitted through {str(every['last_cutoff'])[:16]}, on {_rows(every)}."
+        )
+
     def save(self, path: Path) -> str:
         """Write the card as JSON.
 
@@ -120,6 +133,10 @@ class ModelCard(BaseModel):
         content = self.model_dump_json(indent=2).encode()
         path.write_bytes(content)
         return sha256(content).hexdigest()
+
+
+def _rows(part: Mapping[str, int | str]) -> str:
+    return f"{int(part['rows']):,} rows of {int(part['users']):,} users"
 
 
 def checked_bytes(path: Path, digest: str | None, version: str) -> bytes:

@@ -26,6 +26,8 @@ Check = Literal["label_shuffle", "single_feature", "too_good", "label_days", "dr
 SHUFFLE_ROWS = 10_000
 #: a feature that separates like this in the label's days, and like that a horizon before, rises only then
 RISES_TO, RISES_FROM = 0.85, 0.55
+#: gaps whose standard deviation is at most this share of their mean are regular
+REGULAR = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +61,10 @@ def audit(data: Dataset, matrices: Matrices, definition: Definition, answers: Fl
     auc = metrics(ranking, labels, ones)["auc"] if ranking.can_tell(labels, ones) else 0.5
     separations = separation(data, definition)
     return [
-        _too_good(auc, rules),
+        _too_good(auc, data, matrices, definition),
         _single_feature(separations, rules),
         _label_shuffle(data, matrices, rules, definition.training.seed),
-        _label_days(data, definition, separations),
+        _label_days(data, definition),
         _drift(data, definition),
         finding("base_rate", rules, said or "both answers are common enough", alarm=said is not None),
     ]
@@ -112,9 +114,32 @@ def _alone(values: pl.DataFrame, labels: Floats) -> dict[str, float]:
     return dict(zip(values.columns, np.maximum(area, 1 - area).tolist(), strict=True))
 
 
-def _too_good(auc: float, rules: Audit) -> Finding:
+def _too_good(auc: float, data: Dataset, matrices: Matrices, definition: Definition) -> Finding:
+    """A model that is better than models are, unless people act as regularly as a clock: renewals can be foreseen."""
+    rules = definition.audit
     text = f"AUC {auc:.3f} on the test slice (alarm from {rules.too_good:g})"
+    if auc >= rules.too_good:
+        signal = definition.asked[data.outcome].signal
+        spread, rhythm = _rhythm(signal, data, matrices, definition.training.seed)
+        if spread <= REGULAR and rhythm >= rules.too_good - 0.02:
+            text += f"; explained by a regular rhythm: gaps of {signal} vary by {spread:.0%} of their mean, and alone "
+            return finding("too_good", rules, f"{text}have AUC {rhythm:.3f}", alarm=False)
     return finding("too_good", rules, text, alarm=auc >= rules.too_good)
+
+
+def _rhythm(signal: str, data: Dataset, matrices: Matrices, seed: int) -> tuple[float, float]:
+    """How much gaps of a signal vary, the median over users, and the AUC of a model that knows nothing else."""
+    test = data.part("test")
+    varies = (pl.col(f"{signal}_gap_std") / pl.col(f"{signal}_gap_mean")).fill_nan(None)
+    spread = test.select(varies.median()).item()
+    names = [
+        n for n in matrices.names if n == f"days_since_{signal}" or n.startswith((f"{signal}_gap_", f"{signal}_over"))
+    ]
+    columns = [matrices.names.index(name) for name in names]
+    learn, asked = (matrices.X[np.ix_(matrices.slices[part], columns)] for part in ("learn", "test"))
+    p = quick(learn, data.part("learn")["label"].to_numpy().astype(np.float64), asked, seed=seed)
+    labels = test["label"].to_numpy().astype(np.float64)
+    return (1.0 if spread is None else float(spread)), metrics(Ranking.of(p), labels, np.ones(len(labels)))["auc"]
 
 
 def _single_feature(separations: dict[str, float], rules: Audit) -> Finding:
@@ -142,33 +167,44 @@ def _label_shuffle(data: Dataset, matrices: Matrices, rules: Audit, seed: int) -
     return finding("label_shuffle", rules, text, alarm=abs(auc - 0.5) > allowed)
 
 
-def _label_days(data: Dataset, definition: Definition, separations: dict[str, float]) -> Finding:
-    """Columns that tell the label at the cutoff and told nothing of it a horizon before."""
+def _label_days(data: Dataset, definition: Definition) -> Finding:
+    """Columns that tell the label at the cutoff, and told nothing of it a horizon before, of the same users."""
     horizon = definition.asked[data.outcome].within
-    test, fit = data.part("test"), data.part("learn")
-    then = data.rows.with_columns(known=pl.col("cutoff")).sort("known")
-    later = test.select("user", "label", (pl.col("cutoff") - pl.duration(microseconds=horizon)).alias("before"))
-    pairs = later.sort("before").join_asof(
-        then.drop("label"), left_on="before", right_on="known", by="user", strategy="backward", check_sortedness=False
+    learn, names = data.part("learn"), [*feature_set(definition).numeric, *feature_set(definition).traits]
+    then = data.rows.select("user", pl.col("cutoff").alias("known"), *names).sort("known")
+    before = (pl.col("cutoff") - pl.duration(microseconds=horizon)).alias("before")
+    later = data.part("test").with_row_index("row")
+    pairs = later.select("row", "user", "label", before).sort("before").join_asof(
+        then, left_on="before", right_on="known", by="user", strategy="backward", check_sortedness=False
     ).drop_nulls("known")  # fmt: skip
     labels = pairs["label"].to_numpy()
     if not 0 < labels.sum() < len(labels):
         return finding("label_days", definition.audit, "no user has rows a horizon apart", alarm=False)
-    before = _alone(_values(pairs, fit, definition), labels)
-    rising = [n for n, auc in separations.items() if auc >= RISES_TO and before[n] <= RISES_FROM]
+    now = later.join(pairs.select("row"), on="row", how="semi")
+    at, ago = (_alone(_values(rows, learn, definition), rows["label"].to_numpy()) for rows in (now, pairs))
+    rising = sorted((n for n, auc in at.items() if auc >= RISES_TO and ago[n] <= RISES_FROM), key=lambda n: -at[n])
     text = "no column tells the label only in its days"
     if rising:
-        told = [f"{n} {separations[n]:.2f}, {before[n]:.2f} a horizon before" for n in rising[:3]]
+        told = [f"{n} {at[n]:.2f}, {ago[n]:.2f} a horizon before" for n in rising[:3]]
         text = f"{len(rising)} columns tell the label only in its days (AUC): {'; '.join(told)}"
     return finding("label_days", definition.audit, text, alarm=bool(rising))
 
 
 def drifts(data: Dataset, definition: Definition) -> dict[str, float]:
-    """Population stability index of every column between the fitting and the test slice, largest first."""
+    """Population stability index of columns between what is learnt from and the test, largest first.
+
+    What moves because the log grows older (ages, totals so far) or the calendar goes on is left out.
+    """
     fit, test = data.part("learn"), data.part("test")
     features = feature_set(definition)
-    found = dict(_index(fit, test, features.numeric, features.traits))
+    numeric = tuple(name for name in features.numeric if not _ages(name))
+    found = dict(_index(fit, test, numeric, features.traits))
     return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _ages(name: str) -> bool:
+    """Whether a column grows with the age of the log, or follows the calendar, whatever users do."""
+    return name.startswith(("tenure_", "days_since_first_", "weekday", "month_day")) or name.endswith("_total")
 
 
 def _index(

@@ -80,8 +80,8 @@ def build(
         parts: which cutoffs are for what; split by the usual shares when left out.
 
     Raises:
-        RefusalError: ``population_empty``, ``outcome_never_happens``, ``outcome_always_happens``, ``log_too_short``,
-            ``too_few_positives`` or ``too_few_negatives``.
+        RefusalError: ``population_empty``, ``outcome_never_happens``, ``outcome_always_happens``, ``too_few_positives``
+            or ``too_few_negatives``.
     """
     rule, limits = definition.asked[outcome], definition.training
     rows = labelled(snapshots, outcome)
@@ -99,7 +99,7 @@ def build(
         (positive.sum() / weight.sum()).alias("base_rate"), pl.len().alias("rows"),
     )  # fmt: skip
     instants = rows["cutoff"].unique().sort().dt.epoch("us").to_numpy()
-    parts = parts or split(instants, rule.reach, outcome=outcome)
+    parts = parts or split(instants, rule.reach)
     rows = slices(rows, parts, limits.unseen_share)
     _enough(rows, outcome, limits.min_positives, isinstance(rule, Outcome))
     rows = _capped(_spread(rows, limits.max_rows_per_user, limits.seed), limits.max_rows, limits.seed)

@@ -53,7 +53,7 @@ class Likelihood:
 
     def regression(self, columns: Floats, y: Floats, weights: Floats) -> tuple[Floats, float]:
         """Logistic."""
-        model = LogisticRegression(C=0.02, max_iter=300, tol=1e-3).fit(columns, y, sample_weight=weights)
+        model = LogisticRegression(C=0.005, max_iter=300, tol=1e-3).fit(columns, y, sample_weight=weights)
         return model.coef_[0], float(model.intercept_[0])
 
     def loss(self, y: Floats, scores: Floats, weights: Floats) -> float:

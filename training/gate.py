@@ -67,6 +67,7 @@ class Standing:
 
 
 FIRST = Standing("first", "no champion to compare with")
+CHALLENGER = Standing("challenger", "another procedure than the champion's")
 
 
 def standing(
@@ -93,17 +94,22 @@ def standing(
     return Standing("stale" if old else "challenger", dates, through > fitted)
 
 
-def compare(judgement: Judgement, rules: Gate, against: Standing = FIRST) -> list[Criterion]:
+def compare(judgement: Judgement, rules: Gate, against: Standing | None = None) -> list[Criterion]:
     """The criteria on the whole test slice; models are ``model``, ``champion`` where there is one, and the floors.
 
     The champion is its procedure, fitted on the same rows as the model.
+
+    Args:
+        judgement: of the models.
+        rules: the gate.
+        against: the policy; that of a challenger when left out, or of a first champion where there is none.
     """
     order, top = ("average_precision", rules.average_precision), ("recall_at_10", rules.recall)
     level = (rules.calibration_error, *rules.observed_over_expected)
     return _criteria(judgement, rules, against, order, top, "log_loss", level)
 
 
-def compare_amounts(judgement: Judgement, rules: Gate, against: Standing = FIRST) -> list[Criterion]:
+def compare_amounts(judgement: Judgement, rules: Gate, against: Standing | None = None) -> list[Criterion]:
     """The same of amounts."""
     order, top = ("normalised_gini", rules.gini), ("value_at_10", rules.value)
     level = (rules.value_calibration_error, *rules.value_over_expected)
@@ -111,11 +117,12 @@ def compare_amounts(judgement: Judgement, rules: Gate, against: Standing = FIRST
 
 
 def _criteria(
-    judgement: Judgement, rules: Gate, against: Standing, order: tuple[str, float], top: tuple[str, float], loss: str,
+    judgement: Judgement, rules: Gate, against: Standing | None, order: tuple[str, float], top: tuple[str, float], loss: str,
     level: tuple[float, float, float],
 ) -> list[Criterion]:  # fmt: skip
     """Policy, order and top tenth with how far they may fall, loss, bounds of the calibration, and floors."""
     floors = [name for name in judgement.point if name not in ("model", "champion")]
+    against = against or (CHALLENGER if "champion" in judgement.point else FIRST)
     better = against.policy == "challenger"
     error, *bounds = level
     return [

@@ -20,6 +20,7 @@ from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
 from features.store import OfflineFeatures
 from features.store.objects import snapshots_path, traits_path
+from features.time import Instants
 from segments.frozen import freeze_cuts
 from segments.rfm import RfmCuts
 from serving.card import ModelCard, Procedure
@@ -31,7 +32,7 @@ from training.gate import Criterion, passes, served_alike
 from training.labels import Labels
 from training.learn import learn
 from training.matrices import Matrices
-from training.outcomes import snapshot_cutoffs
+from training.outcomes import check_matured, snapshot_cutoffs
 from training.population import check_population
 from training.probe import future_check, parity
 from training.registry import Registry
@@ -112,7 +113,7 @@ def train(
         with steps("audit: change the future, ask the service"):
             future = future_check(log, cutoffs[[0, len(cutoffs) // 2, -1]], definition, folder / "probe")
             both = parity(log, definition, settings, folder / "probe")
-        work = _Work(definition, settings, registry, log, cuts, future, both, steps, trials, force)
+        work = _Work(definition, settings, registry, log, cutoffs, cuts, future, both, steps, trials, force)
         return [work.outcome(outcome) for outcome in outcomes or definition.asked]
 
 
@@ -124,6 +125,7 @@ class _Work:
     settings: Settings
     registry: Registry
     log: Log
+    cutoffs: Instants
     cuts: RfmCuts | None
     future: Finding
     both: tuple[FeatureRows, pl.DataFrame]
@@ -146,6 +148,7 @@ class _Work:
         definition, steps, registry = self.definition, self.steps, self.registry
         folder = self.settings.folder(definition.name)
         with steps(f"{outcome}: data set through the feature store"):
+            check_matured(definition, outcome, self.cutoffs, self.log.ends)
             check_population(self.log, definition, outcome, folder / "probe")
             data = build(snapshots_path(folder), OfflineFeatures(definition, self.settings), definition, outcome)
             matrices = Matrices.of(data, definition)

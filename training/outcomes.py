@@ -40,6 +40,24 @@ def snapshot_cutoffs(definition: Definition, log: Log) -> Instants:
     return cutoffs[cutoffs >= oldest]
 
 
+def check_matured(definition: Definition, outcome: str, cutoffs: Instants, ends: int) -> None:
+    """See that there is a cutoff whose label is known.
+
+    Raises:
+        RefusalError: ``log_too_short``: there is none.
+    """
+    rule = definition.asked[outcome]
+    newest = last_cutoff(definition, outcome, ends)
+    if cutoffs[0] > newest:
+        raise RefusalError(
+            "log_too_short",
+            found=f"no matured cutoff for {outcome}: the first is {to_datetime(int(cutoffs[0])):%Y-%m-%d %H:%M}, and "
+            f"labels are known up to {to_datetime(newest):%Y-%m-%d %H:%M}",
+            needed=f"a cutoff after the warm-up and {span_name(rule.reach)} before the end of the log",
+            fix="shorten 'within', lower snapshots.warm_up, or bring a longer log",
+        )
+
+
 def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: str) -> pl.Series:
     """Label rows.
 

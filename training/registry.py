@@ -118,7 +118,7 @@ class Registry:
             mlflow.log_input(self._dataset(learnt), context="training")
             mlflow.log_params(dict(learnt.parameters))
             mlflow.log_metrics(_flat(learnt, report))
-            mlflow.set_tag("mlflow.note.content", card.words)
+            mlflow.set_tag("mlflow.note.content", f"{card.words} {card.learnt}")
             for name, text in texts.items():
                 mlflow.log_text(text, name)
             for name, content in pictures.items():

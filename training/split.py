@@ -7,8 +7,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from features.errors import RefusalError
-from features.time import Instants, span_name
+from features.time import Instants
 
 #: a procedure learns from ``learn`` and is judged on ``test``; ``between`` are cutoffs whose labels reach into the test
 NAMES = ("learn", "between", "test")
@@ -36,24 +35,13 @@ class Split:
     by: Literal["time", "users"] = "time"
 
 
-def split(cutoffs: Instants, purge: int, *, outcome: str) -> Split:
+def split(cutoffs: Instants, purge: int) -> Split:
     """Split cutoffs by time, or users where that cannot be.
 
     Args:
-        cutoffs: ascending.
+        cutoffs: ascending; at least one.
         purge: gap + horizon + maturity: at least this long from the last cutoff learnt from to the first judged on.
-        outcome: for the error.
-
-    Raises:
-        RefusalError: ``log_too_short``: there is no cutoff whose answer is known.
     """
-    if not cutoffs.size:
-        raise RefusalError(
-            "log_too_short",
-            found=f"no matured cutoff for {outcome}",
-            needed=f"a cutoff after the warm-up and {span_name(purge)} before the end of the log",
-            fix="shorten 'within', lower snapshots.warm_up, or bring a longer log",
-        )
     for testing in range(max(1, round(len(cutoffs) * TEST_SHARE)), 0, -1):
         test = cutoffs[-testing:]
         learn = cutoffs[cutoffs + purge <= test[0]]

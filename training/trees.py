@@ -12,7 +12,7 @@ from features.parallel import each
 from serving.model import Floats
 from training.matrices import Matrices
 
-ROUNDS, PATIENCE = 1_500, 50
+ROUNDS, PATIENCE = 1_500, 25
 
 #: what LightGBM is told
 Parameters = dict[str, float | int | str]
@@ -40,7 +40,7 @@ def usual(matrices: Matrices, seed: int, rule: Question) -> Parameters:
     signs = ",".join(str(sign) for sign in signs_of(rule, matrices.names))
     declared = {"monotone_constraints": signs} if rule.monotone else {}
     return {
-        "learning_rate": 0.05,
+        "learning_rate": 0.08,
         "num_leaves": 15,
         "min_data_in_leaf": int(np.clip(len(matrices.X) // 400, 20, 200)),
         "feature_fraction": 0.5,
@@ -48,7 +48,7 @@ def usual(matrices: Matrices, seed: int, rule: Question) -> Parameters:
         "bagging_freq": 1,
         "lambda_l2": 5.0,
         "cat_smooth": 20.0,
-        "max_bin": 127,
+        "max_bin": 63,
         "seed": seed,
         "num_threads": 1,
         "deterministic": "true",

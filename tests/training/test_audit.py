@@ -13,10 +13,10 @@ from features.errors import RefusalError
 from tests.worlds import definition_of
 from training.audit import Finding, audit, drifts, refuse
 from training.dataset import Dataset
-from training.fit import Matrices
+from training.matrices import Matrices
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
-PERIODS = {"fit": range(6), "stop": [9], "calibrate": [9], "test": [12, 13]}
+PERIODS = {"learn": range(7), "test": [12, 13]}
 
 
 def dataset(definition: Definition, **columns: object) -> Dataset:
@@ -25,7 +25,7 @@ def dataset(definition: Definition, **columns: object) -> Dataset:
     parts = []
     for name, weeks in PERIODS.items():
         for week in weeks:
-            users = np.arange(400) + (400 if name == "calibrate" else 0)
+            users = np.arange(400)
             true = rng.normal(size=400)
             label = (rng.random(400) < 1 / (1 + np.exp(1 - true))).astype(np.int8)
             frame = {f: rng.normal(size=400) for f in feature_set(definition).numeric}

@@ -14,8 +14,9 @@ from tests.conftest import ROOT
 from tests.training.test_audit import dataset
 from tests.worlds import definition_of
 from training.dataset import Dataset, _spread
-from training.fit import Matrices, Parameters
 from training.learn import learn
+from training.matrices import Matrices
+from training.trees import Parameters
 from training.tune import Trial, tune
 
 FEATURE = "tenure_days"
@@ -71,10 +72,10 @@ def test_tuning_tries_the_usual_set_first_and_never_ends_worse() -> None:
 
 def test_of_a_users_rows_a_few_stand_for_all() -> None:
     rows = pl.DataFrame(
-        {"user": ["a"] * 8 + ["b"] * 2 + ["a"] * 5, "slice": ["fit"] * 10 + ["test"] * 5, "weight": [1.0] * 15,
+        {"user": ["a"] * 8 + ["b"] * 2 + ["a"] * 5, "slice": ["learn"] * 10 + ["test"] * 5, "weight": [1.0] * 15,
          "cutoff": [i * DAY for i in range(15)]}
     )  # fmt: skip
     kept = _spread(rows, 4, seed=1)
     sizes = kept.group_by("user", "slice").agg(pl.len(), pl.col("weight").sum()).sort("user", "slice")
-    assert sizes.rows() == [("a", "fit", 4, 8.0), ("a", "test", 5, 5.0), ("b", "fit", 2, 2.0)]
+    assert sizes.rows() == [("a", "learn", 4, 8.0), ("a", "test", 5, 5.0), ("b", "learn", 2, 2.0)]
     assert _spread(rows, None, seed=1).equals(rows)

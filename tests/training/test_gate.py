@@ -1,6 +1,7 @@
 """The gate: each criterion is passed and failed by what it is about, and only what passes is promoted."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import mlflow
@@ -11,6 +12,8 @@ import pytest
 from features.definition.learning import Gate
 from features.errors import PropensityError
 from features.settings import Settings
+from features.time import DAY
+from serving.card import ModelCard, Procedure
 from serving.loader import Loader, registered_name
 from tests.conftest import World
 from tests.training.test_job import CHURN, quiet
@@ -48,7 +51,7 @@ def test_without_a_champion_only_the_absolute_criteria_decide() -> None:
     criteria = compare(judged(model=noisy(logit, 0.0), recency=noisy(logit, 1.5)), RULES)
     assert passes(criteria)
     assert {c.name for c in criteria if c.passed is None} == {
-        "average precision", "recall in the top 10 %", "log loss"
+        "policy", "average precision", "recall in the top 10 %", "log loss"
     }  # fmt: skip
     assert all(c.needed and c.found for c in criteria)
 
@@ -80,6 +83,77 @@ def test_a_floor_that_is_not_beaten_is_named() -> None:
     found = compare(judged(model=noisy(logit, 1.0), rfm=noisy(logit, 0.0), bg_nbd=noisy(logit, 3.0)), RULES)
     assert {"beats rfm"} <= failed(found)
     assert "beats BG/NBD" not in failed(found)
+
+
+def test_a_floor_that_chance_puts_ahead_fails_nothing() -> None:
+    logit, _, _ = drawn()
+    rng = np.random.default_rng(5)
+    alike = 1 / (1 + np.exp(-(logit + rng.normal(0, 0.02, N))))
+    found = compare(judged(model=alike, rfm=noisy(logit, 0.0)), RULES)
+    assert "beats rfm" not in failed(found)
+
+
+@pytest.mark.parametrize("users", [500, 1_113, 2_000])
+def test_a_perfect_forecast_of_few_users_passes_and_one_that_is_off_does_not(users: int) -> None:
+    refused = {"perfect": 0, "off": 0}
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        true = rng.beta(0.55, 0.73, users)
+        labels = (rng.random(users) < true).astype(float)
+        for name, said in (("perfect", true), ("off", np.clip(true / 1.3, 0, 1))):
+            found = judge({"model": said}, labels, pl.Series(range(users)), np.ones(users), seed=1, draws=2)
+            wrong = failed(compare(found, RULES)) & {"calibration error", "observed over expected"}
+            refused[name] += bool(wrong)
+    assert refused["perfect"] <= 1
+    assert refused["off"] >= (95 if users >= 2_000 else 50)
+
+
+def test_rows_of_one_user_are_not_so_many_users() -> None:
+    refused = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        true = rng.beta(0.55, 0.73, 300)
+        labels, said = (np.repeat(v, 8) for v in ((rng.random(300) < true).astype(float), true))
+        users = pl.Series(np.repeat(np.arange(300), 8))
+        found = judge({"model": said}, labels, users, np.ones(2_400), seed=1, draws=2)
+        refused += bool(failed(compare(found, RULES)) & {"calibration error", "observed over expected"})
+    assert refused <= 1
+
+
+def card(world: World, through: str, **changes: object) -> ModelCard:
+    model = Loader(world.definition, world.settings).champions()["churn"]
+    return model.card.model_copy(update={"trained_through": through, **changes})
+
+
+def test_the_policy_depends_on_procedure_and_age(world: World) -> None:
+    now, horizon, same = datetime(2026, 3, 1, tzinfo=UTC), 14 * DAY, Procedure()
+    other = Procedure(half_life=2.0)
+    assert standing(None, same, now, horizon, 2.0).policy == "first"
+    assert standing(card(world, "2026-02-20 00:00:00+00:00", procedure=None), same, now, horizon, 2.0).policy == "first"
+    recent = card(world, "2026-02-20 00:00:00+00:00", procedure=same)
+    assert standing(recent, same, now, horizon, 2.0).policy == "refresh"
+    assert standing(recent, other, now, horizon, 2.0).policy == "challenger"
+    assert (
+        standing(card(world, "2026-01-01 00:00:00+00:00", procedure=same), other, now, horizon, 2.0).policy == "stale"
+    )
+    assert not standing(recent, same, datetime(2026, 2, 20, tzinfo=UTC), horizon, 2.0).newer
+
+
+def test_the_same_procedure_is_promoted_for_newer_rows_only() -> None:
+    logit, _, _ = drawn()
+    p = noisy(logit, 0.0)
+    both = judged(model=p, champion=p)
+    assert passes(compare(both, RULES, Standing("refresh", "later", newer=True)))
+    assert failed(compare(both, RULES, Standing("refresh", "the same day", newer=False))) == {"policy"}
+
+
+def test_a_stale_champion_is_replaced_by_one_that_is_no_worse() -> None:
+    logit, _, _ = drawn()
+    p = noisy(logit, 0.0)
+    both = judged(model=p, champion=p)
+    assert passes(compare(both, RULES, Standing("stale", "long ago")))
+    worse = judged(model=noisy(logit, 1.2), champion=p)
+    assert "average precision" in failed(compare(worse, RULES, Standing("stale", "long ago")))
 
 
 def test_a_slice_that_loses_is_named_though_the_whole_gains() -> None:

@@ -25,10 +25,10 @@ from segments.rfm import RfmCuts
 from serving.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
 from training.dataset import build
-from training.fit import Matrices
 from training.job import train
 from training.labels import Labels
 from training.learn import learn
+from training.matrices import Matrices
 from training.outcomes import snapshot_cutoffs
 from training.report import CAPTIONS
 
@@ -53,7 +53,7 @@ def test_a_run_holds_everything_about_its_model(world: World, outcome: str) -> N
                    "calibration_error", "observed_over_expected", "unseen_auc", "floor.recency.auc", "floor.rfm.auc",
                    "floor.state.auc", "floor.rfm.average_precision_behind"):  # fmt: skip
         assert np.isfinite(run.data.metrics[metric]), metric
-    assert run.data.params["learning_rate"] == "0.03"
+    assert run.data.params["learning_rate"] == "0.08"
     [dataset] = run.inputs.dataset_inputs
     assert dataset.dataset.name == outcome
     assert "fit.rows" in dataset.dataset.source
@@ -131,8 +131,20 @@ def test_mlflow_loads_the_model_without_us(world: World) -> None:
 def test_slices_are_in_time_and_hold_no_unseen_user_but_in_the_test(world: World) -> None:
     for model in Loader(world.definition, world.settings).champions().values():
         slices = model.card.slices
-        assert str(slices["fit"]["last_cutoff"]) < str(slices["stop"]["first_cutoff"])
-        assert str(slices["calibrate"]["last_cutoff"]) < str(slices["test"]["first_cutoff"])
+        assert model.card.judged_by == "time"
+        assert str(slices["learn"]["last_cutoff"]) < str(slices["test"]["first_cutoff"])
+
+
+def test_what_serves_is_fitted_on_everything_that_is_known(world: World) -> None:
+    for model in Loader(world.definition, world.settings).champions().values():
+        slices = model.card.slices
+        assert model.card.trained_through == slices["all"]["last_cutoff"] == slices["test"]["last_cutoff"]
+        assert model.card.trained_from == slices["all"]["first_cutoff"]
+        assert int(slices["all"]["rows"]) > int(slices["learn"]["rows"]) + int(slices["test"]["rows"]), (
+            "purged rows, too"
+        )
+        assert int(slices["all"]["users"]) > int(slices["learn"]["users"]), "users never seen by what is judged"
+        assert model.card.procedure is not None
 
 
 def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Path) -> None:
@@ -146,6 +158,8 @@ def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Pat
     offline = OfflineFeatures(definition, settings)
     data = [build(snapshots_path(folder), offline, definition, "churn") for _ in "ab"]
     first, second = (learn(d, Matrices.of(d, definition), definition, None).model for d in data)
+    assert first.booster is not None
+    assert second.booster is not None
     assert first.booster.model_to_string() == second.booster.model_to_string()
     assert first.numbers == second.numbers
     assert first.card == second.card
@@ -168,7 +182,7 @@ REFUSALS = {
         "positives of odd",
     ),
     "too_few_negatives": ({"will": "visit", "within": "30d", "among": "visit_count_7d > 40"}, "negatives of odd"),
-    "log_too_short": ({"will": "purchase", "within": "120d", "among": "days_since_visit < 28"}, "matured cutoffs over"),
+    "log_too_short": ({"will": "purchase", "within": "900d", "among": "days_since_visit < 28"}, "no matured cutoff"),
 }
 
 
