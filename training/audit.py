@@ -132,11 +132,9 @@ def _rhythm(signal: str, data: Dataset, matrices: Matrices, seed: int) -> tuple[
     test = data.part("test")
     varies = (pl.col(f"{signal}_gap_std") / pl.col(f"{signal}_gap_mean")).fill_nan(None)
     spread = test.select(varies.median()).item()
-    names = [
-        n for n in matrices.names if n == f"days_since_{signal}" or n.startswith((f"{signal}_gap_", f"{signal}_over"))
-    ]
-    columns = [matrices.names.index(name) for name in names]
-    learn, asked = (matrices.X[np.ix_(matrices.slices[part], columns)] for part in ("learn", "test"))
+    of_rhythm = (f"days_since_{signal}", f"{signal}_gap_", f"{signal}_overdue")
+    columns = np.flatnonzero([name.startswith(of_rhythm) for name in matrices.names])
+    learn, asked = (matrices.X[matrices.slices[part]][:, columns] for part in ("learn", "test"))
     p = quick(learn, data.part("learn")["label"].to_numpy().astype(np.float64), asked, seed=seed)
     labels = test["label"].to_numpy().astype(np.float64)
     return (1.0 if spread is None else float(spread)), metrics(Ranking.of(p), labels, np.ones(len(labels)))["auc"]

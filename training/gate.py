@@ -117,8 +117,8 @@ def compare_amounts(judgement: Judgement, rules: Gate, against: Standing | None 
 
 
 def _criteria(
-    judgement: Judgement, rules: Gate, against: Standing | None, order: tuple[str, float], top: tuple[str, float], loss: str,
-    level: tuple[float, float, float],
+    judgement: Judgement, rules: Gate, against: Standing | None, order: tuple[str, float], top: tuple[str, float],
+    loss: str, level: tuple[float, float, float],
 ) -> list[Criterion]:  # fmt: skip
     """Policy, order and top tenth with how far they may fall, loss, bounds of the calibration, and floors."""
     floors = [name for name in judgement.point if name not in ("model", "champion")]

@@ -165,7 +165,7 @@ def stability(snapshots: pl.DataFrame, terms: Terms = LIKELIHOODS) -> alt.Chart:
     x = alt.X("cutoff:T", title=None, axis=alt.Axis(format="%d %b", labelAngle=-40))
     base = alt.Chart(tall).encode(x=x, y=alt.Y("value:Q", title=None, scale=alt.Scale(zero=False)))
     points = base.mark_line(color=QUIET) + base.mark_point(filled=True, size=55).encode(
-        alt.Color("period:N", title=None, scale=alt.Scale(domain=["adjusted on", "test"], range=[QUIET, MODEL]))
+        alt.Color("period:N", title=None, scale=alt.Scale(domain=["cross-fitted", "test"], range=[QUIET, MODEL]))
     )
     return points.properties(width=WIDTH - 40, height=HEIGHT // 2 - 20).facet(
         row=alt.Row("metric:N", title=None)

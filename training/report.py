@@ -25,7 +25,7 @@ CAPTIONS = {
     "lift": "How much more often it happens in each tenth of the users.",
     "calibration": "What the model says and what happens: on the line, a probability can be taken at its word.",
     "profit": "What contacting pays, with the costs named in the text above.",
-    "stability": "Snapshot by snapshot: ranking above, level below. At the grey ones the model learnt, from other users.",
+    "stability": "Snapshot by snapshot: ranking above, level below. At the grey ones it learnt, from other users.",
     "slices": "Observed and expected rates of states and of newer and older users.",
     "importance": "What moves the answer most, on average.",
     "base_rates": "How often it happened in the past, by snapshot.",

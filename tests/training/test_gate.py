@@ -18,7 +18,7 @@ from serving.loader import Loader, registered_name
 from tests.conftest import World
 from tests.training.test_job import CHURN, quiet
 from training.evaluate import Judgement, judge
-from training.gate import Criterion, compare, passes, slices
+from training.gate import Criterion, Standing, compare, passes, slices, standing
 from training.job import train
 from training.registry import Registry
 
@@ -133,9 +133,8 @@ def test_the_policy_depends_on_procedure_and_age(world: World) -> None:
     recent = card(world, "2026-02-20 00:00:00+00:00", procedure=same)
     assert standing(recent, same, now, horizon, 2.0).policy == "refresh"
     assert standing(recent, other, now, horizon, 2.0).policy == "challenger"
-    assert (
-        standing(card(world, "2026-01-01 00:00:00+00:00", procedure=same), other, now, horizon, 2.0).policy == "stale"
-    )
+    old = card(world, "2026-01-01 00:00:00+00:00", procedure=same)
+    assert standing(old, other, now, horizon, 2.0).policy == "stale"
     assert not standing(recent, same, datetime(2026, 2, 20, tzinfo=UTC), horizon, 2.0).newer
 
 
