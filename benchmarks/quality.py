@@ -17,6 +17,7 @@ from features.errors import EventLogError, RefusalError
 from features.log.compacted import NONE
 from features.log.source import EventLog
 from features.log.store import EventStore
+from features.progress import unseen
 from features.settings import Settings
 from features.snapshot import WEIGHT, write_snapshots, write_traits
 from features.store import OfflineFeatures
@@ -29,6 +30,7 @@ from serving.scorer import Scorer
 from training.dataset import Dataset, build
 from training.evaluate import Ranking, judge, metrics
 from training.floors import rfm_columns
+from training.job import train
 from training.labels import Labels
 from training.learn import Learnt, learn
 from training.matrices import Matrices
@@ -42,16 +44,20 @@ DRAWS = 1_000
 def distance_from_best(world: World, name: str) -> pl.DataFrame:
     """Score everybody at the truth's newest cutoff; AUC and log loss over the best possible, and calibration error.
 
-    The cutoff lies three weeks before the log's end, a fortnight and more after the newest row any model was fitted on.
+    The models are trained as of that cutoff: what serves learns from everything that is known, and nothing of what
+    happened after the cutoff was known then.
     """
-    definition, settings = world.definition, world.settings
+    definition = world.definition
     events = EventLog(definition).read()
     truth = pl.read_parquet(world.folder / "truth/truth.parquet").rename({"user_id": "user"})
     cutoff = truth["cutoff"].max()
     truth = truth.filter(pl.col("cutoff") == cutoff)
-    traits = latest_traits(definition, to_instant(cutoff), NONE)  # type: ignore[arg-type]
-    scorer = Scorer(definition, Loader(definition, settings).champions(), load_cuts(definition, settings))
-    rows = batch_rows(events, definition, to_instant(cutoff), traits)  # type: ignore[arg-type]
+    instant = to_instant(cutoff)  # type: ignore[arg-type]
+    with TemporaryDirectory() as home:
+        settings = Settings(definition=world.settings.definition, home=Path(home))
+        train(definition, settings, steps=unseen, ends=instant, outcomes=list(definition.outcomes), force="to measure")
+        scorer = Scorer(definition, Loader(definition, settings).champions(), load_cuts(definition, settings))
+    rows = batch_rows(events, definition, instant, latest_traits(definition, instant, NONE))
     scored = pl.concat([scorer.score(r, r.cutoffs).frame for r in rows if len(r)])
     found = []
     for outcome in definition.outcomes:

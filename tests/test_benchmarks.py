@@ -43,6 +43,7 @@ def test_stores_are_measured(log: Log) -> None:
     assert numbers["online.read_vs_named_feast_1000"] > 1
 
 
+@pytest.mark.long
 def test_the_distance_from_the_best_forecast_is_measured_for_every_outcome(world: World) -> None:
     rows = quality.distance_from_best(Measured(world.folder, world.definition, world.settings, 1.0), "shop")
     assert rows["outcome"].to_list() == ["churn", "purchase", "uninstall"]

@@ -56,7 +56,7 @@ def test_a_run_holds_everything_about_its_model(world: World, outcome: str) -> N
     assert run.data.params["learning_rate"] == "0.08"
     [dataset] = run.inputs.dataset_inputs
     assert dataset.dataset.name == outcome
-    assert "fit.rows" in dataset.dataset.source
+    assert "learn.rows" in dataset.dataset.source
     assert run.data.tags["definition"] == world.definition.version
     files = {f.path for folder in (None, "plots", "tables") for f in registry.list_artifacts(run.info.run_id, folder)}
     assert {"definition.yaml", "card.json", "dataset.json"} <= files
