@@ -202,7 +202,7 @@ def drifts(data: Dataset, definition: Definition) -> dict[str, float]:
 
 def _ages(name: str) -> bool:
     """Whether a column grows with the age of the log, or follows the calendar, whatever users do."""
-    return name.startswith(("tenure_", "days_since_first_", "weekday", "month_day")) or name.endswith("_total")
+    return name.startswith(("tenure_", "days_since_first_", "cutoff_")) or name.endswith("_total")
 
 
 def _index(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import lightgbm as lgb
 import numpy as np
 
 from features.definition.schema import Definition
@@ -11,7 +10,7 @@ from serving.model import Floats, Numbers
 from training.family import family_of
 from training.matrices import Matrices
 from training.regressions import regress
-from training.trees import Parameters, boost, signs_of, usual
+from training.trees import Booster, Parameters, boost, signs_of, usual
 
 #: folds over users; trees and regression are each the mean of so many
 FOLDS = 5
@@ -32,7 +31,7 @@ class Fitted:
         weights: what each row counted in the calibration.
     """
 
-    booster: lgb.Booster | None
+    booster: Booster | None
     numbers: Numbers
     parameters: Parameters
     answers: Floats

@@ -14,6 +14,8 @@ from training.matrices import Matrices
 
 ROUNDS, PATIENCE = 1_500, 25
 
+Booster = lgb.Booster
+
 #: what LightGBM is told
 Parameters = dict[str, float | int | str]
 
