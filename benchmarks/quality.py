@@ -101,7 +101,7 @@ def amounts() -> tuple[pl.DataFrame, dict[str, float]]:
     rows, numbers = [], {}
     with TemporaryDirectory() as folder:
         learnt = {"cdnow": judged(Path(folder), "spend")}
-        for file in _examples(Path(folder)):
+        for file in examples(Path(folder)):
             definition = load_definition(file)
             sets = _data_sets(definition, Settings(definition=file, home=Path(folder) / "var"), definition.values)
             for data in sets:
@@ -123,11 +123,12 @@ def amounts() -> tuple[pl.DataFrame, dict[str, float]]:
 def real_logs() -> pl.DataFrame:
     """The example logs that are at hand: our models beside the best floor and gradient boosting on RFM features."""
     with TemporaryDirectory() as folder:
-        rows = [row for file in _examples(Path(folder)) for row in _of_log(file, Path(folder) / "var")]
+        rows = [row for file in examples(Path(folder)) for row in _of_log(file, Path(folder) / "var")]
     return pl.DataFrame(rows)
 
 
-def _examples(folder: Path) -> Iterator[Path]:
+def examples(folder: Path) -> Iterator[Path]:
+    """Definitions of the example logs that are at hand."""
     for file in sorted((ROOT / "examples").glob("*/propensity.yaml")):
         if file.parent.name == "complete_journey":
             log = folder / "log"

@@ -11,6 +11,7 @@ from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.store import OfflineFeatures
+from features.time import to_datetime
 from training.labels import labelled
 from training.split import Split, slices, split
 
@@ -68,7 +69,13 @@ class Dataset:
 
 
 def build(
-    snapshots: Path, store: OfflineFeatures, definition: Definition, outcome: str, *, parts: Split | None = None
+    snapshots: Path,
+    store: OfflineFeatures,
+    definition: Definition,
+    outcome: str,
+    *,
+    parts: Split | None = None,
+    through: int | None = None,
 ) -> Dataset:
     """Build the data set: population and labels out of the snapshots, slices, features through the feature store.
 
@@ -78,6 +85,7 @@ def build(
         definition: the definition.
         outcome: which question.
         parts: which cutoffs are for what; split by the usual shares when left out.
+        through: the newest cutoff that is known, as if the log had ended when its labels were.
 
     Raises:
         RefusalError: ``population_empty``, ``outcome_never_happens``, ``outcome_always_happens``, ``too_few_positives``
@@ -85,6 +93,8 @@ def build(
     """
     rule, limits = definition.asked[outcome], definition.training
     rows = labelled(snapshots, outcome)
+    if through is not None:
+        rows = rows.filter(pl.col("cutoff") <= to_datetime(through))
     if rows.is_empty():
         raise RefusalError(
             "population_empty",

@@ -1,0 +1,189 @@
+"""Rolling held-out cutoffs on the logs at hand: the product, trained as of each, beside eight peers."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import polars as pl
+
+from benchmarks.cdnow import write_log
+from benchmarks.peers import Rows, peers
+from benchmarks.quality import examples
+from features.definition import Definition, load_definition
+from features.errors import RefusalError
+from features.log.compacted import NONE
+from features.log.source import EventLog
+from features.log.store import EventStore
+from features.settings import Settings
+from features.snapshot import write_snapshots, write_traits
+from features.store import OfflineFeatures
+from features.store.objects import snapshots_path, traits_path
+from features.time import to_datetime
+from segments.tiers import TIERS, tiers_of
+from serving.model import Floats, Model
+from training.dataset import Dataset, build
+from training.evaluate import Judgement, judge
+from training.labels import Labels, labelled
+from training.learn import learn
+from training.matrices import Matrices
+from training.outcomes import snapshot_cutoffs
+from training.report import measure
+
+#: held-out cutoffs of a question, and paired resamples of their users
+CUTOFFS, DRAWS = 3, 500
+#: rows that are learnt from
+ROWS = 60_000
+#: a held-out cutoff has at least so many users of either answer
+LEAST = 10
+
+METRICS = {"auc": "auc", "ap": "average_precision", "log_loss": "log_loss"}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What was said at the held-out cutoffs of a question, row by row.
+
+    Attributes:
+        scores: probabilities of ``ours`` and of each peer that answered at all cutoffs.
+        labels: what came true.
+        users: whose rows they are.
+        flips: share of users in another tier when the seed changes, at the newest cutoff.
+        silenced: share of rows that the record would say nothing about, because a column lies beyond what was seen.
+        kinds: the kinds of models that were chosen.
+    """
+
+    scores: dict[str, Floats]
+    labels: Floats
+    users: pl.Series
+    flips: float
+    silenced: float
+    kinds: list[str]
+
+    def judged(self) -> Judgement:
+        """All models on the same rows and resamples."""
+        return judge(self.scores, self.labels, self.users, np.ones(len(self.labels)), seed=1, draws=DRAWS)
+
+
+def rolling(only: str = "") -> tuple[pl.DataFrame, dict[str, float]]:
+    """Measure every question of every log at hand, or of one log; a row a question, and numbers by name."""
+    rows: list[dict[str, object]] = []
+    numbers: dict[str, float] = {}
+    flips: list[float] = []
+    silenced: list[float] = []
+    with TemporaryDirectory() as folder:
+        for definition in _logs(Path(folder)):
+            if only and definition.name.replace("-", "_") != only:
+                continue
+            settings = Settings(home=Path(folder) / "var")
+            _write(definition, settings)
+            for outcome in definition.outcomes:
+                held = _held_out(definition, settings, outcome)
+                if held is None:
+                    continue
+                row, more = _row(definition.name, outcome, held)
+                rows.append(row)
+                numbers |= more
+                flips.append(held.flips)
+                silenced.append(held.silenced)
+    numbers |= {"models.tier_flips_by_seed": float(np.mean(flips)), "models.silenced_share": float(np.mean(silenced))}
+    return pl.DataFrame(rows), numbers
+
+
+def _logs(folder: Path) -> Iterator[Definition]:
+    (folder / "cdnow").mkdir()
+    yield _smaller(write_log(folder / "cdnow"))
+    for file in examples(folder):
+        yield _smaller(load_definition(file))
+
+
+def _smaller(definition: Definition) -> Definition:
+    """The same with fewer rows to learn from, for the product and for its peers."""
+    return _with(definition, max_rows=ROWS)
+
+
+def _with(definition: Definition, **training: int) -> Definition:
+    changed = definition.model_copy(update={"training": definition.training.model_copy(update=training)})
+    changed._source = definition._source
+    return changed
+
+
+def _write(definition: Definition, settings: Settings) -> None:
+    store, folder = EventStore.open(EventLog(definition), settings), settings.folder(definition.name)
+    at = snapshot_cutoffs(definition, store)
+    write_snapshots(store, at, definition, snapshots_path(folder), more=Labels(definition))
+    if definition.traits is not None:
+        write_traits(definition, traits_path(folder), NONE)
+
+
+def _held_out(definition: Definition, settings: Settings, outcome: str) -> Held | None:
+    """Train as of each held-out cutoff on what was known then, and ask everybody in the population at it."""
+    snapshots, store = snapshots_path(settings.folder(definition.name)), OfflineFeatures(definition, settings)
+    rule, rows = definition.outcomes[outcome], labelled(snapshots, outcome)
+    parts: list[tuple[dict[str, Floats], pl.DataFrame]] = []
+    flips, silenced = float("nan"), list[float]()
+    kinds: list[str] = []
+    for cutoff in _instants(rows, rule.within):
+        asked = store.rows(outcome, rows.filter(pl.col("cutoff") == to_datetime(cutoff)))
+        try:
+            data = build(snapshots, store, definition, outcome, through=cutoff - rule.reach)
+            model = _ours(definition, data)
+        except RefusalError as refusal:
+            logging.getLogger("propensity").info("%s at %s: %s", outcome, to_datetime(cutoff), refusal)
+            continue
+        if not parts:
+            flips = _flips(definition, data, model, asked)
+        matrix = model.matrix(asked)
+        silenced.append(float((model.beyond(matrix, definition.scoring.max_beyond) >= 0).mean()))
+        kinds.append(model.card.procedure.kind if model.card.procedure else "")
+        theirs = peers(Rows(definition, outcome, data.rows, asked, rule.reach))
+        parts.append(({"ours": model.predict(matrix), **theirs}, asked.select("user", "label")))
+    if not parts:
+        return None
+    everywhere = set.intersection(*(set(scores) for scores, _ in parts))
+    names = [name for name in parts[0][0] if name in everywhere]
+    said = pl.concat([rows for _, rows in parts])
+    scores = {name: np.concatenate([found[name] for found, _ in parts]) for name in names}
+    labels = said["label"].to_numpy().astype(np.float64)
+    return Held(scores, labels, said["user"], flips, float(np.mean(silenced)), kinds)
+
+
+def _instants(rows: pl.DataFrame, horizon: int) -> list[int]:
+    """The newest cutoffs, at least a horizon apart, newest first, at which both answers are there."""
+    at = rows.group_by(pl.col("cutoff").dt.epoch("us").alias("at")).agg(
+        pl.col("label").sum().alias("yes"), (pl.col("label") == 0).sum().alias("no")
+    )
+    found: list[int] = []
+    for instant, yes, no in at.sort("at", descending=True).iter_rows():
+        if min(yes, no) >= LEAST and (not found or found[-1] - instant >= horizon):
+            found.append(instant)
+    return found[:CUTOFFS]
+
+
+def _ours(definition: Definition, data: Dataset) -> Model:
+    return learn(data, Matrices.of(data, definition), definition, None).model
+
+
+def _flips(definition: Definition, data: Dataset, model: Model, asked: pl.DataFrame) -> float:
+    """How many users of a cutoff are in another tier when the same is fitted with another seed."""
+    other = _ours(_with(definition, seed=definition.training.seed + 1), data)
+    said = [tiers_of(m.predict(m.matrix(asked)), m.card.tiers, TIERS) for m in (model, other)]
+    return float(np.mean([a != b for a, b in zip(*said, strict=True)]))
+
+
+def _row(log: str, outcome: str, held: Held) -> tuple[dict[str, object], dict[str, float]]:
+    judged = held.judged()
+    others = [name for name in held.scores if name != "ours"]
+    row: dict[str, object] = {"log": log, "outcome": outcome, "rows": len(held.labels), "kinds": ", ".join(held.kinds)}
+    numbers: dict[str, float] = {}
+    for short, metric in METRICS.items():
+        pick = min if metric == "log_loss" else max
+        best = pick(others, key=lambda name: judged.measure(name, metric).value)
+        ahead = judged.ahead("ours", best, metric)
+        row |= {short: f"{judged.measure('ours', metric).value:.4f}", f"best peer by {short}": best,
+                f"{short} minus it": measure(ahead, "+.4f")}  # fmt: skip
+        key = f"models.rolling.{log.replace('-', '_')}.{outcome}.{short}_minus_best_peer"
+        numbers |= {key: ahead.value, f"{key}_low": ahead.low or ahead.value, f"{key}_high": ahead.high or ahead.value}
+    return row | {"tier flips": held.flips, "silenced": held.silenced}, numbers
