@@ -1,17 +1,21 @@
 """Tables of what was trained and scored."""
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 from rich.console import RenderableType
 from rich.markup import escape
 
 from features.definition.schema import Definition
 from propensity.console import states_by_tier, table
-from serving.batch import BatchResult
 from serving.card import Measure, ModelCard
-from training.job import Result
+
+if TYPE_CHECKING:  # a job imports much that its table does not need
+    from serving.batch import BatchResult
+    from training.job import Result
 
 
-def results(results: list[Result]) -> list[RenderableType]:
+def results(results: "list[Result]") -> list[RenderableType]:
     """Show each outcome's model in words and numbers beside its best floor, what gate and audit say, and refusals."""
     refused = [
         f"[bold red]{result.outcome} refused[/] {result.refusal.code}: {result.refusal}"
@@ -69,7 +73,7 @@ def _best(card: ModelCard, metric: str) -> tuple[str, dict[str, Measure]]:
     return max(card.floors.items(), key=lambda item: item[1][metric].value)
 
 
-def _verdict(result: Result) -> list[RenderableType]:
+def _verdict(result: "Result") -> list[RenderableType]:
     """What the model is good for, whether it is champion now, and what speaks against it."""
     if result.card is None:
         return []
@@ -94,13 +98,13 @@ def _interval(measure: Measure, sign: str = "") -> str:
     return f"{measure.value:{sign}.3f} ({measure.low:{sign}.3f} to {measure.high:{sign}.3f})"
 
 
-def places(results: list[Result]) -> list[RenderableType]:
+def places(results: "list[Result]") -> list[RenderableType]:
     """Say where each outcome's report is, and how to look at the runs."""
     shown = [f"{result.outcome}: {escape(result.report)}" for result in results if result.report]
     return ["[bold]Reports[/]", *shown, "All runs and models: propensity ui"] if shown else []
 
 
-def batch(result: BatchResult, definition: Definition) -> list[RenderableType]:
+def batch(result: "BatchResult", definition: Definition) -> list[RenderableType]:
     """Show how many users sit in each state and tier, and in each segment."""
     order = list(definition.states)
     grids: list[RenderableType] = [

@@ -1,15 +1,18 @@
 """What was trained and scored, as JSON for programs."""
 
 import json
+from typing import TYPE_CHECKING
 
 from features.definition.schema import Definition
 from features.time import to_datetime
-from serving.batch import BatchResult
-from serving.scorer import Scorer
-from training.job import Result
+
+if TYPE_CHECKING:  # a job imports much that writing about it does not need
+    from serving.batch import BatchResult
+    from serving.scorer import Scorer
+    from training.job import Result
 
 
-def results(results: list[Result], definition: Definition) -> str:
+def results(results: "list[Result]", definition: Definition) -> str:
     """Write what a training has made: an object an outcome, in ``outcomes``."""
     return json.dumps(
         {
@@ -20,7 +23,7 @@ def results(results: list[Result], definition: Definition) -> str:
     )
 
 
-def _result(result: Result) -> dict[str, object]:
+def _result(result: "Result") -> dict[str, object]:
     card, refusal = result.card, result.refusal
     return {
         "outcome": result.outcome,
@@ -40,7 +43,7 @@ def _result(result: Result) -> dict[str, object]:
     }
 
 
-def batch(result: BatchResult, scorer: Scorer, cutoff: int, moved: int | None, note: str) -> str:
+def batch(result: "BatchResult", scorer: "Scorer", cutoff: int, moved: int | None, note: str) -> str:
     """Write what a batch has made.
 
     Args:

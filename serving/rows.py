@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -14,8 +15,10 @@ from features.log.events import Events
 from features.log.source import read_traits
 from features.profile import H_VISIBLE
 from features.rows import FeatureRows
-from features.store import OnlineProfiles
 from features.time import Instants, to_datetime
+
+if TYPE_CHECKING:  # a batch reads the log: it has no need of Feast, which takes seconds to import
+    from features.store import OnlineProfiles
 
 
 def latest_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
@@ -75,7 +78,7 @@ class OnlineRows:
 
 
 def online_rows(
-    store: OnlineProfiles, definition: Definition, users: Sequence[str], as_of: int, *, latest: bool = False
+    store: "OnlineProfiles", definition: Definition, users: Sequence[str], as_of: int, *, latest: bool = False
 ) -> OnlineRows:
     """Read users' profiles at an instant.
 
