@@ -115,6 +115,20 @@ def sigmoid(logit: Floats) -> Floats:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)))
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Where rows lie outside what a model was fitted on.
+
+    Attributes:
+        column: of each row, the numeric column that lies furthest outside; -1 where none does.
+        effect: by how much the calibrated score (log-odds, or the logarithm of an amount) would be another if the
+            regression went on beyond the ranges.
+    """
+
+    column: NDArray[np.int64]
+    effect: Floats
+
+
 @dataclass(frozen=True)
 class Model:
     """A fitted model.
@@ -150,19 +164,23 @@ class Model:
         return model_matrix(rows, self.card.features, self.card.categories)
 
     def scores(self, matrix: Floats) -> Floats:
-        """Blended score, before calibration."""
-        weight = self.numbers.weight
+        """Blended score, before calibration; a number outside the range fitted on counts as the nearest end of it."""
+        weight, matrix = self.numbers.weight, self.within(matrix)
         score = np.zeros(len(matrix))
         if self.booster is not None:
             score += weight * np.asarray(self.booster.predict(matrix, raw_score=True, num_threads=1))
         if weight < 1:
-            linear = self.numbers.linear
-            columns = linear.columns(matrix, [len(c) for c in self.card.categories.values()])
-            # a matrix product sums the last rows of a block in another order than the others: an answer would depend
-            # on who else is asked about
-            terms = np.einsum("ij,j->i", np.ascontiguousarray(columns), np.array(linear.weights))
-            score += (1 - weight) * (terms + linear.intercept)
+            score += (1 - weight) * self._line(matrix)
         return score
+
+    def _line(self, matrix: Floats) -> Floats:
+        """The regression's score."""
+        linear = self.numbers.linear
+        columns = linear.columns(matrix, [len(c) for c in self.card.categories.values()])
+        # a matrix product sums the last rows of a block in another order than the others: an answer would depend
+        # on who else is asked about
+        terms = np.einsum("ij,j->i", np.ascontiguousarray(columns), np.array(linear.weights))
+        return np.asarray(terms + linear.intercept)
 
     def predict(self, matrix: Floats) -> Floats:
         """Calibrated probability of the outcome, or the amount that is expected; a number a row."""
@@ -181,7 +199,7 @@ class Model:
         Exact attributions (path-dependent TreeSHAP; LightGBM's own for a few rows, the same numbers from tables for
         many) and the regression's terms, blended as the scores are.
         """
-        weight, slope = self.numbers.weight, self.numbers.calibration.slope
+        weight, slope, matrix = self.numbers.weight, self.numbers.calibration.slope, self.within(matrix)
         total = np.zeros(matrix.shape)
         if self.booster is not None:
             total += slope * weight * self._of_trees(self.booster, matrix)
@@ -197,21 +215,40 @@ class Model:
             return self.forest.effects(matrix)
         return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1]
 
-    def beyond(self, matrix: Floats, widths: float) -> NDArray[np.int64]:
-        """The numeric column of each row that lies furthest outside the range seen in fitting, or -1.
+    def within(self, matrix: Floats) -> Floats:
+        """The matrix with numbers outside the range fitted on moved to its nearest end; what is missing stays so."""
+        low, high = self._ends
+        numbers = matrix[:, : low.size]
+        if not ((numbers < low) | (numbers > high)).any():
+            return matrix
+        return np.hstack([np.clip(numbers, low, high), matrix[:, low.size :]])
 
-        Outside: further than ``widths`` times the range's width, or missing where it never was.
+    def outside(self, matrix: Floats, widths: float) -> Outside:
+        """Who lies outside what the model was fitted on, by which column, and what the model would make of that.
+
+        Args:
+            matrix: the model's matrix, as it is.
+            widths: how far outside, in widths of the range fitted on, a number is worth a mark; what is missing and
+                never was counts as outside. Columns that the answer does not hang on are left out.
         """
-        numbers = matrix[:, : len(self.card.features)]
         low, high, width, missed = self._seen
-        outside = (numbers < low - widths * width) | (numbers > high + widths * width) | (np.isnan(numbers) & ~missed)
+        numbers = matrix[:, : low.size]
+        gone = np.isnan(numbers) & ~missed & self._used
+        outside = gone | (((numbers < low - widths * width) | (numbers > high + widths * width)) & self._used)
+        column, effect = np.full(len(matrix), -1), np.zeros(len(matrix))
         if not outside.any():
-            return np.full(len(matrix), -1)
-        with np.errstate(invalid="ignore"):
-            past = np.maximum(low - numbers, numbers - high) / width
-        past = np.where(np.isnan(numbers), np.where(missed, 0.0, np.inf), np.where(np.isnan(past), 0.0, past))
-        worst = past.argmax(axis=1)
-        return np.where(past[np.arange(len(past)), worst] > widths, worst, -1)
+            return Outside(column, effect)
+        rows = np.flatnonzero(outside.any(axis=1))
+        some = numbers[rows]
+        past = np.maximum(low - some, some - high) / width
+        past = np.where(gone[rows], np.inf, np.where(outside[rows], past, -np.inf))
+        column[rows] = past.argmax(axis=1)
+        # trees say the same of the end of the range and of what lies beyond; the regression goes on
+        straight = [self._line(part) for part in (matrix[rows], self.within(matrix[rows]))]
+        effect[rows] = (
+            abs(self.numbers.calibration.slope) * (1 - self.numbers.weight) * np.abs(straight[0] - straight[1])
+        )
+        return Outside(column, effect)
 
     def told_beyond(self, row: Floats, column: int) -> str:
         """Say which column of a row lies outside, and what was seen in fitting."""
@@ -225,6 +262,24 @@ class Model:
         ranges = self.card.ranges
         low, high = (np.array([np.nan if v is None else v for v in part]) for part in (ranges.lowest, ranges.highest))
         return low, high, np.where(high > low, high - low, 1.0), np.array(ranges.missing, dtype=np.bool_)
+
+    @cached_property
+    def _ends(self) -> tuple[Floats, Floats]:
+        """Lowest and highest value of each numeric column in fitting; infinite where it had none."""
+        low, high, _, _ = self._seen
+        return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
+
+    @cached_property
+    def _used(self) -> NDArray[np.bool_]:
+        """The numeric columns that the answer hangs on: trees split by them, or the regression weighs them."""
+        linear, count = self.numbers.linear, len(self.card.features)
+        used = np.zeros(count + len(self.card.categories), dtype=np.bool_)
+        if self.numbers.weight < 1:
+            owners = linear.owners([len(c) for c in self.card.categories.values()])
+            used[owners[np.array(linear.weights) != 0.0]] = True
+        if self.booster is not None:
+            used |= self.booster.feature_importance("split") > 0
+        return used[:count]
 
     def save(self, folder: Path) -> str:
         """Write ``booster.txt`` where there is one, ``numbers.json``, and ``card.json`` with the digests of these.

@@ -72,7 +72,9 @@ class Intent(Part):
         why: when there is not enough to say: ``outside_population``, ``stale_profile``, ``short_history``,
             ``outside_trained_range``, ``no_model``, or the code of the error for which the champion is not served, such
             as ``model_damaged``.
-        detail: which feature lies outside the trained range, and how far.
+        detail: which feature lies outside the range that was fitted on, and how far; also where an answer is given.
+        extrapolated: the feature that lies furthest outside, where an answer is given all the same: as of somebody at
+            the end of the range.
         model: name and version of the model.
         reasons: the strongest, when asked for.
         change: what changed since the newest earlier scores, when asked for and there are some.
@@ -83,6 +85,7 @@ class Intent(Part):
     tier: Tier
     why: str | None = None
     detail: str | None = None
+    extrapolated: str | None = None
     model: str | None
     reasons: list[Reason] = []
     change: Change | None = None
@@ -93,7 +96,7 @@ class Value(Part):
 
     Attributes:
         amount: what is expected, in the unit of the signal's value; null when there is not enough to say.
-        percentile, why, detail, model, reasons: as of `Intent`.
+        percentile, why, detail, extrapolated, model, reasons: as of `Intent`.
         tier: by the cut-offs frozen in the model card.
     """
 
@@ -102,6 +105,7 @@ class Value(Part):
     tier: ValueTier
     why: str | None = None
     detail: str | None = None
+    extrapolated: str | None = None
     model: str | None
     reasons: list[Reason] = []
 

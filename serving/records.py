@@ -24,7 +24,7 @@ def part_of(rule: Outcome | ValueOutcome) -> str:
 
 def said_of(rule: Outcome | ValueOutcome) -> dict[str, pl.DataType]:
     """What is said of an outcome, but for what is told on request."""
-    text = dict.fromkeys(("tier", "why", "detail"), pl.String())
+    text = dict.fromkeys(("tier", "why", "detail", "extrapolated"), pl.String())
     return {rule.answer: pl.Float64(), "percentile": pl.Int64(), **text}
 
 

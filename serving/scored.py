@@ -21,7 +21,8 @@ class Scored:
     """Scored users.
 
     Columns: ``user, cutoff, state, rfm_…, <outcome>_probability (or _amount), …_percentile, …_tier, …_why, …_detail,
-    segments, leaves`` (segments whose ``until`` holds), ``holdout, seen``, those of `WORTH` and of lead scores.
+    …_extrapolated, segments, leaves`` (segments whose ``until`` holds), ``holdout, seen``, those of `WORTH` and of lead
+    scores.
 
     Args:
         rows: what they were scored on.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -34,6 +35,20 @@ from serving.scored import Scored
 BEYOND = "outside_trained_range"
 #: why nothing is said where an outcome has no champion
 NO_MODEL = "no_model"
+
+
+@dataclass
+class _Outside:
+    """Which rows lie outside what a model was fitted on: those with too much at stake, and those with a mark."""
+
+    details: dict[int, str] = field(default_factory=dict)
+    marks: dict[int, str] = field(default_factory=dict)
+    silent: set[int] = field(default_factory=set)
+
+    def columns(self, count: int) -> dict[str, list[str | None]]:
+        """What the record says of it."""
+        parts = {"detail": self.details, "extrapolated": self.marks}
+        return {key: [part.get(i) for i in range(count)] if part else [None] * count for key, part in parts.items()}
 
 
 class Scorer:
@@ -149,17 +164,19 @@ class Scorer:
         laid_out: dict[str, NDArray[np.float64]] = {}
         for name, question in self.definition.asked.items():
             why = frame[f"{name}_why"]
-            answer, percentile, detail = self._answer(name, rows, _nulls(why), laid_out)
+            answer, percentile, outside = self._answer(name, rows, _nulls(why), laid_out)
             tiers = self._tiers(name, answer)
-            told = pl.Series(f"{name}_detail", [detail.get(i) for i in range(len(rows))], dtype=pl.String)
             answers += [
                 pl.Series(f"{name}_{question.answer}", answer, nan_to_null=True),
                 pl.Series(f"{name}_percentile", percentile, nan_to_null=True).cast(pl.Int64),
                 pl.Series(f"{name}_tier", tiers, dtype=pl.String),
-                told,
+                *(
+                    pl.Series(f"{name}_{k}", values, dtype=pl.String)
+                    for k, values in outside.columns(len(rows)).items()
+                ),
             ]
-            if detail:
-                frame = frame.with_columns(why.set(told.is_not_null(), BEYOND))
+            if outside.silent:
+                frame = frame.with_columns(why.scatter(sorted(outside.silent), BEYOND))
         answers += [pl.Series(k, values, nan_to_null=True) for k, values in self._worth.of(rows.matrix).items()]
         frame = frame.hstack(answers)
         lists = [self._every.every(frame).alias("segments"), self._until.every(frame).alias("leaves")]
@@ -183,26 +200,33 @@ class Scorer:
 
     def _answer(
         self, outcome: str, rows: FeatureRows, asked: NDArray[np.bool_], laid_out: dict[str, NDArray[np.float64]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], dict[int, str]]:
-        """Answer and percentile, NaN where not asked or far outside what was learnt; and what lies there.
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], "_Outside"]:
+        """Answer and percentile, NaN where not asked or where too much hangs on what nobody saw; and who is outside.
 
         Matrices are looked up in ``laid_out``, and put there.
         """
         answer, percentile = np.full((2, len(rows)), np.nan)
-        detail: dict[int, str] = {}
+        found_outside, rules = _Outside(), self.definition.scoring
         model = self.models.get(outcome)
         if model is not None and asked.any():
             if (layout := self._layouts[outcome]) not in laid_out:
                 laid_out[layout] = model.matrix_of(rows)
             matrix = laid_out[layout]
-            beyond = np.where(asked, model.beyond(matrix, self.definition.scoring.max_beyond), -1)
-            for at in np.flatnonzero(beyond >= 0).tolist():
-                detail[at] = model.told_beyond(matrix[at], int(beyond[at]))
-            asked = asked & (beyond < 0)
+            outside = model.outside(matrix, rules.max_beyond)
+            for at in np.flatnonzero(asked & (outside.column >= 0)).tolist():
+                column = int(outside.column[at])
+                found_outside.details[at] = model.told_beyond(matrix[at], column)
+                if outside.effect[at] > rules.max_extrapolation:
+                    found_outside.silent.add(at)
+                else:
+                    found_outside.marks[at] = model.card.features[column]
+            if found_outside.silent:
+                asked = asked.copy()
+                asked[sorted(found_outside.silent)] = False
             found = model.predict(matrix if asked.all() else matrix[asked]) if asked.any() else np.zeros(0)
             answer[asked] = found
             percentile[asked] = np.clip(np.searchsorted(model.card.percentiles, found, side="right") - 1, 0, 100)
-        return answer, percentile, detail
+        return answer, percentile, found_outside
 
     def _tiers(self, outcome: str, answers: NDArray[np.float64]) -> list[str]:
         names, model = VALUE_TIERS if outcome in self.definition.values else TIERS, self.models.get(outcome)
@@ -233,13 +257,13 @@ class Scorer:
         for name, question in self.definition.asked.items():
             why = [self._silent(name, row, age) for row, age in zip(known, ages, strict=True)]
             asked = np.array([reason is None for reason in why], dtype=np.bool_)
-            answer, percentile, detail = self._answer(name, rows, asked, laid_out)
+            answer, percentile, outside = self._answer(name, rows, asked, laid_out)
             columns |= {
                 f"{name}_{question.answer}": [None if a != a else a for a in answer.tolist()],
                 f"{name}_percentile": [None if p != p else int(p) for p in percentile.tolist()],
                 f"{name}_tier": self._tiers(name, answer),
-                f"{name}_why": [BEYOND if i in detail else reason for i, reason in enumerate(why)],
-                f"{name}_detail": [detail.get(i) for i in range(len(rows))],
+                f"{name}_why": [BEYOND if i in outside.silent else reason for i, reason in enumerate(why)],
+                **{f"{name}_{key}": values for key, values in outside.columns(len(rows)).items()},
             }
         for i, row in enumerate(known):
             row |= {name: values[i] for name, values in columns.items()}

@@ -41,12 +41,16 @@ class Training(Strict):
 class Scoring(Strict):
     """When a score is not worth saying.
 
-    ``max_beyond``: how far a feature may lie beyond the range the model was fitted on, in widths of that range.
+    ``max_beyond``: how far a feature may lie beyond the range the model was fitted on, in widths of that range, before
+    the score carries the mark ``extrapolated``; it counts as the end of the range in any case. ``max_extrapolation``:
+    nothing is said where the regression, going on beyond the range, would move the log-odds (or the logarithm of an
+    amount) by more.
     """
 
     max_age: Span = 3 * DAY
     min_history: Span = 0
     max_beyond: Annotated[float, Field(ge=0)] = 1.0
+    max_extrapolation: Annotated[float, Field(gt=0)] = 2.0
 
 
 class Audit(Strict):

@@ -35,7 +35,7 @@ JOINED = "_y"
 EVERYBODY = "everybody"
 
 #: of each outcome beside its answer, and of each lead score
-OF_OUTCOME, OF_LEAD = ("percentile", "tier", "why", "detail", "label"), ("points", "lines")
+OF_OUTCOME, OF_LEAD = ("percentile", "tier", "why", "detail", "extrapolated", "label"), ("points", "lines")
 
 
 def check_names(definition: Definition) -> None:

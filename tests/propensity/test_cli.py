@@ -44,9 +44,9 @@ def test_train_showed_a_table_and_score_writes_the_records(world: World) -> None
     assert records.columns == said
     assert records["user_id"].n_unique() == len(records) == 3_000
     fields = [f.name for f in records.schema["intent"].fields[0].dtype.fields]  # type: ignore[attr-defined]
-    assert fields == ["probability", "percentile", "tier", "why", "detail", "model"]
+    assert fields == ["probability", "percentile", "tier", "why", "detail", "extrapolated", "model"]
     worth = records["value"].struct.field("spend").struct.unnest()
-    assert worth.columns == ["amount", "percentile", "tier", "why", "detail", "model"]
+    assert worth.columns == ["amount", "percentile", "tier", "why", "detail", "extrapolated", "model"]
     assert set(worth["tier"]) == {"high", "medium", "low", "not_enough_to_say"}
 
 

@@ -185,22 +185,52 @@ def test_reasons_are_the_strongest_effects_in_words(
     assert reasons["churn"][int(np.flatnonzero(~said)[0])] == [], "nothing said, nothing to explain"
 
 
-def test_a_user_far_outside_what_was_learnt_is_not_scored_and_it_is_said_why(
+def moved(rows: FeatureRows, at: int, name: str, value: float) -> FeatureRows:
+    matrix = rows.matrix.copy()
+    matrix[at, rows.features.numeric.index(name)] = value
+    return replace(rows, matrix=matrix)
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_a_user_outside_what_was_learnt_is_scored_as_at_its_end_and_marked(
+    scorer: Scorer, rows: FeatureRows, scored: Scored, few: bool
+) -> None:
+    at, name = int(np.flatnonzero(scored.said("purchase"))[0]), "cart_add_count_30d"
+    most = scorer.models["purchase"].card.ranges
+    end = most.highest[scorer.models["purchase"].card.features.index(name)]
+    assert end is not None
+    far, there = (moved(rows, at, name, value) for value in (1e6, end))
+    if few:
+        far, there = (
+            replace(r, users=r.users[[at]], cutoffs=r.cutoffs[[at]], matrix=r.matrix[[at]], traits=r.traits[[at]])
+            for r in (far, there)
+        )
+    said, same = (
+        next(r for r in scorer.score(r, r.cutoffs).to_records() if r.user_id == rows.users[at]).intent["purchase"]
+        for r in (far, there)
+    )
+    assert said.detail is not None
+    assert said.detail.startswith(f"{name} is 1e+06; fitted on 0 to ")
+    assert (said.extrapolated, same.extrapolated, same.detail) == (name, None, None)
+    assert said.why is None
+    assert said.probability == same.probability
+
+
+def test_where_too_much_hangs_on_what_was_never_seen_nothing_is_said(
     scorer: Scorer, rows: FeatureRows, scored: Scored
 ) -> None:
-    answered = int(np.flatnonzero(scored.said("purchase"))[0])
-    column = rows.features.numeric.index("cart_add_count_30d")
-    matrix = rows.matrix.copy()
-    matrix[answered, column] = 1e6
-    [record] = [
-        r for r in scorer.score(replace(rows, matrix=matrix), rows.cutoffs).to_records()
-        if r.user_id == rows.users[answered]
-    ]  # fmt: skip
+    at = int(np.flatnonzero(scored.said("purchase"))[0])
+    strict = scorer.definition.scoring.model_copy(update={"max_extrapolation": 1e-6})
+    definition = scorer.definition.model_copy(update={"scoring": strict})
+    careful = Scorer(definition, scorer.models, scorer.rfm)
+    far = moved(rows, at, "cart_add_count_30d", 1e6)
+    record = next(r for r in careful.score(far, far.cutoffs).to_records() if r.user_id == rows.users[at])
     for intent in record.intent.values():
         assert intent.probability is None
         assert (intent.tier, intent.why) == ("not_enough_to_say", "outside_trained_range")
         assert intent.detail is not None
         assert intent.detail.startswith("cart_add_count_30d is 1e+06; fitted on 0 to ")
+        assert intent.extrapolated is None
     assert record.state is not None, "the rule state stays"
 
 
@@ -208,11 +238,11 @@ def test_a_feature_that_never_was_missing_and_is_now_is_outside(
     models: Mapping[str, Model], rows: FeatureRows, scored: Scored
 ) -> None:
     model = models["churn"]
-    never = model.card.ranges.missing.index(False)
+    never = next(i for i, m in enumerate(model.card.ranges.missing) if not m and model._used[i])
     matrix = model.matrix_of(rows)[scored.said("churn")][:3].copy()
-    assert (model.beyond(matrix, 1.0) < 0).all()
+    assert (model.outside(matrix, 1.0).column < 0).all()
     matrix[1, never] = np.nan
-    assert model.beyond(matrix, 1.0).tolist() == [-1, never, -1]
+    assert model.outside(matrix, 1.0).column.tolist() == [-1, never, -1]
     assert "is missing" in model.told_beyond(matrix[1], never)
 
 
