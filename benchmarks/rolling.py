@@ -1,5 +1,7 @@
 """Rolling held-out cutoffs on the logs at hand: the product, trained as of each, beside eight peers."""
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,15 +9,27 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import polars as pl
 
+from benchmarks.cdnow import write_log
 from benchmarks.peers import Rows, peers
-from features.definition import Definition
+from benchmarks.quality import examples
+from features.definition import Definition, load_definition
+from features.errors import RefusalError
+from features.log.compacted import NONE
+from features.log.source import EventLog
+from features.log.store import EventStore
 from features.settings import Settings
+from features.snapshot import write_snapshots, write_traits
+from features.store import OfflineFeatures
+from features.store.objects import snapshots_path, traits_path
+from features.time import to_datetime
 from segments.tiers import TIERS, tiers_of
 from serving.model import Floats, Model
-from training.dataset import Dataset
+from training.dataset import Dataset, build
 from training.evaluate import Judgement, judge
+from training.labels import Labels, labelled
 from training.learn import learn
 from training.matrices import Matrices
+from training.outcomes import snapshot_cutoffs
 from training.report import measure
 
 #: held-out cutoffs of a question, and paired resamples of their users
@@ -73,7 +87,56 @@ def rolling(only: str = "") -> tuple[pl.DataFrame, dict[str, float]]:
                 rows.append(row)
                 numbers |= more
                 flips.append(held.flips)
-                outside = model.outside(matrix, definition.scoring.max_beyond)
+                silenced.append(held.silenced)
+    numbers |= {"models.tier_flips_by_seed": float(np.mean(flips)), "models.silenced_share": float(np.mean(silenced))}
+    return pl.DataFrame(rows), numbers
+
+
+def _logs(folder: Path) -> Iterator[Definition]:
+    (folder / "cdnow").mkdir()
+    yield _smaller(write_log(folder / "cdnow"))
+    for file in examples(folder):
+        yield _smaller(load_definition(file))
+
+
+def _smaller(definition: Definition) -> Definition:
+    """The same with fewer rows to learn from, for the product and for its peers."""
+    return _with(definition, max_rows=ROWS)
+
+
+def _with(definition: Definition, **training: int) -> Definition:
+    changed = definition.model_copy(update={"training": definition.training.model_copy(update=training)})
+    changed._source = definition._source
+    return changed
+
+
+def _write(definition: Definition, settings: Settings) -> None:
+    store, folder = EventStore.open(EventLog(definition), settings), settings.folder(definition.name)
+    at = snapshot_cutoffs(definition, store)
+    write_snapshots(store, at, definition, snapshots_path(folder), more=Labels(definition))
+    if definition.traits is not None:
+        write_traits(definition, traits_path(folder), NONE)
+
+
+def _held_out(definition: Definition, settings: Settings, outcome: str) -> Held | None:
+    """Train as of each held-out cutoff on what was known then, and ask everybody in the population at it."""
+    snapshots, store = snapshots_path(settings.folder(definition.name)), OfflineFeatures(definition, settings)
+    rule, rows = definition.outcomes[outcome], labelled(snapshots, outcome)
+    parts: list[tuple[dict[str, Floats], pl.DataFrame]] = []
+    flips, silenced = float("nan"), list[float]()
+    kinds: list[str] = []
+    for cutoff in _instants(rows, rule.within):
+        asked = store.rows(outcome, rows.filter(pl.col("cutoff") == to_datetime(cutoff)))
+        try:
+            data = build(snapshots, store, definition, outcome, through=cutoff - rule.reach)
+            model = _ours(definition, data)
+        except RefusalError as refusal:
+            logging.getLogger("propensity").info("%s at %s: %s", outcome, to_datetime(cutoff), refusal)
+            continue
+        if not parts:
+            flips = _flips(definition, data, model, asked)
+        matrix = model.matrix(asked)
+        outside = model.outside(matrix, definition.scoring.max_beyond)
         silenced.append(float((outside.effect > definition.scoring.max_extrapolation).mean()))
         kinds.append(model.card.procedure.kind if model.card.procedure else "")
         theirs = peers(Rows(definition, outcome, data.rows, asked, rule.reach))

@@ -18,8 +18,8 @@ from training.labels import Labels
 
 OUTCOME = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28"}
 OWN = [
-    "churn_probability", "churn_percentile", "churn_tier", "churn_why", "churn_detail", "churn_extrapolated", "churn_label",
-    "label_churn",
+    "churn_probability", "churn_percentile", "churn_tier", "churn_why", "churn_detail", "churn_extrapolated",
+    "churn_label", "label_churn",
     "spend_amount", "spend_tier", "warm_points", "warm_lines", *RFM_NAMES, *WORTH_COLUMNS, *sorted(INTERNAL),
 ]  # fmt: skip
 BASE = DEFINITION | {
