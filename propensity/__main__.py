@@ -120,7 +120,8 @@ def train(
     outcome: Annotated[list[str] | None, typer.Option(help="train only this outcome (may be repeated)")] = None,
     tune: Annotated[int, typer.Option(min=0, help="try this many parameter sets for each outcome")] = 0,
     force: Annotated[
-        str | None, typer.Option(help="promote even if the written criteria are not met; give the reason")
+        str | None,
+        typer.Option(help="promote although the gate fails; give the reason. The audit is not overridden"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,6 +1,6 @@
 """Tables of what a definition makes of a log, before anything is trained."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import polars as pl
 from rich.console import RenderableType
@@ -20,6 +20,7 @@ from features.snapshot import Snapshots
 from features.time import DAY, span_name, to_datetime
 from propensity.console import table
 from propensity.doubts import like_ids, names_of_events, silent_signals, tied_in_frequency
+from propensity.learning import plan
 from propensity.packs import left_out
 from segments.frozen import measured
 from training.base_rate import one_sided
@@ -127,21 +128,26 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
         table("Signals", pl.concat([names, sizes, where], how="horizontal")),
         *left_out(definition),
     ]
-    problems, outcomes = [], dict[str, object]()
+    problems, outcomes, learning = [], dict[str, object](), dict[str, object]()
     for name, rule in definition.asked.items():
         title = f"{name}: {rule.question}, among {rule.among}"
         per = every.filter(pl.col("outcome") == name)
         if per.is_empty():
             problems.append(f"{title}: nobody is eligible at a matured cutoff")
             continue
+        planned = plan(per, rule, definition.training)
         per = per.select(
             pl.col("cutoff").dt.to_string("%Y-%m-%d").alias("week of"), "eligible", "positives",
             (pl.col("total") / pl.col("eligible")).alias("base_rate" if isinstance(rule, Outcome) else "mean"),
         )  # fmt: skip
         outcomes[name] = per.to_dicts()
+        learning[name] = {"slices": [asdict(part) for part in planned.slices], "said": planned.said}
+        if planned.problem is not None:
+            problems.append(f"{title}: {planned.problem}")
         some = per if weeks_shown is None else per.tail(weeks_shown)
         cut = f" (the last {len(some)} of {len(per)} weeks; --verbose shows all)" if len(some) < len(per) else ""
         shown.append(table(f"{title}; each answer is known {span_name(rule.reach)} later{cut}", some))
+        shown.append(table(f"{name}: what a training learns from; {planned.said}", pl.DataFrame(planned.slices)))
         if isinstance(rule, Outcome) and (said := one_sided(per)):
             warnings.append(f"{name}: {said}; there is little to tell users apart by. Change 'within' or 'among'.")
         if isinstance(rule, Outcome) and rule.will_not:
@@ -150,7 +156,7 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
         "definition": definition.version, "complete_through": to_datetime(store.ends).isoformat(),
         "rows": {**counts, "kept": store.kept}, "events": survey.events,
         "signals": {n: {"events": e, "users": u} for n, (e, u) in zip(definition.signals, sizes.rows(), strict=True)},
-        "outcomes": outcomes, "problems": problems, "warnings": warnings,
+        "outcomes": outcomes, "learning": learning, "problems": problems, "warnings": warnings,
     }  # fmt: skip
     found = Preview(problems, warnings, shown, content, learnable=bool(outcomes))
     return replace(found, content=content | {"verdict": found.verdict})

@@ -13,7 +13,7 @@ from features.errors import RefusalError
 from features.store import OfflineFeatures
 from features.time import to_datetime
 from training.labels import labelled
-from training.split import Split, slices, split
+from training.split import Split, by_users, least_of, slices, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,15 @@ def build(
     )  # fmt: skip
     instants = rows["cutoff"].unique().sort().dt.epoch("us").to_numpy()
     parts = parts or split(instants, rule.reach)
-    rows = slices(rows, parts, limits.unseen_share)
-    _enough(rows, outcome, limits.min_positives, isinstance(rule, Outcome))
+    placed, both = slices(rows, parts, limits.unseen_share), isinstance(rule, Outcome)
+    if parts.by == "time" and _lacking(placed, limits.min_positives, both) is not None:
+        shared = by_users(instants)  # a small log has more of both answers in other users at all cutoffs
+        others = slices(rows, shared, limits.unseen_share)
+        if _lacking(others, limits.min_positives, both) is None:
+            placed, parts = others, shared
+    if (lacking := _lacking(placed, limits.min_positives, both)) is not None:
+        raise _too_few(*lacking, outcome)
+    rows = placed
     rows = _capped(_spread(rows, limits.max_rows_per_user, limits.seed), limits.max_rows, limits.seed)
     return Dataset(outcome, store.rows(outcome, rows), previewed.sort("cutoff"), parts.by)
 
@@ -131,7 +138,8 @@ def _both_answers(labels: pl.Series, outcome: str, rule: Outcome | ValueOutcome)
     )
 
 
-def _enough(rows: pl.DataFrame, outcome: str, needed: int, of_both: bool) -> None:
+def _lacking(rows: pl.DataFrame, needed: int, of_both: bool) -> tuple[str, str, int, int] | None:
+    """Which answer a slice has too few of, which slice, how many, and how many it needs; None where all have enough."""
     happened = pl.col("label") > 0
     counted = (
         rows.filter(~pl.col("unseen") | (pl.col("slice") == "test"))
@@ -139,15 +147,20 @@ def _enough(rows: pl.DataFrame, outcome: str, needed: int, of_both: bool) -> Non
         .agg(happened.sum().alias("positives"), (~happened).sum().alias("negatives"))
     )
     for kind in ("positives", "negatives") if of_both else ("positives",):
-        for name, limit in (("learn", needed), ("test", max(10, needed // 4))):  # judging needs fewer than learning
-            found = counted.filter(slice=name)[kind].sum()
+        for name, limit in least_of(needed).items():
+            found = int(counted.filter(slice=name)[kind].sum())
             if found < limit:
-                raise RefusalError(
-                    f"too_few_{kind}",
-                    found=f"{found} {kind} of {outcome} in the {name} slice",
-                    needed=f"{limit}",
-                    fix="widen 'among', lengthen 'within' or bring a longer log; the limit is training.min_positives",
-                )
+                return kind, name, found, limit
+    return None
+
+
+def _too_few(kind: str, name: str, found: int, limit: int, outcome: str) -> RefusalError:
+    return RefusalError(
+        f"too_few_{kind}",
+        found=f"{found} {kind} of {outcome} in the {name} slice",
+        needed=f"{limit}",
+        fix="widen 'among', lengthen 'within' or bring a longer log; the limit is training.min_positives",
+    )
 
 
 def _spread(rows: pl.DataFrame, most: int | None, seed: int) -> pl.DataFrame:

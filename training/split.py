@@ -26,8 +26,8 @@ class Split:
     Attributes:
         learn: cutoffs to learn from, ascending.
         test: cutoffs to judge on; the newest one is the newest matured one.
-        by: ``time``, or ``users`` where the log is too short to leave a label window between two periods: then both
-            have the same cutoffs, and other users.
+        by: ``time``, or ``users`` where the log is too short to leave a label window between two periods, or too small
+            to have enough of both answers in both: then both have the same cutoffs, and other users.
     """
 
     learn: Instants
@@ -47,7 +47,17 @@ def split(cutoffs: Instants, purge: int) -> Split:
         learn = cutoffs[cutoffs + purge <= test[0]]
         if learn.size >= test.size:
             return Split(learn, test)
+    return by_users(cutoffs)
+
+
+def by_users(cutoffs: Instants) -> Split:
+    """The split by users, at all cutoffs."""
     return Split(cutoffs, cutoffs, "users")
+
+
+def least_of(min_positives: int) -> dict[str, int]:
+    """How many of either answer a slice needs at least: judging needs fewer than learning."""
+    return {"learn": min_positives, "test": max(10, min_positives // 4)}
 
 
 def share_of(users: pl.Series, seed: int) -> pl.Series:

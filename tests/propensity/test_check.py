@@ -141,6 +141,11 @@ def test_check_for_machines(tmp_path: Path) -> None:
     assert said["rows"]["rows"] == 371
     assert said["signals"]["purchase"] == {"events": 0, "users": 0}
     assert said["outcomes"]["churn"]
+    plan = {part["slice"]: part for part in said["learning"]["churn"]["slices"]}
+    assert plan["learn"]["last"] == plan["all"]["last"] == plan["test"]["last"]
+    assert "too small for two periods a label window apart: other users judge" in said["learning"]["churn"]["said"]
+    assert plan["all"]["rows"] == sum(week["eligible"] for week in said["outcomes"]["churn"])
+    assert plan["learn"]["rows"] < plan["all"]["rows"]
     assert said["verdict"].startswith("Verdict: ")
 
 
