@@ -2,11 +2,14 @@
 
 import errno
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +30,22 @@ def test_help_needs_none_of_the_heavy_packages() -> None:
     program = "import propensity.__main__, sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not HEAVY & set(done.stdout.split())
+
+
+def test_scoring_needs_neither_the_feature_store_nor_the_drawing_library(world: World, tmp_path: Path) -> None:
+    command = f"score -d {world.folder / 'propensity.yaml'} --json".split()
+    program = (
+        "import sys\nfrom propensity.__main__ import app\n"
+        f"try:\n    app({command!r})\nfinally:\n"
+        "    print(*sorted({'feast', 'altair'} & set(sys.modules)), file=sys.stderr)"
+    )
+    home = shutil.copytree(world.settings.home, tmp_path / "var")
+    settings = {"PROPENSITY_HOME": str(home), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=os.environ | settings
+    )
+    assert json.loads(done.stdout)["users"] > 0, done.stderr
+    assert not {"feast", "altair"} & set(done.stderr.split())
 
 
 def test_the_version_is_the_packages(world: World, program: Program) -> None:
