@@ -242,7 +242,8 @@ def _of_one_user(rows: DataFrame, content: list[str], erased: Tombstones, *, by_
         by_arrival: rows say when they arrived.
     """
     users = rows.where("id <> 0").selectExpr("id", "user AS lowest", "user AS highest").groupBy("id")
-    spread = users.agg({"lowest": "min", "highest": "max"}).where("`min(lowest)` <> `max(highest)`")
+    # named by position: Feast lets a session read names in backticks as regular expressions
+    spread = users.agg({"lowest": "min", "highest": "max"}).toDF("id", "one", "other").where("one <> other")
     shared = spread.select("id").cache()
     if shared.isEmpty():
         return rows
