@@ -4,14 +4,19 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from benchmarks import features, quality, scale, stores
+from benchmarks.peers import Rows, peers
 from benchmarks.world import Log
 from benchmarks.world import World as Measured
 from features.time import Instants
 from tests.conftest import ROOT, World
+from tests.training.test_audit import dataset
+from tests.worlds import definition_of
+from training.evaluate import Ranking, metrics
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +53,20 @@ def test_the_distance_from_the_best_forecast_is_measured_for_every_outcome(world
     rows = quality.distance_from_best(Measured(world.folder, world.definition, world.settings, 1.0), "shop")
     assert rows["outcome"].to_list() == ["churn", "purchase", "uninstall"]
     assert rows["AUC_over_best"].is_between(0.9, 1.02).all()
+
+
+def test_peers_learn_from_the_same_rows_and_rank_what_they_are_asked() -> None:
+    definition = definition_of()
+    data = dataset(definition)
+    asked = data.part("test")
+    found = peers(Rows(definition, "churn", data.part("learn"), asked, definition.outcomes["churn"].reach))
+    assert {"recency", "logistic on RFM", "boosting on RFM", "wide LightGBM", "wide logistic"} <= set(found)
+    labels, ones = asked["label"].to_numpy().astype(np.float64), np.ones(len(asked))
+    for name, said in found.items():
+        assert said.shape == labels.shape, name
+        assert ((said > 0) & (said < 1)).all(), name
+    for name in ("wide LightGBM", "wide logistic", "blend of both"):
+        assert metrics(Ranking.of(found[name]), labels, ones)["auc"] > 0.65, name
 
 
 def test_the_published_results_are_complete() -> None:

@@ -52,7 +52,10 @@ class Likelihood:
         return {"objective": "binary"}
 
     def regression(self, columns: Floats, y: Floats, weights: Floats) -> tuple[Floats, float]:
-        """Logistic."""
+        """Logistic; where all answers are alike, their rate alone."""
+        if np.ptp(y) == 0.0:
+            rate = (weights @ y + 1.0) / (weights.sum() + 2.0)
+            return np.zeros(columns.shape[1]), float(np.log(rate / (1.0 - rate)))
         model = LogisticRegression(C=0.005, max_iter=300, tol=1e-3).fit(columns, y, sample_weight=weights)
         return model.coef_[0], float(model.intercept_[0])
 
@@ -79,7 +82,9 @@ class Amount:
         return {"objective": "tweedie", "tweedie_variance_power": POWER, "metric": "tweedie"}
 
     def regression(self, columns: Floats, y: Floats, weights: Floats) -> tuple[Floats, float]:
-        """Tweedie, with the logarithm as link."""
+        """Tweedie, with the logarithm as link; where all answers are alike, they alone."""
+        if np.ptp(y) == 0.0:
+            return np.zeros(columns.shape[1]), float(np.log(max(y[0], 1e-9)))
         mean = float(
             np.average(y, weights=weights)
         )  # the deviance, and so the penalty's weight, would hang on the money

@@ -78,5 +78,5 @@ class Matrices:
         return len(self.names) - len(self.categories)
 
     def folds(self, count: int) -> NDArray[np.int64]:
-        """Which of so many folds each row lies in."""
-        return np.floor(self.share * count).astype(np.int64)
+        """Which of so many folds each row lies in, numbered from 0 on; folds without users are left out."""
+        return np.unique(np.floor(self.share * count), return_inverse=True)[1].astype(np.int64)
