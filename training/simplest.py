@@ -12,8 +12,9 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 def simplest(judgement: Judgement, loss: str, order: str, margin: float) -> Kind:
     """Choose among kinds judged on the same rows.
 
-    A simpler one is taken if its loss is at most ``margin`` larger, relatively, than the blend's, and neither loss nor
-    order tells the two apart: both paired intervals include 0.
+    A simpler one is taken if it is shown to be as good: its loss is at most ``margin`` (relative) above the blend's
+    with 97.5 % confidence, and its order is not worse with an interval that excludes 0. Where few rows leave both
+    possible the blend serves: a choice by chance would put a third of the users into other tiers the next time.
 
     Args:
         judgement: of all `KINDS`, by name.
@@ -24,7 +25,6 @@ def simplest(judgement: Judgement, loss: str, order: str, margin: float) -> Kind
     for kind in KINDS[:-1]:
         more = judgement.ahead(kind, "blend", loss, relative=True)
         less = judgement.ahead(kind, "blend", order)
-        worse = more.low is None or more.low > 0 or less.high is None or less.high < 0
-        if not worse and more.value <= margin:
+        if more.high is not None and more.high <= margin and less.high is not None and less.high >= 0:
             return kind
     return "blend"

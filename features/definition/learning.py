@@ -73,8 +73,8 @@ class Gate(Strict):
     ``average_precision`` and ``recall``: the lower 95 % bounds of the paired differences may not fall by more.
     ``calibration_error`` and ``observed_over_expected``: bounds on the test slice, widened to what a perfect forecast
     of as many users would show by chance. ``baseline``: no simple model may be ahead by more, nor by anything with an
-    interval that excludes 0. ``simple``: a simpler model is served whose loss is at most so much larger, where the
-    interval of the difference includes 0. ``stale``: horizons after which a champion counts as stale, so that a
+    interval that excludes 0. ``simple``: a simpler model is served whose loss is at most so
+    much larger with 97.5 % confidence. ``stale``: horizons after which a champion counts as stale, so that a
     challenger need not be better, only no worse. ``slice_drop``: no state or tenure
     slice may fall by more with an interval that excludes 0. ``draws``: of the bootstrap. For value outcomes ``gini``
     and ``value`` (the share the top tenth brings) stand in the place of the first two, and the bounds are wider, since
@@ -87,7 +87,7 @@ class Gate(Strict):
     observed_over_expected: tuple[float, float] = (0.85, 1.15)
     slice_drop: Annotated[float, Field(ge=0)] = 0.02
     baseline: Annotated[float, Field(ge=0)] = 0.02
-    simple: Annotated[float, Field(ge=0)] = 0.0025
+    simple: Annotated[float, Field(ge=0)] = 0.01
     stale: Annotated[float, Field(gt=0)] = 2.0
     gini: Annotated[float, Field(ge=0)] = 0.005
     value: Annotated[float, Field(ge=0)] = 0.02
