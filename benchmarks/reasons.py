@@ -13,7 +13,7 @@ from features.log.source import EventLog
 from features.parallel import cores
 from features.store.objects import snapshots_path
 from serving.loader import Loader
-from serving.model import model_matrix
+from serving.numbers import model_matrix
 from serving.rows import latest_traits
 
 ROWS = 20_000

@@ -23,7 +23,8 @@ from features.store import OfflineFeatures
 from features.store.objects import snapshots_path, traits_path
 from features.time import to_datetime
 from segments.tiers import TIERS, tiers_of
-from serving.model import Floats, Model
+from serving.model import Model
+from serving.numbers import Floats
 from training.dataset import Dataset, build
 from training.evaluate import Judgement, judge
 from training.labels import Labels, labelled

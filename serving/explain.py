@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from features.rows import FeatureRows
 from serving.earlier import Earlier
-from serving.model import Floats, Model
+from serving.model import Model
+from serving.numbers import Floats
 from serving.reasons import Wording
 from serving.record import Change, Move, Reason
 

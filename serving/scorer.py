@@ -38,7 +38,7 @@ NO_MODEL = "no_model"
 
 
 @dataclass
-class _Outside:
+class _Marks:
     """Which rows lie outside what a model was fitted on: those with too much at stake, and those with a mark."""
 
     details: dict[int, str] = field(default_factory=dict)
@@ -200,13 +200,13 @@ class Scorer:
 
     def _answer(
         self, outcome: str, rows: FeatureRows, asked: NDArray[np.bool_], laid_out: dict[str, NDArray[np.float64]]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], "_Outside"]:
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], "_Marks"]:
         """Answer and percentile, NaN where not asked or where too much hangs on what nobody saw; and who is outside.
 
         Matrices are looked up in ``laid_out``, and put there.
         """
         answer, percentile = np.full((2, len(rows)), np.nan)
-        found_outside, rules = _Outside(), self.definition.scoring
+        marks_of, rules = _Marks(), self.definition.scoring
         model = self.models.get(outcome)
         if model is not None and asked.any():
             if (layout := self._layouts[outcome]) not in laid_out:
@@ -215,18 +215,18 @@ class Scorer:
             outside = model.outside(matrix, rules.max_beyond)
             for at in np.flatnonzero(asked & (outside.column >= 0)).tolist():
                 column = int(outside.column[at])
-                found_outside.details[at] = model.told_beyond(matrix[at], column)
+                marks_of.details[at] = model.told_beyond(matrix[at], column)
                 if outside.effect[at] > rules.max_extrapolation:
-                    found_outside.silent.add(at)
+                    marks_of.silent.add(at)
                 else:
-                    found_outside.marks[at] = model.card.features[column]
-            if found_outside.silent:
+                    marks_of.marks[at] = model.card.features[column]
+            if marks_of.silent:
                 asked = asked.copy()
-                asked[sorted(found_outside.silent)] = False
+                asked[sorted(marks_of.silent)] = False
             found = model.predict(matrix if asked.all() else matrix[asked]) if asked.any() else np.zeros(0)
             answer[asked] = found
             percentile[asked] = np.clip(np.searchsorted(model.card.percentiles, found, side="right") - 1, 0, 100)
-        return answer, percentile, found_outside
+        return answer, percentile, marks_of
 
     def _tiers(self, outcome: str, answers: NDArray[np.float64]) -> list[str]:
         names, model = VALUE_TIERS if outcome in self.definition.values else TIERS, self.models.get(outcome)

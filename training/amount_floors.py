@@ -7,10 +7,9 @@ from features.definition.outcome import ValueOutcome
 from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from features.time import DAY, span_name
-from serving.model import Floats
+from serving.numbers import Floats
 from training.dataset import Dataset
-from training.family import Amount
-from training.floors import bg_nbd_of, newest_buyers, repeats, rfm_columns, standardised
+from training.floors import bg_nbd_of, newest_buyers, repeats
 from training.gammagamma import GammaGamma
 
 
@@ -23,14 +22,12 @@ def amount_floors(data: Dataset, definition: Definition) -> dict[str, Floats]:
 
     Returns:
         Amounts of ``historic_value`` (a user goes on as they did so far), ``last_window`` (as they did in the window
-        nearest to the horizon), ``rfm`` (a Tweedie regression on recency, frequency, value and tenure) and, for signals
-        that people repeat, ``bg_nbd_gamma_gamma``.
+        nearest to the horizon) and, for signals that people repeat, ``bg_nbd_gamma_gamma``.
     """
     fit, test, rule = data.part("learn"), data.part("test"), definition.values[data.outcome]
     found = {
         "historic_value": _historic(test, rule),
         "last_window": _last_window(test, definition, rule),
-        "rfm": _regression(fit, test, rfm_columns(definition, data.outcome)),
     }
     bought = _bg_nbd_gamma_gamma(fit, test, rule)
     return found if bought is None else {**found, "bg_nbd_gamma_gamma": bought}
@@ -49,13 +46,6 @@ def _last_window(test: pl.DataFrame, definition: Definition, rule: ValueOutcome)
     window = min(days, key=lambda w: abs(w - rule.within))
     value = test[f"{rule.signal}_value_{span_name(window)}"].fill_null(0.0).to_numpy()
     return np.asarray(np.maximum(value * (rule.within / window), 0.0))
-
-
-def _regression(fit: pl.DataFrame, test: pl.DataFrame, names: list[str]) -> Floats:
-    X, other = standardised(fit, test, names)
-    y = fit["label"].to_numpy()
-    weights, intercept = Amount().regression(X, y, fit[WEIGHT].to_numpy())
-    return np.asarray(np.exp(np.minimum(other @ weights + intercept, np.log(y.max()))))
 
 
 def _bg_nbd_gamma_gamma(fit: pl.DataFrame, test: pl.DataFrame, rule: ValueOutcome) -> Floats | None:

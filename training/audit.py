@@ -13,7 +13,7 @@ from features.definition.learning import Audit
 from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.snapshot import WEIGHT
-from serving.model import Floats
+from serving.numbers import Floats
 from training.base_rate import one_sided
 from training.dataset import Dataset
 from training.evaluate import Ranking, metrics

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.isotonic import isotonic_regression
 
-from serving.model import Calibration, Floats, sigmoid
+from serving.numbers import Calibration, Floats, sigmoid
 
 #: below this many rows isotonic regression harms more often than it helps
 ISOTONIC_ROWS = 20_000

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -10,7 +11,8 @@ from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from segments.tiers import fit_tiers, quantiles
 from serving.card import Kind, ModelCard, Procedure, Ranges
-from serving.model import Floats, Model
+from serving.model import Model
+from serving.numbers import Floats
 from training.dataset import Dataset
 from training.evaluate import Judgement, Rank, judge
 from training.fit import Fitted, fit
@@ -59,12 +61,16 @@ class Candidates:
         """The model of a procedure."""
         key = procedure.model_dump_json()
         if key not in self._fitted:
-            learn = self.matrices.part("learn")
-            fitted = _follow(learn, self.definition, self.data.outcome, procedure)
-            card = _card(self.data, learn, self.definition, fitted, procedure)
+            fitted = _follow(self._learn, self.definition, self.data.outcome, procedure)
+            card = _card(self.data, self._learn, self.definition, fitted, procedure)
             model = Model(fitted.booster, fitted.numbers, card, f"{self.data.outcome}/judged")
             self._fitted[key] = (model, fitted)
         return self._fitted[key][0]
+
+    @cached_property
+    def _learn(self) -> Matrices:
+        """The rows learnt from, laid out once for all procedures."""
+        return self.matrices.part("learn")
 
     def answers(self, model: Model) -> Floats:
         """What a model says of the test."""

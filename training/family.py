@@ -9,11 +9,14 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, TweedieRegressor
 
 from features.definition.outcome import Outcome, ValueOutcome
-from serving.model import Calibration, Floats
+from serving.numbers import Calibration, Floats
 from training.calibrate import calibrate, log_loss
 
 #: between 1 (counts of orders alone) and 2 (sizes of orders alone); docs/adr/0016-value.md has what was measured
 POWER = 1.2
+
+#: a regression on a few columns that somebody chose needs hardly any penalty; one on all of them a strong one
+FEW_COLUMNS, C_OF_FEW, C_OF_MANY = 40, 1.0, 0.005
 
 
 class Family(Protocol):
@@ -56,7 +59,8 @@ class Likelihood:
         if np.ptp(y) == 0.0:
             rate = (weights @ y + 1.0) / (weights.sum() + 2.0)
             return np.zeros(columns.shape[1]), float(np.log(rate / (1.0 - rate)))
-        model = LogisticRegression(C=0.005, max_iter=300, tol=1e-3).fit(columns, y, sample_weight=weights)
+        penalty = C_OF_FEW if columns.shape[1] <= FEW_COLUMNS else C_OF_MANY
+        model = LogisticRegression(C=penalty, max_iter=300, tol=1e-3).fit(columns, y, sample_weight=weights)
         return model.coef_[0], float(model.intercept_[0])
 
     def loss(self, y: Floats, scores: Floats, weights: Floats) -> float:

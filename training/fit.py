@@ -6,7 +6,7 @@ import numpy as np
 
 from features.definition.schema import Definition
 from serving.card import Procedure
-from serving.model import Floats, Numbers
+from serving.numbers import Floats, Numbers
 from training.family import family_of
 from training.matrices import Matrices
 from training.regressions import regress

@@ -8,7 +8,7 @@ from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from features.time import DAY, span_name
 from segments.lead import Leads
-from serving.model import Floats
+from serving.numbers import Floats
 from training.bgnbd import BgNbd
 from training.dataset import Dataset
 
@@ -25,16 +25,14 @@ def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) 
         states: the rule state of each row of the two slices.
 
     Returns:
-        Probabilities of ``recency`` (days since activity and since the signal asked about), ``frequency`` (active days
-        of both), ``rfm`` (a logistic regression on recency, frequency, value and tenure), ``state`` (the base rate of
-        each rule state), lead scores about the outcome, and ``bg_nbd`` for outcomes about a signal that people repeat.
+        Probabilities of ``frequency`` (active days of the sign of life and of the signal asked about), ``state`` (the
+        base rate of each rule state), lead scores about the outcome, and ``bg_nbd`` for outcomes about a signal that
+        people repeat. The regressions on recency and on RFM are kinds of models themselves (`training.simplest`).
     """
     fit, test = data.part("learn"), data.part("test")
     names = rfm_columns(definition, data.outcome)
     found = {
-        "recency": _logistic(fit, test, [n for n in names if n.startswith("days_since_")]),
         "frequency": _logistic(fit, test, [n for n in names if "_active_days_" in n]),
-        "rfm": _logistic(fit, test, names),
         "state": _rates(fit, states["learn"], states["test"]),
     }
     for name, lead in definition.leads.items():

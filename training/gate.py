@@ -11,7 +11,7 @@ import polars as pl
 from features.definition.learning import Gate
 from features.snapshot import WEIGHT
 from serving.card import Measure, ModelCard, Procedure
-from serving.model import Floats
+from serving.numbers import Floats
 from training.evaluate import Judgement, Rank, Ranking, judge
 
 #: slices smaller than this are told, and decide nothing

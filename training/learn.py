@@ -13,7 +13,8 @@ from features.snapshot import WEIGHT
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, with_rfm
 from serving.card import Measure, ModelCard, Procedure
-from serving.model import Floats, Model
+from serving.model import Model
+from serving.numbers import Floats
 from training import plots
 from training.candidates import Candidates, TestRows, newest, serving_model
 from training.dataset import Dataset
@@ -28,6 +29,8 @@ from training.yardstick import Yardstick, yardstick_of
 UNSEEN_DRAWS = 300
 #: resamples that tell whether a simpler kind of model is as good
 KIND_DRAWS = 500
+#: rows of the test that the picture of importance explains
+EXPLAINED = 2_000
 
 
 #: what is done when nothing was searched for
@@ -81,73 +84,88 @@ def learn(
     rule, seed = definition.asked[data.outcome], definition.training.seed
     yardstick, test = yardstick_of(rule), data.part("test")
     candidates = Candidates(data, matrices, definition)
-    kinds = {kind: candidates.model(procedure.model_copy(update={"kind": kind})) for kind in KINDS}
+    models = {kind: candidates.model(procedure.model_copy(update={"kind": kind})) for kind in KINDS}
+    answers: dict[str, Floats] = {kind: candidates.answers(model) for kind, model in models.items()}
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
     judging = TestRows(labels, weights, test["user"], seed, yardstick.rank(labels))
-    among = judging.judge({kind: candidates.answers(model) for kind, model in kinds.items()}, KIND_DRAWS)
-    kind = simplest(among, yardstick.loss, yardstick.ranks[0], definition.gate.simple)
+    kinds = judging.judge(answers, KIND_DRAWS)
+    kind = simplest(kinds, yardstick.loss, yardstick.ranks[0], definition.gate.simple)
     procedure = procedure.model_copy(update={"kind": kind})
-    judged = kinds[kind]
-    against = standing(champion, procedure, newest(data.rows), rule.within, definition.gate.stale)
-    scores = {"model": candidates.answers(judged)}
+    scores = {"model": answers[kind]}
     if champion is not None and champion.procedure is not None:
         scores["champion"] = candidates.answers(candidates.model(champion.procedure))
-    state = Evaluator.of(predicates(definition.states)).first().alias("state")
-    states = {
-        name: with_rfm(data.part(name), definition.rfm, cuts).with_columns(state)["state"] for name in ("learn", "test")
-    }
+    states = _states(data, definition, cuts)
+    scores |= {simple: answers[simple] for simple in KINDS if simple != "blend"}
     scores |= yardstick.floors(data, definition, states)
     judgement = judging.judge(scores, definition.gate.draws)
     model, parameters = serving_model(data, matrices, definition, procedure)
-    card = model.card.model_copy(
-        update={
-            "metrics": judgement.measures("model") | _of_unseen(scores["model"], test, yardstick, seed),
-            "floors": {
-                name: _beside(judgement, name, yardstick) for name in scores if name not in ("model", "champion")
-            },
-        }
-    )
-    card = card.model_copy(update={"words": yardstick.words(card)})
-    model = replace(model, card=card)
+    unseen = _of_unseen(answers[kind], test, yardstick, seed)
+    model = replace(model, card=_judged(model.card, judgement, yardstick, unseen))
     groups = {"state": states["test"], "tenure": _tenure(test)}
+    against = standing(champion, procedure, newest(data.rows), rule.within, definition.gate.stale)
     both = {name: p for name, p in scores.items() if name in ("model", "champion")}
     gated = slices(
         both, test, groups, definition.gate, seed=seed, metric=yardstick.ranks[0], rank=yardstick.rank
     )  # fmt: skip
     tables = {
         "slices": pl.concat(
-            _by(scores["model"], test, group, yardstick).insert_column(0, pl.lit(kind).alias("kind"))
-            for kind, group in groups.items()
+            _by(answers[kind], test, group, yardstick).insert_column(0, pl.lit(name).alias("kind"))
+            for name, group in groups.items()
         ),
-        "snapshots": _snapshots(candidates.cross_fitted(judged), scores["model"], data, yardstick),
+        "snapshots": _snapshots(candidates.cross_fitted(models[kind]), answers[kind], data, yardstick),
         "base_rates": data.previewed,
         "kinds": pl.DataFrame(
-            [{"kind": name, **{m: among.measure(name, m).value for m in among.metrics}} for name in kinds]
+            [{"kind": name, **{m: kinds.measure(name, m).value for m in kinds.metrics}} for name in KINDS]
         ),
     }
-    terms = yardstick.terms
-    judged_as = plots.Judged(labels, weights, scores, terms)
-    matrix = model.matrix(test)
-    some = matrix[np.random.default_rng(seed).permutation(len(matrix))[:2_000]]
     return Learnt(
         model=model,
-        answers=scores["model"],
+        answers=answers[kind],
         parameters=parameters,
         criteria=[*yardstick.criteria(judgement, definition, against), gated],
         against={n: {m: judgement.ahead("model", n, m) for m in judgement.metrics} for n in scores if n != "model"},
-        charts={
-            "gains": plots.gains(judged_as),
-            "lift": plots.lift(judged_as),
-            "calibration": plots.calibration(judged_as),
-            "stability": plots.stability(tables["snapshots"], terms),
-            "slices": plots.slices(tables["slices"], terms),
-            "importance": plots.importance([*card.features, *card.categories], model.effects(some), terms),
-            "base_rates": plots.base_rates(data.previewed, terms),
-            **yardstick.charts(judged_as),
-        },
+        charts=_charts(plots.Judged(labels, weights, scores, yardstick.terms), model, test, tables, yardstick),
         tables=tables,
         data_digest=f"{data.rows.select('user', 'cutoff', 'slice', 'label').hash_rows(seed=1).sum():016x}"[-8:],
     )
+
+
+def _states(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> dict[str, pl.Series]:
+    """The rule state of each row of both slices."""
+    state = Evaluator.of(predicates(definition.states)).first().alias("state")
+    return {
+        name: with_rfm(data.part(name), definition.rfm, cuts).with_columns(state)["state"] for name in ("learn", "test")
+    }
+
+
+def _judged(card: ModelCard, judgement: Judgement, yardstick: Yardstick, unseen: Mapping[str, Measure]) -> ModelCard:
+    """The card with what the judged model, and the floors, have shown."""
+    floors = [name for name in judgement.point if name not in ("model", "champion")]
+    found = card.model_copy(
+        update={
+            "metrics": {**judgement.measures("model"), **unseen},
+            "floors": {name: _beside(judgement, name, yardstick) for name in floors},
+        }
+    )
+    return found.model_copy(update={"words": yardstick.words(found)})
+
+
+def _charts(
+    judged: plots.Judged, model: Model, test: pl.DataFrame, tables: Mapping[str, pl.DataFrame], yardstick: Yardstick
+) -> dict[str, alt.Chart]:
+    """The report's pictures."""
+    terms, card = yardstick.terms, model.card
+    some = test.sample(min(len(test), EXPLAINED), seed=1)
+    return {
+        "gains": plots.gains(judged),
+        "lift": plots.lift(judged),
+        "calibration": plots.calibration(judged),
+        "stability": plots.stability(tables["snapshots"], terms),
+        "slices": plots.slices(tables["slices"], terms),
+        "importance": plots.importance([*card.features, *card.categories], model.effects(model.matrix(some)), terms),
+        "base_rates": plots.base_rates(tables["base_rates"], terms),
+        **yardstick.charts(judged),
+    }
 
 
 def _beside(judgement: Judgement, floor: str, yardstick: Yardstick) -> dict[str, Measure]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.snapshot import WEIGHT
-from serving.model import Floats, model_matrix
+from serving.numbers import Floats, model_matrix
 from training.dataset import Dataset
 from training.split import share_of
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.model import Floats
+from serving.numbers import Floats
 
 #: how sure it must be that chance alone does not explain what is seen
 SURE = 0.995

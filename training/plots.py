@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from features.definition.outcome import Profit
-from serving.model import Floats
+from serving.numbers import Floats
 from training.evaluate import BINS, Ranking
 
 INK, MODEL, QUIET = "#30343f", "#1f6f8b", "#c3cad6"

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.parallel import each
-from serving.model import Floats, LinearPart, squash
+from serving.numbers import Floats, LinearPart, squash
 from training.family import Family
 from training.matrices import Matrices
 
 #: a fold's regression is fitted on so many rows at most, drawn for each fold anew: the mean of them has seen more
-MOST_ROWS = 20_000
+MOST_ROWS = 60_000
 
 
 @dataclass(frozen=True, slots=True)

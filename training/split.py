@@ -9,9 +9,6 @@ import polars as pl
 
 from features.time import Instants
 
-#: a procedure learns from ``learn`` and is judged on ``test``; ``between`` are cutoffs whose labels reach into the test
-NAMES = ("learn", "between", "test")
-
 #: share of the cutoffs, or of the users where time cannot be split, that judge
 TEST_SHARE, TEST_USERS = 0.15, 0.3
 
@@ -71,7 +68,10 @@ def share_of(users: pl.Series, seed: int) -> pl.Series:
 
 
 def slices(rows: pl.DataFrame, parts: Split, unseen_share: float) -> pl.DataFrame:
-    """Add ``slice``, one of `NAMES`, and ``unseen``: users that only the test may hold."""
+    """Add ``slice`` and ``unseen``: users that only the test may hold.
+
+    A procedure learns from ``learn`` and is judged on ``test``; the labels of ``between`` reach into the test.
+    """
     if parts.by == "users":
         judges = share_of(rows["user"], _JUDGES) < TEST_USERS
         name = pl.when(judges).then(pl.lit("test")).otherwise(pl.lit("learn")).alias("slice")

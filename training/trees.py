@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from features.definition.outcome import Question
 from features.parallel import each
-from serving.model import Floats
+from serving.numbers import Floats
 from training.matrices import Matrices
 
 ROUNDS, PATIENCE = 1_500, 25
@@ -50,7 +50,7 @@ def usual(matrices: Matrices, seed: int, rule: Question) -> Parameters:
         "bagging_freq": 1,
         "lambda_l2": 5.0,
         "cat_smooth": 20.0,
-        "max_bin": 63,
+        "max_bin": 127,
         "seed": seed,
         "num_threads": 1,
         "deterministic": "true",

@@ -11,7 +11,7 @@ from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
 from features.time import span_name
 from serving.card import ModelCard
-from serving.model import Floats
+from serving.numbers import Floats
 from training import plots
 from training.amount_floors import amount_floors
 from training.amounts import AmountRanking

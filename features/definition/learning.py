@@ -26,7 +26,7 @@ class Snapshots(Strict):
 class Training(Strict):
     """Limits of the training job: at most ``max_rows`` rows an outcome, at least ``min_positives`` to learn from.
 
-    ``max_rows`` bounds the memory: about 10 kB a row and outcome with the usual 160 columns. Of a user's rows
+    ``max_rows`` bounds the memory. Of a user's rows
     ``max_rows_per_user`` are kept outside the test, drawn evenly. Each row that is kept counts for as many as it stands
     for: base rates stay what they are.
     """

@@ -10,7 +10,8 @@ import pytest
 
 from features.errors import ScoringError
 from serving.loader import Loader
-from serving.model import Model, sigmoid
+from serving.model import Model
+from serving.numbers import sigmoid
 from tests.conftest import World
 
 

@@ -100,6 +100,41 @@ def test_a_column_that_tells_the_label_only_in_its_days_is_named() -> None:
     assert "visit_gap_last" in found["label_days"].text
 
 
+def test_users_who_were_not_there_a_horizon_before_raise_no_alarm() -> None:
+    definition = definition_of()
+    told = lambda rng, label, name: 1.6 * label + rng.normal(size=400) if name == "test" else rng.normal(size=400)  # noqa: E731
+    data = dataset(definition, visit_gap_last=told)
+    new = (pl.col("slice") == "test") & (pl.int_range(pl.len()) % 5 > 0)
+    noise = pl.Series(np.random.default_rng(8).normal(size=len(data.rows)))
+    rows = data.rows.with_columns(
+        pl.when(new).then("new " + pl.col("user")).otherwise("user").alias("user"),
+        pl.when(new).then("visit_gap_last").otherwise(noise).alias("visit_gap_last"),
+    )
+    data = replace(data, rows=rows)
+    answers = np.linspace(0.1, 0.9, len(data.part("test")))
+    found = {f.check: f for f in audit(data, Matrices.of(data, definition), definition, answers)}["label_days"]
+    assert (found.alarm, found.text) == (False, "no column tells the label only in its days")
+
+
+@pytest.mark.parametrize(("spread", "alarm"), [(2.0, False), (20.0, True)])
+def test_a_regular_rhythm_explains_a_model_that_is_too_good(spread: float, alarm: bool) -> None:
+    found = findings(
+        definition_of(),
+        knows=8.0,
+        days_since_visit=lambda rng, label, name: 25.0 * label + rng.normal(size=400),
+        visit_gap_mean=lambda rng, label, name: np.full(400, 30.0),
+        visit_gap_std=lambda rng, label, name: np.full(400, spread),
+    )["too_good"]
+    assert (found.alarm, found.fails) == (alarm, alarm)
+    assert ("explained by a regular rhythm: gaps of visit vary by 7% of their mean" in found.text) is not alarm
+
+
+def test_what_grows_with_the_log_is_no_drift() -> None:
+    later = lambda rng, label, name: rng.normal(3.0 * (name == "test"), 1, 400)  # noqa: E731
+    found = findings(definition_of(), tenure_days=later, visit_count_total=later, days_since_first_visit=later)
+    assert not found["drift"].alarm
+
+
 def test_a_column_that_moved_is_drift_and_fails_nothing() -> None:
     found = findings(definition_of(), visit_gap_std=lambda rng, label, name: rng.normal(name == "test", 1, 400))
     assert found["drift"].alarm

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serving.model import sigmoid
+from serving.numbers import sigmoid
 from training.calibrate import ISOTONIC_ROWS, calibrate, isotonic, platt
 
 

@@ -13,7 +13,7 @@ from serving.model import Model
 from tests.conftest import ROOT
 from tests.training.test_audit import dataset
 from tests.worlds import definition_of
-from training.dataset import Dataset, _spread
+from training.dataset import Dataset, _capped, _spread
 from training.learn import learn
 from training.matrices import Matrices
 from training.trees import Parameters
@@ -79,3 +79,19 @@ def test_of_a_users_rows_a_few_stand_for_all() -> None:
     sizes = kept.group_by("user", "slice").agg(pl.len(), pl.col("weight").sum()).sort("user", "slice")
     assert sizes.rows() == [("a", "learn", 4, 8.0), ("a", "test", 5, 5.0), ("b", "learn", 2, 2.0)]
     assert _spread(rows, None, seed=1).equals(rows)
+
+
+def test_rows_that_are_drawn_stand_for_all_and_enough_of_them_judge() -> None:
+    rows = pl.DataFrame(
+        {
+            "slice": ["learn"] * 9_000 + ["between"] * 500 + ["test"] * 500,
+            "weight": [1.0] * 10_000,
+        }
+    )
+    kept = _capped(rows, 1_000, seed=1)
+    sizes = {name: (n, weight) for name, n, weight in
+             kept.group_by("slice").agg(pl.len(), pl.col("weight").sum()).iter_rows()}  # fmt: skip
+    assert 1_000 <= len(kept) <= 1_003, "a row a slice more, by rounding"
+    assert sizes["test"][0] == 250, "a quarter judges"
+    assert {name: round(weight) for name, (_, weight) in sizes.items()} == {"learn": 9_000, "between": 500, "test": 500}
+    assert _capped(rows, 10_000, seed=1).equals(rows)

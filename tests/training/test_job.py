@@ -203,6 +203,20 @@ def test_a_refused_outcome_says_why_and_the_others_are_trained(untrained_world: 
     assert set(Loader(definition, settings).champions()) == {"churn"}
 
 
+@pytest.mark.long
+def test_a_log_too_short_for_two_periods_is_judged_on_other_users(untrained_world: World, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    definition = untrained_world.redefined(outcomes={"churn": CHURN | {"within": "150d"}}, leads={}, segments={})
+    [result] = train(definition, settings, steps=quiet, force="to be looked at")
+    assert result.card is not None, result.refusal
+    assert result.card.judged_by == "users"
+    learn, test = (result.card.slices[name] for name in ("learn", "test"))
+    assert (learn["first_cutoff"], learn["last_cutoff"]) == (test["first_cutoff"], test["last_cutoff"])
+    assert int(learn["users"]) + int(test["users"]) == int(result.card.slices["all"]["users"])
+    assert "on other users at the same cutoffs" in result.card.learnt
+    assert "other users at the same cutoffs" in Path(result.report).read_text()
+
+
 def test_two_jobs_do_not_write_into_one_folder(untrained_world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     with locked(settings.folder("demo-shop")), pytest.raises(StoreError, match="another job is writing"):

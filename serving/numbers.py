@@ -1,0 +1,117 @@
+"""A model as numbers: regression, blend and calibration, and how a frame is laid out for them."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+Floats = NDArray[np.float64]
+
+
+class LinearPart(BaseModel):
+    """A regression as numbers.
+
+    A numeric column becomes ``sign(x) log(1 + |x|)``, standardised, 0 where missing, and a flag where it may be
+    missing; a trait becomes a flag a category. Flags have their mean taken off, so that a term is an effect against
+    the average user.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    center: list[float]
+    scale: list[float]
+    flagged: list[int]
+    flag_means: list[float]
+    weights: list[float]
+    intercept: float
+
+    def columns(self, matrix: Floats, n_categories: list[int]) -> Floats:
+        """Expand a model matrix into this regression's columns."""
+        numbers = matrix[:, : len(self.center)]
+        missing = np.isnan(numbers)
+        scaled = (squash(numbers) - np.array(self.center)) / np.array(self.scale)
+        scaled[missing] = 0.0
+        return np.hstack([scaled, self.flags(matrix, n_categories) - np.array(self.flag_means)])
+
+    def flags(self, matrix: Floats, n_categories: list[int]) -> Floats:
+        """Flags of what is missing and of each category, 0 or 1."""
+        parts = [np.isnan(matrix[:, self.flagged]).astype(np.float64)]
+        for i, n in enumerate(n_categories):
+            parts.append((matrix[:, len(self.center) + i, None] == np.arange(n)).astype(np.float64))
+        return np.hstack(parts)
+
+    def owners(self, n_categories: list[int]) -> NDArray[np.int64]:
+        """The model-matrix column each of this regression's columns comes from."""
+        numeric = len(self.center)
+        codes = np.repeat(numeric + np.arange(len(n_categories)), n_categories)
+        return np.concatenate([np.arange(numeric), np.array(self.flagged, dtype=np.int64), codes])
+
+
+class Calibration(BaseModel):
+    """From the blended score to the answer.
+
+    A probability, ``p = 1 / (1 + exp(-(slope * score + offset)))``; where ``logits`` and ``probabilities`` are given,
+    the lines between those points instead (isotonic). Or an amount, ``exp(slope * score + offset)``, and never more
+    than ``most``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slope: float
+    offset: float
+    logits: list[float] = []
+    probabilities: list[float] = []
+    most: float | None = None
+
+    @property
+    def method(self) -> str:
+        """``platt``, ``isotonic`` or ``log_linear``."""
+        return "log_linear" if self.most is not None else "isotonic" if self.logits else "platt"
+
+    def apply(self, scores: Floats) -> Floats:
+        """Turn blended scores into probabilities or amounts."""
+        if self.most is not None:
+            return np.exp(np.minimum(self.slope * scores + self.offset, np.log(self.most)))
+        if self.logits:
+            return np.interp(scores, self.logits, self.probabilities)
+        return sigmoid(self.slope * scores + self.offset)
+
+
+class Numbers(BaseModel):
+    """Everything of a model but the booster and the card: ``score = weight * booster + (1 - weight) * linear``.
+
+    The score is a logit, or the logarithm of an amount.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    linear: LinearPart
+    weight: float
+    calibration: Calibration
+
+
+def squash(values: Floats) -> Floats:
+    """``sign(x) log(1 + |x|)``."""
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
+
+
+def sigmoid(logit: Floats) -> Floats:
+    """The logistic function, without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)))
+
+
+def model_matrix(rows: pl.DataFrame, features: list[str], categories: dict[str, list[str]]) -> Floats:
+    """Lay a frame out as numbers, then category codes (NaN where missing or unknown), ``[rows, columns]``."""
+    numbers = rows.select(features).fill_null(float("nan")).to_numpy(order="c")
+    return with_codes(numbers, rows, categories)
+
+
+def with_codes(numbers: Floats, traits: pl.DataFrame, categories: dict[str, list[str]]) -> Floats:
+    """Put category codes after the numbers: the position of the value among the known ones, NaN for others."""
+    if not categories:
+        return numbers
+    codes = np.empty((len(numbers), len(categories)))
+    for i, (name, values) in enumerate(categories.items()):
+        place = {value: float(code) for code, value in enumerate(values)}
+        codes[:, i] = [place.get(value, np.nan) for value in traits[name]]
+    return np.hstack([numbers, codes])
