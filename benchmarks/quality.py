@@ -147,7 +147,7 @@ def examples(folder: Path) -> Iterator[Path]:
 def _of_log(file: Path, home: Path) -> Iterator[dict[str, object]]:
     definition = load_definition(file)
     for data in _data_sets(definition, Settings(definition=file, home=home), definition.outcomes):
-        yield _beside(definition, data, learn(data, Matrices.of(data, definition), definition, None))
+        yield beside(definition, data, learn(data, Matrices.of(data, definition), definition, None))
 
 
 def _data_sets(definition: Definition, settings: Settings, outcomes: Collection[str]) -> Iterator[Dataset]:
@@ -166,14 +166,15 @@ def _data_sets(definition: Definition, settings: Settings, outcomes: Collection[
             continue
 
 
-def _beside(definition: Definition, data: Dataset, learnt: Learnt) -> dict[str, object]:
+def beside(definition: Definition, data: Dataset, learnt: Learnt) -> dict[str, object]:
+    """A judged model beside the best floor and gradient boosting on RFM features, fitted on the same rows."""
     fit, test = data.part("learn"), data.part("test")
     # scikit-learn's binning cannot take a column without two values
     names = [name for name in rfm_columns(definition, data.outcome) if fit[name].drop_nulls().n_unique() > 1]
     other = HistGradientBoostingClassifier(random_state=1)
     other.fit(fit.select(names).to_numpy(), fit["label"].to_numpy(), sample_weight=fit[WEIGHT].to_numpy())
     scores = {
-        "ours": learnt.model.predict(learnt.model.matrix(test)),
+        "ours": learnt.answers,  # of what was judged: the model that serves has learnt from these rows
         "other": other.predict_proba(test.select(names).to_numpy())[:, 1],
     }
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()

@@ -17,6 +17,8 @@ from tests.conftest import ROOT, World
 from tests.training.test_audit import dataset
 from tests.worlds import definition_of
 from training.evaluate import Ranking, metrics
+from training.learn import learn
+from training.matrices import Matrices
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,17 @@ def test_peers_learn_from_the_same_rows_and_rank_what_they_are_asked() -> None:
         assert ((said > 0) & (said < 1)).all(), name
     for name in ("wide LightGBM", "wide logistic", "blend of both"):
         assert metrics(Ranking.of(found[name]), labels, ones)["auc"] > 0.65, name
+
+
+def test_real_logs_tell_of_what_was_judged_not_of_what_serves() -> None:
+    definition = definition_of(gate={"draws": 100}, states={"all": "otherwise"})
+    data = dataset(definition)
+    learnt = learn(data, Matrices.of(data, definition), definition, None)
+    row = quality.beside(definition, data, learnt)
+    for metric, name in (("average_precision", "AP"), ("auc", "AUC")):
+        assert str(row[name]).startswith(f"{learnt.model.card.metrics[metric].value:.3f} (")
+    served = learnt.model.predict(learnt.model.matrix(data.part("test")))
+    assert not np.allclose(served, learnt.answers), "it has learnt from the test, too"
 
 
 def test_the_published_results_are_complete() -> None:

@@ -188,7 +188,7 @@ def _capped(rows: pl.DataFrame, most: int, seed: int) -> pl.DataFrame:
     drawn = pl.Series("drawn", np.random.default_rng(seed).permutation(len(rows)))
     test = pl.col("slice") == "test"
     place, size = (e.over("slice") for e in (pl.col("drawn").rank("ordinal"), pl.len()))
-    kept = (size * pl.when(test).then(share[True]).otherwise(share[False])).ceil().cast(pl.Int64)
+    kept = (size * pl.when(test).then(share[True]).otherwise(share[False])).floor().clip(1).cast(pl.Int64)
     counted = rows.with_columns(drawn).with_columns(
         place.alias("place"), kept.alias("kept"), (pl.col("weight") * size / kept).alias("weight")
     )

@@ -91,7 +91,7 @@ def test_rows_that_are_drawn_stand_for_all_and_enough_of_them_judge() -> None:
     kept = _capped(rows, 1_000, seed=1)
     sizes = {name: (n, weight) for name, n, weight in
              kept.group_by("slice").agg(pl.len(), pl.col("weight").sum()).iter_rows()}  # fmt: skip
-    assert 1_000 <= len(kept) <= 1_003, "a row a slice more, by rounding"
+    assert 997 <= len(kept) <= 1_000, "a row a slice fewer, by rounding"
     assert sizes["test"][0] == 250, "a quarter judges"
     assert {name: round(weight) for name, (_, weight) in sizes.items()} == {"learn": 9_000, "between": 500, "test": 500}
     assert _capped(rows, 10_000, seed=1).equals(rows)
