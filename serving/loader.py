@@ -69,6 +69,19 @@ def shown(uri: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Promoted:
+    """A version that is champion; a registry that was restored or made anew may hold another model of that number.
+
+    Attributes:
+        number: of the version.
+        card: SHA-256 of its card; None where it was registered before digests were kept.
+    """
+
+    number: str
+    card: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Loader:
     """Reads champions; it makes nothing where there is nothing.
 
@@ -81,7 +94,15 @@ class Loader:
     settings: Settings
 
     def versions(self) -> dict[str, str]:
-        """The champion's version of each outcome that has one.
+        """The number of each outcome's champion, where it has one.
+
+        Raises:
+            UnavailableError: the registry does not answer, or is damaged.
+        """
+        return {outcome: promoted.number for outcome, promoted in self.promoted().items()}
+
+    def promoted(self) -> dict[str, Promoted]:
+        """The champion of each outcome that has one.
 
         Raises:
             UnavailableError: the registry does not answer, or is damaged.
@@ -93,7 +114,7 @@ class Loader:
             for outcome in self.definition.asked:
                 version = self._champion(outcome)
                 if version is not None:
-                    found[outcome] = str(version.version)
+                    found[outcome] = Promoted(str(version.version), version.tags.get(CARD_DIGEST))
         return found
 
     def absence(self) -> str:

@@ -44,12 +44,14 @@ class Model:
         numbers: linear part, blend and calibration.
         card: what it promises.
         version: ``outcome/version`` in the registry, or ``outcome/new`` before it is registered.
+        card_digest: SHA-256 of the card that the registry vouches for; None where it does not.
     """
 
     booster: lgb.Booster | None
     numbers: Numbers
     card: ModelCard
     version: str
+    card_digest: str | None = None
 
     def matrix_of(self, rows: FeatureRows) -> Floats:
         """Lay feature rows out as the model's matrix; their feature set is the model's (the scorer sees to it)."""
@@ -220,11 +222,11 @@ class Model:
             card = ModelCard.model_validate_json(checked_bytes(folder / CARD, card_digest, version))
             numbers = Numbers.model_validate_json(checked_bytes(folder / NUMBERS, card.digests.get(NUMBERS), version))
             if not numbers.weight and BOOSTER not in card.digests:
-                return cls(None, numbers, card, version)
+                return cls(None, numbers, card, version, card_digest)
             booster = checked_bytes(folder / BOOSTER, card.digests.get(BOOSTER), version)
             if BOOSTER not in card.digests:
                 _try(folder / BOOSTER, version)
-            return cls(lgb.Booster(model_str=booster.decode()), numbers, card, version)
+            return cls(lgb.Booster(model_str=booster.decode()), numbers, card, version, card_digest)
         except (ValueError, lgb.basic.LightGBMError) as error:
             raise damaged(version, str(error)) from error
 

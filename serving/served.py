@@ -8,7 +8,7 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.settings import Settings
 from segments.frozen import load_cuts
-from serving.loader import Loader
+from serving.loader import Loader, Promoted
 from serving.metrics import REFUSED_MODELS, SERVED
 from serving.scorer import Scorer
 
@@ -27,22 +27,24 @@ class Refusal:
 
     Attributes:
         version: ``outcome/number``.
+        card: SHA-256 of its card, where it is known.
         code: of the error.
         said: the error in words.
         rounds: how often it has been asked for since.
     """
 
     version: str
+    card: str | None
     code: str
     said: str
     rounds: int = 0
 
     @classmethod
-    def of(cls, version: str, error: Exception) -> "Refusal":
+    def of(cls, version: str, card: str | None, error: Exception) -> "Refusal":
         """Say why; of what nobody foresaw only the type, its message may hold anything."""
         if isinstance(error, PropensityError):
-            return cls(version, error.code, str(error))
-        return cls(version, UNLOADABLE, f"{version} cannot be loaded ({type(error).__name__}).")
+            return cls(version, card, error.code, str(error))
+        return cls(version, card, UNLOADABLE, f"{version} cannot be loaded ({type(error).__name__}).")
 
 
 class Served:
@@ -80,13 +82,13 @@ class Served:
             Whether anything changed.
         """
         served = {name: model.version for name, model in self.scorer.models.items()}
-        promoted = {name: f"{name}/{number}" for name, number in self._loader.versions().items()}
-        scorer = self.scorer
-        for name, version in promoted.items():
-            if version == served.get(name):
+        promoted, scorer = self._loader.promoted(), self.scorer
+        for name, champion in promoted.items():
+            model = scorer.models.get(name)
+            if model and (model.version, model.card_digest) == (f"{name}/{champion.number}", champion.card):
                 self._forget(name)
-            elif self._is_due(name, version):
-                scorer = self._with(scorer, name, version)
+            elif self._is_due(name, champion):
+                scorer = self._with(scorer, name, champion)
         for name in self._refused.keys() - promoted.keys():
             self._forget(name)
         absent = {name: refusal.code for name, refusal in self._refused.items() if name not in scorer.models}
@@ -112,33 +114,34 @@ class Served:
                 # the registry may be away for a while; what is loaded keeps serving, and the next round asks again
                 log.exception("cannot ask the registry for champions")
 
-    def _with(self, scorer: Scorer, outcome: str, version: str) -> Scorer:
+    def _with(self, scorer: Scorer, outcome: str, champion: Promoted) -> Scorer:
         """The scorer with a champion; as it was, where that cannot be taken up."""
         try:
-            model = self._loader.load(outcome, version.rsplit("/", 1)[1])
+            model = self._loader.load(outcome, champion.number)
             candidate = Scorer(self._definition, {**scorer.models, outcome: model}, scorer.rfm, scorer.absent)
             candidate.warm_up()
         except Exception as error:
             # no fault of one model may take down what the others, or the old one, answer
-            self._refuse(outcome, version, scorer.models.get(outcome), error)
+            self._refuse(outcome, champion, scorer.models.get(outcome), error)
             return scorer
         self._forget(outcome)
-        log.info("now serving %s", version)
+        log.info("now serving %s", model.version)
         return candidate
 
-    def _is_due(self, outcome: str, version: str) -> bool:
+    def _is_due(self, outcome: str, champion: Promoted) -> bool:
         """Whether a champion is to be tried in this round."""
         refusal = self._refused.get(outcome)
-        if refusal is None or refusal.version != version:
+        if refusal is None or (refusal.version, refusal.card) != (f"{outcome}/{champion.number}", champion.card):
             self._forget(outcome)
             return True
         refusal.rounds += 1
         return refusal.rounds.bit_count() == 1
 
-    def _refuse(self, outcome: str, version: str, old: object, error: Exception) -> None:
+    def _refuse(self, outcome: str, champion: Promoted, old: object, error: Exception) -> None:
         """Say once, and in the metrics, that a champion is not taken up."""
         if outcome not in self._refused:
-            self._refused[outcome] = Refusal.of(version, error)
+            version = f"{outcome}/{champion.number}"
+            self._refused[outcome] = Refusal.of(version, champion.card, error)
             REFUSED_MODELS.labels(outcome, version).set(1)
             goes_on = getattr(old, "version", "no model")
             log.error("champion %s is not taken up, %s goes on: %s", version, goes_on, self._refused[outcome].said)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.kept_files import reading, sealed, unsealed
 from features.log.hashing import hashed, hashed_names
 from features.log.manifest import write_durably
 
@@ -51,14 +52,21 @@ class Tombstones:
 
     @classmethod
     def load(cls, folder: Path) -> "Tombstones":
-        """Those beside the event stores of a log."""
+        """Those beside the event stores of a log.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
         path = _path(folder)
-        return cls(json.loads(path.read_bytes())) if path.exists() else cls()
+        if not path.exists():
+            return cls()
+        with reading(path, fix=f"restore {path} from a backup: without it, users who were erased would come in again"):
+            return cls(_marks_in(json.loads(unsealed(path.read_bytes()))))
 
     def save(self, folder: Path) -> None:
         """Keep them beside the event stores of a log; every engine leaves these users out."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_durably(_path(folder), json.dumps(sorted(self.marks, key=str)).encode())
+        write_durably(_path(folder), sealed(json.dumps({"marks": sorted(self.marks, key=str)})))
 
     def __or__(self, other: "Tombstones") -> "Tombstones":
         return Tombstones(self.marks | other.marks)
@@ -101,6 +109,18 @@ def _signed(key: str) -> int:
     """A hash as NumPy has it."""
     value = int(key, 16)
     return value - 2**64 if value >= 2**63 else value
+
+
+def _marks_in(content: object) -> list[str | int]:
+    """The marks that a file holds; before there was a checksum, they were the whole of it.
+
+    Raises:
+        ValueError: there are none.
+    """
+    marks = content.get("marks") if isinstance(content, dict) else content
+    if not isinstance(marks, list) or not all(isinstance(mark, str | int) for mark in marks):
+        raise ValueError("it holds no list of tombstones")
+    return marks
 
 
 def _path(folder: Path) -> Path:

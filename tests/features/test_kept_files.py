@@ -12,6 +12,7 @@ from features.log.compacted import Compacted
 from features.log.messages import LogColumns, columns_path
 from features.log.source import EventLog
 from features.log.store import EventStore
+from features.log.tombstones import Tombstones
 from features.profiles import Profiles
 from segments.rfm import RfmCuts
 from serving.earlier import Earlier
@@ -103,6 +104,23 @@ def test_what_is_compacted_is_as_it_was_kept_or_refused(tmp_path: Path) -> None:
         (tmp_path / "manifest.json").write_bytes(changed)
         with pytest.raises(EventLogError, match="does not name compacted files"):
             Compacted.load(tmp_path)
+
+
+def test_tombstones_are_as_they_were_kept_or_refused(tmp_path: Path) -> None:
+    Tombstones.of(["u1", "u2"]).save(tmp_path)
+    assert Tombstones.load(tmp_path).among(["u1", "u2", "u3"]) == {"u1", "u2"}
+    path = tmp_path / "erased.json"
+    for changed in with_each_byte_changed(path.read_bytes()):
+        path.write_bytes(changed)
+        with pytest.raises(StoreError, match=r"erased\.json cannot be read: .*restore .*erased\.json from a backup"):
+            Tombstones.load(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"3", b"{}", b'{"marks": 1}', b"[[]]", b'["x"]', b"[1.5]"])
+def test_what_are_no_tombstones(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "erased.json").write_bytes(content)
+    with pytest.raises(StoreError, match=r"erased\.json cannot be read: .*from a backup"):
+        Tombstones.load(tmp_path)
 
 
 @pytest.mark.parametrize("written", [b'{"a": 1}', b'{\n "a": 1\n}\n', b"{}"])

@@ -12,6 +12,7 @@ import pytest
 from features.settings import Settings
 from serving.handoff.sender import Sender
 from serving.live.worker import Worker
+from serving.loader import Promoted
 from serving.logs import formatter
 from serving.opening import Opening
 from serving.problems import problem_of
@@ -107,7 +108,7 @@ def test_a_refused_champion(written: io.StringIO, monkeypatch: pytest.MonkeyPatc
     scene = Scene.set(tmp_path)
     scene.live.close()
     served = Served(scene.definition, Settings(home=tmp_path / "var"))
-    monkeypatch.setattr("serving.loader.Loader.versions", lambda _: {"churn": "1"})
+    monkeypatch.setattr("serving.loader.Loader.promoted", lambda _: {"churn": Promoted("1", None)})
     monkeypatch.setattr("serving.loader.Loader.load", failing(lambda: None))
     assert served.refresh()
     assert served.refused == {"churn": "churn/1 cannot be loaded (RuntimeError)."}

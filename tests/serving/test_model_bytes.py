@@ -270,6 +270,47 @@ def test_a_damaged_champion_leaves_the_old_one_serving_and_is_taken_up_when_mend
     assert REFUSED_MODELS.labels("purchase", version)._value.get() == 0
 
 
+def cards(answers: Answers) -> dict[str, str]:
+    return {name: model.card.words for name, model in answers._served.scorer.models.items()}
+
+
+def test_another_model_of_the_same_number_is_taken_up(home: World) -> None:
+    """As when a registry is restored from a backup, or made anew, under a running service."""
+    answers = Answers(home.definition, home.settings)
+    before = cards(answers)
+    with_card(home, "purchase", words="Another model of that number.")
+    assert answers.refresh()
+    assert cards(answers) == before | {"purchase": "Another model of that number."}
+    assert score(answers, home) == "purchase/1"
+    assert not answers.refresh(), "it is loaded once"
+    with_card(home, "purchase", words=before["purchase"])
+    assert answers.refresh()
+    assert cards(answers) == before
+
+
+def test_another_model_of_the_same_number_that_is_damaged_leaves_the_old_one_serving(home: World) -> None:
+    answers = Answers(home.definition, home.settings)
+    before = cards(answers)
+    with_card(home, "purchase", feature_digest="0" * 8)
+    assert not any(answers.refresh() for _ in range(3))
+    assert "feature set" in answers.refused["purchase"]
+    assert cards(answers) == before
+    digest = answers._served.scorer.models["purchase"].card.feature_digest
+    with_card(home, "purchase", words="Mended.", feature_digest=digest)
+    assert answers.refresh(), "another card is tried at once"
+    assert cards(answers) == before | {"purchase": "Mended."}
+    assert answers.refused == {}
+
+
+def test_models_of_before_there_were_digests_are_told_by_their_number(home: World) -> None:
+    without_digests(home)
+    answers = Answers(home.definition, home.settings)
+    assert not answers.refresh()
+    version = twin_of(home, "purchase")
+    assert answers.refresh()
+    assert score(answers, home) == f"purchase/{version}"
+
+
 @pytest.mark.parametrize("error", [RuntimeError("nobody expected this"), MemoryError(), KeyError("digests")])
 def test_any_exception_of_a_new_champion_leaves_the_old_one_serving(
     home: World, monkeypatch: pytest.MonkeyPatch, error: Exception

@@ -39,11 +39,12 @@ def test_they_are_kept_and_read_again(tmp_path: Path) -> None:
     assert stones.flags(asked).tolist() == [True, False, True, False, True]
 
 
-def test_those_of_before_there_were_digests_are_honoured(tmp_path: Path) -> None:
-    (tmp_path / "erased.json").write_text(f"[{key_of('old')}]")
+def test_those_of_before_there_were_digests_or_a_checksum_are_honoured(tmp_path: Path) -> None:
+    (unsealed,) = Tombstones.of(["unsealed"]).marks
+    (tmp_path / "erased.json").write_text(f'[{key_of("old")}, "{unsealed}"]')
     stones = Tombstones.load(tmp_path) | Tombstones.of(["new"])
     stones.save(tmp_path)
-    assert Tombstones.load(tmp_path).among(["old", "new", "other"]) == {"old", "new"}
+    assert Tombstones.load(tmp_path).among(["old", "unsealed", "new", "other"]) == {"old", "unsealed", "new"}
 
 
 def test_an_id_chosen_to_collide_erases_nobody_else(tmp_path: Path) -> None:
