@@ -17,8 +17,8 @@ class Forks:
     """Runs programs as forks of one process, see `tests.forkserver`; another is started after one that hangs.
 
     Args:
-        environment: what the process is started with; programs differ from it in ``PROPENSITY_…`` only, as others are
-            read when libraries are imported.
+        environment: what the process is started with; programs differ from it in what no library reads when it is
+            imported.
         folder: where programs are run.
     """
 
@@ -74,6 +74,10 @@ class Forks:
         return ours
 
 
+#: what programs and tests are told, and no library reads when it is imported
+_READ_LATER = ("PROPENSITY_", "PYTEST_", "HOOK_")
+
+
 @cache
 def _forks(environment: tuple[tuple[str, str], ...], folder: Path) -> Forks:
     made = Forks(dict(environment), folder)
@@ -93,5 +97,5 @@ def run_module(
         folder: where it runs.
         seconds: until it is given up.
     """
-    first = tuple(sorted((k, v) for k, v in environment.items() if not k.startswith("PROPENSITY_")))
+    first = tuple(sorted((k, v) for k, v in environment.items() if not k.startswith(_READ_LATER)))
     return _forks(first, folder).run(module, arguments, environment, seconds)

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ from serving.live.log import LiveLog
 from serving.live.reconcile import reconcile
 from serving.loader import Loader
 from tests.conftest import ROOT, World
+from tests.forks import run_module
 from tests.serving.conftest import copy_of
 from tests.serving.live.scenes import message
 
@@ -54,10 +54,7 @@ def some_of(total: int, count: int) -> list[int]:
 
 
 def _dying(world: World, step: int, count: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.chaos.dying", str(step), str(count), *command], env=world.environment, cwd=ROOT,
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+    return run_module("tests.chaos.dying", [str(step), str(count), *command], world.environment, ROOT)
 
 
 def batch_of(world: World) -> str:
