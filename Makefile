@@ -82,6 +82,20 @@ chaos: .venv/.ready ## kill, damage and restart each part of real programs, with
 bench: .venv/.extras ## measure speed and distance from the best possible model
 	.venv/bin/python -m benchmarks
 
+# Zensical: builds the documentation site, in an environment of its own
+.venv-docs/.ready: requirements-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.txt
+	@touch $@
+
+.PHONY: reference
+reference: .venv/.ready ## write docs/reference from the program's own descriptions
+	.venv/bin/python -W ignore -m propensity.reference
+
+.PHONY: docs
+docs: reference .venv-docs/.ready ## build the documentation site, with every link checked: site/index.html
+	.venv-docs/bin/zensical build --strict --clean
+
 # the folder of the other example logs: make edu365 LOGS=path/to/logs
 LOGS ?= data/logs
 export LOGS := $(abspath $(LOGS))
@@ -99,12 +113,15 @@ complete-journey edu365 online-retail oulad: .venv/.ready
 	$(RUN) train --definition examples/$(subst -,_,$@)/propensity.yaml --force "an example to look at: the season moves the level of some"
 	$(RUN) score --definition examples/$(subst -,_,$@)/propensity.yaml
 
-LOCK := .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+LOCK_OPTIONS := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+LOCK := .venv/bin/uv pip compile pyproject.toml $(LOCK_OPTIONS)
+LOCK_DOCS := .venv/bin/uv pip compile --group docs $(LOCK_OPTIONS)
 
 .PHONY: lock
 lock: .venv/.ready ## resolve the dependencies again
 	$(LOCK) --extra dev -o requirements.txt
 	$(LOCK) --extra postgres --extra notices -c requirements.txt -o requirements-service.txt
+	$(LOCK_DOCS) -o requirements-docs.txt
 	$(LOCK) --extra dev --extra spark --extra bench -c requirements.txt -o requirements-extras.txt
 
 .PHONY: clean

@@ -12,7 +12,7 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from benchmarks import answers, features, live, quality, reasons, rolling, scale, segments, spark, stores
+from benchmarks import answers, features, figures, live, quality, reasons, rolling, scale, segments, spark, stores
 from benchmarks.world import ROOT, Log, World, log_of, trained
 from examples.demo.world import WORLDS
 from propensity.console import out, table
@@ -36,8 +36,26 @@ def _cell(value: object) -> str:
     return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+BESIDE = "Features: the fold and other ways, end to end from the same Parquet files"
+GROWTH = "The fold as the log and the number of snapshots grow"
+SIGNALS = "The fold as signals grow, 26 snapshots"
+DAY = "One more day on top of a year, and a rebuild"
+STORES = "Profiles online, and named features"
+SPARK = "Spark on one machine"
+HTTP = "Answers over HTTP, one call after the other, a no-op between them"
+LOAD = "The live path under load, open loop"
+LATENCY = f"Latency of scores at {live.SCORES_PER_S} requests/s"
+SEGMENTS = "A hundred segments of a million users"
+HANDOFF = "The hand-off to a signed webhook"
+REASONS = "Exact attributions, one user and in bulk"
+BEST = "Distance from the best possible forecast, in three simulated worlds"
+CDNOW = "CDNOW: who buys within 90 days of 1 April 1998"
+REAL = "Real logs: our models beside the best floor and boosting on RFM features"
 ROLLING = "Rolling held-out cutoffs: ours beside the best of eight peers, trained on the same rows"
 VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
+#: all tables there are, in the order of the page; one of another title is of an older version
+TITLES = (BESIDE, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, HANDOFF, REASONS, BEST, CDNOW,
+          VALUE, REAL, ROLLING)  # fmt: skip
 
 
 def beside_others(most: int, folder: Path) -> pl.DataFrame:
@@ -93,9 +111,9 @@ def live_path(world: World, numbers: dict[str, float], soak: float) -> dict[str,
     load, histogram, more = live.cost(world, soak=soak)
     numbers |= more
     return {
-        "Answers over HTTP, one call after the other, a no-op between them": http,
-        "The live path under load, open loop": load,
-        f"Latency of scores at {live.SCORES_PER_S} requests/s": histogram,
+        HTTP: http,
+        LOAD: load,
+        LATENCY: histogram,
     }
 
 
@@ -105,28 +123,35 @@ def acting(world: World, numbers: dict[str, float]) -> dict[str, pl.DataFrame]:
     numbers |= more
     told, more = segments.handed_off(world)
     numbers |= more
-    return {"A hundred segments of a million users": called, "The hand-off to a signed webhook": told}
+    return {SEGMENTS: called, HANDOFF: told}
 
 
 def known_logs() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
     """Models on CDNOW and on the example logs that are at hand."""
     (bought, numbers), (spent, more) = quality.cdnow(), quality.amounts()
     return {
-        "CDNOW: who buys within 90 days of 1 April 1998": bought,
+        CDNOW: bought,
         VALUE: spent,
-        "Real logs: our models beside the best floor and boosting on RFM features": quality.real_logs(),
+        REAL: quality.real_logs(),
     }, numbers | more
 
 
 def replace(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float]) -> None:
-    """Put new tables and numbers in the place of the old ones."""
+    """Put new tables and numbers in the place of the old ones; tables that are measured no more go."""
     file = folder / "results.md"
     head, *sections = file.read_text(encoding="utf-8").split("\n## ")
     kept = {section.split("\n", 1)[0]: section.rstrip("\n") for section in sections}
     kept |= {title: markdown(title, rows).removeprefix("## ").rstrip("\n") for title, rows in tables.items()}
-    file.write_text("\n\n## ".join([head.rstrip("\n"), *kept.values()]) + "\n", encoding="utf-8")
-    old = json.loads((folder / "results.json").read_text())
-    (folder / "results.json").write_text(json.dumps(old | numbers, indent=2) + "\n", encoding="utf-8")
+    shown = [kept[title] for title in TITLES if title in kept]
+    file.write_text("\n\n## ".join([head.rstrip("\n"), *shown]) + "\n", encoding="utf-8")
+    published(folder, json.loads((folder / "results.json").read_text()) | numbers)
+
+
+def published(folder: Path, numbers: dict[str, float]) -> None:
+    """Write the numbers, and where they are the repository's own, the pages that show them."""
+    (folder / "results.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    if folder.resolve() == ROOT / "benchmarks":
+        figures.publish(ROOT, numbers)
 
 
 def main(
@@ -156,20 +181,18 @@ def main(
     most = events * 1_000_000
     with TemporaryDirectory() as scratch:
         kept = logs or Path(scratch)
-        tables["Features: the fold and other ways, end to end from the same Parquet files"] = beside_others(
-            most // 10, kept
-        )
+        tables[BESIDE] = beside_others(most // 10, kept)
         (
-            tables["The fold as the log and the number of snapshots grow"],
-            tables["The fold as signals grow, 26 snapshots"],
-            tables["One more day on top of a year, and all of it anew"],
+            tables[GROWTH],
+            tables[SIGNALS],
+            tables[DAY],
             more,
         ) = growth(most, kept)
         numbers |= more
-        tables["Profiles online, and named features"], more = stores.cost(log_of(most // 10, kept))
+        tables[STORES], more = stores.cost(log_of(most // 10, kept))
         numbers |= more
         if shutil.which("java"):
-            tables["Spark on one machine"], more = spark.cost(log_of(max(most // 10, 20_000), kept))
+            tables[SPARK], more = spark.cost(log_of(max(most // 10, 20_000), kept))
             numbers |= more
     distances = []
     for dynamics in WORLDS:
@@ -178,10 +201,10 @@ def main(
             if dynamics == "shop":
                 for title, rows in {**live_path(world, numbers, soak), **acting(world, numbers)}.items():
                     tables[title] = rows
-                tables["Exact attributions, one user and in bulk"], more = reasons.cost(world)
+                tables[REASONS], more = reasons.cost(world)
                 numbers |= more
                 seconds = world.train_seconds
-    tables["Distance from the best possible forecast, in three simulated worlds"] = best = pl.concat(distances)
+    tables[BEST] = best = pl.concat(distances)
     more_tables, more = known_logs()
     tables |= more_tables
     numbers |= more
@@ -210,7 +233,7 @@ def write(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, floa
     text = "\n".join(["# Results", "", said, "", *(markdown(title, rows) for title, rows in tables.items())])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(text, encoding="utf-8")
-    (folder / "results.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    published(folder, numbers)
 
 
 if __name__ == "__main__":

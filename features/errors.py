@@ -106,7 +106,7 @@ class RefusalError(PropensityError):
     """A model is not trained because it could not be trusted.
 
     Args:
-        code: the refusal's entry in ``docs/errors.md``.
+        code: the refusal's entry in ``docs/reference/errors.md``.
         found: what the data hold.
         needed: what is required.
         fix: what to change.

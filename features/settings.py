@@ -14,21 +14,21 @@ class Settings(BaseSettings):
 
     Attributes:
         definition: the definition file.
-        home: the folder for snapshots, stores and runs; one sub-folder per definition name.
-        online_store: ``sqlite``, or ``redis`` when more than one process serves.
-        redis: address of Redis, ``host:port``.
-        engine: ``local`` works on this machine; ``spark`` on the Spark named next.
-        spark: address of Spark: ``spark://…``, ``local[*]``; where a Spark session runs already, that one is used.
-        tracking_uri: MLflow's tracking address; empty means a SQLite file in ``home``.
-        token: bearer token that callers of the API may send, beside those kept by ``propensity keys``.
-        auth: ``off`` serves without a token, for local use only.
-        live_log: SQLAlchemy's address of the live log's database; empty means a SQLite file in ``home``. PostgreSQL,
-            ``postgresql+psycopg://…``, one database a definition, when more than one process serves.
-        worker: ``off`` leaves folding live events, and the hand-off, to other processes (``propensity worker``).
-        clock: the service's clock shows this instant when it starts, for replays and demonstrations.
-        rate: requests a minute that one key may make; ``0`` is without limit.
-        dead_letters: how many refused messages are kept; the oldest go first.
-        dead_letter_days: for how many days they are kept.
+        home: the folder of everything the programs write; one folder per definition name in it.
+        online_store: the online store of profiles: ``sqlite``, or ``redis`` when more than one process serves.
+        redis: the address of Redis, ``host:port``.
+        engine: ``local`` works on this machine, ``spark`` on the Spark named by ``PROPENSITY_SPARK``.
+        spark: the address of Spark: ``spark://…`` or ``local[*]``; a Spark session that already runs is used instead.
+        tracking_uri: the address of an MLflow server; without it, a SQLite file in ``PROPENSITY_HOME``.
+        token: one more read key for callers of the API, beside those of ``propensity keys``.
+        auth: ``token`` requires a key; ``off`` serves without keys, for local use only.
+        live_log: the SQLAlchemy address of the live log's database; without it, a SQLite file in ``PROPENSITY_HOME``.
+            PostgreSQL, ``postgresql+psycopg://…``, one database per definition, when more than one process serves.
+        worker: ``on`` runs the worker and the sender in the service, ``off`` leaves them to ``propensity worker``.
+        clock: the service's clock starts at this instant, for replays and demonstrations; without it, the real time.
+        rate: the largest number of requests a minute per key and process; ``0`` is without limit.
+        dead_letters: how many refused messages are kept; the oldest are removed first.
+        dead_letter_days: for how many days refused messages are kept.
     """
 
     model_config = SettingsConfigDict(env_prefix="PROPENSITY_", frozen=True, extra="forbid")

@@ -19,7 +19,7 @@ from features.errors import PropensityError
 from features.private import private
 from propensity import __version__, backup, handoff, live
 from propensity.console import ShownSteps, Warnings, err, out, progress
-from propensity.options import AsJson, DefinitionFile, Instant, opened, parse_instant
+from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_instant
 
 if TYPE_CHECKING:
     from features.definition import Definition
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 
 # what a command needs is imported when it runs, so that help comes at once
 app = typer.Typer(
-    add_completion=False,
     pretty_exceptions_enable=False,
-    help="Churn and propensity scores of product event logs.",
 )
 app.add_typer(live.keys, name="keys")
 app.add_typer(live.letters, name="dead-letters")
@@ -51,16 +49,16 @@ for command in (
 
 
 WithoutModels = Annotated[
-    bool, typer.Option("--without-models", help="go on although models are lost that the newest scores were made with")
+    bool, typer.Option("--without-models", help="continue although models are missing that made the newest scores")
 ]
 
 
 @app.callback(invoke_without_command=True)
 def begin(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="show the version, and end")] = False,
+    version: Annotated[bool, typer.Option("--version", help="show the version and exit")] = False,
 ) -> None:
-    """Show the help, or the version, where no command is given."""
+    """Churn and propensity scores of product event logs."""
     if version:
         typer.echo(f"propensity {__version__}")
         raise typer.Exit
@@ -71,11 +69,11 @@ def begin(
 @app.command()
 def check(
     definition: DefinitionFile = None,
-    ends: Instant = None,
+    ends: Ends = None,
     verbose: Annotated[bool, typer.Option(help="show all weeks")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Validate the definition against the log, and preview what there is to learn.
+    """Check the definition against the log, and preview what a model could learn.
 
     Ends with 0 when something can be trained, 1 when no outcome can be learnt, 2 on an error.
     """
@@ -104,10 +102,10 @@ def check(
 
 @app.command()
 def packs(
-    name: Annotated[str | None, typer.Argument(help="show this pack instead")] = None,
+    name: Annotated[str | None, typer.Argument(help="show only this pack")] = None,
     definition: DefinitionFile = None,
 ) -> None:
-    """Show each state and segment with what to do for its users, and what of the included packs cannot apply."""
+    """Show each state and segment with its playbook, and the entries of included packs that cannot apply."""
     from propensity import packs as shown
 
     out.print(*(shown.plays(opened(definition)[0]) if name is None else shown.pack(name)), sep="\n")
@@ -116,16 +114,18 @@ def packs(
 @app.command()
 def train(
     definition: DefinitionFile = None,
-    ends: Instant = None,
-    outcome: Annotated[list[str] | None, typer.Option(help="train only this outcome (may be repeated)")] = None,
-    tune: Annotated[int, typer.Option(min=0, help="try this many parameter sets for each outcome")] = 0,
+    ends: Ends = None,
+    outcome: Annotated[list[str] | None, typer.Option(help="train only this outcome; can be repeated")] = None,
+    tune: Annotated[int, typer.Option(min=0, help="the number of parameter sets to try for each outcome")] = 0,
     force: Annotated[
         str | None,
-        typer.Option(help="promote although the gate fails; give the reason. The audit is not overridden"),
+        typer.Option(
+            help="promote even if the gate fails; give the reason, which is kept. The audit cannot be overridden"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train, judge, audit and register a model an outcome; what meets the written criteria is served from then on.
+    """Train, evaluate, audit and register a model for each outcome; a model that passes the gate becomes champion.
 
     Ends with 0 when a model was promoted, 3 when models were trained and none was promoted, 1 when every outcome was
     refused, 2 on an error.
@@ -153,11 +153,11 @@ def train(
 
 @app.command()
 def rollback(
-    outcome: str,
+    outcome: Annotated[str, typer.Argument(help="the outcome")],
     definition: DefinitionFile = None,
     reason: Annotated[str, typer.Option(help="why; it is kept with the version")] = "",
 ) -> None:
-    """Make an outcome's former champion the champion again; a running service takes it up within seconds."""
+    """Make an outcome's previous champion the champion again; a running service loads it within seconds."""
     rules, settings = opened(definition)
     _known([outcome], rules)
     from training.registry import Registry  # takes seconds, which a wrong name need not wait for
@@ -169,13 +169,20 @@ def rollback(
 @app.command()
 def score(
     definition: DefinitionFile = None,
-    as_of: Instant = None,
-    ends: Instant = None,
-    reasons: Annotated[int, typer.Option(min=0, max=20, help="reasons a likelihood, and what changed")] = 0,
+    as_of: Annotated[
+        str | None, typer.Option(help="the instant to score at (UTC), such as 2026-03-01T10:00:00Z")
+    ] = None,
+    ends: Ends = None,
+    reasons: Annotated[
+        int,
+        typer.Option(
+            min=0, max=20, help="the number of reasons per likelihood, and of changes since the earlier scores"
+        ),
+    ] = 0,
     without_models: WithoutModels = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score every user into Parquet; by default at the declared end of the log."""
+    """Score every user and write the records to Parquet; by default at the end of the log."""
     from features.lock import locked, sharing
     from features.log.frames import part_files
     from features.log.open import open_log
@@ -217,13 +224,15 @@ def score(
 @app.command(name="report")
 def segments_report(
     definition: DefinitionFile = None,
-    ends: Instant = None,
-    to: Annotated[Path, typer.Option(help="the page")] = Path("segments.html"),
-    by: Annotated[str | None, typer.Option(help="the trait to compare by; source, or the first, when left out")] = None,
-    share: Annotated[float, typer.Option(min=0.001, max=1, help="look at this share of the users")] = 1.0,
+    ends: Ends = None,
+    to: Annotated[Path, typer.Option(help="the file to write")] = Path("segments.html"),
+    by: Annotated[
+        str | None, typer.Option(help="the trait to compare by; without it, source or the first trait")
+    ] = None,
+    share: Annotated[float, typer.Option(min=0.001, max=1, help="the share of users to look at")] = 1.0,
     without_models: WithoutModels = False,
 ) -> None:
-    """Compare segments on one page: sizes, who came and went, what became of them, what sets them apart, what to do."""
+    """Compare segments on one page: sizes, who entered and left, what happened next, what differs, what to do."""
     import tempfile
 
     from features.lock import sharing
@@ -252,8 +261,8 @@ def segments_report(
 
 
 @app.command()
-def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None:
-    """Take in what is new in the log and put the profiles that changed into the online store."""
+def materialize(definition: DefinitionFile = None, ends: Ends = None) -> None:
+    """Read the new events of the log and write the changed profiles to the online store."""
     from features.lock import locked
     from features.log.open import open_log
     from features.time import to_datetime
@@ -275,10 +284,10 @@ def materialize(definition: DefinitionFile = None, ends: Instant = None) -> None
 @app.command()
 def serve(
     definition: DefinitionFile = None,
-    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="port to listen on")] = 3000,
+    host: Annotated[str, typer.Option(help="the IP address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="the port to listen on")] = 3000,
 ) -> None:
-    """Serve the scoring API."""
+    """Serve the API; by default with the worker and the sender in the same process."""
     from propensity import serving
 
     rules, settings = opened(definition)
@@ -290,8 +299,8 @@ def serve(
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option(help="port to listen on")] = 5000) -> None:
-    """Open MLflow's pages on the runs and models."""
+def ui(port: Annotated[int, typer.Option(help="the port to listen on")] = 5000) -> None:
+    """Serve MLflow's pages about the runs and models."""
     from features.settings import Settings
     from serving.artifacts import database_of, folder_of, make_relative
     from serving.loader import registry_errors
@@ -310,7 +319,7 @@ def ui(port: Annotated[int, typer.Option(help="port to listen on")] = 5000) -> N
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def feast(context: typer.Context, definition: DefinitionFile = None) -> None:
-    """Run Feast's own command line on the generated repo: `propensity feast feature-views list`."""
+    """Run Feast's command line on the generated repo, as in `propensity feast feature-views list`."""
     from importlib.resources import files
 
     from features.store import repo_variables

@@ -8,8 +8,8 @@ import typer
 from propensity.console import out
 
 
-def backup(to: Annotated[Path, typer.Argument(help="a folder that is not there yet")]) -> None:
-    """Copy all of PROPENSITY_HOME, consistent, while services run."""
+def backup(to: Annotated[Path, typer.Argument(help="the folder to create")]) -> None:
+    """Copy all of PROPENSITY_HOME consistently, while services run."""
     from features.settings import Settings
     from serving.backup import backup as job
 
@@ -24,8 +24,8 @@ def backup(to: Annotated[Path, typer.Argument(help="a folder that is not there y
         out.print("Models at PROPENSITY_TRACKING_URI are not in it: back up that server.")
 
 
-def restore(source: Annotated[Path, typer.Argument(help="what propensity backup made")]) -> None:
-    """Bring a backup back as PROPENSITY_HOME, which must be empty; at another path, too."""
+def restore(source: Annotated[Path, typer.Argument(help="a folder that propensity backup created")]) -> None:
+    """Restore a backup into PROPENSITY_HOME, which must be empty and may be another path."""
     from features.settings import Settings
     from serving.backup import restore as job
 

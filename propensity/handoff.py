@@ -1,4 +1,4 @@
-"""Commands of the hand-off: transitions, destinations, audiences, and how large a test has to be."""
+"""Commands of the hand-off: transitions, destinations, audiences, and power analysis."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,7 @@ import typer
 from features.errors import PropensityError
 from features.user_id import user_id
 from propensity.console import out, table
-from propensity.options import AsJson, DefinitionFile, Instant, new_group, opened, parse_instant
+from propensity.options import AsJson, DefinitionFile, new_group, opened, parse_instant
 
 if TYPE_CHECKING:
     from features.definition import Definition
@@ -16,19 +16,22 @@ if TYPE_CHECKING:
     from serving.handoff.audience import Format
     from serving.handoff.ledger import Ledger
 
-group = new_group("Destinations: how it goes, and what to do about it.")
+group = new_group("Destinations: their status, and what to do when something fails.")
 
+Since = Annotated[str | None, typer.Option(help="from this instant on (UTC), such as 2026-03-01T10:00:00Z")]
 Named = Annotated[str, typer.Argument(help="the destination")]
 
 
 def transitions(
     definition: DefinitionFile = None,
-    since: Instant = None,
-    user: Annotated[str | None, typer.Option(help="what this user entered and left, one by one")] = None,
-    dimension: Annotated[str | None, typer.Option(help="only these: states, rfm, tiers.OUTCOME, segments.NAME")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="how many of a user at most")] = 50,
+    since: Since = None,
+    user: Annotated[str | None, typer.Option(help="list the transitions of this user")] = None,
+    dimension: Annotated[
+        str | None, typer.Option(help="only this dimension: states, rfm, tiers.OUTCOME or segments.NAME")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="with --user, the largest number of transitions")] = 50,
 ) -> None:
-    """Show who moved between states, tiers, groups and segments, and why."""
+    """Show who entered and left states, tiers, groups and segments, and why."""
     import polars as pl
 
     from features.time import to_datetime
@@ -57,7 +60,7 @@ def transitions(
 
 @group.command()
 def status(definition: DefinitionFile = None, as_json: AsJson = False) -> None:
-    """Show what waits, what was delivered and what cannot be, for each destination."""
+    """Show for each destination how many messages wait, were delivered, and are dead."""
     import json
 
     import polars as pl
@@ -81,7 +84,7 @@ def status(definition: DefinitionFile = None, as_json: AsJson = False) -> None:
 
 @group.command()
 def deliver(definition: DefinitionFile = None) -> None:
-    """Deliver what waits and can be delivered now, and end; servers and workers do that all the time."""
+    """Deliver the waiting messages that can be delivered now, and exit; servers and workers do this all the time."""
     from features.time import Clock
     from serving.handoff.sender import Sender
 
@@ -94,8 +97,8 @@ def deliver(definition: DefinitionFile = None) -> None:
 
 
 @group.command()
-def replay(destination: Named, since: Instant = None, definition: DefinitionFile = None) -> None:
-    """Tell a destination again of the moves since an instant; each message keeps its id."""
+def replay(destination: Named, since: Since = None, definition: DefinitionFile = None) -> None:
+    """Send a destination the transitions since an instant again; each message keeps its id."""
     rules, settings = opened(definition)
     ledger, start = _ledger(rules, settings), parse_instant(since, "--since")
     if start is None:
@@ -105,35 +108,38 @@ def replay(destination: Named, since: Instant = None, definition: DefinitionFile
 
 @group.command()
 def resync(destination: Named, definition: DefinitionFile = None) -> None:
-    """Tell a destination of everybody who is in what it wants, whatever it was told before."""
+    """Send a destination all current members of what it subscribes to."""
     rules, settings = opened(definition)
     out.print(f"{_ledger(rules, settings).resync(destination):,} messages wait.")
 
 
 @group.command()
 def pause(destination: Named, definition: DefinitionFile = None) -> None:
-    """Send nothing to a destination until it is resumed; what comes meanwhile waits."""
+    """Stop sending to a destination until it is resumed; messages wait meanwhile."""
     rules, settings = opened(definition)
     _ledger(rules, settings).outbox.pause(destination, paused=True)
 
 
 @group.command()
 def resume(destination: Named, definition: DefinitionFile = None) -> None:
-    """Send to a destination again, at once."""
+    """Resume sending to a destination."""
     rules, settings = opened(definition)
     _ledger(rules, settings).outbox.pause(destination, paused=False)
 
 
 @group.command()
-def dead(destination: Annotated[str | None, typer.Argument()] = None, definition: DefinitionFile = None) -> None:
-    """List the messages that a destination does not take."""
+def dead(
+    destination: Annotated[str | None, typer.Argument(help="only this destination")] = None,
+    definition: DefinitionFile = None,
+) -> None:
+    """List the dead letters of destinations: messages that they did not accept."""
     rules, settings = opened(definition)
     out.print(table("Dead letters", _ledger(rules, settings).outbox.dead(destination)))
 
 
 @group.command()
 def revive(destination: Named, definition: DefinitionFile = None) -> None:
-    """Try a destination's dead letters again."""
+    """Try to deliver a destination's dead letters again."""
     rules, settings = opened(definition)
     out.print(f"{_ledger(rules, settings).outbox.revive(destination):,} messages wait again.")
 
@@ -141,12 +147,14 @@ def revive(destination: Named, definition: DefinitionFile = None) -> None:
 def audience(
     name: Annotated[str, typer.Argument(help="a segment, states.NAME, rfm.GROUP or tiers.OUTCOME.TIER")],
     definition: DefinitionFile = None,
-    to: Annotated[Path | None, typer.Option(help="the file; by default NAME.csv, .parquet or .jsonl here")] = None,
-    form: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl")] = "csv",
-    changes: Annotated[bool, typer.Option(help="only who entered or left since the last export")] = False,
-    with_holdout: Annotated[bool, typer.Option(help="also who is held out, marked")] = False,
+    to: Annotated[
+        Path | None, typer.Option(help="the file to write; by default NAME.csv, .parquet or .jsonl here")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="the file format: csv, parquet or jsonl")] = "csv",
+    changes: Annotated[bool, typer.Option(help="export only who entered or left since the last export")] = False,
+    with_holdout: Annotated[bool, typer.Option(help="include held-out users, with a mark")] = False,
 ) -> None:
-    """Export who is in a segment, state, group or tier, whole or as what changed since the last export."""
+    """Export the users of a segment, state, group or tier, or only the changes since the last export."""
     from features.lock import locked, sharing
     from serving.handoff.audience import export
 
@@ -167,11 +175,13 @@ def audience(
 
 def holdout(
     definition: DefinitionFile = None,
-    effect: Annotated[float, typer.Option(min=0.01, max=1, help="say by when an effect of this share is seen")] = 0.2,
-    confidence: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.95,
-    power: Annotated[float, typer.Option(min=0.5, max=0.999)] = 0.8,
+    effect: Annotated[
+        float, typer.Option(min=0.01, max=1, help="the relative effect for which to say when it can be shown")
+    ] = 0.2,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="the confidence of the test")] = 0.95,
+    power: Annotated[float, typer.Option(min=0.5, max=0.999, help="the power of the test")] = 0.8,
 ) -> None:
-    """Show, per tier, the smallest effect that the holdout can show, and by when."""
+    """Power analysis: show for each tier the smallest effect that the holdout can show, and when."""
     from propensity.sizes import sizes
 
     rules, settings = opened(definition)

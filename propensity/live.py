@@ -16,34 +16,40 @@ if TYPE_CHECKING:
     from features.settings import Settings
     from serving.live.log import LiveLog
 
-keys = new_group("write keys and tokens")
-letters = new_group("messages that were not taken")
+keys = new_group("Keys: write keys of SDKs, and tokens.")
+letters = new_group("Messages that were refused or could not be folded.")
 
-Grace = Annotated[str, typer.Option(help="how long the old secret goes on working, such as 24h")]
+KeyName = Annotated[str, typer.Argument(help="the key's name")]
+Grace = Annotated[str, typer.Option(help="how long the old secret still works, such as 24h")]
 
 
 @keys.command()
 def create(
-    name: str,
-    role: Annotated[str, typer.Option(help="write (send events), read (ask), admin (ask and erase)")],
+    name: KeyName,
+    role: Annotated[
+        str,
+        typer.Option(
+            help="the role: write (sends events), read (reads scores and metrics), admin (reads, and erases users)"
+        ),
+    ],
     definition: DefinitionFile = None,
 ) -> None:
-    """Make a key; its secret is shown once."""
+    """Create a key; its secret is shown once."""
     from serving.live.keys import Keys
 
     _secret(Keys(_live(*opened(definition))).create(name, role))
 
 
 @keys.command()
-def rotate(name: str, grace: Grace = "24h", definition: DefinitionFile = None) -> None:
-    """Make a new secret for a key; running services take it up within seconds."""
+def rotate(name: KeyName, grace: Grace = "24h", definition: DefinitionFile = None) -> None:
+    """Create a new secret for a key; running services accept it within seconds."""
     from serving.live.keys import Keys
 
     _secret(Keys(_live(*opened(definition))).rotate(name, grace=_span(grace, "--grace")))
 
 
 @keys.command()
-def revoke(name: str, definition: DefinitionFile = None) -> None:
+def revoke(name: KeyName, definition: DefinitionFile = None) -> None:
     """Remove a key; running services refuse it within seconds."""
     from serving.live.keys import Keys
 
@@ -53,7 +59,7 @@ def revoke(name: str, definition: DefinitionFile = None) -> None:
 
 @keys.command("list")
 def list_keys(definition: DefinitionFile = None) -> None:
-    """Show the keys that work."""
+    """List the valid keys."""
     import polars as pl
 
     from serving.live.keys import Keys
@@ -68,10 +74,10 @@ def list_keys(definition: DefinitionFile = None) -> None:
 @letters.command("list")
 def list_letters(
     definition: DefinitionFile = None,
-    limit: Annotated[int, typer.Option(min=1, help="how many at most")] = 50,
-    bodies: Annotated[bool, typer.Option(help="write the messages themselves, one JSON object a line")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="the largest number of messages")] = 50,
+    bodies: Annotated[bool, typer.Option(help="write the messages themselves, one JSON object per line")] = False,
 ) -> None:
-    """Show messages that were refused, or could not be folded, with the reason."""
+    """List messages that were refused or could not be folded, with the reason."""
     import polars as pl
 
     found = _live(*opened(definition)).dead_letters(limit=limit)
@@ -88,9 +94,9 @@ def list_letters(
 @letters.command()
 def replay(
     definition: DefinitionFile = None,
-    id: Annotated[list[int] | None, typer.Option(help="only this one (may be repeated)")] = None,
+    id: Annotated[list[int] | None, typer.Option(help="replay only the message of this id; can be repeated")] = None,
 ) -> None:
-    """Read dead letters again, as when the definition has changed since; those that can be taken now are."""
+    """Read dead letters again, for example after a change of the definition, and accept those that are valid now."""
     from features.log.messages import LogColumns
     from serving.live.replay import replay as job
     from serving.live.tracking import Tracking
@@ -105,14 +111,14 @@ def replay(
 
 def worker(
     definition: DefinitionFile = None,
-    host: Annotated[str, typer.Option(help="address of /livez, /readyz and /metrics")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="the IP address of /livez, /readyz and /metrics")] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="its port, 0 for none; 3001 or the next free one when left out")
+        int | None, typer.Option(min=0, max=65535, help="the port; 0 for none. Without it, 3001 or the next free port")
     ] = None,
 ) -> None:
-    """Add live events to profiles and tell destinations who entered and left, in a process of its own.
+    """Fold live events into profiles and send transitions to destinations, in a process of its own.
 
-    As many as you like, with Redis and PostgreSQL.
+    Several workers need Redis and PostgreSQL.
     """
     from features.time import Clock
     from propensity.serving import free, next_free
@@ -136,10 +142,10 @@ def worker(
 
 def compact(
     definition: DefinitionFile = None,
-    keep: Annotated[str, typer.Option(help="how long messages stay to recognise repeats")] = "30d",
-    accept_gap: Annotated[bool, typer.Option(help="take days without any data for silence")] = False,
+    keep: Annotated[str, typer.Option(help="how long messages are kept to recognise repeats")] = "30d",
+    accept_gap: Annotated[bool, typer.Option(help="accept days without any data as days without events")] = False,
 ) -> None:
-    """Move the live log into the event store; the nightly job, repeated after a failure without harm."""
+    """Move the live log into the event store: the nightly job. It can be run again after a failure."""
     from features.lock import locked
     from features.log.compacted import Compacted
     from features.log.open import open_log
@@ -169,9 +175,9 @@ def compact(
 
 def reconcile(
     definition: DefinitionFile = None,
-    repair: Annotated[bool, typer.Option(help="write what should be there")] = False,
+    repair: Annotated[bool, typer.Option(help="write the profiles that should be there")] = False,
 ) -> None:
-    """Fold everybody anew from the logs, and compare with what is online; there should be no difference."""
+    """Rebuild all profiles from the logs and compare them with the online store; there should be no difference."""
     from features.lock import locked
     from serving.live.reconcile import reconcile as job
 
@@ -179,7 +185,7 @@ def reconcile(
     with (
         progress() as bars,
         locked(settings.folder(rules.name)),
-        ShownSteps(bars)("fold anew and compare") as advance,
+        ShownSteps(bars)("rebuild and compare") as advance,
     ):
         done = job(rules, settings, _live(rules, settings), repair=repair, progress=advance)
     out.print(f"{done.users:,} users, {len(done.differences):,} differences, {done.repaired:,} repaired.")
@@ -190,7 +196,7 @@ def reconcile(
 
 
 def adopt(definition: DefinitionFile = None) -> None:
-    """Go on with a live log that is refused, because it, or what was made of it, came from a backup or is another."""
+    """Continue with a live log that is refused, because it or another store was restored or replaced."""
     from features.lock import locked
     from serving.live.identity import adopt as job
 
@@ -206,8 +212,10 @@ def adopt(definition: DefinitionFile = None) -> None:
     out.print("Next: propensity compact, then propensity reconcile.")
 
 
-def erase(users: list[str], definition: DefinitionFile = None) -> None:
-    """Remove users everywhere, for good: what comes of them later stays out."""
+def erase(
+    users: Annotated[list[str], typer.Argument(help="the ids of the users")], definition: DefinitionFile = None
+) -> None:
+    """Erase users everywhere, permanently; events of theirs that arrive later are not stored."""
     import polars as pl
 
     from features.lock import locked

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 DefinitionFile = Annotated[Path | None, typer.Option("--definition", "-d", help="the definition file")]
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON object instead of tables")]
 Instant = Annotated[str | None, typer.Option(help="an instant such as 2026-03-01 or 2026-03-01T10:00:00Z (UTC)")]
+Ends = Annotated[str | None, typer.Option(help="use the log only up to this instant (UTC), such as 2026-03-01")]
 
 
 def parse_instant(text: str | None, option: str) -> int | None:

@@ -32,10 +32,12 @@ MOVED = 5
 
 
 class Missing(BaseModel):
-    """A user who was asked for and cannot be answered.
+    """A requested user without a record.
 
-    ``unknown_user``: no profile is stored. ``as_of_before_profile``: the profile already holds later events, and a
-    profile cannot be unfolded; ask for a later instant, or score the past with the batch.
+    Attributes:
+        user_id: the id as requested.
+        why: ``unknown_user``: no profile is stored. ``as_of_before_profile``: the profile already holds later events,
+            and a profile cannot be unfolded; ask for a later instant, or score the past with the batch.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +50,12 @@ _MISSING = TypeAdapter(list[Missing])
 
 
 class ScoreResponse(BaseModel):
-    """A record for each user found, in the order asked; and the users not found, with the reason."""
+    """The scores of the requested users.
+
+    Attributes:
+        records: one record for each user found, in the order of the request.
+        missing: the users without a record, with the reason.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,7 +64,22 @@ class ScoreResponse(BaseModel):
 
 
 class ServedModel(BaseModel):
-    """A model that is being served; of a value outcome the cut-offs are amounts, and the base rate is the mean."""
+    """A model that is being served.
+
+    Attributes:
+        outcome: the outcome it answers.
+        version: name and version.
+        question: the question in words.
+        words: what the model is good for, in words.
+        among: the population, as an SQL condition.
+        base_rate: the share of yes among the labels; of a value outcome the mean amount.
+        most_likely_from: the cut-off of the highest tier: a probability, or an amount.
+        least_likely_up_to: the cut-off of the lowest tier.
+        trained_through: the newest cutoff it was fitted on.
+        feature_digest: the digest of the feature set it reads.
+        metrics: the metrics on the test slice.
+        floors: the same metrics of the baselines, by name.
+    """
 
     model_config = ConfigDict(frozen=True)
 

@@ -15,7 +15,13 @@ Kind = Literal["recency", "rfm", "blend"]
 
 
 class Measure(BaseModel):
-    """A metric with its 95 % interval over users."""
+    """A metric with its 95 % interval over users.
+
+    Attributes:
+        value: the metric.
+        low: the lower end of the interval; null without one.
+        high: the upper end of the interval; null without one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -23,12 +23,12 @@ class Members(BaseModel):
     """A page of a segment's members.
 
     Attributes:
-        segment: its name.
+        segment: the segment's name.
         as_of: the instant for which membership holds.
-        batch: the instant of the batch that was begun from; null where none was scored yet.
+        batch: the instant of the batch it started from; null before the first batch.
         users: ids, ascending.
-        holdout: those of them who are to be left alone, so that what acting does can be measured.
-        next: ask for the page after this one with ``after``; null at the end.
+        holdout: the users among them who are held out, so that the effect of acting can be measured.
+        next: request the next page with ``after`` set to this; null on the last page.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -39,7 +39,13 @@ _DRIVERS = ("sqlalchemy", "sqlite3", "redis", "psycopg", "mlflow", "feast")
 
 
 class Problem(BaseModel):
-    """Why a call was not answered: in words, as a stable code, and what to do about it."""
+    """Every answer with a status of 400 and more.
+
+    Attributes:
+        error: what is wrong, in words.
+        code: a stable name; see the error codes.
+        fix: what to do about it.
+    """
 
     error: str
     code: str

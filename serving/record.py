@@ -1,4 +1,4 @@
-"""The score record: what is said of a user, the same from the API and from the batch."""
+"""The score record: everything reported about a user, the same from the API and from the batch."""
 
 from datetime import datetime
 
@@ -19,8 +19,8 @@ class Reason(Part):
     Attributes:
         feature: the column.
         value: its value; null when there is none.
-        effect: what it adds to the log-odds, or to the logarithm of an amount, against the average user.
-        text: the same in words.
+        effect: what it adds to the log-odds, or to the logarithm of an amount, compared with the average user.
+        text: the reason in words.
     """
 
     feature: str
@@ -30,13 +30,14 @@ class Reason(Part):
 
 
 class Move(Part):
-    """One of the reasons then, and what became of it.
+    """A reason of the earlier score, and how it changed.
 
     Attributes:
         feature: the column.
-        value, before: now and then; null where there is none, and for traits, which the text tells.
-        effect: what it adds to the log-odds now, less what it added then.
-        text: the same in words.
+        value: its value now; null when there is none, and for traits, whose values are in the text.
+        before: its value then; null as above.
+        effect: what it adds to the log-odds now, minus what it added then.
+        text: the change in words.
     """
 
     feature: str
@@ -50,10 +51,10 @@ class Change(Part):
     """What changed since the newest earlier scores.
 
     Attributes:
-        since: the instant they speak of.
-        probability: what was said then; null when there was not enough to say.
-        model: that said it.
-        moved: the reasons of then whose effect moved most; empty where none were kept.
+        since: the instant of the earlier scores.
+        probability: the earlier probability; null when there was not enough to say.
+        model: the model version that gave it.
+        moved: the earlier reasons whose effect changed most; empty when no reasons were kept.
     """
 
     since: datetime
@@ -68,16 +69,16 @@ class Intent(Part):
     Attributes:
         probability: calibrated; null when there is not enough to say.
         percentile: 0 to 100, among the users the model was calibrated on.
-        tier: by the cut-offs frozen in the model card.
-        why: when there is not enough to say: ``outside_population``, ``stale_profile``, ``short_history``,
+        tier: the tier, by the cut-offs frozen in the model card.
+        why: the reason when there is not enough to say: ``outside_population``, ``stale_profile``, ``short_history``,
             ``outside_trained_range``, ``no_model``, or the code of the error for which the champion is not served, such
             as ``model_damaged``.
-        detail: which feature lies outside the range that was fitted on, and how far; also where an answer is given.
-        extrapolated: the feature that lies furthest outside, where an answer is given all the same: as of somebody at
-            the end of the range.
+        detail: which feature lies outside the range that the model was fitted on, and how far.
+        extrapolated: the feature that lies furthest outside the range, if there is an answer all the same: the feature
+            counts as the end of the range.
         model: name and version of the model.
-        reasons: the strongest, when asked for.
-        change: what changed since the newest earlier scores, when asked for and there are some.
+        reasons: the strongest reasons, if requested.
+        change: what changed since the newest earlier scores, if requested and if there are earlier scores.
     """
 
     probability: float | None
@@ -95,9 +96,14 @@ class Value(Part):
     """The answer to one value outcome's question.
 
     Attributes:
-        amount: what is expected, in the unit of the signal's value; null when there is not enough to say.
-        percentile, why, detail, extrapolated, model, reasons: as of `Intent`.
-        tier: by the cut-offs frozen in the model card.
+        amount: the expected amount, in the unit of the signal's value; null when there is not enough to say.
+        percentile: as in `Intent`.
+        tier: the tier, by the cut-offs frozen in the model card.
+        why: as in `Intent`.
+        detail: as in `Intent`.
+        extrapolated: as in `Intent`.
+        model: as in `Intent`.
+        reasons: as in `Intent`.
     """
 
     amount: float | None
@@ -111,12 +117,12 @@ class Value(Part):
 
 
 class Line(Part):
-    """What a lead score gave points for.
+    """One line of a lead score.
 
     Attributes:
-        what: in words.
-        times: how often, fading where it fades; null for a predicate.
-        points: what it gave.
+        what: the line in words.
+        times: how often the signal was counted, faded if it fades; null for a predicate.
+        points: the points it gave.
     """
 
     what: str
@@ -129,10 +135,10 @@ class Lead(Part):
 
     Attributes:
         points: the sum.
-        threshold: from here on a user qualifies.
-        qualifies: whether they do.
-        outcome: beside whose likelihood it is to be read.
-        lines: what there were points for.
+        threshold: the number of points from which on a user qualifies.
+        qualifies: whether the user qualifies.
+        outcome: the outcome whose likelihood to read beside it.
+        lines: the lines that gave points.
     """
 
     points: float
@@ -147,8 +153,8 @@ class WorthSoFar(Part):
 
     Attributes:
         total: the value of all their orders.
-        average: of an order; null before the first.
-        every_days: days between two days with one, on average; null before the second.
+        average: the average value of an order; null before the first.
+        every_days: the average number of days between two days with an order; null before the second.
     """
 
     total: float
@@ -157,7 +163,15 @@ class WorthSoFar(Part):
 
 
 class Rfm(Part):
-    """RFM scores 1 to 5 and the group; null for users who were not active in the window."""
+    """RFM scores and the group; null for users who were not active in the window.
+
+    Attributes:
+        group: one of the ten named groups.
+        r: the recency score, 1 to 5.
+        f: the frequency score, 1 to 5.
+        m: the money score, 1 to 5; null without ``rfm.money``.
+        score: 4 × r + 2 × f + m.
+    """
 
     group: str | None
     r: int | None
@@ -167,20 +181,20 @@ class Rfm(Part):
 
 
 class ScoreRecord(Part):
-    """Everything said of one user at one instant.
+    """Everything reported about one user at one instant.
 
     Attributes:
-        user_id: the id.
-        as_of: the instant.
-        seen: when the user last did something that is a signal.
+        user_id: the user's id.
+        as_of: the instant the record is about.
+        seen: when the user's newest signal happened.
         state: one of the definition's states.
         rfm: the RFM group and scores.
-        intent: an answer to each outcome's question.
-        value: an answer to each value outcome's question.
+        intent: the answer to each outcome's question, by name.
+        value: the answer to each value outcome's question, by name.
         segments: the segments the user is in.
+        holdout: the segments in which the user is held out, so that the effect of acting can be measured.
         leads: lead scores, by name.
-        worth: value so far, of the definition's money; null where it has none.
-        holdout: those of them in which the user is left alone, so that what acting does can be measured.
+        worth: the user's value so far; null if the definition has no money.
         definition: name and digest of the definition.
     """
 

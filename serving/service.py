@@ -46,12 +46,12 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", title="ScoreRequest")
 
-    user_ids: Annotated[list[UserId], Field(min_length=1, max_length=MOST_USERS, description="whom to score")]
+    user_ids: Annotated[list[UserId], Field(min_length=1, max_length=MOST_USERS, description="the users to score")]
     as_of: Annotated[
-        Instant | None, Field(description="the instant the scores speak of; the server's clock when left out")
+        Instant | None, Field(description="the instant the scores are about; the server's clock if left out")
     ] = None
-    reasons: Annotated[int, Field(ge=0, le=20, description="how many reasons a likelihood")] = 0
-    changes: Annotated[bool, Field(description="tell what changed since the batch's newest earlier scores")] = False
+    reasons: Annotated[int, Field(ge=0, le=20, description="the number of reasons per likelihood")] = 0
+    changes: Annotated[bool, Field(description="add what changed since the batch's newest earlier scores")] = False
 
     @model_validator(mode="before")
     @classmethod
@@ -69,7 +69,7 @@ class Asked(BaseModel):
     # ours are labelled by route, and kept in memory; BentoML's by whatever path a caller names, and in files
     metrics={"enabled": False},
     http={"host": "127.0.0.1", "port": 3000},
-    # a span is recorded of each call, though none is sent anywhere; BENTOML_CONFIG turns it on (docs/operate.md)
+    # a span is recorded of each call, though none is sent anywhere; BENTOML_CONFIG turns it on (docs/how-to/operate.md)
     tracing={"excluded_urls": ".*"},
     # answers are made of many small evaluations, which threads of other cores only hold up
     envs=[{"name": "POLARS_MAX_THREADS", "value": "1"}, {"name": "OMP_NUM_THREADS", "value": "1"}],

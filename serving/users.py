@@ -19,23 +19,30 @@ class Part(BaseModel):
 
 
 class Held(Part):
-    """What a user is in one dimension, and since when."""
+    """What a user is in one dimension, and since when.
+
+    Attributes:
+        value: the state, group or tier, or ``in``.
+        since: since when.
+    """
 
     value: str
     since: datetime
 
 
 class Moved(Part):
-    """One move.
+    """One transition.
 
     Attributes:
-        id: its number; ask for those after it with ``after``.
-        user_id: who.
-        at: the instant of the scoring that saw it.
+        id: its number; request later transitions with ``after``.
+        user_id: the user's id.
+        at: the instant of the scoring that found it.
         dimension: ``states``, ``rfm``, ``tiers.<outcome>`` or ``segments.<name>``.
-        before, after: the state, group or tier, or ``in``; null for nothing.
+        before: the state, group or tier before, or ``in``; null for none.
+        after: the state, group or tier after, or ``in``; null for none.
         cause: ``behaviour``, ``time``, ``new_model``, ``new_definition`` or ``erased``.
-        scores_before, scores_after: likelihoods, by outcome.
+        scores_before: likelihoods before, by outcome.
+        scores_after: likelihoods after, by outcome.
         models: the model version of each outcome.
         definition: name and digest of the definition.
     """
@@ -64,13 +71,14 @@ class Moved(Part):
 
 
 class UserHistory(Part):
-    """Everything kept of a user.
+    """Everything kept about a user.
 
     Attributes:
-        user_id: the id.
-        record: what is said now, with reasons; null when no profile is stored.
-        standing: by dimension, what they count as; steadier than the record, so that nobody flaps.
-        transitions: their moves, the newest first.
+        user_id: the user's id.
+        record: the score record of now, with reasons; null when no profile is stored.
+        standing: the user's memberships by dimension; they change less often than the record, by ``stay`` and
+            ``transitions.margin``.
+        transitions: the user's transitions, the newest first.
     """
 
     user_id: str

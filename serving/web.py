@@ -51,7 +51,13 @@ class Desk:
 
 
 class Erasure(BaseModel):
-    """What an erasure removed, by place, and what a second look still found there."""
+    """What an erasure removed.
+
+    Attributes:
+        user_id: the user's id.
+        removed: how many rows, files and messages were removed, by place.
+        left: how many a second search still found, by place; all 0 when the erasure is complete.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,7 +73,7 @@ PROBLEMS: dict[int | str, dict[str, object]] = {
 # the page of the API is ours, see serving/page.py
 app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
-PathUser = Annotated[UserId, Path()]
+PathUser = Annotated[UserId, Path(description="the user's id; escape special characters, as in `a%2Fb`")]
 
 #: an instant as people and programs write it
 Instant = Annotated[
@@ -88,7 +94,8 @@ def _desk(request: Request) -> Desk:
 async def take(call: Call, request: Request) -> Received | JSONResponse:
     """Take messages of Segment's HTTP tracking API; answered when they are on the disk.
 
-    A message that is refused is kept as a dead letter, and does not keep the others of a batch out.
+    ``call`` is ``track``, ``identify``, ``page``, ``screen``, ``batch`` or ``import``. A refused message is kept as a
+    dead letter; the other messages of a batch are taken.
     """
     live = _desk(request).live
     encoding = request.headers.get("content-encoding", "")
@@ -149,19 +156,19 @@ def models(request: Request) -> list[ServedModel]:
 
 @app.get("/segments", summary="The segments", responses=PROBLEMS)
 def segments(request: Request) -> dict[str, Segment]:
-    """The segments: what one must be to be in them, what to watch, and what to do."""
+    """The segments: the predicate of each, what to watch, and what to do."""
     return _desk(request).definition.segments
 
 
 @app.get("/segments/{name}/users", summary="Who is in a segment", responses=PROBLEMS)
 def segment_users(
     request: Request,
-    name: str,
-    as_of: Instant | None = None,
+    name: Annotated[str, Path(description="the segment's name")],
+    as_of: Annotated[Instant | None, Query(description="the instant; the server's clock if left out")] = None,
     after: Annotated[str, Query(max_length=256, description="the last page's `next`")] = "",
-    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="the largest number of users on a page")] = 100,
 ) -> Members:
-    """Who is in a segment: the last batch's members and whoever acted since, each looked at at that instant."""
+    """Who is in a segment: the last batch's members and the users who acted since, each checked at that instant."""
     desk = _desk(request)
     if name not in desk.definition.segments:
         there = ", ".join(desk.definition.segments) or "none"
@@ -172,7 +179,7 @@ def segment_users(
 
 @app.delete("/users/{user_id:path}", summary="Erase a user", responses=PROBLEMS)
 def erase(request: Request, user_id: PathUser) -> Erasure:
-    """Erase a user everywhere, for good; the answer shows what was removed where, and that nothing is left."""
+    """Erase a user everywhere, permanently; the answer shows what was removed where, and that nothing is left."""
     erased = _desk(request).erase(user_id)
     return Erasure(user_id=user_id, removed=erased.removed, left=erased.left)
 
@@ -181,10 +188,12 @@ def erase(request: Request, user_id: PathUser) -> Erasure:
 def user(
     request: Request,
     user_id: PathUser,
-    limit: Annotated[int, Query(ge=1, le=1_000, description="how many moves at most, the newest first")] = 100,
-    reasons: Annotated[int, Query(ge=0, le=20, description="how many reasons a likelihood")] = 3,
+    limit: Annotated[
+        int, Query(ge=1, le=1_000, description="the largest number of transitions, the newest first")
+    ] = 100,
+    reasons: Annotated[int, Query(ge=0, le=20, description="the number of reasons per likelihood")] = 3,
 ) -> UserHistory:
-    """What a user is and since when, what is said of them now, and all their moves with their causes."""
+    """A user's memberships and since when, the score record of now, and all transitions with their causes."""
     desk = _desk(request)
     now = to_datetime(desk.live.clock.now())
     found = history_of(user_id, now, desk.answers, desk.live.ledger, limit=limit, reasons=reasons)
@@ -196,12 +205,16 @@ def user(
 @app.get("/transitions", summary="Who entered and left what", responses=PROBLEMS)
 def transitions(
     request: Request,
-    since: Instant | None = None,
-    dimension: Annotated[str | None, Query(max_length=100, description="such as segments.cart_abandoned_24h")] = None,
-    after: Annotated[int, Query(ge=0, le=2**62, description="the last page's newest id")] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
+    since: Annotated[Instant | None, Query(description="only transitions from this instant on")] = None,
+    dimension: Annotated[
+        str | None, Query(max_length=100, description="only this dimension, such as segments.cart_abandoned_24h")
+    ] = None,
+    after: Annotated[
+        int, Query(ge=0, le=2**62, description="only transitions after this id: the newest of the last page")
+    ] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="the largest number of transitions")] = 1_000,
 ) -> list[Moved]:
-    """Who moved between states, tiers, groups and segments, in the order in which it was seen."""
+    """Users who entered or left states, tiers, groups and segments, in the order in which scorings found them."""
     start = to_instant(since) if since is not None else 0
     found = _desk(request).live.ledger.history(dimension=dimension, since=start, after=after, limit=limit)
     return [Moved.of(transition) for transition in found]

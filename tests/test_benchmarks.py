@@ -1,6 +1,7 @@
 """The benchmarks run, and all sides of a comparison say the same. What they measure is for `make bench` to tell."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 from benchmarks import features, quality, scale, stores
+from benchmarks.__main__ import BESIDE, HTTP, TITLES, replace
 from benchmarks.peers import Rows, peers
 from benchmarks.world import Log
 from benchmarks.world import World as Measured
@@ -95,4 +97,17 @@ def test_the_published_results_are_complete() -> None:
         *(f"models.{w}.{o}.{m}" for w in ("demo", "habit", "bursts") for o in ("churn", "purchase", "uninstall")
           for m in ("auc_over_bayes", "log_loss_over_bayes", "calibration_error")),
     }  # fmt: skip
-    assert "## Answers over HTTP" in Path(ROOT / "benchmarks" / "results.md").read_text()
+    titles = re.findall(r"^## (.*)$", (ROOT / "benchmarks" / "results.md").read_text(), re.MULTILINE)
+    assert HTTP in titles
+    assert len(set(titles)) == len(titles)
+    assert set(titles) <= set(TITLES), "a table that is measured no more"
+
+
+def test_a_part_that_is_measured_again_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "results.md").write_text(f"# Results\n\nOf old.\n\n## {HTTP}\n\nold\n\n## A former title\n\nold\n")
+    (tmp_path / "results.json").write_text('{"a": 1.0, "b": 2.0}')
+    replace(tmp_path, {BESIDE: pl.DataFrame({"n": [1]}), HTTP: pl.DataFrame({"n": [2]})}, {"b": 3.0})
+    page = (tmp_path / "results.md").read_text()
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == [BESIDE, HTTP]
+    assert "old\n" not in page
+    assert json.loads((tmp_path / "results.json").read_text()) == {"a": 1.0, "b": 3.0}

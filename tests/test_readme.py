@@ -1,4 +1,4 @@
-"""The README's commands, run in a clone of this repository as a new user would type them."""
+"""The commands of the README and of the pages for newcomers, run in a clone of this repository as a user would."""
 
 import json
 import os
@@ -14,13 +14,23 @@ from pathlib import Path
 import httpx
 import pytest
 
+from benchmarks import figures
 from serving.answers import ScoreResponse
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-LINES = [line for block in BLOCKS for line in block.replace("\\\n", " ").strip().splitlines()]
-COMMANDS = [line.split("  #")[0].strip() for line in LINES]
+
+
+def commands_of(page: str) -> list[str]:
+    """The commands of a page, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").strip().splitlines()]
+    return [line.split("  #")[0].strip() for line in lines]
+
+
+#: the pages whose commands are run, in this order; a command that several of them name is run once
+PAGES = ("tutorial/first-scores.md", "how-to/commands.md", "tutorial/your-own-log.md")
+COMMANDS = list(dict.fromkeys(c for page in PAGES for c in commands_of((ROOT / "docs" / page).read_text())))
 
 #: programs that stay, and the address at which each can be met
 STAYING = {
@@ -63,12 +73,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_the_readme_has_commands_and_each_is_run() -> None:
-    assert COMMANDS[:2] == ["make train", "PROPENSITY_AUTH=off make serve"]
+    assert commands_of(README)[:2] == COMMANDS[:2] == ["make train", "PROPENSITY_AUTH=off make serve"]
+    assert set(commands_of(README)) <= set(COMMANDS)
+    elsewhere = [p for p in (ROOT / "docs").rglob("*.md") if str(p.relative_to(ROOT / "docs")) not in PAGES]
+    assert not [page for page in elsewhere if commands_of(page.read_text())], "these are not run: mark them as text"
     assert {*STAYING, *ELSEWHERE} <= set(COMMANDS)
 
 
 @pytest.mark.long
-def test_every_command_of_the_readme_works(clone: Path, tmp_path: Path) -> None:
+def test_every_command_of_the_pages_works(clone: Path, tmp_path: Path) -> None:
     (tmp_path / "jupyter_server_config.json").write_text(
         json.dumps({"ServerApp": {"allow_root": True, "open_browser": False, "token": ""}})
     )
@@ -106,20 +119,50 @@ def test_every_command_of_the_readme_works(clone: Path, tmp_path: Path) -> None:
 def test_the_record_shown_is_a_record() -> None:
     [shown] = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
     [record] = ScoreResponse.model_validate_json(shown).records
-    asked = next(c for c in COMMANDS if c.startswith("curl") and "/score" in c)
+    asked = next(c for c in commands_of(README) if c.startswith("curl") and "/score" in c)
     body = json.loads(shlex.split(asked)[-1])
     assert body["user_ids"] == [record.user_id]
     assert all(len(intent.reasons) == body["reasons"] for intent in record.intent.values())
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(((?!http)[^)]+)\)", README))))
-def test_links_lead_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md",
+                                  *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda page: page.stem)  # fmt: skip
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(((?!http)[^)]+)\)", page.read_text()):
+        file, _, anchor = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def anchors(page: str) -> set[str]:
+    """The anchors of a page's headings."""
+    found = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    return {re.sub(r"[-\s]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower()) for heading in found}
+
+
+def test_the_site_holds_every_page() -> None:
+    site = (ROOT / "mkdocs.yml").read_text()
+    pages = {str(file.relative_to(ROOT / "docs")) for file in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in pages if f": {page}\n" not in site} == set()
+
+
+def test_the_pages_show_the_published_numbers() -> None:
+    numbers = json.loads((ROOT / "benchmarks" / "results.json").read_text())
+    for name in figures.PAGES:
+        page = (ROOT / name).read_text()
+        assert figures.filled(page, numbers) == page, "make bench writes these numbers"
+    with pytest.raises(KeyError, match="nosuch"):
+        figures.filled("<!-- bench:nosuch -->1<!-- /bench -->", numbers)
+    # nothing is measured there that is not written by it
+    section = README.partition("## How good, how fast")[2].partition("\n## ")[0]
+    bare = re.sub(r"<!-- bench:\w+ -->.*?<!-- /bench -->", "", section)
+    assert not re.findall(r"\d\.\d", bare.replace("results.md", ""))
 
 
 def test_make_help_lists_the_targets() -> None:
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for target in ("train", "serve", "score", "test", "check", "bench", "ui", "notebooks", "clean"):
+    for target in ("train", "serve", "score", "test", "check", "bench", "docs", "ui", "notebooks", "clean"):
         assert re.search(rf"^  {target}\s+\S", shown, re.MULTILINE), target
 
 

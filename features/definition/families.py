@@ -24,10 +24,13 @@ class Family(StrEnum):
 
 
 class Features(Strict):
-    """What features say.
+    """Which features there are beside those that every definition has.
 
-    A gap of ``absence`` or more between two events of a signal is an absence; the event that ends it is a comeback.
-    One of ``session`` or more ends a session of the signal.
+    Attributes:
+        families: the families of features to add.
+        absence: how long the gap between two events of a signal must be to count as an absence, at least a day; the
+            event that ends an absence is a comeback.
+        session: how long a signal must be silent for its session to end.
     """
 
     families: tuple[Family, ...] = ()

@@ -1,4 +1,4 @@
-"""What is told of moves between segments, and to whom."""
+"""Settings of transitions and destinations: what is reported, when, and to whom."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,13 +9,13 @@ from features.time import DAY
 
 
 class Transitions(Strict):
-    """How steady users are before a move is told.
+    """How long a membership lasts at least, and who is held out.
 
     Attributes:
-        stay: who entered an RFM group, a tier, or a segment made of those, is not told to have left it before this is
-            over; states and other segments tell at once, unless they have a ``stay`` of their own.
-        margin: a tier is left only when the odds, or the amount, lie beyond the cut-off by this share.
-        holdout: share of each segment's users who are left out of the hand-off.
+        stay: the minimum dwell time: a user who entered an RFM group, a tier, or a segment that uses one is not
+            reported to have left it before this time is over. States and other segments have none unless they set one.
+        margin: a user leaves a tier only when the odds, or the amount, lie beyond the cut-off by this share.
+        holdout: the share of each segment's users who are left out of the hand-off.
     """
 
     stay: Span = DAY
@@ -24,20 +24,21 @@ class Transitions(Strict):
 
 
 class Destination(Strict):
-    """Who is told of moves.
+    """A tool that receives transitions.
 
     Attributes:
         kind: ``webhook`` (signed by the Standard Webhooks specification), ``audience`` (Segment's ``Audience Entered``
             and ``Audience Exited`` track events), or ``notice`` (a message to the team, through Apprise).
-        url: where to; ``${NAME}`` comes from the environment when it is sent, so that secrets stay out of this file.
-        secret: the environment variable that holds the signing secret of a webhook, or an audience's write key.
-        of: what is told: ``segments.NAME``, ``states.NAME``, ``tiers.OUTCOME``, ``rfm``, or ``segments``,
+        url: the address; ``${NAME}`` comes from the environment when a request is sent, so that secrets stay out of
+            this file.
+        secret: the environment variable that holds a webhook's signing secret, or an audience's write key.
+        of: what is sent: ``segments.NAME``, ``states.NAME``, ``tiers.OUTCOME``, ``rfm``, or ``segments``,
             ``states`` and ``tiers`` for all of them.
-        batch: transitions of one request.
-        rate: requests a second, at most.
-        timeout: seconds until a request is given up, and tried again.
+        batch: the largest number of transitions in one request.
+        rate: the largest number of requests a second.
+        timeout: after how many seconds without an answer a request counts as failed; it is tried again.
         give_up: how long a message is tried before it becomes a dead letter.
-        allow_private: whether the address may be of a private network.
+        allow_private: whether the address may belong to a private network.
     """
 
     kind: Literal["webhook", "audience", "notice"]

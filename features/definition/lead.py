@@ -9,16 +9,16 @@ from features.time import span_name
 
 
 class Points(Strict):
-    """Points for a signal, each time it fired, or for who a predicate holds of.
+    """Points for each event of a signal, or for users for whom a predicate holds.
 
     Attributes:
-        signal: counted: in the last ``within``, or fading with ``half_life``, or ever.
-        when: or a predicate over the feature row and the state.
-        points: for each time, or for who it holds of; below 0 takes points away.
-        half_life: one of the definition's ``half_lives``.
-        within: one of the definition's ``windows``.
-        at_most: no more points for this signal than so many (no fewer, where points are taken away).
-        about: the same in words.
+        signal: the signal to count: in the last ``within``, or fading with ``half_life``, or ever.
+        when: a predicate over the feature row and the state, instead of ``signal``.
+        points: the points for each event, or for a user for whom the predicate holds; below 0 takes points away.
+        half_life: how fast the count fades; one of the definition's ``half_lives``.
+        within: how far the count looks back; one of the definition's ``windows``.
+        at_most: the most points this line gives (the fewest, if ``points`` is below 0).
+        about: the line in words.
     """
 
     signal: Name | None = None
@@ -73,12 +73,12 @@ class Points(Strict):
 
 
 class LeadScore(Strict):
-    """Points that add up, and from how many on somebody is worth a call.
+    """Points that add up, and the number of points from which on a user qualifies.
 
     Attributes:
-        outcome: beside whose likelihood it is shown, and on whose past answers it is judged.
-        points: what there are points for.
-        threshold: from here on a user qualifies.
+        outcome: the outcome whose likelihood is shown beside the score, and whose past answers judge it.
+        points: the lines that give points.
+        threshold: the number of points from which on a user qualifies.
     """
 
     outcome: Name

@@ -1,4 +1,4 @@
-"""The rules of learning: which snapshots, how many rows, when a score is said, what audit and gate ask for."""
+"""The rules of learning: which snapshots, how many rows, when a score is reported, what audit and gate ask for."""
 
 from typing import Annotated, Literal
 
@@ -11,8 +11,14 @@ from features.time import DAY
 class Snapshots(Strict):
     """Which moments of the past the models learn from, and how much of each.
 
-    Of each cutoff's population a share ``keep`` is kept, drawn anew for each user and cutoff, but ``min_rows`` rows
-    where there are as many; each row counts as one over its cutoff's share.
+    Attributes:
+        stride: the distance between two snapshots.
+        count: the largest number of snapshots; there are as many as the log allows.
+        spread: whether snapshots fall on different times of the day, so that a model does not learn one time only.
+        warm_up: how long the log must have run before the first snapshot.
+        keep: the share of each snapshot's rows that is kept, drawn anew for each user and cutoff. A kept row counts
+            for all the rows it stands for.
+        min_rows: how many rows of a snapshot are kept at least, if it has as many.
     """
 
     stride: Span = 7 * DAY
@@ -24,11 +30,15 @@ class Snapshots(Strict):
 
 
 class Training(Strict):
-    """Limits of the training job: at most ``max_rows`` rows an outcome, at least ``min_positives`` to learn from.
+    """Limits of the training job.
 
-    ``max_rows`` bounds the memory. Of a user's rows
-    ``max_rows_per_user`` are kept outside the test, drawn evenly. Each row that is kept counts for as many as it stands
-    for: base rates stay what they are.
+    Attributes:
+        max_rows: the largest number of rows per outcome to learn from and to judge on; it bounds the memory.
+        max_rows_per_user: the largest number of a user's rows outside the test, drawn evenly. A kept row counts for
+            all the rows it stands for, so base rates stay what they are. Without it, all rows.
+        min_positives: the fewest rows with a yes, and with a no, to learn from.
+        unseen_share: the share of users who are in the test only.
+        seed: the seed of everything that is drawn at random.
     """
 
     max_rows: Annotated[int, Field(ge=1_000)] = 150_000
@@ -39,12 +49,16 @@ class Training(Strict):
 
 
 class Scoring(Strict):
-    """When a score is not worth saying.
+    """When there is not enough to say, so that no score is reported.
 
-    ``max_beyond``: how far a feature may lie beyond the range the model was fitted on, in widths of that range, before
-    the score carries the mark ``extrapolated``; it counts as the end of the range in any case. ``max_extrapolation``:
-    nothing is said where the regression, going on beyond the range, would move the log-odds (or the logarithm of an
-    amount) by more.
+    Attributes:
+        max_age: the largest age of a profile; an older profile is not scored.
+        min_history: how long a user must be known at least.
+        max_beyond: how far a feature may lie outside the range the model was fitted on, in widths of that range. A
+            score with a feature further outside is marked ``extrapolated``. The feature counts as the end of the range
+            in any case.
+        max_extrapolation: no score is reported if the regression, continued beyond the range, would move the log-odds
+            (or the logarithm of an amount) by more than this.
     """
 
     max_age: Span = 3 * DAY
@@ -54,10 +68,12 @@ class Scoring(Strict):
 
 
 class Audit(Strict):
-    """When the audit of a training run raises an alarm; a check named in ``accept`` is told, and fails nothing.
+    """When the audit of a training run raises an alarm.
 
-    ``too_good``: AUC of the model, or of one feature alone, from which a leak is more likely than a good model.
-    ``drift``: population stability index between the fitting and the test slice.
+    Attributes:
+        too_good: the AUC, of the model or of one feature alone, from which on a leak is more likely than a good model.
+        drift: the population stability index between training and test rows from which on drift is reported.
+        accept: checks that may raise an alarm without failing the run.
     """
 
     too_good: Annotated[float, Field(gt=0.5, le=1)] = 0.97
@@ -70,15 +86,26 @@ class Audit(Strict):
 class Gate(Strict):
     """What a challenger must show to become champion; shares are relative to the champion's value.
 
-    ``average_precision`` and ``recall``: the lower 95 % bounds of the paired differences may not fall by more.
-    ``calibration_error`` and ``observed_over_expected``: bounds on the test slice, widened to what a perfect forecast
-    of as many users would show by chance. ``baseline``: no simple model may be ahead by more, nor by anything with an
-    interval that excludes 0. ``simple``: a simpler model is served whose loss is at most so
-    much larger with 97.5 % confidence. ``stale``: horizons after which a champion counts as stale, so that a
-    challenger need not be better, only no worse. ``slice_drop``: no state or tenure
-    slice may fall by more with an interval that excludes 0. ``draws``: of the bootstrap. For value outcomes ``gini``
-    and ``value`` (the share the top tenth brings) stand in the place of the first two, and the bounds are wider, since
-    a few large orders move a total. Source: the numbers follow the promotion gates collected in docs/adr/0011-gate.md.
+    Source: the numbers follow the promotion gates collected in docs/adr/0011-gate.md.
+
+    Attributes:
+        average_precision: how far the lower 95 % bound of the paired difference may lie below 0.
+        recall: the same for the recall in the top tenth.
+        calibration_error: the largest calibration error on the test slice. This bound and the next one are widened to
+            what a perfect forecast of as many users would show by chance.
+        observed_over_expected: the bounds of observed over expected on the test slice.
+        slice_drop: how far a state or tenure slice may fall with an interval that excludes 0.
+        baseline: how far a simple model may be ahead. With an interval that excludes 0 it may not be ahead at all.
+        simple: a simpler kind of model is served instead if its loss is at most this share larger, with 97.5 %
+            confidence.
+        stale: after how many horizons a champion is stale; a challenger of a stale champion must be no worse, not
+            better.
+        gini: for value outcomes, instead of ``average_precision``: the normalised Gini coefficient.
+        value: for value outcomes, instead of ``recall``: the share of all value that the top tenth brings.
+        value_calibration_error: for value outcomes, the largest calibration error; wider, since a few large orders
+            move a total.
+        value_over_expected: for value outcomes, the bounds of observed over expected.
+        draws: the number of bootstrap resamples.
     """
 
     average_precision: Annotated[float, Field(ge=0)] = 0.0025

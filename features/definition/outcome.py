@@ -9,7 +9,13 @@ from features.time import span_name
 
 
 class LiftTiers(Strict):
-    """Most likely: at least ``most`` times the base rate; least likely: at most ``least`` times."""
+    """Tiers by lift: by how many times the base rate a likelihood is.
+
+    Attributes:
+        by: the policy.
+        most: most likely from this many times the base rate on.
+        least: least likely up to this many times the base rate.
+    """
 
     by: Literal["lift"] = "lift"
     most: Annotated[float, Field(gt=1)] = 2.0
@@ -17,7 +23,13 @@ class LiftTiers(Strict):
 
 
 class CapacityTiers(Strict):
-    """Most likely: the top share of users; least likely: the bottom share."""
+    """Tiers by capacity: by shares of users.
+
+    Attributes:
+        by: the policy.
+        most: this top share of users is most likely.
+        least: this bottom share of users is least likely.
+    """
 
     by: Literal["capacity"]
     most: Annotated[float, Field(gt=0, lt=1)] = 0.1
@@ -25,7 +37,13 @@ class CapacityTiers(Strict):
 
 
 class FixedTiers(Strict):
-    """Tiers by two fixed probabilities."""
+    """Tiers by two fixed probabilities.
+
+    Attributes:
+        by: the policy.
+        most: most likely from this probability on.
+        least: least likely up to this probability.
+    """
 
     by: Literal["fixed"]
     most: Annotated[float, Field(gt=0, lt=1)]
@@ -33,7 +51,13 @@ class FixedTiers(Strict):
 
 
 class ProfitTiers(Strict):
-    """Most likely: where contacting a user earns more than it costs (`Profit`); least likely: below half of that."""
+    """Tiers by profit.
+
+    Most likely: contacting the user earns more than it costs (see ``profit``); least likely: below half of that.
+
+    Attributes:
+        by: the policy.
+    """
 
     by: Literal["profit"]
 
@@ -43,6 +67,12 @@ class Profit(Strict):
 
     The defaults are those of the expected maximum profit measure for churn (Verbraken et al. 2013: acceptance 0.3 is
     the mean of Beta(6, 14)); put your own numbers in.
+
+    Attributes:
+        contact: what it costs to contact a user.
+        incentive: what the incentive costs, for a user who would do what the outcome asks about.
+        accept: the share of contacted users who accept the offer.
+        value: what a user who accepts brings.
     """
 
     contact: Annotated[float, Field(gt=0)] = 1.0
@@ -60,7 +90,12 @@ TierPolicy = Annotated[LiftTiers | CapacityTiers | FixedTiers | ProfitTiers, Fie
 
 
 class ValueTiers(Strict):
-    """High: the top share of users by predicted amount; low: the bottom share."""
+    """Tiers of a value outcome; the cut-offs are frozen in the model card.
+
+    Attributes:
+        high: this top share of users by predicted amount is high.
+        low: this bottom share is low.
+    """
 
     high: Annotated[float, Field(gt=0, lt=1)] = 0.1
     low: Annotated[float, Field(gt=0, lt=1)] = 0.5
@@ -75,7 +110,14 @@ class ValueTiers(Strict):
 class Question(Strict):
     """What all outcomes say: about whom, and in which time after the cutoff.
 
-    The answer lies in ``[c + gap, c + gap + within)``. ``monotone`` says which way numeric features may move it.
+    The answer lies in ``[c + gap, c + gap + within)``.
+
+    Attributes:
+        within: the horizon: how far ahead the question asks.
+        among: the population: an SQL condition over the feature row; nobody else is asked about.
+        gap: the distance from the cutoff to the start of the label window.
+        matures_after: how late what happened may be noticed; only after this time an answer counts as known.
+        monotone: which way a numeric feature may move the answer, by feature.
     """
 
     within: Span
@@ -105,6 +147,12 @@ class Outcome(Question):
     """A question with a yes or no answer.
 
     Yes for ``will``: the signal fires in ``[c + gap, c + gap + within)``; for ``will_not``: it does not.
+
+    Attributes:
+        will: the signal that the question asks for.
+        will_not: the signal whose absence the question asks for, instead of ``will``.
+        tiers: what counts as most and least likely.
+        profit: what contacting a user costs and brings, for ``tiers: {by: profit}`` and the report's profit curve.
     """
 
     #: what its answer is called
@@ -136,6 +184,10 @@ class ValueOutcome(Question):
     """A question with an amount for an answer: what a signal is worth, summed over ``[c + gap, c + gap + within)``.
 
     A sum below 0 (more was given back than bought) counts as 0.
+
+    Attributes:
+        sum_of: the signal whose value is summed, instead of ``will``.
+        tiers: what counts as a high and a low amount.
     """
 
     #: what its answer is called

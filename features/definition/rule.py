@@ -12,7 +12,12 @@ OTHERWISE = "otherwise"
 
 
 class Play(Strict):
-    """What to do for the users of a segment, and what not to do."""
+    """What to do for the users of a segment, and what not to do.
+
+    Attributes:
+        do: what to do.
+        avoid: what not to do.
+    """
 
     do: str
     avoid: str = ""
@@ -22,11 +27,11 @@ class Rule(Strict):
     """A named predicate.
 
     Attributes:
-        when: who is in it.
+        when: the predicate; users for whom it holds are in. A predicate alone is the short form of a rule.
         about: the same in words.
-        metrics: the columns to watch of who is in it, the most telling first.
-        play: what to do for them, and what not.
-        stay: once in, a user is not told to have left before this is over.
+        metrics: the columns to watch for these users, the most telling first.
+        play: what to do for these users, and what not to do.
+        stay: the minimum dwell time: a user is not reported to have left before this time is over.
     """
 
     when: Sql
@@ -40,8 +45,8 @@ class Segment(Rule):
     """A segment: a user can be in many.
 
     Attributes:
-        until: once in, a user leaves when this holds; by default as soon as ``when`` does not.
-        holdout: share of its users who are left out of the hand-off; the definition's when left out.
+        until: the exit condition: a user leaves when this holds. Without it, as soon as ``when`` does not hold.
+        holdout: the share of its users who are left out of the hand-off. Without it, ``transitions.holdout``.
     """
 
     until: Sql | None = None
@@ -52,9 +57,10 @@ class PackUse(Strict):
     """How a definition uses a pack.
 
     Attributes:
-        roles: what fills the pack's roles; a role is filled by what has its name when nothing is said.
-        settings: the pack's numbers and lists, where they shall be others.
-        without: entries that are not wanted.
+        roles: which of your signals, traits and outcomes fill the pack's roles. A role that is not listed is filled by
+            what has the role's name.
+        settings: your numbers and lists in place of the pack's.
+        without: entries of the pack to leave out.
     """
 
     roles: dict[str, Name | list[Name]] = Field(default_factory=dict)

@@ -19,7 +19,15 @@ from features.time import DAY, span_name
 
 
 class EventColumns(Strict):
-    """Which columns of the log hold what."""
+    """Which columns of the log hold what.
+
+    Attributes:
+        user: the column with the user's id.
+        event: the column with the event's name.
+        time: the column with the time at which the event happened.
+        arrived: the column with the time at which the event arrived; without it, an event arrives when it happens.
+        id: the column with an id that names one event of the whole log; without it, repeats are not recognised.
+    """
 
     user: str
     event: str
@@ -31,8 +39,11 @@ class EventColumns(Strict):
 class Reading(Strict):
     """How a table is read, for all its files alike; nothing of it is guessed.
 
-    ``time_format`` is a strptime format, or a list of them, ``iso`` among them; ISO 8601 when left out. ``time_unit``
-    is the unit of times that are numbers. ``encoding`` is that of CSV files.
+    Attributes:
+        time_format: how times in text are written: a strptime format such as ``%d.%m.%Y %H:%M``, or a list of formats
+            that are tried in order, ``iso`` among them. Without it, ISO 8601.
+        time_unit: the unit of times that are numbers since 1970.
+        encoding: the encoding of CSV files.
     """
 
     time_format: str | list[str] | None = None
@@ -54,10 +65,11 @@ class Reading(Strict):
 
 
 class AtMost(Strict):
-    """The largest shares that are told as a warning; above them the log is refused.
+    """The largest shares that only cause a warning; above them the log is refused.
 
-    ``unreadable`` is the share of values that cannot be read; ``placeholders`` that of rows whose user is a word for
-    nobody, such as ``undefined``.
+    Attributes:
+        unreadable: the share of values that cannot be read: times, numbers of CSV columns, what a CAST converts.
+        placeholders: the share of rows whose user is a word for nobody, such as ``undefined``, ``null`` or ``0``.
     """
 
     unreadable: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -65,10 +77,18 @@ class AtMost(Strict):
 
 
 class Events(Reading):
-    """Where the event log is.
+    """Where the event log is, and how it is read.
 
-    ``ends`` is the instant through which the log is complete: later events are dropped and counted, and no label
-    window may reach past it. Rows before ``begins`` are implausible, and left out; 1990 when it is not stated.
+    Attributes:
+        path: a file, a folder, a pattern (``*``, ``**``, ``?``, ``[…]``), a ``file://`` address, or a list of them.
+            Relative paths start at the definition's folder; ``${NAME}`` comes from the environment.
+        table: the table or view to read, if ``path`` is a DuckDB file.
+        columns: which columns hold what.
+        exclude: SQL conditions; rows for which one holds are left out everywhere, and counted.
+        ends: the log is complete through this instant. Later events are dropped and counted, and no label window may
+            reach past it. Without it, the newest event.
+        begins: rows before this instant have an implausible time; they are left out and counted. Without it, 1990.
+        at_most: how much of the log may be unreadable.
     """
 
     path: str | list[str]
@@ -81,14 +101,25 @@ class Events(Reading):
 
 
 class TraitColumns(Strict):
-    """Which columns of the trait table hold the user and the time a row became known."""
+    """Which columns of the trait table hold the user and the time a row became known.
+
+    Attributes:
+        user: the column with the user's id.
+        known: the column with the time at which the row became known, not the time at which its values began to hold.
+    """
 
     user: str
     known: str
 
 
 class Traits(Reading):
-    """Slowly changing attributes of a user."""
+    """Slowly changing attributes of a user.
+
+    Attributes:
+        path: the trait table: a file, a folder or a pattern.
+        columns: which columns hold the user and the time a row became known.
+        fields: the columns to use as traits.
+    """
 
     path: str
     columns: TraitColumns
@@ -96,7 +127,13 @@ class Traits(Reading):
 
 
 class Signal(Strict):
-    """A named kind of event: the rows of the log where ``where`` holds, worth ``value`` each."""
+    """A named kind of event: the rows of the log for which a condition holds.
+
+    Attributes:
+        where: an SQL condition over the log's columns.
+        value: an SQL expression for what one event is worth, such as ``revenue``.
+        activity: whether this signal is the sign of life; exactly one signal is.
+    """
 
     where: Sql
     value: Sql | None = None
@@ -104,7 +141,16 @@ class Signal(Strict):
 
 
 class RfmRule(Strict):
-    """What recency, frequency and money are measured on; cut-offs are fitted once unless given here."""
+    """What recency, frequency and money are measured on; cut-offs are fitted once unless given here.
+
+    Attributes:
+        signal: the signal whose recency and frequency count.
+        window: the time looked back on; one of ``windows``.
+        money: the signal whose value is money; without it, there is no M score.
+        recency_cuts: the four cut-offs between the R scores, in days, ascending.
+        frequency_cuts: the four cut-offs between the F scores, in events, ascending.
+        money_cuts: the four cut-offs between the M scores, ascending.
+    """
 
     signal: Name
     window: Span = 90 * DAY
@@ -125,7 +171,30 @@ class RfmRule(Strict):
 class Definition(Strict):
     """Everything `propensity.yaml` says.
 
-    Outcomes with ``sum_of`` stand among the others in the file and are kept apart here, as ``values``.
+    Attributes:
+        name: the definition's name; its files lie in ``PROPENSITY_HOME/<name>``.
+        events: where the event log is, and how it is read.
+        traits: slowly changing attributes of users, from a table of their own.
+        signals: the kinds of events that count, by name.
+        windows: how far features look back, ascending: whole days, or less than a day.
+        half_lives: how fast decayed counts fade: after this time an event counts half.
+        features: families of features beside those that every definition has.
+        derived: more columns, as SQL expressions over the others.
+        outcomes: the questions that models answer, by name.
+        values: the outcomes with ``sum_of``; in the file they stand among the other ``outcomes``.
+        rfm: recency, frequency and money; without it, users have no RFM group.
+        leads: scores of points that people give by hand, by name.
+        packs: ready-made states and segments to include: a list of names, or a map with the settings of each.
+        states: rules that say where a user stands; they are tried in order, and the last must be ``otherwise``.
+        segments: named groups of users; a user can be in many.
+        snapshots: which moments of the past the models learn from.
+        training: limits of the training job.
+        transitions: how long users stay in a segment or tier before they are reported to have left it.
+        destinations: the tools that receive transitions, by name.
+        scoring: when a score is not reported.
+        audit: when the audit of a training run raises an alarm.
+        gate: what a new model must show to become champion.
+        wording: words of reasons: templates by feature family, and names (``name.visit``), in any language.
     """
 
     name: ProjectName

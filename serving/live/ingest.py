@@ -40,7 +40,14 @@ NOT_TAKEN = {"erased_user": "this user was erased; nothing of it is kept", ID_TA
 
 
 class Refused(BaseModel):
-    """A message that was not taken; it is kept as a dead letter."""
+    """A refused message; it is kept as a dead letter.
+
+    Attributes:
+        index: its place in the request, from 0.
+        message_id: its ``messageId``.
+        code: why it was refused, as a stable code.
+        reason: why it was refused, in words.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -54,11 +61,11 @@ class Received(BaseModel):
     """What became of the messages of a request.
 
     Attributes:
-        success: whether any of them counts.
-        accepted: how many are in the live log now, on the disk.
-        duplicates: how many had been there before, by their ``messageId``.
-        refused: the others, the first hundred of them; those are kept as dead letters.
-        refused_total: how many were refused, told one by one or not.
+        success: false only if every message was refused.
+        accepted: how many messages are new in the live log, on the disk.
+        duplicates: how many messages were in the live log before, by their ``messageId``.
+        refused: the refused messages, at most the first hundred; these are kept as dead letters.
+        refused_total: how many messages were refused in all.
     """
 
     model_config = ConfigDict(frozen=True)

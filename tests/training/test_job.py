@@ -236,7 +236,7 @@ def test_rfm_cut_offs_stay_when_training_again(untrained_world: World, tmp_path:
 
 
 def test_every_refusal_is_in_the_catalogue(untrained_world: World) -> None:
-    catalogue = (Path(__file__).parents[2] / "docs" / "errors.md").read_text()
+    catalogue = (Path(__file__).parents[2] / "docs" / "reference" / "errors.md").read_text()
     for code in REFUSALS:
         assert f"`{code}`" in catalogue
     assert load_definition(untrained_world.folder / "propensity.yaml").version == untrained_world.definition.version

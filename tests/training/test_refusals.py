@@ -18,7 +18,7 @@ from tests.training.test_job import REFUSALS, quiet
 from training.job import train
 from training.population import check_population
 
-CATALOGUE = (ROOT / "docs" / "errors.md").read_text()
+CATALOGUE = (ROOT / "docs" / "reference" / "errors.md").read_text()
 
 
 def written(pattern: str) -> set[str]:

@@ -1,0 +1,147 @@
+"""Every endpoint of the API."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from propensity.reference.fields import UndescribedError, fields, models
+from propensity.reference.markdown import code, plain, sentence, table
+from serving.answers import ScoreResponse
+from serving.guard import OPEN_PATHS
+from serving.page import described
+from serving.problems import Problem
+from serving.web import app
+
+HEAD = """# HTTP API
+
+The service describes itself, too: the page at `/` lets you try each call, and `/docs.json` is its OpenAPI document. A caller sends a key as
+`Authorization: Bearer KEY`; SDKs send a write key as the user name of basic authentication. See [keys](../how-to/operate.md#keys).
+
+Instants are ISO 8601; a date is midnight UTC. Every answer with a status of 400 and more is a [`Problem`](#problem); a 503 says with
+`Retry-After` when to ask again.
+"""
+
+#: paths of probes and pages, which no document describes
+PROBES = {
+    "/livez": "Whether the process works, or recovers by itself: 200 or 503.",
+    "/healthz": "The same as `/livez`.",
+    "/readyz": "Whether everything that is needed answers: 200 or 503, with `missing` and `degraded`.",
+    "/metrics": "The [metrics](metrics.md), with a read key.",
+    "/": "The page of the API.",
+    "/docs.json": "The OpenAPI document.",
+    "/schema.json": "BentoML's description of the service.",
+}  # fmt: skip
+
+_KINDS = {"integer": "whole number", "string": "text", "number": "number", "boolean": "`true` or `false`"}
+
+
+def page() -> str:
+    """The page.
+
+    Raises:
+        UndescribedError: a parameter, a field of a body or of an answer has no description.
+    """
+    from serving.service import PropensityService
+
+    document = described(PropensityService.openapi_spec.asdict(), "")  # type: ignore[attr-defined] # a BentoML Service
+    answers = {
+        (r.path.replace(":path}", "}"), m.lower()): r
+        for r in app.routes
+        if isinstance(r, APIRoute)
+        for m in r.methods or ()
+    }
+    parts, shown = [HEAD.strip("\n")], list(models(ScoreResponse))
+    for path, calls in document["paths"].items():
+        for method, call in calls.items():
+            route = answers.get((path, method))
+            model: list[type[BaseModel]] = list(models(route.response_model)) if route is not None else [ScoreResponse]
+            shown += model
+            shape = str(route.response_model) if route is not None else ""
+            many = "a list of " if "list[" in shape else "a map of names to " if "dict[" in shape else ""
+            parts += [f"## `{method.upper()} {path}`", *_call(path, call, document), _answer(model, many=many)]
+    parts += [
+        "## Probes and pages",
+        table(["path", "what it answers"], [(f"`{p}`", text) for p, text in PROBES.items()]),
+    ]
+    parts += ["## Objects", "A field is null only where its meaning says so.", *_objects([*shown, Problem])]
+    return "\n\n".join(parts) + "\n"
+
+
+def probes() -> set[str]:
+    """The paths without a key, and the metrics."""
+    return {*OPEN_PATHS, "/metrics"}
+
+
+def _call(path: str, call: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
+    said = plain(call.get("description") or "")
+    if not said:
+        raise UndescribedError(f"{path} is not described")
+    yield said
+    if rows := [
+        _parameter(path, p["name"], p["in"], p, p["schema"], p["required"]) for p in call.get("parameters", [])
+    ]:
+        yield table(["parameter", "in", "type", "default", "meaning"], rows)
+    body = call.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    if "$ref" in body:
+        body = document["components"]["schemas"][body["$ref"].rpartition("/")[2]]
+    if body and not body.get("properties"):
+        yield "The body is what SDKs send: see [sending events](../how-to/operate.md#sending-events)."
+    required = body.get("required", [])
+    if rows := [_parameter(path, n, "body", p, p, n in required) for n, p in body.get("properties", {}).items()]:
+        yield table(["field", "in", "type", "default", "meaning"], rows)
+
+
+def _parameter(
+    path: str, name: str, where: str, said: dict[str, Any], schema: dict[str, Any], required: bool
+) -> tuple[str, str, str, str, str]:
+    meaning = said.get("description") or schema.get("description")
+    if not meaning and name != "call":  # its values are in the call's own description
+        raise UndescribedError(f"{path}: {name} is not described")
+    default = schema.get("default")
+    shown = "required" if required else "–" if default in (None, "") else f"`{str(default).lower()}`"
+    return f"`{name}`", where, _kind(schema), shown, sentence(code(meaning or "the kind of messages"))
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    for part in schema.get("anyOf", []):
+        if part.get("type") != "null":
+            return _kind(part)
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema['items'])}s"
+    kind = "instant" if schema.get("format") == "date-time" else _KINDS[schema["type"]]
+    low, high = schema.get("minimum"), schema.get("maximum")
+    high = None if high and high > 2**53 else high  # no limit that anybody meets
+    return ", ".join(
+        [kind, *([f"≥ {low:,}"] if low is not None else []), *([f"≤ {high:,}"] if high is not None else [])]
+    )
+
+
+def _answer(found: list[type[BaseModel]], *, many: str) -> str:
+    if not found:
+        return "Answers with an object: `version`, and the `definition` without its defaults."
+    name = found[0].__name__
+    return f"Answers with {many}[`{name}`](#{name.lower()})."
+
+
+def _objects(found: list[type[BaseModel]]) -> Iterator[str]:
+    seen: dict[str, type[BaseModel]] = {}
+    while found:
+        model = found.pop(0)
+        if model.__name__ not in seen:
+            seen[model.__name__] = model
+            found += [inner for field in fields(model) for inner in field.models]
+    for name, model in sorted(seen.items()):
+        rows = [(f"`{f.name}`", _linked(f.kind, seen), f.meaning) for f in fields(model)]
+        yield f"### `{name}`"
+        yield plain(model.__doc__ or "")
+        yield table(["field", "type", "meaning"], rows)
+
+
+def _linked(kind: str, known: dict[str, type[BaseModel]]) -> str:
+    for name in known:
+        kind = kind.replace(f"`{name}`", f"[`{name}`](#{name.lower()})")
+    return kind
