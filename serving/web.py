@@ -232,6 +232,16 @@ def paths() -> list[Known]:
     return found
 
 
+def answers() -> dict[tuple[str, str], Any]:
+    """What each call answers with, by path and method: a model, a list or a map of models, or any object."""
+    found: dict[tuple[str, str], Any] = {}
+    for route in app.routes:
+        if isinstance(route, APIRoute):
+            template = route.path.replace(":path}", "}")
+            found |= {(template, method.lower()): route.response_model for method in route.methods or ()}
+    return found
+
+
 async def _told(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(problem_of(error), status_of(error))
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
 from propensity.reference.fields import UndescribedError, fields, models
@@ -12,7 +11,7 @@ from serving.answers import ScoreResponse
 from serving.guard import OPEN_PATHS
 from serving.page import described
 from serving.problems import Problem
-from serving.web import app
+from serving.web import answers
 
 HEAD = """# HTTP API
 
@@ -46,20 +45,14 @@ def page() -> str:
     from serving.service import PropensityService
 
     document = described(PropensityService.openapi_spec.asdict(), "")  # type: ignore[attr-defined] # a BentoML Service
-    answers = {
-        (r.path.replace(":path}", "}"), m.lower()): r
-        for r in app.routes
-        if isinstance(r, APIRoute)
-        for m in r.methods or ()
-    }
+    shapes = answers()
     parts, shown = [HEAD.strip("\n")], list(models(ScoreResponse))
     for path, calls in document["paths"].items():
         for method, call in calls.items():
-            route = answers.get((path, method))
-            model: list[type[BaseModel]] = list(models(route.response_model)) if route is not None else [ScoreResponse]
+            shape = shapes.get((path, method), ScoreResponse)
+            model = list(models(shape))
+            many = "a list of " if "list[" in str(shape) else "a map of names to " if "dict[" in str(shape) else ""
             shown += model
-            shape = str(route.response_model) if route is not None else ""
-            many = "a list of " if "list[" in shape else "a map of names to " if "dict[" in shape else ""
             parts += [f"## `{method.upper()} {path}`", *_call(path, call, document), _answer(model, many=many)]
     parts += [
         "## Probes and pages",

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from features.definition.schema import Definition
 from features.settings import Settings
-from propensity.reference import commands, definition, errors, fields, settings
+from propensity.reference import commands, definition, errors, fields, http, settings
 from propensity.reference.__main__ import stale
 from tests.conftest import ROOT
 
@@ -75,6 +75,10 @@ def test_every_variable_that_is_read_elsewhere_is_listed() -> None:
     known = {settings.variable(name) for name in Settings.model_fields}
     assert found >= {"NUMBA_CACHE_DIR", "BENTOML_HOME"}
     assert found - known - settings.INTERNAL - {"PATH"} <= set(settings.OTHERS)
+
+
+def test_every_path_that_no_document_describes_is_listed() -> None:
+    assert set(http.PROBES) == http.probes()
 
 
 def test_every_command_and_option_is_listed() -> None:
