@@ -64,14 +64,14 @@ def _restore(packed: bytes, room: Words, layout: Layout) -> None:
         stored = np.frombuffer(_CODEC.decompress(packed[_SIZE.size :], size, asbytes=True), dtype=np.int64)
     except (struct.error, pa.ArrowException, OSError, ValueError) as error:
         raise FoldError(
-            f"a stored profile of {len(packed)} bytes cannot be unpacked.", fix="materialise again"
+            f"a stored profile of {len(packed)} bytes cannot be unpacked.", fix="run propensity materialize"
         ) from error
     tiles = int(stored[H_TILES]) if stored.size > H_TILES else -1
     if stored.size != layout.tiles_at + tiles * layout.tile or stored[H_VERSION] != VERSION:
         raise FoldError(
             f"a stored profile has {stored.size} words where this definition's layout needs "
             f"{layout.tiles_at} + {tiles} x {layout.tile}.",
-            fix="the definition changed after the profiles were stored: materialise again (make train)",
+            fix="the definition changed after the profiles were stored: run propensity materialize",
         )
     restore_profile(layout, stored, room)
 

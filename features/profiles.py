@@ -81,7 +81,7 @@ class Profiles:
         self._layout = layout_of(definition)
         self._folder = folder
         path = folder / "manifest.json"
-        with reading(path, fix=f"remove {folder}, and run propensity materialize: the profiles are folded again"):
+        with reading(path, fix=f"remove {folder}, and run propensity materialize: the profiles are rebuilt"):
             self.manifest = ProfileManifest.model_validate_json(unsealed(path.read_bytes())) if path.exists() else None
         self._next: ProfileManifest | None = None
         self._known: pl.DataFrame | None = None
@@ -202,7 +202,7 @@ class Profiles:
         name = self.manifest.files.get(bucket) if self.manifest else None
         if not name:
             return pl.DataFrame(schema=SCHEMA)
-        fix = f"remove {self._folder}, and run propensity materialize: the profiles are folded again"
+        fix = f"remove {self._folder}, and run propensity materialize: the profiles are rebuilt"
         with reading(self._folder / name, fix=fix):
             return pl.read_parquet(self._folder / name)
 

@@ -372,7 +372,7 @@ def main() -> None:
         if error.errno not in _DISK:
             raise
         place = f" {error.filename}" if error.filename else ""
-        _end("disk", f"cannot write{place}: {error.strerror}.", "make room, or mend the rights, and run it again")
+        _end("disk", f"cannot write{place}: {error.strerror}.", "make room, or correct the rights, and run it again")
 
 
 #: how a command ends that says what a person can mend

@@ -102,7 +102,7 @@ def replay(destination: Named, since: Since = None, definition: DefinitionFile =
     rules, settings = opened(definition)
     ledger, start = _ledger(rules, settings), parse_instant(since, "--since")
     if start is None:
-        raise PropensityError("replay needs --since.", fix="say from when on: --since 2026-03-01T00:00:00Z")
+        raise PropensityError("replay needs --since.", fix="name the start: --since 2026-03-01T00:00:00Z")
     out.print(f"{ledger.replay(destination, start):,} messages wait again.")
 
 

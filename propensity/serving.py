@@ -73,7 +73,8 @@ def free(host: str, port: int) -> None:
                 continue
             said = (error.strerror or str(error)).lower()
             raise PropensityError(
-                f"cannot listen on {host}:{port}: {said}.", fix="end what listens there, or choose another --port"
+                f"cannot listen on {host}:{port}: {said}.",
+                fix="stop the program that listens there, or choose another --port",
             ) from error
 
 

@@ -83,7 +83,7 @@ def restore(source: Path, home: Path) -> int:
     fresh.mkdir(parents=True, mode=0o700)
     for name, expected in sums.items():
         if _copied(source / name, fresh / name, plain=True) != expected:
-            raise BackupError(f"{fresh / name} is not what the backup holds.", fix="look at the disk, and try again")
+            raise BackupError(f"{fresh / name} is not what the backup holds.", fix="check the disk, and try again")
         if name.endswith(".db"):
             _check(fresh / name)
     if home.exists():

@@ -50,7 +50,7 @@ class Champions:
             raise PropensityError(
                 f"the newest scores were made with {', '.join(lost)}, and there is no such champion now. "
                 f"{loader.absence()}",
-                fix="see that PROPENSITY_TRACKING_URI and PROPENSITY_HOME are right, or restore mlflow.db; or train; "
+                fix="check that PROPENSITY_TRACKING_URI and PROPENSITY_HOME are right, or restore mlflow.db; or train; "
                 "or say --without-models",
                 code="models_lost",
             )

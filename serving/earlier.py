@@ -87,7 +87,7 @@ class Earlier:
             StoreError: a file is damaged.
         """
         again = f"propensity score --as-of {self.as_of:%Y-%m-%dT%H:%M:%SZ}"
-        with reading(self.path, fix=f"remove {self.path}; {again} makes it anew"):
+        with reading(self.path, fix=f"remove {self.path}; {again} writes it again"):
             yield pl.scan_parquet(part_files(self.path))
 
 

@@ -196,7 +196,7 @@ def _asked(scope: Scope, known: Sequence[Path]) -> None:
     given = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
     if taken.query is not None and (unknown := [name for name in given if name not in taken.query]):
         raise _StoppedError(
-            f"in the query: {told_unknown(unknown, taken.query)}.", 400, fix="mend or leave out the key"
+            f"in the query: {told_unknown(unknown, taken.query)}.", 400, fix="correct or remove the key"
         )
     kind = dict(scope["headers"]).get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
     if method == "POST" and kind not in KINDS[_needed(method, path)]:

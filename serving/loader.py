@@ -52,7 +52,7 @@ def registry_errors(uri: str) -> Iterator[None]:
     except Exception as error:
         # MLflow passes on what its database, its server and the disk raise, and they have no base class in common
         line = (str(error).strip().splitlines() or [""])[0].replace(uri, shown(uri))[:300]
-        fix = "see that PROPENSITY_TRACKING_URI is right and that the server answers"
+        fix = "check that PROPENSITY_TRACKING_URI is right and that the server answers"
         if database_of(uri) is not None:
             fix = "see that the disk is neither full nor read-only; restore a damaged file from a backup"
         raise UnavailableError(

@@ -107,7 +107,9 @@ async def take(call: Call, request: Request) -> Received | JSONResponse:
     received = live.ingest.answer(read, await asyncio.wrap_future(done))
     if received.success:
         return received
-    said = problem(f"no message was taken: {received.refused[0].reason}", "refused", "mend the messages, and send them")
+    said = problem(
+        f"no message was taken: {received.refused[0].reason}", "refused", "correct the messages and send them again"
+    )
     return JSONResponse({**said, **received.model_dump()}, 400)
 
 

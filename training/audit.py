@@ -82,7 +82,7 @@ def refuse(findings: list[Finding]) -> None:
             "audit_failed",
             found="; ".join(f"{f.check}: {f.text}" for f in failing),
             needed="an audit without alarms",
-            fix="look at the report; mend the source of the leak, or, if there is none, add "
+            fix="look at the report; remove the leak, or, if there is none, add "
             f"{', '.join(sorted({f.check for f in failing}))} to audit.accept",
         )
 

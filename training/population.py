@@ -65,5 +65,5 @@ def check_population(log: Log, definition: Definition, outcome: str, scratch: Pa
                 "population_leak",
                 found=f"{outcome} happens to {rates[0]:.1%} where {condition}, and to {rates[1]:.1%} where not",
                 needed="a population that does not know the answer",
-                fix=f"take {condition!r} out of outcomes.{outcome}.among, or mend when the trait became known",
+                fix=f"take {condition!r} out of outcomes.{outcome}.among, or correct when the trait became known",
             )

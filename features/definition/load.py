@@ -54,7 +54,7 @@ def load_definition(path: Path | str) -> Definition:
         raise DefinitionError(f"cannot read {path}: {error.strerror}.", fix="give --definition PATH") from error
     except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
         reason = bounded(" ".join(str(error).split()), 500)
-        raise DefinitionError(f"{path} is not YAML: {reason}.", fix="mend the line") from error
+        raise DefinitionError(f"{path} is not YAML: {reason}.", fix="correct the line") from error
     except RecursionError as error:
         raise DefinitionError(f"{path} is nested too deeply.", fix="write keys: name, events, signals, …") from error
     if not isinstance(content, dict):

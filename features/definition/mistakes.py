@@ -36,4 +36,4 @@ class Mistakes:
             raise found[0]
         lines = [f"  {error.message} ({error.fix})" if error.fix else f"  {error.message}" for error in found[:MOST]]
         more = [f"  and {len(found) - MOST} more"] if len(found) > MOST else []
-        raise DefinitionError("\n".join([f"{len(found)} mistakes:", *lines, *more]), fix="mend each")
+        raise DefinitionError("\n".join([f"{len(found)} mistakes:", *lines, *more]), fix="correct each of them")

@@ -86,7 +86,7 @@ def check_same_columns(connection: Connection, files: list[Path], needed: Iterab
         if name in used and kind != found:
             raise EventLogError(
                 f"{file}: column {name!r} holds {kind}; in {first} it holds {found}.",
-                fix="write the files anew with one type for each column",
+                fix="write the files again with one type for each column",
             )
     for file, names in there.items():
         for name in needed:

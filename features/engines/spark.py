@@ -95,7 +95,7 @@ class SparkLog:
         declared = declared_end(definition, ends, live)
         if declared is None:
             raise EventLogError(
-                "events.ends is not declared.", fix="say through when the log is complete, or give --ends"
+                "events.ends is not declared.", fix="set the instant through which the log is complete, or give --ends"
             )
         self.ends = declared
         self._erased = Tombstones.load(settings.events(definition.name))

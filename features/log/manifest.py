@@ -208,7 +208,7 @@ class Manifest(Strict):
         except ValueError as error:
             raise EventLogError(
                 f"{path} is not a manifest: {str(error).splitlines()[0]}.",
-                fix=f"remove {folder}; it is built anew from the log",
+                fix=f"remove {folder}; it is rebuilt from the log",
             ) from error
 
 

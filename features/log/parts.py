@@ -71,12 +71,12 @@ class PartFiles:
         except (OSError, pa.ArrowException) as error:
             raise EventLogError(
                 f"the event store's {file} cannot be read: {error}.",
-                fix=f"remove {self.folder}; it is built anew from the log",
+                fix=f"remove {self.folder}; it is rebuilt from the log",
             ) from error
         if table.num_rows != part.rows:
             raise EventLogError(
                 f"the event store's {file} holds {table.num_rows:,} rows instead of {part.rows:,}.",
-                fix=f"remove {self.folder}; it is built anew from the log",
+                fix=f"remove {self.folder}; it is rebuilt from the log",
             )
         return table
 

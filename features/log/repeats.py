@@ -137,7 +137,7 @@ def newest_of(kept: Sequence[Path], ids: pl.DataFrame | None = None) -> pl.DataF
     except (pl.exceptions.PolarsError, OSError) as error:
         raise EventLogError(
             f"the event store's {kept[0].parent}/repeats-*.parquet cannot be read: {error}.",
-            fix=f"remove {kept[0].parent}; it is built anew from the log",
+            fix=f"remove {kept[0].parent}; it is rebuilt from the log",
         ) from error
 
 

@@ -194,7 +194,7 @@ class EventLog:
             last = engine.last_of(connection, self._tables.whole, time)
         return EventLogError(
             f"events.ends is not declared; the last event is at {last}.",
-            fix="say through when the log is complete, as in 'ends: 2026-03-01T00:00:00Z', or give --ends",
+            fix="set the instant through which the log is complete, as in 'ends: 2026-03-01T00:00:00Z', or give --ends",
         )
 
     def name_of(self, file: Path) -> str:

@@ -86,7 +86,7 @@ class EventStore:
             EventLogError: nothing was ever taken in.
         """
         if self._manifest is None:
-            raise EventLogError(f"{self._folder} holds no events.", fix="take the log in: EventStore.update")
+            raise EventLogError(f"{self._folder} holds no events.", fix="call EventStore.update first")
         return self._manifest
 
     @property

@@ -60,7 +60,9 @@ class Tombstones:
         path = _path(folder)
         if not path.exists():
             return cls()
-        with reading(path, fix=f"restore {path} from a backup: without it, users who were erased would come in again"):
+        with reading(
+            path, fix=f"restore {path} from a backup: without it, events of erased users would be accepted again"
+        ):
             return cls(_marks_in(json.loads(unsealed(path.read_bytes()))))
 
     def save(self, folder: Path) -> None:

@@ -316,6 +316,6 @@ def _damaged(error: Exception) -> DatabaseError:
     what = "registry.db" if isinstance(error, DecodeError) else "online.db"
     return DatabaseError(
         f"the online store's {what} is damaged: {error}.",
-        fix=f"stop what uses it, remove {what} under PROPENSITY_HOME/<name>, and run propensity materialize: it is "
-        "made again from the kept profiles",
+        fix=f"stop its programs, remove {what} under PROPENSITY_HOME/<name>, and run propensity materialize, "
+        "which writes it again from the kept profiles",
     )

@@ -126,7 +126,7 @@ def addresses_of(target: Target, *, allow_private: bool) -> list[str]:
         if not allow_private and not public(text):
             raise ForbiddenAddressError(
                 f"the host is {text}, an address of a private network.",
-                fix="say allow_private: true in the destination, if that is meant",
+                fix="say allow_private: true in the destination, if this is intended",
             )
     return addresses
 

@@ -44,14 +44,14 @@ def _told(said: BaseException, error: BaseException, user: str | None) -> Propen
     if state in _NOT_THERE:
         return DatabaseError(
             f"the live log's database lacks something: {words}.",
-            fix="restart what runs, so that tables are made; if it stays so, restore the database from a backup",
+            fix="restart the programs, which create the tables; if the error stays, restore the database from a backup",
         )
     if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError):
-        return StoreError(f"the live log's database cannot hold this: {words}.", fix="mend what was sent")
+        return StoreError(f"the live log's database cannot hold this: {words}.", fix="correct what was sent")
     if _damaged(said):
         return DatabaseError(
             f"the live log's database is damaged: {words}.",
-            fix="stop what uses it and restore it from a backup (propensity restore), then run propensity adopt",
+            fix="stop its programs, restore it from a backup (propensity restore), and run propensity adopt",
         )
     if isinstance(said, OSError) or "readonly" in words:
         return DatabaseError(

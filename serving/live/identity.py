@@ -126,7 +126,7 @@ def check_files(state: LogState, files: Compacted, where: str) -> None:
         raise LiveLogError(
             f"{where} is older than the live log: it holds events through position {files.position}, and those through "
             f"{state.pruned} were removed from the live log because files held them.",
-            fix=f"restore a newer backup of {where}; where there is none, propensity adopt goes on without them",
+            fix=f"restore a newer backup of {where}; if there is none, propensity adopt continues without them",
         )
 
 

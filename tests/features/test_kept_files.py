@@ -63,7 +63,7 @@ def test_earlier_scores(tmp_path: Path, content: bytes) -> None:
     earlier = Earlier.newest(tmp_path)
     assert earlier is not None
     for read in (lambda: earlier.of(["u1"]), lambda: earlier.models(definition_in(tmp_path))):
-        with pytest.raises(StoreError, match=r"cannot be read: .*propensity score --as-of 2026-03-01T01:00:00Z makes"):
+        with pytest.raises(StoreError, match=r"cannot be read: .*propensity score --as-of 2026-03-01T01:00:00Z writes"):
             read()
 
 

@@ -108,7 +108,7 @@ def test_a_damaged_part_is_named(tmp_path: Path, harm: str) -> None:
         spoil(file, 0.05)
     else:
         file.unlink()
-    with pytest.raises(EventLogError, match=rf"{part.name} cannot be read.*built anew"):
+    with pytest.raises(EventLogError, match=rf"{part.name} cannot be read.*rebuilt"):
         store.read()
 
 
