@@ -95,6 +95,7 @@ reference: .venv/.ready ## write docs/reference from the program's own descripti
 .PHONY: docs
 docs: reference .venv-docs/.ready ## build the documentation site, with every link checked: site/index.html
 	.venv-docs/bin/zensical build --strict --clean
+	@! grep -rEl '<(script|link|img|iframe)[^>]*(src|href)="?https?:' site --include=*.html
 
 # the folder of the other example logs: make edu365 LOGS=path/to/logs
 LOGS ?= data/logs
