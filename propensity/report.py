@@ -9,6 +9,7 @@ from rich.markup import escape
 from features.definition.schema import Definition
 from propensity.console import states_by_tier, table
 from serving.card import Measure, ModelCard
+from serving.silence import silence
 
 if TYPE_CHECKING:  # a job imports much that its table does not need
     from serving.batch import BatchResult
@@ -105,12 +106,13 @@ def places(results: "list[Result]") -> list[RenderableType]:
 
 
 def batch(result: "BatchResult", definition: Definition) -> list[RenderableType]:
-    """Show how many users sit in each state and tier, and in each segment."""
+    """Show how many users sit in each state and tier, who is given no answer and why, and each segment's size."""
     order = list(definition.states)
-    grids: list[RenderableType] = [
-        table(f"{name}: {rule.question}", states_by_tier(result.states, name, order))
-        for name, rule in definition.asked.items()
-    ]
+    grids: list[RenderableType] = []
+    for name, rule in definition.asked.items():
+        grids.append(table(f"{name}: {rule.question}", states_by_tier(result.states, name, order)))
+        if said := silence(result.silent, name, result.users):
+            grids.append(said)
     return [*grids, table("Segments", result.segments), f"{result.users:,} records in {result.path}"]
 
 

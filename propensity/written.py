@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from features.definition.schema import Definition
 from features.time import to_datetime
 
@@ -64,6 +66,10 @@ def batch(result: "BatchResult", scorer: "Scorer", cutoff: int, moved: int | Non
             "models": models,
             "tiers": result.states.to_dicts(),
             "segments": dict(result.segments.iter_rows()),
+            "silent": {
+                name: dict(result.silent.filter(pl.col("outcome") == name).select("why", "users").iter_rows())
+                for name in definition.asked
+            },
             "moved": moved,
             "note": note or None,
         }

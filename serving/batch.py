@@ -33,12 +33,14 @@ class BatchResult:
         users: how many records.
         states: ``state, outcome, tier, users``: how states and tiers go together.
         segments: ``segment, users``.
+        silent: ``outcome, why, users``: how many are given no answer, and why.
     """
 
     path: Path
     users: int
     states: pl.DataFrame
     segments: pl.DataFrame
+    silent: pl.DataFrame
 
 
 #: a reason as the records hold it; a trait's value is told by the text
@@ -82,15 +84,23 @@ def score_all(
         raise ScoringError(f"no user is visible at {to_datetime(cutoff).isoformat()}.", fix="score at a later instant")
     records = pl.scan_parquet(part_files(path))
     asked = scorer.definition.asked
-    states = records.select(
-        "state", *(field_of(rule, name, "tier").alias(name) for name, rule in asked.items())
-    ).unpivot(list(asked), index="state", variable_name="outcome", value_name="tier")
+    states, why = (
+        records.select("state", *(field_of(rule, name, field).alias(name) for name, rule in asked.items())).unpivot(
+            list(asked), index="state", variable_name="outcome", value_name=field
+        )
+        for field in ("tier", "why")
+    )
     segments = records.select(pl.col("segments").explode().alias("segment")).drop_nulls()
     return BatchResult(
         path=path,
         users=users,
         states=states.group_by("state", "outcome", "tier").agg(pl.len().alias("users")).collect(),
         segments=segments.group_by("segment").agg(pl.len().alias("users")).sort("users", descending=True).collect(),
+        silent=why.drop_nulls("why")
+        .group_by("outcome", "why")
+        .agg(pl.len().alias("users"))
+        .sort("outcome", "why")
+        .collect(),
     )
 
 

@@ -43,8 +43,8 @@ class Compared:
 
     Attributes:
         definition: by which.
-        rows: ``user, cutoff, state, segments, <outcome>_tier, <outcome>_label, <value outcome>_amount, value`` and the
-            feature set; labels and value are there at `matured`, numeric features at `newest`.
+        rows: ``user, cutoff, state, segments, <outcome>_tier, <outcome>_why, <outcome>_label, <value outcome>_amount,
+            value`` and the feature set; labels and value are there at `matured`, numeric features at `newest`.
         newest: the last instant.
         matured: the last instant after which everything asked about is known.
         share: of all users that were looked at.
@@ -112,6 +112,13 @@ class Compared:
         """Users by state and tier now: ``state, tier, users``."""
         counts = self.at(self.newest).group_by("state", pl.col(f"{outcome}_tier").alias("tier")).len("users")
         return counts.with_columns((pl.col("users") / self.share).round().cast(pl.Int64))
+
+    def silent(self) -> pl.DataFrame:
+        """Who is given no answer now: ``outcome, why, users``."""
+        why = self.at(self.newest).select(pl.col(f"{name}_why").alias(name) for name in self.definition.asked)
+        counts = why.unpivot(variable_name="outcome", value_name="why").drop_nulls("why")
+        counts = counts.group_by("outcome", "why").len("users")
+        return counts.with_columns((pl.col("users") / self.share).round().cast(pl.Int64)).sort("outcome", "why")
 
     def by_trait(self, trait: str) -> pl.DataFrame:
         """What became of users by a trait: ``name, users, <outcome>, value``."""
@@ -247,8 +254,9 @@ class _Looking:
         names, features = list(definition.outcomes), feature_set(definition)
         tiers = [f"{name}_tier" for name in definition.asked]
         amounts = [f"{name}_amount" for name in definition.values]
-        self._said = ["state", "segments", *tiers, *amounts]
-        text = {"user": pl.String(), "state": pl.String()} | dict.fromkeys(tiers, pl.String())
+        whys = [f"{name}_why" for name in definition.asked]
+        self._said = ["state", "segments", *tiers, *whys, *amounts]
+        text = {"user": pl.String(), "state": pl.String()} | dict.fromkeys([*tiers, *whys], pl.String())
         self.schema = pl.Schema(
             {"cutoff": INSTANT, **text, "segments": pl.List(pl.String()),
              **{f"{name}_label": pl.Int8() for name in names}, "value": pl.Float64(),

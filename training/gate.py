@@ -13,6 +13,7 @@ from features.snapshot import WEIGHT
 from serving.card import Measure, ModelCard, Procedure
 from serving.numbers import Floats
 from training.evaluate import Judgement, Rank, Ranking, judge
+from training.season import Season
 
 #: slices smaller than this are told, and decide nothing
 SLICE_ROWS, SLICE_POSITIVES = 300, 30
@@ -94,7 +95,9 @@ def standing(
     return Standing("stale" if old else "challenger", dates, through > fitted)
 
 
-def compare(judgement: Judgement, rules: Gate, against: Standing | None = None) -> list[Criterion]:
+def compare(
+    judgement: Judgement, rules: Gate, against: Standing | None = None, season: Season | None = None
+) -> list[Criterion]:
     """The criteria on the whole test slice; models are ``model``, ``champion`` where there is one, and the floors.
 
     The champion is its procedure, fitted on the same rows as the model.
@@ -103,22 +106,25 @@ def compare(judgement: Judgement, rules: Gate, against: Standing | None = None) 
         judgement: of the models.
         rules: the gate.
         against: the policy; that of a challenger when left out, or of a first champion where there is none.
+        season: the level over the same weeks of earlier years, too; None where the log has none.
     """
     order, top = ("average_precision", rules.average_precision), ("recall_at_10", rules.recall)
     level = (rules.calibration_error, *rules.observed_over_expected)
-    return _criteria(judgement, rules, against, order, top, "log_loss", level)
+    return _criteria(judgement, rules, against, order, top, "log_loss", level, season)
 
 
-def compare_amounts(judgement: Judgement, rules: Gate, against: Standing | None = None) -> list[Criterion]:
+def compare_amounts(
+    judgement: Judgement, rules: Gate, against: Standing | None = None, season: Season | None = None
+) -> list[Criterion]:
     """The same of amounts."""
     order, top = ("normalised_gini", rules.gini), ("value_at_10", rules.value)
     level = (rules.value_calibration_error, *rules.value_over_expected)
-    return _criteria(judgement, rules, against, order, top, "deviance", level)
+    return _criteria(judgement, rules, against, order, top, "deviance", level, season)
 
 
 def _criteria(
     judgement: Judgement, rules: Gate, against: Standing | None, order: tuple[str, float], top: tuple[str, float],
-    loss: str, level: tuple[float, float, float],
+    loss: str, level: tuple[float, float, float], season: Season | None,
 ) -> list[Criterion]:  # fmt: skip
     """Policy, order and top tenth with how far they may fall, loss, bounds of the calibration, and floors."""
     floors = [name for name in judgement.point if name not in ("model", "champion")]
@@ -131,7 +137,7 @@ def _criteria(
         _higher(judgement, against, *top, better=False),
         _loss(judgement, against, loss),
         _calibration_error(judgement, error),
-        _observed(judgement, bounds[0], bounds[1]),
+        _observed(judgement, bounds[0], bounds[1], season),
         *(_beats(judgement, floor, order[0], rules.baseline) for floor in floors),
     ]
 
@@ -177,13 +183,19 @@ def _calibration_error(judgement: Judgement, limit: float) -> Criterion:
     return Criterion("calibration error", needed, f"{error:.4f}", error <= max(limit, chance))
 
 
-def _observed(judgement: Judgement, low: float, high: float) -> Criterion:
+def _observed(judgement: Judgement, low: float, high: float, season: Season | None) -> Criterion:
+    """The level of the test; where the log holds the same weeks of earlier years, of these together with it."""
     ratio, chance = judgement.measure("model", "observed_over_expected").value, judgement.chance["model"].level
+    found = f"{ratio:.3f}; level not known for this season: no snapshot a year before"
+    if season is not None:
+        weeks = f"{season.snapshots} snapshots of the same weeks of earlier years"
+        found = f"{season.ratio:.3f} with {weeks}, {ratio:.3f} without"
+        ratio, chance = season.ratio, season.chance
     least, most = min(low, 1 - chance), max(high, 1 + chance)
     needed = f"{low:g} to {high:g}"
     if (least, most) != (low, high):
         needed += f", here {least:.3f} to {most:.3f}: a perfect forecast may show that"
-    return Criterion("observed over expected", needed, f"{ratio:.3f}", least <= ratio <= most)
+    return Criterion("observed over expected", needed, found, least <= ratio <= most)
 
 
 def _beats(judgement: Judgement, floor: str, metric: str, margin: float) -> Criterion:

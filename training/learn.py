@@ -7,6 +7,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
+from features.definition.outcome import ValueOutcome
 from features.definition.rule import predicates
 from features.definition.schema import Definition
 from features.snapshot import WEIGHT
@@ -21,6 +22,7 @@ from training.dataset import Dataset
 from training.evaluate import Judgement, by_group, judge
 from training.gate import Criterion, slices, standing
 from training.matrices import Matrices
+from training.season import season
 from training.simplest import KINDS, simplest
 from training.trees import Parameters
 from training.yardstick import Yardstick, yardstick_of
@@ -101,6 +103,10 @@ def learn(
     model, parameters = serving_model(data, matrices, definition, procedure)
     unseen = _of_unseen(answers[kind], test, yardstick, seed)
     model = replace(model, card=_judged(model.card, judgement, yardstick, unseen))
+    level = season(
+        data.part("learn"), candidates.cross_fitted(models[kind]), test, answers[kind],
+        relative=isinstance(rule, ValueOutcome), seed=seed,
+    )  # fmt: skip
     groups = {"state": states["test"], "tenure": _tenure(test)}
     against = standing(champion, procedure, newest(data.rows), rule.within, definition.gate.stale)
     both = {name: p for name, p in scores.items() if name in ("model", "champion")}
@@ -122,7 +128,7 @@ def learn(
         model=model,
         answers=answers[kind],
         parameters=parameters,
-        criteria=[*yardstick.criteria(judgement, definition, against), gated],
+        criteria=[*yardstick.criteria(judgement, definition, against, level), gated],
         against={n: {m: judgement.ahead("model", n, m) for m in judgement.metrics} for n in scores if n != "model"},
         charts=_charts(plots.Judged(labels, weights, scores, yardstick.terms), model, test, tables, yardstick),
         tables=tables,

@@ -10,6 +10,7 @@ from features.definition.outcome import Outcome
 from features.time import span_name, to_datetime
 from segments.rfm import tie
 from serving.reasons import Wording, number
+from serving.silence import silence
 from training import comparison_plots as plots
 from training.comparison import EVERYBODY, Apart, Compared
 from training.report import library, themed
@@ -69,9 +70,12 @@ def charts(compared: Compared, trait: str | None) -> dict[str, tuple[str, list[p
     if trait:
         caption = f"Value, and what became of users, by {trait.replace('_', ' ')}."
         found["trait"] = (caption, plots.by_trait(compared, trait))
+    silent, now = compared.silent(), round(len(compared.at(compared.newest)) / compared.share)
     for outcome, rule in rules.asked.items() if rules.states else ():
         going = f"how likely {outcome} is" if isinstance(rule, Outcome) else f"tiers of {outcome}"
         caption = f"Where they stand and where they are going: states, and {going}."
+        if said := silence(silent, outcome, now):
+            caption += f" {said}"
         found[f"tiers_{outcome}"] = (caption, [plots.tiers(compared, outcome)])
     return found
 

@@ -19,6 +19,7 @@ from training.dataset import Dataset
 from training.evaluate import Judgement, Rank, Ranking
 from training.floors import floors
 from training.gate import Criterion, Standing, compare, compare_amounts
+from training.season import Season
 
 
 class Yardstick(Protocol):
@@ -46,7 +47,9 @@ class Yardstick(Protocol):
         """The simple models' answers on the test slice."""
         ...
 
-    def criteria(self, judgement: Judgement, definition: Definition, against: Standing) -> list[Criterion]:
+    def criteria(
+        self, judgement: Judgement, definition: Definition, against: Standing, season: Season | None
+    ) -> list[Criterion]:
         """What the gate says of the whole test slice."""
         ...
 
@@ -92,9 +95,11 @@ class OfLikelihood:
         """See `floors`."""
         return floors(data, definition, states)
 
-    def criteria(self, judgement: Judgement, definition: Definition, against: Standing) -> list[Criterion]:
+    def criteria(
+        self, judgement: Judgement, definition: Definition, against: Standing, season: Season | None
+    ) -> list[Criterion]:
         """See `compare`."""
-        return compare(judgement, definition.gate, against)
+        return compare(judgement, definition.gate, against, season)
 
     def charts(self, judged: plots.Judged) -> dict[str, alt.Chart]:
         """What contacting pays."""
@@ -154,9 +159,11 @@ class OfAmount:
         """See `amount_floors`."""
         return amount_floors(data, definition)
 
-    def criteria(self, judgement: Judgement, definition: Definition, against: Standing) -> list[Criterion]:
+    def criteria(
+        self, judgement: Judgement, definition: Definition, against: Standing, season: Season | None
+    ) -> list[Criterion]:
         """See `compare_amounts`."""
-        return compare_amounts(judgement, definition.gate, against)
+        return compare_amounts(judgement, definition.gate, against, season)
 
     def charts(self, judged: plots.Judged) -> dict[str, alt.Chart]:
         """None."""

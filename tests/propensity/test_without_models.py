@@ -36,6 +36,9 @@ def scored(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     said = json.loads(done.stdout)
     assert said["models"] == {name: f"{name}/1" for name in copied.definition.asked}
     assert (said["users"], said["moved"], said["note"]) == (3_000, 0, None)
+    told = batch_of(copied)["intent"].struct.field("churn").struct.field("why").drop_nulls()
+    assert said["silent"]["churn"] == dict(told.value_counts().iter_rows())
+    assert said["silent"]["churn"]["outside_population"] > 0
     return copied
 
 
@@ -62,6 +65,8 @@ def test_before_the_first_training_states_are_scored_and_what_is_missing_is_said
     assert "Run propensity train first" in done.err
     assert not (world.settings.home / "mlflow.db").exists(), "reading makes no registry"
     assert set(batch_of(world)["intent"].struct.field("churn").struct.field("why")) == {"no_model"}
+    users = f"{len(batch_of(world)):,}"
+    assert f"churn: no answer for {users} of {users} users: {users} without a model." in " ".join(done.out.split())
     ledger = Ledger(world.definition, LiveLog.open(world.definition, world.settings), Clock(None))
     assert not any("tiers." in told for told in ledger.told()["told"]), "nobody is in a tier"
 

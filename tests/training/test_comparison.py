@@ -92,6 +92,16 @@ def test_tiers_stand_beside_states(compared: Compared) -> None:
     assert found.filter(pl.col("state") == "churned")["tier"].to_list() == ["not_enough_to_say"]
 
 
+def test_who_is_given_no_answer_is_told_by_reason(compared: Compared) -> None:
+    silent = compared.silent().filter(pl.col("outcome") == "churn")
+    now = compared.at(compared.newest)
+    assert silent["users"].sum() == (now["churn_tier"] == "not_enough_to_say").sum() > 0
+    assert "outside_population" in silent["why"].to_list()
+    caption = charts(compared, None)["tiers_churn"][0]
+    assert f"churn: no answer for {silent['users'].sum():,} of 3,000 users:" in caption
+    assert "not asked about (outside 'among')" in caption
+
+
 def test_how_far_apart_is_the_area_under_the_curve() -> None:
     draw = np.random.default_rng(1)
     values, inside = draw.integers(0, 9, 500).astype(float), draw.random(500) < 0.3
