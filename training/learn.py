@@ -22,6 +22,7 @@ from training.dataset import Dataset
 from training.evaluate import Judgement, by_group, judge
 from training.gate import Criterion, slices, standing
 from training.matrices import Matrices
+from training.pictures import Pictures, pictures_of
 from training.season import season
 from training.simplest import KINDS, simplest
 from training.trees import Parameters
@@ -84,7 +85,7 @@ def learn(
         procedure: how to fit; its kind is chosen here.
     """
     rule, seed = definition.asked[data.outcome], definition.training.seed
-    yardstick, test = yardstick_of(rule), data.part("test")
+    yardstick, pictures, test = yardstick_of(rule), pictures_of(rule), data.part("test")
     candidates = Candidates(data, matrices, definition)
     models = {kind: candidates.model(procedure.model_copy(update={"kind": kind})) for kind in KINDS}
     answers: dict[str, Floats] = {kind: candidates.answers(model) for kind, model in models.items()}
@@ -130,7 +131,7 @@ def learn(
         parameters=parameters,
         criteria=[*yardstick.criteria(judgement, definition, against, level), gated],
         against={n: {m: judgement.ahead("model", n, m) for m in judgement.metrics} for n in scores if n != "model"},
-        charts=_charts(plots.Judged(labels, weights, scores, yardstick.terms), model, test, tables, yardstick),
+        charts=_charts(plots.Judged(labels, weights, scores, pictures.terms), model, test, tables, pictures),
         tables=tables,
         data_digest=f"{data.rows.select('user', 'cutoff', 'slice', 'label').hash_rows(seed=1).sum():016x}"[-8:],
     )
@@ -157,10 +158,10 @@ def _judged(card: ModelCard, judgement: Judgement, yardstick: Yardstick, unseen:
 
 
 def _charts(
-    judged: plots.Judged, model: Model, test: pl.DataFrame, tables: Mapping[str, pl.DataFrame], yardstick: Yardstick
+    judged: plots.Judged, model: Model, test: pl.DataFrame, tables: Mapping[str, pl.DataFrame], pictures: Pictures
 ) -> dict[str, alt.Chart]:
     """The report's pictures."""
-    terms, card = yardstick.terms, model.card
+    terms, card = pictures.terms, model.card
     some = test.sample(min(len(test), EXPLAINED), seed=1)
     return {
         "gains": plots.gains(judged),
@@ -170,7 +171,7 @@ def _charts(
         "slices": plots.slices(tables["slices"], terms),
         "importance": plots.importance([*card.features, *card.categories], model.effects(model.matrix(some)), terms),
         "base_rates": plots.base_rates(tables["base_rates"], terms),
-        **yardstick.charts(judged),
+        **pictures.own(judged),
     }
 
 

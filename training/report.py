@@ -17,6 +17,7 @@ from serving.card import Measure, ModelCard
 from training import plots
 from training.audit import Finding
 from training.gate import Criterion, named, passes
+from training.pictures import pictures_of
 from training.yardstick import yardstick_of
 
 #: what each picture shows, in the order of the page
@@ -72,7 +73,11 @@ class Report:
             ranks=yardstick.ranks,
             profit=_profit(self.rule) if isinstance(self.rule, Outcome) else None,
             horizon=span_name(self.card.horizon),
-            captions={name: text for name, text in {**CAPTIONS, **yardstick.captions}.items() if name in self.charts},
+            captions={
+                name: text
+                for name, text in {**CAPTIONS, **pictures_of(self.rule).captions}.items()
+                if name in self.charts
+            },
             specs={name: themed(chart).to_json().replace("</", "<\\/") for name, chart in self.charts.items()},
             library=library(),
         )

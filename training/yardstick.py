@@ -1,9 +1,7 @@
 """Yardsticks: what differs between judging a likelihood and judging an amount."""
 
-from collections.abc import Mapping
 from typing import Protocol
 
-import altair as alt
 import numpy as np
 import polars as pl
 
@@ -12,7 +10,6 @@ from features.definition.schema import Definition
 from features.time import span_name
 from serving.card import ModelCard
 from serving.numbers import Floats
-from training import plots
 from training.amount_floors import amount_floors
 from training.amounts import AmountRanking
 from training.dataset import Dataset
@@ -29,15 +26,11 @@ class Yardstick(Protocol):
         ranks: the metrics that speak of order alone; the first is what the gate goes by.
         loss: the metric that is least for the best model.
         told: those that a report compares models by.
-        terms: what pictures call things.
-        captions: of pictures that show something else than those of likelihoods do.
     """
 
     ranks: tuple[str, ...]
     loss: str
     told: tuple[str, ...]
-    terms: plots.Terms
-    captions: Mapping[str, str]
 
     def rank(self, labels: Floats) -> Rank:
         """What makes answers ready to be measured on labels."""
@@ -51,10 +44,6 @@ class Yardstick(Protocol):
         self, judgement: Judgement, definition: Definition, against: Standing, season: Season | None
     ) -> list[Criterion]:
         """What the gate says of the whole test slice."""
-        ...
-
-    def charts(self, judged: plots.Judged) -> dict[str, alt.Chart]:
-        """Pictures of its own."""
         ...
 
     def words(self, card: ModelCard) -> str:
@@ -81,8 +70,6 @@ class OfLikelihood:
     ranks: tuple[str, ...] = ("average_precision", "auc")
     loss: str = "log_loss"
     told: tuple[str, ...] = ("average_precision", "auc", "recall_at_10", "log_loss")
-    terms = plots.LIKELIHOODS
-    captions: Mapping[str, str] = {}
 
     def __init__(self, rule: Outcome) -> None:
         self._rule = rule
@@ -100,10 +87,6 @@ class OfLikelihood:
     ) -> list[Criterion]:
         """See `compare`."""
         return compare(judgement, definition.gate, against, season)
-
-    def charts(self, judged: plots.Judged) -> dict[str, alt.Chart]:
-        """What contacting pays."""
-        return {"profit": plots.profit(judged, self._rule.profit)}
 
     def words(self, card: ModelCard) -> str:
         """How many are reached, and whether probabilities can be taken at their word."""
@@ -138,14 +121,6 @@ class OfAmount:
     ranks: tuple[str, ...] = ("normalised_gini", "value_at_10")
     loss: str = "deviance"
     told: tuple[str, ...] = ("normalised_gini", "value_at_10", "deviance", "mean_absolute_error")
-    terms = plots.AMOUNTS
-    captions: Mapping[str, str] = {
-        "gains": "How much of the value the best users bring, beside the floors.",
-        "lift": "How much more each tenth of the users is worth.",
-        "calibration": "What the model says and what came: on the line, an amount can be taken at its word.",
-        "slices": "Observed and expected means of states and of newer and older users.",
-        "base_rates": "What users were worth in the past, by snapshot.",
-    }
 
     def __init__(self, rule: ValueOutcome) -> None:
         self._rule = rule
@@ -164,10 +139,6 @@ class OfAmount:
     ) -> list[Criterion]:
         """See `compare_amounts`."""
         return compare_amounts(judgement, definition.gate, against, season)
-
-    def charts(self, judged: plots.Judged) -> dict[str, alt.Chart]:
-        """None."""
-        return {}
 
     def words(self, card: ModelCard) -> str:
         """How much value the top tenth brings, and whether totals come true."""

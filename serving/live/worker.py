@@ -6,6 +6,8 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Iterable
+from typing import Protocol
 
 from features.definition.schema import Definition
 from features.errors import EventLogError, UnavailableError
@@ -14,7 +16,6 @@ from features.settings import Settings
 from features.store import OnlineProfiles
 from features.store.online import LIVE
 from features.time import Clock
-from serving.handoff.live import LiveMoves
 from serving.live.fold import Folded, LiveFold
 from serving.live.history import History
 from serving.live.identity import Mark, check, check_online, mark_of
@@ -46,6 +47,22 @@ POLL, AWAY = 0.1, 0.5
 _ALL = range(SHARDS)
 
 
+class Moves(Protocol):
+    """What looks at users who act, and moves them between states, tiers, groups and segments."""
+
+    def touched(self, users: Iterable[str]) -> None:
+        """Say who has acted."""
+        ...
+
+    def look(self) -> None:
+        """Look at who has acted, and at whose time has come.
+
+        Raises:
+            UnavailableError: a store does not answer.
+        """
+        ...
+
+
 class Worker:
     """Folds the live log of a definition.
 
@@ -63,7 +80,7 @@ class Worker:
         settings: Settings,
         live: LiveLog,
         clock: Clock,
-        moves: LiveMoves | None = None,
+        moves: Moves | None = None,
     ) -> None:
         self._definition, self._settings, self._live, self._clock = definition, settings, live, clock
         self._moves = moves
