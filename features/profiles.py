@@ -15,11 +15,10 @@ from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import Definition
 from features.fold import fold_into
-from features.kept_files import reading, sealed, unsealed
+from features.kept_files import reading, replacing, sealed, unsealed, write_durably
 from features.log.collisions import bucket_of
 from features.log.events import Events
 from features.log.hashing import hashed
-from features.log.manifest import write_durably
 from features.log.store import EventStore
 from features.packed import STAMP, pack_all, stored_bytes, stored_through, stored_words, unpack
 from features.parallel import each
@@ -130,8 +129,8 @@ class Profiles:
             every = pl.concat([rows, rest])
             if len(rows) or not name:
                 name = f"bucket-{bucket:04d}-{log}-{state.position}-{through}.parquet"
-                every.write_parquet(self._folder / f"{name}.new", compression="lz4")
-                (self._folder / f"{name}.new").replace(self._folder / name)
+                with replacing(self._folder / name, durable=False) as fresh:
+                    every.write_parquet(fresh, compression="lz4")
             shown = (
                 every.select("user", "profile").drop_nulls()
                 if everyone
@@ -190,9 +189,8 @@ class Profiles:
         self.manifest = self.reached
         # after the manifest: who is killed in between looks at the same attributes again, and finds them unchanged
         if self._known is not None:
-            fresh = self._folder / "traits.new"
-            self._known.write_parquet(fresh)
-            fresh.replace(self._folder / "traits.parquet")
+            with replacing(self._folder / "traits.parquet", durable=False) as fresh:
+                self._known.write_parquet(fresh)
         named = set(self.manifest.files.values())
         for file in self._folder.glob("bucket-*"):
             if file.name not in named:

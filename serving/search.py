@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
+from features.kept_files import replacing
 from features.log.frames import rows_of_users
 from features.mentions import Mentions
 from serving import sqlite_files
@@ -109,10 +110,9 @@ class Search:
         theirs = pl.any_horizontal(pl.col(name).cast(pl.String).is_in(self._users) for name in named)
         found = len(frame.filter(theirs))
         if found and remove:
-            fresh, rest = file.with_name(file.name + ".new"), frame.filter(~theirs.fill_null(value=False))
-            separator = _TEXT_TABLES[file.suffix]
-            rest.write_csv(fresh, separator=separator) if separator else rest.write_ndjson(fresh)
-            fresh.replace(file)
+            rest, separator = frame.filter(~theirs.fill_null(value=False)), _TEXT_TABLES[file.suffix]
+            with replacing(file) as fresh:
+                rest.write_csv(fresh, separator=separator) if separator else rest.write_ndjson(fresh)
         return found
 
     def _mentioned(self, file: Path) -> int:

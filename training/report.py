@@ -61,6 +61,7 @@ class Report:
         environment = jinja2.Environment(
             autoescape=True, loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined
         )
+        captions = {**CAPTIONS, **pictures_of(self.rule).captions}
         rate = "{:.1%}" if isinstance(self.rule, Outcome) else "{:,.2f}"
         environment.filters |= {"measure": measure, "named": named, "rate": rate.format}
         return environment.get_template("report.html.j2").render(
@@ -73,11 +74,7 @@ class Report:
             ranks=yardstick.ranks,
             profit=_profit(self.rule) if isinstance(self.rule, Outcome) else None,
             horizon=span_name(self.card.horizon),
-            captions={
-                name: text
-                for name, text in {**CAPTIONS, **pictures_of(self.rule).captions}.items()
-                if name in self.charts
-            },
+            captions={name: text for name, text in captions.items() if name in self.charts},
             specs={name: themed(chart).to_json().replace("</", "<\\/") for name, chart in self.charts.items()},
             library=library(),
         )

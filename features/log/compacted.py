@@ -6,8 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from features.errors import EventLogError
-from features.kept_files import sealed, unsealed
-from features.log.manifest import write_durably
+from features.kept_files import sealed, unsealed, write_durably
 from features.log.tombstones import NOBODY, Tombstones
 
 NAME = "manifest.json"

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.kept_files import replacing
 from features.log.events import Events
 from features.log.hashing import hashed
 from features.progress import Progress
@@ -82,9 +83,8 @@ def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool
     if found and remove:
         table = pq.read_table(file, partitioning=None)
         keep = ~pl.DataFrame(table.select([column])).select(theirs.fill_null(False)).to_series()
-        fresh = file.with_name(file.name + ".new")
-        pq.write_table(table.filter(pa.array(keep.to_arrow())), fresh, compression="lz4")
-        fresh.replace(file)
+        with replacing(file) as fresh:
+            pq.write_table(table.filter(pa.array(keep.to_arrow())), fresh, compression="lz4")
         file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Spark's checksum is of what the file held before
     return found
 

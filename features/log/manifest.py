@@ -1,7 +1,6 @@
 """The manifest: which files make up the event store, switched at once, so that it is always one complete state."""
 
 import hashlib
-import os
 import secrets
 from pathlib import Path
 
@@ -9,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.definition.schema import Definition
 from features.errors import EventLogError
-from features.kept_files import sealed, unsealed
+from features.kept_files import sealed, unsealed, write_durably
 from features.log.findings import Finding
 
 NAME = "manifest.json"
@@ -217,13 +216,3 @@ def made_of(definition: Definition, paths: list[str]) -> str:
     events = definition.events.model_dump_json(exclude={"path", "ends", "at_most"}) + "".join(paths)
     signals = "".join(f"{name}{s.where}|{s.value};" for name, s in definition.signals.items())
     return hashlib.sha256(f"5{events}{signals}".encode()).hexdigest()[:8]
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whatever ends the process."""
-    fresh = path.with_name(path.name + ".new")
-    with fresh.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)

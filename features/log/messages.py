@@ -15,10 +15,9 @@ from features.definition.schema import Definition
 from features.engines import duckdb as engine
 from features.engines.rows import event_rows
 from features.errors import EventLogError
-from features.kept_files import reading, sealed, unsealed
+from features.kept_files import reading, sealed, unsealed, write_durably
 from features.log.events import Rows
 from features.log.hashing import hashed
-from features.log.manifest import write_durably
 from features.log.source import used_columns
 from features.log.values import ColumnValues, text_of
 from features.user_id import UserIdError, user_id

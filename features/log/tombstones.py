@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.kept_files import reading, sealed, unsealed
+from features.kept_files import reading, sealed, unsealed, write_durably
 from features.log.hashing import hashed, hashed_names
-from features.log.manifest import write_durably
 
 #: characters of a digest: 128 bits, so that nobody can choose an id that erases somebody else
 _DIGEST = 32

@@ -1,6 +1,5 @@
 """Audiences: the users of a segment, state, group or tier as a file, whole or as what changed since the last one."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,7 +8,7 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import PropensityError
-from features.kept_files import reading
+from features.kept_files import reading, replacing
 from segments.holdout import Holdout
 from segments.standing import IN
 from serving.earlier import Earlier, field_of, told_of
@@ -139,11 +138,10 @@ def _with_scores(rows: pl.DataFrame, definition: Definition, scores: Path) -> pl
 
 def _write(frame: pl.DataFrame, path: Path, form: Format) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    if form == "csv":
-        frame.write_csv(fresh)
-    elif form == "parquet":
-        frame.write_parquet(fresh)
-    else:
-        frame.write_ndjson(fresh)
-    fresh.replace(path)
+    with replacing(path) as fresh:
+        if form == "csv":
+            frame.write_csv(fresh)
+        elif form == "parquet":
+            frame.write_parquet(fresh)
+        else:
+            frame.write_ndjson(fresh)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from features.definition.schema import Definition
 from features.errors import EventLogError
+from features.kept_files import replacing
 from features.log.compacted import Compacted
 from features.log.messages import IDENTIFY, TRACK, LogColumns, Message
 from features.log.source import declared_end, read_traits
@@ -131,6 +132,5 @@ def _traits(definition: Definition, state: Compacted, messages: Sequence[Message
 
 
 def _write(file: Path, table: pa.Table) -> None:
-    fresh = file.with_name(file.name + ".new")
-    pq.write_table(table, fresh, compression="zstd", coerce_timestamps="us", allow_truncated_timestamps=True)
-    fresh.replace(file)
+    with replacing(file) as fresh:
+        pq.write_table(table, fresh, compression="zstd", coerce_timestamps="us", allow_truncated_timestamps=True)

@@ -21,11 +21,11 @@ def rows(first: int, last: int, level: float, seed: int = 1) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "user": [f"u{i}" for i in range(USERS)] * (last - first),
-            "cutoff": np.repeat([START + timedelta(weeks=4 * i) for i in range(first, last)], USERS),
+            "cutoff": [START + timedelta(weeks=4 * i) for i in range(first, last) for _ in range(USERS)],
             "label": (rng.random(count) < level).astype(np.int8),
             "weight": np.ones(count),
         }
-    ).with_columns(pl.col("cutoff").cast(pl.Datetime("us", "UTC")))
+    )
 
 
 def found(learn: pl.DataFrame, test: pl.DataFrame, said: float) -> Season | None:
