@@ -29,12 +29,12 @@ REFUSALS = {
         "`among: \"status = 'active'\"`, and the table says from the start who has left in the end",
     ),
     "outcome_never_happens": (
-        "no yes in all labelled rows", "both answers",
+        "not a single labelled row with a yes", "both answers",
         "check the signal's `where` with `propensity check`; widen `among`",
         "a signal whose `where` names an event that the log does not have",
     ),
     "outcome_always_happens": (
-        "no no in all labelled rows", "both answers",
+        "not a single labelled row with a no", "both answers",
         "check the signal's `where` with `propensity check`; widen `among`",
         "`will_not: sign_up` among people who have signed up",
     ),
