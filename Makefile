@@ -68,11 +68,11 @@ test: .venv/.ready $(if $(shell command -v java),.venv/.extras) ## style, types,
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
 	.venv/bin/mypy
-	.venv/bin/pytest -n 2 --dist loadgroup -m "$(TESTS)"
+	.venv/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "$(TESTS)"
 
 .PHONY: test-all
-test-all: ## what CI runs: the long tests, too: the README's commands, real logs, a Bento, failing servers
-	$(MAKE) test TESTS="not chaos"
+test-all: ## what CI runs: the long tests, too: the README's commands, real logs, a Bento, failing servers, chaos
+	$(MAKE) test TESTS=
 
 .PHONY: chaos
 chaos: .venv/.ready ## kill, damage and restart each part of real programs, with a ledger of what was acknowledged

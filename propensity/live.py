@@ -192,6 +192,7 @@ def reconcile(
     for difference in done.differences[:20]:
         out.print(f"  {difference.user}: {difference.why}", highlight=False)
     if len(done.differences) > done.repaired:
+        err.print("[bold]fix[/] propensity reconcile --repair writes what the logs say", highlight=False)
         raise typer.Exit(1)
 
 
@@ -236,6 +237,7 @@ def erase(
     }
     out.print(table(f"Erased: {', '.join(users)}", pl.DataFrame(rows)))
     if any(done.left.values()):
+        err.print("[bold]fix[/] run it again when no other job writes what is left", highlight=False)
         raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What all tests share: servers, and a small demo world trained once for each test process."""
+"""What all tests share: their order, servers, and a small demo world that is trained once."""
 
 import os
 
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from features.definition import Definition, load_definition
+from features.lock import locked
 from features.settings import Settings
 from tests.forks import run_module
 
@@ -30,6 +32,32 @@ _SLOW = [HealthCheck.too_slow]
 settings.register_profile("ci", deadline=None, suppress_health_check=_SLOW, max_examples=150, derandomize=True)
 settings.register_profile("explore", deadline=None, suppress_health_check=_SLOW, max_examples=150)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first, groups before others, so that no process is left with one of them at the end.
+
+    One that needs the trained world comes first, then those that do not: while one process trains it, the other need
+    not wait.
+    """
+    sizes = Counter(_unit(item) for item in items)
+    long = {_unit(item) for item in items if any(item.get_closest_marker(name) for name in ("long", "chaos"))}
+    trained = {_unit(item) for item in items if "world" in getattr(item, "fixturenames", ())}
+    first = max(long & trained, key=lambda unit: (sizes[unit], unit), default="")
+
+    def place(item: pytest.Item) -> tuple[bool, bool, bool, int]:
+        unit = _unit(item)
+        if unit not in long:
+            return True, False, False, 0
+        return False, unit != first, unit in trained, -sizes[unit]
+
+    items.sort(key=place)
+
+
+def _unit(item: pytest.Item) -> str:
+    """What one process runs: a group of tests, or a test."""
+    group = item.get_closest_marker("xdist_group")
+    return str(group.args[0]) if group else item.nodeid
 
 
 def free_port() -> int:
@@ -88,6 +116,12 @@ class World:
     definition: Definition
     settings: Settings
 
+    @classmethod
+    def copied(cls, origin: Path, folder: Path) -> "World":
+        """The world of a folder, in another one."""
+        shutil.copytree(origin, folder)
+        return cls(folder, load_definition(folder / "propensity.yaml"), Settings(home=folder / "var"))
+
     @property
     def environment(self) -> dict[str, str]:
         """The environment of a program that works on this world."""
@@ -140,11 +174,21 @@ def untrained_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return build_world(tmp_path_factory.mktemp("untrained"), 1_500)
 
 
-@pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """Trained as a user would train it: by the command line."""
-    built = build_world(tmp_path_factory.mktemp("world"), 3_000)
+def train_world(folder: Path) -> None:
+    """Train as a user would: by the command line."""
+    built = build_world(folder, 3_000)
     # so few users do not always pass the gate
     done = built.start(sys.executable, "-m", "propensity", "train", "--force", "to be tested")
     assert done.returncode == 0, done.stdout + done.stderr
-    return built
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Trained by the first of the test processes that needs it; each has a copy of its own."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    with locked(shared, wait=True):
+        if not (shared / "world").exists():
+            train_world(shared / "unfinished")
+            (shared / "unfinished").rename(shared / "world")
+    return World.copied(shared / "world", tmp_path_factory.mktemp("world") / "world")

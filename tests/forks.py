@@ -17,8 +17,7 @@ class Forks:
     """Runs programs as forks of one process, see `tests.forkserver`; another is started after one that hangs.
 
     Args:
-        environment: what the process is started with; programs differ from it in what no library reads when it is
-            imported.
+        environment: what the process is started with.
         folder: where programs are run.
     """
 
@@ -74,13 +73,14 @@ class Forks:
         return ours
 
 
-#: what programs and tests are told, and no library reads when it is imported
-_READ_LATER = ("PROPENSITY_", "PYTEST_", "HOOK_")
+#: what is read when libraries are imported, and by Python itself; all else a fork is told
+_READ_EARLY = ("OMP_", "POLARS_", "NUMBA_", "PYTHON")
 
 
 @cache
-def _forks(environment: tuple[tuple[str, str], ...], folder: Path) -> Forks:
-    made = Forks(dict(environment), folder)
+def _forks(early: tuple[tuple[str, str], ...], folder: Path) -> Forks:
+    other = {name: value for name, value in os.environ.items() if not name.startswith(_READ_EARLY)}
+    made = Forks(other | dict(early), folder)
     atexit.register(made.close)
     return made
 
@@ -97,5 +97,5 @@ def run_module(
         folder: where it runs.
         seconds: until it is given up.
     """
-    first = tuple(sorted((k, v) for k, v in environment.items() if not k.startswith(_READ_LATER)))
-    return _forks(first, folder).run(module, arguments, environment, seconds)
+    early = tuple(sorted((k, v) for k, v in environment.items() if k.startswith(_READ_EARLY)))
+    return _forks(early, folder).run(module, arguments, environment, seconds)

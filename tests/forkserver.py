@@ -17,14 +17,16 @@ import warnings
 from typing import NoReturn
 
 #: what takes long to import
-_LIBRARIES = ("duckdb", "feast", "lightgbm", "mlflow", "numba", "polars", "propensity.report", "serving.answers",
-              "serving.batch", "serving.live.compact", "training.job")  # fmt: skip
+_LIBRARIES = ("serving.answers", "serving.batch", "serving.live.compact", "training.job", "duckdb", "feast", "lightgbm",
+              "mlflow", "numba", "polars")  # fmt: skip
 
 
 def serve(channel: socket.socket) -> None:
     """Run what is asked for, one after the other, until nobody can ask any more."""
+    before = dict(os.environ)
     for name in _LIBRARIES:
         importlib.import_module(name)
+    set_by_imports = {name: value for name, value in os.environ.items() if name not in before}
     gc.freeze()
     with channel, channel.makefile(encoding="utf-8") as requests:
         for line in requests:
@@ -32,6 +34,7 @@ def serve(channel: socket.socket) -> None:
             pid = os.fork()
             if pid == 0:
                 channel.close()
+                request["environment"] = set_by_imports | request["environment"]
                 _become(**request)
             _, status = os.waitpid(pid, 0)
             channel.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())

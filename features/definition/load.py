@@ -2,8 +2,10 @@
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 import yaml
@@ -114,7 +116,7 @@ def _mistake(item: ErrorDetails) -> str:
 
 def _allowed(where: tuple[int | str, ...]) -> list[str]:
     """List the keys of the part of the schema in which an unknown key stands."""
-    schema = Definition.model_json_schema()
+    schema = _schema()
     part = schema
     for step in where[:-1]:
         named = part.get("patternProperties") or {"": part.get("additionalProperties")}
@@ -131,6 +133,12 @@ def _allowed(where: tuple[int | str, ...]) -> list[str]:
         if "$ref" in part:
             part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]]
     return list(part.get("properties", {}))
+
+
+@cache
+def _schema() -> dict[str, Any]:
+    # it is made anew at each call, which takes longer than all else in reading a definition
+    return Definition.model_json_schema()
 
 
 def row_schema(definition: Definition) -> dict[str, pl.DataType]:

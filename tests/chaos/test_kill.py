@@ -5,7 +5,8 @@ import pytest
 from tests.chaos.ledger import Buyers, Ledger
 from tests.chaos.parts import Site
 
-pytestmark = pytest.mark.chaos
+# beside no other test that starts servers
+pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("failures")]
 
 
 def test_the_answering_process_is_killed_again_and_again(site: Site) -> None:

@@ -13,6 +13,7 @@ from features.definition import load_definition
 from features.settings import Settings
 from serving.loader import Loader
 from tests.conftest import ROOT
+from tests.forks import run_module
 
 #: the least AUC each question must reach on users of the newest matured snapshots
 EXPECTED = {
@@ -46,10 +47,7 @@ def test_a_real_log_is_trained_and_scored(example: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PROPENSITY_HOME": str(tmp_path / "var"), "LOGS": str(logs), "COLUMNS": "200"}
     # seasons move the level of some of these logs, which the gate does not let pass
     for command in (["train", "--force", "to be scored"], ["score"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "propensity", *command, "-d", str(file)],
-            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False,
-        )  # fmt: skip
+        done = run_module("propensity", [*command, "-d", str(file)], environment, ROOT, 400)
         assert done.returncode == 0, done.stdout + done.stderr
     definition, settings = load_definition(file), Settings(home=tmp_path / "var")
     models = Loader(definition, settings).champions()

@@ -1,8 +1,8 @@
 """What `propensity check` says of a log: what is wrong first, a page's worth, and a verdict with an exit code."""
 
 import json
+import os
 import subprocess
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from features.settings import Settings
 from propensity.doubts import like_ids
 from propensity.preview import Preview, preview
 from tests.conftest import ROOT
+from tests.forks import run_module
 
 CASES = ROOT / "tests" / "cases"
 
@@ -119,9 +120,8 @@ def test_the_page_is_short_and_says_first_what_is_wrong(tmp_path: Path) -> None:
 
 
 def run(*command: str, home: Path) -> subprocess.CompletedProcess[str]:
-    program = [sys.executable, "-m", "propensity", "check", *command]
-    environment = {"PROPENSITY_HOME": str(home), "PATH": "/usr/bin:/bin", "COLUMNS": "120"}
-    return subprocess.run(program, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    environment = os.environ | {"PROPENSITY_HOME": str(home), "COLUMNS": "120"}
+    return run_module("propensity", ["check", *command], environment, ROOT)
 
 
 def test_case_18_half_the_times_unreadable_is_an_error(tmp_path: Path) -> None:

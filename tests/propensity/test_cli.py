@@ -10,6 +10,7 @@ import pytest
 
 from features.lock import locked
 from tests.conftest import ROOT, World
+from tests.forks import run_module
 
 PROPENSITY = (sys.executable, "-m", "propensity")
 
@@ -94,8 +95,7 @@ def test_training_where_every_outcome_is_refused_fails(untrained_world: World, t
     file = untrained_world.folder / "greedy.yaml"
     file.write_text(text)
     environment = untrained_world.environment | {"PROPENSITY_HOME": str(tmp_path)}
-    command = [*PROPENSITY, "train", "-d", str(file)]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = run_module("propensity", ["train", "-d", str(file)], environment, ROOT)
     assert done.returncode == 1
     assert done.stdout.count("too_few_positives") == 4
 

@@ -17,6 +17,8 @@ import training.job
 from features.errors import RefusalError
 from propensity import __version__
 from propensity.console import ShownSteps, progress
+from serving.erase import Erased
+from serving.live.reconcile import Difference, Reconciled
 from tests.conftest import ROOT, World
 from tests.propensity.programs import Program
 from training.gate import Criterion
@@ -118,3 +120,23 @@ def test_a_line_a_step_is_written_where_there_is_no_terminal(capsys: pytest.Capt
     first, second = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"00:00 features at 26 cutoffs \(\d+\.\d s\)", first)
     assert re.fullmatch(r"00:00 churn: fit \[calibrate\] judge \(\d+\.\d s\)", second)
+
+
+def test_profiles_that_are_not_what_the_logs_say_are_told_with_the_remedy(
+    world: World, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Reconciled(3, [Difference("u0000001", "profile")], 0)
+    monkeypatch.setattr("serving.live.reconcile.reconcile", lambda *_, **__: found)
+    done = program(world, "reconcile")
+    assert done.code == 1
+    assert "u0000001: profile" in done.out
+    assert "fix propensity reconcile --repair" in done.err
+
+
+def test_an_erasure_that_leaves_something_is_told_with_the_remedy(
+    world: World, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.erase.erase", lambda *_: Erased({"scores": 1}, {"scores": 2}))
+    done = program(world, "erase", "u0000001")
+    assert done.code == 1
+    assert "fix run it again" in done.err

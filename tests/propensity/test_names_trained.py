@@ -1,8 +1,6 @@
 """Names that look like ours, or like SQL's, go through a training and a scoring without a collision."""
 
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,6 +18,8 @@ from segments.frozen import load_cuts
 from serving.loader import Loader
 from serving.rows import batch_rows, latest_traits
 from serving.scorer import Scorer
+from tests.conftest import ROOT
+from tests.forks import run_module
 from training.job import train
 
 START, DAYS, USERS = datetime(2025, 1, 1, tzinfo=UTC), 130, 600
@@ -118,10 +118,7 @@ def test_names_that_look_dangerous_go_through_training_and_scoring(tmp_path: Pat
     assert set(champions) == set(OUTCOMES)
     environment = os.environ | {"PROPENSITY_HOME": str(settings.home), "COLUMNS": "200"}
     for command in (["score", "--reasons", "2"], ["report"]):
-        ran = subprocess.run(
-            [sys.executable, "-m", "propensity", *command, "--definition", str(tmp_path / "propensity.yaml")],
-            env=environment, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        ran = run_module("propensity", [*command, "--definition", str(tmp_path / "propensity.yaml")], environment, ROOT)
         assert ran.returncode == 0, ran.stdout + ran.stderr
     [scores] = settings.folder("names").glob("scores/scores-*")
     batch = pl.read_parquet(scores / "*.parquet", hive_partitioning=False)

@@ -1,6 +1,5 @@
 """Databases, worlds that tests may write into, and the shared world scored."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.definition import load_definition
 from features.log.compacted import NONE
 from features.log.source import EventLog
 from features.rows import FeatureRows
-from features.settings import Settings
 from segments.frozen import load_cuts
 from serving.loader import Loader
 from serving.model import Model
@@ -47,9 +44,8 @@ def postgres(postgres_server: Postgres) -> str:
 
 
 def copy_of(world: World, folder: Path) -> World:
-    """A world of its own; the models' files stay where they are."""
-    shutil.copytree(world.folder, folder)
-    return World(folder, load_definition(folder / "propensity.yaml"), Settings(home=folder / "var"))
+    """A world of its own."""
+    return World.copied(world.folder, folder)
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ from features.engines.spark import SparkLog  # noqa: E402 - only where Spark is
 # sockets that pyspark leaves to the garbage collector
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.xdist_group("spark"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
