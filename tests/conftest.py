@@ -120,6 +120,11 @@ class World:
     def copied(cls, origin: Path, folder: Path) -> "World":
         """The world of a folder, in another one."""
         shutil.copytree(origin, folder)
+        return cls.at(folder)
+
+    @classmethod
+    def at(cls, folder: Path) -> "World":
+        """The world of a folder."""
         return cls(folder, load_definition(folder / "propensity.yaml"), Settings(home=folder / "var"))
 
     @property
@@ -166,7 +171,7 @@ def build_world(folder: Path, users: int) -> World:
         "gate": {"draws": 200},
     }
     (folder / "propensity.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    return World(folder, load_definition(folder / "propensity.yaml"), Settings(home=folder / "var"))
+    return World.at(folder)
 
 
 @pytest.fixture(scope="session")
@@ -188,7 +193,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     base = tmp_path_factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
     with locked(shared, wait=True):
-        if not (shared / "world").exists():
-            train_world(shared / "unfinished")
-            (shared / "unfinished").rename(shared / "world")
+        if not (shared / "whole").exists():
+            train_world(shared / "world")
+            (shared / "whole").touch()
     return World.copied(shared / "world", tmp_path_factory.mktemp("world") / "world")

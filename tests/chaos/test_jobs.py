@@ -16,6 +16,7 @@ from serving.handoff.ledger import Ledger as Transitions
 from serving.live.log import LiveLog
 from serving.live.reconcile import reconcile
 from serving.loader import Loader
+from tests.chaos.dying import place_of
 from tests.conftest import ROOT, World
 from tests.forks import run_module
 from tests.serving.conftest import copy_of
@@ -30,7 +31,7 @@ ENDS = to_instant(datetime(2026, 3, 1, tzinfo=UTC))
 def steps_of(world: World, *command: str) -> int:
     """How many durable steps a command takes; it is run to its end."""
     count = world.folder / "steps"
-    done = _dying(world, 0, count, command)
+    done = _dying(world, [0], count, command)
     assert done.returncode == 0, done.stdout + done.stderr
     return int(count.read_text())
 
@@ -42,10 +43,18 @@ def kill_at(world: World, steps: Sequence[int], *command: str) -> int:
     """
     died = 0
     for step in steps:
-        done = _dying(world, step, world.folder / "steps", command)
+        done = _dying(world, [step], world.folder / "steps", command)
         died += done.returncode == -signal.SIGKILL
         assert done.returncode in (0, -signal.SIGKILL), done.stdout + done.stderr
     return died
+
+
+def killed_at(world: World, steps: Sequence[int], *command: str) -> list[World]:
+    """The world as it is when a command is killed at each of some steps; the command is started once."""
+    done = _dying(world, steps, world.folder / "steps", command)
+    assert done.returncode in (0, -signal.SIGKILL), done.stdout + done.stderr
+    folders = [place for step in steps if (place := place_of(world.folder, step)).exists()]
+    return [World.at(folder) for folder in (*folders, world.folder)]
 
 
 def some_of(total: int, count: int) -> list[int]:
@@ -53,8 +62,9 @@ def some_of(total: int, count: int) -> list[int]:
     return sorted({round(1 + (total - 1) * i / (count - 1)) for i in range(count)})
 
 
-def _dying(world: World, step: int, count: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    return run_module("tests.chaos.dying", [str(step), str(count), *command], world.environment, ROOT)
+def _dying(world: World, steps: Sequence[int], count: Path, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    at = ",".join(str(step) for step in steps)
+    return run_module("tests.chaos.dying", [at, str(count), *command], world.environment, ROOT)
 
 
 def batch_of(world: World) -> str:
@@ -137,12 +147,14 @@ def test_a_training_killed_inside_and_while_it_promotes(own: World, tmp_path: Pa
     calm = copy_of(own, tmp_path / "calm")
     total = steps_of(calm, *train)
     assert Loader(calm.definition, calm.settings).versions()["purchase"] == "2"
-    for step in (total // 3, total - 4, total - 2, total - 1, total):
-        kill_at(own, [step], *train)
-        champions = Loader(own.definition, own.settings).champions()
-        assert set(champions) == set(own.definition.asked)
-    steps_of(own, "score")
-    steps_of(own, *train)
-    registry = Loader(own.definition, own.settings)
+    harmed = killed_at(own, [total // 3, total - 4, total - 2, total - 1, total], *train)
+    assert len(harmed) >= 4
+    for one in harmed:
+        champions = Loader(one.definition, one.settings).champions()
+        assert set(champions) == set(one.definition.asked)
+        steps_of(one, "score")
+    # what it had registered and not promoted
+    steps_of(harmed[-2], *train)
+    registry = Loader(harmed[-2].definition, harmed[-2].settings)
     assert int(registry.versions()["purchase"]) >= 2
     registry.champions()

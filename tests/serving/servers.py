@@ -31,9 +31,10 @@ class Server:
             )  # fmt: skip
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
-    def ready(self) -> "Server":
-        wait_for(self.port, self.process)
-        for _ in range(200):
+    def ready(self, seconds: float = 180) -> "Server":
+        until = time.monotonic() + seconds
+        wait_for(self.port, self.process, seconds)
+        while time.monotonic() < until:
             try:
                 if self.client.get("/readyz").status_code == 200:
                     return self
