@@ -35,6 +35,18 @@ class Site:
         self.workers: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.kill()
+        self._end()
+
+    def _start(self) -> None:
         if self._stores:
             (self._folder / "redis").mkdir()
             self.postgres, self.redis = Postgres(self._folder), Redis(self._folder / "redis")
@@ -46,10 +58,8 @@ class Site:
         if self._worker:
             self.work()
         self.serve()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.server.kill()
+    def _end(self) -> None:
         for worker in self.workers:
             worker.kill()
             worker.wait(20)

@@ -32,16 +32,23 @@ class Server:
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def ready(self, seconds: float = 180) -> "Server":
+        """Wait until it is; one that does not get there is killed, so that it harms no other test."""
         until = time.monotonic() + seconds
-        wait_for(self.port, self.process, seconds)
-        while time.monotonic() < until:
-            try:
-                if self.client.get("/readyz").status_code == 200:
-                    return self
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        raise AssertionError(self.log.read_text())
+        try:
+            wait_for(self.port, self.process, seconds)
+            while not self._is_ready():
+                assert time.monotonic() < until, self.log.read_text()
+                time.sleep(0.1)
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def _is_ready(self) -> bool:
+        try:
+            return self.client.get("/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def stop(self) -> None:
         self.client.close()
@@ -51,9 +58,10 @@ class Server:
     def kill(self) -> None:
         """At once, with its workers, as a machine that fails."""
         self.client.close()
-        for process in psutil.Process(self.process.pid).children(recursive=True):
-            process.kill()
-        self.process.kill()
+        if self.process.poll() is None:
+            for process in psutil.Process(self.process.pid).children(recursive=True):
+                process.kill()
+            self.process.kill()
         self.process.wait(20)
 
 
