@@ -52,7 +52,7 @@ class Held:
         labels: what came true.
         users: whose rows they are.
         flips: share of users in another tier when the seed changes, at the newest cutoff.
-        silenced: share of rows that the record would say nothing about, because a column lies beyond what was seen.
+        silenced: of each row, whether the record would say nothing of it, because a column lies beyond what was seen.
         kinds: the kinds of models that were chosen.
     """
 
@@ -60,8 +60,17 @@ class Held:
     labels: Floats
     users: pl.Series
     flips: float
-    silenced: float
+    silenced: np.ndarray
     kinds: list[str]
+
+    def of_silenced(self) -> tuple[float, float, int]:
+        """Log loss of the hidden probabilities, that of everybody's rate in their place, and how many rows they are."""
+        y, p = self.labels[self.silenced], np.clip(self.scores["ours"][self.silenced], 1e-9, 1 - 1e-9)
+        if not y.size:
+            return 0.0, 0.0, 0
+        rate = float(self.labels.mean())
+        losses = (-float(np.mean(y * np.log(q) + (1 - y) * np.log(1 - q))) for q in (p, np.full_like(p, rate)))
+        return next(losses), next(losses), y.size
 
     def judged(self) -> Judgement:
         """All models on the same rows and resamples."""
@@ -73,7 +82,8 @@ def rolling(only: str = "") -> tuple[pl.DataFrame, dict[str, float]]:
     rows: list[dict[str, object]] = []
     numbers: dict[str, float] = {}
     flips: list[float] = []
-    silenced: list[float] = []
+    hidden: list[tuple[float, float, int]] = []
+    shares: list[float] = []
     with TemporaryDirectory() as folder:
         for definition in _logs(Path(folder)):
             if only and definition.name.replace("-", "_") != only:
@@ -88,8 +98,12 @@ def rolling(only: str = "") -> tuple[pl.DataFrame, dict[str, float]]:
                 rows.append(row)
                 numbers |= more
                 flips.append(held.flips)
-                silenced.append(held.silenced)
-    numbers |= {"models.tier_flips_by_seed": float(np.mean(flips)), "models.silenced_share": float(np.mean(silenced))}
+                shares.append(float(held.silenced.mean()))
+                hidden.append(held.of_silenced())
+    numbers |= {"models.tier_flips_by_seed": float(np.mean(flips)), "models.silenced_share": float(np.mean(shares))}
+    if rows_hidden := sum(count for _, _, count in hidden):
+        ours, base = (sum(x[i] * x[2] for x in hidden) / rows_hidden for i in (0, 1))
+        numbers |= {"models.silenced_loss": ours, "models.silenced_loss_of_base_rate": base}
     return pl.DataFrame(rows), numbers
 
 
@@ -124,7 +138,7 @@ def _held_out(definition: Definition, settings: Settings, outcome: str) -> Held 
     snapshots, store = snapshots_path(settings.folder(definition.name)), OfflineFeatures(definition, settings)
     rule, rows = definition.outcomes[outcome], labelled(snapshots, outcome)
     parts: list[tuple[dict[str, Floats], pl.DataFrame]] = []
-    flips, silenced = float("nan"), list[float]()
+    flips, silenced = float("nan"), list[np.ndarray]()
     kinds: list[str] = []
     for cutoff in _instants(rows, rule.within):
         asked = store.rows(outcome, rows.filter(pl.col("cutoff") == to_datetime(cutoff)))
@@ -138,7 +152,7 @@ def _held_out(definition: Definition, settings: Settings, outcome: str) -> Held 
             flips = _flips(definition, data, model, asked)
         matrix = model.matrix(asked)
         outside = model.outside(matrix, definition.scoring.max_beyond)
-        silenced.append(float((outside.effect > definition.scoring.max_extrapolation).mean()))
+        silenced.append(outside.effect > definition.scoring.max_extrapolation)
         kinds.append(model.card.procedure.kind if model.card.procedure else "")
         theirs = peers(Rows(definition, outcome, data.rows, asked, rule.reach))
         parts.append(({"ours": model.predict(matrix), **theirs}, asked.select("user", "label")))
@@ -149,7 +163,7 @@ def _held_out(definition: Definition, settings: Settings, outcome: str) -> Held 
     said = pl.concat([rows for _, rows in parts])
     scores = {name: np.concatenate([found[name] for found, _ in parts]) for name in names}
     labels = said["label"].to_numpy().astype(np.float64)
-    return Held(scores, labels, said["user"], flips, float(np.mean(silenced)), kinds)
+    return Held(scores, labels, said["user"], flips, np.concatenate(silenced), kinds)
 
 
 def _instants(rows: pl.DataFrame, horizon: int) -> list[int]:
@@ -188,4 +202,6 @@ def _row(log: str, outcome: str, held: Held) -> tuple[dict[str, object], dict[st
                 f"{short} minus it": measure(ahead, "+.4f")}  # fmt: skip
         key = f"models.rolling.{log.replace('-', '_')}.{outcome}.{short}_minus_best_peer"
         numbers |= {key: ahead.value, f"{key}_low": ahead.low or ahead.value, f"{key}_high": ahead.high or ahead.value}
-    return row | {"tier flips": held.flips, "silenced": held.silenced}, numbers
+    ours, base, count = held.of_silenced()
+    hidden = f"{count} ({ours:.3f}; the rate: {base:.3f})" if count else "0"
+    return row | {"tier flips": held.flips, "silenced (log loss)": hidden}, numbers
