@@ -89,14 +89,14 @@ class Buyers:
         """Go on at another address."""
         self.url = url
 
-    def go_on(self, batches: int = 20, seconds: float = 60) -> None:
+    def go_on(self, batches: int = 20, seconds: float = 180) -> None:
         """Wait until so many more purchases were acknowledged, and scores were answered: no longer than that takes."""
         bought, answered, end = len(self.ledger.ids) + 5 * batches, self._answered + 2, time.monotonic() + seconds
         while len(self.ledger.ids) < bought or self._answered < answered:
             assert time.monotonic() < end, f"{len(self.ledger.ids)} purchases, {self._answered} scores"
             time.sleep(0.02)
 
-    def meet(self, what: str, *statuses: int, seconds: float = 30) -> None:
+    def meet(self, what: str, *statuses: int, seconds: float = 120) -> None:
         """Wait until an answer had one of these statuses."""
         end = time.monotonic() + seconds
         while not self.statuses[what] & set(statuses):
@@ -154,7 +154,7 @@ def spent(url: str) -> dict[str, tuple[float, int]]:
     return found
 
 
-def _agree(url: str, wanted: dict[str, tuple[float, int]], seconds: float = 60) -> None:
+def _agree(url: str, wanted: dict[str, tuple[float, int]], seconds: float = 180) -> None:
     """Wait until the service says what is wanted of everybody."""
     end = time.monotonic() + seconds
     while True:

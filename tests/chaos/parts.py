@@ -112,4 +112,4 @@ class Site:
             return False
 
     def wait_until_ready(self) -> None:
-        until(self.ready, seconds=90)
+        until(self.ready, seconds=300)

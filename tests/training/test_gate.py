@@ -171,6 +171,7 @@ def test_a_slice_that_loses_is_named_though_the_whole_gains() -> None:
     assert "0 slices hold" in slices(scores, test, {"state": rare}, RULES, seed=1).found, "few rows decide nothing"
 
 
+@pytest.mark.long
 def test_promotion_force_and_rollback(world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     definition = world.redefined(outcomes={"churn": CHURN}, leads={}, segments={}, gate={"draws": 100})
