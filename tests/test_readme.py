@@ -108,9 +108,10 @@ def test_every_command_of_the_pages_works(clone: Path, tmp_path: Path) -> None:
         if command.startswith("curl"):
             command = command.replace("u0010123", "u0000123")
         done = _done(command, clone, environment)
-        # a model that is trained and does not pass the gate is told by 3
+        # models that are trained and do not pass the gate end with 3, as on the same rows again; make passes it on
         fine = (0, 3) if "propensity train" in command else (0,)
-        assert done.returncode in fine, f"{command}\n{done.stdout}\n{done.stderr}"
+        again = command.startswith("make train DEFINITION") and "Error 3" in done.stderr
+        assert done.returncode in fine or again, f"{command}\n{done.stdout}\n{done.stderr}"
         if command.startswith("curl") and "/score" in command:
             assert ScoreResponse.model_validate_json(done.stdout).records[0].user_id == "u0000123"
     _stop(staying)
