@@ -17,7 +17,8 @@ import typer
 from benchmarks.features import weekly
 from benchmarks.world import ROOT, Log, log_of
 from features.definition.columns import feature_set
-from features.definition.schema import Definition, Signal
+from features.definition.schema import Definition
+from features.definition.signal import Signal
 from features.fold import fold_rows, read_all_at
 from features.kernel.users import fold_users
 from features.log.compacted import NONE

@@ -1,17 +1,22 @@
 """The profile: one user's signals in a run of 64-bit words, which the kernel folds, the stores keep packed.
 
-Words hold integers, or floats bit by bit. First a header, then a block a signal, then the active-day tiles:
+Words hold integers, or floats bit by bit. A header, a block a signal, sketches and more, then the active-day tiles:
 
     header   version, tiles, first time, last time, latest visible-from, events, 4 parts of the day, weekend
     signal   first, last, count, active days, sum of squared gaps, last gap, value, comeback, decayed counts, 16 last
              times; where they are asked for: largest gap, 16 last gaps; first, last, largest value and spread;
              sessions
-    tile     day; count, active days, value and sessions of each signal through that day  (only days with events)
+    sketch   of each property whose different values are counted: how many are kept, and those
+    more     of each further value of a signal, where it is asked for: first, last, largest and spread
+    tile     day; count, active days, value and sessions of each signal, and each further value, through that day
+             (only days with events)
 
 Tiles hold running totals, so that what a window holds is a difference of two.
 A gap is the number of days between two consecutive active days of a signal; their sum is the last minus the first.
 A comeback is the last event that ended an absence, told as the time since the first event; 0 where there was none.
 Spread is the sum of squared distances from the mean. Four gaps share a word.
+A sketch keeps the smallest keys of a property's values, ascending, each with the last day it was seen in one word: all
+of them while there are no more than `KEPT`, then a sample whose largest key tells how many there are (KMV).
 """
 
 from typing import NamedTuple
@@ -45,6 +50,20 @@ GAP_WORDS = G_RING + RING // GAPS_A_WORD
 #: of a signal's values
 (V_FIRST, V_LAST, V_LARGEST, V_SPREAD, VALUE_WORDS) = range(5)
 
+#: of a sketch: how many keys are kept, one more where there were others; then so many, each with a day in its low bits
+KEPT = 64
+SKETCH_WORDS = 1 + KEPT
+KEY_BITS, DAY_BITS = 44, 19
+DAY_ZERO = 1 << (DAY_BITS - 1)
+
+#: what `Layout.plan` says of a signal: where its block, gaps, sessions and values begin; how long a silence ends a
+#: session, where a tile counts sessions; the columns of an event's numbers for its value, further values and keys; and
+#: which further values and sketches are its own, and where those begin
+(
+    P_BLOCK, P_GAPS, P_SESSIONS, P_SESSION, P_SESSION_TILE, P_VALUES, P_VALUED, P_ADDED, P_ADDED_END, P_ADDED_COLUMN,
+    P_SUMS, P_STATISTICS, P_DISTINCT, P_DISTINCT_END, P_KEYS, P_SKETCHES,
+) = range(16)  # fmt: skip
+
 
 class Layout(NamedTuple):
     """Where things stand in a profile and what is read from it; a tuple, so that numba takes it.
@@ -65,7 +84,9 @@ class Layout(NamedTuple):
         sessions: the same of the number of its sessions; tiles have one of each signal then, after their values.
         session: the shortest gap that ends a session, in microseconds.
         calendar: whether columns of the calendar are asked for.
-        more: whether any family is.
+        plan: ``[signals, 16]``: of each signal where things stand that are seldom asked for, in one array: each further
+            part of the layout makes every call slower.
+        more: whether any of these is asked for.
         block: words of a signal.
         tiles_at: where the tiles begin.
         tile: words of a tile.
@@ -88,6 +109,7 @@ class Layout(NamedTuple):
     sessions: int
     session: int
     calendar: bool
+    plan: NDArray[np.int64]
     more: bool
     block: int
     tiles_at: int
@@ -116,6 +138,22 @@ def layout_of(definition: Definition) -> Layout:
     values, block = (block, block + VALUE_WORDS) if Family.VALUES in families else (-1, block)
     sessions, block = (block, block + 1) if Family.SESSIONS in families else (-1, block)
     keep_days = long[-1] // DAY
+    distinct = np.cumsum([0, *(len(rule.distinct) for rule in rules)])
+    added = np.cumsum([0, *(len(rule.more_values) for rule in rules)])
+    sketches = HEADER + len(rules) * block
+    statistics = sketches + int(distinct[-1]) * SKETCH_WORDS
+    sums = 1 + 2 * len(rules) + len(with_value) + (len(rules) if sessions >= 0 else 0)
+    keys, session_tile = len(with_value) + int(added[-1]), 1 + 2 * len(rules) + len(with_value)
+    begins = [HEADER + s * block for s in range(len(rules))]
+    plan = np.array(
+        [
+            (at, *(at + part if part >= 0 else -1 for part in (gaps, sessions)), definition.features.session,
+             session_tile + s, at + values if values >= 0 else -1, valued[s], added[s], added[s + 1], len(with_value),
+             sums, statistics, distinct[s], distinct[s + 1], keys, sketches)
+            for s, at in enumerate(begins)
+        ],
+        dtype=np.int64,
+    )  # fmt: skip
     return Layout(
         signals=len(rules),
         activity=list(definition.signals).index(definition.activity),
@@ -134,10 +172,11 @@ def layout_of(definition: Definition) -> Layout:
         sessions=sessions,
         session=definition.features.session,
         calendar=Family.CALENDAR in families,
-        more=bool(families),
+        plan=plan,
+        more=bool(families) or bool(distinct[-1] or added[-1]),
         block=block,
-        tiles_at=HEADER + len(rules) * block,
-        tile=1 + 2 * len(rules) + len(with_value) + (len(rules) if sessions >= 0 else 0),
+        tiles_at=statistics + (int(added[-1]) * VALUE_WORDS if values >= 0 else 0),
+        tile=sums + int(added[-1]),
         keep_days=keep_days,
         capacity=2 * (keep_days + 3),  # twice, so that old tiles are dropped in bulk and seldom
     )

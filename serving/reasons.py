@@ -92,6 +92,18 @@ class Wording:
                 if rule.value:
                     terms[f"{signal}_value_{span}"] = Term("value", fields)
                     terms[f"{signal}_value_mean_{span}"] = Term("value_mean_of", fields)
+                for of in rule.more_values:
+                    named = fields | {"of": self._name(of)}
+                    terms[f"{signal}_{of}_{span}"] = Term("sum", named)
+                    terms[f"{signal}_{of}_mean_{span}"] = Term("sum_mean_of", named)
+                for of in rule.distinct:
+                    term = Term("distinct", fields | {"of": self._name(of)})
+                    terms[f"{signal}_distinct_{of}_{span}"] = term
+            for of in rule.more_values:
+                for part in ("total", *VALUES):
+                    terms[f"{signal}_{of}_{part}"] = Term(f"sum_{part}", said | {"of": self._name(of)})
+            for of in rule.distinct:
+                terms[f"{signal}_distinct_{of}_total"] = Term("distinct_total", said | {"of": self._name(of)})
             for family in ("count_total", "active_days_total", "value_total", "silence_share", "gap_mean", "gap_std",
                            "gap_last", "gap_median", "gap_largest", "sessions_total", "session_events",
                            *(f"value_{part}" for part in VALUES)):  # fmt: skip

@@ -1,5 +1,6 @@
 """The truth about features: loops over a list of events, nothing clever. The compiled fold must say the same."""
 
+import hashlib
 import itertools
 import math
 import statistics
@@ -19,6 +20,8 @@ class Event:
     signals: tuple[str, ...]
     value: float = 0.0
     arrived: int | None = None
+    product: str | None = None
+    items: float = 0.0
 
 
 def feature_row(definition: Definition, events: list[Event], user: str, c: int) -> dict[str, float] | None:
@@ -86,10 +89,27 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
             row[f"{name}_sessions_total"] = len(begun)
             row[f"{name}_session_events"] = len(mine) / len(begun) if begun else math.nan
         if rule.value and Family.VALUES in definition.features.families:
-            row |= value_columns(name, mine)
+            row |= value_columns(f"{name}_value", [(e.t, e.value) for e in mine])
             for w in long:
                 inside = [e.value for e in mine if in_window(e, w)]
                 row[f"{name}_value_mean_{span_name(w)}"] = statistics.fmean(inside) if inside else math.nan
+        for of in rule.more_values:
+            row[f"{name}_{of}_total"] = sum(e.items for e in mine)
+            for w in long:
+                counted = [e.items for e in mine if in_window(e, w)]
+                row[f"{name}_{of}_{span_name(w)}"] = sum(counted)
+                if Family.VALUES in definition.features.families:
+                    row[f"{name}_{of}_mean_{span_name(w)}"] = statistics.fmean(counted) if counted else math.nan
+            if Family.VALUES in definition.features.families:
+                row |= value_columns(f"{name}_{of}", [(e.t, e.items) for e in mine])
+        for of in rule.distinct:
+            days_of: dict[str, int] = {}
+            for e in mine:
+                if e.product:
+                    days_of[e.product] = max(e.t // DAY, days_of.get(e.product, e.t // DAY))
+            for w in long:
+                row[f"{name}_distinct_{of}_{span_name(w)}"] = different(days_of, (c - w) // DAY)
+            row[f"{name}_distinct_{of}_total"] = different(days_of, -(10**6))
     row["tenure_days"] = tenure
     active = [e for e in seen if definition.activity in e.signals]
     for part, label in enumerate(("night", "morning", "afternoon", "evening")):
@@ -118,13 +138,28 @@ def plan_at(said: list[Told], user: str, c: int) -> str | None:
     return max(before, key=lambda t: t.known).plan if before else None
 
 
-def value_columns(name: str, mine: list[Event]) -> dict[str, float]:
+def key_of(text: str | None) -> int:
+    """The key of a value of a property: 44 bits of its MD5; 0 where there is none."""
+    return max(int(hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()[:11], 16), 1) if text else 0
+
+
+def different(days_of: dict[str, int], from_day: int) -> int:
+    """How many values were seen from a day on: exact for 64 values, estimated from the 64 smallest keys of more."""
+    keys = sorted((key_of(value), day) for value, day in days_of.items())
+    inside = sum(day >= from_day for _, day in keys[:64])
+    if len(keys) <= 64:
+        return inside
+    every = max(math.floor(63 / (keys[63][0] / 2**44) + 0.5), 65)
+    return math.floor(every * inside / 64 + 0.5)
+
+
+def value_columns(name: str, mine: list[tuple[int, float]]) -> dict[str, float]:
     """What the values of a signal's events say; of several at one instant the smallest is first, the largest last."""
     parts = ("first", "last", "largest", "mean", "spread")
     if not mine:
-        return {f"{name}_value_{part}": math.nan for part in parts}
-    values = [e.value for e in mine]
-    first = min(e.value for e in mine if e.t == mine[0].t)
-    last = max(e.value for e in mine if e.t == mine[-1].t)
+        return {f"{name}_{part}": math.nan for part in parts}
+    values = [value for _, value in mine]
+    first = min(value for t, value in mine if t == mine[0][0])
+    last = max(value for t, value in mine if t == mine[-1][0])
     told = (first, last, max(values), statistics.fmean(values), statistics.pstdev(values))
-    return {f"{name}_value_{part}": value for part, value in zip(parts, told, strict=True)}
+    return {f"{name}_{part}": value for part, value in zip(parts, told, strict=True)}

@@ -6,7 +6,7 @@ import polars as pl
 from features.definition import Definition
 from features.log.events import Events
 from features.time import DAY
-from tests.oracle import Event
+from tests.oracle import Event, key_of
 
 #: a definition of three signals
 DEFINITION: dict[str, object] = {
@@ -27,15 +27,27 @@ def definition_of(**changes: object) -> Definition:
     return Definition.model_validate(DEFINITION | changes)
 
 
+def with_signal(name: str, **changes: object) -> dict[str, object]:
+    """The signals of `DEFINITION`, one of them changed."""
+    signals = DEFINITION["signals"]
+    assert isinstance(signals, dict)
+    return signals | {name: signals[name] | changes}
+
+
 def events_of(definition: Definition, log: list[Event]) -> Events:
     """The log as the event reader would hand it to the fold."""
     names = list(definition.signals)
     valued = [i for i, n in enumerate(names) if definition.signals[n].value]
-    rows = []
+    added = [i for i, n in enumerate(names) for _ in definition.signals[n].more_values]
+    keyed = [i for i, n in enumerate(names) for _ in definition.signals[n].distinct]
+    rows: list[tuple[str, int, int, tuple[float, ...], int]] = []
     for e in log:
         mask = sum(1 << names.index(s) for s in e.signals)
         visible = max(e.t + 1, e.arrived or 0)
-        rows.append((e.user, e.t, mask, tuple(e.value if mask >> i & 1 else 0.0 for i in valued), visible))
+        numbers = [e.value if mask >> i & 1 else 0.0 for i in valued]
+        numbers += [e.items if mask >> i & 1 else 0.0 for i in added]
+        numbers += [float(key_of(e.product)) if mask >> i & 1 else 0.0 for i in keyed]
+        rows.append((e.user, e.t, mask, tuple(numbers), visible))
     rows.sort()
     users = sorted({r[0] for r in rows})
     return Events(
@@ -44,6 +56,8 @@ def events_of(definition: Definition, log: list[Event]) -> Events:
         t=np.array([r[1] for r in rows], dtype=np.int64),
         visible=np.array([r[4] for r in rows], dtype=np.int64),
         mask=np.array([r[2] for r in rows], dtype=np.int64),
-        values=np.array([r[3] for r in rows], dtype=np.float64).reshape(len(rows), len(valued)),
+        values=np.array([r[3] for r in rows], dtype=np.float64).reshape(
+            len(rows), len(valued) + len(added) + len(keyed)
+        ),
         ends=max(r[1] for r in rows) + DAY,
     )

@@ -2,6 +2,7 @@
 
 from features.definition.load import load_definition
 from features.definition.outcome import Outcome, TierPolicy, ValueOutcome
-from features.definition.schema import Definition, RfmRule, Signal
+from features.definition.schema import Definition, RfmRule
+from features.definition.signal import Signal
 
 __all__ = ["Definition", "Outcome", "RfmRule", "Signal", "TierPolicy", "ValueOutcome", "load_definition"]

@@ -77,7 +77,7 @@ def read_columns(definition: Definition) -> tuple[str, ...]:
 
 
 def _families(definition: Definition) -> Iterator[str]:
-    """The columns of the families that a definition switches on (the order of `kernel.families.read_families`)."""
+    """The columns of families and properties that are asked for (the order of `kernel.families.read_families`)."""
     families = definition.features.families
     for signal, rule in definition.signals.items():
         if Family.GAPS in families:
@@ -86,10 +86,22 @@ def _families(definition: Definition) -> Iterator[str]:
             yield from (f"{signal}_sessions_{span_name(w)}" for w in definition.windows if w >= DAY)
             yield from (f"{signal}_sessions_total", f"{signal}_session_events")
         if Family.VALUES in families and rule.value:
-            yield from (f"{signal}_value_{part}" for part in VALUES)
-            yield from (f"{signal}_value_mean_{span_name(w)}" for w in definition.windows if w >= DAY)
+            yield from _statistics(f"{signal}_value", definition)
+        for of in rule.more_values:
+            yield from (f"{signal}_{of}_{span_name(w)}" for w in definition.windows if w >= DAY)
+            yield f"{signal}_{of}_total"
+            yield from _statistics(f"{signal}_{of}", definition) if Family.VALUES in families else ()
+        for of in rule.distinct:
+            yield from (f"{signal}_distinct_{of}_{span_name(w)}" for w in definition.windows if w >= DAY)
+            yield f"{signal}_distinct_{of}_total"
     if Family.CALENDAR in families:
         yield from CALENDAR
+
+
+def _statistics(value: str, definition: Definition) -> Iterator[str]:
+    """The columns of the family of values, of one of them."""
+    yield from (f"{value}_{part}" for part in VALUES)
+    yield from (f"{value}_mean_{span_name(w)}" for w in definition.windows if w >= DAY)
 
 
 @kept

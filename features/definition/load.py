@@ -178,7 +178,8 @@ def _check_expressions(definition: Definition, mistakes: Mistakes) -> None:
                         f"outcomes.{key}.monotone: {shown(name)} is no numeric feature.",
                         fix=f"name one such as {', '.join(features.numeric[:3])}",
                     )
-    words = problems(definition.wording, {*definition.signals, *definition.derived, *features.traits})
+    properties = {of for rule in definition.signals.values() for of in (*rule.more_values, *rule.distinct)}
+    words = problems(definition.wording, {*definition.signals, *properties, *definition.derived, *features.traits})
     with mistakes.gathered():
         if words:
             raise DefinitionError(f"wording.{'; '.join(words)}.", fix="see features/definition/wording.py")

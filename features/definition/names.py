@@ -97,6 +97,13 @@ def _columns(definition: Definition) -> Iterator[tuple[str, str]]:
 
 
 def _signal_of(column: str, definition: Definition) -> str:
-    """What a feature is of: the signal with the longest name that it holds."""
+    """What a feature is of: what makes columns that begin so, else the signal with the longest name that it holds."""
+    for signal, rule in definition.signals.items():
+        for of in rule.more_values:
+            if column.startswith(f"{signal}_{of}_"):
+                return f"a feature of signals.{signal}.more_values.{of}"
+        for of in rule.distinct:
+            if column.startswith(f"{signal}_distinct_{of}_"):
+                return f"a feature of signals.{signal}.distinct.{of}"
     named = [name for name in definition.signals if name in column]
     return f"a feature of signals.{max(named, key=len)}" if named else "a feature of every user"

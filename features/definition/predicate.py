@@ -154,6 +154,14 @@ def columns_in(sql: str) -> set[str]:
         return set()
 
 
+def is_column(sql: str) -> bool:
+    """Whether an expression is a column as it is; false when it does not parse, which others say."""
+    try:
+        return isinstance(tree_of(sql), exp.Column)
+    except (SqlglotError, RecursionError):
+        return False
+
+
 def conjuncts(sql: str) -> list[str]:
     """The conditions that AND joins in an expression."""
     tree = tree_of(sql)

@@ -15,6 +15,7 @@ from features.definition.lead import LeadScore
 from features.definition.learning import Audit, Gate, Scoring, Snapshots, Training
 from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule
+from features.definition.signal import Signal
 from features.time import DAY, span_name
 
 
@@ -124,20 +125,6 @@ class Traits(Reading):
     path: str
     columns: TraitColumns
     fields: Annotated[list[Name], Field(min_length=1)]
-
-
-class Signal(Strict):
-    """A named kind of event: the rows of the log for which a condition holds.
-
-    Attributes:
-        where: an SQL condition over the log's columns.
-        value: an SQL expression for what one event is worth, such as ``revenue``.
-        activity: whether this signal is the sign of life; exactly one signal is.
-    """
-
-    where: Sql
-    value: Sql | None = None
-    activity: bool = False
 
 
 class RfmRule(Strict):

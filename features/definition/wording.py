@@ -1,8 +1,8 @@
 """The words for feature families: English here, and any other language in the definition's ``wording``.
 
-A template is said of one value. It may name what its family has: ``{signal}`` and ``{window}`` (in words), ``{n}`` (the
-value), ``{days}`` (the value as a time), ``{percent}`` (the value as a share), ``{usual}`` (the user's own usual gap).
-``….none`` is said where the value is 0, ``….missing`` where there is none.
+A template is said of one value. It may name what its family has: ``{signal}``, ``{of}`` (part) and ``{window}``
+(in words), ``{n}`` (the value), ``{days}`` (the value as a time), ``{percent}`` (the value as a share), and ``{usual}``
+(the user's own usual gap). ``….none`` is said where the value is 0, ``….missing`` where there is none.
 """
 
 import string
@@ -28,6 +28,22 @@ ENGLISH: dict[str, str] = {
     "value_spread.missing": "no {signal} ever",
     "value_mean_of": "{signal} worth {n} on average in the last {window}",
     "value_mean_of.missing": "no {signal} in the last {window}",
+    "sum": "{of} of {signal}: {n} in the last {window}",
+    "sum_total": "{of} of {signal}: {n} in all",
+    "sum_first": "{of} of the first {signal}: {n}",
+    "sum_first.missing": "no {signal} ever",
+    "sum_last": "{of} of the last {signal}: {n}",
+    "sum_last.missing": "no {signal} ever",
+    "sum_largest": "{of} of {signal}: at most {n}",
+    "sum_largest.missing": "no {signal} ever",
+    "sum_mean": "{of} of {signal}: {n} on average",
+    "sum_mean.missing": "no {signal} ever",
+    "sum_spread": "{of} of {signal} varies by {n}",
+    "sum_spread.missing": "no {signal} ever",
+    "sum_mean_of": "{of} of {signal}: {n} on average in the last {window}",
+    "sum_mean_of.missing": "no {signal} in the last {window}",
+    "distinct": "{n} different {of} of {signal} in the last {window}",
+    "distinct_total": "{n} different {of} of {signal} in all",
     "days_since": "last {signal} {days} ago",
     "days_since.missing": "no {signal} ever",
     "days_since_first": "first {signal} {days} ago",
@@ -77,7 +93,10 @@ ENGLISH: dict[str, str] = {
 #: what a template may name that its family does not have as a column
 _OF_VALUE = {"n", "days", "percent", "usual"}
 _WITH_WINDOW = {"count", "active_days", "value", "value_mean_of", "sessions", "decayed", "trend", "share"}
-_OTHERS = {"other": {"feature"}, "tenure": set[str](), "weekday": set[str](),
+_PARTS = ("sum_total", "sum_first", "sum_last", "sum_largest", "sum_mean", "sum_spread", "distinct_total")
+_WITH_PART = {family: {"signal", "of", "window"} for family in ("sum", "sum_mean_of", "distinct")}
+_WITH_PART |= {family: {"signal", "of"} for family in _PARTS}
+_OTHERS = _WITH_PART | {"other": {"feature"}, "tenure": set[str](), "weekday": set[str](),
            "month_day": set[str](), "moved": {"now", "before"}, "a_day": set[str](),
            "last_day": set[str](), "days": {"n"}, "hours": {"n"}}  # fmt: skip
 _FAMILIES = [key for key in ENGLISH if "." not in key]
@@ -95,15 +114,16 @@ def problems(wording: dict[str, str], names: set[str]) -> list[str]:
     """What is wrong with the words of a definition: unknown families, and fields that a template cannot have.
 
     Args:
-        wording: templates by family, and names of signals, traits and derived columns in words (``name.visit``).
-        names: the signals, traits and derived columns there are.
+        wording: templates by family, and names of signals, their properties, traits and derived columns in words
+            (``name.visit``).
+        names: the signals, properties, traits and derived columns there are.
     """
     found = []
     for key, template in wording.items():
         family = key.split(".")[0]
         if family == "name":
             if key.removeprefix("name.") not in names:
-                found.append(f"{key}: there is no such signal, trait or derived column")
+                found.append(f"{key}: there is no such signal, property, trait or derived column")
             continue
         case = key.removeprefix(family).removeprefix(".")
         if family not in _FAMILIES or case not in ("", "none", "missing"):

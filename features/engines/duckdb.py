@@ -129,7 +129,7 @@ def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
 def check_event_sql(
     connection: Connection, columns: dict[str, str], sql: str, key: str, kind: str, example: str = ""
 ) -> None:
-    """Bind an expression to the log's columns and check its type: ``BOOLEAN`` or ``DOUBLE``.
+    """Bind an expression to the log's columns and check its type: ``BOOLEAN``, ``DOUBLE``, or what a ``KEY`` is of.
 
     Raises:
         DefinitionError: it does not bind, compares text with something else, or yields another type.
@@ -157,6 +157,12 @@ def check_event_sql(
     except duckdb.Error as error:
         reason = str(error).strip().split("\n")[0]
         raise DefinitionError(f"{key}: {shown(sql)}: {reason}.", fix=same) from error
+    if kind == "KEY":
+        if not (found.startswith(("BOOLEAN", "VARCHAR", "UUID", "ENUM", "DATE")) or is_number(found)):
+            raise DefinitionError(
+                f"{key}: {shown(sql)} yields {found}, whose values are not told apart.", fix="name text or a number"
+            )
+        return
     if not (found == "BOOLEAN" if kind == "BOOLEAN" else is_number(found)):
         needed = "true or false" if kind == "BOOLEAN" else "a number"
         fix = f"write an expression that yields {needed}"

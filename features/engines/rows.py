@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from sqlglot import exp
 
 from features.definition.dialects import written
+from features.definition.numbers import EventNumber, event_numbers
 from features.definition.predicate import tree_of
 from features.definition.schema import Definition, Reading
 from features.engines.duckdb import quote, user_sql
+from features.engines.keys import key_sql
 from features.engines.tables import RAW, missing
 from features.engines.times import is_number, is_time, time_sql
 from features.time import to_instant
@@ -102,10 +104,20 @@ def _expressions(definition: Definition) -> Iterator[tuple[str, str, str]]:
     """Where expressions over the log stand, the expressions, and for which rows they matter."""
     for name, rule in definition.signals.items():
         yield f"signals.{name}.where", rule.where, "true"
-        if rule.value is not None:
-            yield f"signals.{name}.value", rule.value, f"({written(rule.where, 'duckdb')})"
+    for number in event_numbers(definition):
+        yield number.place, number.sql, f"({written(definition.signals[number.signal].where, 'duckdb')})"
     for i, sql in enumerate(definition.events.exclude):
         yield f"events.exclude[{i}]", sql, "true"
+
+
+def _number(number: EventNumber, definition: Definition) -> str:
+    """SQL of a number of an event; 0 where there is none."""
+    sql = written(number.sql, "duckdb")
+    if not number.key:
+        # what is missing is often written as NaN, which would spoil every sum it enters
+        return f"CASE WHEN isfinite(CAST(({sql}) AS DOUBLE)) THEN CAST(({sql}) AS DOUBLE) ELSE 0.0 END"
+    where = written(definition.signals[number.signal].where, "duckdb")
+    return f"CASE WHEN ({where}) THEN {key_sql(sql)} ELSE 0.0 END"
 
 
 def event_rows(
@@ -131,13 +143,9 @@ def event_rows(
         f"CASE WHEN ({written(rule.where, 'duckdb')}) THEN {1 << i}::BIGINT ELSE 0 END"
         for i, rule in enumerate(signals)
     )
-    values = [written(rule.value, "duckdb") for rule in signals if rule.value is not None]
-    # what is missing is often written as NaN, which would spoil every sum it enters
-    value_sql = "".join(
-        f", CASE WHEN isfinite(CAST(({v}) AS DOUBLE)) THEN CAST(({v}) AS DOUBLE) ELSE 0.0 END AS v{i}"
-        for i, v in enumerate(values)
-    )
-    names_of_values = "".join(f", v{i}" for i in range(len(values)))
+    numbers = event_numbers(definition)
+    value_sql = "".join(f", {_number(number, definition)} AS v{i}" for i, number in enumerate(numbers))
+    names_of_values = "".join(f", v{i}" for i in range(len(numbers)))
     t = column_time(names.time, columns[names.time], rules, "events.columns.time", ours=ours)
     arrived = (
         column_time(names.arrived, columns[names.arrived], rules, "events.columns.arrived", ours=ours)

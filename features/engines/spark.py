@@ -18,8 +18,10 @@ from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 from pyspark.sql.utils import AnalysisException
 
 from features.definition.dialects import written
+from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
 from features.engines.files import KINDS, files_of, partitions_of, suffix_of
+from features.engines.keys import spark_key_sql
 from features.engines.rows import DROPS, SHOWN, Check, begins
 from features.engines.tables import missing
 from features.engines.times import MICROSECONDS, java_pattern
@@ -30,7 +32,7 @@ from features.log.events import Rows
 from features.log.findings import Finding, judge, words
 from features.log.frames import Work, replace
 from features.log.repeats import one_row_an_id
-from features.log.source import declared_end, resolve, used_columns
+from features.log.source import declared_end, resolve, typed_columns
 from features.log.tombstones import Tombstones
 from features.private import make_all_private
 from features.progress import Progress, ignore
@@ -99,7 +101,7 @@ class SparkLog:
             )
         self.ends = declared
         self._erased = Tombstones.load(settings.events(definition.name))
-        self.n_values = sum(rule.value is not None for rule in definition.signals.values())
+        self.n_values = len(event_numbers(definition))
         self._paths = _paths(definition)
         self._rows = self._read(self._paths)
         if live.events:
@@ -204,7 +206,7 @@ class SparkLog:
         """Numbers where all values of a column that expressions use are; by one look at all files."""
         names = self.definition.events.columns
         as_written = set(names.model_dump(exclude_none=True).values())
-        asked = sorted((used_columns(self.definition) - as_written) & set(rows.columns))
+        asked = sorted((typed_columns(self.definition) - as_written) & set(rows.columns))
         if not asked:
             return rows
         there = [f"count(nullif(trim({_quoted(n)}), ''))" for n in asked]
@@ -302,7 +304,6 @@ def _columns(definition: Definition, types: dict[str, str], *, ours: bool) -> li
         return _instant(name, types.get(name, "string"), definition, ours=ours)
 
     mask = " + ".join(f"IF({written(r.where, 'spark')}, {1 << i}L, 0L)" for i, r in enumerate(rules))
-    values = [written(r.value, "spark") for r in rules if r.value is not None]
     excluded = " OR ".join(f"({written(sql, 'spark')})" for sql in definition.events.exclude) or "false"
     row_id = f"CAST({quoted(names.id)} AS STRING)" if names.id else "NULL"
     return [
@@ -312,9 +313,17 @@ def _columns(definition: Definition, types: dict[str, str], *, ours: bool) -> li
         f"{instant(names.arrived) if names.arrived else 'CAST(NULL AS BIGINT)'} AS arrived",
         f"IF({row_id} IS NULL, 0L, xxhash64({row_id})) AS id",
         f"{mask} AS mask",
-        *(f"CAST(({v}) AS DOUBLE) AS v{i}" for i, v in enumerate(values)),
+        *(f"{_number(number, definition)} AS v{i}" for i, number in enumerate(event_numbers(definition))),
         f"({excluded}) AS excluded",
     ]
+
+
+def _number(number: EventNumber, definition: Definition) -> str:
+    """As `engines.rows` has it; what is not finite becomes 0 with the checks."""
+    sql = written(number.sql, "spark")
+    if not number.key:
+        return f"CAST(({sql}) AS DOUBLE)"
+    return f"IF({written(definition.signals[number.signal].where, 'spark')}, {spark_key_sql(sql)}, 0D)"
 
 
 def _user(name: str) -> str:

@@ -6,25 +6,94 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.kernel import jit
+from features.kernel.sketch import fold_key, read_sketch
 from features.profile import (
     G_LARGEST,
     G_RING,
     GAP,
     GAP_BITS,
     GAPS_A_WORD,
+    H_TILES,
     HEADER,
+    P_ADDED,
+    P_ADDED_COLUMN,
+    P_ADDED_END,
+    P_BLOCK,
+    P_DISTINCT,
+    P_DISTINCT_END,
+    P_GAPS,
+    P_KEYS,
+    P_SESSION,
+    P_SESSION_TILE,
+    P_SESSIONS,
+    P_SKETCHES,
+    P_STATISTICS,
+    P_SUMS,
+    P_VALUED,
+    P_VALUES,
     RING,
     S_COUNT,
     S_DAYS,
+    S_FIRST,
     S_VALUE,
+    SKETCH_WORDS,
     V_FIRST,
     V_LARGEST,
     V_LAST,
     V_SPREAD,
+    VALUE_WORDS,
     Layout,
     Words,
 )
 from features.time import DAY
+
+
+@jit
+def fold_more(
+    words: Words,
+    plan: NDArray[np.int64],
+    s: int,
+    tile: int,
+    count: int,
+    last: int,
+    now: int,
+    day: int,
+    numbers: NDArray[np.float64],
+    i: int,
+) -> None:
+    """Fold an event of a signal into what the definition asks for beside what everybody has.
+
+    Args:
+        words: the profile; the event is in what everybody has, but for its value.
+        plan: where things stand, `profile.Layout.plan`.
+        s: the signal.
+        tile: where the tile of the event's day begins.
+        count: how many events of the signal came before.
+        last: the time of the last of those.
+        now: the time of the event.
+        day: its day.
+        numbers: the numbers of events.
+        i: which event.
+    """
+    floats, at = words.view(np.float64), plan[s, P_BLOCK]
+    if plan[s, P_GAPS] >= 0 and count > 0 and day > last // DAY:
+        fold_gap(words, plan[s, P_GAPS], words[at + S_DAYS] - 2, day - last // DAY)
+    sessions = plan[s, P_SESSIONS]
+    if sessions >= 0:
+        words[sessions] += count == 0 or now - last >= plan[s, P_SESSION]
+        words[tile + plan[s, P_SESSION_TILE]] = words[sessions]
+    tied, still, of_values, v = now == last, now == words[at + S_FIRST], plan[s, P_VALUES], plan[s, P_VALUED]
+    if of_values >= 0 and v >= 0:
+        fold_value(floats, of_values, count, numbers[i, v], floats[at + S_VALUE], tied, still)
+    for a in range(plan[s, P_ADDED], plan[s, P_ADDED_END]):
+        total, value = tile + plan[s, P_SUMS] + a, numbers[i, plan[s, P_ADDED_COLUMN] + a]
+        if of_values >= 0:
+            fold_value(floats, plan[s, P_STATISTICS] + a * VALUE_WORDS, count, value, floats[total], tied, still)
+        floats[total] += value
+    for p in range(plan[s, P_DISTINCT], plan[s, P_DISTINCT_END]):
+        key = np.int64(numbers[i, plan[s, P_KEYS] + p])
+        if key > 0:
+            fold_key(words, plan[s, P_SKETCHES] + p * SKETCH_WORDS, key, day)
 
 
 @jit
@@ -86,7 +155,13 @@ def read_families(
         if layout.sessions >= 0:
             o = _read_sessions(words, layout, at, s, edges, out, row, o)
         if layout.values >= 0 and v >= 0:
-            o = _read_values(words, layout, at, s, edges, out, row, o)
+            place = 1 + 2 * layout.signals + v
+            total = words.view(np.float64)[at + S_VALUE]
+            o = _read_values(words, s, at + layout.values, words[at + S_COUNT], total, place, edges, out, row, o)
+        for a in range(layout.plan[s, P_ADDED], layout.plan[s, P_ADDED_END]):
+            o = _read_added(words, layout, s, a, edges, out, row, o)
+        for p in range(layout.plan[s, P_DISTINCT], layout.plan[s, P_DISTINCT_END]):
+            o = read_sketch(words, layout, layout.plan[s, P_SKETCHES] + p * SKETCH_WORDS, c, out, row, o)
     if layout.calendar:
         _read_calendar(c, out, row, o)
 
@@ -133,19 +208,54 @@ def _read_sessions(
 
 
 @jit
+def _read_added(
+    words: Words, layout: Layout, s: int, a: int, edges: NDArray[np.int64], out: NDArray[np.float64], row: int, o: int
+) -> int:
+    """Read the further value ``a``, which is one of signal ``s``; return the place after it."""
+    floats, place = words.view(np.float64), layout.plan[s, P_SUMS] + a
+    total = floats[layout.tiles_at + (words[H_TILES] - 1) * layout.tile + place]
+    for w in range(edges.size):
+        out[row, o + w] = total - (floats[edges[w] + place] if edges[w] >= 0 else 0.0)
+    o += edges.size
+    out[row, o] = total
+    o += 1
+    if layout.values >= 0:
+        own, count = layout.plan[s, P_STATISTICS] + a * VALUE_WORDS, words[HEADER + s * layout.block + S_COUNT]
+        o = _read_values(words, s, own, count, total, place, edges, out, row, o)
+    return int(o)
+
+
+@jit
 def _read_values(
     words: Words,
-    layout: Layout,
-    at: int,
     s: int,
+    own: int,
+    count: int,
+    total: float,
+    place: int,
     edges: NDArray[np.int64],
     out: NDArray[np.float64],
     row: int,
     o: int,
 ) -> int:
-    """Read the values of signal ``s``, whose words begin at ``at``; return the place after them."""
-    floats, count = words.view(np.float64), words[at + S_COUNT]
-    total, own = floats[at + S_VALUE], at + layout.values
+    """Read the statistics of a value.
+
+    Args:
+        words: the profile.
+        s: the signal.
+        own: where what is kept of the value begins.
+        count: how many events the signal has.
+        total: what the value adds up to.
+        place: where its running totals stand in a tile.
+        edges: what each window leaves out.
+        out: ``out[row]`` gets the columns.
+        row: which row.
+        o: the first of them.
+
+    Returns:
+        The place after them.
+    """
+    floats = words.view(np.float64)
     out[row, o : o + 5 + edges.size] = np.nan
     if count:
         out[row, o] = floats[own + V_FIRST]
@@ -159,7 +269,7 @@ def _read_values(
         inside, worth = count, total
         if edge >= 0:
             inside -= words[edge + 1 + s]
-            worth -= floats[edge + 1 + 2 * layout.signals + layout.valued[s]]
+            worth -= floats[edge + place]
         if inside > 0:
             out[row, o + w] = worth / inside
     return int(o + edges.size)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.kernel import jit
-from features.kernel.families import fold_gap, fold_value
+from features.kernel.families import fold_more
 from features.profile import (
     H_EVENTS,
     H_FIRST,
@@ -95,7 +95,7 @@ def fold(
         layout.signals,
         layout.block,
     )
-    absence, gaps, of_values, sessions = layout.absence, layout.gaps, layout.values, layout.sessions
+    absence, more, plan = layout.absence, layout.more, layout.plan
     if words[H_EVENTS] == 0:
         words[H_VERSION] = VERSION
         words[H_FIRST] = t[lo]
@@ -131,8 +131,6 @@ def fold(
                     gap = day - last // DAY
                     if now - last >= absence:
                         words[at + S_COMEBACK] = now - words[at + S_FIRST]
-                    if gaps >= 0:
-                        fold_gap(words, at + gaps, words[at + S_DAYS] - 1, gap)
                     words[at + S_DAYS] += 1
                     words[at + S_GAP_SQUARES] += gap * gap
                     words[at + S_LAST_GAP] = gap
@@ -143,14 +141,10 @@ def fold(
             words[at + S_COUNT] = count + 1
             words[tile + 1 + s] = count + 1
             words[tile + 1 + signals + s] = words[at + S_DAYS]
-            if sessions >= 0:
-                words[at + sessions] += count == 0 or now - last >= layout.session
-                words[tile + 1 + 2 * signals + layout.n_valued + s] = words[at + sessions]
+            if more:  # by a call: what few ask for must not slow the loop of all
+                fold_more(words, plan, s, tile, count, last, now, day, values, i)
             v = valued[s]
             if v >= 0:
-                if of_values >= 0:
-                    tied, still = now == last, now == words[at + S_FIRST]
-                    fold_value(floats, at + of_values, count, values[i, v], floats[at + S_VALUE], tied, still)
                 floats[at + S_VALUE] += values[i, v]
                 floats[tile + 1 + 2 * signals + v] = floats[at + S_VALUE]
             if s == layout.activity:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.kept_files import sealed, unsealed, write_durably
@@ -215,4 +216,7 @@ def made_of(definition: Definition, paths: list[str]) -> str:
     """Digest of what a store's rows depend on: place, columns, exclusions and signals, not windows or outcomes."""
     events = definition.events.model_dump_json(exclude={"path", "ends", "at_most"}) + "".join(paths)
     signals = "".join(f"{name}{s.where}|{s.value};" for name, s in definition.signals.items())
+    signals += "".join(
+        f"{number.place}|{number.sql};" for number in event_numbers(definition) if number.part != "value"
+    )
     return hashlib.sha256(f"5{events}{signals}".encode()).hexdigest()[:8]

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
+from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
 from features.engines import duckdb as engine
 from features.engines.rows import event_rows
@@ -69,7 +70,7 @@ class LogColumns:
         names = definition.events.columns
         self._mapped = {name for name in names.model_dump().values() if name is not None}
         self._read = sorted((used_columns(definition) - self._mapped) & set(types))
-        self._n_values = sum(rule.value is not None for rule in definition.signals.values())
+        self._n_values = len(event_numbers(definition))
         self._values = ColumnValues()
 
     @classmethod

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.definition.numbers import added_columns, event_numbers, number_columns, typed_number_columns
 from features.definition.predicate import check_columns, check_predicate, columns_in
 from features.definition.schema import Definition
 from features.engines import duckdb as engine
@@ -117,8 +118,8 @@ class EventLog:
             # what tells people and instants apart is as it is written
             mapped = set(names.model_dump(exclude_none=True, exclude={"event"}).values())
             used = used_columns(definition)
-            numbers = set().union(*(columns_in(s.value) for s in definition.signals.values() if s.value is not None))
-            self._tables = tables.typed(connection, used=used - mapped, numbers=numbers - mapped, kept=types or {})
+            typed, added = typed_columns(definition) - mapped, added_columns(definition) - mapped
+            self._tables = tables.typed(connection, used=typed, numbers=added, kept=types or {})
             self.columns = self._tables.columns
             for key, name in names.model_dump(exclude_none=True).items():
                 if name not in self.columns:
@@ -137,7 +138,7 @@ class EventLog:
             if declared is None:
                 raise self._without_end(connection)
         self.ends = declared
-        self.n_values = sum(rule.value is not None for rule in definition.signals.values())
+        self.n_values = len(event_numbers(definition))
         self.checks = checks_of(definition, self.columns, self._tables.raw, csv=self._tables.kind == "csv")
 
     @property
@@ -329,11 +330,15 @@ def resolve(definition: Definition, path: str | list[str]) -> list[Path]:
 
 def used_columns(definition: Definition) -> set[str]:
     """Columns of the log that the definition uses."""
+    return typed_columns(definition) | number_columns(definition)
+
+
+def typed_columns(definition: Definition) -> set[str]:
+    """Those of them whose type matters, so that text is read as numbers, times or truths where all of it is."""
     rules = definition.events
-    written = [*rules.exclude, *(s.where for s in definition.signals.values())]
-    written += [s.value for s in definition.signals.values() if s.value is not None]
     names = set(rules.columns.model_dump(exclude_none=True).values())
-    return names.union(*(columns_in(sql) for sql in written)) if written else names
+    questions = [*rules.exclude, *(s.where for s in definition.signals.values())]
+    return names.union(typed_number_columns(definition), *(columns_in(sql) for sql in questions))
 
 
 def check_expressions(
@@ -356,12 +361,11 @@ def check_expressions(
     for key, sql in questions:
         check_predicate(sql, columns, key=key, booleans=booleans)
         engine.check_event_sql(connection, columns, sql, key, "BOOLEAN")
-    for name, rule in definition.signals.items():
-        if rule.value is not None:
-            check_columns(rule.value, columns, key=f"signals.{name}.value")
-            texts = [f"; {n!r} holds {written[n]!r}" for n in sorted(columns_in(rule.value)) if n in written]
-            key = f"signals.{name}.value"
-            engine.check_event_sql(connection, columns, rule.value, key, "DOUBLE", "".join(texts))
+    for number in event_numbers(definition):
+        check_columns(number.sql, columns, key=number.place)
+        texts = [f"; {n!r} holds {written[n]!r}" for n in sorted(columns_in(number.sql)) if n in written]
+        kind = "KEY" if number.key else "DOUBLE"
+        engine.check_event_sql(connection, columns, number.sql, number.place, kind, "".join(texts))
 
 
 def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:

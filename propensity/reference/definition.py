@@ -23,7 +23,7 @@ demo's own file lies in the root of the repository. An unknown key or a value of
 """
 
 WORDING = """Keys are the templates of reasons below, and `name.<signal, trait or derived column>` for names in words. A template may use
-`{signal}`, `{window}`, `{n}` (the value), `{days}` (the value as a time), `{percent}` (the value as a share) and `{usual}` (the user's own usual
+`{signal}`, `{window}`, `{of}` (a property or further value), `{n}` (the value), `{days}` (the value as a time), `{percent}` (the value as a share) and `{usual}` (the user's own usual
 gap), as far as its family has them. `.none` is for a value of 0, `.missing` for no value."""
 
 #: outcomes that sum a value stand among the others in the file

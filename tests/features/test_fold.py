@@ -21,12 +21,20 @@ from features.packed import pack, unpack
 from features.profile import H_EVENTS, NEVER, layout_of
 from features.time import DAY, HOUR, MINUTE, to_datetime, to_instant
 from tests.oracle import Event, feature_row
-from tests.worlds import definition_of, events_of
+from tests.worlds import definition_of, events_of, with_signal
 
 WINDOWS = ["30m", "2h", 1, 3, 7, 14, 30]
 DEFINITION = definition_of(windows=WINDOWS)
 #: with every family of features there is
-EVERYTHING = definition_of(windows=WINDOWS, features={"families": list(Family), "absence": "3d", "session": "1h"})
+EVERYTHING = definition_of(
+    windows=WINDOWS,
+    features={"families": list(Family), "absence": "3d", "session": "1h"},
+    signals=with_signal("purchase", distinct=["product"], more_values={"items": "quantity", "margin": "revenue / 2"})
+    | {"cart_add": {"where": "event = 'cart_add'", "more_values": {"items": "quantity"}}}
+    | {"visit": {"where": "event = 'visit'", "activity": True, "distinct": {"pages": "page", "seen": "product"}}},
+)
+#: without families
+MORE = definition_of(signals=with_signal("purchase", distinct=["product"], more_values={"items": "quantity"}))
 START = 20_000 * DAY
 
 #: instants crowd on day edges, on the cutoffs and on each other
@@ -46,7 +54,10 @@ def logs(draw: Callable) -> list[Event]:
         late = draw(st.none() | st.sampled_from([0, 1, HOUR, DAY, 9 * DAY]))
         value = draw(st.integers(0, 10_000)) / 100
         arrived = None if late is None else t + late
-        events.append(Event(draw(st.sampled_from("ab")), t, draw(signals), value, arrived))
+        product = draw(st.none() | st.sampled_from("pqrs") | st.integers(0, 90).map(str))
+        events.append(
+            Event(draw(st.sampled_from("ab")), t, draw(signals), value, arrived, product, draw(st.integers(-3, 9)) / 4)
+        )
     return events
 
 
@@ -56,7 +67,7 @@ cutoff_lists = st.lists(instants, min_size=1, max_size=6, unique=True).map(sorte
 def assert_same(row: dict[str, object], expected: dict[str, float], where: str) -> None:
     for name, value in expected.items():
         found = math.nan if row[name] is None else float(row[name])  # type: ignore[arg-type]
-        exact = "count" in name or "days" in name.split("_") or "sessions" in name
+        exact = "count" in name or "distinct" in name or "days" in name.split("_") or "sessions" in name
         close = found == value if exact else math.isclose(found, value, rel_tol=1e-6, abs_tol=1e-9)
         # a sum over an active-day grid is exact; a quotient of two exact numbers may differ in the last bit
         assert close or math.isclose(found, value, rel_tol=1e-12) or (math.isnan(found) and math.isnan(value)), (
@@ -64,7 +75,7 @@ def assert_same(row: dict[str, object], expected: dict[str, float], where: str) 
         )
 
 
-@pytest.mark.parametrize("definition", [DEFINITION, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize("definition", [DEFINITION, EVERYTHING, MORE], ids=["plain", "everything", "more"])
 @given(log=logs(), cutoffs=cutoff_lists)
 def test_every_cutoff_agrees_with_the_oracle(definition: Definition, log: list[Event], cutoffs: list[int]) -> None:
     events = events_of(definition, log)
@@ -93,7 +104,7 @@ def test_nothing_at_or_after_the_cutoff_is_seen(log: list[Event], cutoff: int) -
         assert whole.equals(seen)
 
 
-@pytest.mark.parametrize("definition", [DEFINITION, EVERYTHING], ids=["plain", "everything"])
+@pytest.mark.parametrize("definition", [DEFINITION, EVERYTHING, MORE], ids=["plain", "everything", "more"])
 @given(log=logs(), cutoff=instants)
 def test_a_packed_profile_reads_what_the_batch_reads(definition: Definition, log: list[Event], cutoff: int) -> None:
     events = events_of(definition, log)
@@ -175,6 +186,28 @@ def test_a_comeback_is_told_however_many_events_came_since() -> None:
         row = _rows_at(events_of(DEFINITION, log), since[-1] + HOUR).to_dicts()[0]
         told = row["days_since_comeback_visit"]
         assert told == (pytest.approx((since[-1] + HOUR - since[0]) / DAY) if back else None), away
+
+
+@pytest.mark.parametrize("values", [1, 63, 64, 65, 66, 300, 20_000])
+def test_different_values_are_exact_while_they_are_few_and_estimated_then(values: int) -> None:
+    log = [Event("a", START + i * MINUTE, ("purchase",), 1.0, product=f"p{i % values}") for i in range(values + 200)]
+    for cutoff in (START + 50 * MINUTE, START + 40 * DAY):
+        row = _rows_at(events_of(EVERYTHING, log), cutoff, EVERYTHING).to_dicts()[0]
+        told = feature_row(EVERYTHING, log, "a", cutoff)
+        assert told is not None
+        assert_same(row, told, "a")
+    total = row["purchase_distinct_product_total"]
+    assert total == values if values <= 64 else abs(total / values - 1) < 3 / math.sqrt(62)
+
+
+def test_the_error_of_an_estimate_is_what_the_docs_say() -> None:
+    """1 / sqrt(62) is 12.7 %."""
+    log = [
+        Event(f"u{u:03d}", START + i, ("purchase",), 1.0, product=f"{u}-{i}") for u in range(200) for i in range(500)
+    ]
+    found = _rows_at(events_of(EVERYTHING, log), START + DAY, EVERYTHING)["purchase_distinct_product_1d"].to_numpy()
+    assert 0.10 < np.std(found / 500 - 1) < 0.15
+    assert abs(np.mean(found / 500 - 1)) < 0.03
 
 
 def test_gaps_are_those_of_the_last_sixteen_and_the_largest_ever() -> None:

@@ -14,9 +14,10 @@ from features.errors import DefinitionError
 from serving.reasons import Wording
 from tests.conftest import ROOT
 
-DEFINITION = Definition.model_validate(
-    load_definition(ROOT / "propensity.yaml").model_dump() | {"features": {"families": list(Family)}}
-)
+DEMO = load_definition(ROOT / "propensity.yaml").model_dump()
+DEMO["features"] = {"families": list(Family)}
+DEMO["signals"]["purchase"] |= {"distinct": ["product_id"], "more_values": {"margin": "revenue / 4"}}
+DEFINITION = Definition.model_validate(DEMO)
 WORDING = Wording(DEFINITION)
 FEATURES = feature_set(DEFINITION)
 
@@ -55,6 +56,18 @@ FEATURES = feature_set(DEFINITION)
         ("visit_gap_largest", {"visit_gap_largest": 40.0}, "at most 40 days between two visit days"),
         ("visit_sessions_7d", {"visit_sessions_7d": 4.0}, "4 sessions of visit in the last 7 days"),
         ("visit_session_events", {"visit_session_events": 2.5}, "2.5 × visit in a session"),
+        (
+            "purchase_distinct_product_id_30d",
+            {"purchase_distinct_product_id_30d": 3.0},
+            "3 different product id of purchase in the last 30 days",
+        ),
+        (
+            "purchase_distinct_product_id_total",
+            {"purchase_distinct_product_id_total": 0.0},
+            "0 different product id of purchase in all",
+        ),
+        ("purchase_margin_30d", {"purchase_margin_30d": 12.0}, "margin of purchase: 12 in the last 30 days"),
+        ("purchase_margin_last", {"purchase_margin_last": None}, "no purchase ever"),
         ("cutoff_weekday", {"cutoff_weekday": 2.0}, "day 2 of the week, where Monday is 0"),
         ("platform", {"platform": "ios"}, "platform: ios"),
         ("plan", {"plan": None}, "plan: not known"),

@@ -34,6 +34,7 @@ from serving.scorer import Scorer
 from tests.conftest import World
 from tests.features.log.logs import definition_in, put, random_rows
 from tests.features.test_profiles import START
+from tests.worlds import with_signal
 from training.labels import Labels
 
 pyspark = pytest.importorskip("pyspark", reason="the spark extra is not installed")
@@ -74,7 +75,7 @@ def rows_in(folder: Path) -> pl.DataFrame:
 def assert_same_rows(found: pl.DataFrame, expected: pl.DataFrame, definition: Definition) -> None:
     assert found.select("user", "cutoff").equals(expected.select("user", "cutoff"))
     for name in feature_set(definition).numeric:
-        exact = "count" in name or "days" in name.split("_")
+        exact = "count" in name or "distinct" in name or "days" in name.split("_")
         left, right = found[name].to_numpy(), expected[name].to_numpy()
         close = (
             np.array_equal(left, right, equal_nan=True)
@@ -93,7 +94,12 @@ def skewed(folder: Path) -> Definition:
         user_id=pl.when(pl.int_range(40) < 20).then(pl.lit(" ")).otherwise(pl.lit(None, pl.String))
     )
     put(folder, "b", pl.concat([busy, again, broken]))
-    return definition_in(folder, features={"families": list(Family), "absence": "2d"})
+    more = {"prices": "revenue", "ids": "event_id", "whole": "floor(revenue)", "dear": "revenue > 20"}
+    return definition_in(
+        folder,
+        features={"families": list(Family), "absence": "2d"},
+        signals=with_signal("purchase", distinct=more, more_values={"margin": "revenue / 4"}),
+    )
 
 
 def test_snapshots_are_those_of_the_local_engine(

@@ -28,7 +28,7 @@ from serving.live.log import LiveLog
 from serving.live.worker import Worker
 from serving.materialize import materialize
 from tests.features.log.logs import COLUMNS, ENDS, SCHEMA, put, random_rows
-from tests.worlds import DEFINITION
+from tests.worlds import DEFINITION, with_signal
 
 #: what each store is made of, in the folder of a definition
 STORES = {
@@ -70,7 +70,9 @@ class Scene:
         rule = {"path": str(folder / "traits.parquet"), "columns": {"user": "user", "known": "known"},
                 "fields": ["plan", "country"]}  # fmt: skip
         changed = {"events": events, "traits": rule, "windows": ["2h", 1, 7, 14, 30],
-                   "features": {"families": list(Family), "absence": "2d"}}  # fmt: skip
+                   "features": {"families": list(Family), "absence": "2d"},
+                   "signals": with_signal("purchase", distinct={"prices": "revenue", "kinds": "event"},
+                                          more_values={"margin": "revenue / 4"})}  # fmt: skip
         definition = Definition.model_validate(DEFINITION | changed)
         settings = settings or Settings(home=folder / "var")
         scene = cls(folder, settings, definition, LiveLog.open(definition, settings))

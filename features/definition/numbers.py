@@ -1,0 +1,66 @@
+"""The numbers that are read of each event beside its time and signals: what it is worth, and keys of its properties."""
+
+from dataclasses import dataclass
+
+from features.definition.keep import kept
+from features.definition.predicate import columns_in, is_column
+from features.definition.schema import Definition
+
+
+@dataclass(frozen=True, slots=True)
+class EventNumber:
+    """A number of each event of a signal.
+
+    Attributes:
+        signal: the signal's name.
+        part: where it stands in the definition of the signal: ``value``, ``more_values.items``, ``distinct.brand``.
+        sql: the expression over the log's columns.
+        key: a text or number becomes a key that tells it from others; else it is a number.
+    """
+
+    signal: str
+    part: str
+    sql: str
+    key: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the definition."""
+        return f"signals.{self.signal}.{self.part}"
+
+    @property
+    def is_column(self) -> bool:
+        """Whether it is a column as it is."""
+        return is_column(self.sql)
+
+
+@kept
+def event_numbers(definition: Definition) -> tuple[EventNumber, ...]:
+    """The numbers of an event in the order of their columns: values, more values, then keys of properties."""
+    signals = definition.signals.items()
+    values = [EventNumber(name, "value", rule.value) for name, rule in signals if rule.value is not None]
+    keys = [
+        EventNumber(name, f"distinct.{of}", sql, key=True)
+        for name, rule in signals
+        for of, sql in rule.distinct.items()
+    ]
+    more = [
+        EventNumber(name, f"more_values.{of}", sql) for name, rule in signals for of, sql in rule.more_values.items()
+    ]
+    return (*values, *more, *keys)
+
+
+def number_columns(definition: Definition) -> set[str]:
+    """The columns of the log from which numbers of events are read."""
+    return set().union(*(columns_in(number.sql) for number in event_numbers(definition)))
+
+
+def typed_number_columns(definition: Definition) -> set[str]:
+    """Those of them whose type matters; properties that are columns are counted as they are written."""
+    asked = [number for number in event_numbers(definition) if not (number.key and number.is_column)]
+    return set().union(*(columns_in(number.sql) for number in asked))
+
+
+def added_columns(definition: Definition) -> set[str]:
+    """The columns whose values are added up."""
+    return set().union(*(columns_in(number.sql) for number in event_numbers(definition) if not number.key))
