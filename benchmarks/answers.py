@@ -17,18 +17,18 @@ import polars as pl
 from benchmarks.stores import named_features, redis
 from benchmarks.world import ROOT, World, environment
 from features.definition.columns import feature_set
-from features.log.open import open_log
-from features.progress import unseen
+from features.event_store.open import open_log
+from features.feature_store import OnlineProfiles
 from features.settings import Settings
-from features.store import OnlineProfiles
+from features.system.progress import unseen
 from features.time import to_datetime, to_instant
-from serving.loader import CHAMPION, registered_name
-from serving.materialize import materialize
-from serving.rows import online_rows
+from serving.model.loader import CHAMPION, registered_name
+from serving.scoring.feature_rows import online_rows
+from serving.upkeep.materialize import materialize
 
 #: the service's clock begins here: the demo's log ends nine hours earlier
 CLOCK = "2026-03-01T09:00:00Z"
-NAME = "serving.service:PropensityService"
+NAME = "serving.api.service:PropensityService"
 
 
 def server_environment(world: World, **more: str) -> dict[str, str]:

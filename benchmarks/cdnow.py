@@ -8,18 +8,18 @@ import polars as pl
 import yaml
 
 from features.definition import Definition, load_definition
-from features.log.source import EventLog
-from features.log.store import EventStore
+from features.event_store.store import EventStore
+from features.feature_store import OfflineFeatures
+from features.feature_store.objects import snapshots_path
+from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots
-from features.store import OfflineFeatures
-from features.store.objects import snapshots_path
 from features.time import DAY, to_instant
-from training.dataset import build
-from training.labels import Labels
+from training.dataset.attach_labels import Labels
+from training.dataset.dataset import build
+from training.dataset.matrices import Matrices
+from training.dataset.split import Split
 from training.learn import Learnt, learn
-from training.matrices import Matrices
-from training.split import Split
 
 DEFINITION = {
     "name": "cdnow",

@@ -10,9 +10,9 @@ import polars as pl
 
 from benchmarks.world import Log
 from features.definition.schema import Definition
-from features.fold import feature_rows, read_all_at
-from features.log.source import EventLog
-from features.log.store import EventStore
+from features.event_store.store import EventStore
+from features.profile.fold import feature_rows, read_all_at
+from features.reading.source import EventLog
 from features.rows import INSTANT
 from features.settings import Settings
 from features.time import DAY, Instants, schedule, span_name

@@ -18,11 +18,11 @@ import polars as pl
 from benchmarks.answers import NAME, served, server_environment
 from benchmarks.stores import redis
 from benchmarks.world import ROOT, World, environment
-from features.log.open import open_log
-from features.progress import unseen
-from serving.live.log import LiveLog
-from serving.live.reconcile import reconcile
-from serving.materialize import materialize
+from features.event_store.open import open_log
+from features.system.progress import unseen
+from serving.database.live_log import LiveLog
+from serving.ingest.reconcile import reconcile
+from serving.upkeep.materialize import materialize
 
 SCORES_PER_S, EVENTS_PER_S, BATCH = 200, 500, 5
 EVENTS = ("app_open", "view_item", "search", "add_to_cart", "purchase")

@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from features.definition import Definition
 from features.definition.columns import feature_set
 from features.time import DAY
-from serving.numbers import Floats, model_matrix
-from training.floors import bg_nbd_of, regression_columns, repeats, rfm_columns
+from serving.model.numbers import Floats, model_matrix
+from training.baselines.classification import bg_nbd_of, regression_columns, repeats, rfm_columns
 
 #: share of the training instants, the newest, that tune and calibrate
 TUNING = 0.25

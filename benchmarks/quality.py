@@ -14,28 +14,28 @@ from benchmarks.cdnow import judged
 from benchmarks.world import ROOT, World
 from features.definition import Definition, load_definition
 from features.errors import EventLogError, RefusalError
-from features.log.compacted import NONE
-from features.log.source import EventLog
-from features.log.store import EventStore
-from features.progress import unseen
+from features.event_store.store import EventStore
+from features.events.compacted import NONE
+from features.feature_store import OfflineFeatures
+from features.feature_store.objects import snapshots_path, traits_path
+from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import WEIGHT, write_snapshots, write_traits
-from features.store import OfflineFeatures
-from features.store.objects import snapshots_path, traits_path
+from features.system.progress import unseen
 from features.time import to_instant
-from segments.frozen import load_cuts
-from serving.loader import Loader
-from serving.rows import batch_rows, latest_traits
-from serving.scorer import Scorer
-from training.dataset import Dataset, build
-from training.evaluate import Ranking, judge, metrics
-from training.floors import rfm_columns
+from segments.rfm_cuts import load_cuts
+from serving.model.loader import Loader
+from serving.scoring.feature_rows import batch_rows, latest_traits
+from serving.scoring.scorer import Scorer
+from training.baselines.classification import rfm_columns
+from training.dataset.attach_labels import Labels
+from training.dataset.dataset import Dataset, build
+from training.dataset.matrices import Matrices
+from training.dataset.outcomes import label, snapshot_cutoffs
+from training.evaluation.metrics import Ranking, judge, metrics
 from training.job import train
-from training.labels import Labels
 from training.learn import Learnt, learn
-from training.matrices import Matrices
-from training.outcomes import label, snapshot_cutoffs
-from training.report import measure
+from training.report.model_report import measure
 
 #: paired resamples of the users
 DRAWS = 1_000

@@ -7,14 +7,14 @@ import numpy as np
 import polars as pl
 
 from benchmarks.world import World
-from features.log.compacted import NONE
-from features.log.frames import part_files
-from features.log.source import EventLog
-from features.parallel import cores
-from features.store.objects import snapshots_path
-from serving.loader import Loader
-from serving.numbers import model_matrix
-from serving.rows import latest_traits
+from features.events.compacted import NONE
+from features.events.write import part_files
+from features.feature_store.objects import snapshots_path
+from features.reading.source import EventLog
+from features.system.parallel import cores
+from serving.model.loader import Loader
+from serving.model.numbers import model_matrix
+from serving.scoring.feature_rows import latest_traits
 
 ROWS = 20_000
 

@@ -14,24 +14,24 @@ from benchmarks.peers import Rows, peers
 from benchmarks.quality import examples
 from features.definition import Definition, load_definition
 from features.errors import RefusalError
-from features.log.compacted import NONE
-from features.log.source import EventLog
-from features.log.store import EventStore
+from features.event_store.store import EventStore
+from features.events.compacted import NONE
+from features.feature_store import OfflineFeatures
+from features.feature_store.objects import snapshots_path, traits_path
+from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
-from features.store import OfflineFeatures
-from features.store.objects import snapshots_path, traits_path
 from features.time import to_datetime
 from segments.tiers import TIERS, tiers_of
-from serving.model import Model
-from serving.numbers import Floats
-from training.dataset import Dataset, build
-from training.evaluate import Judgement, judge
-from training.labels import Labels, labelled
+from serving.model.model import Model
+from serving.model.numbers import Floats
+from training.dataset.attach_labels import Labels, labelled
+from training.dataset.dataset import Dataset, build
+from training.dataset.matrices import Matrices
+from training.dataset.outcomes import snapshot_cutoffs
+from training.evaluation.metrics import Judgement, judge
 from training.learn import learn
-from training.matrices import Matrices
-from training.outcomes import snapshot_cutoffs
-from training.report import measure
+from training.report.model_report import measure
 
 #: held-out cutoffs of a question, and paired resamples of their users
 CUTOFFS, DRAWS = 3, 500

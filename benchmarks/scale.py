@@ -19,17 +19,17 @@ from benchmarks.world import ROOT, Log, log_of
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.definition.signal import Signal
-from features.fold import fold_rows, read_all_at
-from features.kernel.users import fold_users
-from features.log.compacted import NONE
-from features.log.events import Events
-from features.log.source import EventLog
-from features.log.store import EventStore
-from features.profile import layout_of
-from features.profiles import Profiles
+from features.event_store.store import EventStore
+from features.events.compacted import NONE
+from features.events.events import Events
+from features.profile.fold import fold_rows, read_all_at
+from features.profile.kernel.users import fold_users
+from features.profile.layout import layout_of
+from features.profile.stored import Profiles
+from features.reading.source import EventLog
 from features.settings import Settings
 from features.time import DAY, Instants
-from serving.rows import stored_traits
+from serving.scoring.feature_rows import stored_traits
 
 SNAPSHOTS = (1, 26, 52)
 

@@ -20,16 +20,16 @@ import yaml
 from benchmarks.world import ROOT, World
 from features.definition import Definition
 from features.definition.columns import feature_set
-from features.fold import profile_rows
+from features.feature_store import OnlineProfiles
+from features.profile.fold import profile_rows
 from features.settings import Settings
-from features.store import OnlineProfiles
 from features.time import Clock, to_instant
 from segments.evaluator import Evaluator
-from segments.standing import IN, Said, Steadiness
+from segments.membership import IN, Said, Steadiness
 from segments.transition import Moves, Scoring
-from serving.handoff.ledger import Ledger
-from serving.handoff.sender import Sender
-from serving.live.log import LiveLog
+from serving.activation.delivery import Sender
+from serving.activation.memberships import Ledger
+from serving.database.live_log import LiveLog
 
 USERS, SEGMENTS, CHUNK = 1_000_000, 100, 50_000
 
@@ -171,7 +171,7 @@ def _moved(world: World, home: Path, url: str) -> tuple[Ledger, Definition]:
 
 def deliver(home: str) -> None:
     """Deliver what waits, as a process that is killed while it does."""
-    import serving.handoff.outbox as outbox
+    import serving.activation.outbox as outbox
 
     outbox.LEASE = 300_000  # so that the next one need not wait a minute
     definition = Definition.model_validate(yaml.safe_load((Path(home) / "propensity.yaml").read_text()))

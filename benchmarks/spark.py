@@ -12,9 +12,9 @@ import polars as pl
 from benchmarks.features import KEYS, weekly
 from benchmarks.world import Log
 from features.definition.columns import feature_set
-from features.log.frames import part_files
-from features.log.source import EventLog
-from features.log.store import EventStore
+from features.event_store.store import EventStore
+from features.events.write import part_files
+from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots
 
@@ -23,7 +23,7 @@ def cost(log: Log, snapshots: int = 8) -> tuple[pl.DataFrame, dict[str, float]]:
     """Write the same snapshots with both engines; the largest relative difference, and Spark's shuffle."""
     from pyspark.sql import SparkSession
 
-    from features.engines.spark import SparkLog
+    from features.event_store.spark import SparkLog
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     cutoffs = weekly(log, snapshots)

@@ -20,13 +20,13 @@ from feast.types import Float64, String
 from benchmarks.world import Log
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.log.source import EventLog
-from features.log.store import EventStore
+from features.event_store.store import EventStore
+from features.feature_store import OnlineProfiles
+from features.reading.source import EventLog
 from features.settings import Settings
-from features.store import OnlineProfiles
 from features.time import to_datetime
-from serving.materialize import materialize
-from serving.rows import online_rows
+from serving.scoring.feature_rows import online_rows
+from serving.upkeep.materialize import materialize
 
 NAMED = 60
 

@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.definition.columnar import expression as expression
 from features.definition.columns import FeatureSet, feature_set
-from features.definition.compiled import compiled
-from features.definition.keep import kept
+from features.definition.memoise import kept
 from features.definition.schema import Definition
+from features.expressions.columnar import expression as expression
+from features.expressions.compiled import compiled
 from features.time import Instants
 
 INSTANT = pl.Datetime("us", "UTC")

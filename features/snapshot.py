@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import StoreError
-from features.fold import feature_rows, read_all_at
-from features.log.compacted import NONE, Compacted
-from features.log.events import Events
-from features.log.frames import part_files
-from features.log.hashing import hashed
-from features.log.log import Log
-from features.log.order import hash_numbers
-from features.log.source import read_traits
-from features.progress import Progress, ignore
+from features.events.compacted import NONE, Compacted
+from features.events.events import Events
+from features.events.hashing import hashed
+from features.events.log import Log
+from features.events.sort import hash_numbers
+from features.events.write import part_files
+from features.profile.fold import feature_rows, read_all_at
+from features.reading.source import read_traits
 from features.rows import INSTANT, expression
+from features.system.progress import Progress, ignore
 from features.time import Instants
 
 #: what each row counts as, for training; not a feature

@@ -16,7 +16,7 @@ import typer
 from rich.markup import escape
 
 from features.errors import PropensityError
-from features.private import private
+from features.system.private import private
 from propensity import __version__, backup, handoff, live
 from propensity.console import ShownSteps, Warnings, err, out, progress
 from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_instant
@@ -24,7 +24,7 @@ from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_insta
 if TYPE_CHECKING:
     from features.definition import Definition
     from features.settings import Settings
-    from serving.champions import Champions
+    from serving.scoring.champions import Champions
 
 # what a command needs is imported when it runs, so that help comes at once
 app = typer.Typer(
@@ -77,8 +77,8 @@ def check(
 
     Ends with 0 when something can be trained, 1 when no outcome can be learnt, 2 on an error.
     """
-    from features.log.open import open_log
-    from features.log.store import EventStore
+    from features.event_store.open import open_log
+    from features.event_store.store import EventStore
     from propensity.preview import WEEKS, preview
 
     logging.getLogger("propensity.log").setLevel(logging.ERROR)  # the page says it
@@ -183,17 +183,17 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score every user and write the records to Parquet; by default at the end of the log."""
-    from features.lock import locked, sharing
-    from features.log.frames import part_files
-    from features.log.open import open_log
+    from features.event_store.open import open_log
+    from features.events.write import part_files
+    from features.system.lock import locked, sharing
     from features.time import Clock
     from propensity import report, written
-    from segments.frozen import first_cuts, load_cuts
-    from serving.batch import score_all
-    from serving.handoff.ledger import Ledger
-    from serving.handoff.mover import Mover
-    from serving.live.log import LiveLog
-    from serving.scorer import Scorer
+    from segments.rfm_cuts import first_cuts, load_cuts
+    from serving.activation.memberships import Ledger
+    from serving.activation.transitions import Mover
+    from serving.database.live_log import LiveLog
+    from serving.scoring.batch import score_all
+    from serving.scoring.scorer import Scorer
 
     rules, settings = opened(definition)
     instant = parse_instant(as_of, "--as-of")
@@ -235,12 +235,12 @@ def segments_report(
     """Compare segments on one page: sizes, who entered and left, what happened next, what differs, what to do."""
     import tempfile
 
-    from features.lock import sharing
-    from features.log.open import open_log
-    from segments.frozen import load_cuts
-    from serving.scorer import Scorer
-    from training.comparison import compare
-    from training.segments_report import page
+    from features.event_store.open import open_log
+    from features.system.lock import sharing
+    from segments.rfm_cuts import load_cuts
+    from serving.scoring.scorer import Scorer
+    from training.report.segment_comparison import compare
+    from training.report.segment_report import page
 
     rules, settings = opened(definition)
     traits = rules.traits.fields if rules.traits else []
@@ -263,11 +263,11 @@ def segments_report(
 @app.command()
 def materialize(definition: DefinitionFile = None, ends: Ends = None) -> None:
     """Read the new events of the log and write the changed profiles to the online store."""
-    from features.lock import locked
-    from features.log.open import open_log
+    from features.event_store.open import open_log
+    from features.system.lock import locked
     from features.time import to_datetime
-    from segments.frozen import first_cuts
-    from serving.materialize import materialize as job
+    from segments.rfm_cuts import first_cuts
+    from serving.upkeep.materialize import materialize as job
 
     rules, settings = opened(definition)
     with progress() as bars, locked(settings.folder(rules.name)):
@@ -294,7 +294,8 @@ def serve(
     serving.check(rules, settings, host, port)
     environment = serving.environment(settings, port)
     out.print(f"Serving {rules.version} on http://{host}:{port}/ (the API page)")
-    command = [_program("bentoml"), "serve", "serving.service:PropensityService", "--host", host, "--port", str(port)]
+    service = "serving.api.service:PropensityService"
+    command = [_program("bentoml"), "serve", service, "--host", host, "--port", str(port)]
     os.execve(command[0], command, environment)  # noqa: S606 - our own command line, no shell
 
 
@@ -302,8 +303,8 @@ def serve(
 def ui(port: Annotated[int, typer.Option(help="the port to listen on")] = 5000) -> None:
     """Serve MLflow's pages about the runs and models."""
     from features.settings import Settings
-    from serving.artifacts import database_of, folder_of, make_relative
-    from serving.loader import registry_errors
+    from serving.model.artifacts import database_of, folder_of, make_relative
+    from serving.model.loader import registry_errors
 
     uri = Settings().mlflow_uri
     database, artifacts = database_of(uri), folder_of(uri)
@@ -322,7 +323,7 @@ def feast(context: typer.Context, definition: DefinitionFile = None) -> None:
     """Run Feast's command line on the generated repo, as in `propensity feast feature-views list`."""
     from importlib.resources import files
 
-    from features.store import repo_variables
+    from features.feature_store import repo_variables
 
     rules, settings = opened(definition)
     environment = {
@@ -336,8 +337,8 @@ def feast(context: typer.Context, definition: DefinitionFile = None) -> None:
 
 def _champions(rules: "Definition", settings: "Settings", *, without_models: bool) -> "Champions":
     """Load the champions, and say on standard error where some are missing."""
-    from serving.champions import Champions
-    from serving.loader import Loader
+    from serving.model.loader import Loader
+    from serving.scoring.champions import Champions
 
     found = Champions.of(Loader(rules, settings), settings.scores(rules.name), without_models=without_models)
     if found.note:

@@ -11,7 +11,7 @@ from propensity.console import out
 def backup(to: Annotated[Path, typer.Argument(help="the folder to create")]) -> None:
     """Copy all of PROPENSITY_HOME consistently, while services run."""
     from features.settings import Settings
-    from serving.backup import backup as job
+    from serving.upkeep.backup import backup as job
 
     settings = Settings()
     count = job(settings.home.resolve(), to.resolve())
@@ -27,7 +27,7 @@ def backup(to: Annotated[Path, typer.Argument(help="the folder to create")]) -> 
 def restore(source: Annotated[Path, typer.Argument(help="a folder that propensity backup created")]) -> None:
     """Restore a backup into PROPENSITY_HOME, which must be empty and may be another path."""
     from features.settings import Settings
-    from serving.backup import restore as job
+    from serving.upkeep.backup import restore as job
 
     settings = Settings()
     count = job(source.resolve(), settings.home.resolve())

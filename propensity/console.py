@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from features.progress import Progress as Advance
+from features.system.progress import Progress as Advance
 
 if TYPE_CHECKING:
     import polars as pl

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import polars as pl
 from sqlglot import exp
 
-from features.definition.predicate import tree_of
 from features.definition.schema import Definition
-from features.log.source import Survey
+from features.expressions.parse import tree_of
+from features.reading.source import Survey
 from segments.rfm import NobodyError, fit_cuts
 
 #: names of events that are listed

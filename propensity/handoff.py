@@ -13,8 +13,8 @@ from propensity.options import AsJson, DefinitionFile, new_group, opened, parse_
 if TYPE_CHECKING:
     from features.definition import Definition
     from features.settings import Settings
-    from serving.handoff.audience import Format
-    from serving.handoff.ledger import Ledger
+    from serving.activation.audience_export import Format
+    from serving.activation.memberships import Ledger
 
 group = new_group("Destinations: their status, and what to do when something fails.")
 
@@ -86,7 +86,7 @@ def status(definition: DefinitionFile = None, as_json: AsJson = False) -> None:
 def deliver(definition: DefinitionFile = None) -> None:
     """Deliver the waiting messages that can be delivered now, and exit; servers and workers do this all the time."""
     from features.time import Clock
-    from serving.handoff.sender import Sender
+    from serving.activation.delivery import Sender
 
     rules, settings = opened(definition)
     sender = Sender(rules, _ledger(rules, settings).outbox, Clock(settings.clock))
@@ -155,8 +155,8 @@ def audience(
     with_holdout: Annotated[bool, typer.Option(help="include held-out users, with a mark")] = False,
 ) -> None:
     """Export the users of a segment, state, group or tier, or only the changes since the last export."""
-    from features.lock import locked, sharing
-    from serving.handoff.audience import export
+    from features.system.lock import locked, sharing
+    from serving.activation.audience_export import export
 
     rules, settings = opened(definition)
     forms: dict[str, Format] = {"csv": "csv", "parquet": "parquet", "jsonl": "jsonl"}
@@ -192,8 +192,8 @@ def holdout(
 
 def _ledger(rules: "Definition", settings: "Settings") -> "Ledger":
     from features.time import Clock
-    from serving.handoff.ledger import Ledger
-    from serving.live.log import LiveLog
+    from serving.activation.memberships import Ledger
+    from serving.database.live_log import LiveLog
 
     return Ledger(rules, LiveLog.open(rules, settings), Clock(settings.clock))
 

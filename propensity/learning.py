@@ -8,7 +8,7 @@ import polars as pl
 from features.definition.learning import Training
 from features.definition.outcome import Outcome, ValueOutcome
 from features.time import Instants, to_datetime
-from training.split import TEST_USERS, Split, by_users, least_of, split
+from training.dataset.split import TEST_USERS, Split, by_users, least_of, split
 
 #: fewer positives to judge on leave wide intervals, and the simplest model that is as good is the likely champion
 FEW = 100

@@ -14,7 +14,7 @@ from propensity.options import DefinitionFile, new_group, opened
 if TYPE_CHECKING:
     from features.definition import Definition
     from features.settings import Settings
-    from serving.live.log import LiveLog
+    from serving.database.live_log import LiveLog
 
 keys = new_group("Keys: write keys of SDKs, and tokens.")
 letters = new_group("Messages that were refused or could not be folded.")
@@ -35,7 +35,7 @@ def create(
     definition: DefinitionFile = None,
 ) -> None:
     """Create a key; its secret is shown once."""
-    from serving.live.keys import Keys
+    from serving.api.keys import Keys
 
     _secret(Keys(_live(*opened(definition))).create(name, role))
 
@@ -43,7 +43,7 @@ def create(
 @keys.command()
 def rotate(name: KeyName, grace: Grace = "24h", definition: DefinitionFile = None) -> None:
     """Create a new secret for a key; running services accept it within seconds."""
-    from serving.live.keys import Keys
+    from serving.api.keys import Keys
 
     _secret(Keys(_live(*opened(definition))).rotate(name, grace=_span(grace, "--grace")))
 
@@ -51,7 +51,7 @@ def rotate(name: KeyName, grace: Grace = "24h", definition: DefinitionFile = Non
 @keys.command()
 def revoke(name: KeyName, definition: DefinitionFile = None) -> None:
     """Remove a key; running services refuse it within seconds."""
-    from serving.live.keys import Keys
+    from serving.api.keys import Keys
 
     Keys(_live(*opened(definition))).revoke(name)
     out.print(f"{name} is revoked.", highlight=False)
@@ -62,7 +62,7 @@ def list_keys(definition: DefinitionFile = None) -> None:
     """List the valid keys."""
     import polars as pl
 
-    from serving.live.keys import Keys
+    from serving.api.keys import Keys
 
     found = Keys(_live(*opened(definition))).all()
     rows = {"name": [k.name for k in found], "role": [k.role for k in found],
@@ -97,9 +97,9 @@ def replay(
     id: Annotated[list[int] | None, typer.Option(help="replay only the message of this id; can be repeated")] = None,
 ) -> None:
     """Read dead letters again, for example after a change of the definition, and accept those that are valid now."""
-    from features.log.messages import LogColumns
-    from serving.live.replay import replay as job
-    from serving.live.tracking import Tracking
+    from features.reading.live_messages import LogColumns
+    from serving.ingest.replay import replay as job
+    from serving.ingest.tracking import Tracking
 
     rules, settings = opened(definition)
     tracking = Tracking(LogColumns.load(rules, settings.folder(rules.name)))
@@ -122,8 +122,8 @@ def worker(
     """
     from features.time import Clock
     from propensity.serving import free, next_free
-    from serving.live.process import WorkerProcess
-    from serving.logs import write_json
+    from serving.process.logs import write_json
+    from serving.runtime.worker_process import WorkerProcess
 
     rules, settings = opened(definition)
     if port is None:
@@ -146,13 +146,13 @@ def compact(
     accept_gap: Annotated[bool, typer.Option(help="accept days without any data as days without events")] = False,
 ) -> None:
     """Move the live log into the event store: the nightly job. It can be run again after a failure."""
-    from features.lock import locked
-    from features.log.compacted import Compacted
-    from features.log.open import open_log
+    from features.event_store.open import open_log
+    from features.events.compacted import Compacted
+    from features.system.lock import locked
     from features.time import Clock, to_datetime
-    from segments.frozen import first_cuts
-    from serving.live.compact import compact as job
-    from serving.materialize import materialize
+    from segments.rfm_cuts import first_cuts
+    from serving.ingest.compact import compact as job
+    from serving.upkeep.materialize import materialize
 
     rules, settings = opened(definition)
     live, older = _live(rules, settings), _span(keep, "--keep")
@@ -178,8 +178,8 @@ def reconcile(
     repair: Annotated[bool, typer.Option(help="write the profiles that should be there")] = False,
 ) -> None:
     """Rebuild all profiles from the logs and compare them with the online store; there should be no difference."""
-    from features.lock import locked
-    from serving.live.reconcile import reconcile as job
+    from features.system.lock import locked
+    from serving.ingest.reconcile import reconcile as job
 
     rules, settings = opened(definition)
     with (
@@ -198,8 +198,8 @@ def reconcile(
 
 def adopt(definition: DefinitionFile = None) -> None:
     """Continue with a live log that is refused, because it or another store was restored or replaced."""
-    from features.lock import locked
-    from serving.live.identity import adopt as job
+    from features.system.lock import locked
+    from serving.database.identity import adopt as job
 
     rules, settings = opened(definition)
     with locked(settings.folder(rules.name)):
@@ -219,10 +219,10 @@ def erase(
     """Erase users everywhere, permanently; events of theirs that arrive later are not stored."""
     import polars as pl
 
-    from features.lock import locked
+    from features.system.lock import locked
     from features.time import Clock
-    from serving.erase import erase as job
-    from serving.handoff.ledger import Ledger
+    from serving.activation.memberships import Ledger
+    from serving.upkeep.erase import erase as job
 
     rules, settings = opened(definition)
     users = [user_id(user) for user in users]
@@ -242,7 +242,7 @@ def erase(
 
 
 def _live(rules: "Definition", settings: "Settings") -> "LiveLog":
-    from serving.live.log import LiveLog
+    from serving.database.live_log import LiveLog
 
     return LiveLog.open(rules, settings)
 

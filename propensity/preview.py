@@ -10,22 +10,22 @@ from features.definition.columns import feature_set
 from features.definition.learning import Snapshots as SnapshotRules
 from features.definition.outcome import Outcome
 from features.engines.times import is_number
-from features.log.events import Events
-from features.log.source import Survey
-from features.log.store import EventStore
-from features.log.warnings import warnings_of
-from features.progress import Steps
+from features.event_store.store import EventStore
+from features.event_store.warnings import warnings_of
+from features.events.events import Events
+from features.reading.source import Survey
 from features.rows import expression
 from features.snapshot import Snapshots
+from features.system.progress import Steps
 from features.time import DAY, span_name, to_datetime
 from propensity.console import table
 from propensity.doubts import like_ids, names_of_events, silent_signals, tied_in_frequency
 from propensity.learning import plan
 from propensity.packs import left_out
-from segments.frozen import measured
-from training.base_rate import one_sided
-from training.outcomes import label, last_cutoff, snapshot_cutoffs
-from training.returns import Returns
+from segments.rfm_cuts import measured
+from training.dataset.base_rate import one_sided
+from training.dataset.outcomes import label, last_cutoff, snapshot_cutoffs
+from training.dataset.returns import Returns
 
 #: weeks that are shown of an outcome unless all are asked for
 WEEKS = 6

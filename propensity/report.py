@@ -8,11 +8,11 @@ from rich.markup import escape
 
 from features.definition.schema import Definition
 from propensity.console import states_by_tier, table
-from serving.card import Measure, ModelCard
-from serving.silence import silence
+from serving.model.card import Measure, ModelCard
+from serving.scoring.silence import silence
 
 if TYPE_CHECKING:  # a job imports much that its table does not need
-    from serving.batch import BatchResult
+    from serving.scoring.batch import BatchResult
     from training.job import Result
 
 

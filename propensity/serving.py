@@ -26,7 +26,7 @@ def check(rules: Definition, settings: Settings, host: str, port: int) -> None:
     Raises:
         PropensityError: it cannot.
     """
-    from serving.handoff.sender import check_destinations
+    from serving.activation.delivery import check_destinations
 
     free(host, port)
     check_destinations(rules)
@@ -40,10 +40,10 @@ def check(rules: Definition, settings: Settings, host: str, port: int) -> None:
 
 def _live_log(rules: Definition, settings: Settings) -> None:
     """Say at once what the server will say at ``/readyz``: it takes events although nothing is made of them."""
-    from features.store import OnlineProfiles
-    from serving.live.identity import Marks
-    from serving.live.identity import check as check_log
-    from serving.live.log import LiveLog
+    from features.feature_store import OnlineProfiles
+    from serving.database.identity import Marks
+    from serving.database.identity import check as check_log
+    from serving.database.live_log import LiveLog
 
     live = LiveLog.open(rules, settings)
     try:
@@ -95,7 +95,7 @@ def next_free(host: str) -> int:
 
 def environment(settings: Settings, port: int) -> dict[str, str]:
     """The environment of a server."""
-    from serving.parent import SUPERVISOR
+    from serving.process.parent import SUPERVISOR
 
     given = {
         **os.environ,
@@ -116,7 +116,7 @@ def _bind(host: str, port: int) -> None:
 
 
 def _keys(settings: Settings, host: str) -> None:
-    from serving.guard import required_keys
+    from serving.api.middleware import required_keys
 
     if settings.auth == "off" and host not in ("127.0.0.1", "::1"):
         raise PropensityError(
@@ -128,8 +128,8 @@ def _keys(settings: Settings, host: str) -> None:
 
 def _models(rules: Definition, settings: Settings) -> None:
     """Say which outcomes will be silent: what needs no model, or another one, is served all the same."""
-    from serving.answers import Answers
-    from serving.loader import Loader
+    from serving.model.loader import Loader
+    from serving.scoring.online import Answers
 
     answers = Answers(rules, settings)
     for outcome, why in answers.refused.items():

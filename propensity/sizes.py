@@ -12,10 +12,10 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.time import DAY, to_instant
 from propensity.console import table
-from segments.sizing import smallest_effect, users_needed
+from segments.power import smallest_effect, users_needed
 from segments.tiers import SILENT, TIERS
-from serving.earlier import Earlier, field_of
-from serving.handoff.ledger import Ledger
+from serving.activation.memberships import Ledger
+from serving.scoring.previous import Earlier, field_of
 
 #: so many weeks tell how many enter a tier, and what takes longer than so many years is not told
 WEEKS, YEARS = 4, 2

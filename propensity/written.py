@@ -9,8 +9,8 @@ from features.definition.schema import Definition
 from features.time import to_datetime
 
 if TYPE_CHECKING:  # a job imports much that writing about it does not need
-    from serving.batch import BatchResult
-    from serving.scorer import Scorer
+    from serving.scoring.batch import BatchResult
+    from serving.scoring.scorer import Scorer
     from training.job import Result
 
 

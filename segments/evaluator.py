@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from features.definition.compiled import Compiled, Row, compiled
 from features.definition.rule import OTHERWISE
+from features.expressions.compiled import Compiled, Row, compiled
 from features.rows import expression
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.definition.schema import Definition
-from features.log.hashing import hashed
+from features.events.hashing import hashed
 from features.rows import FeatureRows
 
 

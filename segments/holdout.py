@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.definition.schema import Definition
-from features.log.hashing import hashed_names
+from features.events.hashing import hashed_names
 
 
 class Holdout:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from features.definition.names import RFM_GROUPS
 from features.definition.schema import RfmRule
 from features.errors import PropensityError, StoreError
-from features.kept_files import sealed, unsealed, write_durably
+from features.system.kept_files import sealed, unsealed, write_durably
 from features.time import span_name
 
 #: rows R = 1 … 5, columns F = 1 … 5

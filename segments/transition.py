@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from segments.standing import Said, Standing, Steadiness
+from segments.membership import Said, Standing, Steadiness
 
 Cause = Literal["behaviour", "time", "new_model", "new_definition", "erased"]
 

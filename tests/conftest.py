@@ -21,8 +21,8 @@ import yaml
 from hypothesis import HealthCheck, settings
 
 from features.definition import Definition, load_definition
-from features.lock import locked
 from features.settings import Settings
+from features.system.lock import locked
 from tests.forks import run_module
 
 ROOT = Path(__file__).parents[1]

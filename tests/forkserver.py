@@ -17,8 +17,8 @@ import warnings
 from typing import NoReturn
 
 #: what takes long to import
-_LIBRARIES = ("serving.answers", "serving.batch", "serving.live.compact", "training.job", "duckdb", "feast", "lightgbm",
-              "mlflow", "numba", "polars")  # fmt: skip
+_LIBRARIES = ("serving.scoring.online", "serving.scoring.batch", "serving.ingest.compact", "training.job", "duckdb",
+              "feast", "lightgbm", "mlflow", "numba", "polars")  # fmt: skip
 
 
 def serve(channel: socket.socket) -> None:

@@ -16,11 +16,11 @@ from benchmarks.world import Log
 from benchmarks.world import World as Measured
 from features.time import Instants
 from tests.conftest import ROOT, World
-from tests.training.test_audit import dataset
+from tests.training.evaluation.test_leakage import dataset
 from tests.worlds import definition_of
-from training.evaluate import Ranking, metrics
+from training.dataset.matrices import Matrices
+from training.evaluation.metrics import Ranking, metrics
 from training.learn import learn
-from training.matrices import Matrices
 
 
 @pytest.fixture(scope="module")

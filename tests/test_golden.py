@@ -7,7 +7,7 @@ import numpy as np
 
 from features.definition.columns import feature_set
 from features.definition.load import load_definition
-from features.fold import fold_rows, read_all_at
+from features.profile.fold import fold_rows, read_all_at
 from features.time import DAY, HOUR
 from tests.oracle import Event, feature_row
 from tests.worlds import definition_of, events_of

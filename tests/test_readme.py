@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from benchmarks import figures
-from serving.answers import ScoreResponse
+from serving.scoring.online import ScoreResponse
 from tests.conftest import ROOT
 from tests.forks import run_module
 

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from features.definition import Definition
-from features.log.events import Events
+from features.events.events import Events
 from features.time import DAY
 from tests.oracle import Event, key_of
 

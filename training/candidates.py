@@ -10,15 +10,15 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from segments.tiers import fit_tiers, quantiles
-from serving.card import Kind, ModelCard, Procedure, Ranges
-from serving.model import Model
-from serving.numbers import Floats
-from training.dataset import Dataset
-from training.evaluate import Judgement, Rank, judge
-from training.fit import Fitted, fit
-from training.floors import rfm_columns
-from training.matrices import Matrices
-from training.trees import Parameters
+from serving.model.card import Kind, ModelCard, Procedure, Ranges
+from serving.model.model import Model
+from serving.model.numbers import Floats
+from training.baselines.classification import rfm_columns
+from training.dataset.dataset import Dataset
+from training.dataset.matrices import Matrices
+from training.evaluation.metrics import Judgement, Rank, judge
+from training.fitting.fit import Fitted, fit
+from training.fitting.trees import Parameters
 
 
 @dataclass(frozen=True, slots=True)

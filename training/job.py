@@ -11,33 +11,33 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import RefusalError
-from features.lock import locked
-from features.log.log import Log
-from features.log.open import open_log
-from features.progress import Steps
+from features.event_store.open import open_log
+from features.events.log import Log
+from features.feature_store import OfflineFeatures
+from features.feature_store.objects import snapshots_path, traits_path
 from features.rows import FeatureRows
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
-from features.store import OfflineFeatures
-from features.store.objects import snapshots_path, traits_path
+from features.system.lock import locked
+from features.system.progress import Steps
 from features.time import Instants
-from segments.frozen import freeze_cuts
 from segments.rfm import RfmCuts
-from serving.card import ModelCard, Procedure
-from serving.materialize import materialize
-from serving.model import Model
-from training.audit import Finding, audit, refuse
-from training.dataset import build
-from training.gate import Criterion, passes, served_alike
-from training.labels import Labels
+from segments.rfm_cuts import freeze_cuts
+from serving.model.card import ModelCard, Procedure
+from serving.model.model import Model
+from serving.upkeep.materialize import materialize
+from training.dataset.attach_labels import Labels
+from training.dataset.dataset import build
+from training.dataset.matrices import Matrices
+from training.dataset.outcomes import check_matured, snapshot_cutoffs
+from training.evaluation.consistency import future_check, parity
+from training.evaluation.gate import Criterion, passes, served_alike
+from training.evaluation.leakage import Finding, audit, refuse
+from training.evaluation.population_leak import check_population
+from training.fitting.tune import tune
 from training.learn import learn
-from training.matrices import Matrices
-from training.outcomes import check_matured, snapshot_cutoffs
-from training.population import check_population
-from training.probe import future_check, parity
 from training.registry import Registry
-from training.report import Report
-from training.tune import tune
+from training.report.model_report import Report
 
 
 @dataclass(frozen=True, slots=True)

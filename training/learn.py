@@ -13,20 +13,20 @@ from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, with_rfm
-from serving.card import Measure, ModelCard, Procedure
-from serving.model import Model
-from serving.numbers import Floats
-from training import plots
+from serving.model.card import Measure, ModelCard, Procedure
+from serving.model.model import Model
+from serving.model.numbers import Floats
 from training.candidates import Candidates, TestRows, newest, serving_model
-from training.dataset import Dataset
-from training.evaluate import Judgement, by_group, judge
-from training.gate import Criterion, slices, standing
-from training.matrices import Matrices
-from training.pictures import Pictures, pictures_of
-from training.season import season
-from training.simplest import KINDS, simplest
-from training.trees import Parameters
-from training.yardstick import Yardstick, yardstick_of
+from training.dataset.dataset import Dataset
+from training.dataset.matrices import Matrices
+from training.evaluation.gate import Criterion, slices, standing
+from training.evaluation.metrics import Judgement, by_group, judge
+from training.evaluation.protocol import Yardstick, yardstick_of
+from training.evaluation.season import season
+from training.evaluation.simplest import KINDS, simplest
+from training.fitting.trees import Parameters
+from training.report import model_plots as plots
+from training.report.pictures import Pictures, pictures_of
 
 #: resamples of the users never seen in training
 UNSEEN_DRAWS = 300

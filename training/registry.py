@@ -18,17 +18,17 @@ from mlflow.types import ColSpec, Schema, TensorSpec
 import serving
 from features.definition.schema import Definition
 from features.errors import PropensityError, RefusalError, ScoringError, StoreError
+from features.feature_store import feature_service_name
 from features.settings import Settings
-from features.store import feature_service_name
 from features.time import to_datetime
-from serving.artifacts import RELATIVE, database_of, folder_of, know_places, make_relative
-from serving.earlier import Earlier
-from serving.loader import CARD_DIGEST, CHAMPION, Loader, registered_name, registry_errors
-from serving.model import Model
-from training.gate import Criterion
+from serving.model.artifacts import RELATIVE, database_of, folder_of, know_places, make_relative
+from serving.model.loader import CARD_DIGEST, CHAMPION, Loader, registered_name, registry_errors
+from serving.model.model import Model
+from serving.scoring.previous import Earlier
+from training.evaluation.gate import Criterion
+from training.fitting.tune import Trial
 from training.learn import Learnt
-from training.report import Report, picture
-from training.tune import Trial
+from training.report.model_report import Report, picture
 
 log = logging.getLogger("propensity")
 
@@ -247,7 +247,7 @@ def _log_model(model: Model) -> tuple[str, str]:
         digest = model.save(files)
         logged = mlflow.pyfunc.log_model(
             name="model",
-            python_model=str(Path(serving.__file__).with_name("pyfunc.py")),
+            python_model=str(Path(serving.__file__).parent / "model" / "pyfunc.py"),
             artifacts={file.stem: str(file) for file in files.iterdir()},
             signature=ModelSignature(Schema(columns), Schema([ColSpec("double")])),
             pip_requirements=[f"{p}=={package_version(p)}" for p in ("lightgbm", "mlflow", "numpy", "polars")],

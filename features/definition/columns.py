@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from features.definition.families import Family
-from features.definition.keep import kept
+from features.definition.memoise import kept
 from features.definition.schema import Definition
 from features.time import DAY, span_name
 

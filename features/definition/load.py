@@ -14,15 +14,15 @@ from pydantic_core import ErrorDetails
 from sqlglot import exp
 
 from features.definition.columns import feature_set
-from features.definition.kinds import Kind, Kinds, MeaningError
 from features.definition.mistakes import MOST, Mistakes
 from features.definition.names import RFM_NAMES, WORTH_COLUMNS, check_names, known_values
 from features.definition.packs import include
-from features.definition.predicate import check_columns, check_predicate
 from features.definition.rule import OTHERWISE, Segment
 from features.definition.schema import Definition
 from features.definition.wording import problems
 from features.errors import DefinitionError, bounded, shown
+from features.expressions.kinds import Kind, Kinds, MeaningError
+from features.expressions.parse import check_columns, check_predicate
 
 RFM_COLUMNS: dict[str, pl.DataType] = {name: pl.Int64() for name in RFM_NAMES} | {"rfm_group": pl.String()}
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from features.definition.keep import kept
-from features.definition.predicate import columns_in, is_column
+from features.definition.memoise import kept
 from features.definition.schema import Definition
+from features.expressions.parse import columns_in, is_column
 
 
 @dataclass(frozen=True, slots=True)

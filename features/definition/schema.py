@@ -9,9 +9,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from features.definition.base import Name, ProjectName, Span, Sql, Strict
+from features.definition.destinations import Destination, Transitions
 from features.definition.families import Features
-from features.definition.handoff import Destination, Transitions
-from features.definition.lead import LeadScore
+from features.definition.lead_score import LeadScore
 from features.definition.learning import Audit, Gate, Scoring, Snapshots, Training
 from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule

@@ -9,11 +9,11 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
-from features.definition.dialects import compared, constants, written
 from features.engines.files import partitions_of
 from features.engines.files import shown as listed
 from features.engines.times import MICROSECONDS, Unit, is_number
 from features.errors import DefinitionError, EventLogError, shown
+from features.expressions.dialects import compared, constants, written
 from features.user_id import EXACT, LONGEST, SPACE
 
 Connection = duckdb.DuckDBPyConnection

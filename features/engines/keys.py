@@ -4,8 +4,10 @@ Text counts as it is written. A number counts as what it is, however it is writt
 others in 15 digits. Nothing and the empty text have the key 0, and count for nothing.
 """
 
-from features.profile import KEY_BITS
 from features.user_id import EXACT
+
+#: bits of a key: with the day on which it was last seen it is one word of a profile
+KEY_BITS = 44
 
 #: hexadecimal digits of a key; two of 64 values share one once in 10^10 times
 DIGITS = KEY_BITS // 4

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 
 from sqlglot import exp
 
-from features.definition.dialects import written
 from features.definition.numbers import EventNumber, event_numbers
-from features.definition.predicate import tree_of
 from features.definition.schema import Definition, Reading
 from features.engines.duckdb import quote, user_sql
 from features.engines.keys import key_sql
 from features.engines.tables import RAW, missing
 from features.engines.times import is_number, is_time, time_sql
+from features.expressions.dialects import written
+from features.expressions.parse import tree_of
 from features.time import to_instant
 from features.user_id import EXACT
 

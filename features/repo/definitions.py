@@ -1,8 +1,8 @@
 """What `feast apply` finds: it imports this file and registers the Feast objects it holds."""
 
 from features.definition import load_definition
+from features.feature_store.objects import feast_objects
 from features.settings import Settings
-from features.store.objects import feast_objects
 
 # Feast reads module attributes, so unlike anywhere else the work is done at import.
 _settings = Settings()

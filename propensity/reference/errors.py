@@ -1,7 +1,7 @@
 """Every error code: when it comes, and what to do."""
 
 from propensity.reference.markdown import table
-from serving.problems import USUAL
+from serving.process.problems import USUAL
 
 HEAD = """# Error codes
 

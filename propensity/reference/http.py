@@ -7,11 +7,11 @@ from pydantic import BaseModel
 
 from propensity.reference.fields import UndescribedError, fields, models
 from propensity.reference.markdown import code, plain, sentence, table
-from serving.answers import ScoreResponse
-from serving.guard import OPEN_PATHS
-from serving.page import described
-from serving.problems import Problem
-from serving.web import answers
+from serving.api.documentation import described
+from serving.api.middleware import OPEN_PATHS
+from serving.api.routes import answers
+from serving.process.problems import Problem
+from serving.scoring.online import ScoreResponse
 
 HEAD = """# HTTP API
 
@@ -42,7 +42,7 @@ def page() -> str:
     Raises:
         UndescribedError: a parameter, a field of a body or of an answer has no description.
     """
-    from serving.service import PropensityService
+    from serving.api.service import PropensityService
 
     document = described(PropensityService.openapi_spec.asdict(), "")  # type: ignore[attr-defined] # a BentoML Service
     shapes = answers()

@@ -4,7 +4,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from propensity.reference.fields import UndescribedError
 from propensity.reference.markdown import sentence, table
-from serving import metrics
+from serving.process import metrics
 
 HEAD = """# Metrics
 

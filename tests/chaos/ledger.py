@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from features.settings import Settings
-from serving.live.log import LiveLog
-from serving.live.reconcile import reconcile
+from serving.database.live_log import LiveLog
+from serving.ingest.reconcile import reconcile
 from tests.conftest import World
 
 #: whoever buys during a test

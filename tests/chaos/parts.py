@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from features.settings import Settings
 from tests.conftest import ROOT, World
 from tests.forks import run_module
-from tests.serving.live.asking import CLOCK, until
+from tests.serving.ingest.asking import CLOCK, until
 from tests.serving.servers import Postgres, Redis, Server
 
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.log.frames import part_files
+from features.events.write import part_files
 from features.time import Clock, to_datetime, to_instant
-from serving.erase import erase
-from serving.handoff.ledger import Ledger as Transitions
-from serving.live.log import LiveLog
-from serving.live.reconcile import reconcile
-from serving.loader import Loader
+from serving.activation.memberships import Ledger as Transitions
+from serving.database.live_log import LiveLog
+from serving.ingest.reconcile import reconcile
+from serving.model.loader import Loader
+from serving.upkeep.erase import erase
 from tests.chaos.dying import place_of
 from tests.conftest import ROOT, World
 from tests.forks import run_module
 from tests.serving.conftest import copy_of
-from tests.serving.live.scenes import message
+from tests.serving.ingest.scenes import message
 
 pytestmark = pytest.mark.chaos
 

@@ -12,15 +12,15 @@ import pytest
 from examples.demo.simulate import people, simulate
 from examples.demo.truth import best_answers
 from examples.demo.world import WORLDS
-from features.definition.predicate import columns_in
-from features.log.compacted import NONE
-from features.log.source import EventLog
+from features.events.compacted import NONE
+from features.expressions.parse import columns_in
+from features.reading.source import EventLog
 from features.rows import INSTANT, expression
-from serving.loader import Loader
-from serving.rows import batch_rows, latest_traits
+from serving.model.loader import Loader
+from serving.scoring.feature_rows import batch_rows, latest_traits
 from tests.conftest import ROOT, World
-from training.evaluate import Ranking, metrics
-from training.outcomes import label
+from training.dataset.outcomes import label
+from training.evaluation.metrics import Ranking, metrics
 
 
 def demo(folder: Path, *options: str) -> None:

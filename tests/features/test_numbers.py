@@ -10,8 +10,8 @@ from features.definition import Definition
 from features.definition.columns import feature_set
 from features.definition.load import load_definition
 from features.errors import DefinitionError
-from features.log.source import EventLog
-from features.log.store import EventStore
+from features.event_store.store import EventStore
+from features.reading.source import EventLog
 from features.settings import Settings
 from tests.conftest import ROOT
 from tests.oracle import key_of

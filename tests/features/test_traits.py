@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.definition import Definition
-from features.log.compacted import NONE
+from features.events.compacted import NONE
 from features.rows import INSTANT
 from features.snapshot import with_traits
 from features.time import DAY
-from serving.rows import stored_traits
+from serving.scoring.feature_rows import stored_traits
 from tests.oracle import Told, plan_at
 from tests.worlds import definition_of
 

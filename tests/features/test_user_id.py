@@ -12,11 +12,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from features.definition import Definition
 from features.engines import duckdb as engine
-from features.log.messages import LogColumns
-from features.log.source import EventLog
+from features.reading.live_messages import LogColumns
+from features.reading.source import EventLog
 from features.user_id import SPACE, UserId, UserIdError, user_id
-from serving.live.tracking import Tracking
-from tests.features.log.logs import definition_in, put, random_rows
+from serving.ingest.tracking import Tracking
+from tests.features.event_store.logs import definition_in, put, random_rows
 from tests.worlds import DEFINITION
 
 TYPES = {"user_id": "VARCHAR", "event": "VARCHAR", "event_time": "TIMESTAMP WITH TIME ZONE"}

@@ -7,13 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.log.frames import part_files
+from features.events.write import part_files
 from features.time import HOUR, parse_instant, to_instant
-from serving.live.log import LiveLog
+from serving.database.live_log import LiveLog
 from tests.conftest import World
 from tests.serving.conftest import copy_of
-from tests.serving.live.asking import CLOCK
-from tests.serving.live.scenes import message
+from tests.serving.ingest.asking import CLOCK
+from tests.serving.ingest.scenes import message
 from tests.serving.servers import Server
 
 

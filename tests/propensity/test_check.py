@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from features.definition import load_definition
-from features.log.open import open_log
-from features.log.store import EventStore
-from features.progress import unseen
+from features.event_store.open import open_log
+from features.event_store.store import EventStore
 from features.settings import Settings
+from features.system.progress import unseen
 from propensity.doubts import like_ids
 from propensity.preview import Preview, preview
 from tests.conftest import ROOT

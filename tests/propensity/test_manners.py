@@ -17,11 +17,11 @@ import training.job
 from features.errors import RefusalError
 from propensity import __version__
 from propensity.console import ShownSteps, progress
-from serving.erase import Erased
-from serving.live.reconcile import Difference, Reconciled
+from serving.ingest.reconcile import Difference, Reconciled
+from serving.upkeep.erase import Erased
 from tests.conftest import ROOT, World
 from tests.propensity.programs import Program
-from training.gate import Criterion
+from training.evaluation.gate import Criterion
 from training.job import Result
 
 #: what takes long to import, and help does not need
@@ -126,7 +126,7 @@ def test_profiles_that_are_not_what_the_logs_say_are_told_with_the_remedy(
     world: World, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Reconciled(3, [Difference("u0000001", "profile")], 0)
-    monkeypatch.setattr("serving.live.reconcile.reconcile", lambda *_, **__: found)
+    monkeypatch.setattr("serving.ingest.reconcile.reconcile", lambda *_, **__: found)
     done = program(world, "reconcile")
     assert done.code == 1
     assert "u0000001: profile" in done.out
@@ -136,7 +136,7 @@ def test_profiles_that_are_not_what_the_logs_say_are_told_with_the_remedy(
 def test_an_erasure_that_leaves_something_is_told_with_the_remedy(
     world: World, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.erase.erase", lambda *_: Erased({"scores": 1}, {"scores": 2}))
+    monkeypatch.setattr("serving.upkeep.erase.erase", lambda *_: Erased({"scores": 1}, {"scores": 2}))
     done = program(world, "erase", "u0000001")
     assert done.code == 1
     assert "fix run it again" in done.err

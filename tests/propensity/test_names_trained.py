@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from features.definition import Definition, load_definition
-from features.log.compacted import NONE
-from features.log.source import EventLog
-from features.progress import unseen
+from features.events.compacted import NONE
+from features.reading.source import EventLog
 from features.settings import Settings
-from segments.frozen import load_cuts
-from serving.loader import Loader
-from serving.rows import batch_rows, latest_traits
-from serving.scorer import Scorer
+from features.system.progress import unseen
+from segments.rfm_cuts import load_cuts
+from serving.model.loader import Loader
+from serving.scoring.feature_rows import batch_rows, latest_traits
+from serving.scoring.scorer import Scorer
 from tests.conftest import ROOT
 from tests.forks import run_module
 from training.job import train

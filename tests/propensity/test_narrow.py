@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from propensity.__main__ import app
 from propensity.console import out, table
-from serving.handoff.sender import Sender
-from tests.serving.handoff.receivers import Answer, Receiver
-from tests.serving.handoff.scenes import SECRET, Scene, going_to
+from serving.activation.delivery import Sender
+from tests.serving.activation.receivers import Answer, Receiver
+from tests.serving.activation.scenes import SECRET, Scene, going_to
 
 WIDE = pl.DataFrame(
     {

@@ -13,9 +13,9 @@ import pytest
 
 from features.errors import PropensityError, UnavailableError
 from features.time import Clock
-from serving.handoff.ledger import Ledger
-from serving.live.log import LiveLog
-from serving.loader import CHAMPION, Loader, registered_name
+from serving.activation.memberships import Ledger
+from serving.database.live_log import LiveLog
+from serving.model.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
 from tests.propensity.programs import Program
 from tests.serving.conftest import copy_of

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from features.definition import load_definition
-from features.log.source import EventLog
+from features.reading.source import EventLog
 from features.time import to_instant
-from serving.rows import batch_rows
-from serving.scorer import Scorer
+from serving.scoring.feature_rows import batch_rows
+from serving.scoring.scorer import Scorer
 
 CASES = Path(__file__).parents[1] / "cases"
 

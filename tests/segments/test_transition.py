@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.time import DAY, HOUR
-from segments.standing import IN, Said, Standing, Steadiness, rule_digests
+from segments.membership import IN, Said, Standing, Steadiness, rule_digests
 from segments.tiers import SILENT, VALUE_TIERS, TierCuts, tiers_of
 from segments.transition import Moves, Scoring, Transition
 from tests.segments.worlds import CUTS, moving

@@ -8,15 +8,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.log.compacted import NONE
-from features.log.source import EventLog
+from features.events.compacted import NONE
+from features.reading.source import EventLog
 from features.rows import FeatureRows
-from segments.frozen import load_cuts
-from serving.loader import Loader
-from serving.model import Model
-from serving.rows import batch_rows, latest_traits
-from serving.scored import Scored
-from serving.scorer import Scorer
+from segments.rfm_cuts import load_cuts
+from serving.model.loader import Loader
+from serving.model.model import Model
+from serving.scoring.feature_rows import batch_rows, latest_traits
+from serving.scoring.scorer import Scorer
+from serving.scoring.scores import Scored
 from tests.conftest import World
 from tests.serving.servers import Postgres
 

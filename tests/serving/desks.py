@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from features.time import Clock
-from serving.guard import Guard
-from serving.opening import Opening
-from serving.paths import Path, Paths
-from serving.web import app, paths
+from serving.api.middleware import Guard
+from serving.api.paths import Path, Paths
+from serving.api.routes import app, paths
+from serving.process.opening import Opening
 
 
 def opening_of(make: Callable[[], Any]) -> "Opening[Any]":

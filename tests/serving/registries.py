@@ -8,7 +8,7 @@ from pathlib import Path
 
 import mlflow
 
-from serving.loader import CARD_DIGEST, CHAMPION, registered_name
+from serving.model.loader import CARD_DIGEST, CHAMPION, registered_name
 from tests.conftest import World
 
 

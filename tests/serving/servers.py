@@ -78,7 +78,7 @@ class Successor:
         self.log = log
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port, fd = self._socket.getsockname()[1], self._socket.fileno()
-        command = [sys.executable, "-m", "_bentoml_impl.worker.service", "serving.service:PropensityService",
+        command = [sys.executable, "-m", "_bentoml_impl.worker.service", "serving.api.service:PropensityService",
                    "--fd", str(fd)]  # fmt: skip
         if supervised:
             command = [sys.executable, "-c", _SUPERVISE, str(fd), *command]

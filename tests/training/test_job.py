@@ -11,26 +11,26 @@ import pytest
 
 from features.definition.load import load_definition
 from features.errors import StoreError
-from features.lock import locked
-from features.log.compacted import NONE
-from features.log.source import EventLog
-from features.log.store import EventStore
-from features.progress import Progress
+from features.event_store.store import EventStore
+from features.events.compacted import NONE
+from features.feature_store import OfflineFeatures
+from features.feature_store.objects import snapshots_path, traits_path
+from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
-from features.store import OfflineFeatures
-from features.store.objects import snapshots_path, traits_path
-from segments.frozen import load_cuts
+from features.system.lock import locked
+from features.system.progress import Progress
 from segments.rfm import RfmCuts
-from serving.loader import CHAMPION, Loader, registered_name
+from segments.rfm_cuts import load_cuts
+from serving.model.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
-from training.dataset import build
+from training.dataset.attach_labels import Labels
+from training.dataset.dataset import build
+from training.dataset.matrices import Matrices
+from training.dataset.outcomes import snapshot_cutoffs
 from training.job import train
-from training.labels import Labels
 from training.learn import learn
-from training.matrices import Matrices
-from training.outcomes import snapshot_cutoffs
-from training.report import CAPTIONS
+from training.report.model_report import CAPTIONS
 
 
 @contextmanager

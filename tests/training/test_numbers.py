@@ -7,8 +7,8 @@ import pytest
 
 from features.settings import Settings
 from features.time import DAY
-from serving.earlier import scores_path
-from serving.loader import Loader
+from serving.model.loader import Loader
+from serving.scoring.previous import scores_path
 from tests.conftest import World
 from training.registry import Registry
 

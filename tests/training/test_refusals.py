@@ -9,14 +9,14 @@ import pytest
 
 from features.definition import Definition
 from features.errors import RefusalError
-from features.log.source import EventLog
-from features.log.store import EventStore
+from features.event_store.store import EventStore
+from features.reading.source import EventLog
 from features.settings import Settings
 from features.time import DAY
 from tests.conftest import ROOT, World
 from tests.training.test_job import REFUSALS, quiet
+from training.evaluation.population_leak import check_population
 from training.job import train
-from training.population import check_population
 
 CATALOGUE = (ROOT / "docs" / "reference" / "errors.md").read_text()
 

@@ -15,10 +15,10 @@ import yaml
 from pydantic import Field
 
 from features.definition.base import Sql, Strict
-from features.definition.predicate import columns_in
 from features.definition.rule import OTHERWISE, LeftOut, PackUse, Play, Rule, Segment
 from features.definition.schema import Definition
 from features.errors import DefinitionError
+from features.expressions.parse import columns_in
 
 PACKS = ("lifecycle", "commerce", "saas", "onboarding", "conflicts")
 _PLACE = re.compile(r"\{(\w+)\}")

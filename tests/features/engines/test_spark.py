@@ -15,33 +15,33 @@ from features.definition import Definition
 from features.definition.columns import feature_set
 from features.definition.families import Family
 from features.errors import EventLogError
-from features.log.compacted import NONE
-from features.log.frames import part_files
-from features.log.source import EventLog
-from features.log.store import EventStore
+from features.event_store.store import EventStore
+from features.events.compacted import NONE
+from features.events.write import part_files
+from features.feature_store import OfflineFeatures
+from features.feature_store.objects import snapshots_path, traits_path
+from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots, write_traits
-from features.store import OfflineFeatures
-from features.store.objects import snapshots_path, traits_path
 from features.time import DAY
-from segments.frozen import load_cuts
-from serving.batch import score_all
-from serving.earlier import field_of
-from serving.loader import Loader
-from serving.materialize import materialize
-from serving.rows import online_rows
-from serving.scorer import Scorer
+from segments.rfm_cuts import load_cuts
+from serving.model.loader import Loader
+from serving.scoring.batch import score_all
+from serving.scoring.feature_rows import online_rows
+from serving.scoring.previous import field_of
+from serving.scoring.scorer import Scorer
+from serving.upkeep.materialize import materialize
 from tests.conftest import World
-from tests.features.log.logs import definition_in, put, random_rows
-from tests.features.test_profiles import START
+from tests.features.event_store.logs import definition_in, put, random_rows
+from tests.features.profile.test_stored import START
 from tests.worlds import with_signal
-from training.labels import Labels
+from training.dataset.attach_labels import Labels
 
 pyspark = pytest.importorskip("pyspark", reason="the spark extra is not installed")
 if shutil.which("java") is None:
     pytest.skip("Spark needs Java 17", allow_module_level=True)
 
-from features.engines.spark import SparkLog  # noqa: E402 - only where Spark is
+from features.event_store.spark import SparkLog  # noqa: E402 - only where Spark is
 
 # sockets that pyspark leaves to the garbage collector
 pytestmark = [
@@ -221,7 +221,7 @@ def test_feast_on_spark_retrieves_what_feast_on_duckdb_retrieves(
 def test_profiles_folded_on_spark_answer_as_local_ones(
     both: tuple[World, SparkLog, EventStore], spark_settings: Settings
 ) -> None:
-    from features.store import OnlineProfiles
+    from features.feature_store import OnlineProfiles
 
     world, spark, store = both
     assert materialize(spark, world.definition, spark_settings) == 3_000

@@ -1,0 +1,153 @@
+"""Erasing users from what is kept of an event log: tombstones first, then every store and compacted file without them.
+
+A store's folder says all that is needed: stores that other definitions made are searched alike.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from features.definition.schema import Definition
+from features.errors import EventLogError
+from features.event_store.collisions import bucket_of, keep_claims, without_claims
+from features.event_store.manifest import Manifest, digest_of, size_of
+from features.event_store.part_files import PartFiles, together
+from features.events.compacted import Compacted
+from features.events.events import Rows
+from features.events.sort import members, set_of
+from features.events.tombstones import Tombstones
+from features.events.write import rows_of_users
+from features.reading.source import name_in
+from features.system.lock import held, locked
+
+
+@dataclass(frozen=True, slots=True)
+class ErasedEvents:
+    """How many events were removed.
+
+    Attributes:
+        stores: of each store, by the name of its folder, how many of each user.
+        compacted: out of the compacted files.
+    """
+
+    stores: dict[str, dict[str, int]]
+    compacted: int
+
+
+def erase_events(definition: Definition, home: Path, live: Compacted, users: Sequence[str]) -> ErasedEvents:
+    """Take users out of all stores of a log and out of the files its live log was compacted into; both are ours.
+
+    Args:
+        definition: names the log.
+        home: holds the stores.
+        live: names the compacted files.
+        users: whom.
+    """
+    column = definition.events.columns.user
+    with locked(home, wait=True):
+        erased = Tombstones.load(home) | Tombstones.of(users)
+        erased.save(home)
+        counts = {file: rows_of_users(file, column, users, remove=True) for file in live.event_files}
+        changed = {name_in(definition, file): file for file, rows in counts.items() if rows}
+        removed = {folder.name: _from_store(folder, erased, changed) for folder in store_folders(home)}
+    return ErasedEvents(removed, sum(counts.values()))
+
+
+def store_folders(home: Path) -> list[Path]:
+    """The event stores of a log, whichever definition made them."""
+    return sorted(file.parent for file in home.glob("*/manifest.json"))
+
+
+def _from_store(folder: Path, erased: Tombstones, changed: dict[str, Path]) -> dict[str, int]:
+    """Take users out of one store; one that this version cannot read is removed whole: it is built anew when opened."""
+    try:
+        state = Manifest.load(folder)
+        if state is None:
+            return {}
+        before, state = state, described_again(state, changed)
+        state, removed = without_erased(state, PartFiles.of_folder(folder, state), erased)
+    except (EventLogError, pa.ArrowException):
+        shutil.rmtree(folder)
+        return {}
+    if state is not before:
+        state.save(folder)
+    _remove_unnamed(folder, state)  # though somebody may read them: they are told to read again
+    return removed
+
+
+def described_again(state: Manifest, changed: dict[str, Path]) -> Manifest:
+    """The state that knows some of the taken files as they are now; the same one when it took none of them."""
+    if not any(file.path in changed for file in state.files):
+        return state
+    files = [
+        file.model_copy(
+            update={"size": size_of(changed[file.path]), "content": digest_of(changed[file.path]), "status": 0}
+        )
+        if file.path in changed
+        else file
+        for file in state.files
+    ]
+    return state.model_copy(update={"files": files})
+
+
+def without_erased(state: Manifest, files: PartFiles, erased: Tombstones) -> tuple[Manifest, dict[str, int]]:
+    """Write the buckets of newly erased users anew, without their events.
+
+    Args:
+        state: the store's state.
+        files: its parts.
+        erased: all erased users.
+
+    Returns:
+        The state without their events, to be switched to, or the same one when there was nobody new; and the number
+        of events removed, by user.
+    """
+    new = erased - Tombstones(state.erased)
+    if not new:
+        return state, {}
+    removed: dict[str, int] = {}
+    left = without_claims(state, files, new)
+    position, parts, again = state.position + 1, list(state.parts), dict(state.merged)
+    for bucket in sorted({*bucket_of(new.keys, state.buckets).tolist(), *left.buckets}):
+        rows = files.read(state.of_bucket(bucket), ids=True)
+        gone = new.flags(rows.users)[rows.codes]
+        other = gone | members(set_of(left.removed(bucket)), rows.ids)
+        added = [Rows.of(table, files.n_values) for table in left.added(bucket)]
+        if other.any() or added:
+            sizes = np.bincount(rows.codes[gone], minlength=len(rows.users))
+            removed |= {rows.users[code].as_py(): int(sizes[code]) for code in np.flatnonzero(sizes).tolist()}
+            parts = [part for part in parts if part.bucket != bucket]
+            rows = together(rows.take(~other), *added).sorted()
+            parts += files.write(rows, bucket, f"{state.generation}-{position}", position)
+            again[bucket] = position
+    change = {
+        "repeats": keep_claims(left, state, files, position),
+        "differing": state.differing + left.differing,
+        "shared": state.shared + left.shared,
+        "position": position,
+        "parts": parts,
+        "merged": again,
+        "erased": sorted(erased.marks, key=str),
+        "buried": state.buried + sum(removed.values()),
+    }
+    return state.model_copy(update=change).marked(), removed
+
+
+def clean(folder: Path, state: Manifest) -> None:
+    """Remove the files of a store that its state does not name, unless somebody still reads an older state."""
+    with held(folder, alone=True) as free:
+        if free:
+            _remove_unnamed(folder, state)
+
+
+def _remove_unnamed(folder: Path, state: Manifest) -> None:
+    named = {part.name for part in state.parts}
+    named |= set(state.repeats)
+    for pattern in ("bucket-*.parquet", "repeats-*.parquet"):
+        for file in folder.glob(pattern):
+            if file.name not in named:
+                file.unlink()

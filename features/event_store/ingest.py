@@ -1,0 +1,162 @@
+"""Taking files of the log into the event store: spread over the buckets, then sorted and merged bucket by bucket."""
+
+import shutil
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.ipc as ipc
+
+from features.event_store.collisions import Collisions, Judged, bucket_of, keep_claims
+from features.event_store.manifest import Manifest, Part, TakenFile
+from features.event_store.part_files import PartFiles, together
+from features.events.events import Rows
+from features.events.repeats import ROW_BITS
+from features.events.sort import grouped, members, set_of
+from features.events.tombstones import Tombstones
+from features.reading.findings import Findings
+from features.reading.findings import together as all_findings
+from features.reading.source import EventLog, add
+from features.system.parallel import each
+from features.system.progress import Progress
+
+#: a bucket with more parts than this, or whose later parts have a third of its rows, gets its parts merged
+MOST_PARTS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What taking rows in does to a bucket.
+
+    Attributes:
+        bucket: which.
+        added: new parts.
+        removed: parts they take the place of.
+        merged: the position through which the parts no longer tell what came in when, or 0.
+    """
+
+    bucket: int
+    added: list[Part]
+    removed: list[Part]
+    merged: int
+
+
+class Intake:
+    """Takes files into a state of the store and yields the next state; parts are written, the manifest is not.
+
+    Args:
+        log: the log.
+        files: the store's parts.
+        state: the state to start from.
+    """
+
+    def __init__(self, log: EventLog, files: PartFiles, state: Manifest) -> None:
+        self._log = log
+        self._files = files
+        self._state = state
+        self._position = state.position + 1
+        self._written = f"{state.generation}-{self._position}"
+
+    def take(self, files: list[Path], progress: Progress) -> Manifest:
+        """Take files in; memory holds a batch and a few buckets' new rows."""
+        state, scratch = self._state, self._files.folder / "scratch"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        collisions = Collisions(scratch, state, self._files) if self._log.has_ids else None
+        taken = self._spread(files, scratch, progress, collisions)
+        again, every = dict(state.merged), [*state.files, *taken]
+        parts = {part.name: part for part in state.parts}
+        buckets = [bucket for bucket in range(state.buckets) if (scratch / str(bucket)).exists()]
+        judged = None
+        if collisions is not None:
+            names, by_arrival = [file.path for file in every], self._log.has_arrivals
+            judged = collisions.judge(buckets, names, by_arrival=by_arrival)
+        touched = sorted({*buckets, *(judged.buckets if judged is not None else ())})
+        for change in each(touched, lambda bucket: self._merge(scratch / str(bucket), bucket, judged)):
+            for part in change.removed:
+                del parts[part.name]
+            parts |= {part.name: part for part in change.added}
+            if change.merged:
+                again[change.bucket] = change.merged
+        shutil.rmtree(scratch)
+        change_of = {"position": self._position, "files": every, "parts": list(parts.values()), "merged": again,
+                     "types": self._log.types, "by_arrival": self._log.has_arrivals}  # fmt: skip
+        if judged is not None:
+            change_of |= {"doubles": state.doubles + judged.left_out,
+                          "repeats": keep_claims(judged, state, self._files, self._position),
+                          "differing": state.differing + judged.differing,
+                          "shared": state.shared + judged.shared}  # fmt: skip
+        return state.model_copy(update=change_of)
+
+    def _spread(
+        self, files: list[Path], scratch: Path, progress: Progress, collisions: Collisions | None
+    ) -> list[TakenFile]:
+        """Append the kept rows of files to a scratch file a bucket; rows of erased users are left out and counted."""
+        taken: list[TakenFile] = []
+        writers: dict[int, ipc.RecordBatchStreamWriter] = {}
+        erased, n = Tombstones(self._state.erased), self._state.buckets
+        with ExitStack() as open_files:
+            for number, file in enumerate(files, len(self._state.files)):
+                counts, findings, place = {"rows": 0}, [Findings()], number << ROW_BITS
+                described = TakenFile.of(
+                    file, self._log.name_of(file), now=scratch.stat().st_mtime_ns, content=self._log.content_of(file)
+                )
+                for batch in self._log.batches(file):
+                    table, kept, keys = batch.table, batch.dropped < 0, batch.keys
+                    findings.append(batch.findings)
+                    found = batch.counts()
+                    if erased:
+                        gone = kept & erased.flags(table["user"], keys)
+                        found |= {"erased user": int(gone.sum())}
+                        kept &= ~gone
+                    counts = add(counts, found)
+                    if collisions is not None:
+                        collisions.gather(table["id"].to_numpy()[kept])
+                        places = pa.array(np.arange(place, place + table.num_rows))
+                        table, place = table.append_column("place", places), place + table.num_rows
+                    order, starts = grouped(np.where(kept, bucket_of(keys, n), -1), n)
+                    ordered = table.take(pa.array(order)).combine_chunks()
+                    for bucket in np.flatnonzero(np.diff(starts)).tolist():
+                        if bucket not in writers:
+                            sink = open_files.enter_context((scratch / str(bucket)).open("wb"))
+                            writers[bucket] = open_files.enter_context(ipc.new_stream(sink, ordered.schema))
+                        writers[bucket].write_table(ordered.slice(starts[bucket], starts[bucket + 1] - starts[bucket]))
+                taken.append(described.model_copy(update={"counts": counts, "findings": all_findings(findings)}))
+                progress(described.size)
+        self._log.judge(all_findings(file.findings for file in taken))
+        return taken
+
+    def _merge(self, file: Path, bucket: int, judged: Judged | None) -> Change:
+        """Sort a bucket's new rows and put them beside the old ones."""
+        rows = self._new_rows(file, bucket, judged)
+        old = self._state.of_bucket(bucket)
+        gone = judged.removed(bucket) if judged is not None else np.zeros(0, dtype=np.int64)
+        if gone.size:  # what counted so far counts no more: the bucket is written again
+            whole = self._files.read(old, ids=True)
+            rows = together(whole.take(~members(set_of(gone), whole.ids)), rows).sorted()
+            part = self._files.write(rows, bucket, self._written, self._position)
+            return Change(bucket, part, old, self._position)
+        new = self._files.write(rows, bucket, self._written, self._position)
+        if len(old) < MOST_PARTS and 3 * sum(part.rows for part in old[1:]) <= sum(part.rows for part in old):
+            return Change(bucket, new, [], 0)
+        through = old[-1].position
+        whole = self._files.read(old, ids=True).sorted()
+        return Change(bucket, [*self._files.write(whole, bucket, self._written, through), *new], old, through)
+
+    def _new_rows(self, file: Path, bucket: int, judged: Judged | None) -> Rows:
+        """A bucket's new rows, without those of an id that do not count, sorted."""
+        tables, n = [], self._log.n_values
+        if file.exists():
+            with file.open("rb") as source:
+                table = ipc.open_stream(source).read_all()
+            file.unlink()
+            if judged is not None:
+                known = members(judged.ids, table["id"].to_numpy())
+                table = table.filter(pa.array(~known)) if known.any() else table
+            if "place" in table.column_names:
+                table = table.append_column("file", pa.array(table["place"].to_numpy() >> ROW_BITS))
+            tables.append(Rows.of(table, n))
+        tables += [Rows.of(table, n) for table in (judged.added(bucket) if judged is not None else ())]
+        return (tables[0] if len(tables) == 1 else together(*tables)).sorted()

@@ -1,0 +1,46 @@
+"""Opening a definition's log where the settings say it is worked on."""
+
+from features.definition.schema import Definition
+from features.errors import PropensityError
+from features.event_store.manifest import Manifest, made_of
+from features.event_store.store import EventStore
+from features.event_store.warnings import warn
+from features.events.compacted import Compacted
+from features.events.log import Log
+from features.reading.source import EventLog, place_of
+from features.settings import Settings
+from features.system.progress import Steps
+
+
+def open_files(definition: Definition, settings: Settings, *, ends: int | None = None, live: Compacted) -> EventLog:
+    """Open the files of a log; what was decided of their columns when they were first read still holds."""
+    state = Manifest.load(settings.events(definition.name) / made_of(definition, place_of(definition)))
+    return EventLog(definition, ends=ends, live=live, types=state.types if state else None)
+
+
+def open_log(definition: Definition, settings: Settings, *, ends: int | None, steps: Steps) -> Log:
+    """Open the log: take what is new into the event store, or connect to Spark.
+
+    Args:
+        definition: the definition.
+        settings: ``engine`` says where.
+        ends: overrides the declared end of the log.
+        steps: shows progress.
+
+    Raises:
+        PropensityError: Spark is asked for and not installed.
+    """
+    live = Compacted.load(settings.live(definition.name))
+    if settings.engine == "spark":
+        try:
+            from features.event_store.spark import SparkLog
+        except ImportError as error:
+            raise PropensityError("PROPENSITY_ENGINE is spark, and pyspark is not installed.",
+                                  fix="pip install 'propensity[spark]', and Java 17") from error  # fmt: skip
+        with steps(f"connect to Spark at {settings.spark}"):
+            return SparkLog(definition, settings, ends=ends, live=live)
+    log = open_files(definition, settings, ends=ends, live=live)
+    with steps("take in the event log", log.bytes) as advance:
+        store = EventStore.open(log, settings, progress=advance)
+    warn(store)
+    return store

@@ -1,0 +1,141 @@
+"""Parts of the event store: Parquet files of one bucket's rows, sorted, that never change once they are named."""
+
+import os
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from features.errors import EventLogError
+from features.event_store.manifest import Manifest, Part
+from features.events.events import Rows, merged
+from features.reading.clocks import blocks_of
+
+ROW_GROUP = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """Reads and writes parts.
+
+    Attributes:
+        folder: where they are.
+        n_values: how many valued signals rows have.
+    """
+
+    folder: Path
+    n_values: int
+
+    @classmethod
+    def of_folder(cls, folder: Path, state: Manifest) -> "PartFiles":
+        """Those of a store whose definition is not at hand: its parts say how many valued signals they have."""
+        names = pq.read_schema(folder / state.parts[0].name).names if state.parts else []
+        return cls(folder, sum(re.fullmatch(r"v\d+", name) is not None for name in names))
+
+    def read(self, parts: list[Part], *, ids: bool, users: Sequence[str] | None = None) -> Rows:
+        """Read parts together, in no order; ids are 0 unless asked for; only of some users where they are named.
+
+        Raises:
+            EventLogError: a part is damaged or not whole; the error names it.
+        """
+        if not parts:
+            return Rows.none(self.n_values)
+        columns = [
+            "user",
+            "t",
+            "wait",
+            "mask",
+            *(f"v{i}" for i in range(self.n_values)),
+            *(["id", "file"] if ids else []),
+        ]
+        return rows_of(merged([self._table(part, columns, users) for part in parts]), self.n_values)
+
+    def column(self, part: Part, name: str) -> NDArray[np.int64]:
+        """Read one column of a part, as `read` does."""
+        return np.asarray(self._table(part, [name])[name].to_numpy())
+
+    def _table(self, part: Part, columns: list[str], users: Sequence[str] | None = None) -> pa.Table:
+        file = self.folder / part.name
+        try:
+            if users is not None:
+                return _of_users(file, columns, users)
+            table = pq.read_table(file, columns=columns, read_dictionary=["user"], use_threads=False)
+        except (OSError, pa.ArrowException) as error:
+            raise EventLogError(
+                f"the event store's {file} cannot be read: {error}.",
+                fix=f"remove {self.folder}; it is rebuilt from the log",
+            ) from error
+        if table.num_rows != part.rows:
+            raise EventLogError(
+                f"the event store's {file} holds {table.num_rows:,} rows instead of {part.rows:,}.",
+                fix=f"remove {self.folder}; it is rebuilt from the log",
+            )
+        return table
+
+    def write(self, rows: Rows, bucket: int, written: str, position: int) -> list[Part]:
+        """Write sorted rows as a part; no rows, no part.
+
+        Args:
+            rows: of one bucket, sorted.
+            bucket: which.
+            written: tells this part's file from others of the bucket.
+            position: the position at which the newest of the rows came in.
+        """
+        if not len(rows.t):
+            return []
+        name = f"bucket-{bucket:04d}-{written}-{position}.parquet"
+        _write(self.folder / name, rows.table())
+        first, last = int(rows.t.min()), int(rows.t.max())
+        return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position,
+                     blocks=blocks_of(rows.t))]  # fmt: skip
+
+
+def write_frame(path: Path, frame: pl.DataFrame) -> None:
+    """Write a frame with users, as durably as a part."""
+    _write(path, frame.to_arrow())
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    with path.open("wb") as file:
+        pq.write_table(
+            table, file, row_group_size=ROW_GROUP, compression="lz4", use_dictionary=["user", "file"],
+            write_statistics=["user"],
+        )  # fmt: skip
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _of_users(file: Path, columns: list[str], users: Sequence[str]) -> pa.Table:
+    """Rows of some users: rows are sorted by user, so that few groups of rows hold them."""
+    asked = sorted(users)
+    with pq.ParquetFile(file, read_dictionary=["user"]) as parquet:
+        place, groups = parquet.schema_arrow.get_field_index("user"), []
+        for group in range(parquet.num_row_groups):
+            known = parquet.metadata.row_group(group).column(place).statistics
+            at = bisect_left(asked, known.min) if known is not None and known.has_min_max else 0
+            if known is None or not known.has_min_max or (at < len(asked) and asked[at] <= known.max):
+                groups.append(group)
+        table = parquet.read_row_groups(groups, columns=columns, use_threads=False)
+    names = table["user"].combine_chunks()
+    chosen = pc.is_in(names.dictionary, pa.array(asked, names.dictionary.type)) if len(names.dictionary) else None
+    return table.filter(chosen.take(names.indices)) if chosen is not None else table
+
+
+def rows_of(table: pa.Table, n_values: int) -> Rows:
+    """Rows of a part's table: ``visible`` from the wait, ids where they were asked for."""
+    if "id" not in table.column_names:
+        table = table.append_column("id", pa.array(np.zeros(table.num_rows, dtype=np.int64)))
+    return Rows.together([table], n_values)
+
+
+def together(*runs: Rows) -> Rows:
+    """Put runs of rows together, in their order."""
+    return Rows.together([rows.table() for rows in runs], runs[0].values.shape[1])

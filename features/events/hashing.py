@@ -1,0 +1,30 @@
+"""64 bits of a text, the same on every machine."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.events.sort import hash_text
+
+
+def hashed(texts: pa.ChunkedArray) -> NDArray[np.int64]:
+    """64 bits of each text, the same on every machine; 0 for null."""
+    return _hashed(texts.combine_chunks().cast(pa.large_string()))
+
+
+def hashed_names(names: Sequence[str]) -> NDArray[np.int64]:
+    """As `hashed`, of names at hand."""
+    return _hashed(pa.array(names, pa.large_string()))
+
+
+def _hashed(array: pa.LargeStringArray) -> NDArray[np.int64]:
+    out = np.zeros(len(array), dtype=np.int64)
+    if array.null_count < len(array):
+        _, offsets, data = array.buffers()
+        starts = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
+        hash_text(starts, np.frombuffer(data, dtype=np.uint8), out)
+        if array.null_count:
+            out[array.is_null().to_numpy(zero_copy_only=False)] = 0
+    return out

@@ -1,0 +1,95 @@
+"""A log that can be worked through, wherever it is: events in memory, the event store, or Spark."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import ClassVar, Protocol, TypeVar
+
+import polars as pl
+
+from features.events.compacted import NONE, Compacted
+from features.events.events import Events
+from features.events.write import Work, write_frames
+from features.system.progress import Progress, ignore
+
+R = TypeVar("R")
+
+
+class Log(Protocol):
+    """A log, complete through an instant, whose users can be worked on apart from each other."""
+
+    @property
+    def ends(self) -> int:
+        """The log is complete through this instant."""
+        ...
+
+    @property
+    def live(self) -> Compacted:
+        """What of it came by the live path."""
+        ...
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Its columns with DuckDB's types; none for events that have lost theirs."""
+        ...
+
+    @property
+    def first(self) -> int:
+        """The earliest event time."""
+        ...
+
+    @property
+    def runs(self) -> int:
+        """How often progress is told of."""
+        ...
+
+    def write(
+        self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
+    ) -> int:
+        """Write what is made of each run of users as Parquet; see `write_frames`.
+
+        Args:
+            work: makes frames of some users' events; where it runs elsewhere, it and what it holds travel there.
+            schema: of the frames.
+            folder: replaced when all is written.
+            by: a text column that becomes folders.
+            progress: told of each run that is done.
+
+        Returns:
+            The number of rows.
+        """
+        ...
+
+
+class InMemory:
+    """Events in memory as a log.
+
+    Args:
+        events: all of them.
+    """
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+
+    @property
+    def ends(self) -> int:
+        """The log is complete through this instant."""
+        return self.events.ends
+
+    runs = 1
+    live = NONE
+    columns: ClassVar[dict[str, str]] = {}
+
+    @property
+    def first(self) -> int:
+        """The earliest event time."""
+        return int(self.events.t.min())
+
+    def map(self, work: Callable[[Events], R]) -> Iterator[R]:
+        """Yield ``work(events)``."""
+        yield work(self.events)
+
+    def write(
+        self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
+    ) -> int:
+        """Write what is made of the events; see `Log.write`."""
+        return write_frames(self.map, work, folder, by=by, progress=progress)

@@ -1,0 +1,100 @@
+"""Writing what is made of a log as Parquet, a run of users at a time, complete or not at all."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.events.events import Events
+from features.events.hashing import hashed
+from features.system.kept_files import replacing
+from features.system.progress import Progress
+
+Work: TypeAlias = Callable[[Events], Iterator[pl.DataFrame]]
+"""What is made of the events of some users, frame by frame."""
+
+Map: TypeAlias = Callable[[Callable[[Events], int]], Iterator[int]]
+
+
+def write_frames(runs: Map, work: Work, folder: Path, *, by: str | None, progress: Progress) -> int:
+    """Write the frames of all runs of users.
+
+    Args:
+        runs: calls a function with each run's events, on all cores.
+        work: makes frames of them.
+        folder: replaced when all is written, so that a run killed half-way leaves what was there.
+        by: a text column; its values become folders ``<by>=<value>``, and it is not in the files.
+        progress: told of each run that is done.
+
+    Returns:
+        The number of rows.
+    """
+    fresh = folder.with_name(folder.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+
+    def write(events: Events) -> int:
+        rows = 0
+        first = int(hashed(pa.chunked_array([[events.users[0]]]))[0]) & (2**63 - 1)
+        for i, frame in enumerate(work(events)):
+            parts = {None: frame} if by is None else frame.partition_by(by, as_dict=True, include_key=False)
+            for key, part in parts.items():
+                place = fresh if key is None else fresh / f"{by}={key[0]}"
+                place.mkdir(exist_ok=True)
+                if len(part):
+                    part.write_parquet(place / f"part-{first:016x}-{i:03d}.parquet", compression="lz4")
+            rows += len(frame)
+        return rows
+
+    total = 0
+    for rows in runs(write):
+        total += rows
+        progress(1)
+    replace(fresh, folder)
+    return total
+
+
+def replace(fresh: Path, folder: Path) -> None:
+    """Put a finished folder in the place of the old one."""
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool = False) -> int:
+    """How many rows of a file are of some users; they are taken out of it where that is asked for.
+
+    Args:
+        file: a Parquet file.
+        column: names the users.
+        users: whose rows.
+        remove: write the file anew without them, whole or not at all.
+    """
+    asked = pl.Series(list(users), dtype=pl.String).implode()
+    theirs = _ids(column, pl.read_parquet_schema(file)[column]).is_in(asked)
+    found = int(pl.scan_parquet(file, hive_partitioning=False).filter(theirs).select(pl.len()).collect().item())
+    if found and remove:
+        table = pq.read_table(file, partitioning=None)
+        keep = ~pl.DataFrame(table.select([column])).select(theirs.fill_null(False)).to_series()
+        with replacing(file) as fresh:
+            pq.write_table(table.filter(pa.array(keep.to_arrow())), fresh, compression="lz4")
+        file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Spark's checksum is of what the file held before
+    return found
+
+
+def _ids(column: str, dtype: pl.DataType) -> pl.Expr:
+    """User ids in their normal form; the files here are ours, so that text is in it already."""
+    text = pl.col(column).cast(pl.String)
+    return text.str.replace(r"\.0+$", "") if dtype.is_float() or dtype.is_decimal() else text
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The files of a written folder, whoever wrote it."""
+    return sorted(file for file in folder.rglob("*.parquet") if file.is_file())

@@ -1,1 +1,0 @@
-"""The event log: read where it lies (`source`), and kept sorted by user and time (`store`)."""

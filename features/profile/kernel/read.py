@@ -1,0 +1,145 @@
+"""One feature row out of a profile."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.profile.kernel.families import read_families
+from features.profile.layout import (
+    H_FIRST,
+    H_PART,
+    H_TILES,
+    H_WEEKEND,
+    HEADER,
+    RING,
+    S_COMEBACK,
+    S_COUNT,
+    S_DAYS,
+    S_DECAYED,
+    S_FIRST,
+    S_GAP_SQUARES,
+    S_LAST,
+    S_LAST_GAP,
+    S_VALUE,
+    Layout,
+    Words,
+)
+from features.system.compiled import inlined
+from features.time import DAY
+
+
+@inlined
+def _edges(words: Words, layout: Layout, c: int, edges: NDArray[np.int64]) -> None:
+    """Find, for each window of a day or more, the newest tile before it: its totals are what the window leaves out.
+
+    ``edges`` gets where that tile begins, or -1 where every event is inside. Windows ascend, so one walk back over the
+    days serves all.
+    """
+    at = layout.tiles_at + (words[H_TILES] - 1) * layout.tile
+    for w in range(edges.size):
+        from_day = (c - layout.windows[layout.n_short + w]) // DAY
+        while at >= layout.tiles_at and words[at] >= from_day:
+            at -= layout.tile
+        edges[w] = at if at >= layout.tiles_at else -1
+
+
+@inlined
+def read(words: Words, layout: Layout, c: int, edges: NDArray[np.int64], out: NDArray[np.float64], row: int) -> None:
+    """Read the feature row of a profile at a cutoff.
+
+    Args:
+        words: a profile of events with ``event_time < c`` only.
+        layout: where things stand in it.
+        c: the cutoff.
+        edges: scratch, a number for each window of a day or more.
+        out: ``out[row]`` gets `columns.read_columns` in order, NaN where there is nothing to say; longer rows keep
+            their rest.
+        row: which row.
+    """
+    floats, signals, valued, decay, n_long = (
+        words.view(np.float64),
+        layout.signals,
+        layout.valued,
+        layout.decay,
+        edges.size,
+    )
+    _edges(words, layout, c, edges)
+    total_shared, edge = 0, edges[layout.share]
+    for s in range(signals):
+        total_shared += words[HEADER + s * layout.block + S_COUNT] - (words[edge + 1 + s] if edge >= 0 else 0)
+
+    tenure = (c - words[H_FIRST]) / DAY
+    o = 0
+    for s in range(signals):
+        at = HEADER + s * layout.block
+        count, days, v = words[at + S_COUNT], words[at + S_DAYS], valued[s]
+        for w in range(layout.n_short):
+            ring = at + S_DECAYED + decay.size
+            n = 0
+            for i in range(min(count, RING)):
+                if words[ring + i] >= c - layout.windows[w]:
+                    n += 1
+            out[row, o] = n
+            o += 1
+        counts = o
+        for w in range(n_long):
+            edge = edges[w]
+            out[row, o + w] = count - words[edge + 1 + s] if edge >= 0 else count
+            out[row, o + n_long + w] = days - words[edge + 1 + signals + s] if edge >= 0 else days
+        o += 2 * n_long
+        if v >= 0:
+            for w in range(n_long):
+                edge = edges[w]
+                before = floats[edge + 1 + 2 * signals + v] if edge >= 0 else 0.0
+                out[row, o + w] = floats[at + S_VALUE] - before
+            o += n_long
+        out[row, o] = count
+        out[row, o + 1] = days
+        o += 2
+        if v >= 0:
+            out[row, o] = floats[at + S_VALUE]
+            o += 1
+        if count:
+            first, last = words[at + S_FIRST], words[at + S_LAST]
+            since = (c - last) / DAY
+            out[row, o] = since
+            out[row, o + 1] = (c - first) / DAY
+            out[row, o + 2] = since / tenure
+            if days > 1:
+                mean = (last // DAY - first // DAY) / (days - 1)
+                out[row, o + 3] = mean
+                out[row, o + 4] = math.sqrt(max(words[at + S_GAP_SQUARES] / (days - 1) - mean * mean, 0.0))
+                out[row, o + 5] = words[at + S_LAST_GAP]
+                out[row, o + 6] = since / mean
+            else:
+                for i in range(3, 7):
+                    out[row, o + i] = np.nan
+            o += 7
+            for h in range(decay.size):
+                out[row, o] = floats[at + S_DECAYED + h] * math.exp((last - c) * decay[h])
+                o += 1
+        else:
+            for i in range(7):
+                out[row, o + i] = np.nan
+            o += 7
+            for _ in range(decay.size):
+                out[row, o] = 0.0
+                o += 1
+        for p in range(layout.trends.shape[0]):
+            recent = out[row, counts + layout.trends[p, 0]]
+            before = out[row, counts + layout.trends[p, 1]] - recent
+            out[row, o] = recent / before if before > 0 else np.nan
+            o += 1
+        out[row, o] = out[row, counts + layout.share] / total_shared if total_shared > 0 else np.nan
+        back = words[at + S_COMEBACK]
+        out[row, o + 1] = (c - words[at + S_FIRST] - back) / DAY if back else np.nan
+        o += 2
+    out[row, o] = tenure
+    o += 1
+    active = words[HEADER + layout.activity * layout.block + S_COUNT]
+    for part in range(4):
+        out[row, o + part] = words[H_PART + part] / active if active else np.nan
+    out[row, o + 4] = words[H_WEEKEND] / active if active else np.nan
+    if layout.more:
+        read_families(words, layout, c, edges, out, row, o + 5)

@@ -1,0 +1,31 @@
+"""Compiled code: how the kernel is compiled, and where the result is kept."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numba as nb
+
+
+def _code_folder() -> str:
+    """Where compiled code is kept: by what all of it is made of.
+
+    Numba looks at the outermost function's file alone, and would run an old fold inside an unchanged loop.
+    """
+    kernel = Path(__file__).parents[1] / "profile" / "kernel"
+    made_of = [Path(__file__), *sorted(kernel.glob("*.py")), kernel.parent / "layout.py", kernel.parents[1] / "time.py",
+               kernel.parents[1] / "engines" / "keys.py"]  # fmt: skip
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in made_of)).hexdigest()[:12]
+    beside = kernel / "__pycache__"
+    writable = os.access(beside if beside.exists() else kernel, os.W_OK)
+    kept = beside if writable else Path.home() / ".cache" / "propensity"
+    return str(kept / digest)
+
+
+nb.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or _code_folder()
+
+#: compiled once and kept on disk; runs beside other threads; divides as IEEE does
+jit = nb.njit(cache=True, nogil=True, error_model="numpy")
+
+#: the same, written into its caller: small functions called once a row
+inlined = nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")

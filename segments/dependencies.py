@@ -1,0 +1,17 @@
+"""What a segment rests on: nothing is known of who is in it while a model that its rule names is missing."""
+
+from features.definition.rule import Segment
+from features.definition.schema import Definition
+from features.expressions.parse import columns_in
+
+
+def outcomes_in(rule: Segment, definition: Definition) -> frozenset[str]:
+    """The outcomes whose answer a segment's rule names, when one enters it or until one leaves.
+
+    Args:
+        rule: the segment's.
+        definition: whose outcomes.
+    """
+    named = columns_in(f"({rule.when}) AND ({rule.until or 'true'})")
+    said = {o: {f"{o}_{key}" for key in ("tier", "percentile", asked.answer)} for o, asked in definition.asked.items()}
+    return frozenset(outcome for outcome, columns in said.items() if columns & named)

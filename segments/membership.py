@@ -1,0 +1,178 @@
+"""Standings: what users are, as far as it has been told, steady enough that nobody flaps."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from features.definition.columns import feature_set
+from features.definition.rule import Segment
+from features.definition.schema import Definition
+from features.expressions.parse import columns_in
+from segments.dependencies import outcomes_in
+from segments.tiers import SILENT, TIERS, VALUE_TIERS, TierCuts
+
+STATE, RFM = "states", "rfm"
+
+#: a segment has no values; one is in it or not
+IN = "in"
+
+_DRIFTS = ("rfm_", "_tier", "_probability", "_amount", "_percentile")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one scoring says of a user.
+
+    Attributes:
+        user: the id.
+        at: the instant.
+        values: by dimension: ``states``, ``rfm``, ``tiers.<outcome>``, ``segments.<name>``; what a user is not, is not
+            there.
+        leaving: the segments whose ``until`` holds.
+        scores: likelihoods and amounts by outcome, where there was enough to say.
+        seen: when the user last did something.
+        evidence: what is known of the user, as `segments.evidence` has it; None where that was not kept.
+    """
+
+    user: str
+    at: int
+    values: Mapping[str, str]
+    leaving: frozenset[str]
+    scores: Mapping[str, float]
+    seen: int
+    evidence: int | None = None
+
+
+@dataclass(slots=True)
+class Standing:
+    """What a user is.
+
+    Attributes:
+        at: the scoring that changed it last.
+        held: by dimension, the value and since when.
+        scores: what was said then.
+        models: the model version of each outcome then.
+        definition: by which.
+        evidence: what was known of the user then; None in those kept by older versions.
+    """
+
+    at: int
+    held: dict[str, tuple[str, int]] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+    definition: str = ""
+    evidence: int | None = None
+
+    def to_json(self) -> str:
+        """As text, without the instant."""
+        kept = [self.held, self.scores, self.models, self.definition, self.evidence]
+        return json.dumps(kept, separators=(",", ":"))
+
+    @classmethod
+    def of_json(cls, at: int, text: str) -> "Standing":
+        """Read `to_json` back."""
+        held, scores, models, definition, *evidence = json.loads(text)
+        values = {key: (value, since) for key, (value, since) in held.items()}
+        return cls(at, values, scores, models, definition, evidence[0] if evidence else None)
+
+
+class Steadiness:
+    """What a user counts as next, of what they were and what is said of them now.
+
+    Args:
+        definition: its rules.
+        cuts: cut-offs of each outcome's model; what rests on an outcome without one stays as it was.
+    """
+
+    def __init__(self, definition: Definition, cuts: Mapping[str, TierCuts]) -> None:
+        self.rules = rule_digests(definition)
+        self._definition, self._cuts = definition, cuts
+        self._margin = math.log1p(definition.transitions.margin)
+        self._until = {f"segments.{name}" for name, rule in definition.segments.items() if rule.until}
+        self._stays = {name: self._stay(name) for name in self.rules}
+        self._state_stays = {name: rule.stay or 0 for name, rule in definition.states.items()}
+        #: the outcomes whose models a dimension rests on
+        self.rests_on = {name: self._outcomes_of(name) for name in self.rules}
+
+    def is_silent(self, name: str) -> bool:
+        """Whether a dimension rests on an outcome without a model: nothing is known of it, so that nobody moves."""
+        return not self.rests_on.get(name, frozenset()) <= self._cuts.keys()
+
+    def values(self, was: Standing | None, said: Said) -> Iterator[tuple[str, str | None, str | None]]:
+        """Yield each dimension with its value before and from now on."""
+        held = was.held if was is not None else {}
+        for name in {**dict.fromkeys(held), **dict.fromkeys(said.values)}:
+            before, since = held.get(name, (None, 0))
+            yield name, before, self._next(name, before, since, said)
+
+    def _next(self, name: str, before: str | None, since: int, said: Said) -> str | None:
+        now = said.values.get(name)
+        if name not in self.rules:
+            return None  # the definition knows it no more
+        if self.is_silent(name):
+            return before  # without a model nothing is said of it, which is no reason to leave or enter
+        if before is None:
+            return now
+        if name in self._until:
+            now = None if name.removeprefix("segments.") in said.leaving else IN
+        elif name.startswith("tiers.") and before != SILENT and now not in (None, SILENT):
+            now = self._tier(name.removeprefix("tiers."), before, said)
+        if now == before or SILENT in (now, before):
+            return now
+        stay = self._state_stays.get(before, 0) if name == STATE else self._stays[name]
+        return before if said.at - since < stay else now
+
+    def _tier(self, outcome: str, before: str, said: Said) -> str:
+        """The tier, where one is left only when the odds, or the amount, lie beyond the cut-off by the margin."""
+        now = said.values[f"tiers.{outcome}"]
+        cuts, answer = self._cuts.get(outcome), said.scores.get(outcome)
+        if cuts is None or answer is None or now == before:
+            return now
+        tiers, scale = (VALUE_TIERS, _log) if outcome in self._definition.values else (TIERS, _logit)
+        if abs(tiers.index(now) - tiers.index(before)) > 1:
+            return now  # past both cut-offs
+        cut = cuts.most if tiers[0] in (now, before) else cuts.least
+        beyond = scale(answer) - scale(cut)
+        return now if abs(beyond) >= self._margin else before
+
+    def _stay(self, name: str) -> int:
+        kind, _, of = name.partition(".")
+        rule = self._definition.segments.get(of) if kind == "segments" else None
+        if rule is not None and rule.stay is not None:
+            return rule.stay
+        named = columns_in(rule.when) if rule is not None else set()
+        drifts = kind in ("rfm", "tiers") or any(part in column for column in named for part in _DRIFTS)
+        return self._definition.transitions.stay if drifts else 0
+
+    def _outcomes_of(self, name: str) -> frozenset[str]:
+        kind, _, of = name.partition(".")
+        if kind == "tiers":
+            return frozenset({of})
+        rule = self._definition.segments.get(of) if kind == "segments" else None
+        return outcomes_in(rule, self._definition) if rule is not None else frozenset()
+
+
+def rule_digests(definition: Definition) -> dict[str, str]:
+    """By dimension, what changes when its rule or anything it is made of changes."""
+    features = feature_set(definition).digest
+    rfm = definition.rfm.model_dump_json() if definition.rfm else ""
+    states = json.dumps({name: rule.when for name, rule in definition.states.items()})
+    made_of = {STATE: states + rfm, RFM: rfm}
+    made_of |= {f"tiers.{name}": outcome.model_dump_json() for name, outcome in definition.asked.items()}
+    for name, rule in definition.segments.items():
+        made_of[f"segments.{name}"] = _meant(rule) + (states if "state" in columns_in(rule.when) else "") + rfm
+    return {name: sha256(f"{features}{text}".encode()).hexdigest()[:8] for name, text in made_of.items()}
+
+
+def _meant(rule: Segment) -> str:
+    return json.dumps([rule.when, rule.until])
+
+
+def _logit(p: float) -> float:
+    return math.log(p / (1 - p)) if 0 < p < 1 else math.copysign(math.inf, p - 0.5)
+
+
+def _log(amount: float) -> float:
+    return math.log(amount) if amount > 0 else -math.inf

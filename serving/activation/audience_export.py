@@ -1,0 +1,147 @@
+"""Audiences: the users of a segment, state, group or tier as a file, whole or as what changed since the last one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from features.definition.schema import Definition
+from features.errors import PropensityError
+from features.system.kept_files import reading, replacing
+from segments.holdout import Holdout
+from segments.membership import IN
+from serving.activation.memberships import Ledger
+from serving.scoring.previous import Earlier, field_of, told_of
+
+Format = Literal["csv", "parquet", "jsonl"]
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What an export wrote.
+
+    Attributes:
+        path: the file.
+        users: rows in it.
+        entered, left: since the last export; None for a whole one.
+        held_out: users who are not in it because they are held out.
+    """
+
+    path: Path
+    users: int
+    entered: int | None
+    left: int | None
+    held_out: int
+
+
+def dimension_of(definition: Definition, name: str) -> tuple[str, str]:
+    """The dimension and value an audience's name means.
+
+    Args:
+        definition: the definition.
+        name: a segment, ``states.<state>``, ``rfm.<group>`` or ``tiers.<outcome>.<tier>``.
+
+    Raises:
+        PropensityError: there is no such audience.
+    """
+    kind, _, rest = name.partition(".")
+    if name in definition.segments:
+        return f"segments.{name}", IN
+    if kind == "segments" and rest in definition.segments:
+        return name, IN
+    if kind == "states" and rest in definition.states:
+        return "states", rest
+    if kind == "rfm" and rest:
+        return "rfm", rest
+    outcome, _, tier = rest.partition(".")
+    if kind == "tiers" and outcome in definition.asked and tier:
+        return f"tiers.{outcome}", tier
+    raise PropensityError(
+        f"there is no audience {name!r}.",
+        fix=f"name a segment ({', '.join(definition.segments)}), states.NAME, rfm.GROUP or tiers.OUTCOME.TIER",
+    )
+
+
+def export(
+    definition: Definition,
+    ledger: Ledger,
+    scores: Path,
+    folder: Path,
+    name: str,
+    path: Path,
+    form: Format,
+    *,
+    changes: bool,
+    with_holdout: bool,
+) -> Export:
+    """Write an audience; the file is there whole or not at all.
+
+    Columns: ``user_id, since_last`` (``entered`` or ``left``; of differences only), ``holdout``, and the state, RFM
+    group, tiers, likelihoods and amounts of the newest batch.
+
+    Args:
+        definition: the definition.
+        ledger: who is in what.
+        scores: the folder of the batches' scores.
+        folder: where it is kept who was in the last export.
+        name: as `dimension_of` takes it.
+        path: the file.
+        form: its format.
+        changes: only who entered or left since the last export.
+        with_holdout: also who is held out.
+
+    Raises:
+        PropensityError: there is no such audience, nobody was ever moved, or there is no last export to compare with.
+    """
+    dimension, value = dimension_of(definition, name)
+    if ledger.last() is None:
+        raise PropensityError("no batch has moved anybody yet.", fix="run propensity score first")
+    told = ledger.told()
+    inside = told.filter((";" + pl.col("told") + ";").str.contains(f";{dimension}={value};", literal=True))
+    members = inside.select("user").sort("user")
+    held = pl.Series("holdout", Holdout(definition).of(members["user"].to_list(), [dimension] * len(members)))
+    members = members.hstack([held.cast(pl.Boolean)])
+    out = int(members["holdout"].sum())
+    if not with_holdout:
+        members = members.filter(~pl.col("holdout"))
+    kept = folder / f"{name}.parquet"
+    rows, entered, left = members, None, None
+    if changes:
+        if not kept.exists():
+            raise PropensityError(f"{name} was never exported.", fix="export it whole first, without --changes")
+        with reading(kept, fix="export it whole, without --changes"):
+            was = pl.read_parquet(kept)
+        new = members.join(was, on="user", how="anti").with_columns(since_last=pl.lit("entered"))
+        gone = was.join(members, on="user", how="anti").with_columns(since_last=pl.lit("left"))
+        rows, entered, left = pl.concat([new, gone], how="diagonal"), len(new), len(gone)
+    _write(_with_scores(rows, definition, scores), path, form)
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(members.select("user", "holdout"), kept, "parquet")
+    return Export(path, len(rows), entered, left, out)
+
+
+def _with_scores(rows: pl.DataFrame, definition: Definition, scores: Path) -> pl.DataFrame:
+    """Rows with what the newest batch says of them."""
+    newest, named = Earlier.newest(scores), rows.rename({"user": "user_id"})
+    if newest is None:
+        return named.sort("user_id")
+    with newest.reading() as records:
+        answers = [
+            field_of(rule, outcome, key).alias(f"{outcome}_{key}")
+            for outcome, rule in told_of(definition, records).items()
+            for key in ("tier", rule.answer)
+        ]
+        columns = ["user_id", "as_of", "state", pl.col("rfm").struct.field("group").alias("rfm_group"), *answers]
+        return named.lazy().join(records.select(columns), on="user_id", how="left").sort("user_id").collect()
+
+
+def _write(frame: pl.DataFrame, path: Path, form: Format) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as fresh:
+        if form == "csv":
+            frame.write_csv(fresh)
+        elif form == "parquet":
+            frame.write_parquet(fresh)
+        else:
+            frame.write_ndjson(fresh)

@@ -1,0 +1,54 @@
+"""Live moves: whoever acts is looked at right after that, and whoever's time has come although they do nothing."""
+
+from collections.abc import Iterable
+
+from features.time import Clock, to_datetime
+from serving.activation.memberships import Ledger
+from serving.activation.transitions import Mover
+from serving.scoring.online import Answers
+
+#: users looked at together: answers to others wait meanwhile
+RUN = 100
+
+
+class LiveMoves:
+    """Looks at users and moves them.
+
+    Args:
+        answers: scores.
+        ledger: where moves are kept.
+        mover: moves users.
+        clock: the service's clock.
+    """
+
+    def __init__(self, answers: Answers, ledger: Ledger, mover: Mover, clock: Clock) -> None:
+        self._answers, self._ledger, self._mover, self._clock = answers, ledger, mover, clock
+        self._waiting: dict[str, None] = {}
+
+    def touched(self, users: Iterable[str]) -> None:
+        """Say who has acted."""
+        self._waiting |= dict.fromkeys(users)
+
+    def look(self) -> None:
+        """Look at who has acted, and at whose time has come; nobody, where no batch has said yet where users begin.
+
+        Asked now and then, a user who acts ten times in between is looked at once. So many as make one run are looked
+        at; the others, and those who cannot be looked at now, are the first ones next time.
+
+        Raises:
+            UnavailableError: a store does not answer.
+        """
+        if self._ledger.last() is None:
+            self._waiting.clear()
+            return
+        self.touched(self._ledger.take_due(RUN))
+        some = list(self._waiting)[:RUN]
+        if some:
+            self._look(some)
+            for user in some:
+                del self._waiting[user]
+
+    def _look(self, users: list[str]) -> None:
+        scorer, scored = self._answers.scored(users, to_datetime(self._clock.now()))
+        if scored is not None:
+            self._mover.live(scored, scorer)

@@ -1,0 +1,305 @@
+"""The ledger: what every user is, and every move, each kept together with the messages that tell of it."""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from features.definition.schema import Definition
+from features.time import Clock
+from segments.membership import Said, Standing, rule_digests
+from segments.transition import Moves, Scoring, Transition
+from serving.activation.outbox import ERASED, Outbox
+from serving.database.activation_tables import definitions, make_tables, outbox, scorings, standings, transitions
+from serving.database.live_log import LiveLog
+from serving.database.tables import MOVING, dead, events, insert, one_at_a_time
+
+#: users of one transaction: a batch and the live path take turns
+CHUNK = 500
+
+#: what tables of users are called in reports of an erasure; others by their own name
+PLACES = {
+    events.name: "live events", dead.name: "dead letters", standings.name: "standings",
+    transitions.name: "transitions", outbox.name: "outbox",
+}  # fmt: skip
+
+#: standings read at once into a frame
+_READ = 50_000
+
+
+class Ledger:
+    """Standings and transitions of a definition's users, in the database of its live log.
+
+    Args:
+        definition: the definition.
+        live: its live log.
+        clock: the service's clock.
+    """
+
+    def __init__(self, definition: Definition, live: LiveLog, clock: Clock) -> None:
+        self._definition, self.live, self._clock = definition, live, clock
+        make_tables(live)
+        self.outbox = Outbox(definition, live, clock)
+
+    def known(self) -> dict[str, dict[str, str]]:
+        """The rules of every definition seen, this one among them from now on."""
+        version, rules = self._definition.version, rule_digests(self._definition)
+        with self.live.writing() as connection:
+            row = {"version": version, "rules": json.dumps(rules)}
+            connection.execute(insert(definitions, connection).on_conflict_do_nothing(), [row])
+            return {r.version: json.loads(r.rules) for r in connection.execute(sa.select(definitions))}
+
+    def last(self) -> Scoring | None:
+        """The newest batch whose moves are all kept; None before the first."""
+        with self.live.reading() as connection:
+            row = connection.execute(sa.select(scorings).order_by(scorings.c.at.desc()).limit(1)).first()
+        return Scoring(row.at, json.loads(row.models), row.definition) if row is not None else None
+
+    def complete(self, scoring: Scoring) -> None:
+        """Say that all moves of a batch are kept."""
+        row = {"at": scoring.at, "models": json.dumps(dict(scoring.models)), "definition": scoring.definition}
+        with self.live.writing() as connection:
+            connection.execute(sa.delete(scorings).where(scorings.c.at == scoring.at))
+            connection.execute(sa.insert(scorings), [row])
+
+    def told(self) -> pl.DataFrame:
+        """Everybody's standing in short: ``user, at, told``."""
+        query = sa.select(standings.c.user_id, standings.c.at, standings.c.told)
+        schema = {"user": pl.String, "at": pl.Int64, "told": pl.String}
+        with self.live.reading() as connection:
+            rows = connection.execution_options(yield_per=_READ).execute(query)
+            parts = [pl.DataFrame(list(map(tuple, some)), schema=schema, orient="row") for some in rows.partitions()]
+        return pl.concat([pl.DataFrame(schema=schema), *parts])
+
+    def record(
+        self,
+        said: Sequence[Said],
+        moves: Moves,
+        last: Scoring | None,
+        before: Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]],
+        *,
+        due: Mapping[str, int] | None = None,
+        evidence: Callable[[Sequence[str]], Mapping[str, int]] | None = None,
+    ) -> list[Transition]:
+        """Keep what users are from now on, their moves, and the messages about those, in one transaction.
+
+        Args:
+            said: what is said of users; who was looked at later than that already is passed over.
+            moves: tells moves.
+            last: the newest batch; None when this is the first, which moves nobody: where they are is where they begin.
+            before: what the newest batch said of users.
+            due: when users have to be looked at again, although they do nothing; left as it is when left out.
+            evidence: what was known of users at the newest batch.
+        """
+        made: list[Transition] = []
+        users = [one.user for one in said]
+        scores = before(users) if last is not None else {}
+        known = evidence(users) if last is not None and evidence is not None else {}
+        with self.live.writing() as connection:
+            one_at_a_time(connection, MOVING)
+            buried = self.live.erased_among(connection, [one.user for one in said])
+            found = self._standings(connection, [one.user for one in said])
+            rows = []
+            for one in said:
+                was = found.get(one.user)
+                if one.user in buried or (was is not None and was.at > one.at):
+                    continue
+                earlier, told, had = last or Scoring(one.at, {}, ""), scores.get(one.user, {}), known.get(one.user)
+                if was is not None and was.at > earlier.at:
+                    earlier, told, had = Scoring(was.at, was.models, was.definition), was.scores, was.evidence
+                standing, moved = moves.of(was, one, earlier, told, had)
+                made += moved if last is not None else []
+                row = {"user_id": one.user, "at": one.at, "told": told_of(standing.held), "held": standing.to_json()}
+                rows.append(row if due is None else row | {"due": due.get(one.user)})
+            if rows:
+                put = insert(standings, connection)
+                change = {name: put.excluded[name] for name in rows[0] if name != "user_id"}
+                connection.execute(put.on_conflict_do_update(index_elements=["user_id"], set_=change), rows)
+            kept = self._keep(connection, made)
+            self.outbox.add(connection, kept)
+        return kept
+
+    def _keep(self, connection: sa.Connection, made: list[Transition]) -> list[Transition]:
+        """Append transitions; they come back with their numbers."""
+        if not made:
+            return []
+        numbers: list[int] = []
+        for lo in range(0, len(made), CHUNK):
+            rows = [_row(transition) for transition in made[lo : lo + CHUNK]]
+            add = sa.insert(transitions).returning(transitions.c.id, sort_by_parameter_order=True)
+            numbers += connection.scalars(add, rows)
+        return [replace(transition, id=number) for transition, number in zip(made, numbers, strict=True)]
+
+    def take_due(self, limit: int) -> list[str]:
+        """Users who have to be looked at again by now, the longest overdue first; each is told once."""
+        asked = sa.select(standings.c.user_id).where(standings.c.due <= self._clock.now())
+        asked = asked.order_by(standings.c.due).limit(limit)
+        with self.live.reading() as connection:
+            if connection.scalar(asked.limit(1)) is None:
+                return []
+        with self.live.writing() as connection:
+            one_at_a_time(connection, MOVING)
+            users = list(connection.scalars(asked))
+            connection.execute(sa.update(standings).where(standings.c.user_id.in_(users)).values(due=None))
+        return users
+
+    def standing(self, user: str) -> Standing | None:
+        """What a user is; None where nobody has looked yet."""
+        with self.live.reading() as connection:
+            return self._standings(connection, [user]).get(user)
+
+    def history(
+        self,
+        *,
+        user: str | None = None,
+        dimension: str | None = None,
+        since: int = 0,
+        after: int = 0,
+        limit: int = 1_000,
+        newest: bool = False,
+    ) -> list[Transition]:
+        """Transitions, in their order.
+
+        Args:
+            user: only of this one.
+            dimension: only of this one, such as ``states`` or ``segments.cart_abandoned_24h``.
+            since: only at or after this instant.
+            after: only those with a higher number.
+            limit: how many at most.
+            newest: the newest first.
+        """
+        asked = sa.select(transitions).where((transitions.c.id > after) & (transitions.c.at >= since)).limit(limit)
+        if user is not None:
+            asked = asked.where(transitions.c.user_id == user)
+        if dimension is not None:
+            asked = asked.where(transitions.c.dimension == dimension)
+        asked = asked.order_by(transitions.c.id.desc() if newest else transitions.c.id)
+        with self.live.reading() as connection:
+            return [_transition(row) for row in connection.execute(asked)]
+
+    def flows(self, since: int = 0) -> pl.DataFrame:
+        """How many moved how, and why: ``dimension, before, after, cause, users``."""
+        t = transitions.c
+        keys = (t.dimension, t.before, t.after, t.cause)
+        asked = sa.select(*keys, sa.func.count().label("users")).where(t.at >= since).group_by(*keys)
+        schema = {**dict.fromkeys(("dimension", "before", "after", "cause"), pl.String), "users": pl.Int64}
+        with self.live.reading() as connection:
+            rows = [tuple(row) for row in connection.execute(asked)]
+        return pl.DataFrame(rows, schema=schema, orient="row").sort("dimension", "users", descending=[False, True])
+
+    def replay(self, destination: str, since: int) -> int:
+        """Tell a destination again of the moves since an instant; returns how many messages wait for it now."""
+        return self.outbox.again(destination, self._all(since))
+
+    def resync(self, destination: str) -> int:
+        """Tell a destination of everybody who is in what it wants; returns how many messages wait for it now.
+
+        All of them name the same ``sync``: who gets them may drop whoever is not among them.
+        """
+        now, version = self._clock.now(), self._definition.version
+        sync = f"{self._definition.name}.{destination}.{now}"
+        held = (
+            Transition(user, since, name, None, value, "behaviour", {}, standing.scores, standing.models, version)
+            for user, standing in self._everybody()
+            for name, (value, since) in standing.held.items()
+        )
+        return self.outbox.again(destination, held, sync=sync)
+
+    def _all(self, since: int) -> Iterator[Transition]:
+        after = 0
+        while some := self.history(since=since, after=after, limit=_READ):
+            yield from some
+            after = some[-1].id
+
+    def _everybody(self) -> Iterator[tuple[str, Standing]]:
+        after = ""
+        while True:
+            asked = sa.select(standings).where(standings.c.user_id > after).order_by(standings.c.user_id).limit(_READ)
+            with self.live.reading() as connection:
+                rows = connection.execute(asked).all()
+            if not rows:
+                return
+            yield from ((row.user_id, Standing.of_json(row.at, row.held)) for row in rows)
+            after = rows[-1].user_id
+
+    def erase(self, users: Collection[str]) -> dict[str, int]:
+        """Forget users; who was told that they are in something is told once more, that they left.
+
+        Returns:
+            How many rows went, by place.
+        """
+        names = list(users)
+        with self.live.writing() as connection:
+            one_at_a_time(connection, MOVING)
+            found = self._standings(connection, names)
+            gone = {
+                "standings": connection.execute(sa.delete(standings).where(standings.c.user_id.in_(names))).rowcount,
+                "transitions": connection.execute(
+                    sa.delete(transitions).where(transitions.c.user_id.in_(names))
+                ).rowcount,
+                "outbox": connection.execute(sa.delete(outbox).where(outbox.c.user_id.in_(names))).rowcount,
+            }
+            version = self._definition.version
+            self.outbox.add(
+                connection,
+                [
+                    Transition(user, self._clock.now(), name, value, None, ERASED, {}, {}, {}, version)
+                    for user, standing in found.items()
+                    for name, (value, _) in standing.held.items()
+                ],
+            )
+        return gone
+
+    def left(self, users: Collection[str]) -> dict[str, int]:
+        """Look again: rows of users, by place, but for the messages that tell of their erasure."""
+        names = list(users)
+        found = {PLACES.get(table, table): rows for table, rows in self.live.rows_of(names).items()}
+        return found | {"outbox": found["outbox"] - self.outbox.farewells(names)}
+
+    def _standings(self, connection: sa.Connection, users: Sequence[str]) -> dict[str, Standing]:
+        found: dict[str, Standing] = {}
+        for lo in range(0, len(users), CHUNK):
+            asked = sa.select(standings).where(standings.c.user_id.in_(users[lo : lo + CHUNK]))
+            found |= {r.user_id: Standing.of_json(r.at, r.held) for r in connection.execute(asked)}
+        return found
+
+
+def told_of(held: Mapping[str, tuple[str, int]] | Iterable[str]) -> str:
+    """A standing in short, the same for the same values."""
+    if isinstance(held, Mapping):
+        held = (f"{name}={value}" for name, (value, _) in held.items())
+    return ";".join(sorted(held))
+
+
+def _row(transition: Transition) -> dict[str, object]:
+    return {
+        "user_id": transition.user,
+        "at": transition.at,
+        "dimension": transition.dimension,
+        "before": transition.before,
+        "after": transition.after,
+        "cause": transition.cause,
+        "scores_before": json.dumps(dict(transition.scores_before)),
+        "scores_after": json.dumps(dict(transition.scores_after)),
+        "models": json.dumps(dict(transition.models)),
+        "definition": transition.definition,
+    }
+
+
+def _transition(row: sa.Row[Any]) -> Transition:
+    return Transition(
+        row.user_id,
+        row.at,
+        row.dimension,
+        row.before,
+        row.after,
+        row.cause,
+        json.loads(row.scores_before),
+        json.loads(row.scores_after),
+        json.loads(row.models),
+        row.definition,
+        row.id,
+    )

@@ -1,0 +1,181 @@
+"""The mover: turns scorings, of a batch or live, into moves that are kept and told."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import polars as pl
+
+from features.definition.schema import Definition
+from features.events.write import part_files
+from features.system.progress import Progress, ignore
+from features.time import to_instant
+from segments.evidence import evidence_of
+from segments.membership import IN, RFM, STATE, Said, Steadiness
+from segments.next_change import TimeEdges
+from segments.tiers import TierCuts
+from segments.transition import Moves, Scoring, Transition
+from serving.activation.memberships import CHUNK, Ledger
+from serving.process.metrics import MOVED
+from serving.scoring.previous import EVIDENCE, Earlier, field_of, told_of
+from serving.scoring.scorer import Scorer
+from serving.scoring.scores import Scored
+
+log = logging.getLogger("propensity")
+
+_Scores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]]
+_Evidence: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
+
+
+class Mover:
+    """Moves users.
+
+    Args:
+        definition: its rules and destinations.
+        ledger: where moves are kept.
+        scores: the folder of the batches' scores, for what was said before.
+    """
+
+    def __init__(self, definition: Definition, ledger: Ledger, scores: Path) -> None:
+        self._definition, self._ledger, self._scores = definition, ledger, scores
+        self._known = ledger.known()
+        self._edges = TimeEdges(definition)
+        self._before: tuple[Earlier | None, pl.DataFrame] = (None, pl.DataFrame())
+        self._moves: tuple[object, Moves | None] = (None, None)
+
+    def batch(self, path: Path, scorer: Scorer, cutoff: int, *, progress: Progress = ignore) -> int | None:
+        """Move everybody by the scores of a batch; killed half-way, the same again does the rest.
+
+        Args:
+            path: the folder of the scores.
+            scorer: that said them.
+            cutoff: the instant they speak of.
+            progress: told of each part that is done.
+
+        Returns:
+            How many moves; None when a later batch has moved users already.
+        """
+        last = self._ledger.last()
+        if last is not None and last.at > cutoff:
+            return None
+        moves, count = self._moves_of(scorer), 0
+        told = self._ledger.told()
+        for part in part_files(path):
+            frame = _flat(pl.read_parquet(part), self._definition, moves.is_silent)
+            moved = frame.join(told, on="user", how="left", suffix="_held").filter(
+                pl.col("told_held").is_null() | (pl.col("told") != pl.col("told_held"))
+            )
+            for lo in range(0, len(moved), CHUNK):
+                said = list(_said(moved[lo : lo + CHUNK], self._definition))
+                before, evidence = self._before_of(cutoff)
+                count += self._kept(self._ledger.record(said, moves, last, before, evidence=evidence))
+            progress(1)
+        versions = {name: model.version for name, model in scorer.models.items()}
+        # a model that is missing now is still the one that users were last judged by
+        judged = {**(last.models if last is not None else {}), **versions}
+        self._ledger.complete(Scoring(cutoff, judged, self._definition.version))
+        return count
+
+    def live(self, scored: Scored, scorer: Scorer) -> list[Transition]:
+        """Move users who were looked at just now; nobody before the first batch."""
+        last = self._ledger.last()
+        if last is None or not len(scored.rows):
+            return []
+        moves = self._moves_of(scorer)
+        evidence = pl.Series(EVIDENCE, evidence_of(scored.rows, self._definition))
+        frame = _flat(scored.records.with_columns(evidence), self._definition, moves.is_silent)
+        said = list(_said(frame, self._definition))
+        soon = zip(scored.rows.users.to_list(), self._edges.next(scored.rows), strict=True)
+        due = {user: at for user, at in soon if at is not None}
+        before, known = self._before_of(max(one.at for one in said))
+        made = self._ledger.record(said, moves, last, before, due=due, evidence=known)
+        self._kept(made)
+        return made
+
+    def _kept(self, made: Sequence[Transition]) -> int:
+        for transition in made:
+            MOVED.labels(transition.dimension, transition.cause).inc()
+        return len(made)
+
+    def _moves_of(self, scorer: Scorer) -> Moves:
+        """Tells moves by the models that are served now."""
+        versions = {name: model.version for name, model in scorer.models.items()}
+        if self._moves[0] != versions or self._moves[1] is None:
+            cuts: dict[str, TierCuts] = {name: model.card.tiers for name, model in scorer.models.items()}
+            made = Moves(Steadiness(self._definition, cuts), versions, self._definition.version, self._known)
+            if missing := [name for name in self._definition.asked if name not in versions]:
+                log.warning(
+                    "no model of %s: nobody is moved by it until there is one (propensity train, then score)",
+                    ", ".join(missing),
+                )
+            self._moves = (versions, made)
+            return made
+        return self._moves[1]
+
+    def _before_of(self, instant: int) -> tuple[_Scores, _Evidence]:
+        """What the newest batch before an instant said of users, and what was known of them then."""
+        earlier = Earlier.before(self._scores, instant)
+        if earlier != self._before[0]:
+            self._before = (earlier, _answers(earlier, self._definition) if earlier else pl.DataFrame())
+        frame = self._before[1]
+
+        def found(users: Sequence[str]) -> pl.DataFrame:
+            return pl.DataFrame({"user": users}, schema={"user": pl.String}).join(frame, on="user")
+
+        def scores(users: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
+            if frame.is_empty():
+                return {}
+            rows = found(users).drop(EVIDENCE, strict=False)
+            return {row.pop("user"): _there(row) for row in rows.iter_rows(named=True)}
+
+        def evidence(users: Sequence[str]) -> Mapping[str, int]:
+            if EVIDENCE not in frame.columns:
+                return {}
+            # nothing was known then of who is not in it
+            return dict.fromkeys(users, 0) | dict(found(users).select("user", EVIDENCE).iter_rows())
+
+        return scores, evidence
+
+
+def _there(row: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in row.items() if value is not None}
+
+
+def _answers(earlier: Earlier, definition: Definition) -> pl.DataFrame:
+    with earlier.reading() as records:
+        answers = [field_of(rule, name, rule.answer).alias(name) for name, rule in told_of(definition, records).items()]
+        known = [EVIDENCE] if EVIDENCE in records.collect_schema() else []
+        return records.select(pl.col("user_id").alias("user"), *answers, *known).collect()
+
+
+def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[str], bool]) -> pl.DataFrame:
+    """Records with a column a dimension, and in short, ``told``, those of which something is known."""
+    asked, unknown = definition.asked, [f"segments.{name}" for name in definition.segments]
+    unknown = [name for name in unknown if is_silent(name)]
+    frame = records.select(
+        pl.col("user_id").alias("user"),
+        "as_of",
+        "seen",
+        pl.col("state").alias(STATE),
+        pl.col("rfm").struct.field("group").alias(RFM),
+        *(field_of(rule, name, "tier").alias(f"tiers.{name}") for name, rule in asked.items()),
+        *(field_of(rule, name, rule.answer).alias(name) for name, rule in asked.items()),
+        pl.col("segments").list.eval("segments." + pl.element()),
+        "leaves",
+        EVIDENCE if EVIDENCE in records.columns else pl.lit(None, dtype=pl.Int64).alias(EVIDENCE),
+    )
+    single = [STATE, RFM, *(name for name in (f"tiers.{name}" for name in asked) if not is_silent(name))]
+    inside = pl.col("segments").list.eval(pl.element().filter(~pl.element().is_in(unknown)) + f"={IN}")
+    told = pl.concat_list(*(pl.lit(f"{name}=") + pl.col(name) for name in single), inside)
+    return frame.with_columns(told.list.drop_nulls().list.sort().list.join(";").alias("told"))
+
+
+def _said(frame: pl.DataFrame, definition: Definition) -> Iterator[Said]:
+    names = list(definition.asked)
+    single = [STATE, RFM, *(f"tiers.{name}" for name in names)]
+    for row in frame.iter_rows(named=True):
+        values = {name: row[name] for name in single if row[name] is not None} | dict.fromkeys(row["segments"], IN)
+        scores = _there({name: row[name] for name in names})
+        at, seen = to_instant(row["as_of"]), to_instant(row["seen"])
+        yield Said(row["user"], at, values, frozenset(row["leaves"]), scores, seen, row[EVIDENCE])

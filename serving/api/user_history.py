@@ -1,0 +1,109 @@
+"""A user's history: what they are, since when, and every move with its cause."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from features.time import to_datetime
+from segments.transition import Cause, Transition
+from serving.activation.memberships import Ledger
+from serving.scoring.online import Answers
+from serving.scoring.record import ScoreRecord
+
+
+class Part(BaseModel):
+    """A part of the history."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Held(Part):
+    """What a user is in one dimension, and since when.
+
+    Attributes:
+        value: the state, group or tier, or ``in``.
+        since: since when.
+    """
+
+    value: str
+    since: datetime
+
+
+class Moved(Part):
+    """One transition.
+
+    Attributes:
+        id: its number; request later transitions with ``after``.
+        user_id: the user's id.
+        at: the instant of the scoring that found it.
+        dimension: ``states``, ``rfm``, ``tiers.<outcome>`` or ``segments.<name>``.
+        before: the state, group or tier before, or ``in``; null for none.
+        after: the state, group or tier after, or ``in``; null for none.
+        cause: ``behaviour``, ``time``, ``new_model``, ``new_definition`` or ``erased``.
+        scores_before: likelihoods before, by outcome.
+        scores_after: likelihoods after, by outcome.
+        models: the model version of each outcome.
+        definition: name and digest of the definition.
+    """
+
+    id: int
+    user_id: str
+    at: datetime
+    dimension: str
+    before: str | None
+    after: str | None
+    cause: Cause
+    scores_before: Mapping[str, float]
+    scores_after: Mapping[str, float]
+    models: Mapping[str, str]
+    definition: str
+
+    @classmethod
+    def of(cls, transition: Transition) -> "Moved":
+        """Tell a transition."""
+        t = transition
+        return cls(
+            id=t.id, user_id=t.user, at=to_datetime(t.at), dimension=t.dimension, before=t.before, after=t.after,
+            cause=t.cause, scores_before=t.scores_before, scores_after=t.scores_after, models=t.models,
+            definition=t.definition,
+        )  # fmt: skip
+
+
+class UserHistory(Part):
+    """Everything kept about a user.
+
+    Attributes:
+        user_id: the user's id.
+        record: the score record of now, with reasons; null when no profile is stored.
+        standing: the user's memberships by dimension; they change less often than the record, by ``stay`` and
+            ``transitions.margin``.
+        transitions: the user's transitions, the newest first.
+    """
+
+    user_id: str
+    record: ScoreRecord | None
+    standing: dict[str, Held]
+    transitions: list[Moved]
+
+
+def history_of(user: str, now: datetime, answers: Answers, ledger: Ledger, *, limit: int, reasons: int) -> UserHistory:
+    """Tell a user's history.
+
+    Args:
+        user: the id.
+        now: the instant of the record.
+        answers: scores.
+        ledger: standings and moves.
+        limit: how many moves at most.
+        reasons: how many reasons a likelihood.
+    """
+    records = answers.score([user], now, reasons, latest=True).records
+    standing = ledger.standing(user)
+    held = standing.held if standing is not None else {}
+    return UserHistory(
+        user_id=user,
+        record=records[0] if records else None,
+        standing={name: Held(value=value, since=to_datetime(since)) for name, (value, since) in held.items()},
+        transitions=[Moved.of(t) for t in ledger.history(user=user, limit=limit, newest=True)],
+    )

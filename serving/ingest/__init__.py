@@ -1,0 +1,1 @@
+"""Taking events in: read, committed, folded into profiles, compacted into files, reconciled."""

@@ -1,0 +1,115 @@
+"""What is known of users besides the live log: their events in the event store, their attributes."""
+
+import json
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from features.definition.schema import Definition
+from features.errors import EventLogError, PropensityError
+from features.event_store.collisions import bucket_of
+from features.event_store.open import open_files
+from features.event_store.store import EventStore
+from features.events.compacted import Compacted
+from features.events.events import Rows
+from features.events.hashing import hashed
+from features.feature_store.objects import profiles_path
+from features.profile.codec import Attributes
+from features.profile.stored import TRAITS, ProfileManifest, Profiles
+from features.reading.source import EventLog
+from features.settings import Settings
+from features.system.kept_files import reading
+
+log = logging.getLogger("propensity")
+
+
+class History:
+    """The event store and the trait table behind the kept profiles.
+
+    Args:
+        definition: the definition.
+        settings: where they are.
+    """
+
+    def __init__(self, definition: Definition, settings: Settings) -> None:
+        self._definition, self._settings = definition, settings
+        self._folder = profiles_path(definition, settings.folder(definition.name))
+        self._log: EventLog | None = None
+
+    def kept(self) -> ProfileManifest | None:
+        """What the kept profiles are made of; None where there are none, as when they were folded on Spark.
+
+        Their events, and the live log after ``live``, are all there is of a user.
+        """
+        return Profiles(self._definition, self._folder).manifest
+
+    def rows(self, kept: ProfileManifest, users: Sequence[str]) -> Rows | None:
+        """The events of users that are in the kept profiles.
+
+        Args:
+            kept: what `kept` said.
+            users: whose.
+
+        Returns:
+            The rows, or None where they cannot be told: no event store is here, or it has been put together anew since,
+            holds live events that the kept profiles do not, and has no ids by which those could be known again.
+        """
+        for attempt in range(3):
+            log = self._opened()
+            if log is None:
+                return None
+            store = EventStore(log, self._settings.events(self._definition.name))
+            try:
+                return self._read(store, kept, users)
+            except EventLogError:
+                if attempt == 2:  # a part that was put together anew meanwhile is found the next time
+                    raise
+        return None
+
+    def _read(self, store: EventStore, kept: ProfileManifest, users: Sequence[str]) -> Rows | None:
+        state = store.manifest
+        if kept.log == state.name and not state.has_been(kept.position, kept.state):
+            return None  # one of the two came back from a backup: the next batch puts them right
+        places = bucket_of(hashed(pa.chunked_array([pa.array(users, pa.string())])), state.buckets).tolist()
+        by_bucket: dict[int, list[str]] = {}
+        for user, bucket in zip(users, places, strict=True):
+            by_bucket.setdefault(bucket, []).append(user)
+        tables = []
+        for bucket, names in by_bucket.items():
+            # where a bucket was written anew, its parts no longer tell what had come in by then
+            told = kept.log == state.name and state.merged.get(bucket, 0) <= kept.position
+            if not told and not self._known_again(store.log, kept):
+                return None
+            rows = store.rows_of(bucket, names, through=kept.position if told else state.position)
+            tables.append(rows.take(rows.visible <= kept.through).table())
+        return Rows.together(tables, store.log.n_values)
+
+    def _known_again(self, log: EventLog, kept: ProfileManifest) -> bool:
+        """Whether a live event that is in the event store too counts once: there is none, or ids tell."""
+        name = self._definition.events.columns.id
+        compacted = Compacted.load(self._settings.live(self._definition.name))
+        return compacted.position <= kept.live or (name is not None and log.columns[name] == "VARCHAR")
+
+    def traits(self, users: Sequence[str]) -> dict[str, Attributes]:
+        """The attributes of users when the kept profiles were made."""
+        path = self._folder / "traits.parquet"
+        if not path.exists():
+            return {}
+        asked = pl.Series(list(users), dtype=pl.String)
+        with reading(path, fix=f"remove {path}, and run propensity materialize"):
+            found = pl.scan_parquet(path).filter(pl.col("user").is_in(asked.implode())).collect()
+            rows = found.select(TRAITS.names()).iter_rows()
+            return {user: Attributes(json.loads(traits), told) for user, traits, told in rows}
+
+    def _opened(self) -> EventLog | None:
+        """The log, opened once; None where it is not on this machine."""
+        if self._log is None:
+            live = Compacted.load(self._settings.live(self._definition.name))
+            try:
+                self._log = open_files(self._definition, self._settings, ends=np.iinfo(np.int64).max, live=live)
+            except PropensityError as error:
+                log.warning("late events cannot be folded in here: %s", error)
+        return self._log

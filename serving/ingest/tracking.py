@@ -1,0 +1,220 @@
+"""Messages as Segment's HTTP tracking API describes them, read one by one: taken, or refused with the reason.
+
+Source: the public specification of the HTTP Tracking API and its common fields (``messageId``, ``timestamp``,
+``sentAt``, ``originalTimestamp``, ``userId``, ``anonymousId``).
+"""
+
+import json
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from features.reading.live_messages import IDENTIFY, TRACK, LogColumns, Message, read_time
+from features.time import to_datetime
+from features.user_id import SPACE, UserIdError, is_unicode, user_id
+from serving.database.dead_letters import DeadLetter
+
+#: bytes of one message, and of the body of a batch
+MESSAGE_BYTES = 32_000
+BATCH_BYTES = 500_000
+
+#: messages of a batch, and how many refused ones of a request are kept and told one by one
+MOST_MESSAGES, MOST_REFUSED = 2_500, 100
+
+#: how deep a message's lists and objects may lie in one another: far from where Python's own recursion ends
+DEPTH = 64
+
+#: what the specification knows and we take; pages and screens are events of these names
+_EVENTS = {"page": "page", "screen": "screen"}
+_LONGEST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What became of the messages of a request.
+
+    Attributes:
+        messages: those that can be taken, with their places in the request.
+        refused: the others, as many as are kept.
+        not_kept: how many more were refused.
+    """
+
+    messages: list[tuple[int, Message]]
+    refused: list[tuple[int, DeadLetter]]
+    not_kept: int
+
+
+class Tracking:
+    """Reads messages for a definition's log.
+
+    Args:
+        columns: the log's columns; properties that signals read must fit them.
+    """
+
+    def __init__(self, columns: LogColumns) -> None:
+        self._columns = columns
+
+    def read(self, items: list[object], *, kind: str | None, sent: object, received: int) -> Read:
+        """Read the messages of a request.
+
+        Args:
+            items: the messages, as JSON.
+            kind: ``track``, ``identify``, ``page`` or ``screen`` for all; None where each says it by ``type``.
+            sent: the request's ``sentAt``; a message's own goes before it.
+            received: when the request came.
+        """
+        messages: list[tuple[int, Message]] = []
+        letters: list[tuple[int, DeadLetter]] = []
+        for at, item in enumerate(items):
+            try:
+                messages.append((at, self._message(item, kind, sent, received)))
+            except _RefusedError as refused:
+                if len(letters) < MOST_REFUSED:
+                    letters.append((at, _letter(item, refused, kind, sent, received)))
+        return Read(messages, letters, len(items) - len(messages) - len(letters))
+
+    def _message(self, item: object, kind: str | None, sent: object, received: int) -> Message:
+        if not isinstance(item, Mapping):
+            raise _RefusedError("not_an_object", f"a message is {type(item).__name__}, not an object")
+        if _deeper(item, DEPTH):
+            raise _RefusedError("too_deep", f"a message nested more than {DEPTH} deep")
+        size = len(json.dumps(item))
+        if size > MESSAGE_BYTES:
+            raise _RefusedError("too_large", f"a message of {size:,} bytes; at most {MESSAGE_BYTES:,} are taken")
+        kind = kind or item.get("type")
+        if kind not in (TRACK, IDENTIFY, *_EVENTS):
+            raise _RefusedError("unknown_type", f"type {_shown(kind)}; track, identify, page and screen are taken")
+        user = self._user(item)
+        body = item.get("traits" if kind == IDENTIFY else "properties")
+        if body is None:
+            body = {}
+        if not isinstance(body, dict):
+            raise _RefusedError("not_an_object", f"{'traits' if kind == IDENTIFY else 'properties'} is no object")
+        event = _EVENTS.get(kind, "") if kind != TRACK else _text(item, "event")
+        if kind == TRACK and not event:
+            raise _RefusedError("no_event", "a track message without 'event'")
+        if kind in _EVENTS and isinstance(item.get("name"), str):
+            body = {"name": item["name"]} | body
+        if kind != IDENTIFY and (wrong := self._columns.problem(body)):
+            raise _RefusedError("property", wrong)
+        if not is_unicode(json.dumps(body, ensure_ascii=False)):
+            raise _RefusedError("not_text", "the body holds characters that are no text")
+        return Message(
+            id=_text(item, "messageId") or str(uuid.uuid4()),
+            user=user,
+            kind=IDENTIFY if kind == IDENTIFY else TRACK,
+            event=event,
+            t=happened(item, sent, received),
+            received=received,
+            body=body,
+        )
+
+    def _user(self, item: Mapping[str, object]) -> str:
+        for key in ("userId", "anonymousId"):
+            said = item.get(key)
+            if said is None or (isinstance(said, str) and not said.strip(SPACE)):
+                continue
+            try:
+                return self._columns.user_of(said)
+            except UserIdError as error:
+                raise _RefusedError("user_id", f"{key}: {error.message}") from error
+        raise _RefusedError("no_user", "neither 'userId' nor 'anonymousId' says who")
+
+
+def happened(item: Mapping[str, object], sent: object, received: int) -> int:
+    """When something happened, by our clock.
+
+    A device's clock may be wrong by years, but by the same amount when the thing happened and when the message was
+    sent: ``timestamp = received + (originalTimestamp - sentAt)``. Nothing happens after it was received.
+    """
+    said = item.get("originalTimestamp", item.get("timestamp"))
+    if said is None:
+        return received
+    original = read_time(said)
+    if original is None:
+        raise _RefusedError("timestamp", f"timestamp {_shown(said)} is no ISO time")
+    sent_at = item.get("sentAt", sent)
+    if sent_at is not None:
+        instant = read_time(sent_at)
+        if instant is None:
+            raise _RefusedError("timestamp", f"sentAt {_shown(sent_at)} is no ISO time")
+        original += received - instant
+    return max(min(original, received), 0)
+
+
+def as_sent(message: Message) -> str:
+    """A message in the form in which it can be sent again."""
+    said: dict[str, object] = {"type": message.kind, "messageId": message.id, "userId": message.user,
+            "timestamp": to_datetime(message.t).isoformat()}  # fmt: skip
+    said |= {"event": message.event, "properties": message.body} if message.event else {"traits": message.body}
+    return json.dumps(said)
+
+
+class _RefusedError(Exception):
+    """A message is not taken."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def _text(item: Mapping[str, object], key: str) -> str:
+    """A short text of a message; numbers are text too, as SDKs send ids."""
+    value = item.get(key)
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise _RefusedError("not_text", f"{key} is {type(value).__name__}, not text")
+    text = str(value).strip()
+    if len(text) > _LONGEST:
+        raise _RefusedError("too_large", f"{key} has {len(text):,} characters; at most {_LONGEST} are taken")
+    if "\x00" in text or not is_unicode(text):
+        raise _RefusedError("not_text", f"{key} holds characters that are no text")
+    return text
+
+
+def _letter(item: object, refused: _RefusedError, kind: str | None, sent: object, received: int) -> DeadLetter:
+    """Keep a refused message, as far as it can be kept, with what the request said of it."""
+    said = item if isinstance(item, Mapping) else {}
+    if said:
+        item = {key: value for key, value in (("type", kind), ("sentAt", sent)) if value is not None} | dict(said)
+    body = "" if _deeper(item, DEPTH) else json.dumps(item)[:MESSAGE_BYTES]
+    return DeadLetter("ingest", refused.code, str(refused), body, received, _id_of(said), _user_of(said))
+
+
+def _id_of(said: Mapping[str, object]) -> str | None:
+    """The message's id, as far as it can be written down."""
+    value = said.get("messageId")
+    return value[:_LONGEST].replace("\x00", "").encode("utf-8", "replace").decode() if isinstance(value, str) else None
+
+
+def _user_of(said: Mapping[str, object]) -> str | None:
+    """Whom a refused message is about, in the form in which they may be erased later."""
+    for key in ("userId", "anonymousId"):
+        with suppress(UserIdError):
+            return user_id(said.get(key))
+    return None
+
+
+def _deeper(value: object, most: int) -> bool:
+    """Whether lists and objects lie more than so many deep in one another; looked at level by level."""
+    level = [value]
+    for _ in range(most):
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        level = [one for one in inner if isinstance(one, (dict, list))]
+        if not level:
+            return False
+    return True
+
+
+def _shown(value: object) -> str:
+    """A value in an answer: its beginning, or what it is."""
+    if isinstance(value, str):
+        return repr(value[:60])
+    return f"{value!r:.60}" if value is None or isinstance(value, (bool, int, float)) else type(value).__name__

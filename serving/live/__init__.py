@@ -1,1 +1,0 @@
-"""The live path: messages in, profiles folded on within a second, nothing lost."""

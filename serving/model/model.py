@@ -1,0 +1,250 @@
+"""A model: LightGBM and a regression blended where both add up, calibrated, with its card. No pickle."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.errors import ScoringError
+from features.rows import FeatureRows
+from serving.model.card import ModelCard, checked_bytes, damaged
+from serving.model.numbers import Floats, Numbers, model_matrix, with_codes
+from serving.model.treeshap import WORTHWHILE, Forest
+
+BOOSTER, NUMBERS, CARD = "booster.txt", "numbers.json", "card.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Where rows lie outside what a model was fitted on.
+
+    Attributes:
+        column: of each row, the numeric column that lies furthest outside; -1 where none does.
+        effect: by how much the calibrated score (log-odds, or the logarithm of an amount) would be another if the
+            regression went on beyond the ranges.
+    """
+
+    column: NDArray[np.int64]
+    effect: Floats
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted model.
+
+    Attributes:
+        booster: LightGBM, one thread; None where the regression answers alone.
+        numbers: linear part, blend and calibration.
+        card: what it promises.
+        version: ``outcome/version`` in the registry, or ``outcome/new`` before it is registered.
+        card_digest: SHA-256 of the card that the registry vouches for; None where it does not.
+    """
+
+    booster: lgb.Booster | None
+    numbers: Numbers
+    card: ModelCard
+    version: str
+    card_digest: str | None = None
+
+    def matrix_of(self, rows: FeatureRows) -> Floats:
+        """Lay feature rows out as the model's matrix; their feature set is the model's (the scorer sees to it)."""
+        return with_codes(rows.matrix, rows.traits, self.card.categories)
+
+    def matrix(self, rows: pl.DataFrame) -> Floats:
+        """Lay a frame out as the model's matrix: numbers, then category codes; NaN where missing or unknown.
+
+        Raises:
+            ScoringError: a column is missing.
+        """
+        lost = [name for name in (*self.card.features, *self.card.categories) if name not in rows.columns]
+        if lost:
+            raise ScoringError(
+                f"{self.version} needs {len(lost)} columns that are not there: {', '.join(lost[:5])}.",
+                fix="compute features under the definition it was trained with, or train again",
+            )
+        return model_matrix(rows, self.card.features, self.card.categories)
+
+    def scores(self, matrix: Floats) -> Floats:
+        """Blended score, before calibration; a number outside the range fitted on counts as the nearest end of it."""
+        weight, matrix = self.numbers.weight, self.within(matrix)
+        score = np.zeros(len(matrix))
+        if self.booster is not None:
+            score += weight * np.asarray(self.booster.predict(matrix, raw_score=True, num_threads=1))
+        if weight < 1:
+            score += (1 - weight) * self._line(matrix)
+        return score
+
+    def _line(self, matrix: Floats) -> Floats:
+        """The regression's score."""
+        linear = self.numbers.linear
+        columns = linear.columns(matrix, [len(c) for c in self.card.categories.values()])
+        # a matrix product sums the last rows of a block in another order than the others: an answer would depend
+        # on who else is asked about
+        terms = np.einsum("ij,j->i", np.ascontiguousarray(columns), np.array(linear.weights))
+        return np.asarray(terms + linear.intercept)
+
+    def predict(self, matrix: Floats) -> Floats:
+        """Calibrated probability of the outcome, or the amount that is expected; a number a row."""
+        return self.numbers.calibration.apply(self.scores(matrix))
+
+    @cached_property
+    def forest(self) -> Forest | None:
+        """The booster's attributions as tables, made when they are first asked for."""
+        if self.booster is None:
+            return None
+        return Forest.of([tree["tree_structure"] for tree in self.booster.dump_model()["tree_info"]])
+
+    def effects(self, matrix: Floats) -> Floats:
+        """What each column adds to the calibrated score, ``[rows, columns]``, against the average user.
+
+        Exact attributions (path-dependent TreeSHAP; LightGBM's own for a few rows, the same numbers from tables for
+        many) and the regression's terms, blended as the scores are.
+        """
+        weight, slope, matrix = self.numbers.weight, self.numbers.calibration.slope, self.within(matrix)
+        total = np.zeros(matrix.shape)
+        if self.booster is not None:
+            total += slope * weight * self._of_trees(self.booster, matrix)
+        if weight < 1:
+            linear = self.numbers.linear
+            sizes = [len(c) for c in self.card.categories.values()]
+            terms = linear.columns(matrix, sizes) * np.array(linear.weights)
+            np.add.at(total.T, linear.owners(sizes), slope * (1 - weight) * terms.T)
+        return total
+
+    def _of_trees(self, booster: lgb.Booster, matrix: Floats) -> Floats:
+        if len(matrix) >= WORTHWHILE and self.forest is not None:
+            return self.forest.effects(matrix)
+        return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1]
+
+    def within(self, matrix: Floats) -> Floats:
+        """The matrix with numbers outside the range fitted on moved to its nearest end; what is missing stays so."""
+        low, high = self._ends
+        numbers = matrix[:, : low.size]
+        if not ((numbers < low) | (numbers > high)).any():
+            return matrix
+        return np.hstack([np.clip(numbers, low, high), matrix[:, low.size :]])
+
+    def outside(self, matrix: Floats, widths: float) -> Outside:
+        """Who lies outside what the model was fitted on, by which column, and what the model would make of that.
+
+        Args:
+            matrix: the model's matrix, as it is.
+            widths: how far outside, in widths of the range fitted on, a number is worth a mark; what is missing and
+                never was counts as outside. Columns that the answer does not hang on are left out.
+        """
+        low, high, width, missed = self._seen
+        numbers = matrix[:, : low.size]
+        gone = np.isnan(numbers) & ~missed & self._used
+        outside = gone | (((numbers < low - widths * width) | (numbers > high + widths * width)) & self._used)
+        column, effect = np.full(len(matrix), -1), np.zeros(len(matrix))
+        if not outside.any():
+            return Outside(column, effect)
+        rows = np.flatnonzero(outside.any(axis=1))
+        some = numbers[rows]
+        past = np.maximum(low - some, some - high) / width
+        past = np.where(gone[rows], np.inf, np.where(outside[rows], past, -np.inf))
+        column[rows] = past.argmax(axis=1)
+        # trees say the same of the end of the range and of what lies beyond; the regression goes on
+        straight = [self._line(part) for part in (matrix[rows], self.within(matrix[rows]))]
+        effect[rows] = (
+            abs(self.numbers.calibration.slope) * (1 - self.numbers.weight) * np.abs(straight[0] - straight[1])
+        )
+        return Outside(column, effect)
+
+    def told_beyond(self, row: Floats, column: int) -> str:
+        """Say which column of a row lies outside, and what was seen in fitting."""
+        ranges, name = self.card.ranges, self.card.features[column]
+        found = "missing" if np.isnan(row[column]) else f"{row[column]:.6g}"
+        return f"{name} is {found}; fitted on {ranges.lowest[column]:.6g} to {ranges.highest[column]:.6g}"
+
+    @cached_property
+    def _seen(self) -> tuple[Floats, Floats, Floats, NDArray[np.bool_]]:
+        """Lowest and highest value of each numeric column in fitting, and their distance; where some had no value."""
+        ranges = self.card.ranges
+        low, high = (np.array([np.nan if v is None else v for v in part]) for part in (ranges.lowest, ranges.highest))
+        return low, high, np.where(high > low, high - low, 1.0), np.array(ranges.missing, dtype=np.bool_)
+
+    @cached_property
+    def _ends(self) -> tuple[Floats, Floats]:
+        """Lowest and highest value of each numeric column in fitting; infinite where it had none."""
+        low, high, _, _ = self._seen
+        return np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
+
+    @cached_property
+    def _used(self) -> NDArray[np.bool_]:
+        """The numeric columns that the answer hangs on: trees split by them, or the regression weighs them."""
+        linear, count = self.numbers.linear, len(self.card.features)
+        used = np.zeros(count + len(self.card.categories), dtype=np.bool_)
+        if self.numbers.weight < 1:
+            owners = linear.owners([len(c) for c in self.card.categories.values()])
+            used[owners[np.array(linear.weights) != 0.0]] = True
+        if self.booster is not None:
+            used |= self.booster.feature_importance("split") > 0
+        return used[:count]
+
+    def save(self, folder: Path) -> str:
+        """Write ``booster.txt`` where there is one, ``numbers.json``, and ``card.json`` with the digests of these.
+
+        Returns:
+            The SHA-256 of the card.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {NUMBERS: self.numbers.model_dump_json()}
+        if self.booster is not None:
+            files[BOOSTER] = self.booster.model_to_string()
+        for name, text in files.items():
+            (folder / name).write_bytes(text.encode())
+        digests = {name: sha256(text.encode()).hexdigest() for name, text in files.items()}
+        return self.card.model_copy(update={"digests": digests}).save(folder / CARD)
+
+    @classmethod
+    def load(cls, folder: Path, version: str, card_digest: str | None = None) -> "Model":
+        """Read what `save` wrote; every file is checked before it is parsed.
+
+        A booster without a digest, of a version registered before digests were kept, is tried in a process of its own.
+
+        Args:
+            folder: of the files.
+            version: the model's name from now on.
+            card_digest: the SHA-256 of the card, where it is known.
+
+        Raises:
+            ScoringError: ``model_damaged``: a file is missing or not what was registered.
+        """
+        try:
+            card = ModelCard.model_validate_json(checked_bytes(folder / CARD, card_digest, version))
+            numbers = Numbers.model_validate_json(checked_bytes(folder / NUMBERS, card.digests.get(NUMBERS), version))
+            if not numbers.weight and BOOSTER not in card.digests:
+                return cls(None, numbers, card, version, card_digest)
+            booster = checked_bytes(folder / BOOSTER, card.digests.get(BOOSTER), version)
+            if BOOSTER not in card.digests:
+                _try(folder / BOOSTER, version)
+            return cls(lgb.Booster(model_str=booster.decode()), numbers, card, version, card_digest)
+        except (ValueError, lgb.basic.LightGBMError) as error:
+            raise damaged(version, str(error)) from error
+
+
+def _try(booster: Path, version: str) -> None:
+    """Let another process parse a booster that nothing vouches for: LightGBM ends the process on a damaged one.
+
+    Raises:
+        ScoringError: ``model_damaged``: it cannot be parsed.
+    """
+    program = (
+        "import ctypes, sys; trees, booster = ctypes.c_int(), ctypes.c_void_p(); library = ctypes.CDLL(sys.argv[1]); "
+        "sys.exit(library.LGBM_BoosterCreateFromModelfile(sys.argv[2].encode(), ctypes.byref(trees), "
+        "ctypes.byref(booster)))"
+    )
+    # the library alone: importing the package takes a hundred times as long
+    command = [sys.executable, "-S", "-c", program, lgb.basic._LIB._name, str(booster)]
+    try:
+        subprocess.run(command, capture_output=True, check=True, timeout=120)  # noqa: S603 - our own program
+    except subprocess.SubprocessError as error:
+        raise damaged(version, f"{booster.name} cannot be read by LightGBM") from error

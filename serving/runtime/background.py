@@ -1,0 +1,71 @@
+"""What works on the live log beside taking messages in: a worker that folds and moves users, a sender that tells."""
+
+import threading
+
+from features.definition.schema import Definition
+from features.settings import Settings
+from features.time import Clock
+from serving.activation.delivery import Sender
+from serving.activation.live_transitions import LiveMoves
+from serving.activation.memberships import Ledger
+from serving.activation.transitions import Mover
+from serving.database.live_log import LiveLog
+from serving.ingest.worker import Worker
+from serving.runtime.needs import Needs
+from serving.scoring.online import Answers
+
+
+class Working:
+    """Folds, moves and tells, in this process.
+
+    Args:
+        definition: the definition.
+        settings: where things are.
+        live: its live log.
+        clock: the service's clock.
+        answers: scores whoever acts; made here, and kept up to date with the champions, when left out.
+    """
+
+    def __init__(
+        self, definition: Definition, settings: Settings, live: LiveLog, clock: Clock, answers: Answers | None = None
+    ) -> None:
+        ledger = Ledger(definition, live, clock)
+        self._answers, self._watches = answers or Answers(definition, settings), answers is None
+        mover = Mover(definition, ledger, settings.scores(definition.name))
+        moves = LiveMoves(self._answers, ledger, mover, clock)
+        self.worker = Worker(definition, settings, live, clock, moves)
+        self._needs = Needs(definition, settings, live)
+        self._sender = Sender(definition, ledger.outbox, clock)
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Work in threads."""
+        self.worker.start()
+        self._sender.start()
+
+    def run(self) -> None:
+        """Work until told to stop."""
+        self._sender.start()
+        if self._watches:
+            threading.Thread(target=self._answers.watch, args=(self._stopped,), name="champions", daemon=True).start()
+        self.worker.run()
+        self._sender.close()
+
+    def missing(self) -> dict[str, str]:
+        """What it needs and does not answer, by its name, with what was said."""
+        return self._needs.missing()
+
+    def degraded(self) -> dict[str, str]:
+        """The outcomes whose champion is not served, and why."""
+        return self._answers.refused
+
+    def stop(self) -> None:
+        """Ask for the end of `run`."""
+        self._stopped.set()
+        self.worker.stop()
+
+    def close(self) -> None:
+        """Stop, and wait until all have."""
+        self.stop()
+        self.worker.close()
+        self._sender.close()

@@ -1,0 +1,149 @@
+"""Batch scoring: the record of every user, to Parquet."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from features.definition.outcome import Outcome
+from features.errors import ScoringError
+from features.events.events import Events
+from features.events.log import Log
+from features.events.write import part_files
+from features.rows import INSTANT
+from features.system.progress import Progress, ignore
+from features.time import to_datetime
+from segments.evidence import evidence_of
+from serving.scoring.feature_rows import batch_rows, latest_traits
+from serving.scoring.previous import EVIDENCE, Earlier, field_of, scores_path
+from serving.scoring.record import Change
+from serving.scoring.scorer import Scorer
+from serving.scoring.scores import Scored
+from serving.scoring.serialize import part_of
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What a batch has written.
+
+    Attributes:
+        path: the folder of Parquet files.
+        users: how many records.
+        states: ``state, outcome, tier, users``: how states and tiers go together.
+        segments: ``segment, users``.
+        silent: ``outcome, why, users``: how many are given no answer, and why.
+    """
+
+    path: Path
+    users: int
+    states: pl.DataFrame
+    segments: pl.DataFrame
+    silent: pl.DataFrame
+
+
+#: a reason as the records hold it; a trait's value is told by the text
+REASON = pl.Struct({"feature": pl.String, "value": pl.Float64, "effect": pl.Float64, "text": pl.String})
+MOVE = pl.Struct({**dict(REASON), "before": pl.Float64})
+CHANGE = pl.Struct({"since": INSTANT, "probability": pl.Float64, "model": pl.String, "moved": pl.List(MOVE)})
+
+
+def score_all(
+    log: Log, scorer: Scorer, cutoff: int, folder: Path, *, reasons: int = 0, progress: Progress = ignore
+) -> BatchResult:
+    """Score every user visible at a cutoff.
+
+    Args:
+        log: the log.
+        scorer: the definition's rules and champions.
+        cutoff: the instant the scores speak of.
+        folder: gets ``scores-<instant>.parquet``, a folder, complete or not at all.
+        reasons: how many reasons a likelihood, and what changed since the newest earlier scores there; 0 for neither.
+        progress: told of each run of users that is done.
+
+    Raises:
+        ScoringError: nobody is visible at the cutoff.
+    """
+    path = scores_path(folder, cutoff)
+    earlier = Earlier.before(folder, cutoff) if reasons else None
+    told = _explained(scorer) if reasons else scorer.schema
+    schema = pl.Schema({**told, EVIDENCE: pl.Int64()})
+    traits = latest_traits(scorer.definition, cutoff, log.live)
+
+    def score(events: Events) -> Iterator[pl.DataFrame]:
+        for rows in batch_rows(events, scorer.definition, cutoff, traits):
+            if len(rows):
+                scored = scorer.score(rows, rows.cutoffs)
+                records = _with_reasons(scorer, scored, reasons, earlier, told) if reasons else scored.records
+                yield records.with_columns(pl.Series(EVIDENCE, evidence_of(rows, scorer.definition)))
+
+    users = log.write(score, schema, path, progress=progress)
+    if not users:
+        shutil.rmtree(path)
+        raise ScoringError(f"no user is visible at {to_datetime(cutoff).isoformat()}.", fix="score at a later instant")
+    records = pl.scan_parquet(part_files(path))
+    asked = scorer.definition.asked
+    states, why = (
+        records.select("state", *(field_of(rule, name, field).alias(name) for name, rule in asked.items())).unpivot(
+            list(asked), index="state", variable_name="outcome", value_name=field
+        )
+        for field in ("tier", "why")
+    )
+    segments = records.select(pl.col("segments").explode().alias("segment")).drop_nulls()
+    return BatchResult(
+        path=path,
+        users=users,
+        states=states.group_by("state", "outcome", "tier").agg(pl.len().alias("users")).collect(),
+        segments=segments.group_by("segment").agg(pl.len().alias("users")).sort("users", descending=True).collect(),
+        silent=why.drop_nulls("why")
+        .group_by("outcome", "why")
+        .agg(pl.len().alias("users"))
+        .sort("outcome", "why")
+        .collect(),
+    )
+
+
+def _explained(scorer: Scorer) -> pl.Schema:
+    """The columns of the records, with reasons and change in the answers of which there is a model."""
+    schema = dict(scorer.schema)
+    for name in scorer.models:
+        rule = scorer.definition.asked[name]
+        told = {"reasons": pl.List(REASON)} | ({"change": CHANGE} if isinstance(rule, Outcome) else {})
+        answers: dict[str, pl.DataType] = dict(schema[part_of(rule)])  # type: ignore[call-overload]
+        answers[name] = pl.Struct({**dict(answers[name]), **told})  # type: ignore[call-overload]
+        schema[part_of(rule)] = pl.Struct(answers)
+    return pl.Schema(schema)
+
+
+def _with_reasons(
+    scorer: Scorer, scored: Scored, count: int, earlier: Earlier | None, schema: pl.Schema
+) -> pl.DataFrame:
+    """Put reasons, and what changed, into the records."""
+    found = scorer.reasons(scored, count)
+    changes = scorer.changes(scored, earlier, count) if earlier else {}
+    parts: dict[str, list[pl.Series]] = {}
+    for name, rule in scorer.definition.asked.items():
+        part = part_of(rule)
+        answer = scored.records[part].struct.field(name)
+        if name in found:
+            reasons = [[_numeric(r.model_dump()) for r in row] for row in found[name]]
+            columns = [pl.Series("reasons", reasons, pl.List(REASON))]
+            if isinstance(rule, Outcome):
+                moved = [_changed(change) for change in changes.get(name, [None] * len(reasons))]
+                columns.append(pl.Series("change", moved, CHANGE))
+            answer = answer.struct.unnest().with_columns(columns).to_struct(name)
+        parts.setdefault(part, []).append(answer.alias(name))
+    told = [pl.DataFrame(answers).to_struct(part) for part, answers in parts.items()]
+    return scored.records.with_columns(told).cast(schema)
+
+
+def _numeric(told: dict[str, object]) -> dict[str, object]:
+    return told | {"value": told["value"] if isinstance(told["value"], float) else None}
+
+
+def _changed(change: Change | None) -> dict[str, object] | None:
+    if change is None:
+        return None
+    told = change.model_dump()
+    return told | {"moved": [_numeric(move) for move in told["moved"]]}

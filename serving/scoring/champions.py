@@ -1,0 +1,71 @@
+"""The champions to score with; where some are missing, whether that may be, and how it is said."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.definition.schema import Definition
+from features.errors import PropensityError
+from serving.model.loader import Loader
+from serving.model.model import Model
+from serving.scoring.previous import Earlier
+
+
+@dataclass(frozen=True, slots=True)
+class Champions:
+    """The champions of a definition.
+
+    Attributes:
+        models: by outcome.
+        note: why outcomes have none, and what to do, in a sentence; empty where all have one.
+    """
+
+    models: Mapping[str, Model]
+    note: str
+
+    @classmethod
+    def of(cls, loader: Loader, scores: Path, *, without_models: bool = False) -> "Champions":
+        """Load the champions, and refuse to go back to fewer than the newest scores were made with.
+
+        An empty registry says that there is no champion, not that nobody is likely: before the first training that is
+        how things are, afterwards something is lost.
+
+        Args:
+            loader: of the definition.
+            scores: the folder of its batches' scores.
+            without_models: go on without the models that are lost.
+
+        Raises:
+            PropensityError: ``models_lost``.
+            ScoringError: a champion is damaged.
+            UnavailableError: the registry does not answer, or is damaged.
+        """
+        definition, models = loader.definition, loader.champions()
+        missing = [name for name in definition.asked if name not in models]
+        if not missing:
+            return cls(models, "")
+        had = _had(definition, scores)
+        lost = [had[name] for name in missing if name in had]
+        if lost and not without_models:
+            raise PropensityError(
+                f"the newest scores were made with {', '.join(lost)}, and there is no such champion now. "
+                f"{loader.absence()}",
+                fix="check that PROPENSITY_TRACKING_URI and PROPENSITY_HOME are right, or restore mlflow.db; or train; "
+                "or say --without-models",
+                code="models_lost",
+            )
+        return cls(models, _note(missing, definition, loader))
+
+
+def _had(definition: Definition, scores: Path) -> dict[str, str]:
+    newest = Earlier.newest(scores)
+    return newest.models(definition) if newest is not None else {}
+
+
+def _note(missing: list[str], definition: Definition, loader: Loader) -> str:
+    if len(missing) == len(definition.asked):
+        return (
+            f"{loader.absence()} States, RFM groups and segments need none; nothing is said of what users will do "
+            "(no_model). Run propensity train first."
+        )
+    return f"No champion of {', '.join(missing)}: nothing is said of that (no_model). propensity train says why."

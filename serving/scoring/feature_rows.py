@@ -1,0 +1,107 @@
+"""Feature rows for scoring: from the log for the batch, from stored profiles at request time; the same numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from features.definition.columns import feature_set
+from features.definition.schema import Definition
+from features.events.compacted import Compacted
+from features.events.events import Events
+from features.profile.fold import fold_rows, profile_rows, read_all_at
+from features.profile.layout import H_VISIBLE
+from features.reading.source import read_traits
+from features.rows import FeatureRows
+from features.time import Instants, to_datetime
+
+if TYPE_CHECKING:  # a batch reads the log: it has no need of Feast, which takes seconds to import
+    from features.feature_store import OnlineProfiles
+
+
+def latest_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
+    """Each user's attributes as known before a cutoff, or None when the definition has none."""
+    if definition.traits is None:
+        return None
+    return _known_before(definition, cutoff, live).group_by("user").last().drop("known")
+
+
+def stored_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
+    """The same as `features.profile.stored.TRAITS`: as JSON, with the first cutoff that sees them as they are."""
+    if definition.traits is None:
+        return None
+    fields = definition.traits.fields
+    rows = _known_before(definition, cutoff, live)
+    # a table that says the same again each night changes nothing
+    new = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1).over("user")) for name in fields)
+    told = rows.with_columns(told=pl.when(new).then(pl.col("known").dt.epoch("us") + 1))
+    last = told.group_by("user").agg(pl.col(fields).last(), pl.col("told").max().fill_null(0))
+    return last.select("user", pl.struct(fields).struct.json_encode().alias("traits"), "told")
+
+
+def _known_before(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame:
+    """The rows of the trait table that became known before a cutoff, in the order in which they did."""
+    rows = read_traits(definition, live).filter(pl.col("known") < to_datetime(cutoff))
+    return rows.sort("known", maintain_order=True)
+
+
+def batch_rows(
+    events: Events, definition: Definition, cutoff: int, traits: pl.DataFrame | None
+) -> Iterator[FeatureRows]:
+    """Yield rows of every user visible at a cutoff, for each run of users; ``traits`` as `latest_traits` tells them."""
+    for rows in fold_rows(events, read_all_at(events, np.array([cutoff])), definition):
+        if traits is None or not len(rows):
+            yield rows
+        else:
+            known = rows.users.to_frame().join(traits, on="user", how="left", maintain_order="left").drop("user")
+            yield replace(rows, traits=known)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineRows:
+    """Rows read from stored profiles.
+
+    Attributes:
+        rows: a row a user found, in the order asked.
+        through: the instant through which the log is folded into each.
+        covered: through when everybody's profile is good; 0 when the store was never filled, or has lost them.
+        missing: users without a row, with the reason: ``unknown_user``, or ``as_of_before_profile`` when the profile
+            has already seen events, or attributes, that were not visible then.
+    """
+
+    rows: FeatureRows
+    through: Instants
+    covered: int
+    missing: Mapping[str, str]
+
+
+def online_rows(
+    store: "OnlineProfiles", definition: Definition, users: Sequence[str], as_of: int, *, latest: bool = False
+) -> OnlineRows:
+    """Read users' profiles at an instant.
+
+    Args:
+        store: the profiles.
+        definition: what is read from them.
+        users: whose.
+        as_of: the instant.
+        latest: who has done something later is read right after that: clocks of several machines differ a little.
+    """
+    asked = list(dict.fromkeys(users))
+    stored, covered = store.read_covered(asked)
+    missing = {user: "unknown_user" for user in asked if user not in stored}
+    words = store.unpack(stored.values())
+    seen = np.maximum(words[:, H_VISIBLE], np.array([p.told for p in stored.values()], dtype=np.int64))
+    if not latest and (ahead := seen > as_of).any():
+        early = [user for user, later in zip(stored, ahead.tolist(), strict=True) if later]
+        missing |= dict.fromkeys(early, "as_of_before_profile")
+        stored, words = {user: found for user, found in stored.items() if user not in missing}, words[~ahead]
+    names, profiles = feature_set(definition).traits, stored.values()
+    traits = pl.DataFrame([pl.Series(name, [p.traits.get(name) for p in profiles], pl.String) for name in names])
+    cutoffs = np.full(len(words), as_of)
+    if latest:
+        cutoffs = np.maximum(cutoffs, seen)
+    rows = profile_rows(list(stored), words, cutoffs, definition, traits)
+    return OnlineRows(rows, np.array([p.through for p in profiles], dtype=np.int64), covered, missing)

@@ -1,0 +1,103 @@
+"""The newest scores of before an instant: what was said of users then."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+
+from features.definition.outcome import Outcome, ValueOutcome
+from features.definition.schema import Definition
+from features.events.write import part_files
+from features.system.kept_files import reading
+from features.time import to_datetime, to_instant
+from serving.scoring.serialize import part_of
+
+#: the column that tells whether anything of a user came in since; beside the record, as `evidence_of` has it
+EVIDENCE = "evidence"
+
+#: how scores of an instant are named
+NAME = "scores-%Y-%m-%dT%H%M%SZ.parquet"
+
+
+def scores_path(folder: Path, cutoff: int) -> Path:
+    """Where the scores of an instant are kept."""
+    return folder / to_datetime(cutoff).strftime(NAME)
+
+
+#: after all scores
+END = to_instant(datetime(9999, 1, 1, tzinfo=UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Scores of before.
+
+    Attributes:
+        as_of: the instant they speak of.
+        path: their folder.
+    """
+
+    as_of: datetime
+    path: Path
+
+    @classmethod
+    def before(cls, folder: Path, instant: int) -> "Earlier | None":
+        """The newest scores of before an instant, or None; never those of the instant itself.
+
+        Folders are named to the second, and a log often ends a microsecond after its last event.
+        """
+        past = [one for one in cls.every(folder) if one.as_of < to_datetime(instant).replace(microsecond=0)]
+        return past[-1] if past else None
+
+    @classmethod
+    def every(cls, folder: Path) -> "list[Earlier]":
+        """All scores, the oldest first."""
+        found = {datetime.strptime(path.name + "+0000", NAME + "%z"): path for path in folder.glob("scores-*Z.parquet")}
+        return [cls(moment, found[moment]) for moment in sorted(found)]
+
+    @classmethod
+    def newest(cls, folder: Path) -> "Earlier | None":
+        """The newest scores, or None."""
+        return cls.before(folder, END)
+
+    def models(self, definition: Definition) -> dict[str, str]:
+        """The model of each outcome these scores were made with; it is the same of all users."""
+        with self.reading() as records:
+            asked = [field_of(rule, name, "model").alias(name) for name, rule in told_of(definition, records).items()]
+            rows = records.select(asked).head(1).collect().rows(named=True) if asked else []
+        return {name: version for row in rows for name, version in row.items() if version is not None}
+
+    def of(self, users: Sequence[str]) -> dict[str, dict[str, dict[str, object]]]:
+        """What was said of each outcome, by user: ``probability, model`` and, where kept, ``reasons``."""
+        asked = pl.Series(list(users), dtype=pl.String)
+        with self.reading() as records:
+            if "intent" not in records.collect_schema():
+                return {}  # amounts alone were asked for
+            said = records.filter(pl.col("user_id").is_in(asked.implode())).select("user_id", "intent")
+            return dict(said.collect().iter_rows())
+
+    @contextmanager
+    def reading(self) -> Iterator[pl.LazyFrame]:
+        """All records; collect them inside, so that damaged ones are told in words.
+
+        Raises:
+            StoreError: a file is damaged.
+        """
+        again = f"propensity score --as-of {self.as_of:%Y-%m-%dT%H:%M:%SZ}"
+        with reading(self.path, fix=f"remove {self.path}; {again} writes it again"):
+            yield pl.scan_parquet(part_files(self.path))
+
+
+def field_of(rule: Outcome | ValueOutcome, name: str, key: str) -> pl.Expr:
+    """One thing that records say of an outcome."""
+    return pl.col(part_of(rule)).struct.field(name).struct.field(key)
+
+
+def told_of(definition: Definition, records: pl.LazyFrame) -> dict[str, Outcome | ValueOutcome]:
+    """The outcomes that records speak of; those of an earlier definition may not know all of today's."""
+    schema = records.collect_schema()
+    there = {part: {field.name for field in schema[part].fields} for part in ("intent", "value") if part in schema}  # type: ignore[attr-defined]
+    return {name: rule for name, rule in definition.asked.items() if name in there.get(part_of(rule), ())}

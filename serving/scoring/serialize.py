@@ -1,0 +1,128 @@
+"""From scored columns to records: as models, as columns of a frame, as JSON; the same things in the same nesting."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import polars as pl
+from pydantic import TypeAdapter
+
+from features.definition.outcome import Outcome, ValueOutcome
+from features.definition.schema import Definition
+from segments.value_to_date import WORTH
+from serving.scoring.record import Change, Reason, ScoreRecord
+
+_RECORDS = TypeAdapter(list[ScoreRecord])
+
+RFM = {"group": "rfm_group", "r": "rfm_r", "f": "rfm_f", "m": "rfm_m", "score": "rfm_score"}
+WORTH_PARTS = dict(zip(("total", "average", "every_days"), WORTH, strict=True))
+
+
+def part_of(rule: Outcome | ValueOutcome) -> str:
+    """The part of the record that holds an outcome's answer."""
+    return "intent" if isinstance(rule, Outcome) else "value"
+
+
+def said_of(rule: Outcome | ValueOutcome) -> dict[str, pl.DataType]:
+    """What is said of an outcome, but for what is told on request."""
+    text = dict.fromkeys(("tier", "why", "detail", "extrapolated"), pl.String())
+    return {rule.answer: pl.Float64(), "percentile": pl.Int64(), **text}
+
+
+def records_of(
+    of: Callable[[str], list[Any]],
+    outcomes: Mapping[str, str | None],
+    definition: Definition,
+    version: str,
+    reasons: Mapping[str, list[list[Reason]]],
+    changes: Mapping[str, list[Change | None]],
+) -> list[ScoreRecord]:
+    """Make records of scored columns, as `record_columns` does; all at once, which takes a third of one by one."""
+    rfm = [of(column) for column in RFM.values()]
+    cells = (dict(zip(RFM, cell, strict=True)) for cell in zip(*rfm, strict=True))
+    rows = [
+        {"user_id": user, "as_of": cutoff, "seen": seen, "state": state, "rfm": cell, "intent": {},
+         "value": {}, "segments": segments, "holdout": held, "leads": {}, "definition": version}
+        for user, cutoff, seen, state, cell, segments, held in zip(
+            of("user"), of("cutoff"), of("seen"), of("state"), cells, of("segments"), of("holdout"), strict=True
+        )
+    ]  # fmt: skip
+    for name, lead in definition.leads.items():
+        for row, points, lines in zip(rows, of(f"{name}_points"), of(f"{name}_lines"), strict=True):
+            row["leads"][name] = {"points": points, "threshold": lead.threshold, "outcome": lead.outcome,
+                                  "qualifies": points >= lead.threshold, "lines": lines}  # fmt: skip
+    if definition.money is not None:
+        told = zip(*(of(column) for column in WORTH_PARTS.values()), strict=True)
+        for row, values in zip(rows, told, strict=True):
+            row["worth"] = dict(zip(WORTH_PARTS, values, strict=True))
+    for name, model in outcomes.items():
+        keys, part = said_of(rule := definition.asked[name]), part_of(rule)
+        answers = zip(*(of(f"{name}_{key}") for key in keys), strict=True)
+        for i, (row, values) in enumerate(zip(rows, answers, strict=True)):
+            said = dict(zip(keys, values, strict=True))
+            row[part][name] = {**said, "model": model, "reasons": reasons[name][i] if name in reasons else []}
+            if name in changes:
+                row[part][name]["change"] = changes[name][i]
+    return _RECORDS.validate_python(rows)
+
+
+#: what a record holds though there is nothing in it, where frames leave it out
+_NO_REASONS, _NO_CHANGE = pl.lit([], dtype=pl.List(pl.String)).alias("reasons"), pl.lit(None).alias("change")
+_NOTHING = pl.lit({}, dtype=pl.Struct([]))
+
+
+def json_of(records: pl.DataFrame, definition: Definition) -> str:
+    """Write records as JSON, ``[{…}, …]``, as `ScoreRecord` would; without reasons and changes.
+
+    Args:
+        records: of `record_columns`.
+        definition: by which they were scored.
+    """
+    parts: dict[str, list[pl.Expr]] = {"intent": [], "value": []}
+    for name, rule in definition.asked.items():
+        answer = pl.col(part := part_of(rule)).struct.field(name)
+        more = (_NO_REASONS, _NO_CHANGE) if isinstance(rule, Outcome) else (_NO_REASONS,)
+        parts[part].append(answer.struct.with_fields(*more).alias(name))
+    told = [(pl.struct(answers) if answers else _NOTHING).alias(part) for part, answers in parts.items()]
+    kept = {"leads": _NOTHING, "worth": pl.lit(None)}
+    absent = [nothing.alias(name) for name, nothing in kept.items() if name not in records.columns]
+    return records.drop("leaves").with_columns(*told, *absent).write_json()
+
+
+def record_columns(outcomes: Mapping[str, str | None], definition: Definition, version: str) -> list[pl.Expr]:
+    """Turn a scored frame into columns with the record's names and nesting.
+
+    Args:
+        outcomes: model version of each outcome, or None where there is no model.
+        definition: by which they were scored.
+        version: its name and digest.
+    """
+    leads = [
+        pl.struct(
+            pl.col(f"{name}_points").alias("points"),
+            pl.lit(lead.threshold, dtype=pl.Float64).alias("threshold"),
+            (pl.col(f"{name}_points") >= lead.threshold).alias("qualifies"),
+            pl.lit(lead.outcome).alias("outcome"),
+            pl.col(f"{name}_lines").alias("lines"),
+        ).alias(name)
+        for name, lead in definition.leads.items()
+    ]
+    parts: dict[str, list[pl.Expr]] = {"intent": [], "value": []}
+    for name, model in outcomes.items():
+        rule = definition.asked[name]
+        said = (pl.col(f"{name}_{key}").alias(key) for key in said_of(rule))
+        answer = pl.struct(*said, pl.lit(model, dtype=pl.String).alias("model"))
+        parts[part_of(rule)].append(answer.alias(name))
+    return [
+        pl.col("user").alias("user_id"),
+        pl.col("cutoff").alias("as_of"),
+        pl.col("seen"),
+        pl.col("state"),
+        pl.struct(pl.col(column).alias(key) for key, column in RFM.items()).alias("rfm"),
+        *(pl.struct(answers).alias(part) for part, answers in parts.items() if answers),
+        pl.col("segments"),
+        pl.col("leaves"),
+        pl.col("holdout"),
+        *([pl.struct(pl.col(c).alias(k) for k, c in WORTH_PARTS.items()).alias("worth")] if definition.money else []),
+        *([pl.struct(leads).alias("leads")] if leads else []),
+        pl.lit(version).alias("definition"),
+    ]

@@ -1,0 +1,151 @@
+"""What is served: the scorer with the champions that could be taken up, and why the others could not."""
+
+import logging
+import threading
+from dataclasses import dataclass
+
+from features.definition.schema import Definition
+from features.errors import PropensityError
+from features.settings import Settings
+from segments.rfm_cuts import load_cuts
+from serving.model.loader import Loader, Promoted
+from serving.process.metrics import REFUSED_MODELS, SERVED
+from serving.scoring.scorer import Scorer
+
+log = logging.getLogger("propensity")
+
+#: how often the registry is asked for champions
+POLL_SECONDS = 2.0
+
+#: what a likelihood says where loading its champion failed in a way that nobody foresaw
+UNLOADABLE = "model_damaged"
+
+
+@dataclass(slots=True)
+class Refusal:
+    """A champion that is not taken up.
+
+    Attributes:
+        version: ``outcome/number``.
+        card: SHA-256 of its card, where it is known.
+        code: of the error.
+        said: the error in words.
+        rounds: how often it has been asked for since.
+    """
+
+    version: str
+    card: str | None
+    code: str
+    said: str
+    rounds: int = 0
+
+    @classmethod
+    def of(cls, version: str, card: str | None, error: Exception) -> "Refusal":
+        """Say why; of what nobody foresaw only the type, its message may hold anything."""
+        if isinstance(error, PropensityError):
+            return cls(version, card, error.code, str(error))
+        return cls(version, card, UNLOADABLE, f"{version} cannot be loaded ({type(error).__name__}).")
+
+
+class Served:
+    """The scorer of a definition, with each outcome's champion as it is promoted.
+
+    A champion that does not load or fit, whatever the reason, leaves the old one serving; where there is no old one,
+    the other outcomes are served without it, and its likelihoods say why. What was refused is tried again after
+    1, 2, 4, … rounds: the reason may have been a store that was away.
+
+    Args:
+        definition: what is served.
+        settings: where the registry is.
+
+    Raises:
+        UnavailableError: the registry does not answer, or is damaged.
+    """
+
+    def __init__(self, definition: Definition, settings: Settings) -> None:
+        self._definition, self._settings = definition, settings
+        self._loader = Loader(definition, settings)
+        self._refused: dict[str, Refusal] = {}
+        #: one for a whole answer, whatever is promoted meanwhile
+        self.scorer = Scorer(definition, {}, load_cuts(definition, settings))
+        self.refresh()
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why a champion is not served, by outcome."""
+        return {name: refusal.said for name, refusal in list(self._refused.items())}
+
+    def refresh(self) -> bool:
+        """Take up champions promoted since, and RFM cut-offs.
+
+        Returns:
+            Whether anything changed.
+        """
+        served = {name: model.version for name, model in self.scorer.models.items()}
+        promoted, scorer = self._loader.promoted(), self.scorer
+        for name, champion in promoted.items():
+            model = scorer.models.get(name)
+            if model and (model.version, model.card_digest) == (f"{name}/{champion.number}", champion.card):
+                self._forget(name)
+            elif self._is_due(name, champion):
+                scorer = self._with(scorer, name, champion)
+        for name in self._refused.keys() - promoted.keys():
+            self._forget(name)
+        absent = {name: refusal.code for name, refusal in self._refused.items() if name not in scorer.models}
+        cuts = load_cuts(self._definition, self._settings)
+        if cuts != scorer.rfm or absent != scorer.absent:
+            scorer = Scorer(self._definition, scorer.models, cuts, absent)
+            scorer.warm_up()
+        if scorer is self.scorer:
+            return False
+        self.scorer = scorer
+        for name, version in served.items():
+            SERVED.labels(name, version).set(0)
+        for name, model in scorer.models.items():
+            SERVED.labels(name, model.version).set(1)
+        return True
+
+    def watch(self, stopped: threading.Event) -> None:
+        """Take up champions as they are promoted, until told to stop."""
+        while not stopped.wait(POLL_SECONDS):
+            try:
+                self.refresh()
+            except Exception:
+                # the registry may be away for a while; what is loaded keeps serving, and the next round asks again
+                log.exception("cannot ask the registry for champions")
+
+    def _with(self, scorer: Scorer, outcome: str, champion: Promoted) -> Scorer:
+        """The scorer with a champion; as it was, where that cannot be taken up."""
+        try:
+            model = self._loader.load(outcome, champion.number)
+            candidate = Scorer(self._definition, {**scorer.models, outcome: model}, scorer.rfm, scorer.absent)
+            candidate.warm_up()
+        except Exception as error:
+            # no fault of one model may take down what the others, or the old one, answer
+            self._refuse(outcome, champion, scorer.models.get(outcome), error)
+            return scorer
+        self._forget(outcome)
+        log.info("now serving %s", model.version)
+        return candidate
+
+    def _is_due(self, outcome: str, champion: Promoted) -> bool:
+        """Whether a champion is to be tried in this round."""
+        refusal = self._refused.get(outcome)
+        if refusal is None or (refusal.version, refusal.card) != (f"{outcome}/{champion.number}", champion.card):
+            self._forget(outcome)
+            return True
+        refusal.rounds += 1
+        return refusal.rounds.bit_count() == 1
+
+    def _refuse(self, outcome: str, champion: Promoted, old: object, error: Exception) -> None:
+        """Say once, and in the metrics, that a champion is not taken up."""
+        if outcome not in self._refused:
+            version = f"{outcome}/{champion.number}"
+            self._refused[outcome] = Refusal.of(version, champion.card, error)
+            REFUSED_MODELS.labels(outcome, version).set(1)
+            goes_on = getattr(old, "version", "no model")
+            log.error("champion %s is not taken up, %s goes on: %s", version, goes_on, self._refused[outcome].said)
+
+    def _forget(self, outcome: str) -> None:
+        if (refusal := self._refused.pop(outcome, None)) is not None:
+            REFUSED_MODELS.labels(outcome, refusal.version).set(0)

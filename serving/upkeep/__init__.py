@@ -1,0 +1,1 @@
+"""Upkeep of a home: erasing users everywhere, and copying it whole."""

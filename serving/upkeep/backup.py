@@ -1,0 +1,139 @@
+"""A consistent copy of a home, and its return, proven by checksums."""
+
+import hashlib
+import json
+import shutil
+import sqlite3
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+from features.errors import PropensityError
+from features.system.lock import locked
+
+#: names every file of a backup with its SHA-256
+CATALOGUE = "backup.json"
+
+#: what belongs to running processes, not to the data
+_LEFT_OUT = ("-wal", "-shm", "-journal", ".lock", ".readers", ".new")
+
+
+class BackupError(PropensityError):
+    """A backup cannot be made, or is not whole."""
+
+    code = "backup"
+
+
+def backup(home: Path, to: Path) -> int:
+    """Copy a home while services run; jobs that write in it wait.
+
+    Databases are copied by SQLite's own backup, live logs last: a log that is newer than what was made of it is read
+    on, and an older one would be refused.
+
+    Args:
+        home: what is copied, with all definitions, model registry and artifacts.
+        to: a folder that is not there yet.
+
+    Returns:
+        How many files were copied.
+
+    Raises:
+        BackupError: there is nothing to copy, or something is in the way.
+        UnavailableError: a job is writing.
+    """
+    if not home.is_dir():
+        raise BackupError(f"there is no home at {home}.", fix="set PROPENSITY_HOME")
+    _free(to)
+    fresh = to.with_name(to.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True, mode=0o700)
+    with ExitStack() as held:
+        jobs = (*home.iterdir(), *home.glob("*/scores"), *home.glob("*/events"))
+        for folder in sorted(path for path in jobs if path.is_dir()):
+            held.enter_context(locked(folder))
+        files = sorted((path for path in home.rglob("*") if _is_data(path)), key=lambda path: path.name == "live.db")
+        names = [str(path.relative_to(home)) for path in files]
+        sums = {name: _copied(file, fresh / name) for name, file in zip(names, files, strict=True)}
+    (fresh / CATALOGUE).write_text(json.dumps({"files": sums}, indent=1), encoding="utf-8")
+    fresh.rename(to)
+    return len(sums)
+
+
+def restore(source: Path, home: Path) -> int:
+    """Bring a backup back as a home, at its old path or another one.
+
+    Returns:
+        How many files were copied.
+
+    Raises:
+        BackupError: the backup is not whole, a database of it is damaged, or something is in the way.
+    """
+    try:
+        sums: dict[str, str] = json.loads((source / CATALOGUE).read_bytes())["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackupError(
+            f"{source} is no backup: {error}.", fix="name a folder that propensity backup made"
+        ) from error
+    for name, expected in sums.items():
+        file = source / name
+        if not file.resolve().is_relative_to(source) or not file.is_file() or _sum(file) != expected:
+            raise BackupError(f"{file} is missing, or is not what was copied.", fix="take another backup")
+    _free(home)
+    fresh = home.with_name(home.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True, mode=0o700)
+    for name, expected in sums.items():
+        if _copied(source / name, fresh / name, plain=True) != expected:
+            raise BackupError(f"{fresh / name} is not what the backup holds.", fix="check the disk, and try again")
+        if name.endswith(".db"):
+            _check(fresh / name)
+    if home.exists():
+        home.rmdir()
+    fresh.rename(home)
+    return len(sums)
+
+
+def _free(place: Path) -> None:
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise BackupError(f"{place} is there already.", fix="name a folder that is not there, or is empty")
+
+
+def _is_data(path: Path) -> bool:
+    return path.is_file() and not path.name.endswith(_LEFT_OUT)
+
+
+def _copied(file: Path, to: Path, *, plain: bool = False) -> str:
+    """Copy a file and return its SHA-256; a database as its transactions left it."""
+    to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if not plain and _is_sqlite(file):
+        try:
+            with closing(sqlite3.connect(file, timeout=30)) as old, closing(sqlite3.connect(to)) as new:
+                old.backup(new)
+                new.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.Error as error:
+            raise BackupError(f"{file} cannot be copied: {error}.", fix="restore it from an earlier backup") from error
+    else:
+        shutil.copyfile(file, to)
+    to.chmod(0o600)
+    return _sum(to)
+
+
+def _is_sqlite(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(16) == b"SQLite format 3\x00"
+
+
+def _check(file: Path) -> None:
+    if not _is_sqlite(file):
+        return  # Feast's registry
+    try:
+        with closing(sqlite3.connect(file)) as connection:
+            [said] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        said = str(error)
+    if said != "ok":
+        raise BackupError(f"{file} is damaged: {said}.", fix="take another backup")
+
+
+def _sum(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,167 @@
+"""Profiles brought forward day by day are those folded at once, and only what changed is handed on."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from features.event_store import store as store_module
+from features.event_store.store import EventStore
+from features.profile.codec import stored_words
+from features.profile.stored import Profiles
+from features.reading.source import EventLog
+from features.settings import Settings
+from features.time import DAY, to_instant
+from tests.features.event_store.logs import NOON, SCHEMA, definition_in, put, random_rows
+
+START = to_instant(NOON)
+
+
+@pytest.fixture(autouse=True)
+def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "BUCKET_ROWS", 300)
+
+
+def opened(folder: Path, ends: int) -> EventStore:
+    return EventStore.open(EventLog(definition_in(folder), ends=ends), Settings(home=folder / "var"))
+
+
+def forward(
+    folder: Path, through: int, *, into: str = "profiles", traits: pl.DataFrame | None = None
+) -> dict[str, bytes]:
+    """Bring the profiles forward; what changed, by user."""
+    profiles = Profiles(definition_in(folder), folder / into)
+    changed = dict(pl.concat(profiles.advance(opened(folder, through), through, traits)).iter_rows())
+    profiles.commit()
+    return changed
+
+
+def kept(folder: Path, into: str = "profiles") -> dict[str, tuple[bytes, int]]:
+    rows = pl.read_parquet(folder / into / "*.parquet").drop_nulls("profile")
+    return {u: (stored_words(value), ahead) for u, value, ahead in rows.select("user", "profile", "ahead").iter_rows()}
+
+
+#: who, what, when it happened and how much later it arrived, in hours; arrival decides which day's file has it
+happenings = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["visit", "purchase"]), st.integers(0, 20 * 24),
+              st.sampled_from([0, 0, 0, 1, 30, 200])),
+    min_size=1, max_size=40,
+)  # fmt: skip
+
+
+@hypothesis_settings(max_examples=25)
+@given(happenings, st.lists(st.integers(1, 22), min_size=1, max_size=4, unique=True).map(sorted))
+def test_day_by_day_is_all_at_once(
+    tmp_path_factory: pytest.TempPathFactory, log: list[tuple[str, str, int, int]], days: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("profiles")
+    rows = pl.DataFrame(
+        {
+            "event_id": [str(i) for i in range(len(log))],
+            "user_id": [user for user, *_ in log],
+            "event": [event for _, event, *_ in log],
+            "event_time": [NOON + timedelta(hours=at) for *_, at, _ in log],
+            "arrived_at": [NOON + timedelta(hours=at + late) for *_, at, late in log],
+            "revenue": [float(at) for *_, at, _ in log],
+        },
+        schema=SCHEMA,
+    )
+    before = 0
+    for day in days:
+        came = (pl.col("arrived_at") - NOON).dt.total_days().is_between(before, day - 1)
+        put(folder, f"{day:02d}", rows.filter(came))
+        before = day
+        if len(
+            rows.filter(
+                (pl.col("arrived_at") - NOON).dt.total_days() < day, pl.col("event_time") < NOON + timedelta(days=day)
+            )
+        ):
+            forward(folder, START + day * DAY)
+            forward(folder, START + day * DAY, into=f"fresh-{day}")
+            assert kept(folder) == kept(folder, f"fresh-{day}"), f"through day {day}"
+
+
+def days_of(folder: Path, *, users: int = 200) -> None:
+    """Nine days of events, and a tenth of a few users."""
+    rows = random_rows(3_000, users=users)
+    put(folder, "a", rows.filter(pl.col("event_time") < NOON + timedelta(days=9)))
+    late = random_rows(40, users=5, seed=2, start=NOON + timedelta(days=9)).with_columns(
+        arrived_at=pl.col("event_time")
+    )
+    put(folder, "b", late.filter(pl.col("event_time") < NOON + timedelta(days=10)).head(5))
+
+
+def test_only_changed_users_are_handed_on(tmp_path: Path) -> None:
+    days_of(tmp_path)
+    late = tmp_path / "log" / "b.parquet"
+    held = late.rename(tmp_path / "b.parquet")
+    first = forward(tmp_path, START + 12 * DAY)
+    assert len(first) == 200
+    assert forward(tmp_path, START + 12 * DAY) == {}
+    assert forward(tmp_path, START + 13 * DAY) == {}, "time alone changes no profile"
+    held.rename(late)
+    touched = set(pl.read_parquet(late).filter(pl.col("event") != "push")["user_id"])
+    assert set(forward(tmp_path, START + 14 * DAY)) == touched
+
+
+def test_a_change_of_traits_is_a_change(tmp_path: Path) -> None:
+    days_of(tmp_path)
+    plan = ['{"plan":"free"}'] * 2
+    traits = pl.DataFrame({"user": ["u001", "u002"], "traits": plan, "told": [START, START]})
+    forward(tmp_path, START + 12 * DAY, traits=traits)
+    moved = traits.with_columns(traits=pl.when(user="u002").then(pl.lit('{"plan":"plus"}')).otherwise("traits"))
+    changed = forward(tmp_path, START + 12 * DAY, traits=moved)
+    assert set(changed) == {"u002"}
+    assert b'{"plan":"plus"}' in changed["u002"]
+    assert set(forward(tmp_path, START + 12 * DAY, traits=moved.filter(user="u001"))) == {"u002"}
+
+
+def test_a_run_that_does_not_end_changes_nothing(tmp_path: Path) -> None:
+    days_of(tmp_path)
+    forward(tmp_path, START + 9 * DAY)
+    before = kept(tmp_path)
+    profiles = Profiles(definition_in(tmp_path), tmp_path / "profiles")
+    half = profiles.advance(opened(tmp_path, START + 11 * DAY), START + 11 * DAY, None)
+    next(half)
+    half.close()
+    with pytest.raises(RuntimeError, match="not worked through"):
+        profiles.commit()
+    assert Profiles(definition_in(tmp_path), tmp_path / "profiles").manifest.through == START + 9 * DAY  # type: ignore[union-attr]
+    forward(tmp_path, START + 11 * DAY)
+    forward(tmp_path, START + 11 * DAY, into="fresh")
+    assert kept(tmp_path) == kept(tmp_path, "fresh") != before
+
+
+def test_an_erased_user_is_handed_on_as_gone(tmp_path: Path) -> None:
+    days_of(tmp_path)
+    forward(tmp_path, START + 11 * DAY)
+    opened(tmp_path, START + 11 * DAY).erase(["u003"])
+    changed = forward(tmp_path, START + 11 * DAY)
+    assert set(changed) == {"u003"}
+    assert stored_words(changed["u003"]) == b""
+    assert "u003" not in kept(tmp_path)
+
+
+def test_a_log_taken_in_anew_loses_only_who_is_not_in_it(tmp_path: Path) -> None:
+    days_of(tmp_path)
+    forward(tmp_path, START + 11 * DAY)
+    put(tmp_path, "a", random_rows(9_000, users=190, seed=8))  # three times as many buckets
+    put(tmp_path, "b", random_rows(1))
+    changed = forward(tmp_path, START + 11 * DAY)
+    gone = {user for user, value in changed.items() if not stored_words(value)}
+    assert gone == {f"u{i:03d}" for i in range(190, 200)} - set(random_rows(1)["user_id"])
+    assert set(kept(tmp_path)) == set(changed) - gone
+    forward(tmp_path, START + 11 * DAY, into="fresh")
+    assert kept(tmp_path) == kept(tmp_path, "fresh")
+
+
+def test_an_earlier_instant_folds_everybody_again(tmp_path: Path) -> None:
+    days_of(tmp_path)
+    forward(tmp_path, START + 11 * DAY)
+    forward(tmp_path, START + 4 * DAY)
+    forward(tmp_path, START + 4 * DAY, into="fresh")
+    assert kept(tmp_path) == kept(tmp_path, "fresh")

@@ -1,0 +1,78 @@
+"""A definition with destinations, and a ledger whose users move as they are told."""
+
+from dataclasses import dataclass
+
+from features.definition import Definition
+from features.time import DAY, Clock
+from segments.membership import IN, Said, Steadiness
+from segments.transition import Moves, Scoring, Transition
+from serving.activation.delivery import Sender
+from serving.activation.memberships import Ledger
+from serving.database.live_log import LiveLog
+from serving.database.schema import connect
+from tests.segments.worlds import CUTS, moving
+
+MODELS = {"churn": "churn/1"}
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Hands(Clock):
+    """A clock that is moved by hand."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at = at
+
+    def now(self) -> int:
+        return self.at
+
+
+def going_to(url: str, **changes: object) -> dict[str, object]:
+    """A webhook that is told of carts."""
+    hook = {"kind": "webhook", "url": url, "secret": "HOOK_SECRET", "of": ["segments.cart"], "allow_private": True,
+            "rate": 1000, "batch": 10}  # fmt: skip
+    return hook | changes
+
+
+@dataclass
+class Scene:
+    """A ledger after its first batch, at 100 days: everybody in it is active."""
+
+    definition: Definition
+    ledger: Ledger
+    clock: Hands
+    moves: Moves
+
+    @classmethod
+    def set(cls, address: str, destinations: dict[str, object], **changes: object) -> "Scene":
+        definition = moving(destinations=destinations, **{"transitions": {"holdout": 0}, **changes})
+        live, clock = LiveLog(connect(address)), Hands(100 * DAY)
+        ledger = Ledger(definition, live, clock)
+        moves = Moves(Steadiness(definition, CUTS), MODELS, definition.version, ledger.known())
+        scene = cls(definition, ledger, clock, moves)
+        scene.say({f"u{i}": {"states": "active"} for i in range(5)})
+        scene.complete()
+        return scene
+
+    def say(self, users: dict[str, dict[str, str]], *, at: int | None = None, seen: int = 0) -> list[Transition]:
+        """A scoring of some users."""
+        instant = self.clock.at if at is None else at
+        said = [Said(user, instant, values, frozenset(), {"churn": 0.2}, seen) for user, values in users.items()]
+        return self.ledger.record(
+            said, self.moves, self.ledger.last(), lambda names: {n: {"churn": 0.1} for n in names}
+        )
+
+    def complete(self) -> None:
+        self.ledger.complete(Scoring(self.clock.at, MODELS, self.definition.version))
+        self.clock.at += DAY
+
+    def enter(self, *users: str, cart: bool = True) -> list[Transition]:
+        """Users put something into the cart, or do not have it any more."""
+        values = {"states": "active"} | ({"segments.cart": IN} if cart else {})
+        return self.say(dict.fromkeys(users, values))
+
+    def sender(self) -> Sender:
+        return Sender(self.definition, self.ledger.outbox, self.clock)
+
+    def close(self) -> None:
+        self.ledger.live.close()

@@ -1,0 +1,312 @@
+"""The service, as its callers meet it: a real server, a real client, every odd request with a defined answer."""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import mlflow
+import pytest
+
+from features.errors import PropensityError
+from features.events.log import InMemory
+from features.reading.source import EventLog
+from features.settings import Settings
+from segments.rfm_cuts import load_cuts
+from serving.api.middleware import required_keys
+from serving.model.loader import CHAMPION, Loader, registered_name
+from serving.scoring.batch import score_all
+from serving.scoring.online import ScoreResponse
+from serving.scoring.scorer import Scorer
+from tests.conftest import World, free_port
+from tests.serving.servers import Server
+
+AS_OF = "2026-03-01T10:15:00Z"
+USER = "u0000001"
+
+
+@pytest.fixture(scope="module")
+def server(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(world, tmp_path_factory.mktemp("serve") / "log", PROPENSITY_TOKEN="secret-token")
+    try:
+        yield running.ready()
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(
+        base_url=server.client.base_url, headers={"Authorization": "Bearer secret-token"}, timeout=60
+    ) as client:
+        yield client
+
+
+def score(api: httpx.Client, **body: object) -> httpx.Response:
+    return api.post("/score", json={"as_of": AS_OF} | body)
+
+
+def test_a_user_is_scored(api: httpx.Client, world: World) -> None:
+    answer = score(api, user_ids=[USER], reasons=3)
+    assert answer.status_code == 200
+    [record] = answer.json()["records"]
+    assert record["user_id"] == USER
+    assert record["as_of"] == AS_OF
+    assert record["definition"] == world.definition.version
+    assert set(record["intent"]) == {"churn", "purchase", "uninstall"}
+    for intent in record["intent"].values():
+        assert len(intent["reasons"]) == (0 if intent["probability"] is None else 3)
+
+
+def test_what_changed_since_the_batchs_scores_is_told_when_asked_for(api: httpx.Client, world: World) -> None:
+    ids = [f"u{i:07d}" for i in range(40)]
+    log = InMemory(EventLog(world.definition).read())
+    scorer = Scorer(
+        world.definition,
+        Loader(world.definition, world.settings).champions(),
+        load_cuts(world.definition, world.settings),
+    )
+    folder = world.settings.folder(world.definition.name) / "scores"
+    before = score_all(log, scorer, log.ends, folder, reasons=8)
+    try:
+        plain = score(api, user_ids=ids).json()["records"]
+        told = score(api, user_ids=ids, changes=True).json()["records"]
+    finally:
+        shutil.rmtree(before.path)
+    assert all(intent["change"] is None for record in plain for intent in record["intent"].values())
+    changes = [r["intent"]["churn"]["change"] for r in told if r["intent"]["churn"]["probability"] is not None]
+    known = [change for change in changes if change is not None]
+    assert len(known) >= 5
+    assert {change["since"] for change in known} == {"2026-03-01T00:00:00Z"}
+    moves = [move for change in known for move in change["moved"]]
+    assert moves
+    assert all("(before: " in move["text"] for move in moves)
+
+
+def test_recency_moves_while_nobody_acts(api: httpx.Client) -> None:
+    users = [f"u{i:07d}" for i in range(400)]
+    now = {r["user_id"]: r for r in score(api, user_ids=users, as_of="2026-03-01T00:00:00Z").json()["records"]}
+    later = {r["user_id"]: r for r in score(api, user_ids=users, as_of="2026-03-03T23:00:00Z").json()["records"]}
+    moved = [u for u in users if now[u]["state"] != later[u]["state"]]
+    assert moved
+    risen = [
+        later[u]["intent"]["churn"]["probability"] - now[u]["intent"]["churn"]["probability"]
+        for u in users
+        if now[u]["intent"]["churn"]["probability"] is not None
+        and later[u]["intent"]["churn"]["probability"] is not None
+    ]
+    assert sum(d > 0 for d in risen) > 0.8 * len(risen), "three silent days make churn likelier"
+
+
+def test_unknown_users_are_named_and_the_others_answered(api: httpx.Client) -> None:
+    answer = score(api, user_ids=["nobody", USER, "nobody", USER]).json()
+    assert [r["user_id"] for r in answer["records"]] == [USER]
+    assert answer["missing"] == [{"user_id": "nobody", "why": "unknown_user"}]
+
+
+def test_ids_of_requests_are_what_the_log_has(api: httpx.Client) -> None:
+    answer = score(api, user_ids=[f" {USER}\t", 42, 42.0, "\u3000a/b"]).json()
+    assert [r["user_id"] for r in answer["records"]] == [USER]
+    assert [m["user_id"] for m in answer["missing"]] == ["42", "a/b"]
+    assert api.get(f"/users/%20{USER}").json()["record"]["user_id"] == USER
+    assert api.get("/users/a%2Fb").json()["code"] == "not_found", "an id may hold a slash"
+    for wrong in ("\x00through", "\x00live", "", " ", "x" * 257, True, None, {}):
+        assert score(api, user_ids=[USER, wrong]).status_code in (400, 422)
+    for wrong in ("%00through", "%00shard-0", "%20", "x" * 257):
+        assert api.get(f"/users/{wrong}").status_code in (400, 422)
+
+
+def test_a_profile_cannot_be_read_before_its_events(api: httpx.Client) -> None:
+    answer = score(api, user_ids=[USER], as_of="2025-01-01T00:00:00Z").json()
+    assert answer == {"records": [], "missing": [{"user_id": USER, "why": "as_of_before_profile"}]}
+
+
+def test_a_stale_profile_says_so(api: httpx.Client) -> None:
+    [record] = api.post("/score", json={"user_ids": [USER]}).json()["records"]  # the server's clock is months later
+    assert {i["why"] for i in record["intent"].values()} == {"stale_profile"}
+    assert record["state"] == "churned"
+
+
+def test_ten_thousand_ids_are_answered_in_order(api: httpx.Client) -> None:
+    users = [f"u{i:07d}" for i in range(3_000)] + [f"x{i}" for i in range(7_000)]
+    found = score(api, user_ids=users)
+    assert found.headers["content-type"] == "application/json"
+    ScoreResponse.model_validate_json(found.text)
+    answer = found.json()
+    assert [r["user_id"] for r in answer["records"]] == users[:3_000]
+    assert [m["user_id"] for m in answer["missing"]] == users[3_000:]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"user_ids": []}, "List should have at least 1 item"),
+        ({"user_ids": [f"u{i}" for i in range(10_001)]}, "List should have at most 10000 items"),
+        ({"user_ids": [[17]]}, "a user id is list"),
+        ({"user_ids": [""]}, "a user id is empty"),
+        ({"user_ids": ["u" * 300]}, "a user id has 300 characters"),
+        ({"user_ids": "u1"}, "Input should be a valid array"),
+        ({"user_ids": None}, "Input should be a valid array"),
+        ({}, "Field required"),
+        ({"user_ids": [USER], "as_of": "yesterday"}, "as_of: 'yesterday' is not an instant"),
+        ({"user_ids": [USER], "as_of": "9999-12-31T23:59:59-23:59"}, "outside the years 1 to 9999"),
+        ({"user_ids": [USER], "as_of": "0001-01-01T00:00:00+23:59"}, "outside the years 1 to 9999"),
+        ({"user_ids": [USER], "as_of": 17}, "is not an instant"),
+        ({"user_ids": [USER], "reason": 3}, "unknown key 'reason'; did you mean 'reasons'?"),
+        ({"user_ids": [USER], "reasons": -1}, "greater than or equal to 0"),
+        ({"user_ids": [USER], "reasons": 99}, "less than or equal to 20"),
+        ({"user_ids": [USER], "reasons": "many"}, "valid integer"),
+        ([], "Input should be an object"),
+    ],
+)
+def test_a_wrong_request_is_told_what_is_wrong(api: httpx.Client, body: object, said: str) -> None:
+    answer = api.post("/score", json=body)
+    assert answer.status_code == 400
+    told = answer.json()
+    assert said in told["error"]
+    assert told["code"] == "invalid"
+    assert told["fix"]
+    assert "pydantic.dev" not in answer.text
+
+
+def test_nothing_of_a_refused_request_is_logged(api: httpx.Client, server: Server) -> None:
+    assert score(api, user_ids=["one-not-to-be-logged"], reasons=-1).status_code == 400
+    assert score(api, user_ids=["one-not-to-be-logged"]).status_code == 200
+    said = server.log.read_text()
+    assert "one-not-to-be-logged" not in said
+    assert "Traceback" not in said
+
+
+def test_a_date_is_midnight(api: httpx.Client) -> None:
+    [record] = score(api, user_ids=[USER], as_of="2026-03-01").json()["records"]
+    assert record["as_of"] == "2026-03-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/score", 405), ("POST", "/score/submit", 404), ("POST", "/score?reasons=3", 400), ("PATCH", "/", 405)],
+)
+def test_errors_of_the_server_below_have_the_same_shape(api: httpx.Client, method: str, path: str, status: int) -> None:
+    answer = api.request(method, path, json={"user_ids": [USER]} if method == "POST" else None)
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error", "code", "fix"}
+
+
+def test_a_body_that_is_not_json(api: httpx.Client) -> None:
+    answer = api.post("/score", content=b"{nonsense", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "Invalid JSON" in answer.text
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "secret-token", "Basic c2VjcmV0", "Bearer secret-token2"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/score"), ("GET", "/models"), ("GET", "/definition"), ("GET", "/metrics")]
+)
+def test_without_the_token_nothing_is_said(server: Server, method: str, path: str, header: str | None) -> None:
+    headers = {"Authorization": header} if header else {}
+    answer = server.client.request(
+        method, path, headers=headers, json={"user_ids": [USER]} if method == "POST" else None
+    )
+    assert answer.status_code == 401
+    assert answer.json()["error"] == "missing or wrong key."
+    assert answer.json()["code"] == "unauthorized"
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/", "/docs.json"])
+def test_health_and_the_pages_are_open(server: Server, path: str) -> None:
+    assert server.client.get(path).status_code == 200
+
+
+def test_the_definition_and_the_models_can_be_read(api: httpx.Client, world: World) -> None:
+    definition = api.get("/definition").json()
+    assert definition["version"] == world.definition.version
+    assert set(definition["definition"]["outcomes"]) == {"churn", "purchase", "uninstall"}
+    models = {m["outcome"]: m for m in api.get("/models").json()}
+    assert models["churn"]["question"] == "will not visit within 14d"
+    assert 0.5 < models["churn"]["metrics"]["auc"]["value"] < 1
+
+
+def test_the_api_page_describes_what_is_served_and_loads_nothing_from_elsewhere(
+    api: httpx.Client, world: World
+) -> None:
+    page = api.get("/")
+    assert "<title>propensity" in page.text
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "http:" not in page.text
+    assert "https:" not in page.text
+    document = api.get("/docs.json").json()
+    assert document["info"]["title"] == "propensity"
+    assert document["info"]["version"] == world.definition.version
+    said = json.dumps(document)
+    for elsewhere in ("shields.io", "bentoml.com", "slack", "twitter"):
+        assert elsewhere not in said.lower()
+    for word in ("user_ids", "as_of", "reasons", "ScoreRecord", "percentile", "not_enough_to_say"):
+        assert word in said
+    calls = {(method, path): call for path, calls in document["paths"].items() for method, call in calls.items()}
+    assert {path for _, path in calls} >= {"/score", "/definition", "/models", "/users/{user_id}", "/v1/{call}"}
+    for (_, path), call in calls.items():
+        assert " " in call["summary"], path
+        for status, answer in call["responses"].items():
+            if int(status) >= 400:
+                assert answer["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
+    for path in ("/score", "/v1/{call}"):
+        assert calls["post", path]["requestBody"]["content"]["application/json"]["example"]
+    assert score(api, **calls["post", "/score"]["requestBody"]["content"]["application/json"]["example"]).is_success
+
+
+def test_a_promoted_champion_is_served_without_a_restart_and_a_broken_one_is_not(
+    api: httpx.Client, world: World
+) -> None:
+    uri, name = world.settings.mlflow_uri, registered_name(world.definition, "purchase")
+    client = mlflow.MlflowClient(uri, uri)
+    first = client.get_model_version_by_alias(name, CHAMPION)
+
+    def served() -> str:
+        return next(m["version"] for m in api.get("/models").json() if m["outcome"] == "purchase")
+
+    def wait_until(version: str, seconds: float = 20) -> bool:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if served() == version:
+                return True
+            time.sleep(0.2)
+        return False
+
+    assert served() == f"purchase/{first.version}"
+    mlflow.set_tracking_uri(world.settings.mlflow_uri)  # where MLflow looks the source up
+    twin = client.create_model_version(name, first.source, first.run_id)
+    broken = client.create_model_version(name, f"file://{world.folder}/nowhere", first.run_id)
+    try:
+        client.set_registered_model_alias(name, CHAMPION, twin.version)
+        assert wait_until(f"purchase/{twin.version}")
+        [record] = score(api, user_ids=[USER]).json()["records"]
+        assert record["intent"]["purchase"]["model"] == f"purchase/{twin.version}"
+        client.set_registered_model_alias(name, CHAMPION, broken.version)
+        assert not wait_until(f"purchase/{broken.version}", 5), "the old champion keeps serving"
+        assert served() == f"purchase/{twin.version}"
+        assert score(api, user_ids=[USER]).status_code == 200
+    finally:
+        client.set_registered_model_alias(name, CHAMPION, first.version)
+    assert wait_until(f"purchase/{first.version}")
+
+
+def test_authentication_is_off_only_when_said_and_then_it_is_logged(world: World, tmp_path: Path) -> None:
+    refused = world.run(sys.executable, "-m", "propensity", "serve", "--port", str(free_port()))
+    assert refused.returncode == 2
+    assert "set PROPENSITY_TOKEN, or PROPENSITY_AUTH=off for local use" in refused.stderr
+    open_server = Server(world, tmp_path / "log", PROPENSITY_AUTH="off")
+    try:
+        open_server.ready()
+        assert open_server.client.post("/score", json={"user_ids": [USER], "as_of": AS_OF}).status_code == 200
+        assert "PROPENSITY_AUTH=off" in open_server.log.read_text()
+    finally:
+        open_server.stop()
+
+
+def test_an_empty_token_is_no_token(tmp_path: Path) -> None:
+    with pytest.raises(PropensityError, match="there is no key or token"):
+        required_keys(Settings(token="", home=tmp_path))

@@ -1,0 +1,184 @@
+"""A small log with a live path beside it."""
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import redis
+
+from features.definition import Definition
+from features.definition.families import Family
+from features.event_store.open import open_log
+from features.events.events import Rows
+from features.feature_store import OnlineProfiles
+from features.profile.codec import stored_words
+from features.reading.live_messages import IDENTIFY, TRACK, Message
+from features.reading.source import EventLog
+from features.settings import Settings
+from features.system.progress import unseen
+from features.time import DAY, Clock, to_datetime, to_instant
+from serving.activation.memberships import Ledger
+from serving.database.live_log import LiveLog
+from serving.ingest.apply import fold_whole
+from serving.ingest.compact import compact
+from serving.ingest.worker import Worker
+from serving.upkeep.materialize import materialize
+from tests.features.event_store.logs import COLUMNS, ENDS, SCHEMA, put, random_rows
+from tests.worlds import DEFINITION, with_signal
+
+#: what each store is made of, in the folder of a definition
+STORES = {
+    "log": ("live.db",),
+    "online": ("online.db",),
+    "home": ("live", "events", "profiles"),
+    "files": ("live",),
+    "events": ("events",),
+    "profiles": ("profiles",),
+}
+
+#: the log is complete through here, and live messages come after
+BEGIN = to_instant(ENDS)
+
+
+def message(number: int, user: str, event: str, at: int, *, late: int = 0, **body: object) -> Message:
+    """A message received an hour after the other, about something that happened ``late`` microseconds earlier."""
+    kind = IDENTIFY if event == IDENTIFY else TRACK
+    name = "" if kind == IDENTIFY else event
+    return Message(f"m{number}", user, kind, name, at - late, at, dict(body))
+
+
+@dataclass
+class Scene:
+    """A definition in a folder, its log taken in and online, and an empty live log."""
+
+    folder: Path
+    settings: Settings
+    definition: Definition
+    live: LiveLog
+
+    @classmethod
+    def set(cls, folder: Path, settings: Settings | None = None, *, rows: int = 300, users: int = 12) -> "Scene":
+        history = random_rows(rows, users=users)
+        put(folder, "a", history.with_columns(pl.col("event_time").dt.offset_by("70d")))
+        traits = {"user": ["u000", "u001"], "known": [ENDS, ENDS], "plan": ["free", "pro"], "country": ["AT", None]}
+        pl.DataFrame(traits).with_columns(pl.col("known").dt.offset_by("-9d")).write_parquet(folder / "traits.parquet")
+        events = {"path": str(folder / "log" / "*.parquet"), "columns": COLUMNS, "ends": ENDS.isoformat()}
+        rule = {"path": str(folder / "traits.parquet"), "columns": {"user": "user", "known": "known"},
+                "fields": ["plan", "country"]}  # fmt: skip
+        changed = {"events": events, "traits": rule, "windows": ["2h", 1, 7, 14, 30],
+                   "features": {"families": list(Family), "absence": "2d"},
+                   "signals": with_signal("purchase", distinct={"prices": "revenue", "kinds": "event"},
+                                          more_values={"margin": "revenue / 4"})}  # fmt: skip
+        definition = Definition.model_validate(DEFINITION | changed)
+        settings = settings or Settings(home=folder / "var")
+        scene = cls(folder, settings, definition, LiveLog.open(definition, settings))
+        scene.materialize()
+        return scene
+
+    def materialize(self) -> None:
+        log = open_log(self.definition, self.settings, ends=None, steps=unseen)
+        materialize(log, self.definition, self.settings)
+
+    def compact(self) -> None:
+        compact(self.definition, self.settings, self.live)
+
+    def worker(self) -> Worker:
+        return Worker(self.definition, self.settings, self.live, Clock(to_datetime(BEGIN + 40 * DAY)))
+
+    def fold(self) -> None:
+        """Fold what waits."""
+        worker = self.worker()
+        while worker.step():
+            pass
+        worker.close()
+        worker._leases.give_back()
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger(self.definition, self.live, Clock(to_datetime(BEGIN + 40 * DAY)))
+
+    @property
+    def online(self) -> OnlineProfiles:
+        return OnlineProfiles(self.definition, self.settings)
+
+    def stored(self) -> dict[str, bytes]:
+        """The packed words of everybody online."""
+        names = sorted({f"u{i:03d}" for i in range(40)} | {f"new{i}" for i in range(10)})
+        found = dict(zip(names, self.online.read_values(names), strict=True))
+        return {user: stored_words(value) for user, value in found.items() if value is not None and stored_words(value)}
+
+    def batch(self, messages: list[Message]) -> dict[str, bytes]:
+        """What the batch makes of the same log: the first log's files and one of all messages, read at once."""
+        place = self.folder / "whole"
+        (place / "log").mkdir(parents=True, exist_ok=True)
+        pl.read_parquet(self.folder / "log" / "a.parquet").write_parquet(place / "log" / "a.parquet")
+        once = list({m.id: m for m in reversed(messages)}.values())
+        rows = [
+            {"event_id": m.id, "user_id": m.user, "event": m.event, "event_time": to_datetime(m.t),
+             "arrived_at": to_datetime(m.received), "revenue": m.body.get("revenue")}
+            for m in once if m.kind == TRACK
+        ]  # fmt: skip
+        put(place, "b", pl.DataFrame(rows, schema=SCHEMA))
+        events = self.definition.events.model_copy(update={"path": str(place / "log" / "*.parquet")})
+        log = EventLog(self.definition.model_copy(update={"events": events}), ends=BEGIN + 400 * DAY)
+        tables = [batch.kept() for file in log.files for batch in log.batches(file)]
+        return fold_whole(
+            Rows.of(pl.concat([pl.DataFrame(t) for t in tables]).to_arrow(), log.n_values), self.online.layout
+        )
+
+    def restart(self) -> None:
+        """Open the live log anew, as a process does that starts."""
+        self.live.close()
+        self.live = LiveLog.open(self.definition, self.settings)
+
+    def keep(self, place: Path, *stores: str) -> None:
+        """Copy stores (``log``, ``online``, ``home``, ``profiles``) aside, as a backup does."""
+        for store in stores:
+            self._copy(store, self.settings.folder(self.definition.name), place)
+
+    def bring_back(self, place: Path, *stores: str) -> None:
+        """Put copies of stores in their place; the live log is opened anew."""
+        self.live.close()
+        for store in stores:
+            self._copy(store, place, self.settings.folder(self.definition.name))
+        self.live = LiveLog.open(self.definition, self.settings)
+
+    def lose(self, *stores: str) -> None:
+        """Remove stores, as a replaced disk has none; the live log is made anew."""
+        self.live.close()
+        folder = self.settings.folder(self.definition.name)
+        for name in (name for store in stores for name in STORES[store]):
+            shutil.rmtree(folder / name, ignore_errors=True)
+            (folder / name).unlink(missing_ok=True) if not (folder / name).is_dir() else None
+            for more in ("-wal", "-shm"):
+                (folder / f"{name}{more}").unlink(missing_ok=True)
+        self.live = LiveLog.open(self.definition, self.settings)
+
+    def _copy(self, store: str, source: Path, target: Path) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        if store == "online" and self.settings.online_store == "redis":
+            self._copy_redis(source, target)
+            return
+        for name in STORES[store]:
+            if name.endswith(".db"):
+                with closing(sqlite3.connect(source / name)) as old, closing(sqlite3.connect(target / name)) as new:
+                    old.backup(new)
+            else:
+                shutil.rmtree(target / name, ignore_errors=True)
+                if (source / name).exists():
+                    shutil.copytree(source / name, target / name)
+
+    def _copy_redis(self, source: Path, target: Path) -> None:
+        host, port = self.settings.redis.split(":")
+        with redis.Redis(host, int(port)) as client:
+            if target != self.settings.folder(self.definition.name):
+                rows = {key.hex(): client.dump(key).hex() for key in client.scan_iter()}
+                (target / "redis.json").write_text(json.dumps(rows))
+                return
+            client.flushall()
+            for key, value in json.loads((source / "redis.json").read_text()).items():
+                client.restore(bytes.fromhex(key), 0, bytes.fromhex(value))

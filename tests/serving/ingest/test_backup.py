@@ -1,0 +1,68 @@
+"""A backup is consistent, is brought back at another path, and says when it is not whole."""
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.settings import Settings
+from features.time import HOUR
+from serving.database.live_log import LiveLog
+from serving.ingest.reconcile import reconcile
+from serving.upkeep.backup import BackupError, backup, restore
+from tests.serving.ingest.scenes import BEGIN, Scene, message
+
+
+def sent(first: int, count: int) -> list:
+    return [message(i, f"u{i % 3:03d}", "visit", BEGIN + HOUR + i) for i in range(first, first + count)]
+
+
+def test_a_home_comes_back_at_another_path_with_everything(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    scene = Scene.set(tmp_path / "one")
+    scene.live.append(sent(0, 10))
+    scene.fold()
+    scene.compact()
+    scene.materialize()
+    scene.live.append(sent(20, 5))
+    scene.fold()
+    before = scene.stored()
+    backup(scene.settings.home, tmp_path / "backup")
+    scene.live.append(sent(40, 5))  # the live log is open, and goes on
+    scene.live.close()
+    restore(tmp_path / "backup", tmp_path / "two" / "home")
+    shutil.rmtree(scene.settings.home)
+    settings = Settings(home=tmp_path / "two" / "home")
+    there = Scene(scene.folder, settings, scene.definition, LiveLog.open(scene.definition, settings))
+    there.fold()
+    assert there.stored() == before
+    there.materialize()
+    assert reconcile(there.definition, settings, there.live).differences == []
+    there.live.append(sent(60, 5))
+    there.fold()
+    there.compact()
+    there.materialize()
+    assert reconcile(there.definition, settings, there.live).differences == []
+    files = there.settings.live(there.definition.name).glob("events-*.parquet")
+    assert sum(len(pl.read_parquet(file)) for file in files) == 20, "each message once"
+    there.live.close()
+
+
+def test_what_is_not_whole_or_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    scene = Scene.set(tmp_path / "one")
+    home, kept = scene.settings.home, tmp_path / "backup"
+    scene.live.close()
+    backup(home, kept)
+    with pytest.raises(BackupError, match="is there already"):
+        backup(home, kept)
+    with pytest.raises(BackupError, match="is there already"):
+        restore(kept, home)
+    with pytest.raises(BackupError, match="is no backup"):
+        restore(home, tmp_path / "two")
+    file = next(path for path in kept.rglob("bucket-*.parquet"))
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(BackupError, match="is not what was copied"):
+        restore(kept, tmp_path / "two")
+    assert not (tmp_path / "two").exists()

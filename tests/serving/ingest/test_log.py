@@ -1,0 +1,227 @@
+"""The live log, in SQLite and in a real PostgreSQL: each message once, in one order, whoever sends it how often."""
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from features.errors import PropensityError, UnavailableError
+from features.reading.live_messages import Message
+from features.time import HOUR
+from serving.api.keys import KeyRing, Keys
+from serving.database.dead_letters import DeadLetter
+from serving.database.live_log import LiveLog, hash_of
+from serving.database.schema import connect
+from serving.database.tables import SHARDS, erased_before
+from serving.ingest.group_commit import Committer
+from serving.ingest.leases import Leases
+from tests.serving.ingest.scenes import BEGIN, message
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveLog]:
+    address = f"sqlite:///{tmp_path / 'live.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
+    opened = LiveLog(connect(address))
+    yield opened
+    opened.close()
+
+
+def some(first: int, count: int) -> list[Message]:
+    return [message(i, f"u{i % 7}", "visit", BEGIN + i) for i in range(first, first + count)]
+
+
+def test_the_same_message_counts_once(log: LiveLog) -> None:
+    sent = some(0, 5)
+    assert log.append(sent) == ["accepted"] * 5
+    assert log.append([*sent[3:], *some(5, 1), *some(5, 1)]) == ["duplicate", "duplicate", "accepted", "duplicate"]
+    found = log.between(0, log.last(), 100)
+    assert [m.id for m in found] == [f"m{i}" for i in range(6)]
+    assert [m.position for m in found] == sorted({m.position for m in found})
+
+
+def test_a_message_of_a_taken_id_is_refused_and_kept_and_a_retry_is_not(log: LiveLog) -> None:
+    """As files have it: whoever sends it again, and by whichever clock, it is one event; what differs is told."""
+    first = Message("m-3", "u1", "track", "purchase", BEGIN, BEGIN, {"revenue": 20, "tags": ["a"]})
+    retried = replace(first, user="anon-1", t=BEGIN - 5_000, received=BEGIN + HOUR)
+    others = [replace(first, event="visit"), replace(first, kind="identify"), replace(first, body={"revenue": 2})]
+    assert log.append([first, retried, *others]) == ["accepted", "duplicate", *["id_taken"] * 3]
+    assert log.append([retried, *others]) == ["duplicate", *["id_taken"] * 3]
+    [found] = log.between(0, log.last(), 100)
+    assert (found.user, found.body) == ("u1", first.body)
+    letters = log.dead_letters()
+    assert {(letter.code, letter.message_id, letter.user) for letter in letters} == {("id_taken", "m-3", "u1")}
+    assert len(letters) == 6
+    assert json.loads(letters[2].body)["properties"] == {"revenue": 2}
+
+
+def test_what_is_read_is_what_was_written(log: LiveLog) -> None:
+    body = {"ünïcode": "☃ 'quoted' \"twice\"", "n": 1.5, "deep": {"list": [1, None, True]}, "nul": "a\x00b"}
+    log.append([Message("x", "Zoë; DROP TABLE", "track", "bought", BEGIN - HOUR, BEGIN, body)])
+    [found] = log.of_users(["Zoë; DROP TABLE"])
+    assert (found.id, found.event, found.t, found.received, found.body) == ("x", "bought", BEGIN - HOUR, BEGIN, body)
+
+
+def test_many_senders_at_once_lose_and_double_nothing(log: LiveLog) -> None:
+    other = LiveLog(connect(log.engine.url.render_as_string(hide_password=False)))
+    seen: list[int] = []
+    done = threading.Event()
+
+    def follow() -> None:
+        """Reads the end of the log as a worker does: what is passed over is never seen again."""
+        position = 0
+        while True:
+            last = done.is_set()
+            for found in log.tail(dict.fromkeys(range(SHARDS), position), 50):
+                seen.append(found.position)
+                position = found.position
+            if last:
+                return
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    with ThreadPoolExecutor(8) as pool:
+        # every message is sent by two servers
+        answers = list(pool.map(lambda i: (log, other)[i % 2].append(some(i // 2 * 20, 20)), range(40)))
+    done.set()
+    reader.join(30)
+    other.close()
+    assert sum(answer.count("accepted") for answer in answers) == 400
+    assert len(seen) == len(set(seen)) == 400, "no position appears behind the reader"
+
+
+def test_tail_is_in_order_and_only_of_the_shards_asked_for(log: LiveLog) -> None:
+    log.append(some(0, 200))
+    first = log.tail(dict.fromkeys(range(SHARDS), 0), 50)
+    assert [m.id for m in first] == [f"m{i}" for i in range(50)]
+    half = log.tail(dict.fromkeys(range(SHARDS // 2), 0), 1_000)
+    rest = log.tail(dict.fromkeys(range(SHARDS // 2, SHARDS), 0), 1_000)
+    assert {m.user for m in half} & {m.user for m in rest} == set()
+    assert len(half) + len(rest) == 200
+    assert log.tail({}, 10) == []
+
+
+def test_erased_users_stay_out(log: LiveLog) -> None:
+    log.append(
+        some(0, 14),
+        [DeadLetter("ingest", "x", "y", "{}", BEGIN, "d", "u3"), DeadLetter("ingest", "x", "y", "{}", BEGIN)],
+    )
+    assert log.erase(["u3", "never seen"]) == {"live events": 2, "dead letters": 1}
+    assert log.append(some(10, 7)) == [
+        "erased_user",
+        "duplicate",
+        "duplicate",
+        "duplicate",
+        "accepted",
+        "accepted",
+        "accepted",
+    ]
+    assert log.of_users(["u3"]) == []
+
+
+def test_pruning_keeps_what_is_not_in_the_event_store_and_the_newest(log: LiveLog) -> None:
+    log.append(some(0, 10))
+    positions = [m.position for m in log.between(0, log.last(), 100)]
+    assert log.prune(positions[5], BEGIN + 4, log=log.state().id) == 4
+    assert log.prune(positions[9], BEGIN + 100, log=log.state().id) == 5
+    assert log.last() == positions[9]
+    assert log.append(some(10, 1)) == ["accepted"]
+    assert log.last() > positions[9]
+
+
+def test_group_commit_answers_each_with_its_own(log: LiveLog) -> None:
+    told = threading.Event()
+    committer = Committer(log, told.set)
+    futures = [committer.submit(some(i * 3, 3 + (i % 2)), []) for i in range(100)]
+    answers = [future.result(20) for future in futures]
+    committer.close()
+    assert told.is_set()
+    assert [len(answer) for answer in answers] == [3 + (i % 2) for i in range(100)]
+    assert sum(answer.count("accepted") for answer in answers) == 301, "the 301st comes with the last request"
+
+
+def test_a_request_at_fault_does_not_take_others_with_it(log: LiveLog) -> None:
+    committer = Committer(log, lambda: None)
+    broken = Message("b", "u1", "track", "visit", BEGIN, BEGIN, {"f": object()})  # no JSON
+    futures = [committer.submit([m], []) for m in (some(0, 1)[0], broken, some(1, 1)[0])]
+    assert futures[0].result(20) == futures[2].result(20) == ["accepted"]
+    with pytest.raises(TypeError):
+        futures[1].result(20)
+    committer.close()
+
+
+def test_shards_are_shared_and_taken_over(log: LiveLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.ingest.leases.RENEW", 0.0)
+    one, two = Leases(log, "one"), Leases(log, "two")
+    assert one.mine() == list(range(SHARDS))
+    assert two.mine() == [], "held by the other for the moment"
+    one.mine()
+    shared = [one.mine(), two.mine()]
+    assert sorted(shared[0] + shared[1]) == list(range(SHARDS))
+    assert len(shared[0]) == len(shared[1]) == SHARDS // 2
+    one.give_back()
+    assert two.mine() == list(range(SHARDS))
+
+
+def test_who_dies_is_replaced(log: LiveLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.ingest.leases.RENEW", 0.0)
+    monkeypatch.setattr("serving.ingest.leases.HELD", 200_000)
+    dead, heir = Leases(log, "dead"), Leases(log, "heir")
+    assert dead.mine() == list(range(SHARDS))
+    threading.Event().wait(0.3)
+    assert heir.mine() == list(range(SHARDS))
+
+
+def test_keys_are_kept_as_hashes_rotated_and_revoked(log: LiveLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.api.keys.REFRESH", 0.05)
+    keys = Keys(log)
+    secret = keys.create("web", "write")
+    ring = KeyRing(keys, [])
+    found = ring.find(secret)
+    assert found is not None
+    assert (found.name, found.role) == ("web", "write")
+    assert ring.find(secret + "x") is ring.find("") is None
+    with log.reading() as connection:
+        rows = str(connection.execute(sa.text("SELECT * FROM live_keys")).all())
+    assert secret not in rows
+    newer = keys.rotate("web", grace=10_000_000)
+    threading.Event().wait(0.3)
+    assert None not in (ring.find(secret), ring.find(newer)), "the old one works for a while"
+    keys.rotate("web", grace=0)
+    threading.Event().wait(0.3)
+    assert ring.find(secret) is ring.find(newer) is None
+    keys.revoke("web")
+    with pytest.raises(PropensityError, match="there is no key 'web'"):
+        keys.rotate("web", grace=0)
+    with pytest.raises(PropensityError, match="unknown role 'boss'"):
+        keys.create("x", "boss")
+    ring.close()
+
+
+def test_a_full_disk_is_said_and_nothing_is_half_there(tmp_path: Path) -> None:
+    log = LiveLog(connect(f"sqlite:///{tmp_path / 'live.db'}"))
+    with log.engine.connect() as connection:
+        pages = connection.execution_options(reading=True).exec_driver_sql("PRAGMA page_count").scalar()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages + 20}")
+    accepted = []
+
+    def fill() -> None:
+        for i in range(100):
+            accepted.append(log.append([message(i, "u1", "visit", BEGIN + i, blob="x" * 20_000)]))
+
+    with pytest.raises(UnavailableError, match="full"):
+        fill()
+    assert len(log.of_users(["u1"])) == len(accepted) > 0
+    log.close()
+
+
+def test_tombstones_of_before_there_were_digests_are_honoured_and_collisions_are_not(log: LiveLog) -> None:
+    with log.writing() as connection:
+        connection.execute(sa.insert(erased_before), [{"user_hash": hash_of(["u3"])[0]}])
+    log.erase(["u4"])
+    users = [message.user for message in some(0, 7)]
+    assert [u for u, a in zip(users, log.append(some(0, 7)), strict=True) if a == "erased_user"] == ["u3", "u4"]

@@ -1,0 +1,248 @@
+"""Starting, as a successor too, while something is away; and ending with whoever started it."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from propensity.serving import free
+from serving.database.live_log import LiveLog
+from tests.conftest import ROOT, World, free_port
+from tests.serving.conftest import copy_of
+from tests.serving.ingest.asking import until
+from tests.serving.servers import Postgres, Redis, Successor
+
+CLOCK = "2026-03-01T09:00:00Z"
+SLOW = 120.0
+
+
+def waits_for_what_is_away(server: Successor, said: str) -> None:
+    """Everything is 503 in the one shape, the process is alive, and nothing is written for each request."""
+    until(lambda: server.status() == 503, SLOW)
+    until(lambda: (told := server.ask("/readyz")) is not None and said in told.text, SLOW)
+    bodies = {"/score": {"user_ids": ["u0000001"]}, "/v1/track": {"userId": "u1", "event": "app_open"}}
+    for path in ("/models", "/users/u0000001", "/segments", *bodies):
+        answer = server.ask(path, bodies.get(path))
+        assert answer is not None
+        assert answer.status_code == 503
+        assert "retry-after" in answer.headers
+        assert set(answer.json()) == {"error", "code", "fix"}
+    assert server.status("/livez") == 200
+    size = server.log.stat().st_size
+    for _ in range(50):
+        assert server.status("/models") == 503
+    assert server.log.stat().st_size - size < 2_000
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.fixture
+def mine(world: World, tmp_path: Path) -> World:
+    return copy_of(world, tmp_path / "world")
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("failures")
+def test_a_successor_waits_for_a_database_that_is_away(mine: World, tmp_path: Path) -> None:
+    store = Postgres(tmp_path)
+    environment = {"PROPENSITY_AUTH": "off", "PROPENSITY_CLOCK": CLOCK, "PROPENSITY_LIVE_LOG": store.url}
+    store.stop()
+    server = Successor(mine, tmp_path / "log", **environment)
+    try:
+        waits_for_what_is_away(server, "live log")
+        store.start()
+        until(lambda: server.status("/models") == 200, SLOW)
+    finally:
+        server.stop()
+        store.stop()
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("failures")
+def test_a_successor_takes_events_while_redis_is_away(mine: World, tmp_path: Path) -> None:
+    store = Redis(tmp_path)
+    environment = {"PROPENSITY_AUTH": "off", "PROPENSITY_CLOCK": CLOCK}
+    environment |= {"PROPENSITY_ONLINE_STORE": "redis", "PROPENSITY_REDIS": store.address}
+    store.stop()
+    server = Successor(mine, tmp_path / "log", **environment)
+    try:
+        until(lambda: server.status("/models") == 200, SLOW)
+        ready, scores = server.ask("/readyz"), server.ask("/score", {"user_ids": ["u0000001"]})
+        assert ready is not None
+        assert scores is not None
+        assert "online_store" in ready.json()["missing"]
+        for answer in (ready, scores):
+            assert answer.status_code == 503
+            assert "retry-after" in answer.headers
+            assert answer.json().keys() >= {"error", "code", "fix"}
+        assert server.status("/v1/track", {"userId": "u1", "event": "app_open"}) == 200
+        assert server.status("/livez") == 200
+        assert "Traceback" not in server.log.read_text()
+        store.start()
+        until(lambda: "it holds no profiles" in (((told := server.ask("/readyz")) and told.text) or ""), SLOW)
+    finally:
+        server.stop()
+        store.stop()
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("failures")
+@pytest.mark.parametrize("damaged", ["live.db", "online.db", "columns.json", "../mlflow.db", "../../propensity.yaml"])
+def test_a_successor_waits_until_a_damaged_file_is_mended(mine: World, tmp_path: Path, damaged: str) -> None:
+    file = mine.settings.folder(mine.definition.name) / damaged
+    kept = file.read_bytes() if file.exists() else None
+    file.write_bytes(b"not what it was" * 1_000)
+    server = Successor(mine, tmp_path / "log", PROPENSITY_AUTH="off", PROPENSITY_CLOCK=CLOCK)
+    try:
+        waits_for_what_is_away(server, "")
+        if kept is None:
+            file.unlink()
+        else:
+            file.write_bytes(kept)
+        until(lambda: server.status() == 200, SLOW)
+        assert server.status("/score", {"user_ids": ["u0000001"]}) == 200
+    finally:
+        server.stop()
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("failures")
+def test_a_killed_supervisor_takes_its_server_along_and_the_port_is_free(mine: World, tmp_path: Path) -> None:
+    server = Successor(mine, tmp_path / "log", supervised=True, PROPENSITY_AUTH="off", PROPENSITY_CLOCK=CLOCK)
+    until(lambda: server.status("/livez") == 200, SLOW)
+    [child] = psutil.Process(server.process.pid).children()
+    server.process.kill()
+    server.process.wait(20)
+    until(lambda: not child.is_running(), 30)
+    free("127.0.0.1", server.port)
+
+
+def refused(world: World, *more: str, **environment: str) -> str:
+    """What `propensity serve` says when it does not start."""
+    command = [sys.executable, "-m", "propensity", "serve", *more]
+    given = world.environment | {"PROPENSITY_AUTH": "off"} | environment
+    done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "nanobind" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 2, "what, and the fix"
+    return done.stderr
+
+
+def test_a_busy_port_is_told_in_a_line_with_the_fix(untrained_world: World) -> None:
+    import socket
+
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        said = refused(untrained_world, "--port", str(port))
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in said
+    assert "--port" in said
+
+
+@pytest.mark.parametrize("more", [["--host", "nowhere"], ["--host", "0.0.0.0"]])  # noqa: S104
+def test_a_start_that_only_a_person_can_mend_is_refused(untrained_world: World, more: list[str]) -> None:
+    assert "fix" in refused(untrained_world, "--port", str(free_port()), *more)
+
+
+def test_a_late_refusal_is_two_lines_too() -> None:
+    """DuckDB's binding is loaded by then, and would write what it takes for leaks at the interpreter's end."""
+    code = (
+        "import duckdb, propensity.__main__ as main; from features.errors import PropensityError\n"
+        "kept = duckdb.connect()\n"
+        "def app(): raise PropensityError('no.', fix='yes')\n"
+        "main.app = app; main.program()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error no.\nfix yes\n"
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("failures")
+def test_a_service_without_a_model_is_a_service(untrained_world: World, tmp_path: Path) -> None:
+    mine = copy_of(untrained_world, tmp_path / "world")
+    done = mine.run(sys.executable, "-m", "propensity", "materialize")
+    assert done.returncode == 0, done.stderr
+    server = Successor(mine, tmp_path / "log", PROPENSITY_AUTH="off", PROPENSITY_CLOCK=CLOCK)
+    try:
+        until(lambda: server.status() == 200, SLOW)
+        with httpx.Client(base_url=server.url, timeout=60) as ask:
+            assert ask.get("/models").json() == []
+            users = [f"u{i:07d}" for i in range(400)]
+            records = ask.post("/score", json={"user_ids": users}).json()["records"]
+            assert {intent["why"] for record in records for intent in record["intent"].values()} == {"no_model"}
+            assert any(record["rfm"]["group"] for record in records)
+            assert "loyal" in {record["state"] for record in records}
+            assert ask.get("/segments").status_code == 200
+            ask.post("/v1/track", json={"userId": users[0], "event": "add_to_cart"})
+            until(lambda: "cart_abandoned_24h" in record_of(ask, users[0])["segments"], SLOW)
+    finally:
+        server.stop()
+
+
+def record_of(ask: httpx.Client, user: str) -> dict:
+    return ask.post("/score", json={"user_ids": [user]}).json()["records"][0]
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("failures")
+def test_a_full_disk_under_the_home(world: World, tmp_path: Path, full_disk: Path) -> None:
+    mine = copy_of(world, full_disk / "world")
+    server = Successor(mine, tmp_path / "log", PROPENSITY_AUTH="off", PROPENSITY_CLOCK=CLOCK)
+    sent, number = set(), 0
+
+    def send() -> int:
+        nonlocal number
+        number += 1
+        body = {"userId": "u0000001", "event": "app_open", "messageId": f"m-{number}", "properties": {"x": "y" * 9_000}}
+        answer = server.ask("/v1/track", body)
+        assert answer is not None
+        if answer.status_code == 200:
+            sent.add(f"m-{number}")
+        else:
+            assert "retry-after" in answer.headers
+        return answer.status_code
+
+    try:
+        until(lambda: server.status() == 200, SLOW)
+        assert send() == 200
+        filler = full_disk / "filler"
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(b"\0" * 65_536):
+                pass
+        until(lambda: send() == 503, SLOW)
+        for _ in range(20):
+            assert server.status("/score", {"user_ids": ["u0000001"]}) == 200
+            assert send() == 503
+            assert server.status("/metrics") == 200
+        filler.unlink()
+        until(lambda: send() == 200, SLOW)
+        until(lambda: server.status() == 200, SLOW)
+    finally:
+        server.stop()
+    log = LiveLog.open(mine.definition, mine.settings)
+    kept = [message.id for message in log.of_users(["u0000001"])]
+    log.close()
+    assert sent <= set(kept)
+    assert len(kept) == len(set(kept))

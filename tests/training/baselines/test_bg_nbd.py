@@ -1,0 +1,60 @@
+"""BG/NBD gives the published CDNOW parameters, and its probabilities are those of its own world."""
+
+import numpy as np
+import pytest
+
+from training.baselines.bg_nbd import BgNbd, log_likelihood
+
+
+def simulated(n: int, seed: int = 1) -> tuple[np.ndarray, ...]:
+    """Customers of a world in which the model is true, seen for 40 weeks, and whether they buy in 13 more."""
+    rng = np.random.default_rng(seed)
+    T, ahead = rng.uniform(20, 40, n), 13.0
+    rate, drop = rng.gamma(0.8, 1 / 5.0, n), rng.beta(0.8, 2.5, n)
+    x, t_x, buys = np.zeros(n), np.zeros(n), np.zeros(n)
+    for i in range(n):
+        t = 0.0
+        while True:
+            t += rng.exponential(1 / rate[i])
+            if t > T[i] + ahead:
+                break
+            if t > T[i]:
+                buys[i] = 1
+                break
+            x[i], t_x[i] = x[i] + 1, t
+            if rng.random() < drop[i]:
+                break
+    return x, t_x, T, buys
+
+
+def test_the_published_parameters_of_cdnow() -> None:
+    data = pytest.importorskip("lifetimes.datasets", reason="the extra bench is not installed")
+    sample = data.load_cdnow_summary(index_col=[0])
+    told = [sample[column].to_numpy(dtype=float) for column in ("frequency", "recency", "T")]
+    model = BgNbd.fit(*told)
+    assert (model.r, model.alpha, model.a, model.b) == pytest.approx((0.243, 4.414, 0.793, 2.426), abs=2e-3)
+    assert log_likelihood(model, *told) == pytest.approx(-9582.43, abs=0.01)
+
+
+def test_probabilities_come_true_in_its_own_world() -> None:
+    x, t_x, T, buys = simulated(12_000)
+    model = BgNbd.fit(x, t_x, T)
+    said = model.buys(13.0, x, t_x, T)
+    for part in np.array_split(np.argsort(said), 6):
+        spread = np.sqrt((said[part] * (1 - said[part])).sum())
+        assert abs(buys[part].sum() - said[part].sum()) < 4 * spread + 0.02 * len(part)
+
+
+def test_who_never_repeated_is_alive_and_long_silence_after_many_is_not() -> None:
+    model = BgNbd(0.243, 4.414, 0.793, 2.426)
+    alive = model.alive(np.array([0.0, 10.0, 10.0]), np.array([0.0, 5.0, 38.0]), np.array([38.0, 38.0, 38.0]))
+    assert alive[0] == 1.0
+    assert alive[1] < 0.01 < 0.9 < alive[2]
+
+
+def test_weights_are_customers() -> None:
+    x, t_x, T, _ = simulated(1_500)
+    again = np.repeat(np.arange(len(x)), 1 + np.arange(len(x)) % 2)
+    weighted = BgNbd.fit(x, t_x, T, 1.0 + np.arange(len(x)) % 2)
+    repeated = BgNbd.fit(x[again], t_x[again], T[again])
+    assert (weighted.r, weighted.alpha) == pytest.approx((repeated.r, repeated.alpha), rel=1e-2)

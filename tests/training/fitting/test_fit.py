@@ -1,0 +1,97 @@
+"""Fitting: declared signs hold in the blended answer, few rows a user are enough, tuning never ends worse."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.definition.load import load_definition
+from features.errors import DefinitionError
+from features.time import DAY
+from serving.model.model import Model
+from tests.conftest import ROOT
+from tests.training.evaluation.test_leakage import dataset
+from tests.worlds import definition_of
+from training.dataset.dataset import Dataset, _capped, _spread
+from training.dataset.matrices import Matrices
+from training.fitting.trees import Parameters
+from training.fitting.tune import Trial, tune
+from training.learn import learn
+
+FEATURE = "tenure_days"
+
+
+def model_of(monotone: dict[str, str]) -> tuple[Model, Dataset]:
+    rule = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28", "monotone": monotone}
+    definition = definition_of(outcomes={"churn": rule}, gate={"draws": 100}, states={"all": "otherwise"})
+    data = dataset(definition)
+    return learn(data, Matrices.of(data, definition), definition, None).model, data
+
+
+def answers(model: Model, data: Dataset) -> np.ndarray:
+    """What the model says of one user as one feature grows."""
+    row = model.matrix(data.part("test").head(1))
+    rows = np.repeat(row, 60, axis=0)
+    rows[:, model.card.features.index(FEATURE)] = np.linspace(-3, 3, 60)
+    return model.predict(rows)
+
+
+def test_a_declared_sign_holds_whatever_the_data_say() -> None:
+    free, data = model_of({})
+    assert np.diff(answers(free, data)).max() > 1e-3, "the data say: increasing"
+    held, data = model_of({FEATURE: "decreasing"})
+    assert np.diff(answers(held, data)).max() <= 1e-12
+    along, data = model_of({FEATURE: "increasing"})
+    assert np.diff(answers(along, data)).min() >= -1e-12
+    assert answers(along, data)[-1] > answers(along, data)[0] + 0.1
+
+
+def test_a_sign_for_no_feature_is_refused(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    text = (ROOT / "propensity.yaml").read_text()
+    wrong = text.replace("{will: purchase,   within", "{monotone: {platform: increasing}, will: purchase,   within")
+    (tmp_path / "p.yaml").write_text(wrong)
+    with pytest.raises(DefinitionError, match=r"outcomes\.purchase\.monotone: 'platform' is no numeric feature"):
+        load_definition(tmp_path / "p.yaml")
+
+
+def test_tuning_tries_the_usual_set_first_and_never_ends_worse() -> None:
+    definition = definition_of()
+    matrices = Matrices.of(dataset(definition), definition)
+    runs: list[tuple[Parameters, Sequence[Trial]]] = []
+    for _ in range(2):
+        told: list[Trial] = []
+        runs.append((tune(matrices, definition, "churn", 4, told=told.append), told))
+    (best, trials), (again, _) = runs
+    assert [t.number for t in trials] == [0, 1, 2, 3]
+    assert trials[0].parameters["num_leaves"] == 15
+    chosen = next(t for t in trials if t.parameters == best)
+    assert chosen.loss == min(t.loss for t in trials)
+    assert best == again, "the same seed finds the same"
+
+
+def test_of_a_users_rows_a_few_stand_for_all() -> None:
+    rows = pl.DataFrame(
+        {"user": ["a"] * 8 + ["b"] * 2 + ["a"] * 5, "slice": ["learn"] * 10 + ["test"] * 5, "weight": [1.0] * 15,
+         "cutoff": [i * DAY for i in range(15)]}
+    )  # fmt: skip
+    kept = _spread(rows, 4, seed=1)
+    sizes = kept.group_by("user", "slice").agg(pl.len(), pl.col("weight").sum()).sort("user", "slice")
+    assert sizes.rows() == [("a", "learn", 4, 8.0), ("a", "test", 5, 5.0), ("b", "learn", 2, 2.0)]
+    assert _spread(rows, None, seed=1).equals(rows)
+
+
+def test_rows_that_are_drawn_stand_for_all_and_enough_of_them_judge() -> None:
+    rows = pl.DataFrame(
+        {
+            "slice": ["learn"] * 9_000 + ["between"] * 500 + ["test"] * 500,
+            "weight": [1.0] * 10_000,
+        }
+    )
+    kept = _capped(rows, 1_000, seed=1)
+    sizes = {name: (n, weight) for name, n, weight in
+             kept.group_by("slice").agg(pl.len(), pl.col("weight").sum()).iter_rows()}  # fmt: skip
+    assert 997 <= len(kept) <= 1_000, "a row a slice fewer, by rounding"
+    assert sizes["test"][0] == 250, "a quarter judges"
+    assert {name: round(weight) for name, (_, weight) in sizes.items()} == {"learn": 9_000, "between": 500, "test": 500}
+    assert _capped(rows, 10_000, seed=1).equals(rows)

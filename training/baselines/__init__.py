@@ -1,0 +1,1 @@
+"""Baselines: the simple models a learned one has to beat."""

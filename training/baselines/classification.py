@@ -1,0 +1,122 @@
+"""Floors: the simple models a learned one has to beat, fitted and judged on the same rows."""
+
+import numpy as np
+import polars as pl
+from sklearn.linear_model import LogisticRegression
+
+from features.definition.schema import Definition
+from features.snapshot import WEIGHT
+from features.time import DAY, span_name
+from segments.lead_score import Leads
+from serving.model.numbers import Floats
+from training.baselines.bg_nbd import BgNbd
+from training.dataset.dataset import Dataset
+
+#: BG/NBD needs people who came back: at least this share of those who did it once
+REPEATING = 0.1
+
+
+def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
+    """Fit the floors on the ``learn`` slice and score the ``test`` slice.
+
+    Args:
+        data: the data set.
+        definition: which signal is asked about and which is the sign of life.
+        states: the rule state of each row of the two slices.
+
+    Returns:
+        Probabilities of ``frequency`` (active days of the sign of life and of the signal asked about), ``state`` (the
+        base rate of each rule state), lead scores about the outcome, and ``bg_nbd`` for outcomes about a signal that
+        people repeat. Regressions on recency and on RFM are kinds of models themselves (`evaluation.simplest`).
+    """
+    fit, test = data.part("learn"), data.part("test")
+    names = rfm_columns(definition, data.outcome)
+    found = {
+        "frequency": _logistic(fit, test, [n for n in names if "_active_days_" in n]),
+        "state": _rates(fit, states["learn"], states["test"]),
+    }
+    for name, lead in definition.leads.items():
+        if lead.outcome == data.outcome:
+            pointed = (_pointed(part, definition, states[key]) for key, part in (("learn", fit), ("test", test)))
+            found[f"lead {name}"] = _logistic(next(pointed), next(pointed), [f"{name}_points"])
+    bought = _bg_nbd(fit, test, definition, data.outcome)
+    return found if bought is None else {**found, "bg_nbd": bought}
+
+
+def _pointed(rows: pl.DataFrame, definition: Definition, states: pl.Series) -> pl.DataFrame:
+    """Rows with the points of lead scores."""
+    return rows.with_columns(states.alias("state")).with_columns(Leads(definition.leads).expressions)
+
+
+def rfm_columns(definition: Definition, outcome: str) -> list[str]:
+    """Recency, tenure, frequency and value: of the sign of life and of the signal asked about."""
+    signals = list(dict.fromkeys([definition.activity, definition.asked[outcome].signal]))
+    windows = [span_name(w) for w in definition.windows if w >= DAY]
+    names = [*(f"days_since_{s}" for s in signals), "tenure_days", *(f"{s}_active_days_{windows[-1]}" for s in signals)]
+    names += [f"{s}_count_{windows[len(windows) // 2]}" for s in signals]
+    return names + [f"{s}_value_{windows[-1]}" for s, rule in definition.signals.items() if rule.value]
+
+
+def regression_columns(rows: pl.DataFrame, names: list[str]) -> Floats:
+    """Columns as ``sign(x) log(1 + |x|)``, 0 where missing, then flags of what is missing."""
+    values = rows.select(names).to_numpy().astype(np.float64)
+    missing = np.isnan(values)
+    return np.hstack([np.where(missing, 0.0, np.sign(values) * np.log1p(np.abs(values))), missing.astype(np.float64)])
+
+
+def standardised(fit: pl.DataFrame, test: pl.DataFrame, names: list[str]) -> tuple[Floats, Floats]:
+    """The `regression_columns` of both slices, by mean and spread of the first."""
+    X, other = (regression_columns(rows, names) for rows in (fit, test))
+    center, scale = X.mean(axis=0), X.std(axis=0)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    return (X - center) / scale, (other - center) / scale
+
+
+def _logistic(fit: pl.DataFrame, test: pl.DataFrame, names: list[str]) -> Floats:
+    X, other = standardised(fit, test, names)
+    model = LogisticRegression(C=1.0, max_iter=300)
+    model.fit(X, fit["label"].to_numpy(), sample_weight=fit[WEIGHT].to_numpy())
+    return np.asarray(model.predict_proba(other)[:, 1])
+
+
+def _rates(rows: pl.DataFrame, fit: pl.Series, test: pl.Series) -> Floats:
+    weighted = (pl.col("label") * pl.col(WEIGHT)).sum() / pl.col(WEIGHT).sum()
+    known = rows.with_columns(fit.alias("state")).group_by("state").agg(weighted.alias("rate"))
+    joined = pl.DataFrame({"state": test}).join(known, on="state", how="left", maintain_order="left")
+    return joined["rate"].fill_null(rows.select(weighted).item()).to_numpy()
+
+
+def _bg_nbd(fit: pl.DataFrame, test: pl.DataFrame, definition: Definition, outcome: str) -> Floats | None:
+    """BG/NBD on days with the signal; people who never did it get the rate of their like."""
+    rule = definition.outcomes[outcome]
+    if (model := bg_nbd_of(fit, rule.signal)) is None:
+        return None
+    times = f"{rule.signal}_active_days_total"
+    never = fit.filter(pl.col(times) < 1)
+    rate = float(np.average(never["label"], weights=never[WEIGHT])) if len(never) else 0.0
+    known = (test[times] >= 1).to_numpy()
+    answer = np.full(len(test), rate)
+    buys = model.buys(rule.within / DAY, *repeats(test.filter(pl.Series(known)), rule.signal))
+    answer[known] = buys if rule.will else 1 - buys
+    return answer
+
+
+def bg_nbd_of(fit: pl.DataFrame, signal: str) -> BgNbd | None:
+    """BG/NBD of a signal on the days with it; None where too few did it twice."""
+    newest = newest_buyers(fit, signal)
+    if len(newest) < 100 or (newest[f"{signal}_active_days_total"] >= 2).mean() < REPEATING:  # type: ignore[operator]
+        return None
+    return BgNbd.fit(*repeats(newest, signal), newest[WEIGHT].to_numpy())
+
+
+def newest_buyers(fit: pl.DataFrame, signal: str) -> pl.DataFrame:
+    """A row a user, the newest, of who did it: the same customer at two cutoffs is not two customers."""
+    newest = fit.sort("cutoff").group_by("user", maintain_order=True).last()
+    return newest.filter(pl.col(f"{signal}_active_days_total") >= 1)
+
+
+def repeats(rows: pl.DataFrame, signal: str) -> tuple[Floats, Floats, Floats]:
+    """What BG/NBD asks of customers: repeat purchases, the age at the last of them, and the age, in days."""
+    age = rows[f"days_since_first_{signal}"].to_numpy()
+    last = np.maximum(age - rows[f"days_since_{signal}"].to_numpy(), 0.0)
+    return rows[f"{signal}_active_days_total"].to_numpy() - 1, last, np.maximum(age, 1e-3)

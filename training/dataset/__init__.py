@@ -1,0 +1,1 @@
+"""The data set of an outcome: labels, rows, splits and matrices."""

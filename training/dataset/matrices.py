@@ -1,0 +1,82 @@
+"""The rows of a data set as numbers: what LightGBM and the regressions read."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.definition.columns import feature_set
+from features.definition.schema import Definition
+from features.snapshot import WEIGHT
+from serving.model.numbers import Floats, model_matrix
+from training.dataset.dataset import Dataset
+from training.dataset.split import share_of
+
+#: which number of a user decides its fold
+_FOLDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Matrices:
+    """A data set, laid out; every attribute but the names has an entry a row.
+
+    Attributes:
+        names: columns of ``X``: numeric features, then traits.
+        categories: values of each trait, by code.
+        X, y, weights: features, answers, and how many rows each row stands for.
+        share: a number in [0, 1) that is the user's own; folds are cut from it, so that all rows of a user lie in one.
+        cutoffs: microseconds.
+        slices: which rows ``learn`` and ``test`` hold, and ``all``.
+    """
+
+    names: list[str]
+    categories: dict[str, list[str]]
+    X: Floats
+    y: Floats
+    weights: Floats
+    share: Floats
+    cutoffs: NDArray[np.int64]
+    slices: dict[str, NDArray[np.int64]]
+
+    @classmethod
+    def of(cls, data: Dataset, definition: Definition) -> "Matrices":
+        """Lay a data set out."""
+        features, rows = feature_set(definition), data.rows
+        categories = {t: sorted(rows[t].drop_nulls().unique().to_list()) for t in features.traits}
+        inside = {name: data.inside(name).arg_true().to_numpy().astype(np.int64) for name in ("learn", "test")}
+        return cls(
+            names=[*features.numeric, *categories],
+            categories=categories,
+            X=model_matrix(rows, list(features.numeric), categories),
+            y=rows["label"].to_numpy().astype(np.float64),
+            weights=rows[WEIGHT].to_numpy(),
+            share=share_of(rows["user"], _FOLDS).to_numpy(),
+            cutoffs=rows["cutoff"].cast(pl.Datetime("us", "UTC")).dt.epoch("us").to_numpy(),
+            slices={**inside, "all": np.arange(len(rows))},
+        )
+
+    def at(self, rows: NDArray[np.int64]) -> "Matrices":
+        """Some of the rows, as a set of their own."""
+        return Matrices(
+            self.names, self.categories, self.X[rows], self.y[rows], self.weights[rows], self.share[rows],
+            self.cutoffs[rows], {"all": np.arange(len(rows))},
+        )  # fmt: skip
+
+    def part(self, name: str) -> "Matrices":
+        """The rows of a slice."""
+        return self if name == "all" else self.at(self.slices[name])
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many values each trait has."""
+        return [len(values) for values in self.categories.values()]
+
+    @property
+    def numeric(self) -> int:
+        """How many columns are numbers."""
+        return len(self.names) - len(self.categories)
+
+    def folds(self, count: int) -> NDArray[np.int64]:
+        """Which of so many folds each row lies in, numbered from 0 on; folds without users are left out."""
+        return np.unique(np.floor(self.share * count), return_inverse=True)[1].astype(np.int64)

@@ -1,0 +1,1 @@
+"""Evaluation: metrics with intervals, the audit, and the gate a champion must pass."""

@@ -1,0 +1,1 @@
+"""Fitting: trees, regressions, their blend and calibration."""

@@ -1,0 +1,83 @@
+"""Fitting: trees and a regression by folds over users, blended and calibrated on what each has not seen. Pure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.definition.schema import Definition
+from serving.model.card import Procedure
+from serving.model.numbers import Floats, Numbers
+from training.dataset.matrices import Matrices
+from training.fitting.objective import family_of
+from training.fitting.regressions import regress
+from training.fitting.trees import Booster, Parameters, boost, signs_of, usual
+
+#: folds over users; trees and regression are each the mean of so many
+FOLDS = 5
+
+#: shares of the trees in the blend that are tried
+BLENDS = tuple((np.arange(21) / 20).tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What fitting yields.
+
+    Attributes:
+        booster: the trees; None where the regression answers alone.
+        numbers: regression, blend, calibration.
+        parameters: what to log.
+        answers: calibrated, of each row, by what has not seen its user.
+        weights: what each row counted in the calibration.
+    """
+
+    booster: Booster | None
+    numbers: Numbers
+    parameters: Parameters
+    answers: Floats
+    weights: Floats
+
+
+def fit(
+    matrices: Matrices, definition: Definition, outcome: str, procedure: Procedure, columns: list[str] | None = None
+) -> Fitted:
+    """Follow a procedure on rows.
+
+    Every user is in one fold. Each fold's models are fitted on the users of the others; where boosting stops, the blend
+    and the calibration are decided by what they say of the users they have not seen; and the mean of the folds' models,
+    which have seen everybody, is what answers. No class weights: they break calibration.
+
+    Args:
+        matrices: the rows.
+        definition: seed and monotone constraints.
+        outcome: which question.
+        procedure: how.
+        columns: what a regression alone reads.
+    """
+    rule, seed, folds = definition.asked[outcome], definition.training.seed, matrices.folds(FOLDS)
+    family, y = family_of(rule), matrices.y
+    aged = matrices.weights * fading(matrices, rule.within, procedure.half_life)
+    line = regress(family, matrices, aged, signs_of(rule, matrices.names), folds, seed, columns)
+    shown: Parameters = {"kind": procedure.kind, "folds": FOLDS, "half_life": procedure.half_life or 0.0}
+    booster, share, scores = None, 0.0, line.held_out
+    if procedure.kind == "blend":
+        parameters = {**usual(matrices, seed, rule), **family.objective, **procedure.tuned}
+        trees = boost(matrices, aged, parameters, folds)
+        losses = {s: family.loss(y, s * trees.held_out + (1 - s) * line.held_out, aged) for s in BLENDS}
+        share = min(losses, key=lambda s: losses[s])
+        booster, scores = (trees.booster if share else None), share * trees.held_out + (1 - share) * line.held_out
+        shown |= {**parameters, "rounds": trees.rounds, "blend_booster_weight": share}
+    newest = matrices.weights * fading(matrices, rule.within, procedure.level)
+    calibration = family.calibrate(y, scores, newest, matrices.cutoffs.astype(np.float64))
+    shown |= {"level_half_life": procedure.level or 0.0, "calibration": calibration.method}
+    numbers = Numbers(linear=line.part, weight=share, calibration=calibration)
+    return Fitted(booster, numbers, shown, calibration.apply(scores), newest)
+
+
+def fading(matrices: Matrices, horizon: int, half_life: float | None) -> Floats:
+    """How much older rows count: half for every so many horizons before the newest cutoff; 1 on average."""
+    if half_life is None:
+        return np.ones(len(matrices.y))
+    age = (matrices.cutoffs.max() - matrices.cutoffs) / horizon
+    share = 0.5 ** (age / half_life)
+    return np.asarray(share / share.mean())

@@ -1,0 +1,124 @@
+"""LightGBM by folds over users: one booster a fold, and their mean as one booster. Pure: data in, boosters out."""
+
+from dataclasses import dataclass
+
+import lightgbm as lgb
+import numpy as np
+from lightgbm.basic import _LIB, _safe_call
+from numpy.typing import NDArray
+
+from features.definition.outcome import Question
+from features.system.parallel import each
+from serving.model.numbers import Floats
+from training.dataset.matrices import Matrices
+
+ROUNDS, PATIENCE = 1_500, 25
+
+Booster = lgb.Booster
+
+#: what LightGBM is told
+Parameters = dict[str, float | int | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Trees:
+    """Boosters of all folds.
+
+    Attributes:
+        booster: their mean; every row was seen by all of its boosters but one.
+        held_out: each row's score by the booster that has not seen its user.
+        rounds: of each booster, where the mean loss of users not seen is least.
+        loss: that loss.
+    """
+
+    booster: lgb.Booster
+    held_out: Floats
+    rounds: int
+    loss: float
+
+
+def usual(matrices: Matrices, seed: int, rule: Question) -> Parameters:
+    """The parameters LightGBM is given when nothing was tuned, but for the objective."""
+    signs = ",".join(str(sign) for sign in signs_of(rule, matrices.names))
+    declared = {"monotone_constraints": signs} if rule.monotone else {}
+    return {
+        "learning_rate": 0.08,
+        "num_leaves": 15,
+        "min_data_in_leaf": int(np.clip(len(matrices.X) // 400, 20, 200)),
+        "feature_fraction": 0.5,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "lambda_l2": 5.0,
+        "cat_smooth": 20.0,
+        "max_bin": 127,
+        "seed": seed,
+        "num_threads": 1,
+        "deterministic": "true",
+        "force_row_wise": "true",
+        "verbosity": -1,
+        **declared,
+    }
+
+
+def signs_of(rule: Question, names: list[str]) -> list[int]:
+    """Which way each column may move the answer: 1 up, -1 down, 0 either."""
+    ways = {"increasing": 1, "decreasing": -1}
+    return [ways[rule.monotone[name]] if name in rule.monotone else 0 for name in names]
+
+
+def boost(matrices: Matrices, weights: Floats, parameters: Parameters, folds: NDArray[np.int64]) -> Trees:
+    """Boost each fold on the users of the others until the loss of its own no longer falls.
+
+    All boosters end at the same round, the one where the mean loss over the folds is least: stopping each by its own
+    users would tell it something of them.
+
+    Args:
+        matrices: the rows.
+        weights: of the rows.
+        parameters: of LightGBM, with one objective and one metric; folds are boosted side by side, a thread each.
+        folds: which fold each row lies in, from 0 on.
+    """
+    whole = lgb.Dataset(
+        matrices.X, matrices.y, weight=weights, feature_name=matrices.names,
+        categorical_feature=list(matrices.categories), params=parameters, free_raw_data=False,
+    ).construct()  # fmt: skip
+
+    def one(fold: int) -> tuple[lgb.Booster, list[float]]:
+        inside = folds == fold
+        others, own = (whole.subset(np.flatnonzero(rows).tolist()).construct() for rows in (~inside, inside))
+        losses: dict[str, dict[str, list[float]]] = {}
+        callbacks = [lgb.early_stopping(PATIENCE, verbose=False), lgb.record_evaluation(losses)]
+        booster = lgb.train(parameters, others, ROUNDS, valid_sets=[own], callbacks=callbacks)
+        return booster, next(iter(losses["valid_0"].values()))
+
+    count = int(folds.max()) + 1
+    found = list(each(range(count), one))
+    shared = min(len(losses) for _, losses in found)
+    mean = np.mean([losses[:shared] for _, losses in found], axis=0)
+    rounds = int(mean.argmin()) + 1
+    # through text, so that what is evaluated is what is saved: only these rounds, nothing of the data
+    boosters = [lgb.Booster(model_str=b.model_to_string(num_iteration=rounds)) for b, _ in found]
+    held_out = np.empty(len(matrices.X))
+    for fold, booster in enumerate(boosters):
+        held_out[folds == fold] = booster.predict(matrices.X[folds == fold], raw_score=True)
+    return Trees(mean_of(boosters), held_out, rounds, float(mean.min()))
+
+
+def mean_of(boosters: list[lgb.Booster]) -> lgb.Booster:
+    """One booster whose raw score is the mean of several: all their trees, with leaves divided by their number."""
+    first, *others = boosters
+    for booster in boosters:
+        for tree, told in enumerate(booster.dump_model()["tree_info"]):
+            for leaf in range(told["num_leaves"]):
+                booster.set_leaf_output(tree, leaf, booster.get_leaf_output(tree, leaf) / len(boosters))
+    for booster in others:
+        _safe_call(_LIB.LGBM_BoosterMerge(first._handle, booster._handle))
+    return lgb.Booster(model_str=first.model_to_string())
+
+
+def quick(X: Floats, y: Floats, other: Floats, *, seed: int, rounds: int = 40) -> Floats:
+    """Probabilities of other rows by a small booster: for controls, not for answers."""
+    parameters = {"objective": "binary", "num_leaves": 15, "verbosity": -1, "seed": seed, "deterministic": "true",
+                  "force_row_wise": "true", "num_threads": 1}  # fmt: skip
+    booster = lgb.train(parameters, lgb.Dataset(X, y), rounds)
+    return np.asarray(booster.predict(other))
