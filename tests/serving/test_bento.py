@@ -75,7 +75,7 @@ def test_a_bento_is_built_and_runs(world: World, built: Path, tmp_path: Path) ->
     packed = {
         str(path.relative_to(bento.parent / "src")) for path in (bento.parent / "src").rglob("*") if path.is_file()
     }
-    assert {"serving/api/service.py", "features/repo/feature_store.yaml", "training/report.html.j2"} <= packed
+    assert {"serving/api/service.py", "features/repo/feature_store.yaml", "training/report/report.html.j2"} <= packed
     assert not [name for name in packed if name.startswith(("tests", "var", "data", ".venv"))]
     running = Server(world, tmp_path / "log", "propensity:latest", PROPENSITY_AUTH="off", BENTOML_HOME=str(built))
     try:
