@@ -50,7 +50,7 @@ HANDOFF = "The hand-off to a signed webhook"
 REASONS = "Exact attributions, one user and in bulk"
 BEST = "Distance from the best possible forecast, in three simulated worlds"
 CDNOW = "CDNOW: who buys within 90 days of 1 April 1998"
-REAL = "Real logs: our models beside the best floor and boosting on RFM features"
+REAL = "Real logs: our models beside the best baseline and boosting on RFM features"
 ROLLING = "Rolling held-out cutoffs: ours beside the best of eight peers, trained on the same rows"
 VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
 #: all tables there are, in the order of the page; one of another title is of an older version

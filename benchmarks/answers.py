@@ -94,11 +94,11 @@ def cost(world: World) -> tuple[pl.DataFrame, dict[str, float]]:
             materialize(open_log(world.definition, mine, ends=None, steps=unseen), world.definition, mine)
             with served(NAME, server_environment(world, **more)) as (client, _):
                 for users, reasons, calls in CALLS:
-                    floor, ours = [], []
+                    baseline, ours = [], []
                     for _ in range(ROUNDS):  # what else the machine does meets both
-                        floor.append(latencies(noop, 1, 60))
+                        baseline.append(latencies(noop, 1, 60))
                         ours.append(latencies(client, users, calls, reasons=reasons))
-                    ratio = median(float(np.median(o) / np.median(f)) for o, f in zip(ours, floor, strict=True))
+                    ratio = median(float(np.median(o) / np.median(f)) for o, f in zip(ours, baseline, strict=True))
                     whole = np.concatenate(ours)
                     rows.append({"store": store, "users": users, "reasons": reasons,
                                  "p50_ms": float(np.median(whole)), "p99_ms": float(np.quantile(whole, 0.99)),

@@ -83,21 +83,21 @@ def distance_from_best(world: World, name: str) -> pl.DataFrame:
 
 
 def cdnow() -> tuple[pl.DataFrame, dict[str, float]]:
-    """CDNOW by the published protocol, with the floors beside it."""
+    """CDNOW by the published protocol, with the baselines beside it."""
     with TemporaryDirectory() as folder:
         learnt = judged(Path(folder), "purchase")
     card = learnt.model.card
     shown = ("auc", "average_precision", "lift_at_10", "log_loss", "calibration_error")
     rows = [{"model": "ours", **{m: measure(card.metrics[m]) for m in shown}, "AP_of_ours_ahead": "–"}]
-    for floor, found in card.floors.items():
-        ahead = measure(learnt.against[floor]["average_precision"], "+.4f")
-        rows.append({"model": floor, **{m: measure(found[m]) for m in shown}, "AP_of_ours_ahead": ahead})
+    for baseline, found in card.baselines.items():
+        ahead = measure(learnt.against[baseline]["average_precision"], "+.4f")
+        rows.append({"model": baseline, **{m: measure(found[m]) for m in shown}, "AP_of_ours_ahead": ahead})
     keys = {"auc": "auc", "ap": "average_precision", "lift10": "lift_at_10", "log_loss": "log_loss"}
     return pl.DataFrame(rows), {f"models.cdnow.{k}": card.metrics[m].value for k, m in keys.items()}
 
 
 def amounts() -> tuple[pl.DataFrame, dict[str, float]]:
-    """Predicted value on CDNOW and on the example logs that ask for it, with the floors beside it."""
+    """Predicted value on CDNOW and on the example logs that ask for it, with the baselines beside it."""
     rows, numbers = [], {}
     with TemporaryDirectory() as folder:
         learnt = {"cdnow": judged(Path(folder), "spend")}
@@ -109,11 +109,11 @@ def amounts() -> tuple[pl.DataFrame, dict[str, float]]:
     shown = ("normalised_gini", "value_at_10", "observed_over_expected", "calibration_error", "mean_absolute_error")
     for log, found in learnt.items():
         card = found.model.card
-        for name, measured in {"ours": card.metrics, **card.floors}.items():
+        for name, measured in {"ours": card.metrics, **card.baselines}.items():
             ahead = "–" if name == "ours" else measure(found.against[name]["normalised_gini"], "+.4f")
             told = {metric: measure(measured[metric]) for metric in shown}
             rows.append({"log": log, "model": name, **told, "Gini_of_ours_ahead": ahead})
-        best = max(floor["normalised_gini"].value for floor in card.floors.values())
+        best = max(baseline["normalised_gini"].value for baseline in card.baselines.values())
         key = f"models.{log.replace('-', '_')}.spend"
         numbers |= {f"{key}_gini": card.metrics["normalised_gini"].value, f"{key}_gini_best_floor": best}
         numbers |= {f"{key}_{metric}": card.metrics[metric].value for metric in shown[1:4]}
@@ -121,7 +121,7 @@ def amounts() -> tuple[pl.DataFrame, dict[str, float]]:
 
 
 def real_logs() -> pl.DataFrame:
-    """The example logs that are at hand: our models beside the best floor and gradient boosting on RFM features."""
+    """The example logs that are at hand: our models beside the best baseline and gradient boosting on RFM features."""
     with TemporaryDirectory() as folder:
         rows = [row for file in examples(Path(folder)) for row in _of_log(file, Path(folder) / "var")]
     return pl.DataFrame(rows)
@@ -167,7 +167,7 @@ def _data_sets(definition: Definition, settings: Settings, outcomes: Collection[
 
 
 def beside(definition: Definition, data: Dataset, learnt: Learnt) -> dict[str, object]:
-    """A judged model beside the best floor and gradient boosting on RFM features, fitted on the same rows."""
+    """A judged model beside the best baseline and gradient boosting on RFM features, fitted on the same rows."""
     fit, test = data.part("learn"), data.part("test")
     # scikit-learn's binning cannot take a column without two values
     names = [name for name in rfm_columns(definition, data.outcome) if fit[name].drop_nulls().n_unique() > 1]
@@ -180,15 +180,15 @@ def beside(definition: Definition, data: Dataset, learnt: Learnt) -> dict[str, o
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
     found = judge(scores, labels, test["user"], weights, seed=1, draws=DRAWS)
     card = learnt.model.card
-    floor = max(card.floors, key=lambda name: card.floors[name]["average_precision"].value)
+    baseline = max(card.baselines, key=lambda name: card.baselines[name]["average_precision"].value)
     return {
         "log": definition.name,
         "outcome": data.outcome,
         "base_rate": f"{np.average(labels, weights=weights):.1%}",
         "AP": measure(found.measure("ours", "average_precision")),
         "AUC": measure(found.measure("ours", "auc")),
-        "best_floor": floor,
-        "AP_ahead_of_floor": measure(learnt.against[floor]["average_precision"], "+.3f"),
+        "best_floor": baseline,
+        "AP_ahead_of_floor": measure(learnt.against[baseline]["average_precision"], "+.3f"),
         "AP_ahead_of_boosted_RFM": measure(found.ahead("ours", "other", "average_precision"), "+.3f"),
         "log_loss_below_boosted_RFM": measure(found.ahead("other", "ours", "log_loss"), "+.4f"),
     }

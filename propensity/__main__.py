@@ -108,7 +108,7 @@ def packs(
     """Show each state and segment with its playbook, and the entries of included packs that cannot apply."""
     from propensity import packs as shown
 
-    out.print(*(shown.plays(opened(definition)[0]) if name is None else shown.pack(name)), sep="\n")
+    out.print(*(shown.playbooks(opened(definition)[0]) if name is None else shown.pack(name)), sep="\n")
 
 
 @app.command()

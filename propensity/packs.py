@@ -1,4 +1,4 @@
-"""Tables of packs: what they bring to a definition, what cannot apply, and the plays."""
+"""Tables of packs: what they bring to a definition, what cannot apply, and the playbooks."""
 
 from collections.abc import Mapping
 
@@ -12,8 +12,8 @@ from features.definition.schema import Definition
 from propensity.console import table
 
 
-def plays(definition: Definition) -> list[RenderableType]:
-    """Show the states and segments of a definition with their plays, and what of its packs cannot apply."""
+def playbooks(definition: Definition) -> list[RenderableType]:
+    """Show the states and segments of a definition with their playbooks, and what of its packs cannot apply."""
     shown: list[RenderableType] = [
         _rules("States", definition.states),
         _rules("Segments", definition.segments),
@@ -31,7 +31,9 @@ def pack(name: str) -> list[RenderableType]:
     settings = {"setting": list(found.settings), "by default": [sql_of(v) for v in found.settings.values()]}
     entries = {**found.states, **found.segments}
     of = {
-        key: Rule(when=e.when if isinstance(e.when, str) else e.when[0], about=e.about, metrics=e.metrics, play=e.play)
+        key: Rule(
+            when=e.when if isinstance(e.when, str) else e.when[0], about=e.about, metrics=e.metrics, playbook=e.playbook
+        )
         for key, e in entries.items()
     }
     return [
@@ -53,6 +55,6 @@ def _rules(title: str, rules: Mapping[str, Rule]) -> Table:
         shown.add_column(column, ratio=ratio, overflow="fold")
     for name, rule in rules.items():
         who = f"{rule.about}\n[dim]{rule.when}[/]" if rule.about else f"[dim]{rule.when}[/]"
-        play = rule.play
-        shown.add_row(name, who, play.do if play else "–", (play.avoid or "–") if play else "–")
+        playbook = rule.playbook
+        shown.add_row(name, who, playbook.do if playbook else "–", (playbook.avoid or "–") if playbook else "–")
     return shown

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # a job imports much that its table does not need
 
 
 def results(results: "list[Result]") -> list[RenderableType]:
-    """Show each outcome's model in words and numbers beside its best floor, what gate and audit say, and refusals."""
+    """Show each outcome's model in words and numbers beside its best baseline, with gate, audit and refusals."""
     refused = [
         f"[bold red]{result.outcome} refused[/] {result.refusal.code}: {result.refusal}"
         for result in results
@@ -39,7 +39,7 @@ def results(results: "list[Result]") -> list[RenderableType]:
 
 def _likelihood(card: ModelCard) -> dict[str, str]:
     m, test = card.metrics, card.slices["test"]
-    best, floor = _best(card, "average_precision")
+    best, baseline = _best(card, "average_precision")
     return {
         "test rows": f"{test['rows']:,}",
         "base rate": f"{int(test['positives']) / int(test['rows']):.1%}",
@@ -48,14 +48,14 @@ def _likelihood(card: ModelCard) -> dict[str, str]:
         "lift@10 %": f"{m['lift_at_10'].value:.2f}",
         "calibration error": f"{m['calibration_error'].value:.4f}",
         "observed/expected": f"{m['observed_over_expected'].value:.3f}",
-        "best floor": f"{best}: AP {floor['average_precision'].value:.3f}, AUC {floor['auc'].value:.3f}",
-        "AP ahead of it": _interval(floor["average_precision_behind"], "+"),
+        "best baseline": f"{best}: AP {baseline['average_precision'].value:.3f}, AUC {baseline['auc'].value:.3f}",
+        "AP ahead of it": _interval(baseline["average_precision_behind"], "+"),
     }
 
 
 def _amount(card: ModelCard) -> dict[str, str]:
     m = card.metrics
-    best, floor = _best(card, "normalised_gini")
+    best, baseline = _best(card, "normalised_gini")
     return {
         "test rows": f"{card.slices['test']['rows']:,}",
         "mean": f"{card.base_rate:,.2f}",
@@ -63,15 +63,15 @@ def _amount(card: ModelCard) -> dict[str, str]:
         "value in the top 10 %": _interval(m["value_at_10"]),
         "calibration error of the mean": f"{m['calibration_error'].value:.1%}",
         "observed/expected total": f"{m['observed_over_expected'].value:.3f}",
-        "best floor": f"{best}: Gini {floor['normalised_gini'].value:.3f}, "
-        f"{floor['value_at_10'].value:.3f} in the top 10 %",
-        "Gini ahead of it": _interval(floor["normalised_gini_behind"], "+"),
+        "best baseline": f"{best}: Gini {baseline['normalised_gini'].value:.3f}, "
+        f"{baseline['value_at_10'].value:.3f} in the top 10 %",
+        "Gini ahead of it": _interval(baseline["normalised_gini_behind"], "+"),
     }
 
 
 def _best(card: ModelCard, metric: str) -> tuple[str, dict[str, Measure]]:
-    """The floor that is best by a metric."""
-    return max(card.floors.items(), key=lambda item: item[1][metric].value)
+    """The baseline that is best by a metric."""
+    return max(card.baselines.items(), key=lambda item: item[1][metric].value)
 
 
 def _verdict(result: "Result") -> list[RenderableType]:

@@ -12,6 +12,6 @@ def outcomes_in(rule: Segment, definition: Definition) -> frozenset[str]:
         rule: the segment's.
         definition: whose outcomes.
     """
-    named = columns_in(f"({rule.when}) AND ({rule.until or 'true'})")
+    named = columns_in(f"({rule.when}) AND ({rule.exit_when or 'true'})")
     said = {o: {f"{o}_{key}" for key in ("tier", "percentile", asked.answer)} for o, asked in definition.asked.items()}
     return frozenset(outcome for outcome, columns in said.items() if columns & named)

@@ -30,9 +30,9 @@ class Said:
         at: the instant.
         values: by dimension: ``states``, ``rfm``, ``tiers.<outcome>``, ``segments.<name>``; what a user is not, is not
             there.
-        leaving: the segments whose ``until`` holds.
+        leaving: the segments whose ``exit_when`` holds.
         scores: likelihoods and amounts by outcome, where there was enough to say.
-        seen: when the user last did something.
+        last_seen: when the user last did something.
         evidence: what is known of the user, as `segments.evidence` has it; None where that was not kept.
     """
 
@@ -41,7 +41,7 @@ class Said:
     values: Mapping[str, str]
     leaving: frozenset[str]
     scores: Mapping[str, float]
-    seen: int
+    last_seen: int
     evidence: int | None = None
 
 
@@ -90,9 +90,9 @@ class Steadiness:
         self.rules = rule_digests(definition)
         self._definition, self._cuts = definition, cuts
         self._margin = math.log1p(definition.transitions.margin)
-        self._until = {f"segments.{name}" for name, rule in definition.segments.items() if rule.until}
-        self._stays = {name: self._stay(name) for name in self.rules}
-        self._state_stays = {name: rule.stay or 0 for name, rule in definition.states.items()}
+        self._exits = {f"segments.{name}" for name, rule in definition.segments.items() if rule.exit_when}
+        self._dwells = {name: self._stay(name) for name in self.rules}
+        self._state_dwells = {name: rule.min_dwell or 0 for name, rule in definition.states.items()}
         #: the outcomes whose models a dimension rests on
         self.rests_on = {name: self._outcomes_of(name) for name in self.rules}
 
@@ -115,14 +115,14 @@ class Steadiness:
             return before  # without a model nothing is said of it, which is no reason to leave or enter
         if before is None:
             return now
-        if name in self._until:
+        if name in self._exits:
             now = None if name.removeprefix("segments.") in said.leaving else IN
         elif name.startswith("tiers.") and before != SILENT and now not in (None, SILENT):
             now = self._tier(name.removeprefix("tiers."), before, said)
         if now == before or SILENT in (now, before):
             return now
-        stay = self._state_stays.get(before, 0) if name == STATE else self._stays[name]
-        return before if said.at - since < stay else now
+        dwell = self._state_dwells.get(before, 0) if name == STATE else self._dwells[name]
+        return before if said.at - since < dwell else now
 
     def _tier(self, outcome: str, before: str, said: Said) -> str:
         """The tier, where one is left only when the odds, or the amount, lie beyond the cut-off by the margin."""
@@ -140,11 +140,11 @@ class Steadiness:
     def _stay(self, name: str) -> int:
         kind, _, of = name.partition(".")
         rule = self._definition.segments.get(of) if kind == "segments" else None
-        if rule is not None and rule.stay is not None:
-            return rule.stay
+        if rule is not None and rule.min_dwell is not None:
+            return rule.min_dwell
         named = columns_in(rule.when) if rule is not None else set()
         drifts = kind in ("rfm", "tiers") or any(part in column for column in named for part in _DRIFTS)
-        return self._definition.transitions.stay if drifts else 0
+        return self._definition.transitions.min_dwell if drifts else 0
 
     def _outcomes_of(self, name: str) -> frozenset[str]:
         kind, _, of = name.partition(".")
@@ -167,7 +167,7 @@ def rule_digests(definition: Definition) -> dict[str, str]:
 
 
 def _meant(rule: Segment) -> str:
-    return json.dumps([rule.when, rule.until])
+    return json.dumps([rule.when, rule.exit_when])
 
 
 def _logit(p: float) -> float:

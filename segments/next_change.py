@@ -31,7 +31,7 @@ class TimeEdges:
         place = {name: i for i, name in enumerate(feature_set(definition).numeric)}
         rules: list[Rule] = [*definition.states.values(), *definition.segments.values()]
         texts = [rule.when for rule in rules if rule.when != OTHERWISE]
-        texts += [rule.until for rule in rules if isinstance(rule, Segment) and rule.until]
+        texts += [rule.exit_when for rule in rules if isinstance(rule, Segment) and rule.exit_when]
         found = {edge for text in texts for edge in _edges(text)}
         moving = sorted((name, limit) for name, limit in found if name in place)
         self._columns = np.array([place[name] for name, _ in moving], dtype=np.int64)

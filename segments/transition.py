@@ -114,5 +114,5 @@ class Moves:
         if any(last.models.get(outcome) != self._models.get(outcome) for outcome in rests_on):
             return "new_model"
         if evidence is None or said.evidence is None or last.definition != self._definition:
-            return "behaviour" if said.seen >= last.at else "time"  # by when it happened: all that is known
+            return "behaviour" if said.last_seen >= last.at else "time"  # by when it happened: all that is known
         return "behaviour" if said.evidence != evidence else "time"

@@ -4,14 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
-from features.definition.names import WORTH_COLUMNS
+from features.definition.names import VALUE_TO_DATE_COLUMNS
 from features.definition.schema import Definition
 
 #: value in all, value of an order, days between two days with one
-WORTH = WORTH_COLUMNS
+VALUE_TO_DATE = VALUE_TO_DATE_COLUMNS
 
 
-class Worth:
+class ValueToDate:
     """The historic value of users: of the definition's money, see `Definition.money`.
 
     Args:
@@ -24,10 +24,10 @@ class Worth:
         self._at = [numeric.index(name) for name in names]
 
     def of(self, matrix: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """The columns `WORTH` of a matrix of feature rows, NaN where there is nothing to say."""
+        """The columns `VALUE_TO_DATE` of a matrix of feature rows, NaN where there is nothing to say."""
         if not self._at:
-            return {name: np.full(len(matrix), np.nan) for name in WORTH}
+            return {name: np.full(len(matrix), np.nan) for name in VALUE_TO_DATE}
         total, times, every = (matrix[:, i] for i in self._at)
         with np.errstate(invalid="ignore", divide="ignore"):
             average = np.where(times > 0, total / times, np.nan)
-        return dict(zip(WORTH, (total, average, every), strict=True))
+        return dict(zip(VALUE_TO_DATE, (total, average, every), strict=True))

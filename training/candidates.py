@@ -133,7 +133,7 @@ def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fit
         trained_through=through,
         slices=data.summary(),
         metrics={},
-        floors={},
+        baselines={},
         procedure=procedure,
         judged_by=data.by,
     )

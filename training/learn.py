@@ -1,4 +1,4 @@
-"""One outcome, learnt and judged: beside the floors, beside the champion, by slice and by snapshot."""
+"""One outcome, learnt and judged: beside the baselines, beside the champion, by slice and by snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ from training.dataset.dataset import Dataset
 from training.dataset.matrices import Matrices
 from training.evaluation.gate import Criterion, slices, standing
 from training.evaluation.metrics import Judgement, by_group, judge
-from training.evaluation.protocol import Yardstick, yardstick_of
+from training.evaluation.protocol import EvaluationProtocol, protocol_of
 from training.evaluation.season import season
 from training.evaluation.simplest import KINDS, simplest
 from training.fitting.trees import Parameters
@@ -49,7 +49,7 @@ class Learnt:
         answers: what the same procedure, fitted on the ``learn`` slice alone, says of the test slice.
         parameters: of the fit.
         criteria: of the gate, as far as the test slice tells them.
-        against: how far the model is ahead of the champion and the floors, by model and metric.
+        against: how far the model is ahead of the champion and the baselines, by model and metric.
         charts: pictures by name.
         tables: tables by name: ``slices``, ``snapshots``, ``base_rates``, ``kinds``.
         data_digest: changes when a row, a label or a slice of the data set changes.
@@ -85,25 +85,25 @@ def learn(
         procedure: how to fit; its kind is chosen here.
     """
     rule, seed = definition.asked[data.outcome], definition.training.seed
-    yardstick, pictures, test = yardstick_of(rule), pictures_of(rule), data.part("test")
+    protocol, pictures, test = protocol_of(rule), pictures_of(rule), data.part("test")
     candidates = Candidates(data, matrices, definition)
     models = {kind: candidates.model(procedure.model_copy(update={"kind": kind})) for kind in KINDS}
     answers: dict[str, Floats] = {kind: candidates.answers(model) for kind, model in models.items()}
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
-    judging = TestRows(labels, weights, test["user"], seed, yardstick.rank(labels))
+    judging = TestRows(labels, weights, test["user"], seed, protocol.rank(labels))
     kinds = judging.judge(answers, KIND_DRAWS)
-    kind = simplest(kinds, yardstick.loss, yardstick.ranks[0], definition.gate.simple)
+    kind = simplest(kinds, protocol.loss, protocol.ranks[0], definition.gate.simple)
     procedure = procedure.model_copy(update={"kind": kind})
     scores = {"model": answers[kind]}
     if champion is not None and champion.procedure is not None:
         scores["champion"] = candidates.answers(candidates.model(champion.procedure))
     states = _states(data, definition, cuts)
     scores |= {simple: answers[simple] for simple in KINDS if simple != "blend"}
-    scores |= yardstick.floors(data, definition, states)
+    scores |= protocol.baselines(data, definition, states)
     judgement = judging.judge(scores, definition.gate.draws)
     model, parameters = serving_model(data, matrices, definition, procedure)
-    unseen = _of_unseen(answers[kind], test, yardstick, seed)
-    model = replace(model, card=_judged(model.card, judgement, yardstick, unseen))
+    unseen = _of_unseen(answers[kind], test, protocol, seed)
+    model = replace(model, card=_judged(model.card, judgement, protocol, unseen))
     level = season(
         data.part("learn"), candidates.cross_fitted(models[kind]), test, answers[kind],
         relative=isinstance(rule, ValueOutcome), seed=seed,
@@ -112,14 +112,14 @@ def learn(
     against = standing(champion, procedure, newest(data.rows), rule.within, definition.gate.stale)
     both = {name: p for name, p in scores.items() if name in ("model", "champion")}
     gated = slices(
-        both, test, groups, definition.gate, seed=seed, metric=yardstick.ranks[0], rank=yardstick.rank
+        both, test, groups, definition.gate, seed=seed, metric=protocol.ranks[0], rank=protocol.rank
     )  # fmt: skip
     tables = {
         "slices": pl.concat(
-            _by(answers[kind], test, group, yardstick).insert_column(0, pl.lit(name).alias("kind"))
+            _by(answers[kind], test, group, protocol).insert_column(0, pl.lit(name).alias("kind"))
             for name, group in groups.items()
         ),
-        "snapshots": _snapshots(candidates.cross_fitted(models[kind]), answers[kind], data, yardstick),
+        "snapshots": _snapshots(candidates.cross_fitted(models[kind]), answers[kind], data, protocol),
         "base_rates": data.previewed,
         "kinds": pl.DataFrame(
             [{"kind": name, **{m: kinds.measure(name, m).value for m in kinds.metrics}} for name in KINDS]
@@ -129,7 +129,7 @@ def learn(
         model=model,
         answers=answers[kind],
         parameters=parameters,
-        criteria=[*yardstick.criteria(judgement, definition, against, level), gated],
+        criteria=[*protocol.criteria(judgement, definition, against, level), gated],
         against={n: {m: judgement.ahead("model", n, m) for m in judgement.metrics} for n in scores if n != "model"},
         charts=_charts(plots.Judged(labels, weights, scores, pictures.terms), model, test, tables, pictures),
         tables=tables,
@@ -145,16 +145,18 @@ def _states(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> dict
     }
 
 
-def _judged(card: ModelCard, judgement: Judgement, yardstick: Yardstick, unseen: Mapping[str, Measure]) -> ModelCard:
-    """The card with what the judged model, and the floors, have shown."""
-    floors = [name for name in judgement.point if name not in ("model", "champion")]
+def _judged(
+    card: ModelCard, judgement: Judgement, protocol: EvaluationProtocol, unseen: Mapping[str, Measure]
+) -> ModelCard:
+    """The card with what the judged model, and the baselines, have shown."""
+    baselines = [name for name in judgement.point if name not in ("model", "champion")]
     found = card.model_copy(
         update={
             "metrics": {**judgement.measures("model"), **unseen},
-            "floors": {name: _beside(judgement, name, yardstick) for name in floors},
+            "baselines": {name: _beside(judgement, name, protocol) for name in baselines},
         }
     )
-    return found.model_copy(update={"words": yardstick.words(found)})
+    return found.model_copy(update={"words": protocol.words(found)})
 
 
 def _charts(
@@ -175,26 +177,26 @@ def _charts(
     }
 
 
-def _beside(judgement: Judgement, floor: str, yardstick: Yardstick) -> dict[str, Measure]:
-    """A floor's metrics, and how far it lies behind the model."""
-    behind = {f"{m}_behind": judgement.ahead("model", floor, m) for m in yardstick.ranks}
-    return judgement.measures(floor) | behind
+def _beside(judgement: Judgement, baseline: str, protocol: EvaluationProtocol) -> dict[str, Measure]:
+    """A baseline's metrics, and how far it lies behind the model."""
+    behind = {f"{m}_behind": judgement.ahead("model", baseline, m) for m in protocol.ranks}
+    return judgement.measures(baseline) | behind
 
 
-def _of_unseen(answers: Floats, test: pl.DataFrame, yardstick: Yardstick, seed: int) -> dict[str, Measure]:
+def _of_unseen(answers: Floats, test: pl.DataFrame, protocol: EvaluationProtocol, seed: int) -> dict[str, Measure]:
     """How well the users are ordered whom no slice but the test has held."""
     held = test["unseen"].to_numpy()
     unseen = test.filter("unseen")
     labels, weights = unseen["label"].to_numpy().astype(np.float64), unseen[WEIGHT].to_numpy()
-    rank = yardstick.rank(labels)
+    rank = protocol.rank(labels)
     if unseen.is_empty() or not rank(answers[held]).can_tell(labels, weights):
         return {}
     found = judge({"m": answers[held]}, labels, unseen["user"], weights, seed=seed, draws=UNSEEN_DRAWS, rank=rank)
-    return {f"unseen_{key}": found.measure("m", key) for key in yardstick.ranks}
+    return {f"unseen_{key}": found.measure("m", key) for key in protocol.ranks}
 
 
-def _by(answers: Floats, rows: pl.DataFrame, group: pl.Series, yardstick: Yardstick) -> pl.DataFrame:
-    return by_group(answers, rows, group, yardstick.rank, yardstick.ranks)
+def _by(answers: Floats, rows: pl.DataFrame, group: pl.Series, protocol: EvaluationProtocol) -> pl.DataFrame:
+    return by_group(answers, rows, group, protocol.rank, protocol.ranks)
 
 
 def _tenure(rows: pl.DataFrame) -> pl.Series:
@@ -204,7 +206,7 @@ def _tenure(rows: pl.DataFrame) -> pl.Series:
     return rows.select(name.otherwise(pl.lit("more than 90 days")).alias("tenure")).to_series()
 
 
-def _snapshots(learnt: Floats, tested: Floats, data: Dataset, yardstick: Yardstick) -> pl.DataFrame:
+def _snapshots(learnt: Floats, tested: Floats, data: Dataset, protocol: EvaluationProtocol) -> pl.DataFrame:
     """How the judged model does at each cutoff it learnt from, on users it had not seen, and at those of the test."""
     parts = [
         data.part(name).with_columns(pl.lit(period).alias("period"))
@@ -214,6 +216,6 @@ def _snapshots(learnt: Floats, tested: Floats, data: Dataset, yardstick: Yardsti
     instant = pl.col("cutoff").dt.to_string("%Y-%m-%dT%H:%M:%S")
     both = rows.select(instant.alias("cutoff"), "period").unique()
     one = both.group_by("cutoff").agg(pl.col("period").max())  # a split by users has the same cutoffs in both
-    found = _by(np.concatenate([learnt, tested]), rows, rows.select(instant).to_series(), yardstick)
+    found = _by(np.concatenate([learnt, tested]), rows, rows.select(instant).to_series(), protocol)
     ratio = (pl.col("observed") / pl.col("expected")).alias("ratio")
     return found.rename({"group": "cutoff"}).join(one, on="cutoff").sort("cutoff").with_columns(ratio)

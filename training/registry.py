@@ -261,10 +261,10 @@ def _told(criterion: Criterion) -> dict[str, str | bool | None]:
 
 
 def _flat(learnt: Learnt, report: Report) -> dict[str, float]:
-    """Metrics as MLflow keeps them: ``auc``, ``auc.low``, ``floor.recency.auc``, ``gate.log_loss``."""
+    """Metrics as MLflow keeps them: ``auc``, ``auc.low``, ``baseline.recency.auc``, ``gate.log_loss``."""
     card = learnt.model.card
     flat: dict[str, float] = {"base_rate": card.base_rate}
-    groups = {"": card.metrics, **{f"floor.{name}.": measures for name, measures in card.floors.items()}}
+    groups = {"": card.metrics, **{f"baseline.{name}.": measures for name, measures in card.baselines.items()}}
     for prefix, measures in groups.items():
         for key, measure in measures.items():
             flat[f"{prefix}{key}"] = measure.value

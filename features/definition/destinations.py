@@ -12,13 +12,13 @@ class Transitions(Strict):
     """How long a membership lasts at least, and who is held out.
 
     Attributes:
-        stay: the minimum dwell time: a user who entered an RFM group, a tier, or a segment that uses one is not
+        min_dwell: the minimum dwell time: a user who entered an RFM group, a tier, or a segment that uses one is not
             reported to have left it before this time is over. States and other segments have none unless they set one.
         margin: a user leaves a tier only when the odds, or the amount, lie beyond the cut-off by this share.
         holdout: the share of each segment's users who are left out of the hand-off.
     """
 
-    stay: Span = DAY
+    min_dwell: Span = DAY
     margin: Annotated[float, Field(ge=0, le=1)] = 0.1
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.05
 

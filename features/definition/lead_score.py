@@ -17,7 +17,7 @@ class Points(Strict):
         points: the points for each event, or for a user for whom the predicate holds; below 0 takes points away.
         half_life: how fast the count fades; one of the definition's ``half_lives``.
         within: how far the count looks back; one of the definition's ``windows``.
-        at_most: the most points this line gives (the fewest, if ``points`` is below 0).
+        max_points: the most points this line gives (the fewest, if ``points`` is below 0).
         about: the line in words.
     """
 
@@ -26,19 +26,19 @@ class Points(Strict):
     points: float
     half_life: Span | None = None
     within: Span | None = None
-    at_most: float | None = None
+    max_points: float | None = None
     about: str = ""
 
     @model_validator(mode="after")
     def _one_thing(self) -> Self:
         if (self.signal is None) == (self.when is None):
             raise ValueError("say exactly one of 'signal' and 'when'")
-        if self.when is not None and (self.half_life or self.within or self.at_most is not None):
-            raise ValueError("'half_life', 'within' and 'at_most' go with 'signal'")
+        if self.when is not None and (self.half_life or self.within or self.max_points is not None):
+            raise ValueError("'half_life', 'within' and 'max_points' go with 'signal'")
         if self.half_life and self.within:
             raise ValueError("say one of 'half_life' and 'within', or neither to count all of them")
-        if self.at_most is not None and (self.at_most - self.points) * self.points < 0:
-            raise ValueError(f"'at_most' is {self.at_most:g}, and one time already gives {self.points:g}")
+        if self.max_points is not None and (self.max_points - self.points) * self.points < 0:
+            raise ValueError(f"'max_points' is {self.max_points:g}, and one time already gives {self.points:g}")
         return self
 
     @property
@@ -56,10 +56,12 @@ class Points(Strict):
         if self.when is not None:
             return f"CASE WHEN {self.when} THEN {self.points!r} ELSE 0.0 END"
         given = f"{self.column} * {self.points!r}"
-        if self.at_most is None:
+        if self.max_points is None:
             return f"COALESCE({given}, 0.0)"
         beyond = ">" if self.points > 0 else "<"
-        return f"COALESCE(CASE WHEN {given} {beyond} {self.at_most!r} THEN {self.at_most!r} ELSE {given} END, 0.0)"
+        return (
+            f"COALESCE(CASE WHEN {given} {beyond} {self.max_points!r} THEN {self.max_points!r} ELSE {given} END, 0.0)"
+        )
 
     @property
     def words(self) -> str:
@@ -68,7 +70,7 @@ class Points(Strict):
             return self.about or str(self.when)
         fading = f", fading over {span_name(self.half_life)}" if self.half_life else ""
         within = f" in the last {span_name(self.within)}" if self.within else ""
-        most = f", at most {self.at_most:g}" if self.at_most is not None else ""
+        most = f", at most {self.max_points:g}" if self.max_points is not None else ""
         return f"{self.signal}{within}{fading}: {self.points:g} each{most}"
 
 

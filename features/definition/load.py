@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from features.definition.columns import feature_set
 from features.definition.mistakes import MOST, Mistakes
-from features.definition.names import RFM_NAMES, WORTH_COLUMNS, check_names, known_values
+from features.definition.names import RFM_NAMES, VALUE_TO_DATE_COLUMNS, check_names, known_values
 from features.definition.packs import include
 from features.definition.rule import OTHERWISE, Segment
 from features.definition.schema import Definition
@@ -25,6 +25,9 @@ from features.expressions.kinds import Kind, Kinds, MeaningError
 from features.expressions.parse import check_columns, check_predicate
 
 RFM_COLUMNS: dict[str, pl.DataType] = {name: pl.Int64() for name in RFM_NAMES} | {"rfm_group": pl.String()}
+
+#: keys that had other names before
+RENAMED = {"play": "playbook", "stay": "min_dwell", "until": "exit_when", "at_most": "max_points"}
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -106,6 +109,8 @@ def _mistake(item: ErrorDetails) -> str:
     written = ("outcomes", *item["loc"][1:]) if item["loc"][:1] == ("values",) else item["loc"]
     key = bounded(".".join(str(part) for part in written), 200) or "definition"
     if item["type"] == "extra_forbidden":
+        if (now := RENAMED.get(str(item["loc"][-1]))) and now in _allowed(item["loc"]):
+            return f"{key}: this key is called '{now}' now"
         allowed = ", ".join(_allowed(item["loc"]))
         return f"{key}: unknown key" + (f"; allowed: {allowed}" if allowed else "")
     if item["type"] == "missing":
@@ -154,7 +159,7 @@ def segment_schema(definition: Definition) -> dict[str, pl.DataType]:
         columns |= {f"{name}_{rule.answer}": pl.Float64(), f"{name}_percentile": pl.Int64()}
         columns |= {f"{name}_tier": pl.String()}
     columns |= {f"{name}_points": pl.Float64() for name in definition.leads}
-    return columns | (dict.fromkeys(WORTH_COLUMNS, pl.Float64()) if definition.money else {})
+    return columns | (dict.fromkeys(VALUE_TO_DATE_COLUMNS, pl.Float64()) if definition.money else {})
 
 
 def _check_expressions(definition: Definition, mistakes: Mistakes) -> None:
@@ -198,7 +203,9 @@ def _check_rules(definition: Definition, mistakes: Mistakes) -> None:
     for kind, rules in (("states", definition.states), ("segments", definition.segments)):
         columns = rule_columns(definition, kind == "segments")
         said = [(f"{kind}.{k}", rule.when) for k, rule in rules.items() if rule.when != OTHERWISE]
-        said += [(f"{kind}.{k}.until", r.until) for k, r in rules.items() if isinstance(r, Segment) and r.until]
+        said += [
+            (f"{kind}.{k}.exit_when", r.exit_when) for k, r in rules.items() if isinstance(r, Segment) and r.exit_when
+        ]
         _check_all(said, columns, known_values(definition), mistakes=mistakes)
         for key, rule in rules.items():
             for metric in rule.metrics:

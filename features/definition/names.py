@@ -17,13 +17,13 @@ RFM_GROUPS = (
 RFM_NAMES = ("rfm_group", "rfm_r", "rfm_f", "rfm_m", "rfm_score")
 
 #: what users have been worth, of the definition's money
-WORTH_COLUMNS = ("worth_total", "worth_average", "worth_every_days")
+VALUE_TO_DATE_COLUMNS = ("value_to_date_total", "value_to_date_average", "value_to_date_every_days")
 
 #: columns of our own that stand in one frame with the features or the traits of a user, or with a number an outcome
 INTERNAL = frozenset({
-    "user", "user_id", "cutoff", "through", "seen", "as_of", "state", "segments", "leaves", "holdout", "definition",
-    "rfm", "intent", "leads", "worth", "known", "traits", "profile", "created", "event_timestamp", "date", "row",
-    "weight", "label", "slice", "unseen", "drawn", "place", "reasons", "change",
+    "user", "user_id", "cutoff", "through", "last_seen", "as_of", "state", "segments", "leaves", "holdout",
+    "definition", "rfm", "intent", "leads", "value_to_date", "known", "traits", "profile", "created", "event_timestamp",
+    "date", "row", "weight", "label", "slice", "unseen", "drawn", "place", "reasons", "change",
     "entity_row_id", "event_expire_timestamp",  # of Feast's joins
     "name", "segment", "users", "value", "before", "after", "tier", "outcome",
 })  # fmt: skip
@@ -44,7 +44,7 @@ def check_names(definition: Definition) -> None:
     Raises:
         DefinitionError: names the two, and which of them to rename; or a name that Feast cannot hold.
     """
-    taken = dict.fromkeys((*INTERNAL, *RFM_NAMES, *WORTH_COLUMNS), "one of our own")
+    taken = dict.fromkeys((*INTERNAL, *RFM_NAMES, *VALUE_TO_DATE_COLUMNS), "one of our own")
     for name, whose in _columns(definition):
         if (other := taken.get(name.lower())) is not None:
             raise DefinitionError(

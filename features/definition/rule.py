@@ -11,7 +11,7 @@ from features.definition.base import Name, Span, Sql, Strict
 OTHERWISE = "otherwise"
 
 
-class Play(Strict):
+class Playbook(Strict):
     """What to do for the users of a segment, and what not to do.
 
     Attributes:
@@ -30,26 +30,26 @@ class Rule(Strict):
         when: the predicate; users for whom it holds are in. A predicate alone is the short form of a rule.
         about: the same in words.
         metrics: the columns to watch for these users, the most telling first.
-        play: what to do for these users, and what not to do.
-        stay: the minimum dwell time: a user is not reported to have left before this time is over.
+        playbook: what to do for these users, and what not to do.
+        min_dwell: the minimum dwell time: a user is not reported to have left before this time is over.
     """
 
     when: Sql
     about: str = ""
     metrics: list[str] = Field(default_factory=list)
-    play: Play | None = None
-    stay: Span | None = None
+    playbook: Playbook | None = None
+    min_dwell: Span | None = None
 
 
 class Segment(Rule):
     """A segment: a user can be in many.
 
     Attributes:
-        until: the exit condition: a user leaves when this holds. Without it, as soon as ``when`` does not hold.
+        exit_when: the exit condition: a user leaves when this holds. Without it, as soon as ``when`` does not hold.
         holdout: the share of its users who are left out of the hand-off. Without it, ``transitions.holdout``.
     """
 
-    until: Sql | None = None
+    exit_when: Sql | None = None
     holdout: Annotated[float, Field(ge=0, le=0.5)] | None = None
 
 

@@ -156,7 +156,7 @@ def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[st
     frame = records.select(
         pl.col("user_id").alias("user"),
         "as_of",
-        "seen",
+        "last_seen",
         pl.col("state").alias(STATE),
         pl.col("rfm").struct.field("group").alias(RFM),
         *(field_of(rule, name, "tier").alias(f"tiers.{name}") for name, rule in asked.items()),
@@ -177,5 +177,5 @@ def _said(frame: pl.DataFrame, definition: Definition) -> Iterator[Said]:
     for row in frame.iter_rows(named=True):
         values = {name: row[name] for name in single if row[name] is not None} | dict.fromkeys(row["segments"], IN)
         scores = _there({name: row[name] for name in names})
-        at, seen = to_instant(row["as_of"]), to_instant(row["seen"])
-        yield Said(row["user"], at, values, frozenset(row["leaves"]), scores, seen, row[EVIDENCE])
+        at, last_seen = to_instant(row["as_of"]), to_instant(row["last_seen"])
+        yield Said(row["user"], at, values, frozenset(row["leaves"]), scores, last_seen, row[EVIDENCE])

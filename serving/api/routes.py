@@ -199,7 +199,7 @@ def user(
     desk = _desk(request)
     now = to_datetime(desk.live.clock.now())
     found = history_of(user_id, now, desk.answers, desk.live.ledger, limit=limit, reasons=reasons)
-    if found.record is None and not found.standing:
+    if found.record is None and not found.memberships:
         raise RefusedError(f"nothing is known of {user_id!r}.", fix="send events of theirs", status=404)
     return found
 

@@ -18,7 +18,7 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Held(Part):
+class Membership(Part):
     """What a user is in one dimension, and since when.
 
     Attributes:
@@ -76,14 +76,14 @@ class UserHistory(Part):
     Attributes:
         user_id: the user's id.
         record: the score record of now, with reasons; null when no profile is stored.
-        standing: the user's memberships by dimension; they change less often than the record, by ``stay`` and
+        memberships: what the user is by dimension; they change less often than the record, by ``min_dwell`` and
             ``transitions.margin``.
         transitions: the user's transitions, the newest first.
     """
 
     user_id: str
     record: ScoreRecord | None
-    standing: dict[str, Held]
+    memberships: dict[str, Membership]
     transitions: list[Moved]
 
 
@@ -104,6 +104,6 @@ def history_of(user: str, now: datetime, answers: Answers, ledger: Ledger, *, li
     return UserHistory(
         user_id=user,
         record=records[0] if records else None,
-        standing={name: Held(value=value, since=to_datetime(since)) for name, (value, since) in held.items()},
+        memberships={name: Membership(value=value, since=to_datetime(since)) for name, (value, since) in held.items()},
         transitions=[Moved.of(t) for t in ledger.history(user=user, limit=limit, newest=True)],
     )

@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from features.errors import ScoringError
 from segments.tiers import TierCuts
@@ -85,7 +85,7 @@ class ModelCard(BaseModel):
             it was judged on (``test``), and of what the served model is fitted on (``all``).
         words: what the model is good for, in a sentence.
         metrics: of the model on the test slice, by name.
-        floors: of the simple models it has to beat, by floor and name.
+        baselines: of the simple models it has to beat, by baseline and name.
         procedure: how it was fitted; None of versions registered before that was kept.
         judged_by: ``time``: on cutoffs after those learnt from; ``users``: on other users at the same cutoffs, where
             the log is too short for more.
@@ -113,10 +113,18 @@ class ModelCard(BaseModel):
     slices: dict[str, dict[str, int | str]]
     words: str = ""
     metrics: dict[str, Measure]
-    floors: dict[str, dict[str, Measure]]
+    baselines: dict[str, dict[str, Measure]]
     procedure: Procedure | None = None
     judged_by: Literal["time", "users"] = "time"
     digests: dict[str, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_before(cls, found: object) -> object:
+        """Cards registered before baselines were called so."""
+        if isinstance(found, dict) and "floors" in found:
+            return {("baselines" if key == "floors" else key): value for key, value in found.items()}
+        return found
 
     @property
     def learnt(self) -> str:

@@ -78,7 +78,7 @@ class ServedModel(BaseModel):
         trained_through: the newest cutoff it was fitted on.
         feature_digest: the digest of the feature set it reads.
         metrics: the metrics on the test slice.
-        floors: the same metrics of the baselines, by name.
+        baselines: the same metrics of the baselines, by name.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -94,7 +94,7 @@ class ServedModel(BaseModel):
     trained_through: str
     feature_digest: str
     metrics: dict[str, Measure]
-    floors: dict[str, dict[str, Measure]]
+    baselines: dict[str, dict[str, Measure]]
 
 
 class Answers:
@@ -259,5 +259,5 @@ def _served(outcome: str, model: Model) -> ServedModel:
         trained_through=card.trained_through,
         feature_digest=card.feature_digest,
         metrics=card.metrics,
-        floors=card.floors,
+        baselines=card.baselines,
     )

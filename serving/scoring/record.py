@@ -148,7 +148,7 @@ class Lead(Part):
     lines: list[Line]
 
 
-class WorthSoFar(Part):
+class ValueToDate(Part):
     """What a user has been worth so far.
 
     Attributes:
@@ -186,7 +186,7 @@ class ScoreRecord(Part):
     Attributes:
         user_id: the user's id.
         as_of: the instant the record is about.
-        seen: when the user's newest signal happened.
+        last_seen: when the user's newest signal happened.
         state: one of the definition's states.
         rfm: the RFM group and scores.
         intent: the answer to each outcome's question, by name.
@@ -194,13 +194,13 @@ class ScoreRecord(Part):
         segments: the segments the user is in.
         holdout: the segments in which the user is held out, so that the effect of acting can be measured.
         leads: lead scores, by name.
-        worth: the user's value so far; null if the definition has no money.
+        value_to_date: the user's value so far; null if the definition has no money.
         definition: name and digest of the definition.
     """
 
     user_id: str
     as_of: datetime
-    seen: datetime
+    last_seen: datetime
     state: str | None
     rfm: Rfm
     intent: dict[str, Intent]
@@ -208,5 +208,5 @@ class ScoreRecord(Part):
     segments: list[str]
     holdout: list[str] = []
     leads: dict[str, Lead] = {}
-    worth: WorthSoFar | None = None
+    value_to_date: ValueToDate | None = None
     definition: str

@@ -22,7 +22,7 @@ from segments.holdout import Holdout
 from segments.lead_score import Leads
 from segments.rfm import SCORES, RfmCuts, rfm_columns, rfm_of, with_rfm
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, tiers_of
-from segments.value_to_date import Worth
+from segments.value_to_date import ValueToDate
 from serving.model.model import Model
 from serving.model.treeshap import WORTHWHILE
 from serving.scoring.explain import Explainer
@@ -99,9 +99,9 @@ class Scorer:
             *(self._why_silent(name).alias(f"{name}_why") for name in definition.asked),
         ]
         self._version = definition.version
-        self._leads, self._worth = Leads(definition.leads), Worth(definition)
-        until = {name: rule.until for name, rule in told.items() if rule.until is not None}
-        self._until = Evaluator.of(until)
+        self._leads, self._value_to_date = Leads(definition.leads), ValueToDate(definition)
+        exits = {name: rule.exit_when for name, rule in told.items() if rule.exit_when is not None}
+        self._exits = Evaluator.of(exits)
         self._holdout = Holdout(definition)
         self._lasts = [feature_set(definition).numeric.index(f"days_since_{name}") for name in definition.signals]
         # models that know the same values of traits share one matrix
@@ -109,7 +109,7 @@ class Scorer:
         self._versions = {name: models[name].version if name in models else None for name in definition.asked}
         measured = [name for name in rfm_columns(definition.rfm) if name] if definition.rfm else []
         self._needed = _roots([*self._rules, *self._leads.expressions]).union(
-            self._every.columns, self._until.columns, measured
+            self._every.columns, self._exits.columns, measured
         )
 
     def _why_silent(self, outcome: str) -> pl.Expr:
@@ -177,10 +177,10 @@ class Scorer:
             ]
             if outside.silent:
                 frame = frame.with_columns(why.scatter(sorted(outside.silent), BEYOND))
-        answers += [pl.Series(k, values, nan_to_null=True) for k, values in self._worth.of(rows.matrix).items()]
+        answers += [pl.Series(k, values, nan_to_null=True) for k, values in self._value_to_date.of(rows.matrix).items()]
         frame = frame.hstack(answers)
-        lists = [self._every.every(frame).alias("segments"), self._until.every(frame).alias("leaves")]
-        frame = frame.hstack([*lists, pl.Series("seen", self._seen(rows)).cast(INSTANT)])
+        lists = [self._every.every(frame).alias("segments"), self._exits.every(frame).alias("leaves")]
+        frame = frame.hstack([*lists, pl.Series("last_seen", self._seen(rows)).cast(INSTANT)])
         return Scored(rows, frame.hstack([self._held_out(frame)]), self._versions, self.definition, self._version)
 
     def _seen(self, rows: FeatureRows) -> Instants:
@@ -250,8 +250,8 @@ class Scorer:
             row["state"] = state
         leads = [self._leads.of_row(row) for row in known]
         columns |= {name: [lead[name] for lead in leads] for name in self._leads.columns}
-        for name, worth in self._worth.of(rows.matrix).items():
-            columns[name] = [None if value != value else value for value in worth.tolist()]
+        for name, values in self._value_to_date.of(rows.matrix).items():
+            columns[name] = [None if value != value else value for value in values.tolist()]
         ages = (rows.cutoffs - through).tolist()
         laid_out: dict[str, NDArray[np.float64]] = {}
         for name, question in self.definition.asked.items():
@@ -268,8 +268,8 @@ class Scorer:
         for i, row in enumerate(known):
             row |= {name: values[i] for name, values in columns.items()}
         columns["segments"] = [self._every.every_of(row) for row in known]
-        columns["leaves"] = [self._until.every_of(row) for row in known]
-        columns["seen"] = [to_datetime(instant) for instant in self._seen(rows).tolist()]
+        columns["leaves"] = [self._exits.every_of(row) for row in known]
+        columns["last_seen"] = [to_datetime(instant) for instant in self._seen(rows).tolist()]
         inside = [(i, user, name) for i, user in enumerate(columns["user"]) for name in columns["segments"][i]]
         held = self._holdout.of([user for _, user, _ in inside], [f"segments.{name}" for _, _, name in inside])
         columns["holdout"] = [[] for _ in known]

@@ -12,7 +12,7 @@ from features.definition.schema import Definition
 from features.rows import INSTANT, FeatureRows
 from segments.lead_score import LINE
 from segments.rfm import SCORES
-from segments.value_to_date import WORTH
+from segments.value_to_date import VALUE_TO_DATE
 from serving.scoring.record import Change, Reason, ScoreRecord
 from serving.scoring.serialize import json_of, record_columns, records_of, said_of
 
@@ -21,8 +21,8 @@ class Scored:
     """Scored users.
 
     Columns: ``user, cutoff, state, rfm_…, <outcome>_probability (or _amount), …_percentile, …_tier, …_why, …_detail,
-    …_extrapolated, segments, leaves`` (segments whose ``until`` holds), ``holdout, seen``, those of `WORTH` and of lead
-    scores.
+    …_extrapolated, segments, leaves`` (segments whose ``exit_when`` holds), ``holdout, last_seen``, those
+    of `VALUE_TO_DATE` and of lead scores.
 
     Args:
         rows: what they were scored on.
@@ -48,10 +48,10 @@ class Scored:
         """What was said, as a frame."""
         if isinstance(self._columns, pl.DataFrame):
             return self._columns
-        kinds: dict[str, pl.DataType] = {"cutoff": INSTANT, "seen": INSTANT}
+        kinds: dict[str, pl.DataType] = {"cutoff": INSTANT, "last_seen": INSTANT}
         kinds |= dict.fromkeys(("segments", "leaves", "holdout"), pl.List(pl.String()))
         kinds |= dict.fromkeys(("user", "state", "rfm_group"), pl.String()) | dict.fromkeys(SCORES, pl.Int64())
-        kinds |= dict.fromkeys(WORTH, pl.Float64())
+        kinds |= dict.fromkeys(VALUE_TO_DATE, pl.Float64())
         for name in self._definition.leads:
             kinds |= {f"{name}_points": pl.Float64(), f"{name}_lines": pl.List(LINE)}
         for name in self._versions:

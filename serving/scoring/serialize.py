@@ -8,13 +8,13 @@ from pydantic import TypeAdapter
 
 from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
-from segments.value_to_date import WORTH
+from segments.value_to_date import VALUE_TO_DATE
 from serving.scoring.record import Change, Reason, ScoreRecord
 
 _RECORDS = TypeAdapter(list[ScoreRecord])
 
 RFM = {"group": "rfm_group", "r": "rfm_r", "f": "rfm_f", "m": "rfm_m", "score": "rfm_score"}
-WORTH_PARTS = dict(zip(("total", "average", "every_days"), WORTH, strict=True))
+VALUE_TO_DATE_PARTS = dict(zip(("total", "average", "every_days"), VALUE_TO_DATE, strict=True))
 
 
 def part_of(rule: Outcome | ValueOutcome) -> str:
@@ -40,10 +40,10 @@ def records_of(
     rfm = [of(column) for column in RFM.values()]
     cells = (dict(zip(RFM, cell, strict=True)) for cell in zip(*rfm, strict=True))
     rows = [
-        {"user_id": user, "as_of": cutoff, "seen": seen, "state": state, "rfm": cell, "intent": {},
+        {"user_id": user, "as_of": cutoff, "last_seen": seen, "state": state, "rfm": cell, "intent": {},
          "value": {}, "segments": segments, "holdout": held, "leads": {}, "definition": version}
         for user, cutoff, seen, state, cell, segments, held in zip(
-            of("user"), of("cutoff"), of("seen"), of("state"), cells, of("segments"), of("holdout"), strict=True
+            of("user"), of("cutoff"), of("last_seen"), of("state"), cells, of("segments"), of("holdout"), strict=True
         )
     ]  # fmt: skip
     for name, lead in definition.leads.items():
@@ -51,9 +51,9 @@ def records_of(
             row["leads"][name] = {"points": points, "threshold": lead.threshold, "outcome": lead.outcome,
                                   "qualifies": points >= lead.threshold, "lines": lines}  # fmt: skip
     if definition.money is not None:
-        told = zip(*(of(column) for column in WORTH_PARTS.values()), strict=True)
+        told = zip(*(of(column) for column in VALUE_TO_DATE_PARTS.values()), strict=True)
         for row, values in zip(rows, told, strict=True):
-            row["worth"] = dict(zip(WORTH_PARTS, values, strict=True))
+            row["value_to_date"] = dict(zip(VALUE_TO_DATE_PARTS, values, strict=True))
     for name, model in outcomes.items():
         keys, part = said_of(rule := definition.asked[name]), part_of(rule)
         answers = zip(*(of(f"{name}_{key}") for key in keys), strict=True)
@@ -83,7 +83,7 @@ def json_of(records: pl.DataFrame, definition: Definition) -> str:
         more = (_NO_REASONS, _NO_CHANGE) if isinstance(rule, Outcome) else (_NO_REASONS,)
         parts[part].append(answer.struct.with_fields(*more).alias(name))
     told = [(pl.struct(answers) if answers else _NOTHING).alias(part) for part, answers in parts.items()]
-    kept = {"leads": _NOTHING, "worth": pl.lit(None)}
+    kept = {"leads": _NOTHING, "value_to_date": pl.lit(None)}
     absent = [nothing.alias(name) for name, nothing in kept.items() if name not in records.columns]
     return records.drop("leaves").with_columns(*told, *absent).write_json()
 
@@ -106,6 +106,7 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition, v
         ).alias(name)
         for name, lead in definition.leads.items()
     ]
+    value = pl.struct(pl.col(c).alias(k) for k, c in VALUE_TO_DATE_PARTS.items())
     parts: dict[str, list[pl.Expr]] = {"intent": [], "value": []}
     for name, model in outcomes.items():
         rule = definition.asked[name]
@@ -115,14 +116,14 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition, v
     return [
         pl.col("user").alias("user_id"),
         pl.col("cutoff").alias("as_of"),
-        pl.col("seen"),
+        pl.col("last_seen"),
         pl.col("state"),
         pl.struct(pl.col(column).alias(key) for key, column in RFM.items()).alias("rfm"),
         *(pl.struct(answers).alias(part) for part, answers in parts.items() if answers),
         pl.col("segments"),
         pl.col("leaves"),
         pl.col("holdout"),
-        *([pl.struct(pl.col(c).alias(k) for k, c in WORTH_PARTS.items()).alias("worth")] if definition.money else []),
+        *([value.alias("value_to_date")] if definition.money else []),
         *([pl.struct(leads).alias("leads")] if leads else []),
         pl.lit(version).alias("definition"),
     ]

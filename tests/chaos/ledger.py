@@ -149,7 +149,7 @@ def spent(url: str) -> dict[str, tuple[float, int]]:
     assert answer.status_code == 200, answer.text
     found = dict.fromkeys(USERS, (0.0, 0))
     for record in answer.json()["records"]:
-        total, average = record["worth"]["total"] or 0.0, record["worth"]["average"]
+        total, average = record["value_to_date"]["total"] or 0.0, record["value_to_date"]["average"]
         found[record["user_id"]] = (total, round(total / average) if average else 0)
     return found
 

@@ -59,7 +59,7 @@ def test_a_real_log_is_trained_and_scored(example: str, tmp_path: Path) -> None:
     assert records["state"].null_count() == 0
     for name in definition.values:
         card = models[name].card
-        assert card.metrics["normalised_gini"].value > card.floors["historic_value"]["normalised_gini"].value, name
+        assert card.metrics["normalised_gini"].value > card.baselines["historic_value"]["normalised_gini"].value, name
         amounts = records["value"].struct.field(name).struct.field("amount").drop_nulls()
         assert len(amounts) > 0
         assert amounts.min() >= 0

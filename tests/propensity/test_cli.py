@@ -40,8 +40,8 @@ def test_train_showed_a_table_and_score_writes_the_records(world: World) -> None
     [path] = (world.settings.folder("demo-shop") / "scores").glob("*.parquet")
     assert path.name == "scores-2026-03-01T000000Z.parquet"
     records = pl.read_parquet(path)
-    said = ["user_id", "as_of", "seen", "state", "rfm", "intent", "value", "segments", "leaves", "holdout"]
-    said += ["worth", "leads", "definition", "evidence"]
+    said = ["user_id", "as_of", "last_seen", "state", "rfm", "intent", "value", "segments", "leaves", "holdout"]
+    said += ["value_to_date", "leads", "definition", "evidence"]
     assert records.columns == said
     assert records["user_id"].n_unique() == len(records) == 3_000
     fields = [f.name for f in records.schema["intent"].fields[0].dtype.fields]  # type: ignore[attr-defined]

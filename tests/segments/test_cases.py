@@ -98,7 +98,7 @@ def worths(case: str, at: str) -> dict[str, tuple[object, ...]]:
     scorer, found = Scorer(definition, {}, None), dict[str, tuple[object, ...]]()
     for rows in batch_rows(EventLog(definition, ends=instant).read(), definition, instant, None):
         for record in scorer.score(rows, np.full(len(rows), instant)).to_records():
-            worth = record.worth
+            worth = record.value_to_date
             found[record.user_id] = (worth.total, worth.average, worth.every_days) if worth else (None,)
     return found
 

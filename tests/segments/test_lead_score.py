@@ -16,9 +16,9 @@ from segments.lead_score import Leads
 from tests.worlds import DEFINITION, definition_of
 
 POINTS = [
-    {"signal": "cart_add", "points": 10, "half_life": "14d", "at_most": 40},
+    {"signal": "cart_add", "points": 10, "half_life": "14d", "max_points": 40},
     {"signal": "visit", "points": 2, "within": "7d"},
-    {"signal": "purchase", "points": -5, "at_most": -8},
+    {"signal": "purchase", "points": -5, "max_points": -8},
     {"when": "state = 'new'", "points": 7, "about": "new here"},
 ]
 LEAD = {"ready": {"outcome": "churn", "threshold": 20, "points": POINTS}}
@@ -69,8 +69,8 @@ def load(folder: Path, line: dict[str, object], outcome: str = "churn") -> Defin
     [
         ({"points": 1}, "say exactly one of 'signal' and 'when'"),
         ({"signal": "visit", "when": "1 = 1", "points": 1}, "say exactly one of 'signal' and 'when'"),
-        ({"when": "tenure_days > 1", "points": 1, "at_most": 5}, "go with 'signal'"),
-        ({"signal": "visit", "points": 5, "at_most": 3}, "one time already gives 5"),
+        ({"when": "tenure_days > 1", "points": 1, "max_points": 5}, "go with 'signal'"),
+        ({"signal": "visit", "points": 5, "max_points": 3}, "one time already gives 5"),
         ({"signal": "visit", "points": 1, "half_life": "3d"}, "yields no visit_decayed_3d. Fix: it yields visit_count"),
         ({"signal": "visits", "points": 1}, "yields no visits_count_total. Fix: signals are visit"),
         ({"when": "churn_tier = 'most_likely'", "points": 1}, "unknown column 'churn_tier'"),

@@ -25,12 +25,14 @@ def teller(definition=DEFINITION, models: Mapping[str, str] = MODELS, known=None
 TELLER = teller()
 
 
-def said(at: int, *, seen: int = 0, leaving: tuple[str, ...] = (), churn: float | None = None, **values: str) -> Said:
+def said(
+    at: int, *, last_seen: int = 0, leaving: tuple[str, ...] = (), churn: float | None = None, **values: str
+) -> Said:
     named = {name.replace("__", "."): value for name, value in values.items()}
     if churn is not None:
         named["tiers.churn"] = tiers_of(np.array([churn]), CUTS["churn"])[0]
     scores = {"churn": churn} if churn is not None else {}
-    return Said("u1", at, named, frozenset(leaving), scores, seen)
+    return Said("u1", at, named, frozenset(leaving), scores, last_seen)
 
 
 def walk(steps: list[Said], moves: Moves | None = None) -> tuple[Standing | None, list[Transition]]:
@@ -98,9 +100,9 @@ def test_nothing_to_say_is_told_at_once() -> None:
     assert path(made, "tiers.churn")[-1] == ("most_likely", "not_enough_to_say")
 
 
-@pytest.mark.parametrize(("seen", "cause"), [(DAY + 1, "behaviour"), (DAY - 1, "time")])
-def test_the_cause_is_what_the_user_did_or_that_time_passed(seen: int, cause: str) -> None:
-    _, made = walk([said(DAY, states="new"), said(2 * DAY, states="active", seen=seen)])
+@pytest.mark.parametrize(("last_seen", "cause"), [(DAY + 1, "behaviour"), (DAY - 1, "time")])
+def test_the_cause_is_what_the_user_did_or_that_time_passed(last_seen: int, cause: str) -> None:
+    _, made = walk([said(DAY, states="new"), said(2 * DAY, states="active", last_seen=last_seen)])
     assert made[-1].cause == cause
 
 
@@ -108,7 +110,7 @@ EARLIER = Scoring(DAY, MODELS, DEFINITION.version)
 
 
 @pytest.mark.parametrize(
-    ("before", "now", "seen", "cause"),
+    ("before", "now", "last_seen", "cause"),
     [
         (1, 2, DAY - HOUR, "behaviour"),  # it happened before the last scoring, and arrived after it
         (0, 2, DAY - HOUR, "behaviour"),  # of who was not in the last batch nothing was known
@@ -118,9 +120,11 @@ EARLIER = Scoring(DAY, MODELS, DEFINITION.version)
         (None, 2, DAY - HOUR, "time"),
     ],
 )
-def test_the_cause_is_what_came_in_whenever_it_happened(before: int | None, now: int, seen: int, cause: str) -> None:
+def test_the_cause_is_what_came_in_whenever_it_happened(
+    before: int | None, now: int, last_seen: int, cause: str
+) -> None:
     was = Standing(DAY, {"segments.cart": (IN, 0)}, {}, MODELS, DEFINITION.version, before)
-    later = Said("u1", DAY + 2 * HOUR, {}, frozenset(), {}, seen, now)
+    later = Said("u1", DAY + 2 * HOUR, {}, frozenset(), {}, last_seen, now)
     [move] = TELLER.of(was, later, EARLIER, {}, before)[1]
     assert move.cause == cause
 
@@ -159,7 +163,7 @@ def moved_by(definition, models: Mapping[str, str], was: Scoring) -> dict[str, s
     """The causes when a user leaves everything who was in everything."""
     before = Standing(0, {"states": ("active", 0), "rfm": ("Champions", 0), "tiers.churn": ("most_likely", 0),
                           "segments.cart": (IN, 0), "segments.leaving": (IN, 0)})  # fmt: skip
-    now = said(9 * DAY, states="silent", rfm="At Risk", churn=0.01, seen=9 * DAY - 1)
+    now = said(9 * DAY, states="silent", rfm="At Risk", churn=0.01, last_seen=9 * DAY - 1)
     return {t.dimension: t.cause for t in teller(definition, models).of(before, now, was, {})[1]}
 
 

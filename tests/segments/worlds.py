@@ -14,15 +14,15 @@ def moving(**changes: object) -> Definition:
             "windows": [1, 7, 14, 30, 90],
             "rfm": {"signal": "visit", "window": "90d"},
             "states": {
-                "silent": {"when": "days_since_visit >= 30", "stay": "2d"},
+                "silent": {"when": "days_since_visit >= 30", "min_dwell": "2d"},
                 "new": "tenure_days <= 7",
                 "active": "otherwise",
             },
             "segments": {
                 "cart": "days_since_cart_add < 1",
-                "regular": {"when": "visit_count_30d >= 10", "until": "visit_count_30d < 5"},
+                "regular": {"when": "visit_count_30d >= 10", "exit_when": "visit_count_30d < 5"},
                 "leaving": "churn_tier = 'most_likely'",
-                "rested": {"when": "visit_count_7d = 0", "stay": "3d"},
+                "rested": {"when": "visit_count_7d = 0", "min_dwell": "3d"},
             },
         }
         | changes

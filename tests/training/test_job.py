@@ -50,8 +50,8 @@ def test_a_run_holds_everything_about_its_model(world: World, outcome: str) -> N
     run = registry.get_run(version.run_id)
     assert registry.get_experiment(run.info.experiment_id).name == f"demo-shop/{outcome}"
     for metric in ("average_precision", "auc", "auc.low", "auc.high", "lift_at_10", "recall_at_20", "log_loss", "brier",
-                   "calibration_error", "observed_over_expected", "unseen_auc", "floor.recency.auc", "floor.rfm.auc",
-                   "floor.state.auc", "floor.rfm.average_precision_behind"):  # fmt: skip
+                   "calibration_error", "observed_over_expected", "unseen_auc", "baseline.recency.auc",
+                   "baseline.rfm.auc", "baseline.state.auc", "baseline.rfm.average_precision_behind"):  # fmt: skip
         assert np.isfinite(run.data.metrics[metric]), metric
     assert run.data.params["learning_rate"] == "0.08"
     [dataset] = run.inputs.dataset_inputs
@@ -84,9 +84,9 @@ def test_models_rank_better_than_chance_on_users_never_seen(world: World) -> Non
 
 def test_a_model_of_value_orders_users_and_meets_the_total(world: World) -> None:
     model = Loader(world.definition, world.settings).champions()["spend"]
-    card, floors = model.card, model.card.floors
-    assert {"historic_value", "last_window", "rfm"} <= set(floors)
-    assert card.metrics["normalised_gini"].value > floors["historic_value"]["normalised_gini"].value
+    card, baselines = model.card, model.card.baselines
+    assert {"historic_value", "last_window", "rfm"} <= set(baselines)
+    assert card.metrics["normalised_gini"].value > baselines["historic_value"]["normalised_gini"].value
     assert card.metrics["normalised_gini"].low is not None
     assert card.metrics["normalised_gini"].low > 0.3
     assert card.metrics["unseen_normalised_gini"].value > 0.3

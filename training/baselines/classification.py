@@ -16,8 +16,8 @@ from training.dataset.dataset import Dataset
 REPEATING = 0.1
 
 
-def floors(data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
-    """Fit the floors on the ``learn`` slice and score the ``test`` slice.
+def baselines(data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
+    """Fit the baselines on the ``learn`` slice and score the ``test`` slice.
 
     Args:
         data: the data set.

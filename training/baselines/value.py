@@ -14,7 +14,7 @@ from training.dataset.dataset import Dataset
 
 
 def amount_floors(data: Dataset, definition: Definition) -> dict[str, Floats]:
-    """Fit the floors on the ``learn`` slice and predict the ``test`` slice.
+    """Fit the baselines on the ``learn`` slice and predict the ``test`` slice.
 
     Args:
         data: the data set.

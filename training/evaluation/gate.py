@@ -98,7 +98,7 @@ def standing(
 def compare(
     judgement: Judgement, rules: Gate, against: Standing | None = None, season: Season | None = None
 ) -> list[Criterion]:
-    """The criteria on the whole test slice; models are ``model``, ``champion`` where there is one, and the floors.
+    """The criteria on the whole test slice; models are ``model``, ``champion`` where there is one, and the baselines.
 
     The champion is its procedure, fitted on the same rows as the model.
 
@@ -126,8 +126,8 @@ def _criteria(
     judgement: Judgement, rules: Gate, against: Standing | None, order: tuple[str, float], top: tuple[str, float],
     loss: str, level: tuple[float, float, float], season: Season | None,
 ) -> list[Criterion]:  # fmt: skip
-    """Policy, order and top tenth with how far they may fall, loss, bounds of the calibration, and floors."""
-    floors = [name for name in judgement.point if name not in ("model", "champion")]
+    """Policy, order and top tenth with how far they may fall, loss, bounds of the calibration, and baselines."""
+    baselines = [name for name in judgement.point if name not in ("model", "champion")]
     against = against or (CHALLENGER if "champion" in judgement.point else FIRST)
     better = against.policy == "challenger"
     error, *bounds = level
@@ -138,7 +138,7 @@ def _criteria(
         _loss(judgement, against, loss),
         _calibration_error(judgement, error),
         _observed(judgement, bounds[0], bounds[1], season),
-        *(_beats(judgement, floor, order[0], rules.baseline) for floor in floors),
+        *(_beats(judgement, baseline, order[0], rules.baseline) for baseline in baselines),
     ]
 
 
@@ -198,13 +198,13 @@ def _observed(judgement: Judgement, low: float, high: float, season: Season | No
     return Criterion("observed over expected", needed, found, least <= ratio <= most)
 
 
-def _beats(judgement: Judgement, floor: str, metric: str, margin: float) -> Criterion:
-    ahead = judgement.ahead("model", floor, metric)
+def _beats(judgement: Judgement, baseline: str, metric: str, margin: float) -> Criterion:
+    ahead = judgement.ahead("model", baseline, metric)
     found = f"{ahead.value:+.4f}{_range(ahead, '+.4f')} {named(metric)}"
-    least = -margin * abs(judgement.measure(floor, metric).value)
-    needed = f"not behind the floor beyond doubt, nor by more than {margin:.0%} of it"
+    least = -margin * abs(judgement.measure(baseline, metric).value)
+    needed = f"not behind the baseline beyond doubt, nor by more than {margin:.0%} of it"
     behind = ahead.value < least or (ahead.high is not None and ahead.high < 0)
-    return Criterion(f"beats {named(floor)}", needed, found, not behind)
+    return Criterion(f"beats {named(baseline)}", needed, found, not behind)
 
 
 def slices(
@@ -268,7 +268,7 @@ def served_alike(served: Floats, trained: Floats, missing: int) -> Criterion:
 
 
 def named(of: str) -> str:
-    """A metric or a floor in words."""
+    """A metric or a baseline in words."""
     words = {"bg_nbd": "BG/NBD", "gini": "Gini", "auc": "AUC", "at_10": "in the top 10 %"}
     for name, word in words.items():
         of = of.replace(name, word)

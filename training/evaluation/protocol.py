@@ -1,4 +1,4 @@
-"""Yardsticks: what differs between judging a likelihood and judging an amount."""
+"""Evaluation protocols: what differs between judging a likelihood and judging an amount."""
 
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from features.definition.schema import Definition
 from features.time import span_name
 from serving.model.card import ModelCard
 from serving.model.numbers import Floats
-from training.baselines.classification import floors
+from training.baselines.classification import baselines
 from training.baselines.value import amount_floors
 from training.dataset.dataset import Dataset
 from training.evaluation.gate import Criterion, Standing, compare, compare_amounts
@@ -19,7 +19,7 @@ from training.evaluation.season import Season
 from training.evaluation.value_metrics import AmountRanking
 
 
-class Yardstick(Protocol):
+class EvaluationProtocol(Protocol):
     """How models that answer an outcome are judged.
 
     Attributes:
@@ -36,7 +36,7 @@ class Yardstick(Protocol):
         """What makes answers ready to be measured on labels."""
         ...
 
-    def floors(self, data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
+    def baselines(self, data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
         """The simple models' answers on the test slice."""
         ...
 
@@ -55,8 +55,8 @@ class Yardstick(Protocol):
         ...
 
 
-def yardstick_of(rule: Outcome | ValueOutcome) -> Yardstick:
-    """The yardstick of an outcome."""
+def protocol_of(rule: Outcome | ValueOutcome) -> EvaluationProtocol:
+    """The protocol of an outcome."""
     return OfLikelihood(rule) if isinstance(rule, Outcome) else OfAmount(rule)
 
 
@@ -78,9 +78,9 @@ class OfLikelihood:
         """By probability."""
         return Ranking.of
 
-    def floors(self, data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
-        """See `floors`."""
-        return floors(data, definition, states)
+    def baselines(self, data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
+        """See `baselines`."""
+        return baselines(data, definition, states)
 
     def criteria(
         self, judgement: Judgement, definition: Definition, against: Standing, season: Season | None
@@ -130,7 +130,7 @@ class OfAmount:
         best = np.argsort(-labels, kind="stable")
         return lambda amount: AmountRanking.of(amount, best)
 
-    def floors(self, data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
+    def baselines(self, data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
         """See `amount_floors`."""
         return amount_floors(data, definition)
 

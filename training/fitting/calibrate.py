@@ -60,8 +60,8 @@ def isotonic(labels: Floats, logits: Floats, weights: Floats) -> Calibration:
     starts = np.flatnonzero(np.append(True, np.diff(y) > 1e-12))
     mass = np.add.reduceat(w, starts)
     centres = np.add.reduceat(w * x, starts) / mass
-    floor = 1.0 / (len(labels) + 2.0)  # never say never
-    values = np.clip(y[starts], floor, 1.0 - floor)
+    baseline = 1.0 / (len(labels) + 2.0)  # never say never
+    values = np.clip(y[starts], baseline, 1.0 - baseline)
     plain = platt(labels, logits, weights)
     return plain.model_copy(update={"logits": centres.tolist(), "probabilities": values.tolist()})
 

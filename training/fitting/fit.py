@@ -8,7 +8,7 @@ from features.definition.schema import Definition
 from serving.model.card import Procedure
 from serving.model.numbers import Floats, Numbers
 from training.dataset.matrices import Matrices
-from training.fitting.objective import family_of
+from training.fitting.objective import objective_of
 from training.fitting.regressions import regress
 from training.fitting.trees import Booster, Parameters, boost, signs_of, usual
 
@@ -55,7 +55,7 @@ def fit(
         columns: what a regression alone reads.
     """
     rule, seed, folds = definition.asked[outcome], definition.training.seed, matrices.folds(FOLDS)
-    family, y = family_of(rule), matrices.y
+    family, y = objective_of(rule), matrices.y
     aged = matrices.weights * fading(matrices, rule.within, procedure.half_life)
     line = regress(family, matrices, aged, signs_of(rule, matrices.names), folds, seed, columns)
     shown: Parameters = {"kind": procedure.kind, "folds": FOLDS, "half_life": procedure.half_life or 0.0}

@@ -19,7 +19,7 @@ POWER = 1.2
 FEW_COLUMNS, C_OF_FEW, C_OF_MANY = 40, 1.0, 0.005
 
 
-class Family(Protocol):
+class Objective(Protocol):
     """How answers of a kind are fitted, compared and calibrated, on the scale on which effects add up."""
 
     @property
@@ -40,7 +40,7 @@ class Family(Protocol):
         ...
 
 
-def family_of(rule: Outcome | ValueOutcome) -> Family:
+def objective_of(rule: Outcome | ValueOutcome) -> Objective:
     """The family of an outcome's answers."""
     return Likelihood() if isinstance(rule, Outcome) else Amount()
 

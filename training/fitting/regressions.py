@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.system.parallel import each
 from serving.model.numbers import Floats, LinearPart, squash
 from training.dataset.matrices import Matrices
-from training.fitting.objective import Family
+from training.fitting.objective import Objective
 
 #: a fold's regression is fitted on so many rows at most, drawn for each fold anew: the mean of them has seen more
 MOST_ROWS = 60_000
@@ -28,7 +28,7 @@ class Regression:
 
 
 def regress(
-    family: Family, matrices: Matrices, weights: Floats, signs: list[int], folds: NDArray[np.int64], seed: int,
+    family: Objective, matrices: Matrices, weights: Floats, signs: list[int], folds: NDArray[np.int64], seed: int,
     columns: list[str] | None = None,
 ) -> Regression:  # fmt: skip
     """Fit a regression a fold on the users of the others, and take their mean.
@@ -87,7 +87,7 @@ def _standard(matrices: Matrices) -> LinearPart:
 
 
 def _signed(
-    family: Family, columns: Floats, y: Floats, weights: Floats, allowed: NDArray[np.int64], read: NDArray[np.bool_]
+    family: Objective, columns: Floats, y: Floats, weights: Floats, allowed: NDArray[np.int64], read: NDArray[np.bool_]
 ) -> tuple[Floats, float]:
     """Fit; a column whose weight would break its declared sign is left out, until none does."""
     used = read.copy()

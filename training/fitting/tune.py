@@ -10,7 +10,7 @@ from features.definition.schema import Definition
 from features.system.progress import Progress, ignore
 from training.dataset.matrices import Matrices
 from training.fitting.fit import FOLDS
-from training.fitting.objective import family_of
+from training.fitting.objective import objective_of
 from training.fitting.trees import Parameters, boost, usual
 
 
@@ -53,7 +53,7 @@ def tune(
         progress: told of each trial.
     """
     rule, learn = definition.asked[outcome], matrices.part("learn")
-    family, folds = family_of(rule), learn.folds(FOLDS)
+    family, folds = objective_of(rule), learn.folds(FOLDS)
     base = {**usual(learn, definition.training.seed, rule), **family.objective}
     varied: dict[str, optuna.distributions.BaseDistribution] = {
         "learning_rate": optuna.distributions.FloatDistribution(0.015, 0.08, log=True),

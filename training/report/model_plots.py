@@ -49,7 +49,7 @@ class Judged:
     Attributes:
         labels: of the test slice.
         weights: how many rows each row stands for.
-        scores: answers by model; ``model`` first, then the champion and the floors.
+        scores: answers by model; ``model`` first, then the champion and the baselines.
         terms: what to call them.
     """
 

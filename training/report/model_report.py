@@ -16,13 +16,13 @@ from features.time import span_name
 from serving.model.card import Measure, ModelCard
 from training.evaluation.gate import Criterion, named, passes
 from training.evaluation.leakage import Finding
-from training.evaluation.protocol import yardstick_of
+from training.evaluation.protocol import protocol_of
 from training.report import model_plots as plots
 from training.report.pictures import pictures_of
 
 #: what each picture shows, in the order of the page
 CAPTIONS = {
-    "gains": "Who is reached by contacting the most likely users first, beside the floors.",
+    "gains": "Who is reached by contacting the most likely users first, beside the baselines.",
     "lift": "How much more often it happens in each tenth of the users.",
     "calibration": "What the model says and what happens: on the line, a probability can be taken at its word.",
     "profit": "What contacting pays, with the costs named in the text above.",
@@ -43,7 +43,7 @@ class Report:
         criteria: the gate's.
         findings: the audit's.
         charts: by name, as in `CAPTIONS`.
-        against: how far the model lies ahead of the champion and of each floor, by model and metric.
+        against: how far the model lies ahead of the champion and of each baseline, by model and metric.
         slices: the table of slices.
     """
 
@@ -57,7 +57,7 @@ class Report:
 
     def html(self) -> str:
         """The page, with the drawing library inside."""
-        yardstick = yardstick_of(self.rule)
+        protocol = protocol_of(self.rule)
         environment = jinja2.Environment(
             autoescape=True, loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined
         )
@@ -69,9 +69,9 @@ class Report:
             card=self.card,
             learnt=self.card.learnt,
             passed=passes(self.criteria),
-            tiles=yardstick.tiles(self.card),
-            told=yardstick.told,
-            ranks=yardstick.ranks,
+            tiles=protocol.tiles(self.card),
+            told=protocol.told,
+            ranks=protocol.ranks,
             profit=_profit(self.rule) if isinstance(self.rule, Outcome) else None,
             horizon=span_name(self.card.horizon),
             captions={name: text for name, text in captions.items() if name in self.charts},

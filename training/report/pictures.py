@@ -36,7 +36,7 @@ def pictures_of(rule: Outcome | ValueOutcome) -> Pictures:
 
 
 _OF_AMOUNTS = {
-    "gains": "How much of the value the best users bring, beside the floors.",
+    "gains": "How much of the value the best users bring, beside the baselines.",
     "lift": "How much more each tenth of the users is worth.",
     "calibration": "What the model says and what came: on the line, an amount can be taken at its word.",
     "slices": "Observed and expected means of states and of newer and older users.",

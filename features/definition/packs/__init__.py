@@ -15,7 +15,7 @@ import yaml
 from pydantic import Field
 
 from features.definition.base import Sql, Strict
-from features.definition.rule import OTHERWISE, LeftOut, PackUse, Play, Rule, Segment
+from features.definition.rule import OTHERWISE, LeftOut, PackUse, Playbook, Rule, Segment
 from features.definition.schema import Definition
 from features.errors import DefinitionError
 from features.expressions.parse import columns_in
@@ -37,7 +37,7 @@ class Entry(Strict):
     when: Sql | list[Sql]
     about: str
     metrics: list[str]
-    play: Play
+    playbook: Playbook
     each: str | None = None
 
 
@@ -161,8 +161,8 @@ def _rule(entry: Entry, words: Mapping[str, str], known: Collection[str], pack: 
             why = f"the definition yields no {unknown[0]}"
             continue
         metrics = [_fill(m, words) for m in entry.metrics if set(_PLACE.findall(m)) <= set(words)]
-        about, play = _fill(entry.about, words), entry.play
-        return Rule(when=when, about=about, metrics=[m for m in metrics if m in known], play=play)
+        about, playbook = _fill(entry.about, words), entry.playbook
+        return Rule(when=when, about=about, metrics=[m for m in metrics if m in known], playbook=playbook)
     return why
 
 

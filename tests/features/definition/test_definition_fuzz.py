@@ -47,7 +47,7 @@ def changed(seed: int) -> object:
             elif how < 0.75:
                 del part[key]
             else:
-                part[draw.choice(["x", "user", "state", "until", "when", "holdout", key])] = part.pop(key)
+                part[draw.choice(["x", "user", "state", "exit_when", "when", "holdout", key])] = part.pop(key)
         elif isinstance(part, list) and part:
             part[draw.randrange(len(part))] = value
     return content

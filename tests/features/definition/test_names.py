@@ -9,7 +9,7 @@ import yaml
 
 from features.definition import Definition, load_definition
 from features.definition.columns import feature_set
-from features.definition.names import INTERNAL, RFM_NAMES, WORTH_COLUMNS
+from features.definition.names import INTERNAL, RFM_NAMES, VALUE_TO_DATE_COLUMNS
 from features.errors import DefinitionError
 from features.rows import FEW, rows_of
 from serving.scoring.scorer import Scorer
@@ -20,7 +20,7 @@ OUTCOME = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28
 OWN = [
     "churn_probability", "churn_percentile", "churn_tier", "churn_why", "churn_detail", "churn_extrapolated",
     "churn_label", "label_churn",
-    "spend_amount", "spend_tier", "warm_points", "warm_lines", *RFM_NAMES, *WORTH_COLUMNS, *sorted(INTERNAL),
+    "spend_amount", "spend_tier", "warm_points", "warm_lines", *RFM_NAMES, *VALUE_TO_DATE_COLUMNS, *sorted(INTERNAL),
 ]  # fmt: skip
 BASE = DEFINITION | {
     "rfm": {"signal": "visit", "window": "30d", "money": "purchase"},
@@ -83,7 +83,7 @@ def harmless(definition: Definition) -> None:
 
 
 @pytest.mark.parametrize("kind", ["outcomes", "values", "leads", "segments", "states", "signals"])
-@pytest.mark.parametrize("name", [*sorted(INTERNAL), "rfm_group", "worth_total", "churn_tier", "otherwise"])
+@pytest.mark.parametrize("name", [*sorted(INTERNAL), "rfm_group", "value_to_date_total", "churn_tier", "otherwise"])
 def test_a_name_of_ours_is_refused_or_does_no_harm(tmp_path: Path, kind: str, name: str) -> None:
     value = {"sum_of": "purchase", "within": "14d", "among": "days_since_visit < 28"}
     base: dict[str, dict[str, object]] = BASE  # type: ignore[assignment]

@@ -51,8 +51,8 @@ def test_with_every_role_filled_every_entry_applies(tmp_path: Path) -> None:
     assert set(definition.segments) == named | {"mostly_search", "mostly_listen"}
     for rule in [*definition.states.values(), *definition.segments.values()]:
         assert rule.about
-        assert rule.play is not None
-        assert rule.play.avoid
+        assert rule.playbook is not None
+        assert rule.playbook.avoid
         assert rule.metrics
         assert "{" not in rule.when
 

@@ -54,10 +54,10 @@ class Scene:
         scene.complete()
         return scene
 
-    def say(self, users: dict[str, dict[str, str]], *, at: int | None = None, seen: int = 0) -> list[Transition]:
+    def say(self, users: dict[str, dict[str, str]], *, at: int | None = None, last_seen: int = 0) -> list[Transition]:
         """A scoring of some users."""
         instant = self.clock.at if at is None else at
-        said = [Said(user, instant, values, frozenset(), {"churn": 0.2}, seen) for user, values in users.items()]
+        said = [Said(user, instant, values, frozenset(), {"churn": 0.2}, last_seen) for user, values in users.items()]
         return self.ledger.record(
             said, self.moves, self.ledger.last(), lambda names: {n: {"churn": 0.1} for n in names}
         )

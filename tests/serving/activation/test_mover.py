@@ -65,7 +65,7 @@ def test_moves_lead_from_one_batch_to_the_next(moved: World, ledger: Ledger) -> 
     causes = {(m.dimension, m.cause) for m in ledger.history(limit=100_000)}
     assert {("states", "behaviour"), ("states", "time")} <= causes
     assert "new_model" not in {cause for _, cause in causes}
-    seen = dict(after.select("user_id", "seen").iter_rows())
+    seen = dict(after.select("user_id", "last_seen").iter_rows())
     knew, knows = (dict(r.select("user_id", "evidence").iter_rows()) for r in (before, after))
     late = 0
     for move in ledger.history(dimension="states", limit=100_000):

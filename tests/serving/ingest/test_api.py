@@ -102,7 +102,7 @@ def test_a_users_history_in_one_call(served_world: World, send: httpx.Client, as
     found = ask.get(f"/users/{user}", params={"limit": 5, "reasons": 1}).json()
     assert found["record"]["user_id"] == user
     assert len(found["record"]["intent"]["churn"]["reasons"]) <= 1
-    assert found["standing"]["segments.cart_abandoned_24h"]["value"] == "in"
+    assert found["memberships"]["segments.cart_abandoned_24h"]["value"] == "in"
     assert (entered()[0]["after"], entered()[0]["cause"]) == ("in", "behaviour")
     [move] = ask.get("/transitions", params={"after": entered()[0]["id"] - 1, "limit": 1}).json()
     assert move["user_id"] == user

@@ -63,8 +63,8 @@ def test_json_of_many_says_what_their_records_say(
         scored = scorer.score(some, some.cutoffs)
         records, told = scored.to_records(), json.loads(scored.to_json())
         assert [ScoreRecord.model_validate(record) for record in told] == records
-        said = [record.model_dump(mode="json", exclude={"as_of", "seen"}) for record in records]
-        assert [{k: v for k, v in record.items() if k not in ("as_of", "seen")} for record in told] == said
+        said = [record.model_dump(mode="json", exclude={"as_of", "last_seen"}) for record in records]
+        assert [{k: v for k, v in record.items() if k not in ("as_of", "last_seen")} for record in told] == said
 
 
 def test_one_user_is_scored_like_a_thousand(scorer: Scorer, scored: Scored, rows: FeatureRows) -> None:
@@ -121,11 +121,11 @@ def test_the_record_tells_what_a_user_has_been_worth(scored: Scored, world: Worl
     bought = log.filter((pl.col("event") == "purchase") & (pl.col("event_time") < scored.frame["cutoff"][0]))
     by_user = {u: (v, n) for u, v, n in bought.group_by("user_id").agg(pl.col("revenue").sum(), pl.len()).iter_rows()}
     for record in scored.to_records()[:500]:
-        assert record.worth is not None
+        assert record.value_to_date is not None
         total, times = by_user.get(record.user_id, (0.0, 0))
-        assert record.worth.total == pytest.approx(total)
-        assert record.worth.average == (pytest.approx(total / times) if times else None)
-        assert (record.worth.every_days is None) or record.worth.every_days > 0
+        assert record.value_to_date.total == pytest.approx(total)
+        assert record.value_to_date.average == (pytest.approx(total / times) if times else None)
+        assert (record.value_to_date.every_days is None) or record.value_to_date.every_days > 0
         assert record.leads["ready_to_buy"].points == pytest.approx(
             sum(line.points for line in record.leads["ready_to_buy"].lines)
         )

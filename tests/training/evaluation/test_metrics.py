@@ -54,8 +54,8 @@ def test_paired_intervals_see_a_small_difference() -> None:
     logit = np.log(p / (1 - p))
     worse = 1 / (1 + np.exp(-(logit + rng.normal(0, 0.35, 8_000))))
     users = pl.Series([f"u{i // 2}" for i in range(8_000)])
-    found = judge({"model": p, "floor": worse}, labels, users, np.ones(len(labels)), seed=1, draws=200)
-    behind = found.ahead("model", "floor", "auc")
+    found = judge({"model": p, "baseline": worse}, labels, users, np.ones(len(labels)), seed=1, draws=200)
+    behind = found.ahead("model", "baseline", "auc")
     assert behind.low is not None
     assert behind.low > 0
     auc = found.measure("model", "auc")
@@ -63,4 +63,4 @@ def test_paired_intervals_see_a_small_difference() -> None:
     assert auc.high is not None
     assert behind.high is not None
     assert behind.high - behind.low < auc.high - auc.low, "pairing takes the users' noise out"
-    assert found.measure("floor", "auc").value == pytest.approx(auc.value - behind.value)
+    assert found.measure("baseline", "auc").value == pytest.approx(auc.value - behind.value)

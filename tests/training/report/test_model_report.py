@@ -10,7 +10,7 @@ import pytest
 from serving.model.card import Measure
 from serving.model.loader import CHAMPION, registered_name
 from tests.conftest import World
-from training.evaluation.protocol import yardstick_of
+from training.evaluation.protocol import protocol_of
 from training.report.model_report import CAPTIONS
 
 
@@ -64,9 +64,9 @@ def test_words_tell_when_the_level_is_off(world: World) -> None:
     from serving.model.loader import Loader
 
     card = Loader(world.definition, world.settings).champions()["churn"].card
-    yardstick = yardstick_of(world.definition.outcomes["churn"])
+    protocol = protocol_of(world.definition.outcomes["churn"])
     off = card.model_copy(update={"metrics": card.metrics | {"observed_over_expected": Measure(value=1.31)}})
-    assert "come true 1.31 times as often as said" in yardstick.words(off)
+    assert "come true 1.31 times as often as said" in protocol.words(off)
     right = card.model_copy(update={"metrics": card.metrics | {"observed_over_expected": Measure(value=1.01)}})
-    assert "those who will not visit within 14d" in yardstick.words(right)
-    assert "probabilities come true: off by" in yardstick.words(right)
+    assert "those who will not visit within 14d" in protocol.words(right)
+    assert "probabilities come true: off by" in protocol.words(right)
