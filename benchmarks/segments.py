@@ -25,10 +25,10 @@ from features.profile.fold import profile_rows
 from features.settings import Settings
 from features.time import Clock, to_instant
 from segments.evaluator import Evaluator
-from segments.membership import IN, Said, Steadiness
-from segments.transition import Moves, Scoring
+from segments.membership import IN, Hysteresis, Observation
+from segments.transition import Scoring, TransitionFinder
 from serving.activation.delivery import Sender
-from serving.activation.memberships import Ledger
+from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 
 USERS, SEGMENTS, CHUNK = 1_000_000, 100, 50_000
@@ -120,18 +120,18 @@ def handed_off(world: World) -> tuple[pl.DataFrame, dict[str, float]]:
     """Messages a second through a signed webhook, and what is lost when the sender is killed again and again."""
     os.environ["HOOK_SECRET"] = SECRET
     with receiving() as (url, taken), TemporaryDirectory() as name:
-        ledger, definition = _moved(world, Path(name), url)
-        sender = Sender(definition, ledger.outbox, Clock())
+        memberships, definition = _moved(world, Path(name), url)
+        sender = Sender(definition, memberships.outbox, Clock())
         began = perf_counter()
         sent = sender.drain("hook")
         rate = sent / (perf_counter() - began)
         sender.close()
-        ledger.live.close()
+        memberships.live.close()
         lost = MESSAGES - len(set(taken))
     with receiving() as (url, taken), TemporaryDirectory() as name:
-        ledger, definition = _moved(world, Path(name), url)
+        memberships, definition = _moved(world, Path(name), url)
         kills = 0
-        while ledger.outbox.status()["waiting"][0] and kills < 60:
+        while memberships.outbox.status()["waiting"][0] and kills < 60:
             process = subprocess.Popen([sys.executable, "-m", "benchmarks.segments", str(name)], cwd=ROOT)
             before = len(taken)
             while process.poll() is None and len(taken) < before + 900:
@@ -140,7 +140,7 @@ def handed_off(world: World) -> tuple[pl.DataFrame, dict[str, float]]:
                 process.send_signal(signal.SIGKILL)
                 kills += 1
             process.wait()
-        ledger.live.close()
+        memberships.live.close()
         lost_killed, twice = MESSAGES - len(set(taken)), len(taken) - len(set(taken))
     table = pl.DataFrame(
         {"messages": [MESSAGES], "messages_per_s": [rate], "lost": [lost], "kills": [kills],
@@ -149,8 +149,8 @@ def handed_off(world: World) -> tuple[pl.DataFrame, dict[str, float]]:
     return table, {"handoff.messages_per_s": rate, "handoff.lost": float(lost + lost_killed)}
 
 
-def _moved(world: World, home: Path, url: str) -> tuple[Ledger, Definition]:
-    """A ledger with so many messages waiting for a webhook."""
+def _moved(world: World, home: Path, url: str) -> tuple[Memberships, Definition]:
+    """Memberships with so many messages waiting for a webhook."""
     hook = {"kind": "webhook", "url": url, "secret": "HOOK_SECRET", "of": ["segments.repeat_buyer"],
             "allow_private": True, "rate": 1_000, "batch": 100}  # fmt: skip
     content = world.definition.model_dump(mode="json", exclude_defaults=True)
@@ -159,14 +159,14 @@ def _moved(world: World, home: Path, url: str) -> tuple[Ledger, Definition]:
     definition = Definition.model_validate(content)
     settings = Settings(home=home)
     clock = Clock()
-    ledger = Ledger(definition, LiveLog.open(definition, settings), clock)
+    memberships = Memberships(definition, LiveLog.open(definition, settings), clock)
     now, version = clock.now(), definition.version
-    ledger.complete(Scoring(now - 1, {}, version))
-    moves = Moves(Steadiness(definition, {}), {}, version, {})
-    said = [Said(f"u{i:07d}", now, {"segments.repeat_buyer": IN}, frozenset(), {}, now) for i in range(MESSAGES)]
+    memberships.complete(Scoring(now - 1, {}, version))
+    finder = TransitionFinder(Hysteresis(definition, {}), {}, version, {})
+    said = [Observation(f"u{i:07d}", now, {"segments.repeat_buyer": IN}, frozenset(), {}, now) for i in range(MESSAGES)]
     for lo in range(0, MESSAGES, 500):
-        ledger.record(said[lo : lo + 500], moves, ledger.last(), lambda _: {})
-    return ledger, definition
+        memberships.record(said[lo : lo + 500], finder, memberships.last(), lambda _: {})
+    return memberships, definition
 
 
 def deliver(home: str) -> None:
@@ -175,8 +175,8 @@ def deliver(home: str) -> None:
 
     outbox.LEASE = 300_000  # so that the next one need not wait a minute
     definition = Definition.model_validate(yaml.safe_load((Path(home) / "propensity.yaml").read_text()))
-    ledger = Ledger(definition, LiveLog.open(definition, Settings(home=Path(home))), Clock())
-    sender = Sender(definition, ledger.outbox, Clock())
+    memberships = Memberships(definition, LiveLog.open(definition, Settings(home=Path(home))), Clock())
+    sender = Sender(definition, memberships.outbox, Clock())
     for _ in range(50):
         if not sender.drain("hook"):
             sleep(0.05)

@@ -189,8 +189,8 @@ def score(
     from features.time import Clock
     from propensity import report, written
     from segments.rfm_cuts import first_cuts, load_cuts
-    from serving.activation.memberships import Ledger
-    from serving.activation.transitions import Mover
+    from serving.activation.memberships import Memberships
+    from serving.activation.transitions import TransitionRecorder
     from serving.database.live_log import LiveLog
     from serving.scoring.batch import score_all
     from serving.scoring.scorer import Scorer
@@ -212,13 +212,15 @@ def score(
         with locked(folder):
             with steps("score", log.runs) as advance:
                 batch = score_all(log, scorer, instant, folder, reasons=reasons, progress=advance)
-            mover = Mover(rules, Ledger(rules, LiveLog.open(rules, settings), Clock(settings.clock)), folder)
+            recorder = TransitionRecorder(
+                rules, Memberships(rules, LiveLog.open(rules, settings), Clock(settings.clock)), folder
+            )
             with steps("who moved", len(part_files(batch.path))) as advance:
-                moved = mover.batch(batch.path, scorer, instant, progress=advance)
+                moved = recorder.batch(batch.path, scorer, instant, progress=advance)
     if as_json:
         typer.echo(written.batch(batch, scorer, instant, moved, champions.note))
     else:
-        out.print(*report.batch(batch, rules), report.moves(moved), sep="\n")
+        out.print(*report.batch(batch, rules), report.transitions(moved), sep="\n")
 
 
 @app.command(name="report")

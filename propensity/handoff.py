@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from features.definition import Definition
     from features.settings import Settings
     from serving.activation.audience_export import Format
-    from serving.activation.memberships import Ledger
+    from serving.activation.memberships import Memberships
 
 group = new_group("Destinations: their status, and what to do when something fails.")
 
@@ -37,16 +37,16 @@ def transitions(
     from features.time import to_datetime
 
     rules, settings = opened(definition)
-    ledger = _ledger(rules, settings)
+    memberships = _memberships(rules, settings)
     start = parse_instant(since, "--since") or 0
     if user is None:
-        flows = ledger.flows(start)
+        flows = memberships.flows(start)
         if dimension is not None:
             flows = flows.filter(pl.col("dimension") == dimension)
-        out.print(table(f"Moves of {rules.name}", flows), highlight=False)
+        out.print(table(f"Transitions of {rules.name}", flows), highlight=False)
         return
     user = user_id(user)
-    moved = ledger.history(user=user, dimension=dimension, since=start, limit=limit, newest=True)
+    moved = memberships.history(user=user, dimension=dimension, since=start, limit=limit, newest=True)
     rows = {
         "at": [f"{to_datetime(t.at):%Y-%m-%d %H:%M}" for t in moved],
         "dimension": [t.dimension for t in moved],
@@ -55,7 +55,7 @@ def transitions(
         "cause": [t.cause for t in moved],
         **{name: [_two(t.scores_before.get(name), t.scores_after.get(name)) for t in moved] for name in rules.asked},
     }
-    out.print(table(f"Moves of {user}, the newest first", pl.DataFrame(rows)), highlight=False)
+    out.print(table(f"Transitions of {user}, the newest first", pl.DataFrame(rows)), highlight=False)
 
 
 @group.command()
@@ -68,7 +68,7 @@ def status(definition: DefinitionFile = None, as_json: AsJson = False) -> None:
     from features.time import to_datetime
 
     rules, settings = opened(definition)
-    found = _ledger(rules, settings).outbox.status()
+    found = _memberships(rules, settings).outbox.status()
     if as_json:
         rows = [
             row | {"oldest": to_datetime(row["oldest"]).isoformat() if row["oldest"] is not None else None}
@@ -89,7 +89,7 @@ def deliver(definition: DefinitionFile = None) -> None:
     from serving.activation.delivery import Sender
 
     rules, settings = opened(definition)
-    sender = Sender(rules, _ledger(rules, settings).outbox, Clock(settings.clock))
+    sender = Sender(rules, _memberships(rules, settings).outbox, Clock(settings.clock))
     for name in rules.destinations:
         out.print(f"{name}: {sender.drain(name):,} delivered", highlight=False)
     sender.close()
@@ -100,31 +100,31 @@ def deliver(definition: DefinitionFile = None) -> None:
 def replay(destination: Named, since: Since = None, definition: DefinitionFile = None) -> None:
     """Send a destination the transitions since an instant again; each message keeps its id."""
     rules, settings = opened(definition)
-    ledger, start = _ledger(rules, settings), parse_instant(since, "--since")
+    memberships, start = _memberships(rules, settings), parse_instant(since, "--since")
     if start is None:
         raise PropensityError("replay needs --since.", fix="name the start: --since 2026-03-01T00:00:00Z")
-    out.print(f"{ledger.replay(destination, start):,} messages wait again.")
+    out.print(f"{memberships.replay(destination, start):,} messages wait again.")
 
 
 @group.command()
 def resync(destination: Named, definition: DefinitionFile = None) -> None:
     """Send a destination all current members of what it subscribes to."""
     rules, settings = opened(definition)
-    out.print(f"{_ledger(rules, settings).resync(destination):,} messages wait.")
+    out.print(f"{_memberships(rules, settings).resync(destination):,} messages wait.")
 
 
 @group.command()
 def pause(destination: Named, definition: DefinitionFile = None) -> None:
     """Stop sending to a destination until it is resumed; messages wait meanwhile."""
     rules, settings = opened(definition)
-    _ledger(rules, settings).outbox.pause(destination, paused=True)
+    _memberships(rules, settings).outbox.pause(destination, paused=True)
 
 
 @group.command()
 def resume(destination: Named, definition: DefinitionFile = None) -> None:
     """Resume sending to a destination."""
     rules, settings = opened(definition)
-    _ledger(rules, settings).outbox.pause(destination, paused=False)
+    _memberships(rules, settings).outbox.pause(destination, paused=False)
 
 
 @group.command()
@@ -134,14 +134,14 @@ def dead(
 ) -> None:
     """List the dead letters of destinations: messages that they did not accept."""
     rules, settings = opened(definition)
-    out.print(table("Dead letters", _ledger(rules, settings).outbox.dead(destination)))
+    out.print(table("Dead letters", _memberships(rules, settings).outbox.dead(destination)))
 
 
 @group.command()
 def revive(destination: Named, definition: DefinitionFile = None) -> None:
     """Try to deliver a destination's dead letters again."""
     rules, settings = opened(definition)
-    out.print(f"{_ledger(rules, settings).outbox.revive(destination):,} messages wait again.")
+    out.print(f"{_memberships(rules, settings).outbox.revive(destination):,} messages wait again.")
 
 
 def audience(
@@ -165,7 +165,7 @@ def audience(
     folder = settings.folder(rules.name) / "audiences"
     with sharing(settings.folder(rules.name)), locked(folder):
         done = export(
-            rules, _ledger(rules, settings), settings.scores(rules.name), folder, name,
+            rules, _memberships(rules, settings), settings.scores(rules.name), folder, name,
             to or Path(f"{name}.{form}"), forms[form], changes=changes, with_holdout=with_holdout,
         )  # fmt: skip
     since = f" ({done.entered:,} entered, {done.left:,} left)" if done.entered is not None else ""
@@ -185,17 +185,17 @@ def holdout(
     from propensity.sizes import sizes
 
     rules, settings = opened(definition)
-    ledger = _ledger(rules, settings)
-    found = sizes(rules, settings.scores(rules.name), ledger, effect=effect, confidence=confidence, power=power)
+    memberships = _memberships(rules, settings)
+    found = sizes(rules, settings.scores(rules.name), memberships, effect=effect, confidence=confidence, power=power)
     out.print(*found, sep="\n")
 
 
-def _ledger(rules: "Definition", settings: "Settings") -> "Ledger":
+def _memberships(rules: "Definition", settings: "Settings") -> "Memberships":
     from features.time import Clock
-    from serving.activation.memberships import Ledger
+    from serving.activation.memberships import Memberships
     from serving.database.live_log import LiveLog
 
-    return Ledger(rules, LiveLog.open(rules, settings), Clock(settings.clock))
+    return Memberships(rules, LiveLog.open(rules, settings), Clock(settings.clock))
 
 
 def _two(before: float | None, after: float | None) -> str:

@@ -221,14 +221,14 @@ def erase(
 
     from features.system.lock import locked
     from features.time import Clock
-    from serving.activation.memberships import Ledger
+    from serving.activation.memberships import Memberships
     from serving.upkeep.erase import erase as job
 
     rules, settings = opened(definition)
     users = [user_id(user) for user in users]
     with locked(settings.folder(rules.name)):
-        ledger = Ledger(rules, _live(rules, settings), Clock(settings.clock))
-        done = job(rules, settings, ledger, users)
+        memberships = Memberships(rules, _live(rules, settings), Clock(settings.clock))
+        done = job(rules, settings, memberships, users)
     places = list({**done.removed, **done.left})
     rows = {
         "place": places,

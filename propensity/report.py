@@ -116,8 +116,8 @@ def batch(result: "BatchResult", definition: Definition) -> list[RenderableType]
     return [*grids, table("Segments", result.segments), f"{result.users:,} records in {result.path}"]
 
 
-def moves(moved: int | None) -> str:
-    """Say how many moves a batch made."""
+def transitions(moved: int | None) -> str:
+    """Say how many transitions a batch made."""
     if moved is None:
         return "Nobody was moved: a later batch has moved users already."
     return f"{moved:,} transitions between states, tiers, groups and segments (propensity transitions)"

@@ -14,7 +14,7 @@ from features.time import DAY, to_instant
 from propensity.console import table
 from segments.power import smallest_effect, users_needed
 from segments.tiers import SILENT, TIERS
-from serving.activation.memberships import Ledger
+from serving.activation.memberships import Memberships
 from serving.scoring.previous import Earlier, field_of
 
 #: so many weeks tell how many enter a tier, and what takes longer than so many years is not told
@@ -22,14 +22,14 @@ WEEKS, YEARS = 4, 2
 
 
 def sizes(
-    definition: Definition, scores: Path, ledger: Ledger, *, effect: float, confidence: float, power: float
+    definition: Definition, scores: Path, memberships: Memberships, *, effect: float, confidence: float, power: float
 ) -> list[RenderableType]:
     """Show, per outcome and tier, how many are told and held out, and the smallest effect that this can show.
 
     Args:
         definition: its outcomes and holdout.
         scores: the folder of the batches' scores; the newest are asked.
-        ledger: tells how many entered each tier in the weeks before.
+        memberships: tells how many entered each tier in the weeks before.
         effect: say also by when an effect of this share of the rate can be seen.
         confidence: 1 less the chance to see an effect that is not there.
         power: the chance to see one that is.
@@ -40,7 +40,7 @@ def sizes(
     newest = Earlier.newest(scores)
     if newest is None:
         raise PropensityError("nobody was scored yet.", fix="run propensity score first")
-    entered = ledger.flows(to_instant(newest.as_of) - WEEKS * 7 * DAY)
+    entered = memberships.flows(to_instant(newest.as_of) - WEEKS * 7 * DAY)
     share = definition.transitions.holdout
     shown: list[RenderableType] = []
     for name, outcome in definition.outcomes.items():

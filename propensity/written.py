@@ -52,7 +52,7 @@ def batch(result: "BatchResult", scorer: "Scorer", cutoff: int, moved: int | Non
         result: of the batch.
         scorer: that scored it.
         cutoff: the instant it speaks of.
-        moved: how many moves it made; None when a later batch had made them.
+        moved: how many transitions it made; None when a later batch had made them.
         note: why outcomes have no champion; empty where all have one.
     """
     definition = scorer.definition

@@ -1,4 +1,4 @@
-"""Standings: what users are, as far as it has been told, steady enough that nobody flaps."""
+"""Memberships: what users are, with hysteresis, so that nobody moves in and out again and again."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _DRIFTS = ("rfm_", "_tier", "_probability", "_amount", "_percentile")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Observation:
     """What one scoring says of a user.
 
     Attributes:
@@ -46,7 +46,7 @@ class Said:
 
 
 @dataclass(slots=True)
-class Standing:
+class UserMemberships:
     """What a user is.
 
     Attributes:
@@ -71,14 +71,14 @@ class Standing:
         return json.dumps(kept, separators=(",", ":"))
 
     @classmethod
-    def of_json(cls, at: int, text: str) -> "Standing":
+    def of_json(cls, at: int, text: str) -> "UserMemberships":
         """Read `to_json` back."""
         held, scores, models, definition, *evidence = json.loads(text)
         values = {key: (value, since) for key, (value, since) in held.items()}
         return cls(at, values, scores, models, definition, evidence[0] if evidence else None)
 
 
-class Steadiness:
+class Hysteresis:
     """What a user counts as next, of what they were and what is said of them now.
 
     Args:
@@ -100,14 +100,14 @@ class Steadiness:
         """Whether a dimension rests on an outcome without a model: nothing is known of it, so that nobody moves."""
         return not self.rests_on.get(name, frozenset()) <= self._cuts.keys()
 
-    def values(self, was: Standing | None, said: Said) -> Iterator[tuple[str, str | None, str | None]]:
+    def values(self, was: UserMemberships | None, said: Observation) -> Iterator[tuple[str, str | None, str | None]]:
         """Yield each dimension with its value before and from now on."""
         held = was.held if was is not None else {}
         for name in {**dict.fromkeys(held), **dict.fromkeys(said.values)}:
             before, since = held.get(name, (None, 0))
             yield name, before, self._next(name, before, since, said)
 
-    def _next(self, name: str, before: str | None, since: int, said: Said) -> str | None:
+    def _next(self, name: str, before: str | None, since: int, said: Observation) -> str | None:
         now = said.values.get(name)
         if name not in self.rules:
             return None  # the definition knows it no more
@@ -124,7 +124,7 @@ class Steadiness:
         dwell = self._state_dwells.get(before, 0) if name == STATE else self._dwells[name]
         return before if said.at - since < dwell else now
 
-    def _tier(self, outcome: str, before: str, said: Said) -> str:
+    def _tier(self, outcome: str, before: str, said: Observation) -> str:
         """The tier, where one is left only when the odds, or the amount, lie beyond the cut-off by the margin."""
         now = said.values[f"tiers.{outcome}"]
         cuts, answer = self._cuts.get(outcome), said.scores.get(outcome)

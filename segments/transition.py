@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from segments.membership import Said, Standing, Steadiness
+from segments.membership import Hysteresis, Observation, UserMemberships
 
 Cause = Literal["behaviour", "time", "new_model", "new_definition", "erased"]
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One move of one user.
+    """One transition of one user.
 
     Attributes:
         user: the id.
@@ -54,11 +54,11 @@ class Scoring:
     definition: str
 
 
-class Moves:
-    """Tells moves.
+class TransitionFinder:
+    """Finds transitions.
 
     Args:
-        steadiness: what users count as.
+        hysteresis: what users count as.
         models: the model version of each outcome.
         definition: the definition's version.
         known: of earlier definitions, by version, the digest of each dimension's rule.
@@ -66,26 +66,26 @@ class Moves:
 
     def __init__(
         self,
-        steadiness: Steadiness,
+        hysteresis: Hysteresis,
         models: Mapping[str, str],
         definition: str,
         known: Mapping[str, Mapping[str, str]],
     ) -> None:
-        self._steadiness, self._models, self._definition, self._known = steadiness, dict(models), definition, known
+        self._hysteresis, self._models, self._definition, self._known = hysteresis, dict(models), definition, known
 
     def is_silent(self, name: str) -> bool:
         """Whether nothing is known of a dimension for want of a model."""
-        return self._steadiness.is_silent(name)
+        return self._hysteresis.is_silent(name)
 
     def of(
         self,
-        was: Standing | None,
-        said: Said,
+        was: UserMemberships | None,
+        said: Observation,
         last: Scoring,
         before: Mapping[str, float],
         evidence: int | None = None,
-    ) -> tuple[Standing, list[Transition]]:
-        """What a user is from now on, and the moves that made them so.
+    ) -> tuple[UserMemberships, list[Transition]]:
+        """What a user is from now on, and the transitions that made them so.
 
         Args:
             was: what the user was; None for who is new.
@@ -96,21 +96,21 @@ class Moves:
         """
         held: dict[str, tuple[str, int]] = {}
         moved: list[Transition] = []
-        for name, old, new in self._steadiness.values(was, said):
+        for name, old, new in self._hysteresis.values(was, said):
             if new is not None:
                 held[name] = was.held[name] if was is not None and new == old else (new, said.at)
             if new != old:
                 told = (before, said.scores, self._models, self._definition)
                 cause = self._cause(name, said, last, evidence)
                 moved.append(Transition(said.user, said.at, name, old, new, cause, *told))
-        return Standing(said.at, held, dict(said.scores), self._models, self._definition, said.evidence), moved
+        return UserMemberships(said.at, held, dict(said.scores), self._models, self._definition, said.evidence), moved
 
-    def _cause(self, name: str, said: Said, last: Scoring, evidence: int | None) -> Cause:
+    def _cause(self, name: str, said: Observation, last: Scoring, evidence: int | None) -> Cause:
         if last.definition != self._definition:
             rule = self._known.get(last.definition, {}).get(name)
-            if rule != self._steadiness.rules.get(name):
+            if rule != self._hysteresis.rules.get(name):
                 return "new_definition"
-        rests_on = self._steadiness.rests_on.get(name, frozenset())
+        rests_on = self._hysteresis.rests_on.get(name, frozenset())
         if any(last.models.get(outcome) != self._models.get(outcome) for outcome in rests_on):
             return "new_model"
         if evidence is None or said.evidence is None or last.definition != self._definition:

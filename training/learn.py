@@ -19,7 +19,7 @@ from serving.model.numbers import Floats
 from training.candidates import Candidates, TestRows, newest, serving_model
 from training.dataset.dataset import Dataset
 from training.dataset.matrices import Matrices
-from training.evaluation.gate import Criterion, slices, standing
+from training.evaluation.gate import Criterion, policy_of, slices
 from training.evaluation.metrics import Judgement, by_group, judge
 from training.evaluation.protocol import EvaluationProtocol, protocol_of
 from training.evaluation.season import season
@@ -109,7 +109,7 @@ def learn(
         relative=isinstance(rule, ValueOutcome), seed=seed,
     )  # fmt: skip
     groups = {"state": states["test"], "tenure": _tenure(test)}
-    against = standing(champion, procedure, newest(data.rows), rule.within, definition.gate.stale)
+    against = policy_of(champion, procedure, newest(data.rows), rule.within, definition.gate.stale)
     both = {name: p for name, p in scores.items() if name in ("model", "champion")}
     gated = slices(
         both, test, groups, definition.gate, seed=seed, metric=protocol.ranks[0], rank=protocol.rank

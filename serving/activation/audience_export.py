@@ -11,7 +11,7 @@ from features.errors import PropensityError
 from features.system.kept_files import reading, replacing
 from segments.holdout import Holdout
 from segments.membership import IN
-from serving.activation.memberships import Ledger
+from serving.activation.memberships import Memberships
 from serving.scoring.previous import Earlier, field_of, told_of
 
 Format = Literal["csv", "parquet", "jsonl"]
@@ -65,7 +65,7 @@ def dimension_of(definition: Definition, name: str) -> tuple[str, str]:
 
 def export(
     definition: Definition,
-    ledger: Ledger,
+    memberships: Memberships,
     scores: Path,
     folder: Path,
     name: str,
@@ -82,7 +82,7 @@ def export(
 
     Args:
         definition: the definition.
-        ledger: who is in what.
+        memberships: who is in what.
         scores: the folder of the batches' scores.
         folder: where it is kept who was in the last export.
         name: as `dimension_of` takes it.
@@ -95,9 +95,9 @@ def export(
         PropensityError: there is no such audience, nobody was ever moved, or there is no last export to compare with.
     """
     dimension, value = dimension_of(definition, name)
-    if ledger.last() is None:
+    if memberships.last() is None:
         raise PropensityError("no batch has moved anybody yet.", fix="run propensity score first")
-    told = ledger.told()
+    told = memberships.told()
     inside = told.filter((";" + pl.col("told") + ";").str.contains(f";{dimension}={value};", literal=True))
     members = inside.select("user").sort("user")
     held = pl.Series("holdout", Holdout(definition).of(members["user"].to_list(), [dimension] * len(members)))

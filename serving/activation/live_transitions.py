@@ -1,28 +1,28 @@
-"""Live moves: whoever acts is looked at right after that, and whoever's time has come although they do nothing."""
+"""Live transitions: of who acts, right after that, and of whose time has come although they do nothing."""
 
 from collections.abc import Iterable
 
 from features.time import Clock, to_datetime
-from serving.activation.memberships import Ledger
-from serving.activation.transitions import Mover
+from serving.activation.memberships import Memberships
+from serving.activation.transitions import TransitionRecorder
 from serving.scoring.online import Answers
 
 #: users looked at together: answers to others wait meanwhile
 RUN = 100
 
 
-class LiveMoves:
-    """Looks at users and moves them.
+class LiveTransitions:
+    """Looks at users and records their transitions.
 
     Args:
         answers: scores.
-        ledger: where moves are kept.
-        mover: moves users.
+        memberships: where transitions are recorded.
+        recorder: records transitions.
         clock: the service's clock.
     """
 
-    def __init__(self, answers: Answers, ledger: Ledger, mover: Mover, clock: Clock) -> None:
-        self._answers, self._ledger, self._mover, self._clock = answers, ledger, mover, clock
+    def __init__(self, answers: Answers, memberships: Memberships, recorder: TransitionRecorder, clock: Clock) -> None:
+        self._answers, self._memberships, self._recorder, self._clock = answers, memberships, recorder, clock
         self._waiting: dict[str, None] = {}
 
     def touched(self, users: Iterable[str]) -> None:
@@ -38,10 +38,10 @@ class LiveMoves:
         Raises:
             UnavailableError: a store does not answer.
         """
-        if self._ledger.last() is None:
+        if self._memberships.last() is None:
             self._waiting.clear()
             return
-        self.touched(self._ledger.take_due(RUN))
+        self.touched(self._memberships.take_due(RUN))
         some = list(self._waiting)[:RUN]
         if some:
             self._look(some)
@@ -51,4 +51,4 @@ class LiveMoves:
     def _look(self, users: list[str]) -> None:
         scorer, scored = self._answers.scored(users, to_datetime(self._clock.now()))
         if scored is not None:
-            self._mover.live(scored, scorer)
+            self._recorder.live(scored, scorer)

@@ -1,4 +1,4 @@
-"""The ledger: what every user is, and every move, each kept together with the messages that tell of it."""
+"""Memberships: what every user is, and every move, each kept together with the messages that tell of it."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from features.definition.schema import Definition
 from features.time import Clock
-from segments.membership import Said, Standing, rule_digests
-from segments.transition import Moves, Scoring, Transition
+from segments.membership import Observation, UserMemberships, rule_digests
+from segments.transition import Scoring, Transition, TransitionFinder
 from serving.activation.outbox import ERASED, Outbox
 from serving.database.activation_tables import definitions, make_tables, outbox, scorings, standings, transitions
 from serving.database.live_log import LiveLog
@@ -26,11 +26,11 @@ PLACES = {
     transitions.name: "transitions", outbox.name: "outbox",
 }  # fmt: skip
 
-#: standings read at once into a frame
+#: memberships read at once into a frame
 _READ = 50_000
 
 
-class Ledger:
+class Memberships:
     """Standings and transitions of a definition's users, in the database of its live log.
 
     Args:
@@ -53,20 +53,20 @@ class Ledger:
             return {r.version: json.loads(r.rules) for r in connection.execute(sa.select(definitions))}
 
     def last(self) -> Scoring | None:
-        """The newest batch whose moves are all kept; None before the first."""
+        """The newest batch whose transitions are all recorded; None before the first."""
         with self.live.reading() as connection:
             row = connection.execute(sa.select(scorings).order_by(scorings.c.at.desc()).limit(1)).first()
         return Scoring(row.at, json.loads(row.models), row.definition) if row is not None else None
 
     def complete(self, scoring: Scoring) -> None:
-        """Say that all moves of a batch are kept."""
+        """Say that all transitions of a batch are recorded."""
         row = {"at": scoring.at, "models": json.dumps(dict(scoring.models)), "definition": scoring.definition}
         with self.live.writing() as connection:
             connection.execute(sa.delete(scorings).where(scorings.c.at == scoring.at))
             connection.execute(sa.insert(scorings), [row])
 
     def told(self) -> pl.DataFrame:
-        """Everybody's standing in short: ``user, at, told``."""
+        """Everybody's memberships in short: ``user, at, told``."""
         query = sa.select(standings.c.user_id, standings.c.at, standings.c.told)
         schema = {"user": pl.String, "at": pl.Int64, "told": pl.String}
         with self.live.reading() as connection:
@@ -76,19 +76,19 @@ class Ledger:
 
     def record(
         self,
-        said: Sequence[Said],
-        moves: Moves,
+        said: Sequence[Observation],
+        finder: TransitionFinder,
         last: Scoring | None,
         before: Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]],
         *,
         due: Mapping[str, int] | None = None,
         evidence: Callable[[Sequence[str]], Mapping[str, int]] | None = None,
     ) -> list[Transition]:
-        """Keep what users are from now on, their moves, and the messages about those, in one transaction.
+        """Keep what users are from now on, their transitions, and the messages about those, in one transaction.
 
         Args:
             said: what is said of users; who was looked at later than that already is passed over.
-            moves: tells moves.
+            finder: finds transitions.
             last: the newest batch; None when this is the first, which moves nobody: where they are is where they begin.
             before: what the newest batch said of users.
             due: when users have to be looked at again, although they do nothing; left as it is when left out.
@@ -110,7 +110,7 @@ class Ledger:
                 earlier, told, had = last or Scoring(one.at, {}, ""), scores.get(one.user, {}), known.get(one.user)
                 if was is not None and was.at > earlier.at:
                     earlier, told, had = Scoring(was.at, was.models, was.definition), was.scores, was.evidence
-                standing, moved = moves.of(was, one, earlier, told, had)
+                standing, moved = finder.of(was, one, earlier, told, had)
                 made += moved if last is not None else []
                 row = {"user_id": one.user, "at": one.at, "told": told_of(standing.held), "held": standing.to_json()}
                 rows.append(row if due is None else row | {"due": due.get(one.user)})
@@ -146,7 +146,7 @@ class Ledger:
             connection.execute(sa.update(standings).where(standings.c.user_id.in_(users)).values(due=None))
         return users
 
-    def standing(self, user: str) -> Standing | None:
+    def user(self, user: str) -> UserMemberships | None:
         """What a user is; None where nobody has looked yet."""
         with self.live.reading() as connection:
             return self._standings(connection, [user]).get(user)
@@ -191,7 +191,7 @@ class Ledger:
         return pl.DataFrame(rows, schema=schema, orient="row").sort("dimension", "users", descending=[False, True])
 
     def replay(self, destination: str, since: int) -> int:
-        """Tell a destination again of the moves since an instant; returns how many messages wait for it now."""
+        """Tell a destination again of the transitions since an instant; returns how many messages wait for it now."""
         return self.outbox.again(destination, self._all(since))
 
     def resync(self, destination: str) -> int:
@@ -214,7 +214,7 @@ class Ledger:
             yield from some
             after = some[-1].id
 
-    def _everybody(self) -> Iterator[tuple[str, Standing]]:
+    def _everybody(self) -> Iterator[tuple[str, UserMemberships]]:
         after = ""
         while True:
             asked = sa.select(standings).where(standings.c.user_id > after).order_by(standings.c.user_id).limit(_READ)
@@ -222,7 +222,7 @@ class Ledger:
                 rows = connection.execute(asked).all()
             if not rows:
                 return
-            yield from ((row.user_id, Standing.of_json(row.at, row.held)) for row in rows)
+            yield from ((row.user_id, UserMemberships.of_json(row.at, row.held)) for row in rows)
             after = rows[-1].user_id
 
     def erase(self, users: Collection[str]) -> dict[str, int]:
@@ -259,16 +259,16 @@ class Ledger:
         found = {PLACES.get(table, table): rows for table, rows in self.live.rows_of(names).items()}
         return found | {"outbox": found["outbox"] - self.outbox.farewells(names)}
 
-    def _standings(self, connection: sa.Connection, users: Sequence[str]) -> dict[str, Standing]:
-        found: dict[str, Standing] = {}
+    def _standings(self, connection: sa.Connection, users: Sequence[str]) -> dict[str, UserMemberships]:
+        found: dict[str, UserMemberships] = {}
         for lo in range(0, len(users), CHUNK):
             asked = sa.select(standings).where(standings.c.user_id.in_(users[lo : lo + CHUNK]))
-            found |= {r.user_id: Standing.of_json(r.at, r.held) for r in connection.execute(asked)}
+            found |= {r.user_id: UserMemberships.of_json(r.at, r.held) for r in connection.execute(asked)}
         return found
 
 
 def told_of(held: Mapping[str, tuple[str, int]] | Iterable[str]) -> str:
-    """A standing in short, the same for the same values."""
+    """Memberships in short, the same for the same values."""
     if isinstance(held, Mapping):
         held = (f"{name}={value}" for name, (value, _) in held.items())
     return ";".join(sorted(held))

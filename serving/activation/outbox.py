@@ -1,4 +1,4 @@
-"""The outbox: messages to destinations, put there with the moves they tell of, and taken out once delivered."""
+"""The outbox: messages to destinations, put there with the transitions they are about, and taken out once delivered."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""The mover: turns scorings, of a batch or live, into moves that are kept and told."""
+"""The transition recorder: turns scorings, of a batch or live, into transitions that are recorded and sent."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,11 +12,11 @@ from features.events.write import part_files
 from features.system.progress import Progress, ignore
 from features.time import to_instant
 from segments.evidence import evidence_of
-from segments.membership import IN, RFM, STATE, Said, Steadiness
+from segments.membership import IN, RFM, STATE, Hysteresis, Observation
 from segments.next_change import TimeEdges
 from segments.tiers import TierCuts
-from segments.transition import Moves, Scoring, Transition
-from serving.activation.memberships import CHUNK, Ledger
+from segments.transition import Scoring, Transition, TransitionFinder
+from serving.activation.memberships import CHUNK, Memberships
 from serving.process.metrics import MOVED
 from serving.scoring.previous import EVIDENCE, Earlier, field_of, told_of
 from serving.scoring.scorer import Scorer
@@ -28,21 +28,21 @@ _Scores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]
 _Evidence: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
 
 
-class Mover:
-    """Moves users.
+class TransitionRecorder:
+    """TransitionFinder users.
 
     Args:
         definition: its rules and destinations.
-        ledger: where moves are kept.
+        memberships: where transitions are recorded.
         scores: the folder of the batches' scores, for what was said before.
     """
 
-    def __init__(self, definition: Definition, ledger: Ledger, scores: Path) -> None:
-        self._definition, self._ledger, self._scores = definition, ledger, scores
-        self._known = ledger.known()
+    def __init__(self, definition: Definition, memberships: Memberships, scores: Path) -> None:
+        self._definition, self._memberships, self._scores = definition, memberships, scores
+        self._known = memberships.known()
         self._edges = TimeEdges(definition)
         self._before: tuple[Earlier | None, pl.DataFrame] = (None, pl.DataFrame())
-        self._moves: tuple[object, Moves | None] = (None, None)
+        self._finder: tuple[object, TransitionFinder | None] = (None, None)
 
     def batch(self, path: Path, scorer: Scorer, cutoff: int, *, progress: Progress = ignore) -> int | None:
         """Move everybody by the scores of a batch; killed half-way, the same again does the rest.
@@ -54,42 +54,42 @@ class Mover:
             progress: told of each part that is done.
 
         Returns:
-            How many moves; None when a later batch has moved users already.
+            How many transitions; None when a later batch has moved users already.
         """
-        last = self._ledger.last()
+        last = self._memberships.last()
         if last is not None and last.at > cutoff:
             return None
-        moves, count = self._moves_of(scorer), 0
-        told = self._ledger.told()
+        finder, count = self._finder_of(scorer), 0
+        told = self._memberships.told()
         for part in part_files(path):
-            frame = _flat(pl.read_parquet(part), self._definition, moves.is_silent)
+            frame = _flat(pl.read_parquet(part), self._definition, finder.is_silent)
             moved = frame.join(told, on="user", how="left", suffix="_held").filter(
                 pl.col("told_held").is_null() | (pl.col("told") != pl.col("told_held"))
             )
             for lo in range(0, len(moved), CHUNK):
                 said = list(_said(moved[lo : lo + CHUNK], self._definition))
                 before, evidence = self._before_of(cutoff)
-                count += self._kept(self._ledger.record(said, moves, last, before, evidence=evidence))
+                count += self._kept(self._memberships.record(said, finder, last, before, evidence=evidence))
             progress(1)
         versions = {name: model.version for name, model in scorer.models.items()}
         # a model that is missing now is still the one that users were last judged by
         judged = {**(last.models if last is not None else {}), **versions}
-        self._ledger.complete(Scoring(cutoff, judged, self._definition.version))
+        self._memberships.complete(Scoring(cutoff, judged, self._definition.version))
         return count
 
     def live(self, scored: Scored, scorer: Scorer) -> list[Transition]:
         """Move users who were looked at just now; nobody before the first batch."""
-        last = self._ledger.last()
+        last = self._memberships.last()
         if last is None or not len(scored.rows):
             return []
-        moves = self._moves_of(scorer)
+        finder = self._finder_of(scorer)
         evidence = pl.Series(EVIDENCE, evidence_of(scored.rows, self._definition))
-        frame = _flat(scored.records.with_columns(evidence), self._definition, moves.is_silent)
+        frame = _flat(scored.records.with_columns(evidence), self._definition, finder.is_silent)
         said = list(_said(frame, self._definition))
         soon = zip(scored.rows.users.to_list(), self._edges.next(scored.rows), strict=True)
         due = {user: at for user, at in soon if at is not None}
         before, known = self._before_of(max(one.at for one in said))
-        made = self._ledger.record(said, moves, last, before, due=due, evidence=known)
+        made = self._memberships.record(said, finder, last, before, due=due, evidence=known)
         self._kept(made)
         return made
 
@@ -98,20 +98,20 @@ class Mover:
             MOVED.labels(transition.dimension, transition.cause).inc()
         return len(made)
 
-    def _moves_of(self, scorer: Scorer) -> Moves:
-        """Tells moves by the models that are served now."""
+    def _finder_of(self, scorer: Scorer) -> TransitionFinder:
+        """Finds transitions by the models that are served now."""
         versions = {name: model.version for name, model in scorer.models.items()}
-        if self._moves[0] != versions or self._moves[1] is None:
+        if self._finder[0] != versions or self._finder[1] is None:
             cuts: dict[str, TierCuts] = {name: model.card.tiers for name, model in scorer.models.items()}
-            made = Moves(Steadiness(self._definition, cuts), versions, self._definition.version, self._known)
+            made = TransitionFinder(Hysteresis(self._definition, cuts), versions, self._definition.version, self._known)
             if missing := [name for name in self._definition.asked if name not in versions]:
                 log.warning(
                     "no model of %s: nobody is moved by it until there is one (propensity train, then score)",
                     ", ".join(missing),
                 )
-            self._moves = (versions, made)
+            self._finder = (versions, made)
             return made
-        return self._moves[1]
+        return self._finder[1]
 
     def _before_of(self, instant: int) -> tuple[_Scores, _Evidence]:
         """What the newest batch before an instant said of users, and what was known of them then."""
@@ -171,11 +171,11 @@ def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[st
     return frame.with_columns(told.list.drop_nulls().list.sort().list.join(";").alias("told"))
 
 
-def _said(frame: pl.DataFrame, definition: Definition) -> Iterator[Said]:
+def _said(frame: pl.DataFrame, definition: Definition) -> Iterator[Observation]:
     names = list(definition.asked)
     single = [STATE, RFM, *(f"tiers.{name}" for name in names)]
     for row in frame.iter_rows(named=True):
         values = {name: row[name] for name in single if row[name] is not None} | dict.fromkeys(row["segments"], IN)
         scores = _there({name: row[name] for name in names})
         at, last_seen = to_instant(row["as_of"]), to_instant(row["last_seen"])
-        yield Said(row["user"], at, values, frozenset(row["leaves"]), scores, last_seen, row[EVIDENCE])
+        yield Observation(row["user"], at, values, frozenset(row["leaves"]), scores, last_seen, row[EVIDENCE])

@@ -20,7 +20,7 @@ from features.time import parse_instant, to_datetime, to_instant
 from features.user_id import UserId
 from serving.api.paths import Path as Known
 from serving.api.segment_members import Members, SegmentMembers
-from serving.api.user_history import Moved, UserHistory, history_of
+from serving.api.user_history import TransitionRecord, UserHistory, history_of
 from serving.ingest.request import AT_ONCE, Call, Received
 from serving.process import metrics
 from serving.process.health import Health
@@ -198,7 +198,7 @@ def user(
     """A user's memberships and since when, the score record of now, and all transitions with their causes."""
     desk = _desk(request)
     now = to_datetime(desk.live.clock.now())
-    found = history_of(user_id, now, desk.answers, desk.live.ledger, limit=limit, reasons=reasons)
+    found = history_of(user_id, now, desk.answers, desk.live.memberships, limit=limit, reasons=reasons)
     if found.record is None and not found.memberships:
         raise RefusedError(f"nothing is known of {user_id!r}.", fix="send events of theirs", status=404)
     return found
@@ -215,11 +215,11 @@ def transitions(
         int, Query(ge=0, le=2**62, description="only transitions after this id: the newest of the last page")
     ] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000, description="the largest number of transitions")] = 1_000,
-) -> list[Moved]:
+) -> list[TransitionRecord]:
     """Users who entered or left states, tiers, groups and segments, in the order in which scorings found them."""
     start = to_instant(since) if since is not None else 0
-    found = _desk(request).live.ledger.history(dimension=dimension, since=start, after=after, limit=limit)
-    return [Moved.of(transition) for transition in found]
+    found = _desk(request).live.memberships.history(dimension=dimension, since=start, after=after, limit=limit)
+    return [TransitionRecord.of(transition) for transition in found]
 
 
 def paths() -> list[Known]:

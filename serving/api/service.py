@@ -101,7 +101,7 @@ class PropensityService:
 
         def forget(user: str) -> Erased:
             with locked(settings.folder(definition.name)):
-                return erase(definition, settings, live.ledger, [user])
+                return erase(definition, settings, live.memberships, [user])
 
         threading.Thread(target=answers.watch, args=(self._stop,), name="champions", daemon=True).start()
         # an answer should not wait five milliseconds, the usual turn, for each step of the worker in another thread

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.time import to_datetime
 from segments.transition import Cause, Transition
-from serving.activation.memberships import Ledger
+from serving.activation.memberships import Memberships
 from serving.scoring.online import Answers
 from serving.scoring.record import ScoreRecord
 
@@ -30,7 +30,7 @@ class Membership(Part):
     since: datetime
 
 
-class Moved(Part):
+class TransitionRecord(Part):
     """One transition.
 
     Attributes:
@@ -60,7 +60,7 @@ class Moved(Part):
     definition: str
 
     @classmethod
-    def of(cls, transition: Transition) -> "Moved":
+    def of(cls, transition: Transition) -> "TransitionRecord":
         """Tell a transition."""
         t = transition
         return cls(
@@ -84,26 +84,28 @@ class UserHistory(Part):
     user_id: str
     record: ScoreRecord | None
     memberships: dict[str, Membership]
-    transitions: list[Moved]
+    transitions: list[TransitionRecord]
 
 
-def history_of(user: str, now: datetime, answers: Answers, ledger: Ledger, *, limit: int, reasons: int) -> UserHistory:
+def history_of(
+    user: str, now: datetime, answers: Answers, memberships: Memberships, *, limit: int, reasons: int
+) -> UserHistory:
     """Tell a user's history.
 
     Args:
         user: the id.
         now: the instant of the record.
         answers: scores.
-        ledger: standings and moves.
-        limit: how many moves at most.
+        memberships: memberships and transitions.
+        limit: how many transitions at most.
         reasons: how many reasons a likelihood.
     """
     records = answers.score([user], now, reasons, latest=True).records
-    standing = ledger.standing(user)
+    standing = memberships.user(user)
     held = standing.held if standing is not None else {}
     return UserHistory(
         user_id=user,
         record=records[0] if records else None,
         memberships={name: Membership(value=value, since=to_datetime(since)) for name, (value, since) in held.items()},
-        transitions=[Moved.of(t) for t in ledger.history(user=user, limit=limit, newest=True)],
+        transitions=[TransitionRecord.of(t) for t in memberships.history(user=user, limit=limit, newest=True)],
     )

@@ -41,7 +41,7 @@ transitions = Table(
     sqlite_autoincrement=True,
 )
 
-#: the rules of each definition seen, as digests, to tell which moves a new one has caused
+#: the rules of each definition seen, as digests, to tell which transitions a new one has caused
 definitions = Table(
     "handoff_definitions",
     metadata,
@@ -49,7 +49,7 @@ definitions = Table(
     Column("rules", Text, nullable=False),
 )
 
-#: the batches whose moves are all kept
+#: the batches whose transitions are all recorded
 scorings = Table(
     "handoff_scorings",
     metadata,

@@ -47,8 +47,8 @@ POLL, AWAY = 0.1, 0.5
 _ALL = range(SHARDS)
 
 
-class Moves(Protocol):
-    """What looks at users who act, and moves them between states, tiers, groups and segments."""
+class TransitionWatch(Protocol):
+    """What looks at users who act, and records their transitions between states, tiers, groups and segments."""
 
     def touched(self, users: Iterable[str]) -> None:
         """Say who has acted."""
@@ -71,7 +71,7 @@ class Worker:
         settings: where things are.
         live: its live log.
         clock: the service's clock.
-        moves: moves whoever acts between states, tiers, groups and segments; nobody is moved when left out.
+        transitions: records transitions of users who act; none are recorded when left out.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Worker:
         settings: Settings,
         live: LiveLog,
         clock: Clock,
-        moves: Moves | None = None,
+        transitions: TransitionWatch | None = None,
     ) -> None:
         self._definition, self._settings, self._live, self._clock = definition, settings, live, clock
-        self._moves = moves
+        self._transitions = transitions
         show_worker()
         self._leases = Leases(live, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}")
         self._online: OnlineProfiles | None = None
@@ -163,16 +163,16 @@ class Worker:
             last = messages[-1].position
             # all messages of these shards up to the last one have been seen: positions are given in order
             online.mark([mark_of(shard) for shard in mine], through=began, position=last)
-            if self._moves is not None:
-                self._moves.touched(message.user for message in messages)
+            if self._transitions is not None:
+                self._transitions.touched(message.user for message in messages)
         elif mine and time.monotonic() - self._covered > 1.0:
             LAG.set(0)
             self._cover(online, began)
             self._covered = time.monotonic()
-        # scores come first: while many messages wait, moves are looked at seldom
+        # scores come first: while many messages wait, transitions are looked for seldom
         rest = max(LOOK if len(messages) < FEW_WAIT else SELDOM, REST * self._took)
-        if self._moves is not None and (start := time.monotonic()) - self._looked > rest:
-            self._moves.look()
+        if self._transitions is not None and (start := time.monotonic()) - self._looked > rest:
+            self._transitions.look()
             self._looked = time.monotonic()
             self._took = self._looked - start
         return len(messages)

@@ -6,9 +6,9 @@ from features.definition.schema import Definition
 from features.settings import Settings
 from features.time import Clock
 from serving.activation.delivery import Sender
-from serving.activation.live_transitions import LiveMoves
-from serving.activation.memberships import Ledger
-from serving.activation.transitions import Mover
+from serving.activation.live_transitions import LiveTransitions
+from serving.activation.memberships import Memberships
+from serving.activation.transitions import TransitionRecorder
 from serving.database.live_log import LiveLog
 from serving.ingest.worker import Worker
 from serving.runtime.needs import Needs
@@ -29,13 +29,13 @@ class Working:
     def __init__(
         self, definition: Definition, settings: Settings, live: LiveLog, clock: Clock, answers: Answers | None = None
     ) -> None:
-        ledger = Ledger(definition, live, clock)
+        memberships = Memberships(definition, live, clock)
         self._answers, self._watches = answers or Answers(definition, settings), answers is None
-        mover = Mover(definition, ledger, settings.scores(definition.name))
-        moves = LiveMoves(self._answers, ledger, mover, clock)
-        self.worker = Worker(definition, settings, live, clock, moves)
+        recorder = TransitionRecorder(definition, memberships, settings.scores(definition.name))
+        transitions = LiveTransitions(self._answers, memberships, recorder, clock)
+        self.worker = Worker(definition, settings, live, clock, transitions)
         self._needs = Needs(definition, settings, live)
-        self._sender = Sender(definition, ledger.outbox, clock)
+        self._sender = Sender(definition, memberships.outbox, clock)
         self._stopped = threading.Event()
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ from features.definition.schema import Definition
 from features.reading.live_messages import LogColumns
 from features.settings import Settings
 from features.time import Clock
-from serving.activation.memberships import Ledger
+from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.ingest.group_commit import Committer
 from serving.ingest.leases import living
@@ -35,7 +35,7 @@ class LivePath:
         columns = LogColumns.load(definition, settings.folder(definition.name))
         self.log = LiveLog.open(definition, settings)
         try:
-            self.ledger = Ledger(definition, self.log, clock)
+            self.memberships = Memberships(definition, self.log, clock)
             self._working = Working(definition, settings, self.log, clock, answers) if settings.worker == "on" else None
         except Exception:
             self.log.close()  # it is tried again

@@ -12,7 +12,7 @@ from features.reading.source import resolve
 from features.settings import Settings
 from features.system.lock import sharing
 from features.user_id import user_id
-from serving.activation.memberships import PLACES, Ledger
+from serving.activation.memberships import PLACES, Memberships
 from serving.database.live_log import LiveLog
 from serving.upkeep import sqlite_files
 from serving.upkeep.search import Search
@@ -38,7 +38,7 @@ class Erased:
     left: dict[str, int]
 
 
-def erase(definition: Definition, settings: Settings, ledger: Ledger, users: Sequence[str]) -> Erased:
+def erase(definition: Definition, settings: Settings, memberships: Memberships, users: Sequence[str]) -> Erased:
     """Remove users for good; who erases holds the definition's folder, alone.
 
     A tombstone, a digest of the id, keeps them out when they come again, live or in the log's own files. Those files
@@ -47,7 +47,7 @@ def erase(definition: Definition, settings: Settings, ledger: Ledger, users: Seq
     Args:
         definition: the definition.
         settings: where things are kept.
-        ledger: their standings and moves; destinations that know of them are told that they left.
+        memberships: their memberships and transitions; destinations that know of them are told that they left.
         users: whom.
 
     Raises:
@@ -63,13 +63,13 @@ def erase(definition: Definition, settings: Settings, ledger: Ledger, users: Seq
             fix="propensity erase ID on the machine where propensity materialize runs",
         )
     with sharing(settings.folder(definition.name), alone=True):
-        return _erase(definition, settings, ledger, names)
+        return _erase(definition, settings, memberships, names)
 
 
-def _erase(definition: Definition, settings: Settings, ledger: Ledger, names: list[str]) -> Erased:
-    live, search = ledger.live, _search(definition, settings, ledger.live, names)
+def _erase(definition: Definition, settings: Settings, memberships: Memberships, names: list[str]) -> Erased:
+    live, search = memberships.live, _search(definition, settings, memberships.live, names)
     removed = dict.fromkeys(EVERYWHERE, 0) | live.erase(names)  # first, so that nobody folds them again meanwhile
-    removed |= ledger.erase(names)
+    removed |= memberships.erase(names)
     compacted = Compacted.load(settings.live(definition.name))
     events = erase_events(definition, settings.events(definition.name), compacted, names)
     removed["event store"] = sum(sum(users.values()) for users in events.stores.values())
@@ -80,7 +80,7 @@ def _erase(definition: Definition, settings: Settings, ledger: Ledger, names: li
     online = OnlineProfiles(definition, settings)
     removed["online store"] = online.remove(names)
     sqlite_files.scrub({*search.sqlite, *([live.file] if live.file is not None else [])}, names)
-    left = dict.fromkeys(removed, 0) | ledger.left(names) | search.look()
+    left = dict.fromkeys(removed, 0) | memberships.left(names) | search.look()
     left["online store"] = max(left["online store"], online.count(names))
     return Erased({place: removed.get(place, 0) for place in left}, left)
 

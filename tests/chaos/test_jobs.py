@@ -11,7 +11,7 @@ import pytest
 
 from features.events.write import part_files
 from features.time import Clock, to_datetime, to_instant
-from serving.activation.memberships import Ledger as Transitions
+from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
 from serving.model.loader import Loader
@@ -76,7 +76,7 @@ def batch_of(world: World) -> str:
 def transitions_of(world: World) -> list[tuple[object, ...]]:
     live = LiveLog.open(world.definition, world.settings)
     try:
-        found = Transitions(world.definition, live, Clock(to_datetime(ENDS))).history(limit=10**6)
+        found = Memberships(world.definition, live, Clock(to_datetime(ENDS))).history(limit=10**6)
         return sorted((t.user, t.dimension, str(t.before), str(t.after)) for t in found)
     finally:
         live.close()
@@ -134,7 +134,7 @@ def test_an_erasure_killed_at_its_steps(own: World, tmp_path: Path) -> None:
     steps_of(own, "erase", user)
     live = LiveLog.open(own.definition, own.settings)
     try:
-        ledger = Transitions(own.definition, live, Clock(to_datetime(ENDS)))
+        ledger = Memberships(own.definition, live, Clock(to_datetime(ENDS)))
         assert sum(erase(own.definition, own.settings, ledger, [user]).left.values()) == 0
         assert reconcile(own.definition, own.settings, live).differences == []
     finally:

@@ -53,7 +53,7 @@ def test_the_commands_cut_nothing_and_status_is_told_to_programs(
     names = {"customer_relations_of_the_west": going_to(receiver.url), "another_destination": going_to(receiver.url)}
     scene = Scene.set(database, names)
     scene.enter("u1", "u2")
-    sender = Sender(scene.definition, scene.ledger.outbox, scene.clock)
+    sender = Sender(scene.definition, scene.memberships.outbox, scene.clock)
     sender.drain("customer_relations_of_the_west")
     sender.close()
     scene.close()

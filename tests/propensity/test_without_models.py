@@ -13,7 +13,7 @@ import pytest
 
 from features.errors import PropensityError, UnavailableError
 from features.time import Clock
-from serving.activation.memberships import Ledger
+from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.model.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
@@ -67,8 +67,8 @@ def test_before_the_first_training_states_are_scored_and_what_is_missing_is_said
     assert set(batch_of(world)["intent"].struct.field("churn").struct.field("why")) == {"no_model"}
     users = f"{len(batch_of(world)):,}"
     assert f"churn: no answer for {users} of {users} users: {users} without a model." in " ".join(done.out.split())
-    ledger = Ledger(world.definition, LiveLog.open(world.definition, world.settings), Clock(None))
-    assert not any("tiers." in told for told in ledger.told()["told"]), "nobody is in a tier"
+    memberships = Memberships(world.definition, LiveLog.open(world.definition, world.settings), Clock(None))
+    assert not any("tiers." in told for told in memberships.told()["told"]), "nobody is in a tier"
 
 
 @pytest.mark.parametrize("command", ["score", "report"])
@@ -99,9 +99,9 @@ def test_told_so_it_goes_on_and_nobody_is_moved_to_not_enough_to_say(emptied: Wo
     assert set(said["models"].values()) == {None}
     assert said["moved"] == 0
     assert "no_model" in said["note"]
-    ledger = Ledger(emptied.definition, LiveLog.open(emptied.definition, emptied.settings), Clock(None))
-    assert ledger.flows(0).is_empty()
-    last = ledger.last()
+    memberships = Memberships(emptied.definition, LiveLog.open(emptied.definition, emptied.settings), Clock(None))
+    assert memberships.flows(0).is_empty()
+    last = memberships.last()
     assert last is not None
     assert last.models["churn"] == "churn/1", "the model that users were last judged by"
 

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.time import DAY, HOUR
-from segments.membership import IN, Said, Standing, Steadiness, rule_digests
+from segments.membership import IN, Hysteresis, Observation, UserMemberships, rule_digests
 from segments.tiers import SILENT, VALUE_TIERS, TierCuts, tiers_of
-from segments.transition import Moves, Scoring, Transition
+from segments.transition import Scoring, Transition, TransitionFinder
 from tests.segments.worlds import CUTS, moving
 
 DEFINITION = moving()
 MODELS = {"churn": "churn/1"}
 
 
-def teller(definition=DEFINITION, models: Mapping[str, str] = MODELS, known=None) -> Moves:
+def teller(definition=DEFINITION, models: Mapping[str, str] = MODELS, known=None) -> TransitionFinder:
     known = {DEFINITION.version: rule_digests(DEFINITION)} if known is None else known
-    return Moves(Steadiness(definition, CUTS), models, definition.version, known)
+    return TransitionFinder(Hysteresis(definition, CUTS), models, definition.version, known)
 
 
 TELLER = teller()
@@ -27,20 +27,22 @@ TELLER = teller()
 
 def said(
     at: int, *, last_seen: int = 0, leaving: tuple[str, ...] = (), churn: float | None = None, **values: str
-) -> Said:
+) -> Observation:
     named = {name.replace("__", "."): value for name, value in values.items()}
     if churn is not None:
         named["tiers.churn"] = tiers_of(np.array([churn]), CUTS["churn"])[0]
     scores = {"churn": churn} if churn is not None else {}
-    return Said("u1", at, named, frozenset(leaving), scores, last_seen)
+    return Observation("u1", at, named, frozenset(leaving), scores, last_seen)
 
 
-def walk(steps: list[Said], moves: Moves | None = None) -> tuple[Standing | None, list[Transition]]:
+def walk(
+    steps: list[Observation], finder: TransitionFinder | None = None
+) -> tuple[UserMemberships | None, list[Transition]]:
     """What the steps make of a user, one scoring after the other."""
     standing, made = None, []
     last = Scoring(-1, MODELS, DEFINITION.version)
     for step in steps:
-        standing, moved = (moves or TELLER).of(standing, step, last, {})
+        standing, moved = (finder or TELLER).of(standing, step, last, {})
         made += moved
         last = Scoring(step.at, MODELS, DEFINITION.version)
     return standing, made
@@ -123,24 +125,24 @@ EARLIER = Scoring(DAY, MODELS, DEFINITION.version)
 def test_the_cause_is_what_came_in_whenever_it_happened(
     before: int | None, now: int, last_seen: int, cause: str
 ) -> None:
-    was = Standing(DAY, {"segments.cart": (IN, 0)}, {}, MODELS, DEFINITION.version, before)
-    later = Said("u1", DAY + 2 * HOUR, {}, frozenset(), {}, last_seen, now)
+    was = UserMemberships(DAY, {"segments.cart": (IN, 0)}, {}, MODELS, DEFINITION.version, before)
+    later = Observation("u1", DAY + 2 * HOUR, {}, frozenset(), {}, last_seen, now)
     [move] = TELLER.of(was, later, EARLIER, {}, before)[1]
     assert move.cause == cause
 
 
 def test_a_new_definition_is_not_held_against_what_another_one_counted() -> None:
     other = teller(moving(windows=[1, 7, 14, 30, 60, 90]), known={DEFINITION.version: {}})
-    was = Standing(DAY, {"segments.cart": (IN, 0)}, {}, MODELS, DEFINITION.version, 1)
-    later = Said("u1", 2 * DAY, {}, frozenset(), {}, DAY - 1, 2)
+    was = UserMemberships(DAY, {"segments.cart": (IN, 0)}, {}, MODELS, DEFINITION.version, 1)
+    later = Observation("u1", 2 * DAY, {}, frozenset(), {}, DAY - 1, 2)
     assert {move.cause for move in other.of(was, later, EARLIER, {}, 1)[1]} == {"new_definition"}
 
 
 def test_nobody_moves_by_a_model_that_is_not_there() -> None:
     held = {"states": ("active", 0), "tiers.churn": ("most_likely", 0)}
     held |= {"segments.leaving": (IN, 0), "segments.cart": (IN, 0)}
-    was = Standing(0, dict(held), {"churn": 0.5}, MODELS, DEFINITION.version)
-    untrained = Moves(Steadiness(DEFINITION, {}), {}, DEFINITION.version, {})
+    was = UserMemberships(0, dict(held), {"churn": 0.5}, MODELS, DEFINITION.version)
+    untrained = TransitionFinder(Hysteresis(DEFINITION, {}), {}, DEFINITION.version, {})
     now = said(9 * DAY, states="silent", tiers__churn="not_enough_to_say")
     standing, made = untrained.of(was, now, Scoring(8 * DAY, MODELS, DEFINITION.version), {})
     assert {move.dimension for move in made} == {"states", "segments.cart"}
@@ -154,14 +156,14 @@ def test_nobody_moves_by_a_model_that_is_not_there() -> None:
 
 
 def test_a_standing_of_an_older_version_is_read() -> None:
-    assert Standing.of_json(5, '[{"states":["new",1]},{},{},"x@1"]') == Standing(
+    assert UserMemberships.of_json(5, '[{"states":["new",1]},{},{},"x@1"]') == UserMemberships(
         5, {"states": ("new", 1)}, {}, {}, "x@1"
     )
 
 
 def moved_by(definition, models: Mapping[str, str], was: Scoring) -> dict[str, str]:
     """The causes when a user leaves everything who was in everything."""
-    before = Standing(0, {"states": ("active", 0), "rfm": ("Champions", 0), "tiers.churn": ("most_likely", 0),
+    before = UserMemberships(0, {"states": ("active", 0), "rfm": ("Champions", 0), "tiers.churn": ("most_likely", 0),
                           "segments.cart": (IN, 0), "segments.leaving": (IN, 0)})  # fmt: skip
     now = said(9 * DAY, states="silent", rfm="At Risk", churn=0.01, last_seen=9 * DAY - 1)
     return {t.dimension: t.cause for t in teller(definition, models).of(before, now, was, {})[1]}
@@ -190,7 +192,7 @@ def test_who_is_in_a_segment_that_is_no_more_leaves_it() -> None:
 def test_a_standing_reads_back_as_it_was() -> None:
     standing, _ = walk([said(0, states="new", churn=0.3, segments__cart=IN)])
     assert standing is not None
-    assert Standing.of_json(standing.at, standing.to_json()) == standing
+    assert UserMemberships.of_json(standing.at, standing.to_json()) == standing
 
 
 SPENDING = moving(outcomes={
@@ -203,25 +205,25 @@ SPEND_CUTS = CUTS | {"spend": TierCuts(most=50.0, least=5.0, policy="capacity")}
 @pytest.mark.parametrize(("amount", "tier"), [(51.0, "medium"), (54.9, "medium"), (56.0, "high"), (4.8, "medium"),
                                               (4.4, "low")])  # fmt: skip
 def test_a_value_tier_is_left_when_the_amount_is_past_the_cut_off_by_the_margin(amount: float, tier: str) -> None:
-    moves = Moves(Steadiness(SPENDING, SPEND_CUTS), MODELS, SPENDING.version, {})
+    finder = TransitionFinder(Hysteresis(SPENDING, SPEND_CUTS), MODELS, SPENDING.version, {})
     steps = []
     for at, worth in ((0, 20.0), (4 * DAY, amount)):
         [called] = tiers_of(np.array([worth]), SPEND_CUTS["spend"], VALUE_TIERS)
-        steps.append(Said("u1", at, {"tiers.spend": called}, frozenset(), {"spend": worth}, 0))
-    standing, _ = walk(steps, moves)
+        steps.append(Observation("u1", at, {"tiers.spend": called}, frozenset(), {"spend": worth}, 0))
+    standing, _ = walk(steps, finder)
     assert standing is not None
     assert standing.held["tiers.spend"][0] == tier
 
 
 def test_a_segment_that_names_an_amount_rests_on_its_model() -> None:
     definition = moving(outcomes=SPENDING.model_dump()["values"], segments={"big": "spend_amount > 100"})
-    assert Steadiness(definition, SPEND_CUTS).rests_on["segments.big"] == {"spend"}
+    assert Hysteresis(definition, SPEND_CUTS).rests_on["segments.big"] == {"spend"}
 
 
 def test_what_rests_on_a_missing_model_stays_as_it_was() -> None:
     """A model that is lost, or not trained yet, is no reason to leave a tier, nor to enter *not enough to say*."""
     standing, _ = walk([said(0, states="active", churn=0.9)])
-    without = Moves(Steadiness(DEFINITION, {}), {}, DEFINITION.version, {})
+    without = TransitionFinder(Hysteresis(DEFINITION, {}), {}, DEFINITION.version, {})
     silent = said(DAY, states="silent", tiers__churn=SILENT)
     kept, moved = without.of(standing, silent, Scoring(0, MODELS, DEFINITION.version), {})
     assert [(t.dimension, t.after) for t in moved] == [("states", "silent")]

@@ -46,7 +46,7 @@ Policy = Literal["first", "refresh", "stale", "challenger"]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PolicyChoice:
     """Which policy a new model is judged by, and why.
 
     * ``first``: there is no champion that answers the same question from the same features and says how it was fitted;
@@ -67,13 +67,13 @@ class Standing:
     newer: bool = True
 
 
-FIRST = Standing("first", "no champion to compare with")
-CHALLENGER = Standing("challenger", "another procedure than the champion's")
+FIRST = PolicyChoice("first", "no champion to compare with")
+CHALLENGER = PolicyChoice("challenger", "another procedure than the champion's")
 
 
-def standing(
+def policy_of(
     champion: ModelCard | None, procedure: Procedure, through: datetime, horizon: int, stale: float
-) -> Standing:
+) -> PolicyChoice:
     """Choose the policy.
 
     Args:
@@ -86,17 +86,19 @@ def standing(
     if champion is None:
         return FIRST
     if champion.procedure is None:
-        return Standing("first", "the champion does not say how it was fitted, and cannot be fitted again to compare")
+        return PolicyChoice(
+            "first", "the champion does not say how it was fitted, and cannot be fitted again to compare"
+        )
     fitted = datetime.fromisoformat(champion.trained_through)
     dates = f"fitted through {through:%Y-%m-%d %H:%M}, the champion through {fitted:%Y-%m-%d %H:%M}"
     if champion.procedure == procedure:
-        return Standing("refresh", dates, through > fitted)
+        return PolicyChoice("refresh", dates, through > fitted)
     old = (through - fitted) > stale * timedelta(microseconds=horizon)
-    return Standing("stale" if old else "challenger", dates, through > fitted)
+    return PolicyChoice("stale" if old else "challenger", dates, through > fitted)
 
 
 def compare(
-    judgement: Judgement, rules: Gate, against: Standing | None = None, season: Season | None = None
+    judgement: Judgement, rules: Gate, against: PolicyChoice | None = None, season: Season | None = None
 ) -> list[Criterion]:
     """The criteria on the whole test slice; models are ``model``, ``champion`` where there is one, and the baselines.
 
@@ -114,7 +116,7 @@ def compare(
 
 
 def compare_amounts(
-    judgement: Judgement, rules: Gate, against: Standing | None = None, season: Season | None = None
+    judgement: Judgement, rules: Gate, against: PolicyChoice | None = None, season: Season | None = None
 ) -> list[Criterion]:
     """The same of amounts."""
     order, top = ("normalised_gini", rules.gini), ("value_at_10", rules.value)
@@ -123,7 +125,7 @@ def compare_amounts(
 
 
 def _criteria(
-    judgement: Judgement, rules: Gate, against: Standing | None, order: tuple[str, float], top: tuple[str, float],
+    judgement: Judgement, rules: Gate, against: PolicyChoice | None, order: tuple[str, float], top: tuple[str, float],
     loss: str, level: tuple[float, float, float], season: Season | None,
 ) -> list[Criterion]:  # fmt: skip
     """Policy, order and top tenth with how far they may fall, loss, bounds of the calibration, and baselines."""
@@ -142,7 +144,7 @@ def _criteria(
     ]
 
 
-def _policy(against: Standing) -> Criterion:
+def _policy(against: PolicyChoice) -> Criterion:
     needed = {
         "first": "the first champion: the criteria that need none",
         "refresh": "the champion's own procedure: newer rows than the champion's",
@@ -152,7 +154,7 @@ def _policy(against: Standing) -> Criterion:
     return Criterion("policy", needed, against.found, against.newer if against.policy == "refresh" else None)
 
 
-def _higher(judgement: Judgement, against: Standing, metric: str, margin: float, *, better: bool) -> Criterion:
+def _higher(judgement: Judgement, against: PolicyChoice, metric: str, margin: float, *, better: bool) -> Criterion:
     name = named(metric)
     needed = f"at most {margin:.2%} below the champion's with 97.5 % confidence" + (", and above it" if better else "")
     if (found := _incomparable(judgement, against)) is not None:
@@ -162,7 +164,7 @@ def _higher(judgement: Judgement, against: Standing, metric: str, margin: float,
     return Criterion(name, needed, said(ahead), sure and (ahead.value > 0 or not better))
 
 
-def _loss(judgement: Judgement, against: Standing, metric: str) -> Criterion:
+def _loss(judgement: Judgement, against: PolicyChoice, metric: str) -> Criterion:
     name, needed = named(metric), "not above the champion's with an interval that excludes 0"
     if (found := _incomparable(judgement, against)) is not None:
         return Criterion(name, needed, found, None)
@@ -170,7 +172,7 @@ def _loss(judgement: Judgement, against: Standing, metric: str) -> Criterion:
     return Criterion(name, needed, said(more), more.low is not None and not more.low > 0)
 
 
-def _incomparable(judgement: Judgement, against: Standing) -> str | None:
+def _incomparable(judgement: Judgement, against: PolicyChoice) -> str | None:
     """Why there is nothing to compare with, or None."""
     if against.policy == "refresh":
         return "the same procedure on the same rows is the same model"

@@ -13,7 +13,7 @@ from serving.model.numbers import Floats
 from training.baselines.classification import baselines
 from training.baselines.value import amount_floors
 from training.dataset.dataset import Dataset
-from training.evaluation.gate import Criterion, Standing, compare, compare_amounts
+from training.evaluation.gate import Criterion, PolicyChoice, compare, compare_amounts
 from training.evaluation.metrics import Judgement, Rank, Ranking
 from training.evaluation.season import Season
 from training.evaluation.value_metrics import AmountRanking
@@ -41,7 +41,7 @@ class EvaluationProtocol(Protocol):
         ...
 
     def criteria(
-        self, judgement: Judgement, definition: Definition, against: Standing, season: Season | None
+        self, judgement: Judgement, definition: Definition, against: PolicyChoice, season: Season | None
     ) -> list[Criterion]:
         """What the gate says of the whole test slice."""
         ...
@@ -83,7 +83,7 @@ class OfLikelihood:
         return baselines(data, definition, states)
 
     def criteria(
-        self, judgement: Judgement, definition: Definition, against: Standing, season: Season | None
+        self, judgement: Judgement, definition: Definition, against: PolicyChoice, season: Season | None
     ) -> list[Criterion]:
         """See `compare`."""
         return compare(judgement, definition.gate, against, season)
@@ -135,7 +135,7 @@ class OfAmount:
         return amount_floors(data, definition)
 
     def criteria(
-        self, judgement: Judgement, definition: Definition, against: Standing, season: Season | None
+        self, judgement: Judgement, definition: Definition, against: PolicyChoice, season: Season | None
     ) -> list[Criterion]:
         """See `compare_amounts`."""
         return compare_amounts(judgement, definition.gate, against, season)

@@ -32,6 +32,10 @@ OUTCOME = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28
 MISTAKES = {
     "a list of packs with roles": ({"packs": [{"lifecycle": {}}, ["x"]]}, "a list of packs holds their names alone"),
     "values that are no mapping": ({"values": [3]}, "values"),
+    "key of before": (
+        {"segments": {"away": {"when": "tenure_days > 9", "until": "tenure_days > 99"}}},
+        "segments.away.until: this key is called 'exit_when' now",
+    ),
     "unknown key": ({"colour": 1}, "colour: unknown key; allowed: name, events"),
     "unknown nested key": ({"snapshots": {"strides": "7d"}}, "snapshots.strides: unknown key; allowed: stride, count"),
     "unknown key in a named part": (

@@ -1,13 +1,13 @@
-"""A definition with destinations, and a ledger whose users move as they are told."""
+"""A definition with destinations, and a memberships whose users move as they are told."""
 
 from dataclasses import dataclass
 
 from features.definition import Definition
 from features.time import DAY, Clock
-from segments.membership import IN, Said, Steadiness
-from segments.transition import Moves, Scoring, Transition
+from segments.membership import IN, Hysteresis, Observation
+from segments.transition import Scoring, Transition, TransitionFinder
 from serving.activation.delivery import Sender
-from serving.activation.memberships import Ledger
+from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.database.schema import connect
 from tests.segments.worlds import CUTS, moving
@@ -36,20 +36,20 @@ def going_to(url: str, **changes: object) -> dict[str, object]:
 
 @dataclass
 class Scene:
-    """A ledger after its first batch, at 100 days: everybody in it is active."""
+    """A memberships after its first batch, at 100 days: everybody in it is active."""
 
     definition: Definition
-    ledger: Ledger
+    memberships: Memberships
     clock: Hands
-    moves: Moves
+    finder: TransitionFinder
 
     @classmethod
     def set(cls, address: str, destinations: dict[str, object], **changes: object) -> "Scene":
         definition = moving(destinations=destinations, **{"transitions": {"holdout": 0}, **changes})
         live, clock = LiveLog(connect(address)), Hands(100 * DAY)
-        ledger = Ledger(definition, live, clock)
-        moves = Moves(Steadiness(definition, CUTS), MODELS, definition.version, ledger.known())
-        scene = cls(definition, ledger, clock, moves)
+        memberships = Memberships(definition, live, clock)
+        finder = TransitionFinder(Hysteresis(definition, CUTS), MODELS, definition.version, memberships.known())
+        scene = cls(definition, memberships, clock, finder)
         scene.say({f"u{i}": {"states": "active"} for i in range(5)})
         scene.complete()
         return scene
@@ -57,13 +57,15 @@ class Scene:
     def say(self, users: dict[str, dict[str, str]], *, at: int | None = None, last_seen: int = 0) -> list[Transition]:
         """A scoring of some users."""
         instant = self.clock.at if at is None else at
-        said = [Said(user, instant, values, frozenset(), {"churn": 0.2}, last_seen) for user, values in users.items()]
-        return self.ledger.record(
-            said, self.moves, self.ledger.last(), lambda names: {n: {"churn": 0.1} for n in names}
+        said = [
+            Observation(user, instant, values, frozenset(), {"churn": 0.2}, last_seen) for user, values in users.items()
+        ]
+        return self.memberships.record(
+            said, self.finder, self.memberships.last(), lambda names: {n: {"churn": 0.1} for n in names}
         )
 
     def complete(self) -> None:
-        self.ledger.complete(Scoring(self.clock.at, MODELS, self.definition.version))
+        self.memberships.complete(Scoring(self.clock.at, MODELS, self.definition.version))
         self.clock.at += DAY
 
     def enter(self, *users: str, cart: bool = True) -> list[Transition]:
@@ -72,7 +74,7 @@ class Scene:
         return self.say(dict.fromkeys(users, values))
 
     def sender(self) -> Sender:
-        return Sender(self.definition, self.ledger.outbox, self.clock)
+        return Sender(self.definition, self.memberships.outbox, self.clock)
 
     def close(self) -> None:
-        self.ledger.live.close()
+        self.memberships.live.close()

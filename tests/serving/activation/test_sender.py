@@ -52,7 +52,7 @@ def test_a_webhook_is_signed_and_says_who_moved_and_why(set_scene: MakeScene, re
     )
     assert first["scores"] == {"before": {"churn": 0.1}, "after": {"churn": 0.2}}
     assert first["id"] != second["id"]
-    status = scene.ledger.outbox.status().row(0, named=True)
+    status = scene.memberships.outbox.status().row(0, named=True)
     assert (status["waiting"], status["delivered"], status["failures"]) == (0, 2, 0)
 
 
@@ -105,7 +105,7 @@ def test_a_receiver_that_hangs_is_given_up_and_tried_again(set_scene: MakeScene,
     began = time.monotonic()
     assert drained(scene) == 0
     assert time.monotonic() - began < 4
-    assert "Timeout" in scene.ledger.outbox.status()["error"][0]
+    assert "Timeout" in scene.memberships.outbox.status()["error"][0]
     scene.clock.at += 3 * SECOND
     assert drained(scene) == 1
 
@@ -116,12 +116,12 @@ def test_a_message_nobody_takes_becomes_a_dead_letter_alone(set_scene: MakeScene
     scene.enter("u1", "u2", "u3")
     assert drained(scene) == 2
     assert [m["user_id"] for m in receiver.messages] == ["u1", "u3"]
-    [dead] = scene.ledger.outbox.dead().iter_rows(named=True)
+    [dead] = scene.memberships.outbox.dead().iter_rows(named=True)
     assert (json.loads(dead["body"])["user_id"], dead["error"]) == ("u2", "HTTP 400")
     receiver.answer = lambda n, body: Answer()
-    assert scene.ledger.outbox.revive("hook") == 1
+    assert scene.memberships.outbox.revive("hook") == 1
     assert drained(scene) == 1
-    assert scene.ledger.outbox.dead().is_empty()
+    assert scene.memberships.outbox.dead().is_empty()
 
 
 def test_what_is_tried_for_too_long_becomes_a_dead_letter(set_scene: MakeScene, receiver: Receiver) -> None:
@@ -129,10 +129,10 @@ def test_what_is_tried_for_too_long_becomes_a_dead_letter(set_scene: MakeScene, 
     scene = set_scene({"hook": going_to(receiver.url, give_up="1d")})
     scene.enter("u1")
     drained(scene)
-    assert scene.ledger.outbox.dead().is_empty()
+    assert scene.memberships.outbox.dead().is_empty()
     scene.clock.at += 2 * DAY
     drained(scene)
-    assert len(scene.ledger.outbox.dead()) == 1
+    assert len(scene.memberships.outbox.dead()) == 1
 
 
 def test_who_wants_nothing_more_is_paused_and_resumed_by_hand(set_scene: MakeScene, receiver: Receiver) -> None:
@@ -143,8 +143,8 @@ def test_who_wants_nothing_more_is_paused_and_resumed_by_hand(set_scene: MakeSce
     scene.clock.at += DAY
     scene.enter("u2")
     assert drained(scene) == 0
-    assert scene.ledger.outbox.status()["paused"][0]
-    scene.ledger.outbox.pause("hook", paused=False)
+    assert scene.memberships.outbox.status()["paused"][0]
+    scene.memberships.outbox.pause("hook", paused=False)
     assert drained(scene) == 2
 
 
@@ -156,7 +156,7 @@ def test_a_replay_tells_the_same_messages_again(set_scene: MakeScene, receiver: 
     scene.enter("u2", "u3")
     drained(scene)
     told = ids(receiver)
-    assert scene.ledger.replay("hook", since) == 2
+    assert scene.memberships.replay("hook", since) == 2
     drained(scene)
     assert ids(receiver) == told + told[1:]
 
@@ -167,7 +167,7 @@ def test_a_resync_tells_of_everybody_who_is_in(set_scene: MakeScene, receiver: R
     scene.enter("u2", cart=False)
     drained(scene)
     receiver.requests.clear()
-    assert scene.ledger.resync("hook") == 6
+    assert scene.memberships.resync("hook") == 6
     drained(scene)
     told = {(m["user_id"], m["dimension"], m["after"]) for m in receiver.messages}
     assert told == {("u1", "segments.cart", "in"), *((f"u{i}", "states", "active") for i in range(5))}
@@ -218,7 +218,7 @@ def test_a_notice_to_a_host_of_its_own_is_refused(
     monkeypatch.setenv("TEAM_URL", url)
     assert sender.drain("team") == 0
     sender.close()
-    assert "its host could be an address of a private network" in scene.ledger.outbox.status()["error"][0]
+    assert "its host could be an address of a private network" in scene.memberships.outbox.status()["error"][0]
     assert receiver.requests == []
 
 
@@ -238,8 +238,8 @@ def test_private_addresses_are_refused_unless_allowed(set_scene: MakeScene, url:
     scene = set_scene({"hook": going_to(url, allow_private=False)})
     scene.enter("u1")
     assert drained(scene) == 0
-    assert why in scene.ledger.outbox.status()["error"][0]
-    assert scene.ledger.outbox.status()["waiting"][0] == 1, "nothing is lost"
+    assert why in scene.memberships.outbox.status()["error"][0]
+    assert scene.memberships.outbox.status()["waiting"][0] == 1, "nothing is lost"
 
 
 def test_a_redirect_is_not_followed(set_scene: MakeScene, receiver: Receiver) -> None:
@@ -247,7 +247,7 @@ def test_a_redirect_is_not_followed(set_scene: MakeScene, receiver: Receiver) ->
     scene = set_scene({"hook": going_to(receiver.url)})
     scene.enter("u1")
     assert drained(scene) == 0
-    assert "HTTP 302" in scene.ledger.outbox.status()["error"][0]
+    assert "HTTP 302" in scene.memberships.outbox.status()["error"][0]
 
 
 def test_two_senders_do_not_send_the_same(set_scene: MakeScene, receiver: Receiver, address: str) -> None:
@@ -258,7 +258,7 @@ def test_two_senders_do_not_send_the_same(set_scene: MakeScene, receiver: Receiv
     for sender in senders:
         sender.start()
     end = time.monotonic() + 30
-    while scene.ledger.outbox.status()["waiting"][0] and time.monotonic() < end:
+    while scene.memberships.outbox.status()["waiting"][0] and time.monotonic() < end:
         time.sleep(0.05)
     for sender in senders:
         sender.close()
@@ -276,7 +276,7 @@ def test_killing_the_sender_at_any_moment_loses_nothing(
     definition = scene.definition.model_dump(mode="json", exclude_defaults=True)
     (tmp_path / "propensity.yaml").write_text(yaml.safe_dump(definition, sort_keys=False))
     made = scene.enter(*[f"v{i:03d}" for i in range(450)])
-    url = scene.ledger.live.engine.url.render_as_string(hide_password=False)
+    url = scene.memberships.live.engine.url.render_as_string(hide_password=False)
     environment = os.environ | {
         "PROPENSITY_DEFINITION": str(tmp_path / "propensity.yaml"),
         "PROPENSITY_HOME": str(tmp_path),
@@ -299,7 +299,7 @@ def test_killing_the_sender_at_any_moment_loses_nothing(
         time.sleep(0.003 * (round_ % 7))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert scene.ledger.outbox.status()["waiting"][0], "none of them came to its end"
+    assert scene.memberships.outbox.status()["waiting"][0], "none of them came to its end"
     subprocess.run([sys.executable, "-c", driver], env=environment, cwd=ROOT, stdout=output, stderr=output, check=True)
     output.close()
     wanted = {f"{scene.definition.name}.{t.id}" for t in made if t.dimension == "segments.cart"}

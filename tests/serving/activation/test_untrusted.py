@@ -92,7 +92,7 @@ def once(scene: Scene, name: str = "hook") -> tuple[int | None, str | None, int]
         sent = sender.step(name)
     finally:
         sender.close()
-    status = scene.ledger.outbox.status().row(0, named=True)
+    status = scene.memberships.outbox.status().row(0, named=True)
     return sent, status["error"], status["failures"]
 
 
@@ -112,7 +112,7 @@ def test_any_answer_ends_in_time_and_is_not_kept(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kB"
     assert (sent, failures) == ((1, 0) if delivered else (0, 1))
     assert delivered == (error is None)
-    assert scene.ledger.outbox.status()["waiting"][0] == (0 if delivered else 1)
+    assert scene.memberships.outbox.status()["waiting"][0] == (0 if delivered else 1)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_what_nobody_expected_is_a_failure_with_an_end(
         assert once(scene)[2] == 1, "it waits"
         scene.clock.at += 3 * HOUR
         once(scene)
-    assert scene.ledger.outbox.dead()["error"].to_list() == ["RuntimeError"]
+    assert scene.memberships.outbox.dead()["error"].to_list() == ["RuntimeError"]
     assert "s3cr3t" not in caplog.text
     assert "u1" not in caplog.text
 
@@ -170,7 +170,7 @@ def test_what_a_receiver_echoes_is_kept_nowhere(
     scene.enter("u1")
     with caplog.at_level(logging.DEBUG):
         once(scene)
-    assert scene.ledger.outbox.dead()["error"].to_list() == ["HTTP 400"]
+    assert scene.memberships.outbox.dead()["error"].to_list() == ["HTTP 400"]
     assert "u1" not in caplog.text
 
 
@@ -348,4 +348,4 @@ def test_everything_ends_as_a_dead_letter(set_scene: MakeScene, raw: Callable[..
     once(scene)
     scene.clock.at += 2 * DAY
     once(scene)
-    assert scene.ledger.outbox.dead()["error"].to_list() == ["BadStatusLine"]
+    assert scene.memberships.outbox.dead()["error"].to_list() == ["BadStatusLine"]

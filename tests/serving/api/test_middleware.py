@@ -73,7 +73,7 @@ def test_whatever_fails_is_told_in_the_shape_and_nobody_by_name(
         raise error
 
     live = desk().live
-    live.ledger = SimpleNamespace(history=fail)
+    live.memberships = SimpleNamespace(history=fail)
     [answer] = ask(asking(monkeypatch, opening_of(lambda: desk(live=live))), ("GET", "/transitions"))
     assert answer.status_code == status
     assert shaped(answer)["code"] == code
@@ -85,7 +85,7 @@ def test_whatever_fails_is_told_in_the_shape_and_nobody_by_name(
 def test_instants_are_read_as_the_command_line_reads_them(monkeypatch: pytest.MonkeyPatch, since: str) -> None:
     asked = []
     live = desk().live
-    live.ledger = SimpleNamespace(history=lambda **given: asked.append(given["since"]) or [])
+    live.memberships = SimpleNamespace(history=lambda **given: asked.append(given["since"]) or [])
     [answer] = ask(asking(monkeypatch, opening_of(lambda: desk(live=live))), ("GET", f"/transitions?since={since}"))
     assert answer.status_code == 200
     assert asked == [1_772_323_200_000_000]
@@ -103,7 +103,7 @@ def test_users_with_any_slash_can_be_erased_and_read(monkeypatch: pytest.MonkeyP
         asked.append(name)
 
     live = desk().live
-    live.ledger.standing = standing
+    live.memberships.user = standing
     nobody = SimpleNamespace(score=lambda *_, **__: SimpleNamespace(records=[], missing=[]))
     client = asking(monkeypatch, opening_of(lambda: desk(erase=erase, live=live, answers=nobody)))
     url = httpx.URL("http://test").copy_with(raw_path=b"/users/" + _quoted(user))

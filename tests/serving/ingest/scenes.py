@@ -21,7 +21,7 @@ from features.reading.source import EventLog
 from features.settings import Settings
 from features.system.progress import unseen
 from features.time import DAY, Clock, to_datetime, to_instant
-from serving.activation.memberships import Ledger
+from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.ingest.apply import fold_whole
 from serving.ingest.compact import compact
@@ -98,8 +98,8 @@ class Scene:
         worker._leases.give_back()
 
     @property
-    def ledger(self) -> Ledger:
-        return Ledger(self.definition, self.live, Clock(to_datetime(BEGIN + 40 * DAY)))
+    def memberships(self) -> Memberships:
+        return Memberships(self.definition, self.live, Clock(to_datetime(BEGIN + 40 * DAY)))
 
     @property
     def online(self) -> OnlineProfiles:

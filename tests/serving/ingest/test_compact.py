@@ -100,7 +100,7 @@ def test_an_erased_user_leaves_what_was_compacted_and_nothing_is_built_anew(scen
     scene.materialize()
     scene.live.append([message(11, "u001", "visit", BEGIN + 3 * HOUR)])
     generation = log_of(scene).manifest.generation
-    report = erase(scene.definition, scene.settings, scene.ledger, ["u001", "nobody"])
+    report = erase(scene.definition, scene.settings, scene.memberships, ["u001", "nobody"])
     assert report.removed["live events"] == 4
     for place in ("event store", "compacted traits", "kept profiles", "kept traits", "online store"):
         assert report.removed[place] > 0, place
@@ -123,7 +123,7 @@ def test_late_events_of_others_are_folded_right_after_an_erasure(scene: Scene, b
     sent = [message(i, f"u{i % 5:03d}", "visit", BEGIN + HOUR + i) for i in range(10)]
     scene.live.append(sent)
     scene.fold()
-    erase(scene.definition, scene.settings, scene.ledger, ["u001"])
+    erase(scene.definition, scene.settings, scene.memberships, ["u001"])
     if built_anew:  # a file of the log was written again: positions in the event store begin anew
         file = scene.folder / "log" / "a.parquet"
         pl.read_parquet(file).write_parquet(file, compression="snappy")
@@ -138,7 +138,7 @@ def test_late_events_of_others_are_folded_right_after_an_erasure(scene: Scene, b
     scene.compact()
     sent.append(message(21, "u003", "visit", BEGIN + 3 * HOUR, late=9 * DAY))  # compacted, not in the kept profiles yet
     scene.live.append(sent[-1:])
-    erase(scene.definition, scene.settings, scene.ledger, ["u004"])
+    erase(scene.definition, scene.settings, scene.memberships, ["u004"])
     scene.fold()
     expected = scene.batch(sent)
     assert scene.stored() == {user: words for user, words in expected.items() if user not in ("u001", "u004")}

@@ -13,7 +13,7 @@ from features.feature_store import OnlineProfiles
 from features.profile.codec import stored_bytes
 from features.settings import Settings
 from features.time import HOUR
-from serving.activation.memberships import Ledger
+from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.database.schema import VERSION
 from tests.serving.ingest.scenes import BEGIN, Scene, message
@@ -83,7 +83,7 @@ def test_a_damaged_database_is_told_with_what_to_do(scene: Scene, name: str, kin
             opened = open_live(scene)
             opened.append([message(1_000, "u001", "visit", BEGIN)])
             opened.between(0, 2**62, 1_000)
-            Ledger(scene.definition, opened, scene.ledger._clock).told()
+            Memberships(scene.definition, opened, scene.memberships._clock).told()
         else:
             online = OnlineProfiles(scene.definition, scene.settings)
             online.read_values([f"u{i:03d}" for i in range(40)])
@@ -156,11 +156,11 @@ def test_newer_tables_and_missing_columns_are_told(scene: Scene) -> None:
 
 
 def test_a_missing_column_of_the_hand_off_is_told(scene: Scene) -> None:
-    Ledger(scene.definition, scene.live, scene.ledger._clock)
+    Memberships(scene.definition, scene.live, scene.memberships._clock)
     with scene.live.writing() as connection:
         connection.execute(sa.text("ALTER TABLE handoff_outbox DROP COLUMN error"))
     with pytest.raises(DatabaseError, match=r"handoff_outbox .* has no column error"):
-        Ledger(scene.definition, scene.live, scene.ledger._clock)
+        Memberships(scene.definition, scene.live, scene.memberships._clock)
 
 
 def test_missing_rights_in_postgresql_are_told_with_the_grant(scene: Scene, postgres: str) -> None:

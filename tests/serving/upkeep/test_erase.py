@@ -43,7 +43,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def erased(scene: Scene, *users: str) -> None:
-    report = erase(scene.definition, scene.settings, scene.ledger, users or [WHO])
+    report = erase(scene.definition, scene.settings, scene.memberships, users or [WHO])
     assert set(report.left.values()) == {0}, report.left
     assert list(report.left) == list(report.removed)
 
@@ -88,7 +88,7 @@ def test_on_spark_compacted_events_and_a_local_event_store_lose_the_user_too(sce
     scene.compact()
     scene.materialize()
     settings = Settings(home=scene.settings.home, engine="spark")
-    report = erase(scene.definition, settings, scene.ledger, [WHO])
+    report = erase(scene.definition, settings, scene.memberships, [WHO])
     assert report.removed["compacted events"] == 5
     assert report.removed["event store"] > 5
     assert set(report.left.values()) == {0}
@@ -108,7 +108,7 @@ def test_on_spark_compacted_events_and_a_local_event_store_lose_the_user_too(sce
 def test_dead_letters_of_every_spelling_go(scene: Scene, body: str) -> None:
     letters = [DeadLetter("ingest", "x", "y", body, BEGIN), DeadLetter("ingest", "x", "y", '{"userId": "u002"}', BEGIN)]
     scene.live.append([], letters)
-    report = erase(scene.definition, scene.settings, scene.ledger, [WHO])
+    report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
     assert (report.removed["dead letters"], report.left["dead letters"]) == (1, 0)
     assert len(scene.live.dead_letters()) == 1
     assert holding(scene.settings.home, WHO) == []
@@ -117,7 +117,7 @@ def test_dead_letters_of_every_spelling_go(scene: Scene, body: str) -> None:
 @pytest.mark.parametrize("said", ["4242424242", "4242424242.0", '" 4242424242"', "4.242424242e9"])
 def test_dead_letters_of_numbers_go(scene: Scene, said: str) -> None:
     scene.live.append([], [DeadLetter("ingest", "x", "y", f'{{"userId": {said}}}', BEGIN)])
-    report = erase(scene.definition, scene.settings, scene.ledger, ["4242424242"])
+    report = erase(scene.definition, scene.settings, scene.memberships, ["4242424242"])
     assert (report.removed["dead letters"], report.left["dead letters"]) == (1, 0)
 
 
@@ -143,7 +143,7 @@ def test_what_killed_jobs_left_is_removed(scene: Scene) -> None:
     (folder / "server-3000").mkdir()
     (folder / "server-3000" / "counter_7.db").write_bytes(f"\x00/users/{WHO}\x00".encode())
     (folder / "live" / "torn.parquet").write_bytes(b"PAR1" + b"\x00" * 50)
-    report = erase(scene.definition, scene.settings, scene.ledger, [WHO])
+    report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
     assert report.removed["unfinished files"] == 8
     assert set(report.left.values()) == {0}
     assert not any((folder / name).exists() for name in left)
@@ -160,7 +160,7 @@ def test_a_store_nobody_has_told_of_is_found(scene: Scene) -> None:
         connection.execute("CREATE TABLE facts (user TEXT, fact TEXT)")
         connection.executemany("INSERT INTO facts VALUES (?, 'x')", [(WHO,), ("u002",)])
     connection.close()
-    report = erase(scene.definition, scene.settings, scene.ledger, [WHO])
+    report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
     for name in ("rows.parquet", "rows.csv", "rows.jsonl", "rows.db"):
         assert report.removed[f"new room/{name}"] == 1, name
     assert set(report.left.values()) == {0}
@@ -177,7 +177,7 @@ def test_a_file_of_another_kind_that_names_the_user_is_told_of(scene: Scene) -> 
         connection.execute("CREATE TABLE said (text TEXT)")
         connection.execute("INSERT INTO said VALUES (?)", (f"by {WHO}",))
     connection.close()
-    report = erase(scene.definition, scene.settings, scene.ledger, [WHO])
+    report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
     assert {place: rows for place, rows in report.left.items() if rows} == {
         "notes.txt": 1, "said.parquet": 1, "said.db": 1,
     }  # fmt: skip
@@ -200,7 +200,7 @@ def test_a_damaged_table_is_told_of(scene: Scene) -> None:
     content = bytearray(file.read_bytes())
     content[4:40] = b"\xff" * 36
     file.write_bytes(content)
-    report = erase(scene.definition, scene.settings, scene.ledger, [WHO])
+    report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
     assert report.left["scores"] == 1
 
 
@@ -216,7 +216,7 @@ def test_redis_loses_the_user_in_all_feature_sets_and_in_no_other_definition(tmp
         other = theirs[0].replace(now.name.encode() + b"_", now.name.encode() + b"_other_")
         client.hset(other, "x", "of a definition whose name begins alike")
         others = len(list(client.scan_iter()))
-        report = erase(scene.definition, scene.settings, scene.ledger, ["u001"])
+        report = erase(scene.definition, scene.settings, scene.memberships, ["u001"])
         assert (report.removed["online store"], report.left["online store"]) == (2, 0)
         assert [key for key in client.scan_iter() if b"u001" in key] == [other]
         assert len(list(client.scan_iter())) >= others - 2
@@ -285,7 +285,7 @@ def test_who_is_marked_while_they_are_being_folded_is_not_put_back(
 def test_where_the_event_store_is_elsewhere_nothing_is_removed(tmp_path: Path, scene: Scene) -> None:
     settings = Settings(home=tmp_path / "elsewhere")
     with pytest.raises(StoreError, match="holds no event store"):
-        erase(scene.definition, settings, scene.ledger, [WHO])
+        erase(scene.definition, settings, scene.memberships, [WHO])
     assert scene.live.of_users([WHO])
 
 
@@ -293,7 +293,7 @@ def test_tables_that_others_made_in_the_live_logs_database_are_counted(scene: Sc
     with scene.live.writing() as connection:
         connection.execute(sa.text("CREATE TABLE live_more (user_id TEXT)"))
         connection.execute(sa.text("INSERT INTO live_more VALUES (:user)"), {"user": WHO})
-    report = erase(scene.definition, scene.settings, scene.ledger, [WHO])
+    report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
     assert report.left["live_more"] == 1
 
 
@@ -310,7 +310,7 @@ def test_mentions_are_whole_words_of_ids_that_tell_themselves_from_others() -> N
 def test_nobody_is_erased_while_a_job_writes_of_users(scene: Scene) -> None:
     folder = scene.settings.folder(scene.definition.name)
     with sharing(folder), sharing(folder), pytest.raises(UnavailableError, match="a job works with the users"):
-        erase(scene.definition, scene.settings, scene.ledger, [WHO])
+        erase(scene.definition, scene.settings, scene.memberships, [WHO])
     assert scene.live.of_users([WHO]), "nothing was removed"
     with sharing(folder, alone=True), pytest.raises(UnavailableError, match="users are being erased"), sharing(folder):
         pass

@@ -17,7 +17,7 @@ from serving.model.card import ModelCard, Procedure
 from serving.model.loader import Loader, registered_name
 from tests.conftest import World
 from tests.training.test_job import CHURN, quiet
-from training.evaluation.gate import Criterion, Standing, compare, passes, slices, standing
+from training.evaluation.gate import Criterion, PolicyChoice, compare, passes, policy_of, slices
 from training.evaluation.metrics import Judgement, judge
 from training.job import train
 from training.registry import Registry
@@ -128,31 +128,33 @@ def card(world: World, through: str, **changes: object) -> ModelCard:
 def test_the_policy_depends_on_procedure_and_age(world: World) -> None:
     now, horizon, same = datetime(2026, 3, 1, tzinfo=UTC), 14 * DAY, Procedure()
     other = Procedure(half_life=2.0)
-    assert standing(None, same, now, horizon, 2.0).policy == "first"
-    assert standing(card(world, "2026-02-20 00:00:00+00:00", procedure=None), same, now, horizon, 2.0).policy == "first"
+    assert policy_of(None, same, now, horizon, 2.0).policy == "first"
+    assert (
+        policy_of(card(world, "2026-02-20 00:00:00+00:00", procedure=None), same, now, horizon, 2.0).policy == "first"
+    )
     recent = card(world, "2026-02-20 00:00:00+00:00", procedure=same)
-    assert standing(recent, same, now, horizon, 2.0).policy == "refresh"
-    assert standing(recent, other, now, horizon, 2.0).policy == "challenger"
+    assert policy_of(recent, same, now, horizon, 2.0).policy == "refresh"
+    assert policy_of(recent, other, now, horizon, 2.0).policy == "challenger"
     old = card(world, "2026-01-01 00:00:00+00:00", procedure=same)
-    assert standing(old, other, now, horizon, 2.0).policy == "stale"
-    assert not standing(recent, same, datetime(2026, 2, 20, tzinfo=UTC), horizon, 2.0).newer
+    assert policy_of(old, other, now, horizon, 2.0).policy == "stale"
+    assert not policy_of(recent, same, datetime(2026, 2, 20, tzinfo=UTC), horizon, 2.0).newer
 
 
 def test_the_same_procedure_is_promoted_for_newer_rows_only() -> None:
     logit, _, _ = drawn()
     p = noisy(logit, 0.0)
     both = judged(model=p, champion=p)
-    assert passes(compare(both, RULES, Standing("refresh", "later", newer=True)))
-    assert failed(compare(both, RULES, Standing("refresh", "the same day", newer=False))) == {"policy"}
+    assert passes(compare(both, RULES, PolicyChoice("refresh", "later", newer=True)))
+    assert failed(compare(both, RULES, PolicyChoice("refresh", "the same day", newer=False))) == {"policy"}
 
 
 def test_a_stale_champion_is_replaced_by_one_that_is_no_worse() -> None:
     logit, _, _ = drawn()
     p = noisy(logit, 0.0)
     both = judged(model=p, champion=p)
-    assert passes(compare(both, RULES, Standing("stale", "long ago")))
+    assert passes(compare(both, RULES, PolicyChoice("stale", "long ago")))
     worse = judged(model=noisy(logit, 1.2), champion=p)
-    assert "average precision" in failed(compare(worse, RULES, Standing("stale", "long ago")))
+    assert "average precision" in failed(compare(worse, RULES, PolicyChoice("stale", "long ago")))
 
 
 def test_a_slice_that_loses_is_named_though_the_whole_gains() -> None:

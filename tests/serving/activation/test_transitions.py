@@ -13,9 +13,9 @@ from features.errors import PropensityError
 from features.reading.live_messages import Message
 from features.time import DAY, HOUR, to_instant
 from serving.activation.audience_export import dimension_of, export
-from serving.activation.live_transitions import LiveMoves
-from serving.activation.memberships import Ledger
-from serving.activation.transitions import Mover
+from serving.activation.live_transitions import LiveTransitions
+from serving.activation.memberships import Memberships
+from serving.activation.transitions import TransitionRecorder
 from serving.database.live_log import LiveLog
 from serving.ingest.worker import Worker
 from serving.scoring.online import Answers
@@ -23,7 +23,7 @@ from tests.conftest import World
 from tests.serving.activation.scenes import Hands
 from tests.serving.conftest import copy_of
 
-pytestmark = pytest.mark.xdist_group("mover")
+pytestmark = pytest.mark.xdist_group("recorder")
 
 PROPENSITY = (sys.executable, "-m", "propensity")
 END = to_instant(datetime.fromisoformat("2026-03-01T00:00:00Z"))
@@ -44,9 +44,9 @@ def moved(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture
-def ledger(moved: World) -> Iterator[Ledger]:
+def memberships(moved: World) -> Iterator[Memberships]:
     live = LiveLog.open(moved.definition, moved.settings)
-    yield Ledger(moved.definition, live, Hands(END))
+    yield Memberships(moved.definition, live, Hands(END))
     live.close()
 
 
@@ -54,21 +54,21 @@ def records(world: World, day: str) -> pl.DataFrame:
     return pl.read_parquet(world.settings.scores("demo-shop") / f"scores-{day}T000000Z.parquet").sort("user_id")
 
 
-def test_moves_lead_from_one_batch_to_the_next(moved: World, ledger: Ledger) -> None:
+def test_moves_lead_from_one_batch_to_the_next(moved: World, memberships: Memberships) -> None:
     before, after = records(moved, "2026-02-20"), records(moved, "2026-03-01")
     was = dict(before.select("user_id", "state").iter_rows())
     state = {user: was.get(user) for user in after["user_id"]}
-    for move in ledger.history(dimension="states", limit=100_000):
+    for move in memberships.history(dimension="states", limit=100_000):
         assert move.before == was.get(move.user)
         state[move.user] = move.after
     assert state == dict(after.select("user_id", "state").iter_rows())
-    causes = {(m.dimension, m.cause) for m in ledger.history(limit=100_000)}
+    causes = {(m.dimension, m.cause) for m in memberships.history(limit=100_000)}
     assert {("states", "behaviour"), ("states", "time")} <= causes
     assert "new_model" not in {cause for _, cause in causes}
     seen = dict(after.select("user_id", "last_seen").iter_rows())
     knew, knows = (dict(r.select("user_id", "evidence").iter_rows()) for r in (before, after))
     late = 0
-    for move in ledger.history(dimension="states", limit=100_000):
+    for move in memberships.history(dimension="states", limit=100_000):
         acted = seen[move.user] >= datetime.fromisoformat("2026-02-20T00:00:00Z")
         assert move.cause == ("behaviour" if knew.get(move.user) != knows[move.user] else "time")
         assert move.cause == "behaviour" or not acted
@@ -76,12 +76,12 @@ def test_moves_lead_from_one_batch_to_the_next(moved: World, ledger: Ledger) -> 
     assert late < 0.1 * len(after), "few events arrive late"
 
 
-def test_the_scores_of_before_are_those_of_the_batch_before(moved: World, ledger: Ledger) -> None:
+def test_the_scores_of_before_are_those_of_the_batch_before(moved: World, memberships: Memberships) -> None:
     churn = pl.col("intent").struct.field("churn").struct.field("probability")
     before, after = (
         dict(records(moved, day).select("user_id", churn).iter_rows()) for day in ("2026-02-20", "2026-03-01")
     )
-    for move in ledger.history(dimension="states", limit=300):
+    for move in memberships.history(dimension="states", limit=300):
         assert move.scores_before.get("churn") == pytest.approx(before.get(move.user), abs=1e-6)
         assert move.scores_after.get("churn") == pytest.approx(after.get(move.user), abs=1e-6)
 
@@ -97,22 +97,22 @@ def test_scoring_again_moves_nobody(moved: World) -> None:
 def test_a_cart_is_entered_live_and_left_when_a_day_is_over(moved: World) -> None:
     live = LiveLog.open(moved.definition, moved.settings)
     clock = Hands(END + 9 * HOUR)
-    ledger, answers = Ledger(moved.definition, live, clock), Answers(moved.definition, moved.settings)
-    mover = Mover(moved.definition, ledger, moved.settings.scores("demo-shop"))
-    moves = LiveMoves(answers, ledger, mover, clock)
+    memberships, answers = Memberships(moved.definition, live, clock), Answers(moved.definition, moved.settings)
+    recorder = TransitionRecorder(moved.definition, memberships, moved.settings.scores("demo-shop"))
+    moves = LiveTransitions(answers, memberships, recorder, clock)
     worker = Worker(moved.definition, moved.settings, live, clock, moves)
     live.append([Message("live-1", "u0000055", "track", "add_to_cart", clock.at - 1, clock.at, {})])
     while worker.step():
         pass
     moves.look()
-    history = ledger.history(user="u0000055", dimension="segments.cart_abandoned_24h")
+    history = memberships.history(user="u0000055", dimension="segments.cart_abandoned_24h")
     assert [(m.after, m.cause, m.at) for m in history] == [("in", "behaviour", clock.at)]
     clock.at += 23 * HOUR
     moves.look()
-    assert len(ledger.history(user="u0000055", dimension="segments.cart_abandoned_24h")) == 1
+    assert len(memberships.history(user="u0000055", dimension="segments.cart_abandoned_24h")) == 1
     clock.at = END + 9 * HOUR + DAY + 1
     moves.look()
-    *_, left = ledger.history(user="u0000055", dimension="segments.cart_abandoned_24h")
+    *_, left = memberships.history(user="u0000055", dimension="segments.cart_abandoned_24h")
     assert (left.before, left.after, left.cause, left.at) == ("in", None, "time", clock.at)
     worker._leases.give_back()
     worker.close()
@@ -123,8 +123,13 @@ def test_a_late_event_is_the_cause_of_the_move_it_makes(moved: World) -> None:
     """An order that happened before the last look, and arrived after it, is what the user did; time did nothing."""
     live = LiveLog.open(moved.definition, moved.settings)
     clock = Hands(END + 40 * HOUR)
-    ledger, answers = Ledger(moved.definition, live, clock), Answers(moved.definition, moved.settings)
-    moves = LiveMoves(answers, ledger, Mover(moved.definition, ledger, moved.settings.scores("demo-shop")), clock)
+    memberships, answers = Memberships(moved.definition, live, clock), Answers(moved.definition, moved.settings)
+    moves = LiveTransitions(
+        answers,
+        memberships,
+        TransitionRecorder(moved.definition, memberships, moved.settings.scores("demo-shop")),
+        clock,
+    )
     worker = Worker(moved.definition, moved.settings, live, clock, moves)
     minute = HOUR // 60
 
@@ -139,29 +144,29 @@ def test_a_late_event_is_the_cause_of_the_move_it_makes(moved: World) -> None:
     happens(2, "app_open", 1)
     clock.at += minute
     happens(3, "purchase", 2 * minute, revenue=20.0)
-    history = ledger.history(user="late-order", dimension="segments.cart_abandoned_24h")
+    history = memberships.history(user="late-order", dimension="segments.cart_abandoned_24h")
     assert [(m.after, m.cause) for m in history] == [("in", "behaviour"), (None, "behaviour")]
     clock.at += minute
     happens(4, "add_to_cart", 2)
     clock.at += 25 * HOUR
     moves.look()
-    history = ledger.history(user="late-order", dimension="segments.cart_abandoned_24h")
+    history = memberships.history(user="late-order", dimension="segments.cart_abandoned_24h")
     assert [m.cause for m in history][3:] == ["time"]
     worker.close()
     live.close()
 
 
-def test_an_audience_is_exported_whole_and_as_what_changed(moved: World, ledger: Ledger) -> None:
+def test_an_audience_is_exported_whole_and_as_what_changed(moved: World, memberships: Memberships) -> None:
     folder, scores = moved.folder / "kept", moved.settings.scores("demo-shop")
 
     def exported(name: str, form: str, **how: bool) -> pl.DataFrame:
         path = moved.folder / f"audience.{form}"
         how = {"changes": False, "with_holdout": False} | how
-        export(moved.definition, ledger, scores, folder, name, path, form, **how)  # type: ignore[arg-type]
+        export(moved.definition, memberships, scores, folder, name, path, form, **how)  # type: ignore[arg-type]
         return {"csv": pl.read_csv, "parquet": pl.read_parquet, "jsonl": pl.read_ndjson}[form](path)
 
     everybody = exported("states.at_risk", "parquet", with_holdout=True)
-    told = {user for user, standing in ledger._everybody() if standing.held["states"][0] == "at_risk"}
+    told = {user for user, standing in memberships._everybody() if standing.held["states"][0] == "at_risk"}
     assert set(everybody["user_id"]) == told
     held = everybody["holdout"].mean()
     assert isinstance(held, float)
@@ -191,7 +196,11 @@ def test_the_commands_tell_of_moves_audiences_and_sizes(moved: World) -> None:
     assert done.returncode == 0, done.stderr
     for said in ("at_risk", "behaviour", "time"):
         assert said in done.stdout
-    user = Ledger(moved.definition, LiveLog.open(moved.definition, moved.settings), Hands(END)).history(limit=1)[0].user
+    user = (
+        Memberships(moved.definition, LiveLog.open(moved.definition, moved.settings), Hands(END))
+        .history(limit=1)[0]
+        .user
+    )
     done = moved.run(*PROPENSITY, "transitions", "--user", user)
     assert "→" in done.stdout
     path = moved.folder / "out.jsonl"
