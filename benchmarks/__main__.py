@@ -68,7 +68,6 @@ def beside_others(most: int, folder: Path) -> pl.DataFrame:
         update={
             "events": rules.events.model_copy(update={"columns": columns}),
             "windows": [7 * features.DAY, 30 * features.DAY],
-            "_kept": {},
         }
     )
     plain._source = rules._source

@@ -41,7 +41,7 @@ def with_signals(definition: Definition, count: int) -> Definition:
     }  # fmt: skip
     more = count - len(own)
     items = {f"item_{i}": Signal(where=f"event = 'view_item' AND item % {more} = {i}") for i in range(more)}
-    return definition.model_copy(update={"signals": own | items, "_kept": {}})
+    return definition.model_copy(update={"signals": own | items})
 
 
 def kernel_speed(store: EventStore, definition: Definition) -> float:
@@ -114,7 +114,7 @@ def one_more_day(log: Log) -> dict[str, Any]:
                 which = f"SELECT * FROM {rows} WHERE epoch_us(arrived_at) {came} {ends - DAY}"
                 connection.execute(f"COPY ({which}) TO '{home}/{name}.parquet'")
         rules = log.definition.model_copy(
-            update={"events": log.definition.events.model_copy(update={"path": str(files / "*.parquet")}), "_kept": {}}
+            update={"events": log.definition.events.model_copy(update={"path": str(files / "*.parquet")})}
         )
         rules._source = log.definition._source
 

@@ -1,10 +1,10 @@
 """The schema of `propensity.yaml`."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -269,6 +269,18 @@ class Definition(Strict):
             yield "'windows' must ascend without repeats, above 0, the last at least a day"
         if any(w > DAY and w % DAY for w in self.windows) or any(h <= 0 for h in self.half_lives):
             yield "'windows' above a day must be whole days, and 'half_lives' above 0"
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy; what was derived from this definition and memoised is not taken along."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied._kept = {}
+        return copied
+
+    def as_file(self) -> dict[str, Any]:
+        """What a definition file would say, without what is at its default; `load_definition` reads it again."""
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        amounts = content.pop("values", {})
+        return content | {"outcomes": {**content.get("outcomes", {}), **amounts}}
 
     @property
     def asked(self) -> dict[str, Outcome | ValueOutcome]:

@@ -147,7 +147,7 @@ def numbers() -> Response:
 def definition(request: Request) -> dict[str, object]:
     """The definition being served, with its version."""
     rules = _desk(request).definition
-    return {"version": rules.version, "definition": rules.model_dump(mode="json", exclude_defaults=True)}
+    return {"version": rules.version, "definition": rules.as_file()}
 
 
 @app.get("/models", summary="The models", responses=PROBLEMS)

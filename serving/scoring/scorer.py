@@ -108,9 +108,7 @@ class Scorer:
         self._layouts = {name: json.dumps(model.card.categories) for name, model in self.models.items()}
         self._versions = {name: models[name].version if name in models else None for name in definition.asked}
         measured = [name for name in rfm_columns(definition.rfm) if name] if definition.rfm else []
-        self._needed = _roots([*self._rules, *self._leads.expressions]).union(
-            self._every.columns, self._exits.columns, measured
-        )
+        self._needed = _roots(self._rules).union(self._leads.roots, self._every.columns, self._exits.columns, measured)
 
     def _why_silent(self, outcome: str) -> pl.Expr:
         """The reason there is not enough to say, or null."""
@@ -159,7 +157,7 @@ class Scorer:
         folded = pl.Series("through", through).cast(INSTANT)
         frame = with_rfm(rows.frame(self._needed).hstack([folded]), self.definition.rfm, self.rfm)
         frame = frame.hstack(frame.select_seq(self._rules))
-        frame = frame.hstack(frame.select_seq(self._leads.expressions)) if self.definition.leads else frame
+        frame = frame.hstack(self._leads.of(frame))
         answers: list[pl.Series] = []
         laid_out: dict[str, NDArray[np.float64]] = {}
         for name, question in self.definition.asked.items():

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from features.definition import Definition, load_definition
 from features.definition.columns import feature_set
 from features.errors import DefinitionError
-from segments.lead_score import Leads
+from segments.lead_score import LINE, Leads
 from tests.worlds import DEFINITION, definition_of
 
 POINTS = [
@@ -26,9 +26,8 @@ COLUMNS = ("cart_add_decayed_14d", "visit_count_7d", "purchase_count_total")
 
 
 def given_points(row: dict[str, object]) -> tuple[float, list[tuple[str, float | None, float]]]:
-    [found] = pl.DataFrame([row], schema_overrides=dict.fromkeys(COLUMNS, pl.Float64) | {"state": pl.String}).select(
-        Leads(definition_of(leads=LEAD).leads).expressions
-    ).to_dicts()  # fmt: skip
+    frame = pl.DataFrame([row], schema_overrides=dict.fromkeys(COLUMNS, pl.Float64) | {"state": pl.String})
+    [found] = pl.DataFrame(Leads(definition_of(leads=LEAD).leads).of(frame)).to_dicts()
     return found["ready_points"], [(line["what"], line["times"], line["points"]) for line in found["ready_lines"]]
 
 
@@ -56,6 +55,16 @@ def test_one_user_or_many_get_the_same_points(values: list[float | None], state:
     few, (points, lines) = leads.of_row(row), given_points(row)
     assert few["ready_points"] == pytest.approx(points, abs=1e-9)
     assert [(line["what"], line["times"], line["points"]) for line in few["ready_lines"]] == lines
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_points_that_name_no_column_are_given_to_each_row(rows: int) -> None:
+    everybody = {"outcome": "churn", "threshold": 1, "points": [{"when": "1 = 1", "points": 3}]}
+    frame = pl.DataFrame({"state": ["new"] * rows}, schema={"state": pl.String})
+    points, lines = Leads(definition_of(leads={"all": everybody}).leads).of(frame)
+    assert points.to_list() == [3.0] * rows
+    assert lines.to_list() == [[{"what": "1 = 1", "times": None, "points": 3.0}]] * rows
+    assert lines.dtype == pl.List(LINE)
 
 
 def load(folder: Path, line: dict[str, object], outcome: str = "churn") -> Definition:

@@ -45,7 +45,8 @@ def baselines(data: Dataset, definition: Definition, states: dict[str, pl.Series
 
 def _pointed(rows: pl.DataFrame, definition: Definition, states: pl.Series) -> pl.DataFrame:
     """Rows with the points of lead scores."""
-    return rows.with_columns(states.alias("state")).with_columns(Leads(definition.leads).expressions)
+    named = rows.with_columns(states.alias("state"))
+    return named.hstack(Leads(definition.leads).of(named))
 
 
 def rfm_columns(definition: Definition, outcome: str) -> list[str]:

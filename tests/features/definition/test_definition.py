@@ -253,3 +253,20 @@ def test_names_that_do_not_meet_are_told_together(tmp_path: Path) -> None:
         )
     assert "outcomes.a asks about signal 'dance'" in str(told.value)
     assert "outcomes.b asks about signal 'sing'" in str(told.value)
+
+
+@pytest.mark.parametrize("file", [*sorted(ROOT.glob("examples/*/propensity.yaml")), ROOT / "propensity.yaml"])
+def test_what_the_service_shows_of_a_definition_loads_again(tmp_path: Path, file: Path) -> None:
+    definition = load_definition(file)
+    (tmp_path / "d.yaml").write_text(yaml.safe_dump(definition.as_file(), sort_keys=False, allow_unicode=True))
+    again = load_definition(tmp_path / "d.yaml")
+    assert again.version == definition.version
+    assert list(again.asked) == list(definition.asked)
+
+
+def test_a_copy_of_a_definition_has_a_feature_set_of_its_own() -> None:
+    definition = load_definition(ROOT / "propensity.yaml")
+    before = feature_set(definition)
+    fewer = definition.model_copy(update={"windows": definition.windows[:-1]})
+    assert len(feature_set(fewer).numeric) < len(before.numeric)
+    assert feature_set(definition) == before

@@ -126,7 +126,7 @@ def test_who_was_erased_stays_out_on_spark_too(tmp_path: Path, spark_settings: S
     ends = definition.events.ends
     assert ends is not None
     without_zone = definition.events.model_copy(update={"ends": ends.replace(tzinfo=None)})
-    definition = definition.model_copy(update={"events": without_zone, "name": "erased", "_kept": {}})
+    definition = definition.model_copy(update={"events": without_zone, "name": "erased"})
     EventStore.open(EventLog(definition), spark_settings).erase(["u004"])
     write_snapshots(SparkLog(definition, spark_settings), CUTOFFS, definition, tmp_path / "spark")
     users = set(rows_in(tmp_path / "spark")["user"])
@@ -149,7 +149,7 @@ def test_an_id_of_two_users_counts_once_on_spark_too(tmp_path: Path, spark_setti
     if not arrivals:
         columns = definition.events.columns.model_copy(update={"arrived": None})
         events = definition.events.model_copy(update={"columns": columns})
-        definition = definition.model_copy(update={"events": events, "_kept": {}})
+        definition = definition.model_copy(update={"events": events})
     for log, name in ((EventStore.open(EventLog(definition), Settings(home=tmp_path / "var")), "local"),
                       (SparkLog(definition, spark_settings), "spark")):  # fmt: skip
         write_snapshots(log, CUTOFFS, definition, tmp_path / name)

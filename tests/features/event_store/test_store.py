@@ -213,7 +213,7 @@ def test_another_definition_of_the_signals_has_a_store_of_its_own(tmp_path: Path
     signals = definition.signals | {
         "purchase": definition.signals["purchase"].model_copy(update={"value": "revenue * 2"})
     }
-    other = definition.model_copy(update={"signals": signals, "_kept": {}})
+    other = definition.model_copy(update={"signals": signals})
     doubled = EventStore.open(EventLog(other), Settings(home=tmp_path / "var"))
     assert doubled.read().values.sum() == pytest.approx(2 * first.read().values.sum())
     assert_same(replace(opened(tmp_path).read()), first.read())

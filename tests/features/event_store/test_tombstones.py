@@ -64,7 +64,7 @@ def test_stores_of_other_definitions_lose_the_user_and_nothing_else(tmp_path: Pa
     put(tmp_path, "a", random_rows(3_000, users=30))
     definition, settings = definition_in(tmp_path), Settings(home=tmp_path / "var")
     signals = dict(list(definition.signals.items())[:1])
-    other = definition.model_copy(update={"signals": signals, "_kept": {}})
+    other = definition.model_copy(update={"signals": signals})
     for rules in (definition, other):
         EventStore.open(EventLog(rules), settings)
     EventStore.open(EventLog(definition), settings).erase(["u007"])
@@ -81,7 +81,7 @@ def test_stores_of_other_definitions_lose_the_user_and_nothing_else(tmp_path: Pa
 def test_a_store_that_an_older_version_wrote_does_not_stop_an_erasure(tmp_path: Path) -> None:
     put(tmp_path, "a", random_rows(3_000, users=30))
     definition, settings = definition_in(tmp_path), Settings(home=tmp_path / "var")
-    other = definition.model_copy(update={"signals": dict(list(definition.signals.items())[:1]), "_kept": {}})
+    other = definition.model_copy(update={"signals": dict(list(definition.signals.items())[:1])})
     EventStore.open(EventLog(other), settings)
     home = settings.events(definition.name)
     for part in home.glob("*/bucket-*.parquet"):

@@ -64,7 +64,7 @@ def test_nothing_is_left_and_no_job_brings_anything_back(scene: Scene) -> None:
 
 def test_other_feature_sets_are_searched_too(scene: Scene) -> None:
     now = scene.definition
-    scene.definition = now.model_copy(update={"windows": [*now.windows[:-1], 21], "_kept": {}})
+    scene.definition = now.model_copy(update={"windows": [*now.windows[:-1], 21]})
     scene.materialize()
     folder = scene.settings.folder(now.name)
     assert profiles_path(now, folder) != profiles_path(scene.definition, folder)
@@ -74,7 +74,7 @@ def test_other_feature_sets_are_searched_too(scene: Scene) -> None:
 
 def test_what_a_store_removes_of_its_own_stays_in_those_of_other_feature_sets(scene: Scene) -> None:
     now = scene.definition
-    scene.definition = now.model_copy(update={"windows": [*now.windows[:-1], 21], "_kept": {}})
+    scene.definition = now.model_copy(update={"windows": [*now.windows[:-1], 21]})
     scene.materialize()
     other, scene.definition = scene.online, now
     keys = _keys([WHO])
@@ -207,7 +207,7 @@ def test_a_damaged_table_is_told_of(scene: Scene) -> None:
 def test_redis_loses_the_user_in_all_feature_sets_and_in_no_other_definition(tmp_path: Path, redis_server: str) -> None:
     scene = Scene.set(tmp_path, Settings(home=tmp_path / "var", online_store="redis", redis=redis_server))
     now = scene.definition
-    scene.definition = now.model_copy(update={"windows": [*now.windows[:-1], 21], "_kept": {}})
+    scene.definition = now.model_copy(update={"windows": [*now.windows[:-1], 21]})
     scene.materialize()
     host, port = redis_server.split(":")
     with redis.Redis(host, int(port)) as client:
@@ -228,7 +228,7 @@ def test_the_logs_own_files_are_not_touched_wherever_they_lie(scene: Scene) -> N
     (folder / "mine").mkdir()
     (folder / "mine" / "a.parquet").write_bytes(own)
     events = scene.definition.events.model_copy(update={"path": str(folder / "mine" / "*.parquet")})
-    scene.definition = scene.definition.model_copy(update={"events": events, "_kept": {}})
+    scene.definition = scene.definition.model_copy(update={"events": events})
     erased(scene)
     assert (folder / "mine" / "a.parquet").read_bytes() == own
 
