@@ -20,12 +20,13 @@ from features.feature_store import OfflineFeatures
 from features.feature_store.objects import snapshots_path, traits_path
 from features.reading.source import EventLog
 from features.settings import Settings
-from features.snapshot import WEIGHT, write_snapshots, write_traits
+from features.snapshot import WEIGHT, write_snapshots
 from features.system.progress import unseen
 from features.time import to_instant
+from features.traits import latest_traits, write_traits
 from segments.rfm_cuts import load_cuts
 from serving.model.loader import Loader
-from serving.scoring.feature_rows import batch_rows, latest_traits
+from serving.scoring.feature_rows import batch_rows
 from serving.scoring.scorer import Scorer
 from training.baselines.classification import rfm_columns
 from training.dataset.attach_labels import Labels

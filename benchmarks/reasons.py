@@ -12,9 +12,9 @@ from features.events.write import part_files
 from features.feature_store.objects import snapshots_path
 from features.reading.source import EventLog
 from features.system.parallel import cores
+from features.traits import latest_traits
 from serving.model.loader import Loader
 from serving.model.numbers import model_matrix
-from serving.scoring.feature_rows import latest_traits
 
 ROWS = 20_000
 

@@ -20,8 +20,9 @@ from features.feature_store import OfflineFeatures
 from features.feature_store.objects import snapshots_path, traits_path
 from features.reading.source import EventLog
 from features.settings import Settings
-from features.snapshot import write_snapshots, write_traits
+from features.snapshot import write_snapshots
 from features.time import to_datetime
+from features.traits import write_traits
 from segments.tiers import TIERS, tiers_of
 from serving.model.model import Model
 from serving.model.numbers import Floats

@@ -29,7 +29,7 @@ from features.profile.stored import Profiles
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.time import DAY, Instants
-from serving.scoring.feature_rows import stored_traits
+from features.traits import stored_traits
 
 SNAPSHOTS = (1, 26, 52)
 

@@ -20,10 +20,10 @@ from features.events.log import Log
 from features.events.sort import hash_numbers
 from features.events.write import part_files
 from features.profile.fold import feature_rows, read_all_at
-from features.reading.source import read_traits
 from features.rows import INSTANT, expression
 from features.system.progress import Progress, ignore
 from features.time import Instants
+from features.traits import read_traits, with_traits
 
 #: what each row counts as, for training; not a feature
 WEIGHT = "weight"
@@ -46,18 +46,6 @@ class More(Protocol):
 def population(definition: Definition) -> pl.Expr:
     """Rows that belong to the population of at least one outcome."""
     return pl.any_horizontal([expression(o.among).fill_null(False) for o in definition.asked.values()])
-
-
-def with_traits(rows: pl.DataFrame, traits: pl.DataFrame | None) -> pl.DataFrame:
-    """Add each user's attributes as known before the cutoff; as of events, what comes at it or later is not seen."""
-    if traits is None:
-        return rows
-    known = traits.sort("known")
-    joined = rows.with_row_index("row").sort("cutoff").join_asof(
-        known, left_on="cutoff", right_on="known", by="user", strategy="backward", check_sortedness=False,
-        allow_exact_matches=False,
-    )  # fmt: skip
-    return joined.sort("row").drop("row", "known")
 
 
 class Snapshots:
@@ -164,14 +152,3 @@ def write_snapshots(
     if written == 0:
         raise StoreError("no user belongs to any outcome's population.", fix="widen 'among' in the outcomes")
     return written
-
-
-def write_traits(definition: Definition, path: Path, live: Compacted) -> pl.DataFrame:
-    """Write the trait table in the store's terms (``user``, ``known``, text fields) and return it.
-
-    Feast sees what became known at the very instant asked for; ``known`` is therefore the first cutoff that may see it.
-    """
-    frame = read_traits(definition, live).with_columns(pl.col("known").dt.offset_by("1us"))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.write_parquet(path)
-    return frame

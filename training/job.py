@@ -17,10 +17,11 @@ from features.feature_store import OfflineFeatures
 from features.feature_store.objects import snapshots_path, traits_path
 from features.rows import FeatureRows
 from features.settings import Settings
-from features.snapshot import write_snapshots, write_traits
+from features.snapshot import write_snapshots
 from features.system.lock import locked
 from features.system.progress import Steps
 from features.time import Instants
+from features.traits import write_traits
 from segments.rfm import RfmCuts
 from segments.rfm_cuts import freeze_cuts
 from serving.model.card import ModelCard, Procedure

@@ -7,7 +7,6 @@ from datetime import UTC
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -18,14 +17,13 @@ from features.engines.files import path_of, shown
 from features.engines.formats import hint
 from features.engines.rows import DROPS, checks_of, column_time, event_rows
 from features.engines.tables import Tables
-from features.errors import DefinitionError, EventLogError
+from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted
 from features.events.events import Events, Rows
 from features.events.hashing import hashed, hashed_names
 from features.events.repeats import log_order, one_row_an_id
 from features.expressions.parse import check_columns, check_predicate, columns_in
 from features.reading.findings import NOBODY, Findings, judge, placeholders, together, unreadable
-from features.system.kept_files import reading
 from features.time import to_datetime, to_instant
 
 #: rows handed over at once
@@ -366,39 +364,3 @@ def check_expressions(
         texts = [f"; {n!r} holds {written[n]!r}" for n in sorted(columns_in(number.sql)) if n in written]
         kind = "KEY" if number.key else "DOUBLE"
         engine.check_event_sql(connection, columns, number.sql, number.place, kind, "".join(texts))
-
-
-def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:
-    """Read the trait table, and what the live path learnt: columns ``user``, ``known`` (UTC) and the fields as text.
-
-    Erased users are left out: the table is not ours to change, and keeps its rows of them.
-
-    Raises:
-        DefinitionError: the definition declares no traits.
-        EventLogError: the table cannot be read or lacks a column.
-    """
-    rules = definition.traits
-    if rules is None:
-        raise DefinitionError("the definition has no 'traits'.", fix="declare them")
-    paths = resolve(definition, rules.path)
-    with engine.connect() as connection:
-        tables = Tables.open(connection, paths, None, rules.encoding).typed(connection, used=(), numbers=(), kept={})
-        columns = tables.columns
-        for name in (rules.columns.user, rules.columns.known, *rules.fields):
-            if name not in columns:
-                raise EventLogError(
-                    f"traits name column {name!r}, which {paths[0]} does not have.",
-                    fix=f"its columns are {', '.join(columns)}",
-                )
-        known = column_time(rules.columns.known, columns[rules.columns.known], rules, "traits.columns.known")
-        who = engine.user_sql(rules.columns.user, columns[rules.columns.user])
-        with engine.reading(paths):
-            table = engine.load_traits(connection, tables.whole, who, known, rules.fields)
-    frame = pl.DataFrame(table)
-    if live.traits:
-        with reading(live.trait_files[0].parent, fix="restore what the live log was compacted into from a backup"):
-            learnt = pl.read_parquet(live.trait_files).cast(frame.schema).select(frame.columns)
-        frame = pl.concat([frame, learnt]).sort("user", "known", maintain_order=True)
-    if not live.erased:
-        return frame
-    return frame.filter(pl.Series(~live.erased.flags(frame["user"].str.strip_chars().to_arrow())))

@@ -16,12 +16,13 @@ from features.errors import EventLogError
 from features.events.compacted import Compacted
 from features.feature_store import OnlineProfiles
 from features.reading.live_messages import IDENTIFY, TRACK, LogColumns, Message
-from features.reading.source import declared_end, read_traits
+from features.reading.source import declared_end
 from features.rows import INSTANT
 from features.settings import Settings
 from features.system.kept_files import replacing
 from features.system.progress import Progress, ignore
 from features.time import DAY, to_datetime
+from features.traits import read_traits
 from serving.database.identity import Marks, check, check_files
 from serving.database.live_log import LiveLog
 from serving.ingest.apply import traits_of

@@ -9,42 +9,14 @@ import polars as pl
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.events.compacted import Compacted
 from features.events.events import Events
 from features.profile.fold import fold_rows, profile_rows, read_all_at
 from features.profile.layout import H_VISIBLE
-from features.reading.source import read_traits
 from features.rows import FeatureRows
-from features.time import Instants, to_datetime
+from features.time import Instants
 
 if TYPE_CHECKING:  # a batch reads the log: it has no need of Feast, which takes seconds to import
     from features.feature_store import OnlineProfiles
-
-
-def latest_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
-    """Each user's attributes as known before a cutoff, or None when the definition has none."""
-    if definition.traits is None:
-        return None
-    return _known_before(definition, cutoff, live).group_by("user").last().drop("known")
-
-
-def stored_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
-    """The same as `features.profile.stored.TRAITS`: as JSON, with the first cutoff that sees them as they are."""
-    if definition.traits is None:
-        return None
-    fields = definition.traits.fields
-    rows = _known_before(definition, cutoff, live)
-    # a table that says the same again each night changes nothing
-    new = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1).over("user")) for name in fields)
-    told = rows.with_columns(told=pl.when(new).then(pl.col("known").dt.epoch("us") + 1))
-    last = told.group_by("user").agg(pl.col(fields).last(), pl.col("told").max().fill_null(0))
-    return last.select("user", pl.struct(fields).struct.json_encode().alias("traits"), "told")
-
-
-def _known_before(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame:
-    """The rows of the trait table that became known before a cutoff, in the order in which they did."""
-    rows = read_traits(definition, live).filter(pl.col("known") < to_datetime(cutoff))
-    return rows.sort("known", maintain_order=True)
 
 
 def batch_rows(

@@ -24,9 +24,9 @@ from features.profile.stored import TRAITS, Profiles
 from features.reading.live_messages import LogColumns
 from features.settings import Settings
 from features.system.progress import Progress, ignore
+from features.traits import stored_traits
 from serving.database.identity import mark_of
 from serving.database.tables import SHARDS
-from serving.scoring.feature_rows import stored_traits
 
 #: profiles written at once
 BATCH = 2_000

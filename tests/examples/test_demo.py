@@ -16,8 +16,9 @@ from features.events.compacted import NONE
 from features.expressions.parse import columns_in
 from features.reading.source import EventLog
 from features.rows import INSTANT, expression
+from features.traits import latest_traits
 from serving.model.loader import Loader
-from serving.scoring.feature_rows import batch_rows, latest_traits
+from serving.scoring.feature_rows import batch_rows
 from tests.conftest import ROOT, World
 from training.dataset.outcomes import label
 from training.evaluation.metrics import Ranking, metrics

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from features.definition import Definition
 from features.events.compacted import NONE
 from features.rows import INSTANT
-from features.snapshot import with_traits
 from features.time import DAY
-from serving.scoring.feature_rows import stored_traits
+from features.traits import stored_traits, with_traits
 from tests.oracle import Told, plan_at
 from tests.worlds import definition_of
 

@@ -17,9 +17,10 @@ from features.feature_store import OfflineFeatures
 from features.feature_store.objects import snapshots_path, traits_path
 from features.reading.source import EventLog
 from features.settings import Settings
-from features.snapshot import write_snapshots, write_traits
+from features.snapshot import write_snapshots
 from features.system.lock import locked
 from features.system.progress import Progress
+from features.traits import write_traits
 from segments.rfm import RfmCuts
 from segments.rfm_cuts import load_cuts
 from serving.model.loader import CHAMPION, Loader, registered_name

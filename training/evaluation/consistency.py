@@ -16,9 +16,10 @@ from features.feature_store import OnlineProfiles
 from features.profile.fold import feature_rows, read_all_at
 from features.rows import INSTANT, FeatureRows
 from features.settings import Settings
-from features.snapshot import draw, with_traits
+from features.snapshot import draw
 from features.time import DAY, Instants, to_datetime
-from serving.scoring.feature_rows import latest_traits, online_rows
+from features.traits import latest_traits, with_traits
+from serving.scoring.feature_rows import online_rows
 from training.evaluation.leakage import Finding, finding
 
 #: about how many users are looked at

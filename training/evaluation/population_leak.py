@@ -13,9 +13,8 @@ from features.events.events import Events
 from features.events.log import Log
 from features.expressions.parse import columns_in, conjuncts
 from features.profile.fold import feature_rows, read_all_at
-from features.reading.source import read_traits
 from features.rows import INSTANT, expression
-from features.snapshot import with_traits
+from features.traits import read_traits, with_traits
 from training.dataset.outcomes import label, last_cutoff
 from training.evaluation.consistency import collect, sample
 

@@ -19,11 +19,10 @@ from features.events.log import Log
 from features.events.write import part_files
 from features.expressions.parse import columns_in
 from features.profile.fold import fold_rows, read_each_at
-from features.reading.source import read_traits
 from features.rows import INSTANT, expression
-from features.snapshot import with_traits
 from features.system.progress import Progress, ignore
 from features.time import DAY, Instants, to_datetime
+from features.traits import read_traits, with_traits
 from segments.holdout import evenly
 from serving.scoring.scorer import Scorer
 from training.dataset.outcomes import label, worth_within

@@ -22,8 +22,9 @@ from features.feature_store import OfflineFeatures
 from features.feature_store.objects import snapshots_path, traits_path
 from features.reading.source import EventLog
 from features.settings import Settings
-from features.snapshot import write_snapshots, write_traits
+from features.snapshot import write_snapshots
 from features.time import DAY
+from features.traits import write_traits
 from segments.rfm_cuts import load_cuts
 from serving.model.loader import Loader
 from serving.scoring.batch import score_all

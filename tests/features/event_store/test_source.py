@@ -11,8 +11,9 @@ import pytest
 from features.definition import Definition
 from features.errors import DefinitionError, EventLogError
 from features.events.compacted import NONE
-from features.reading.source import EventLog, read_traits
+from features.reading.source import EventLog
 from features.time import DAY, to_instant
+from features.traits import read_traits
 from tests.worlds import DEFINITION
 
 NOON = datetime(2025, 3, 1, 12)

@@ -11,10 +11,9 @@ from features.event_store.store import EventStore
 from features.events.compacted import Compacted
 from features.events.hashing import hashed_names
 from features.events.tombstones import Tombstones, digest_of
-from features.reading.source import EventLog, read_traits
+from features.reading.source import EventLog
 from features.settings import Settings
-from features.snapshot import write_traits
-from serving.scoring.feature_rows import latest_traits
+from features.traits import latest_traits, read_traits, write_traits
 from tests.features.event_store.logs import definition_in, put, random_rows
 from tests.worlds import DEFINITION
 

@@ -19,7 +19,7 @@ from features.profile.layout import layout_of
 from features.settings import Settings
 from features.snapshot import write_snapshots
 from features.time import DAY, HOUR
-from serving.scoring.feature_rows import latest_traits
+from features.traits import latest_traits
 from tests.oracle import Event, Told, plan_at
 from tests.worlds import definition_of, events_of
 
@@ -202,7 +202,7 @@ class TestHistorical:
         self.definition = definition_of(traits=rule)
         settings, _, cutoffs = self.snapshots(tmp_path)
         from features.feature_store.objects import traits_path
-        from features.snapshot import write_traits
+        from features.traits import write_traits
 
         write_traits(self.definition, traits_path(settings.folder("small")), NONE)
         asked = pl.DataFrame({"user": ["u1"] * 3 + ["u2"], "cutoff": [*cutoffs, cutoffs[2]]}).with_columns(

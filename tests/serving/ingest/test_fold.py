@@ -12,8 +12,9 @@ from features.profile.codec import StoredProfile
 from features.settings import Settings
 from features.system.progress import unseen
 from features.time import DAY, HOUR
+from features.traits import latest_traits
 from serving.ingest.reconcile import reconcile
-from serving.scoring.feature_rows import latest_traits, online_rows
+from serving.scoring.feature_rows import online_rows
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 
 #: who, what, how many hours late, which is sent again, and what the operator does after it
