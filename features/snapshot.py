@@ -5,19 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import StoreError
 from features.events.compacted import NONE, Compacted
+from features.events.draws import draw
 from features.events.events import Events
-from features.events.hashing import hashed
 from features.events.log import Log
-from features.events.sort import hash_numbers
 from features.events.write import part_files
 from features.profile.fold import feature_rows, read_all_at
 from features.rows import INSTANT, expression
@@ -101,12 +97,6 @@ def shares_of(log: Log, cutoffs: Instants, definition: Definition, scratch: Path
     found = dict.fromkeys(cutoffs.tolist(), 0) | dict(sizes.collect().iter_rows())
     shutil.rmtree(scratch)
     return {c: max(rules.keep, min(1.0, rules.min_rows / n)) if n else 1.0 for c, n in found.items()}
-
-
-def draw(users: pl.Series, cutoffs: Instants) -> NDArray[np.float64]:
-    """A number in [0, 1) for each user and cutoff that is the same on every machine."""
-    keys = hashed(pa.chunked_array([users.to_arrow()]))
-    return np.asarray(hash_numbers(keys, cutoffs) / 2.0**63)
 
 
 def write_snapshots(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.definition.schema import Definition
-from features.events.hashing import hashed_names
+from features.events.draws import evenly, salt
 
 
 class Holdout:
@@ -22,10 +22,10 @@ class Holdout:
         share = definition.transitions.holdout
         own = {f"segments.{name}": rule.holdout for name, rule in definition.segments.items()}
         names = ["states", "rfm", *(f"tiers.{name}" for name in definition.asked), *own]
-        keys = _keys([f"{definition.name}\x00{name}" for name in names])
+        keys = salt([f"{definition.name}\x00{name}" for name in names])
         shares = [share if (given := own.get(name)) is None else given for name in names]
         self._place: Mapping[str, int] = {name: i for i, name in enumerate(names)}
-        self._keys, self._shares = keys, np.array(shares)
+        self._salts, self._shares = keys, np.array(shares)
 
     @property
     def known(self) -> Mapping[str, int]:
@@ -42,23 +42,5 @@ class Holdout:
         if not len(users):
             return np.zeros(0, dtype=np.bool_)
         at = np.array([self._place[name] for name in dimensions])
-        out: NDArray[np.bool_] = _even(_keys(users) ^ self._keys[at]) < self._shares[at]
+        out: NDArray[np.bool_] = evenly(users, self._salts[at]) < self._shares[at]
         return out
-
-
-def evenly(names: Sequence[str]) -> NDArray[np.float64]:
-    """A number in ``[0, 1)`` for each name, the same on every machine and day, and even whatever the names."""
-    return _even(_keys(names))
-
-
-def _keys(names: Sequence[str]) -> NDArray[np.uint64]:
-    return hashed_names(names).view(np.uint64)
-
-
-def _even(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Numbers in ``[0, 1)`` that are even whatever the keys: the finalizer of SplitMix64 (Steele et al. 2014)."""
-    with np.errstate(over="ignore"):
-        z = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z = z ^ (z >> np.uint64(31))
-    return (z >> np.uint64(11)).astype(np.float64) / float(1 << 53)

@@ -6,10 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.events.draws import draw
 from features.events.log import InMemory
 from features.events.write import part_files
 from features.rows import INSTANT
-from features.snapshot import draw, write_snapshots
+from features.snapshot import write_snapshots
 from features.time import DAY, HOUR, schedule, to_instant
 from tests.features.feature_store.test_store import CUTOFF, START, random_log
 from tests.worlds import definition_of, events_of

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
+from features.events.draws import share_of
 from features.snapshot import WEIGHT
 from serving.model.numbers import Floats, model_matrix
 from training.dataset.dataset import Dataset
-from training.dataset.split import share_of
 
 #: which number of a user decides its fold
 _FOLDS = 3

@@ -1,12 +1,12 @@
 """Splitting the rows of an outcome into those that are learnt from and those a procedure is judged on."""
 
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
+from features.events.draws import share_of
 from features.time import Instants
 
 #: share of the cutoffs, or of the users where time cannot be split, that judge
@@ -55,16 +55,6 @@ def by_users(cutoffs: Instants) -> Split:
 def least_of(min_positives: int) -> dict[str, int]:
     """How many of either answer a slice needs at least: judging needs fewer than learning."""
     return {"learn": min_positives, "test": max(10, min_positives // 4)}
-
-
-def share_of(users: pl.Series, seed: int) -> pl.Series:
-    """A number in [0, 1) for each user that stays the user's own, on every machine and in every version."""
-
-    def number(user: str) -> float:
-        return int.from_bytes(blake2b(f"{seed}:{user}".encode(), digest_size=8).digest(), "big") / 2**64
-
-    each = users.unique()
-    return users.replace_strict(each, [number(user) for user in each], return_dtype=pl.Float64)
 
 
 def slices(rows: pl.DataFrame, parts: Split, unseen_share: float) -> pl.DataFrame:

@@ -9,6 +9,7 @@ import polars as pl
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
+from features.events.draws import draw
 from features.events.events import Events
 from features.events.log import Log
 from features.events.write import part_files
@@ -16,7 +17,6 @@ from features.feature_store import OnlineProfiles
 from features.profile.fold import feature_rows, read_all_at
 from features.rows import INSTANT, FeatureRows
 from features.settings import Settings
-from features.snapshot import draw
 from features.time import DAY, Instants, to_datetime
 from features.traits import latest_traits, with_traits
 from serving.scoring.feature_rows import online_rows

@@ -14,6 +14,7 @@ from features.definition.names import EVERYBODY as EVERYBODY
 from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.events.compacted import Compacted
+from features.events.draws import evenly
 from features.events.events import Events
 from features.events.log import Log
 from features.events.write import part_files
@@ -23,7 +24,6 @@ from features.rows import INSTANT, expression
 from features.system.progress import Progress, ignore
 from features.time import DAY, Instants, to_datetime
 from features.traits import read_traits, with_traits
-from segments.holdout import evenly
 from serving.scoring.scorer import Scorer
 from training.dataset.outcomes import label, worth_within
 
