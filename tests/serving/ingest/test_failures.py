@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.chaos.memberships import Buyers, Memberships
+from tests.chaos.ledger import Buyers, Ledger
 from tests.chaos.parts import Site
 from tests.conftest import World
 from tests.serving.conftest import copy_of
@@ -35,15 +35,15 @@ def stores(site: Site) -> tuple[Redis, Postgres]:
     return site.redis, site.postgres
 
 
-def nothing_is_lost(site: Site, memberships: Memberships, buyers: Buyers) -> None:
+def nothing_is_lost(site: Site, ledger: Ledger, buyers: Buyers) -> None:
     assert buyers.wrong == []
-    memberships.agrees_with(site.url, site.world, site.settings)
+    ledger.agrees_with(site.url, site.world, site.settings)
 
 
 def test_redis_stopped_and_started_under_load(site: Site) -> None:
     redis, _ = stores(site)
-    memberships = Memberships.opened(site.url)
-    with Buyers(memberships, site.url) as buyers:
+    ledger = Ledger.opened(site.url)
+    with Buyers(ledger, site.url) as buyers:
         buyers.go_on()
         redis.stop()
         buyers.meet("scores", 503)
@@ -55,13 +55,13 @@ def test_redis_stopped_and_started_under_load(site: Site) -> None:
         buyers.go_on()
     assert buyers.statuses["scores"] == {200, 503}, "never a wrong score, and never another error"
     assert buyers.statuses["events"] == {200}, "events are taken while nobody can be scored"
-    nothing_is_lost(site, memberships, buyers)
+    nothing_is_lost(site, ledger, buyers)
 
 
 def test_a_store_that_lost_everything_says_so_until_it_is_filled(site: Site) -> None:
     import redis
 
-    memberships = Memberships.opened(site.url)
+    ledger = Ledger.opened(site.url)
     host, port = stores(site)[0].address.split(":")
     with redis.Redis(host, int(port)) as client:
         client.flushall()
@@ -72,16 +72,16 @@ def test_a_store_that_lost_everything_says_so_until_it_is_filled(site: Site) -> 
     assert "it holds no profiles" in ready(site).text
     site.run("materialize")
     site.wait_until_ready()
-    with Buyers(memberships, site.url) as buyers:
+    with Buyers(ledger, site.url) as buyers:
         buyers.go_on()
     assert buyers.statuses["scores"] == {200}
-    nothing_is_lost(site, memberships, buyers)
+    nothing_is_lost(site, ledger, buyers)
 
 
 def test_postgresql_restarted_under_load(site: Site) -> None:
     _, postgres = stores(site)
-    memberships = Memberships.opened(site.url)
-    with Buyers(memberships, site.url) as buyers:
+    ledger = Ledger.opened(site.url)
+    with Buyers(ledger, site.url) as buyers:
         buyers.go_on()
         postgres.stop()
         buyers.meet("events", 503)
@@ -90,12 +90,12 @@ def test_postgresql_restarted_under_load(site: Site) -> None:
         site.wait_until_ready()
         buyers.go_on()
     assert buyers.statuses == {"scores": {200}, "events": {200, 503}}
-    nothing_is_lost(site, memberships, buyers)
+    nothing_is_lost(site, ledger, buyers)
 
 
 def test_a_server_killed_between_write_and_answer(site: Site) -> None:
-    memberships, port = Memberships.opened(site.url), site.server.port
-    with Buyers(memberships, site.url) as buyers:
+    ledger, port = Ledger.opened(site.url), site.server.port
+    with Buyers(ledger, site.url) as buyers:
         buyers.go_on()
         site.server.kill()
         buyers.meet("events", 0)
@@ -103,7 +103,7 @@ def test_a_server_killed_between_write_and_answer(site: Site) -> None:
         buyers.move_to(site.url)  # the same clients, which do not know what arrived
         buyers.go_on()
     assert site.server.port != port
-    nothing_is_lost(site, memberships, buyers)
+    nothing_is_lost(site, ledger, buyers)
 
 
 def test_workers_of_their_own_one_of_them_killed(site: Site) -> None:
@@ -111,13 +111,13 @@ def test_workers_of_their_own_one_of_them_killed(site: Site) -> None:
     for _ in range(2):
         site.work()
     site.serve()  # it is ready once a worker lives
-    memberships = Memberships.opened(site.url)
-    with Buyers(memberships, site.url) as buyers:
+    ledger = Ledger.opened(site.url)
+    with Buyers(ledger, site.url) as buyers:
         buyers.go_on(100)
         site.workers[0].kill()
         site.workers[0].wait(10)
         buyers.go_on(100)
-    nothing_is_lost(site, memberships, buyers)
+    nothing_is_lost(site, ledger, buyers)
     site.workers[1].terminate()
     assert site.workers[1].wait(20) == 0, "asked to stop, it finishes what it has begun"
 
