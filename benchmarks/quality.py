@@ -188,8 +188,8 @@ def beside(definition: Definition, data: Dataset, learnt: Learnt) -> dict[str, o
         "base_rate": f"{np.average(labels, weights=weights):.1%}",
         "AP": measure(found.measure("ours", "average_precision")),
         "AUC": measure(found.measure("ours", "auc")),
-        "best_floor": baseline,
-        "AP_ahead_of_floor": measure(learnt.against[baseline]["average_precision"], "+.3f"),
+        "best_baseline": baseline,
+        "AP_ahead_of_baseline": measure(learnt.against[baseline]["average_precision"], "+.3f"),
         "AP_ahead_of_boosted_RFM": measure(found.ahead("ours", "other", "average_precision"), "+.3f"),
         "log_loss_below_boosted_RFM": measure(found.ahead("other", "ours", "log_loss"), "+.4f"),
     }

@@ -224,7 +224,8 @@ def test_health_and_the_pages_are_open(server: Server, path: str) -> None:
 def test_the_definition_and_the_models_can_be_read(api: httpx.Client, world: World) -> None:
     definition = api.get("/definition").json()
     assert definition["version"] == world.definition.version
-    assert set(definition["definition"]["outcomes"]) == {"churn", "purchase", "uninstall"}
+    assert set(definition["definition"]["outcomes"]) == {"churn", "purchase", "uninstall", "spend"}
+    assert "values" not in definition["definition"], "what is shown loads again"
     models = {m["outcome"]: m for m in api.get("/models").json()}
     assert models["churn"]["question"] == "will not visit within 14d"
     assert 0.5 < models["churn"]["metrics"]["auc"]["value"] < 1
