@@ -8,9 +8,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+
+#: libraries whose threads do not survive a fork, and might hold a lock at that moment, start none
+_NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "_RJEM_MALLOC_CONF": "background_thread:false",
+               "JE_ARROW_MALLOC_CONF": "background_thread:false"}  # fmt: skip
 
 
 class Forks:
@@ -32,7 +37,7 @@ class Forks:
         """As ``python -m module arguments`` to its end.
 
         Raises:
-            subprocess.TimeoutExpired: it takes longer.
+            subprocess.TimeoutExpired: it takes longer; its ``stderr`` says where it was.
         """
         channel = self._channel or self._start()
         with tempfile.TemporaryDirectory() as folder:
@@ -40,7 +45,8 @@ class Forks:
             for file in (out, err):
                 file.touch()
             request = {"module": module, "arguments": list(arguments), "environment": dict(environment),
-                       "cwd": str(self._folder), "out": str(out), "err": str(err)}  # fmt: skip
+                       "cwd": str(self._folder), "out": str(out), "err": str(err),
+                       "seconds": max(seconds - 2, 1)}  # fmt: skip
             channel.settimeout(seconds)
             channel.sendall(json.dumps(request).encode() + b"\n")
             command = [sys.executable, "-m", module, *arguments]
@@ -48,7 +54,7 @@ class Forks:
                 said = channel.recv(100)
             except TimeoutError as error:
                 self.close()
-                raise subprocess.TimeoutExpired(command, seconds) from error
+                raise subprocess.TimeoutExpired(command, seconds, stderr=err.read_bytes()) from error
             if not said:
                 self.close()
                 raise ChildProcessError("the process that is forked has ended")
@@ -66,8 +72,9 @@ class Forks:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.forkserver", str(theirs.fileno())], env=self._environment,
-                cwd=self._folder, pass_fds=[theirs.fileno()], start_new_session=True,
+                [sys.executable, "-m", "tests.forkserver", str(theirs.fileno())],
+                env=self._environment | _NO_THREADS, cwd=self._folder, pass_fds=[theirs.fileno()],
+                start_new_session=True,
             )  # fmt: skip
         self._channel = ours
         return ours
@@ -88,7 +95,10 @@ def _forks(early: tuple[tuple[str, str], ...], folder: Path) -> Forks:
 def run_module(
     module: str, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, seconds: float = 300
 ) -> subprocess.CompletedProcess[str]:
-    """Run a module as a program, to its end.
+    """Run a module as a program, to its end; one that hangs as a fork is run again as a process of its own.
+
+    A library that was imported before the fork may wait for a thread that the fork does not have. No user's program is
+    a fork, so a hang counts only if a fresh process hangs, too; where the fork was is shown as a warning.
 
     Args:
         module: its name.
@@ -98,4 +108,11 @@ def run_module(
         seconds: until it is given up.
     """
     early = tuple(sorted((k, v) for k, v in environment.items() if k.startswith(_READ_EARLY)))
-    return _forks(early, folder).run(module, arguments, environment, seconds)
+    try:
+        return _forks(early, folder).run(module, arguments, environment, seconds)
+    except subprocess.TimeoutExpired as hung:
+        warnings.warn(f"a fork hung: {hung}\n{(hung.stderr or b'').decode(errors='replace')}", stacklevel=2)
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments], env=dict(environment), cwd=folder, capture_output=True,
+            text=True, timeout=seconds, check=False,
+        )  # fmt: skip

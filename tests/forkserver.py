@@ -5,6 +5,7 @@ threads, or a fork could wait for one that it does not have.
 """
 
 import atexit
+import faulthandler
 import gc
 import importlib
 import json
@@ -40,13 +41,16 @@ def serve(channel: socket.socket) -> None:
             channel.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
 
 
-def _become(module: str, arguments: list[str], environment: dict[str, str], cwd: str, out: str, err: str) -> NoReturn:
-    """Be ``python -m module arguments``."""
+def _become(
+    module: str, arguments: list[str], environment: dict[str, str], cwd: str, out: str, err: str, seconds: float
+) -> NoReturn:
+    """Be ``python -m module arguments``; after so many seconds, say where it is."""
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
     for place, path, flags in ((0, os.devnull, os.O_RDONLY), (1, out, os.O_WRONLY), (2, err, os.O_WRONLY)):
         os.dup2(os.open(path, flags), place)
+    faulthandler.dump_traceback_later(seconds)
     sys.argv[1:] = arguments
     code: object = 0
     try:
