@@ -46,7 +46,7 @@ class Forks:
                 file.touch()
             request = {"module": module, "arguments": list(arguments), "environment": dict(environment),
                        "cwd": str(self._folder), "out": str(out), "err": str(err),
-                       "seconds": max(seconds - 2, 1)}  # fmt: skip
+                       "seconds": 0.8 * seconds}  # fmt: skip
             channel.settimeout(seconds)
             channel.sendall(json.dumps(request).encode() + b"\n")
             command = [sys.executable, "-m", module, *arguments]
