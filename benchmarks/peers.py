@@ -15,7 +15,7 @@ from features.definition import Definition
 from features.definition.columns import feature_set
 from features.time import DAY
 from serving.model.numbers import Floats, model_matrix
-from training.baselines.classification import bg_nbd_of, regression_columns, repeats, rfm_columns
+from training.baselines.classification import bg_nbd_of, regression_columns, repeats_of, rfm_columns
 
 #: share of the training instants, the newest, that tune and calibrate
 TUNING = 0.25
@@ -130,7 +130,7 @@ def _bg_nbd(rows: Rows) -> Floats | None:
     never = rows.learn.filter(pl.col(times) < 1)["label"]
     answer = np.full(len(rows.asked), never.to_numpy().mean() if len(never) else 0.0)
     known = (rows.asked[times] >= 1).to_numpy()
-    buys = model.buys(rule.within / DAY, *repeats(rows.asked.filter(pl.Series(known)), rule.signal))
+    buys = model.buys(rule.within / DAY, *repeats_of(rows.asked.filter(pl.Series(known)), rule.signal))
     answer[known] = buys if rule.will else 1 - buys
     return answer
 

@@ -17,6 +17,8 @@ from training.baselines.classification import rfm_columns
 from training.dataset.dataset import Dataset
 from training.dataset.matrices import Matrices
 from training.evaluation.metrics import Judgement, Rank, judge
+from training.evaluation.simplest import KINDS
+from training.fitting.bg_nbd import applies
 from training.fitting.fit import Fitted, fit
 from training.fitting.trees import Parameters
 
@@ -68,6 +70,12 @@ class Candidates:
         return self._fitted[key][0]
 
     @cached_property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of models that can answer the outcome, the simplest first."""
+        repeated = applies(self._learn, self.definition.asked[self.data.outcome])
+        return tuple(kind for kind in KINDS if repeated or kind != "bg_nbd")
+
+    @cached_property
     def _learn(self) -> Matrices:
         """The rows learnt from, laid out once for all procedures."""
         return self.matrices.part("learn")
@@ -99,8 +107,8 @@ def newest(rows: pl.DataFrame) -> datetime:
 
 
 def columns_of(kind: Kind, definition: Definition, outcome: str) -> list[str] | None:
-    """What a kind's regression reads; None for all columns."""
-    if kind == "blend":
+    """What a kind's regression reads; None for all columns, or where there is no regression."""
+    if kind in ("blend", "bg_nbd"):
         return None
     names = rfm_columns(definition, outcome)
     return names if kind == "rfm" else [name for name in names if name.startswith("days_since_")]

@@ -23,7 +23,7 @@ from training.evaluation.gate import Criterion, policy_of, slices
 from training.evaluation.metrics import Judgement, by_group, judge
 from training.evaluation.protocol import EvaluationProtocol, protocol_of
 from training.evaluation.season import season
-from training.evaluation.simplest import KINDS, simplest
+from training.evaluation.simplest import simplest
 from training.fitting.trees import Parameters
 from training.report import model_plots as plots
 from training.report.pictures import Pictures, pictures_of
@@ -87,7 +87,7 @@ def learn(
     rule, seed = definition.asked[data.outcome], definition.training.seed
     protocol, pictures, test = protocol_of(rule), pictures_of(rule), data.part("test")
     candidates = Candidates(data, matrices, definition)
-    models = {kind: candidates.model(procedure.model_copy(update={"kind": kind})) for kind in KINDS}
+    models = {kind: candidates.model(procedure.model_copy(update={"kind": kind})) for kind in candidates.kinds}
     answers: dict[str, Floats] = {kind: candidates.answers(model) for kind, model in models.items()}
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
     judging = TestRows(labels, weights, test["user"], seed, protocol.rank(labels))
@@ -95,10 +95,10 @@ def learn(
     kind = simplest(kinds, protocol.loss, protocol.ranks[0], definition.gate.simple)
     procedure = procedure.model_copy(update={"kind": kind})
     scores = {"model": answers[kind]}
-    if champion is not None and champion.procedure is not None:
+    if champion is not None and champion.procedure is not None and champion.procedure.kind in models:
         scores["champion"] = candidates.answers(candidates.model(champion.procedure))
     states = _states(data, definition, cuts)
-    scores |= {simple: answers[simple] for simple in KINDS if simple != "blend"}
+    scores |= {simple: answers[simple] for simple in models if simple != "blend"}
     scores |= protocol.baselines(data, definition, states)
     judgement = judging.judge(scores, definition.gate.draws)
     model, parameters = serving_model(data, matrices, definition, procedure)
@@ -109,7 +109,9 @@ def learn(
         relative=isinstance(rule, ValueOutcome), seed=seed,
     )  # fmt: skip
     groups = {"state": states["test"], "tenure": _tenure(test)}
-    against = policy_of(champion, procedure, newest(data.rows), rule.within, definition.gate.stale)
+    against = policy_of(
+        champion, procedure, newest(data.rows), rule.within, definition.gate.stale, candidates.kinds
+    )  # fmt: skip
     both = {name: p for name, p in scores.items() if name in ("model", "champion")}
     gated = slices(
         both, test, groups, definition.gate, seed=seed, metric=protocol.ranks[0], rank=protocol.rank
@@ -122,7 +124,7 @@ def learn(
         "snapshots": _snapshots(candidates.cross_fitted(models[kind]), answers[kind], data, protocol),
         "base_rates": data.previewed,
         "kinds": pl.DataFrame(
-            [{"kind": name, **{m: kinds.measure(name, m).value for m in kinds.metrics}} for name in KINDS]
+            [{"kind": name, **{m: kinds.measure(name, m).value for m in kinds.metrics}} for name in models]
         ),
     }
     return Learnt(

@@ -11,7 +11,15 @@ from features.errors import ScoringError
 from segments.tiers import TierCuts
 
 #: kinds of models, the simplest first
-Kind = Literal["recency", "rfm", "blend"]
+Kind = Literal["recency", "bg_nbd", "rfm", "blend"]
+
+#: what a kind is called in a sentence
+_KINDS: Mapping[Kind, str] = {
+    "recency": "a regression on recency",
+    "bg_nbd": "BG/NBD",
+    "rfm": "a regression on recency, frequency and value",
+    "blend": "a blend of trees and a regression on all columns",
+}
 
 
 class Measure(BaseModel):
@@ -50,7 +58,7 @@ class Procedure(BaseModel):
 
     Attributes:
         kind: ``blend`` of trees and a regression on all columns; or a regression alone, on the columns of ``rfm`` or of
-            ``recency``.
+            ``recency``; or ``bg_nbd``, which reads how often, how long ago and since when.
         half_life: horizons after which an older row counts half in fitting; None where all count alike.
         level: the same of calibration, tier cut-offs and percentiles.
         tuned: parameters of LightGBM in place of the usual ones.
@@ -132,10 +140,11 @@ class ModelCard(BaseModel):
         if "all" not in self.slices:
             return f"Fitted through {self.trained_through[:16]}."
         learn, test, every = (self.slices[name] for name in ("learn", "test", "all"))
+        kind = f"{_KINDS[self.procedure.kind]}, " if self.procedure else ""
         later = "on later cutoffs" if self.judged_by == "time" else "on other users at the same cutoffs"
         return (
             f"Judged as of {str(learn['last_cutoff'])[:16]}, {later} through {str(test['last_cutoff'])[:16]} "
-            f"({_rows(test)}). Serves fitted through {str(every['last_cutoff'])[:16]}, on {_rows(every)}."
+            f"({_rows(test)}). Serves {kind}fitted through {str(every['last_cutoff'])[:16]}, on {_rows(every)}."
         )
 
     def save(self, path: Path) -> str:

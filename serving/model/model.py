@@ -1,4 +1,4 @@
-"""A model: LightGBM and a regression blended where both add up, calibrated, with its card. No pickle."""
+"""A model: LightGBM and a regression blended where both add up, or BG/NBD; calibrated, with its card. No pickle."""
 
 import subprocess
 import sys
@@ -40,8 +40,8 @@ class Model:
     """A fitted model.
 
     Attributes:
-        booster: LightGBM, one thread; None where the regression answers alone.
-        numbers: linear part, blend and calibration.
+        booster: LightGBM, one thread; None where the regression, or BG/NBD, answers alone.
+        numbers: regression or BG/NBD, blend and calibration.
         card: what it promises.
         version: ``outcome/version`` in the registry, or ``outcome/new`` before it is registered.
         card_digest: SHA-256 of the card that the registry vouches for; None where it does not.
@@ -82,13 +82,8 @@ class Model:
         return score
 
     def _line(self, matrix: Floats) -> Floats:
-        """The regression's score."""
-        linear = self.numbers.linear
-        columns = linear.columns(matrix, [len(c) for c in self.card.categories.values()])
-        # a matrix product sums the last rows of a block in another order than the others: an answer would depend
-        # on who else is asked about
-        terms = np.einsum("ij,j->i", np.ascontiguousarray(columns), np.array(linear.weights))
-        return np.asarray(terms + linear.intercept)
+        """The score of the regression, or of BG/NBD."""
+        return self.numbers.part.score(matrix, self._sizes)
 
     def predict(self, matrix: Floats) -> Floats:
         """Calibrated probability of the outcome, or the amount that is expected; a number a row."""
@@ -105,17 +100,17 @@ class Model:
         """What each column adds to the calibrated score, ``[rows, columns]``, against the average user.
 
         Exact attributions (path-dependent TreeSHAP; LightGBM's own for a few rows, the same numbers from tables for
-        many) and the regression's terms, blended as the scores are.
+        many) and the terms of the regression (or of BG/NBD: Shapley values of its three columns), blended as the scores
+        are.
         """
         weight, slope, matrix = self.numbers.weight, self.numbers.calibration.slope, self.within(matrix)
         total = np.zeros(matrix.shape)
         if self.booster is not None:
             total += slope * weight * self._of_trees(self.booster, matrix)
         if weight < 1:
-            linear = self.numbers.linear
-            sizes = [len(c) for c in self.card.categories.values()]
-            terms = linear.columns(matrix, sizes) * np.array(linear.weights)
-            np.add.at(total.T, linear.owners(sizes), slope * (1 - weight) * terms.T)
+            part = self.numbers.part
+            terms = part.terms(matrix, self._sizes)
+            np.add.at(total.T, part.owners(self._sizes), slope * (1 - weight) * terms.T)
         return total
 
     def _of_trees(self, booster: lgb.Booster, matrix: Floats) -> Floats:
@@ -151,7 +146,7 @@ class Model:
         past = np.maximum(low - some, some - high) / width
         past = np.where(gone[rows], np.inf, np.where(outside[rows], past, -np.inf))
         column[rows] = past.argmax(axis=1)
-        # trees say the same of the end of the range and of what lies beyond; the regression goes on
+        # trees say the same of the end of the range and of what lies beyond; regressions and BG/NBD go on
         straight = [self._line(part) for part in (matrix[rows], self.within(matrix[rows]))]
         effect[rows] = (
             abs(self.numbers.calibration.slope) * (1 - self.numbers.weight) * np.abs(straight[0] - straight[1])
@@ -180,14 +175,18 @@ class Model:
     @cached_property
     def _used(self) -> NDArray[np.bool_]:
         """The numeric columns that the answer hangs on: trees split by them, or the regression weighs them."""
-        linear, count = self.numbers.linear, len(self.card.features)
+        count = len(self.card.features)
         used = np.zeros(count + len(self.card.categories), dtype=np.bool_)
         if self.numbers.weight < 1:
-            owners = linear.owners([len(c) for c in self.card.categories.values()])
-            used[owners[np.array(linear.weights) != 0.0]] = True
+            used[self.numbers.part.read(self._sizes)] = True
         if self.booster is not None:
             used |= self.booster.feature_importance("split") > 0
         return used[:count]
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        """How many categories each trait has."""
+        return [len(categories) for categories in self.card.categories.values()]
 
     def save(self, folder: Path) -> str:
         """Write ``booster.txt`` where there is one, ``numbers.json``, and ``card.json`` with the digests of these.
@@ -196,7 +195,7 @@ class Model:
             The SHA-256 of the card.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        files = {NUMBERS: self.numbers.model_dump_json()}
+        files = {NUMBERS: self.numbers.to_json()}
         if self.booster is not None:
             files[BOOSTER] = self.booster.model_to_string()
         for name, text in files.items():
@@ -221,6 +220,8 @@ class Model:
         try:
             card = ModelCard.model_validate_json(checked_bytes(folder / CARD, card_digest, version))
             numbers = Numbers.model_validate_json(checked_bytes(folder / NUMBERS, card.digests.get(NUMBERS), version))
+            if not numbers.part.fits(len(card.features), [len(c) for c in card.categories.values()]):
+                raise ValueError(f"{NUMBERS} is not of the columns that {CARD} names")
             if not numbers.weight and BOOSTER not in card.digests:
                 return cls(None, numbers, card, version, card_digest)
             booster = checked_bytes(folder / BOOSTER, card.digests.get(BOOSTER), version)

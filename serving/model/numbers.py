@@ -1,9 +1,13 @@
 """A model as numbers: regression, blend and calibration, and how a frame is laid out for them."""
 
+from typing import Self
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from serving.model.bg_nbd import BgNbdPart
 
 Floats = NDArray[np.float64]
 
@@ -46,6 +50,28 @@ class LinearPart(BaseModel):
         codes = np.repeat(numeric + np.arange(len(n_categories)), n_categories)
         return np.concatenate([np.arange(numeric), np.array(self.flagged, dtype=np.int64), codes])
 
+    def score(self, matrix: Floats, n_categories: list[int]) -> Floats:
+        """The regression's score of each row of a model matrix."""
+        # a matrix product sums the last rows of a block in another order than the others: an answer would depend
+        # on who else is asked about
+        columns = np.ascontiguousarray(self.columns(matrix, n_categories))
+        return np.asarray(np.einsum("ij,j->i", columns, np.array(self.weights)) + self.intercept)
+
+    def terms(self, matrix: Floats, n_categories: list[int]) -> Floats:
+        """What each of this regression's columns adds to the score, ``[rows, columns]``."""
+        return np.asarray(self.columns(matrix, n_categories) * np.array(self.weights))
+
+    def read(self, n_categories: list[int]) -> NDArray[np.int64]:
+        """The model-matrix columns that the score hangs on."""
+        return np.asarray(self.owners(n_categories)[np.array(self.weights) != 0.0])
+
+    def fits(self, numeric: int, n_categories: list[int]) -> bool:
+        """Whether a model of so many numeric columns, and of traits with so many values, can have this part."""
+        flags = len(self.flagged) + sum(n_categories)
+        lengths = (len(self.center), len(self.scale), len(self.flag_means), len(self.weights))
+        inside = all(0 <= place < numeric for place in self.flagged)
+        return lengths == (numeric, numeric, flags, numeric + flags) and inside
+
 
 class Calibration(BaseModel):
     """From the blended score to the answer.
@@ -78,16 +104,42 @@ class Calibration(BaseModel):
 
 
 class Numbers(BaseModel):
-    """Everything of a model but the booster and the card: ``score = weight * booster + (1 - weight) * linear``.
+    """Everything of a model but the booster and the card: ``score = weight * booster + (1 - weight) * part``.
 
-    The score is a logit, or the logarithm of an amount.
+    The score is a logit, or the logarithm of an amount. The part is a regression or BG/NBD.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    linear: LinearPart
+    linear: LinearPart | None = None
+    bg_nbd: BgNbdPart | None = None
     weight: float
     calibration: Calibration
+
+    @classmethod
+    def of(cls, part: LinearPart | BgNbdPart, weight: float, calibration: Calibration) -> "Numbers":
+        """Put a model's numbers together."""
+        if isinstance(part, LinearPart):
+            return cls(linear=part, weight=weight, calibration=calibration)
+        return cls(bg_nbd=part, weight=weight, calibration=calibration)
+
+    @property
+    def part(self) -> LinearPart | BgNbdPart:
+        """What answers beside the booster, or alone."""
+        found = self.linear or self.bg_nbd
+        if found is None:
+            raise ValueError("neither 'linear' nor 'bg_nbd'")
+        return found
+
+    def to_json(self) -> str:
+        """What `model_validate_json` reads, without the key of the part that there is not."""
+        return self.model_dump_json(exclude={"bg_nbd" if self.bg_nbd is None else "linear"})
+
+    @model_validator(mode="after")
+    def _one_part(self) -> Self:
+        if (self.linear is None) == (self.bg_nbd is None):
+            raise ValueError("exactly one of 'linear' and 'bg_nbd' is needed")
+        return self
 
 
 def squash(values: Floats) -> Floats:

@@ -1,64 +1,59 @@
-"""BG/NBD (Fader, Hardie and Lee 2005): who still buys, from repeat purchases, recency and age alone."""
-
-from dataclasses import dataclass
+"""Fitting BG/NBD (Fader, Hardie and Lee 2005), and how many purchases it expects."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import gammaln, hyp2f1
 
+from serving.model.bg_nbd import BgNbd
+
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class BgNbd:
-    """Purchases come at a rate drawn from Gamma(r, alpha); after each one drops out with a chance from Beta(a, b).
+#: a fit looks at so many customers at most: four parameters need no more
+MOST_CUSTOMERS = 10_000
 
-    Customers are told by ``x`` repeat purchases, the last of them ``t_x`` after the first purchase, which lies ``T``
-    back; times in any one unit.
+
+def fit_bg_nbd(x: Floats, t_x: Floats, T: Floats, weights: Floats | None = None, start: BgNbd | None = None) -> BgNbd:
+    """Maximum likelihood; where there are many customers, of some that are drawn.
+
+    Args:
+        x: repeat purchases of each customer.
+        t_x: when the last of them came, after the first purchase.
+        T: how long ago the first purchase was.
+        weights: of the customers.
+        start: a fit to nearly the same customers, to search from.
     """
+    weights = np.ones(len(x)) if weights is None else weights
+    if len(x) > MOST_CUSTOMERS:
+        drawn = np.sort(np.random.default_rng(len(x)).permutation(len(x))[:MOST_CUSTOMERS])
+        x, t_x, T, weights = x[drawn], t_x[drawn], T[drawn], weights[drawn]
+    scale = 10.0 / T.max()  # one unit for all logs, so that the search starts near
+    begin = np.zeros(4) if start is None else np.log([start.r, start.alpha * scale, start.a, start.b])
+    times, place = np.unique(x, return_inverse=True)  # few, and what is slow depends on them alone
+    found = minimize(
+        lambda theta: -np.average(_likelihood(theta, times, place, t_x * scale, T * scale), weights=weights),
+        begin, method="Nelder-Mead",
+        options={"maxiter": 4_000, "xatol": 1e-6, "fatol": 1e-9,
+                 "initial_simplex": begin + np.vstack([np.zeros(4), (0.5 if start is None else 0.05) * np.eye(4)])},
+    )  # fmt: skip
+    r, alpha, a, b = (float(v) for v in _parameters(found.x))
+    return BgNbd(r=r, alpha=float(alpha / scale), a=a, b=b)
 
-    r: float
-    alpha: float
-    a: float
-    b: float
 
-    @classmethod
-    def fit(cls, x: Floats, t_x: Floats, T: Floats, weights: Floats | None = None) -> "BgNbd":
-        """Maximum likelihood."""
-        weights = np.ones(len(x)) if weights is None else weights
-        scale = 10.0 / T.max()  # one unit for all logs, so that the search starts near
-        found = minimize(
-            lambda theta: -np.average(_likelihood(theta, x, t_x * scale, T * scale), weights=weights),
-            np.zeros(4), method="Nelder-Mead", options={"maxiter": 4_000, "xatol": 1e-6, "fatol": 1e-9},
-        )  # fmt: skip
-        r, alpha, a, b = (float(v) for v in _parameters(found.x))
-        return cls(r, float(alpha / scale), a, b)
-
-    def alive(self, x: Floats, t_x: Floats, T: Floats) -> Floats:
-        """P(the customer has not dropped out); 1 without repeat purchases, since one drops out after a purchase."""
-        odds = (
-            self.a / (self.b + np.maximum(x, 1) - 1) * ((self.alpha + T) / (self.alpha + t_x)) ** (self.r + x)
-        )  # that they have
-        return np.where(x > 0, 1 / (1 + odds), 1.0)
-
-    def buys(self, within: float, x: Floats, t_x: Floats, T: Floats) -> Floats:
-        """P(at least one purchase in the time ahead): alive, and the Gamma rate given the past does not stay silent."""
-        silent = ((self.alpha + T) / (self.alpha + T + within)) ** (self.r + x)
-        return self.alive(x, t_x, T) * (1 - silent)
-
-    def expected(self, within: float, x: Floats, t_x: Floats, T: Floats) -> Floats:
-        """How many purchases to expect in the time ahead (equation 10 of the paper)."""
-        a = self.a if abs(self.a - 1) > 1e-6 else 1 + 1e-6  # the equation has 0 / 0 there
-        b, seen = self.b, self.alpha + T
-        shape = hyp2f1(self.r + x, b + x, a + b + x - 1, within / (seen + within))
-        until_gone = (a + b + x - 1) / (a - 1) * (1 - (seen / (seen + within)) ** (self.r + x) * shape)
-        return np.asarray(until_gone * self.alive(x, t_x, T))
+def expected(model: BgNbd, within: float, x: Floats, t_x: Floats, T: Floats) -> Floats:
+    """How many purchases to expect in the time ahead (equation 10 of the paper)."""
+    a = model.a if abs(model.a - 1) > 1e-6 else 1 + 1e-6  # the equation has 0 / 0 there
+    b, seen = model.b, model.alpha + T
+    shape = hyp2f1(model.r + x, b + x, a + b + x - 1, within / (seen + within))
+    until_gone = (a + b + x - 1) / (a - 1) * (1 - (seen / (seen + within)) ** (model.r + x) * shape)
+    return np.asarray(until_gone * model.alive(x, t_x, T))
 
 
 def log_likelihood(model: BgNbd, x: Floats, t_x: Floats, T: Floats) -> float:
     """Sum over customers, to compare with published values."""
-    return float(_likelihood(np.log([model.r, model.alpha, model.a, model.b]), x, t_x, T).sum())
+    times, place = np.unique(x, return_inverse=True)
+    return float(_likelihood(np.log([model.r, model.alpha, model.a, model.b]), times, place, t_x, T).sum())
 
 
 def _parameters(theta: Floats) -> Floats:
@@ -66,10 +61,13 @@ def _parameters(theta: Floats) -> Floats:
     return np.asarray(np.exp(np.clip(theta, -12, 12)))
 
 
-def _likelihood(theta: Floats, x: Floats, t_x: Floats, T: Floats) -> Floats:
+def _likelihood(theta: Floats, times: Floats, place: NDArray[np.intp], t_x: Floats, T: Floats) -> Floats:
+    """Log-likelihood of each customer, who has bought ``times[place]`` times again."""
     r, alpha, a, b = _parameters(theta)
-    first = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
-    second = gammaln(a + b) + gammaln(b + x) - gammaln(b) - gammaln(a + b + x)
-    staying = -(r + x) * np.log(alpha + T)
-    leaving = np.where(x > 0, np.log(a) - np.log(b + np.maximum(x, 1) - 1) - (r + x) * np.log(alpha + t_x), -np.inf)
-    return np.asarray(first + second + np.logaddexp(staying, leaving))
+    first = gammaln(r + times) - gammaln(r) + r * np.log(alpha)
+    second = gammaln(a + b) + gammaln(b + times) - gammaln(b) - gammaln(a + b + times)
+    dropped = np.where(times > 0, np.log(a) - np.log(b + np.maximum(times, 1) - 1), -np.inf)
+    rate = (r + times)[place]
+    staying = -rate * np.log(alpha + T)
+    leaving = dropped[place] - rate * np.log(alpha + t_x)
+    return np.asarray((first + second)[place] + np.logaddexp(staying, leaving))

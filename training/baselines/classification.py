@@ -1,4 +1,4 @@
-"""Floors: the simple models a learned one has to beat, fitted and judged on the same rows."""
+"""Baselines: the simple models a learned one has to beat, fitted and judged on the same rows."""
 
 import numpy as np
 import polars as pl
@@ -8,12 +8,15 @@ from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from features.time import DAY, span_name
 from segments.lead_score import Leads
+from serving.model.bg_nbd import BgNbd, read_columns, repeats
 from serving.model.numbers import Floats
-from training.baselines.bg_nbd import BgNbd
+from training.baselines.bg_nbd import fit_bg_nbd
 from training.dataset.dataset import Dataset
 
 #: BG/NBD needs people who came back: at least this share of those who did it once
 REPEATING = 0.1
+#: and at least so many of those who did it
+FEWEST_CUSTOMERS = 100
 
 
 def baselines(data: Dataset, definition: Definition, states: dict[str, pl.Series]) -> dict[str, Floats]:
@@ -26,8 +29,8 @@ def baselines(data: Dataset, definition: Definition, states: dict[str, pl.Series
 
     Returns:
         Probabilities of ``frequency`` (active days of the sign of life and of the signal asked about), ``state`` (the
-        base rate of each rule state), lead scores about the outcome, and ``bg_nbd`` for outcomes about a signal that
-        people repeat. Regressions on recency and on RFM are kinds of models themselves (`evaluation.simplest`).
+        base rate of each rule state), and lead scores about the outcome. Regressions on recency and on RFM, and
+        BG/NBD, are kinds of models themselves (`evaluation.simplest`).
     """
     fit, test = data.part("learn"), data.part("test")
     names = rfm_columns(definition, data.outcome)
@@ -39,8 +42,7 @@ def baselines(data: Dataset, definition: Definition, states: dict[str, pl.Series
         if lead.outcome == data.outcome:
             pointed = (_pointed(part, definition, states[key]) for key, part in (("learn", fit), ("test", test)))
             found[f"lead {name}"] = _logistic(next(pointed), next(pointed), [f"{name}_points"])
-    bought = _bg_nbd(fit, test, definition, data.outcome)
-    return found if bought is None else {**found, "bg_nbd": bought}
+    return found
 
 
 def _pointed(rows: pl.DataFrame, definition: Definition, states: pl.Series) -> pl.DataFrame:
@@ -87,27 +89,18 @@ def _rates(rows: pl.DataFrame, fit: pl.Series, test: pl.Series) -> Floats:
     return joined["rate"].fill_null(rows.select(weighted).item()).to_numpy()
 
 
-def _bg_nbd(fit: pl.DataFrame, test: pl.DataFrame, definition: Definition, outcome: str) -> Floats | None:
-    """BG/NBD on days with the signal; people who never did it get the rate of their like."""
-    rule = definition.outcomes[outcome]
-    if (model := bg_nbd_of(fit, rule.signal)) is None:
-        return None
-    times = f"{rule.signal}_active_days_total"
-    never = fit.filter(pl.col(times) < 1)
-    rate = float(np.average(never["label"], weights=never[WEIGHT])) if len(never) else 0.0
-    known = (test[times] >= 1).to_numpy()
-    answer = np.full(len(test), rate)
-    buys = model.buys(rule.within / DAY, *repeats(test.filter(pl.Series(known)), rule.signal))
-    answer[known] = buys if rule.will else 1 - buys
-    return answer
-
-
 def bg_nbd_of(fit: pl.DataFrame, signal: str) -> BgNbd | None:
     """BG/NBD of a signal on the days with it; None where too few did it twice."""
     newest = newest_buyers(fit, signal)
-    if len(newest) < 100 or (newest[f"{signal}_active_days_total"] >= 2).mean() < REPEATING:  # type: ignore[operator]
+    customers = repeats_of(newest, signal)
+    if not is_repeated(customers[0]):
         return None
-    return BgNbd.fit(*repeats(newest, signal), newest[WEIGHT].to_numpy())
+    return fit_bg_nbd(*customers, newest[WEIGHT].to_numpy())
+
+
+def is_repeated(x: Floats) -> bool:
+    """Whether enough customers have bought, and bought again, to learn from their repeat purchases ``x``."""
+    return len(x) >= FEWEST_CUSTOMERS and float((x >= 1).mean()) >= REPEATING
 
 
 def newest_buyers(fit: pl.DataFrame, signal: str) -> pl.DataFrame:
@@ -116,8 +109,7 @@ def newest_buyers(fit: pl.DataFrame, signal: str) -> pl.DataFrame:
     return newest.filter(pl.col(f"{signal}_active_days_total") >= 1)
 
 
-def repeats(rows: pl.DataFrame, signal: str) -> tuple[Floats, Floats, Floats]:
-    """What BG/NBD asks of customers: repeat purchases, the age at the last of them, and the age, in days."""
-    age = rows[f"days_since_first_{signal}"].to_numpy()
-    last = np.maximum(age - rows[f"days_since_{signal}"].to_numpy(), 0.0)
-    return rows[f"{signal}_active_days_total"].to_numpy() - 1, last, np.maximum(age, 1e-3)
+def repeats_of(rows: pl.DataFrame, signal: str) -> tuple[Floats, Floats, Floats]:
+    """The `repeats` of customers: repeat purchases, the age at the last of them, and the age, in days."""
+    times, first, last = (rows[name].to_numpy() for name in read_columns(signal))
+    return repeats(times, first, last)

@@ -8,7 +8,8 @@ from features.definition.schema import Definition
 from features.snapshot import WEIGHT
 from features.time import DAY, span_name
 from serving.model.numbers import Floats
-from training.baselines.classification import bg_nbd_of, newest_buyers, repeats
+from training.baselines.bg_nbd import expected
+from training.baselines.classification import bg_nbd_of, newest_buyers, repeats_of
 from training.baselines.gamma_gamma import GammaGamma
 from training.dataset.dataset import Dataset
 
@@ -61,7 +62,7 @@ def _bg_nbd_gamma_gamma(fit: pl.DataFrame, test: pl.DataFrame, rule: ValueOutcom
     known = (test[times] >= 1).to_numpy()
     buyers = test.filter(pl.Series(known))
     worth = np.maximum(orders.expected(*_orders(buyers, rule.signal)), 0.0)
-    answer[known] = model.expected(rule.within / DAY, *repeats(buyers, rule.signal)) * worth
+    answer[known] = expected(model, rule.within / DAY, *repeats_of(buyers, rule.signal)) * worth
     return answer
 
 

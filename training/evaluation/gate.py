@@ -1,6 +1,6 @@
 """The gate: what a challenger must show, in writing, before it becomes the champion of its outcome."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -10,10 +10,11 @@ import polars as pl
 
 from features.definition.learning import Gate
 from features.snapshot import WEIGHT
-from serving.model.card import Measure, ModelCard, Procedure
+from serving.model.card import Kind, Measure, ModelCard, Procedure
 from serving.model.numbers import Floats
 from training.evaluation.metrics import Judgement, Rank, Ranking, judge
 from training.evaluation.season import Season
+from training.evaluation.simplest import KINDS
 
 #: slices smaller than this are told, and decide nothing
 SLICE_ROWS, SLICE_POSITIVES = 300, 30
@@ -72,8 +73,9 @@ CHALLENGER = PolicyChoice("challenger", "another procedure than the champion's")
 
 
 def policy_of(
-    champion: ModelCard | None, procedure: Procedure, through: datetime, horizon: int, stale: float
-) -> PolicyChoice:
+    champion: ModelCard | None, procedure: Procedure, through: datetime, horizon: int, stale: float,
+    kinds: Sequence[Kind] = KINDS,
+) -> PolicyChoice:  # fmt: skip
     """Choose the policy.
 
     Args:
@@ -82,6 +84,7 @@ def policy_of(
         through: the newest cutoff the new model is fitted on.
         horizon: microseconds.
         stale: horizons after which a champion is stale.
+        kinds: of models that can answer the outcome now.
     """
     if champion is None:
         return FIRST
@@ -89,6 +92,9 @@ def policy_of(
         return PolicyChoice(
             "first", "the champion does not say how it was fitted, and cannot be fitted again to compare"
         )
+    if champion.procedure.kind not in kinds:
+        found = f"the champion is of the kind {named(champion.procedure.kind)}, which these rows do not allow any more"
+        return PolicyChoice("first", found)
     fitted = datetime.fromisoformat(champion.trained_through)
     dates = f"fitted through {through:%Y-%m-%d %H:%M}, the champion through {fitted:%Y-%m-%d %H:%M}"
     if champion.procedure == procedure:

@@ -17,12 +17,12 @@ def simplest(judgement: Judgement, loss: str, order: str, margin: float) -> Kind
     possible the blend serves: a choice by chance would put a third of the users into other tiers the next time.
 
     Args:
-        judgement: of all `KINDS`, by name.
+        judgement: of the `KINDS` that can answer the outcome, by name.
         loss: the metric that is least for the best model.
         order: the metric of order that is largest for it.
         margin: see there.
     """
-    for kind in KINDS[:-1]:
+    for kind in (kind for kind in KINDS[:-1] if kind in judgement.point):
         more = judgement.ahead(kind, "blend", loss, relative=True)
         less = judgement.ahead(kind, "blend", order)
         if more.high is not None and more.high <= margin and less.high is not None and less.high >= 0:

@@ -1,15 +1,18 @@
-"""Fitting: trees and a regression by folds over users, blended and calibrated on what each has not seen. Pure."""
+"""Fitting: trees, regressions and BG/NBD by folds over users, calibrated on what each has not seen. Pure."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
 from serving.model.card import Procedure
 from serving.model.numbers import Floats, Numbers
 from training.dataset.matrices import Matrices
+from training.fitting.bg_nbd import Repeating, repeating
 from training.fitting.objective import objective_of
-from training.fitting.regressions import regress
+from training.fitting.regressions import Regression, regress
 from training.fitting.trees import Booster, Parameters, boost, signs_of, usual
 
 #: folds over users; trees and regression are each the mean of so many
@@ -24,8 +27,8 @@ class Fitted:
     """What fitting yields.
 
     Attributes:
-        booster: the trees; None where the regression answers alone.
-        numbers: regression, blend, calibration.
+        booster: the trees; None where a regression or BG/NBD answers alone.
+        numbers: regression or BG/NBD, blend, calibration.
         parameters: what to log.
         answers: calibrated, of each row, by what has not seen its user.
         weights: what each row counted in the calibration.
@@ -57,7 +60,7 @@ def fit(
     rule, seed, folds = definition.asked[outcome], definition.training.seed, matrices.folds(FOLDS)
     family, y = objective_of(rule), matrices.y
     aged = matrices.weights * fading(matrices, rule.within, procedure.half_life)
-    line = regress(family, matrices, aged, signs_of(rule, matrices.names), folds, seed, columns)
+    line = _alone(matrices, rule, aged, folds, seed, procedure, columns)
     shown: Parameters = {"kind": procedure.kind, "folds": FOLDS, "half_life": procedure.half_life or 0.0}
     booster, share, scores = None, 0.0, line.held_out
     if procedure.kind == "blend":
@@ -70,8 +73,22 @@ def fit(
     newest = matrices.weights * fading(matrices, rule.within, procedure.level)
     calibration = family.calibrate(y, scores, newest, matrices.cutoffs.astype(np.float64))
     shown |= {"level_half_life": procedure.level or 0.0, "calibration": calibration.method}
-    numbers = Numbers(linear=line.part, weight=share, calibration=calibration)
+    if isinstance(line, Repeating):
+        shown |= line.part.customers.model_dump()
+    numbers = Numbers.of(line.part, share, calibration)
     return Fitted(booster, numbers, shown, calibration.apply(scores), newest)
+
+
+def _alone(
+    matrices: Matrices, rule: Outcome | ValueOutcome, weights: Floats, folds: NDArray[np.int64], seed: int,
+    procedure: Procedure, columns: list[str] | None,
+) -> Regression | Repeating:  # fmt: skip
+    """What answers beside the trees, or alone."""
+    if procedure.kind == "bg_nbd":
+        if not isinstance(rule, Outcome):
+            raise TypeError("BG/NBD answers yes or no")
+        return repeating(matrices, rule, weights, folds)
+    return regress(objective_of(rule), matrices, weights, signs_of(rule, matrices.names), folds, seed, columns)
 
 
 def fading(matrices: Matrices, horizon: int, half_life: float | None) -> Floats:

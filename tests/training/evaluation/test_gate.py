@@ -138,6 +138,9 @@ def test_the_policy_depends_on_procedure_and_age(world: World) -> None:
     old = card(world, "2026-01-01 00:00:00+00:00", procedure=same)
     assert policy_of(old, other, now, horizon, 2.0).policy == "stale"
     assert not policy_of(recent, same, datetime(2026, 2, 20, tzinfo=UTC), horizon, 2.0).newer
+    lost = card(world, "2026-02-20 00:00:00+00:00", procedure=Procedure(kind="bg_nbd"))
+    found = policy_of(lost, same, now, horizon, 2.0, ("recency", "rfm", "blend"))
+    assert (found.policy, "BG/NBD" in found.found) == ("first", True), "it cannot be fitted again to compare"
 
 
 def test_the_same_procedure_is_promoted_for_newer_rows_only() -> None:
