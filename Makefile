@@ -63,7 +63,7 @@ materialize: .venv/.ready data/demo/.ready ## take in new events; put the profil
 	$(RUN) materialize --definition $(DEFINITION)
 
 .PHONY: test
-test: .venv/.ready $(if $(shell command -v java),.venv/.extras) ## style, types, floors and the tests, but for the long ones
+test: .venv/.ready $(if $(shell command -v java),.venv/.extras) ## style, types, imports and the tests, but for the long ones
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports

@@ -1,4 +1,4 @@
-"""The floor of an answer: a BentoML API that does nothing."""
+"""The baseline of an answer: a BentoML API that does nothing."""
 
 import bentoml
 

@@ -23,7 +23,7 @@ def cost(log: Log, snapshots: int = 8) -> tuple[pl.DataFrame, dict[str, float]]:
     """Write the same snapshots with both engines; the largest relative difference, and Spark's shuffle."""
     from pyspark.sql import SparkSession
 
-    from features.event_store.spark import SparkLog
+    from features.spark.log import SparkLog
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     cutoffs = weekly(log, snapshots)

@@ -10,7 +10,7 @@ from features.engines.rows import column_time
 from features.engines.tables import Tables
 from features.errors import DefinitionError, EventLogError
 from features.events.compacted import Compacted
-from features.reading.source import resolve
+from features.reading.places import resolve
 from features.system.kept_files import reading
 from features.time import to_datetime
 

@@ -5,6 +5,7 @@ import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -97,11 +98,11 @@ def _lines(title: str, names: list[str], cells: list[list[str]]) -> "RenderableT
 
     lines = [Text(title, "bold")]
     for row in cells:
-        told = " · ".join([row[0], *(f"{name} {cell}" for name, cell in zip(names[1:], row[1:], strict=True) if cell)])
+        line = " · ".join([row[0], *(f"{name} {cell}" for name, cell in zip(names[1:], row[1:], strict=True) if cell)])
         lines += [
-            Text(line, no_wrap=True, overflow="ignore")
-            for line in textwrap.wrap(
-                told, out.width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+            Text(part, no_wrap=True, overflow="ignore")
+            for part in textwrap.wrap(
+                line, out.width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
             )
         ]
     return Group(*lines)
@@ -115,14 +116,6 @@ def _cell(value: object, digits: int) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def states_by_tier(states: "pl.DataFrame", outcome: str, order: list[str]) -> "pl.DataFrame":
-    """Lay the counts of states and tiers of one outcome out as a grid, states in their order."""
-    import polars as pl
-
-    from segments.tiers import TIERS, VALUE_TIERS
-
-    wide = states.filter(pl.col("outcome") == outcome).pivot("tier", index="state", values="users").fill_null(0)
-    tiers = [t for t in (*TIERS[:3], *VALUE_TIERS) if t in wide.columns]
-    rank = {state: i for i, state in enumerate(order)}
-    wide = wide.with_columns(pl.col("state").replace_strict(rank, default=len(rank)).alias("rank")).sort("rank")
-    return wide.select("state", *tiers)
+def shown_time(instant: int) -> str:
+    """An instant as it stands in a table, in UTC."""
+    return datetime.fromtimestamp(instant / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")

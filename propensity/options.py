@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 DefinitionFile = Annotated[Path | None, typer.Option("--definition", "-d", help="the definition file")]
 AsJson = Annotated[bool, typer.Option("--json", help="write one JSON object instead of tables")]
 Instant = Annotated[str | None, typer.Option(help="an instant such as 2026-03-01 or 2026-03-01T10:00:00Z (UTC)")]
+Since = Annotated[str | None, typer.Option(help="from this instant on (UTC), such as 2026-03-01T10:00:00Z")]
 Ends = Annotated[str | None, typer.Option(help="use the log only up to this instant (UTC), such as 2026-03-01")]
 
 
@@ -31,8 +32,22 @@ def parse_instant(text: str | None, option: str) -> int | None:
     try:
         return to_instant(read(text))
     except ValueError as error:
-        said = str(error).partition(";")[0]
-        raise PropensityError(f"{option} {said}.", fix="write 2026-03-01 or 2026-03-01T10:00:00Z") from error
+        problem = str(error).partition(";")[0]
+        raise PropensityError(f"{option} {problem}.", fix="write 2026-03-01 or 2026-03-01T10:00:00Z") from error
+
+
+def parse_duration(text: str, option: str) -> int:
+    """Read a duration such as 24h, in microseconds.
+
+    Raises:
+        PropensityError: it is not a duration.
+    """
+    from features.time import parse_span
+
+    try:
+        return parse_span(text)
+    except ValueError as error:
+        raise PropensityError(f"{option} {error}.", fix=f"as in {option} 24h") from error
 
 
 def opened(file: Path | None) -> "tuple[Definition, Settings]":

@@ -21,7 +21,7 @@ from features.events.events import Rows
 from features.events.sort import members, set_of
 from features.events.tombstones import Tombstones
 from features.events.write import rows_of_users
-from features.reading.source import name_in
+from features.reading.places import name_in
 from features.system.lock import held, locked
 
 

@@ -16,9 +16,10 @@ from features.events.events import Rows
 from features.events.repeats import ROW_BITS
 from features.events.sort import grouped, members, set_of
 from features.events.tombstones import Tombstones
+from features.reading.batch import add
 from features.reading.findings import Findings
 from features.reading.findings import together as all_findings
-from features.reading.source import EventLog, add
+from features.reading.source import EventLog
 from features.system.parallel import each
 from features.system.progress import Progress
 

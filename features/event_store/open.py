@@ -7,7 +7,8 @@ from features.event_store.store import EventStore
 from features.event_store.warnings import warn
 from features.events.compacted import Compacted
 from features.events.log import Log
-from features.reading.source import EventLog, place_of
+from features.reading.places import place_of
+from features.reading.source import EventLog
 from features.settings import Settings
 from features.system.progress import Steps
 
@@ -33,7 +34,7 @@ def open_log(definition: Definition, settings: Settings, *, ends: int | None, st
     live = Compacted.load(settings.live(definition.name))
     if settings.engine == "spark":
         try:
-            from features.event_store.spark import SparkLog
+            from features.spark.log import SparkLog
         except ImportError as error:
             raise PropensityError("PROPENSITY_ENGINE is spark, and pyspark is not installed.",
                                   fix="pip install 'propensity[spark]', and Java 17") from error  # fmt: skip

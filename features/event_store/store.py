@@ -26,9 +26,10 @@ from features.events.events import Events, Rows
 from features.events.hashing import hashed_names
 from features.events.tombstones import Tombstones
 from features.events.write import Work, write_frames
+from features.reading.batch import add
 from features.reading.findings import Findings
 from features.reading.findings import together as all_findings
-from features.reading.source import EventLog, add, nothing_left
+from features.reading.source import EventLog, nothing_left
 from features.settings import Settings
 from features.system.lock import held, locked
 from features.system.parallel import each

@@ -1,13 +1,16 @@
 """What the event log has besides its own files: what was compacted out of the live log, and who was erased since."""
 
 import re
+from datetime import UTC
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr
 
+from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.events.tombstones import NOBODY, Tombstones
 from features.system.kept_files import sealed, unsealed, write_durably
+from features.time import to_instant
 
 NAME = "manifest.json"
 
@@ -91,3 +94,14 @@ def is_compacted(path: str) -> bool:
 
 #: for a log without a live path
 NONE = Compacted()
+
+
+def declared_end(definition: Definition, ends: int | None, live: Compacted) -> int | None:
+    """Through when a log is complete: as given, or as the definition declares (UTC where it has no zone).
+
+    Where the live log goes on from what is declared, it is complete through what was compacted.
+    """
+    declared = definition.events.ends
+    if ends is not None or declared is None:
+        return ends
+    return max(to_instant(declared if declared.tzinfo else declared.replace(tzinfo=UTC)), live.through)

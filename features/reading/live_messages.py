@@ -18,7 +18,7 @@ from features.engines.rows import event_rows
 from features.errors import EventLogError
 from features.events.events import Rows
 from features.events.hashing import hashed
-from features.reading.source import used_columns
+from features.reading.columns import used_columns
 from features.reading.values import ColumnValues, text_of
 from features.system.kept_files import reading, sealed, unsealed, write_durably
 from features.user_id import UserIdError, user_id

@@ -1,78 +1,31 @@
 """The event log where it lies: opened lazily, its columns checked, its rows streamed in our terms."""
 
-import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
-from features.definition.numbers import added_columns, event_numbers, number_columns, typed_number_columns
+from features.definition.numbers import added_columns, event_numbers
 from features.definition.schema import Definition
 from features.engines import duckdb as engine
-from features.engines.files import path_of, shown
+from features.engines.files import shown
 from features.engines.formats import hint
 from features.engines.rows import DROPS, checks_of, column_time, event_rows
 from features.engines.tables import Tables
 from features.errors import EventLogError
-from features.events.compacted import NONE, Compacted
+from features.events.compacted import NONE, Compacted, declared_end
 from features.events.events import Events, Rows
 from features.events.hashing import hashed, hashed_names
 from features.events.repeats import log_order, one_row_an_id
-from features.expressions.parse import check_columns, check_predicate, columns_in
+from features.reading.batch import Batch, add
+from features.reading.columns import check_expressions, typed_columns, used_columns
 from features.reading.findings import NOBODY, Findings, judge, placeholders, together, unreadable
-from features.time import to_datetime, to_instant
+from features.reading.places import name_in, place_of, resolve
+from features.reading.survey import Survey
+from features.time import to_datetime
 
 #: rows handed over at once
 BATCH = 500_000
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Some rows of a file, checked.
-
-    Attributes:
-        table: ``user, t, visible, id, mask, v0…``, kept rows and dropped ones.
-        dropped: for each row an index into `DROPS`, or -1 where it is kept.
-        keys: a hash of each row's user, 0 where there is none.
-        findings: what of the rows could not be read, or is doubtful.
-    """
-
-    table: pa.Table
-    dropped: NDArray[np.int32]
-    keys: NDArray[np.int64]
-    findings: Findings = field(default_factory=dict)
-
-    def kept(self) -> pa.Table:
-        """The kept rows."""
-        whole = bool((self.dropped < 0).all())
-        return self.table if whole else self.table.filter(pa.array(self.dropped < 0))
-
-    def counts(self) -> dict[str, int]:
-        """All rows, and the dropped ones by reason."""
-        return {"rows": self.table.num_rows, **counted(np.bincount(self.dropped + 1, minlength=len(DROPS) + 1)[1:])}
-
-
-def counted(found: NDArray[np.int64]) -> dict[str, int]:
-    """Dropped rows by reason; implausible times only where there are any."""
-    counts = dict(zip(DROPS, found.tolist(), strict=True))
-    return {reason: n for reason, n in counts.items() if n or reason != "implausible time"}
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What a log holds, whatever its signals are.
-
-    Attributes:
-        events: how many rows have each name, the most frequent first.
-        zoned: rows whose time is text that says its offset.
-    """
-
-    events: dict[str, int]
-    zoned: int
 
 
 class EventLog:
@@ -108,36 +61,45 @@ class EventLog:
         self.definition = definition
         self.live = live
         self._paths = resolve(definition, definition.events.path)
-        rules = definition.events
-        names = rules.columns
         with engine.connect() as connection:
-            tables = Tables.open(connection, self._paths, rules.table, rules.encoding)
+            tables = Tables.open(connection, self._paths, definition.events.table, definition.events.encoding)
             self.files = [*tables.files, *live.event_files]
-            # what tells people and instants apart is as it is written
-            mapped = set(names.model_dump(exclude_none=True, exclude={"event"}).values())
-            used = used_columns(definition)
-            typed, added = typed_columns(definition) - mapped, added_columns(definition) - mapped
-            self._tables = tables.typed(connection, used=typed, numbers=added, kept=types or {})
+            self._tables = self._typed(tables, connection, types or {})
             self.columns = self._tables.columns
-            for key, name in names.model_dump(exclude_none=True).items():
-                if name not in self.columns:
-                    raise EventLogError(
-                        f"events.columns.{key} is {name!r}, which the log does not have.",
-                        fix=f"its columns are {', '.join(self.columns)}",
-                    )
-            if self._tables.kind == "parquet":
-                engine.check_same_columns(connection, tables.files, self._needed, used)
-            self.naive_times = "TIME ZONE" not in self.columns[names.time]
-            check_expressions(definition, self.columns, connection, self._tables.written)
-            for key in ("time", "arrived"):
-                if (name := getattr(names, key)) is not None:
-                    column_time(name, self.columns[name], rules, f"events.columns.{key}")
+            self._check_columns(connection)
             declared = declared_end(definition, ends, live)
             if declared is None:
                 raise self._without_end(connection)
         self.ends = declared
         self.n_values = len(event_numbers(definition))
         self.checks = checks_of(definition, self.columns, self._tables.raw, csv=self._tables.kind == "csv")
+
+    def _typed(self, tables: Tables, connection: engine.Connection, types: Mapping[str, str]) -> Tables:
+        """Give columns of text types; what tells people and instants apart stays as it is written."""
+        mapped = set(self.definition.events.columns.model_dump(exclude_none=True, exclude={"event"}).values())
+        typed, added = typed_columns(self.definition) - mapped, added_columns(self.definition) - mapped
+        return tables.typed(connection, used=typed, numbers=added, kept=types)
+
+    def _check_columns(self, connection: engine.Connection) -> None:
+        """Check that the log has the mapped columns, of types that fit, and that expressions fit them."""
+        rules, names = self.definition.events, self.definition.events.columns
+        for key, name in names.model_dump(exclude_none=True).items():
+            if name not in self.columns:
+                raise EventLogError(
+                    f"events.columns.{key} is {name!r}, which the log does not have.",
+                    fix=f"its columns are {', '.join(self.columns)}",
+                )
+        if self._tables.kind == "parquet":
+            engine.check_same_columns(connection, self._tables.files, self._needed, used_columns(self.definition))
+        check_expressions(self.definition, self.columns, connection, self._tables.written)
+        for key in ("time", "arrived"):
+            if (name := getattr(names, key)) is not None:
+                column_time(name, self.columns[name], rules, f"events.columns.{key}")
+
+    @property
+    def naive_times(self) -> bool:
+        """Whether the log's times have no zone."""
+        return "TIME ZONE" not in self.columns[self.definition.events.columns.time]
 
     @property
     def _needed(self) -> tuple[str, ...]:
@@ -173,7 +135,7 @@ class EventLog:
             self._tables.attach(connection)
             return engine.fingerprint(connection, self._tables.whole)
 
-    def survey(self) -> "Survey":
+    def survey(self) -> Survey:
         """Look at the names of events, and whether times in text say their offset; one look at the files there are.
 
         Raises:
@@ -263,38 +225,16 @@ class EventLog:
         rows = pa.concat_tables(parts) if parts else None
         if rows is None or not rows.num_rows:
             raise nothing_left(self, counts)
-        once, doubles = one_row_an_id(Rows.of(rows, self.n_values), by_arrival=self.has_arrivals)
+        once, duplicates = one_row_an_id(Rows.of(rows, self.n_values), by_arrival=self.has_arrivals)
         ordered = once.sorted()
         late = int((ordered.t >= self.ends).sum())
-        counts |= {"duplicate id": doubles, "at or after the declared end": late}
+        counts |= {"duplicate id": duplicates, "at or after the declared end": late}
         if late == len(ordered.t):
             raise nothing_left(self, counts)
         return ordered.events(self.ends, counts)
 
     def __repr__(self) -> str:
         return f"EventLog({shown(self._paths)}, ends={to_datetime(self.ends).isoformat()})"
-
-
-def place_of(definition: Definition) -> list[str]:
-    """Where a definition's log is, seen from the definition's folder."""
-    paths = resolve(definition, definition.events.path)
-    return [name_in(definition, path.parent) + "/" + path.name for path in paths]
-
-
-def name_in(definition: Definition, file: Path) -> str:
-    """A file's name seen from the definition's folder."""
-    return os.path.relpath(file.parent.resolve() / file.name, definition.folder.resolve())
-
-
-def declared_end(definition: Definition, ends: int | None, live: Compacted) -> int | None:
-    """Through when a log is complete: as given, or as the definition declares (UTC where it has no zone).
-
-    Where the live log goes on from what is declared, it is complete through what was compacted.
-    """
-    declared = definition.events.ends
-    if ends is not None or declared is None:
-        return ends
-    return max(to_instant(declared if declared.tzinfo else declared.replace(tzinfo=UTC)), live.through)
 
 
 def nothing_left(log: EventLog, counts: dict[str, int]) -> EventLogError:
@@ -304,63 +244,3 @@ def nothing_left(log: EventLog, counts: dict[str, int]) -> EventLogError:
         f"no event is left of {shown(log.files)}: {left or 'it is empty'}.",
         fix="compare the signals' predicates and events.ends with the log (propensity check)",
     )
-
-
-def add(counts: dict[str, int], more: dict[str, int]) -> dict[str, int]:
-    """Add counts by name."""
-    return {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
-
-
-def resolve(definition: Definition, path: str | list[str]) -> list[Path]:
-    """Resolve paths: ``${NAME}`` comes from the environment, and relative paths start at the definition's folder.
-
-    Raises:
-        EventLogError: a variable is not set.
-    """
-    resolved = []
-    for each in [path] if isinstance(path, str) else path:
-        expanded = os.path.expandvars(each)
-        if "$" in expanded:
-            raise EventLogError(f"{each} names a variable that is not set.", fix="export it, as in LOGS=path/to/logs")
-        resolved.append(path_of(expanded, definition.folder))
-    return resolved
-
-
-def used_columns(definition: Definition) -> set[str]:
-    """Columns of the log that the definition uses."""
-    return typed_columns(definition) | number_columns(definition)
-
-
-def typed_columns(definition: Definition) -> set[str]:
-    """Those of them whose type matters, so that text is read as numbers, times or truths where all of it is."""
-    rules = definition.events
-    names = set(rules.columns.model_dump(exclude_none=True).values())
-    questions = [*rules.exclude, *(s.where for s in definition.signals.values())]
-    return names.union(typed_number_columns(definition), *(columns_in(sql) for sql in questions))
-
-
-def check_expressions(
-    definition: Definition, columns: dict[str, str], connection: engine.Connection, written: Mapping[str, str]
-) -> None:
-    """Check the definition's expressions over the log against the log's columns.
-
-    Args:
-        definition: the definition.
-        columns: the log's columns with their types.
-        connection: a connection.
-        written: of columns of text, a value that is no number.
-
-    Raises:
-        DefinitionError: an expression is unsafe, names an unknown column, or has the wrong type.
-    """
-    booleans = [name for name, dtype in columns.items() if dtype == "BOOLEAN"]
-    questions = [(f"signals.{name}.where", rule.where) for name, rule in definition.signals.items()]
-    questions += [(f"events.exclude[{i}]", sql) for i, sql in enumerate(definition.events.exclude)]
-    for key, sql in questions:
-        check_predicate(sql, columns, key=key, booleans=booleans)
-        engine.check_event_sql(connection, columns, sql, key, "BOOLEAN")
-    for number in event_numbers(definition):
-        check_columns(number.sql, columns, key=number.place)
-        texts = [f"; {n!r} holds {written[n]!r}" for n in sorted(columns_in(number.sql)) if n in written]
-        kind = "KEY" if number.key else "DOUBLE"
-        engine.check_event_sql(connection, columns, number.sql, number.place, kind, "".join(texts))

@@ -5,7 +5,7 @@ from typing import Any, get_args, get_origin
 
 import typer.main
 
-from propensity.__main__ import app
+from propensity.app import app
 from propensity.reference.fields import UndescribedError, words
 from propensity.reference.markdown import plain, sentence, table
 

@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 
 from features.definition.schema import Definition
 from features.errors import EventLogError
-from features.events.compacted import Compacted
+from features.events.compacted import Compacted, declared_end
 from features.feature_store import OnlineProfiles
 from features.reading.live_messages import IDENTIFY, TRACK, LogColumns, Message
-from features.reading.source import declared_end
 from features.rows import INSTANT
 from features.settings import Settings
 from features.system.kept_files import replacing

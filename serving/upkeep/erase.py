@@ -8,7 +8,7 @@ from features.errors import StoreError
 from features.event_store.erasure import erase_events, store_folders
 from features.events.compacted import Compacted
 from features.feature_store import OnlineProfiles
-from features.reading.source import resolve
+from features.reading.places import resolve
 from features.settings import Settings
 from features.system.lock import sharing
 from features.user_id import user_id

@@ -16,8 +16,8 @@ from features.event_store.open import open_log
 from features.event_store.store import EventStore
 from features.settings import Settings
 from features.system.progress import unseen
-from propensity.doubts import like_ids
-from propensity.preview import Preview, preview
+from propensity.preview.page import Preview, preview
+from propensity.preview.warnings import like_ids
 from tests.conftest import ROOT
 from tests.forks import run_module
 

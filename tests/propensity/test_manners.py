@@ -37,7 +37,7 @@ def test_help_needs_none_of_the_heavy_packages() -> None:
 def test_scoring_needs_neither_the_feature_store_nor_the_drawing_library(world: World, tmp_path: Path) -> None:
     command = f"score -d {world.folder / 'propensity.yaml'} --json".split()
     program = (
-        "import sys\nfrom propensity.__main__ import app\n"
+        "import sys\nfrom propensity.app import app\n"
         f"try:\n    app({command!r})\nfinally:\n"
         "    print(*sorted({'feast', 'altair'} & set(sys.modules)), file=sys.stderr)"
     )

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from propensity.__main__ import app
+from propensity.app import app
 from propensity.console import out, table
 from serving.activation.delivery import Sender
 from tests.serving.activation.receivers import Answer, Receiver

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from propensity.__main__ import app
+from propensity.app import app
 from tests.conftest import ROOT, World, free_port
 from tests.serving.conftest import copy_of
 from tests.serving.image import BENTO, Image, services

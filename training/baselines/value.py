@@ -1,4 +1,4 @@
-"""Floors of amounts: what is known without learning, on the same rows."""
+"""Baselines of amounts: what is known without learning, on the same rows."""
 
 import numpy as np
 import polars as pl

@@ -10,7 +10,7 @@ import httpx
 import psutil
 import pytest
 
-from propensity.serving import free
+from propensity.startup import free
 from serving.database.live_log import LiveLog
 from tests.conftest import ROOT, World, free_port
 from tests.serving.conftest import copy_of

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from features.definition.schema import Definition
 from features.expressions.parse import tree_of
-from features.reading.source import Survey
+from features.reading.survey import Survey
 from segments.rfm import NobodyError, fit_cuts
 
 #: names of events that are listed

@@ -1,4 +1,4 @@
-"""Tables of what was trained and scored."""
+"""Tables of what was trained."""
 
 from typing import TYPE_CHECKING
 
@@ -6,13 +6,10 @@ import polars as pl
 from rich.console import RenderableType
 from rich.markup import escape
 
-from features.definition.schema import Definition
-from propensity.console import states_by_tier, table
+from propensity.console import table
 from serving.model.card import Measure, ModelCard
-from serving.scoring.silence import silence
 
 if TYPE_CHECKING:  # a job imports much that its table does not need
-    from serving.scoring.batch import BatchResult
     from training.job import Result
 
 
@@ -103,21 +100,3 @@ def places(results: "list[Result]") -> list[RenderableType]:
     """Say where each outcome's report is, and how to look at the runs."""
     shown = [f"{result.outcome}: {escape(result.report)}" for result in results if result.report]
     return ["[bold]Reports[/]", *shown, "All runs and models: propensity ui"] if shown else []
-
-
-def batch(result: "BatchResult", definition: Definition) -> list[RenderableType]:
-    """Show how many users sit in each state and tier, who is given no answer and why, and each segment's size."""
-    order = list(definition.states)
-    grids: list[RenderableType] = []
-    for name, rule in definition.asked.items():
-        grids.append(table(f"{name}: {rule.question}", states_by_tier(result.states, name, order)))
-        if said := silence(result.silent, name, result.users):
-            grids.append(said)
-    return [*grids, table("Segments", result.segments), f"{result.users:,} records in {result.path}"]
-
-
-def transitions(moved: int | None) -> str:
-    """Say how many transitions a batch made."""
-    if moved is None:
-        return "Nobody was moved: a later batch has moved users already."
-    return f"{moved:,} transitions between states, tiers, groups and segments (propensity transitions)"

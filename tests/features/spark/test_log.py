@@ -42,7 +42,7 @@ pyspark = pytest.importorskip("pyspark", reason="the spark extra is not installe
 if shutil.which("java") is None:
     pytest.skip("Spark needs Java 17", allow_module_level=True)
 
-from features.event_store.spark import SparkLog  # noqa: E402 - only where Spark is
+from features.spark.log import SparkLog  # noqa: E402 - only where Spark is
 
 # sockets that pyspark leaves to the garbage collector
 pytestmark = [

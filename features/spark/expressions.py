@@ -1,0 +1,108 @@
+"""The log's rows in our terms, as Spark SQL."""
+
+from features.definition.numbers import EventNumber, event_numbers
+from features.definition.schema import Definition
+from features.engines.keys import spark_key_sql
+from features.engines.tables import missing
+from features.engines.times import MICROSECONDS, java_pattern
+from features.expressions.dialects import written
+from features.user_id import EXACT, LONGEST, SPACE
+
+
+def columns_sql(definition: Definition, types: dict[str, str], *, ours: bool) -> list[str]:
+    """The columns of the log's rows, as `features.engines.rows.event_rows` has them; ids are 64 bits.
+
+    Args:
+        definition: the definition.
+        types: Spark's types of the log's columns.
+        ours: the rows were compacted out of the live log.
+    """
+    names = definition.events.columns
+    rules = list(definition.signals.values())
+
+    def instant(name: str) -> str:
+        return _instant(name, types.get(name, "string"), definition, ours=ours)
+
+    mask = " + ".join(f"IF({written(r.where, 'spark')}, {1 << i}L, 0L)" for i, r in enumerate(rules))
+    excluded = " OR ".join(f"({written(sql, 'spark')})" for sql in definition.events.exclude) or "false"
+    row_id = f"CAST({quoted(names.id)} AS STRING)" if names.id else "NULL"
+    return [
+        f"{_user(quoted(names.user))} AS user",
+        f"{instant(names.time)} AS t",
+        f"CAST({quoted(names.time)} AS STRING) AS written",
+        f"{instant(names.arrived) if names.arrived else 'CAST(NULL AS BIGINT)'} AS arrived",
+        f"IF({row_id} IS NULL, 0L, xxhash64({row_id})) AS id",
+        f"{mask} AS mask",
+        *(f"{_number(number, definition)} AS v{i}" for i, number in enumerate(event_numbers(definition))),
+        f"({excluded}) AS excluded",
+    ]
+
+
+def checked_sql(n_values: int, earliest: int) -> list[str]:
+    """The same columns, checked: when an event is visible, and why a row is dropped."""
+    finite = [
+        f"IF(v{i} IS NULL OR isnan(v{i}) OR abs(v{i}) = double('inf'), 0D, v{i}) AS v{i}" for i in range(n_values)
+    ]
+    dropped = (
+        f"CASE WHEN user IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN t < {earliest} THEN 2 WHEN excluded THEN 3 "
+        "WHEN mask = 0 THEN 4 ELSE -1 END"
+    )
+    return [
+        "user",
+        "t",
+        "GREATEST(t + 1, COALESCE(arrived, 0L)) AS visible",
+        "id",
+        "mask",
+        *finite,
+        f"{dropped} AS dropped",
+        f"IF(t IS NULL AND NOT {missing('written')}, written, NULL) AS unread",
+    ]
+
+
+def _instant(name: str, dtype: str, definition: Definition, *, ours: bool) -> str:
+    """As `engines.times.time_sql`."""
+    rules, column = definition.events, quoted(name)
+    formats = [] if ours else rules.formats
+    unit = rules.time_unit or ("us" if ours and dtype != "string" else None)
+    number = f"CAST({column} AS DOUBLE) * {MICROSECONDS[unit]!r}D" if unit else ""
+    rounded = f"IF(abs({number}) < 9e18, CAST(ROUND({number}) AS BIGINT), NULL)"
+    if dtype.startswith(("timestamp", "date")):
+        return f"unix_micros(CAST({column} AS TIMESTAMP))"
+    spaced = rf"regexp_replace({column}, r'\s+([+-]\d{{2}}):?(\d{{2}})\s*$', '$1:$2')"
+    iso = f"IF({column} RLIKE '^[0-9]{{4}}-[0-9]', unix_micros(try_cast({spaced} AS TIMESTAMP)), NULL)"
+    if dtype != "string" and unit:
+        return rounded
+    tried = [
+        iso if f == "iso" else f'unix_micros(try_to_timestamp(trim(CAST({column} AS STRING)), "{java_pattern(f)}"))'
+        for f in formats
+    ]
+    if not tried:
+        tried = [*([rounded] if unit else []), iso]
+    return f"COALESCE({', '.join(tried)})"
+
+
+def _number(number: EventNumber, definition: Definition) -> str:
+    """As `engines.rows` has it; what is not finite becomes 0 with the checks."""
+    sql = written(number.sql, "spark")
+    if not number.key:
+        return f"CAST(({sql}) AS DOUBLE)"
+    return f"IF({written(definition.signals[number.signal].where, 'spark')}, {spark_key_sql(sql)}, 0D)"
+
+
+def _user(name: str) -> str:
+    """As `engines.duckdb.user_sql`, of a column of any type."""
+    number = f"CAST({name} AS DOUBLE)"
+    floating = f"typeof({name}) IN ('float', 'double') AND {number} = floor({number}) AND abs({number}) < {EXACT}"
+    decimal = f"typeof({name}) LIKE 'decimal%'"
+    written = f"""CASE WHEN {floating} THEN CAST(CAST({number} AS BIGINT) AS STRING)
+                       WHEN {decimal} THEN regexp_replace(CAST({name} AS STRING), '[.]0+$', '')
+                       ELSE CAST({name} AS STRING) END"""
+    spaces = "concat(" + ", ".join(f"decode(X'{c.encode().hex()}', 'UTF-8')" for c in SPACE) + ")"
+    trimmed = f"trim(BOTH {spaces} FROM {written})"
+    valid = f"char_length({trimmed}) BETWEEN 1 AND {LONGEST} AND locate(decode(X'00', 'UTF-8'), {trimmed}) = 0"
+    return f"CASE WHEN {valid} THEN {trimmed} END"
+
+
+def quoted(name: str) -> str:
+    """A column's name as Spark SQL."""
+    return "`" + name.replace("`", "``") + "`"

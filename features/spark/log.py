@@ -1,0 +1,165 @@
+"""The log on Spark: rows by Spark SQL, spread by user, and the same kernel and the same work in ``mapInArrow``.
+
+Nothing of the log comes to the driver: executors read the files and write the answers.
+"""
+
+import logging
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql.utils import AnalysisException
+
+from features.definition.numbers import event_numbers
+from features.definition.schema import Definition
+from features.engines.rows import DROPS, SHOWN, Check, begins
+from features.errors import EventLogError
+from features.events.compacted import NONE, Compacted, declared_end
+from features.events.tombstones import Tombstones
+from features.events.write import Work, replace
+from features.reading.clocks import BLOCK, strays
+from features.reading.findings import Finding, judge, words
+from features.settings import Settings
+from features.spark.expressions import checked_sql, columns_sql
+from features.spark.files import duckdb_types, open_files, paths_of
+from features.spark.partitions import answering
+from features.spark.repeats import of_one_user
+from features.spark.session import open_session
+from features.system.private import make_all_private
+from features.system.progress import Progress, ignore
+
+log = logging.getLogger("propensity.log")
+
+#: events of a partition; more of them make more and smaller files
+PARTITION_EVENTS = 1_000_000
+
+
+class SparkLog:
+    """An event log on Spark.
+
+    Args:
+        definition: the definition.
+        settings: names the Spark; ``home`` must be a path that all its machines see.
+        ends: the instant through which the log is complete; overrides the definition's.
+        live: what has been compacted out of the live log.
+
+    Raises:
+        EventLogError: the log cannot be read as declared.
+    """
+
+    runs = 1
+
+    def __init__(
+        self, definition: Definition, settings: Settings, *, ends: int | None = None, live: Compacted = NONE
+    ) -> None:
+        self.definition = definition
+        self.live = live
+        self.session = open_session(settings)
+        declared = declared_end(definition, ends, live)
+        if declared is None:
+            raise EventLogError(
+                "events.ends is not declared.", fix="set the instant through which the log is complete, or give --ends"
+            )
+        self.ends = declared
+        self._erased = Tombstones.load(settings.events(definition.name))
+        self.n_values = len(event_numbers(definition))
+        self._paths = paths_of(definition)
+        self._rows = self._read(self._paths)
+        if live.events:
+            self._rows = self._rows.unionByName(self._read([str(f) for f in live.event_files], ours=True))
+
+    @cached_property
+    def _extent(self) -> tuple[int, int]:
+        """The earliest event time, and how many events there are."""
+        self._judge()
+        block = f"CAST(floor(t / {BLOCK}) AS BIGINT)"
+        found = self._kept.selectExpr(f"{block} AS block", "t").groupBy("block").agg({"*": "count", "t": "min"})
+        blocks = {int(row["block"]): (int(row["count(1)"]), int(row["min(t)"])) for row in found.collect()}
+        if not blocks:
+            raise EventLogError(
+                f"no event is left of {self.definition.events.path}.", fix="compare the signals with the log"
+            )
+        first, counts = min(first for _, first in blocks.values()), {block: n for block, (n, _) in blocks.items()}
+        if warning := strays(counts, first, self.ends):
+            log.warning("%s", warning)
+        return first, sum(counts.values())
+
+    def _judge(self) -> None:
+        """Refuse a log of whose times too many cannot be read, as the local engine does."""
+        looks = self._rows.selectExpr("count(unread)", "count(t)", "min(unread)", "max(unread)").collect()
+        [[unread, read, one, other]] = looks
+        name = self.definition.events.columns.time
+        check = Check(f"time in column {name!r}", "", "")
+        examples = tuple(dict.fromkeys(repr(text[:SHOWN]) for text in (one, other) if text is not None))
+        found = Finding(rows=int(unread), of=int(unread) + int(read), examples=examples)
+        advice = "say how they are written, as in events.time_format: '%d.%m.%Y %H:%M', or events.time_unit: s"
+        judge({check.name: found}, self.definition.events.at_most, [check], "", advice)
+        if found.rows:
+            log.warning("%s.", words(check.name, found))
+
+    @property
+    def first(self) -> int:
+        """The earliest event time."""
+        return self._extent[0]
+
+    @property
+    def partitions(self) -> int:
+        """Into how many partitions users are spread: one a core, or as many as hold a million events each."""
+        cores = int(self.session.sparkContext.defaultParallelism)
+        return max(cores, -(-self._extent[1] // PARTITION_EVENTS))
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """Rows of the log, and those left out by reason; duplicates are left out later and not counted."""
+        found = {row["dropped"]: row["count"] for row in self._rows.groupBy("dropped").count().collect()}
+        by_reason = {reason: found.get(i, 0) for i, reason in enumerate(DROPS)}
+        return {"rows": sum(found.values()), **{r: n for r, n in by_reason.items() if n or r != "implausible time"}}
+
+    @cached_property
+    def _kept(self) -> DataFrame:
+        rows = self._rows.where("dropped < 0").drop("dropped", "unread")
+        names = self.definition.events.columns
+        if names.id is not None:
+            content = ["t", "mask", *(f"v{i}" for i in range(self.n_values))]
+            rows = of_one_user(rows, content, self._erased, by_arrival=names.arrived is not None)
+        return rows.where(f"t < {self.ends}").drop("ours", "file", "place")
+
+    def write(
+        self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
+    ) -> int:
+        """Write what is made of each run of users; see `Log.write`."""
+        arrow = pl.DataFrame(schema=schema).to_arrow().schema
+        spark_schema = from_arrow_schema(arrow)
+        answer = answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema),
+                           by_arrival=self.definition.events.columns.arrived is not None)  # fmt: skip
+        spread = self._kept.repartition(self.partitions, "user")
+        frames = spread.sortWithinPartitions("user", "t").mapInArrow(answer, spark_schema)
+        fresh = folder.with_name(folder.name + ".new")
+        writer = frames.write.mode("overwrite").option("compression", "zstd")
+        (writer if by is None else writer.partitionBy(by)).parquet(fresh.as_uri())
+        rows = int(self.session.read.parquet(fresh.as_uri()).count())
+        make_all_private(fresh)  # executors write as their own environment says
+        replace(fresh, folder)
+        progress(1)
+        return rows
+
+    @cached_property
+    def columns(self) -> dict[str, str]:
+        """The log's columns with DuckDB's types; what DuckDB has no name for is text."""
+        return duckdb_types(open_files(self.session, self.definition, self._paths))
+
+    def _read(self, paths: list[str], *, ours: bool = False) -> DataFrame:
+        """The log's rows in our terms: as `engines.rows.event_rows`, ids as 64 bits."""
+        try:
+            opened = self.session.read.parquet(*paths) if ours else open_files(self.session, self.definition, paths)
+            types = dict(opened.dtypes)
+            place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
+            rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place)
+            return rows.selectExpr(*checked_sql(self.n_values, begins(self.definition)), "ours", "file", "place")
+        except AnalysisException as error:
+            raise EventLogError(
+                f"cannot read {', '.join(paths[:3])}: {str(error).splitlines()[0]}",
+                fix="check events.path and the signals",
+            ) from error

@@ -1,0 +1,29 @@
+"""The connection to Spark."""
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from features.settings import Settings
+
+SESSION = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "false",  # text that is no time is null, and counted
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
+    "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # what a folder says is text
+    "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+}
+
+
+def open_session(settings: Settings) -> SparkSession:
+    """Connect to the Spark of the settings; one that runs already (Databricks, EMR notebooks) is used as it is."""
+    if settings.spark.startswith("local"):
+        # else the first python of the PATH works the partitions
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    started = SparkSession.builder.master(settings.spark).appName("propensity")
+    session = SparkSession.getActiveSession() or started.getOrCreate()
+    for key, value in SESSION.items():
+        session.conf.set(key, value)
+    return session

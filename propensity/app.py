@@ -1,0 +1,54 @@
+"""The program's commands."""
+
+from typing import Annotated
+
+import typer
+
+from propensity import __version__
+from propensity.commands import backup, check, destinations, erase, live, score, serve, train, transitions
+from propensity.commands.dead_letters import letters
+from propensity.commands.keys import keys
+
+# what a command needs is imported when it runs, so that help comes at once
+app = typer.Typer(
+    pretty_exceptions_enable=False,
+)
+app.add_typer(keys, name="keys")
+app.add_typer(letters, name="dead-letters")
+app.add_typer(destinations.group, name="handoff")
+for command in (
+    live.worker,
+    live.compact,
+    live.reconcile,
+    live.adopt,
+    backup.backup,
+    backup.restore,
+    erase.erase,
+    transitions.transitions,
+    transitions.audience,
+    transitions.holdout,
+    check.check,
+    check.packs,
+    train.train,
+    train.rollback,
+    score.score,
+):
+    app.command()(command)
+app.command("report")(score.segments_report)
+app.command()(live.materialize)
+app.command()(serve.serve)
+app.command()(serve.ui)
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve.feast)
+
+
+@app.callback(invoke_without_command=True)
+def begin(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="show the version and exit")] = False,
+) -> None:
+    """Churn and propensity scores of product event logs."""
+    if version:
+        typer.echo(f"propensity {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

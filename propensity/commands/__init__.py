@@ -1,0 +1,1 @@
+"""The commands, a module for each group of them; what a command needs is imported when it runs."""

@@ -1,0 +1,35 @@
+"""The command that erases users."""
+
+from typing import Annotated
+
+import typer
+
+from features.user_id import user_id
+from propensity.commands.stores import memberships_of
+from propensity.console import err, out, table
+from propensity.options import DefinitionFile, opened
+
+
+def erase(
+    users: Annotated[list[str], typer.Argument(help="the ids of the users")], definition: DefinitionFile = None
+) -> None:
+    """Erase users everywhere, permanently; events of theirs that arrive later are not stored."""
+    import polars as pl
+
+    from features.system.lock import locked
+    from serving.upkeep.erase import erase as job
+
+    rules, settings = opened(definition)
+    users = [user_id(user) for user in users]
+    with locked(settings.folder(rules.name)):
+        done = job(rules, settings, memberships_of(rules, settings), users)
+    places = list({**done.removed, **done.left})
+    rows = {
+        "place": places,
+        "removed": [done.removed.get(p) for p in places],
+        "left": [done.left.get(p) for p in places],
+    }
+    out.print(table(f"Erased: {', '.join(users)}", pl.DataFrame(rows)))
+    if any(done.left.values()):
+        err.print("[bold]fix[/] run it again when no other job writes what is left", highlight=False)
+        raise typer.Exit(1)

@@ -1,0 +1,24 @@
+"""The stores that commands open."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from features.definition import Definition
+    from features.settings import Settings
+    from serving.activation.memberships import Memberships
+    from serving.database.live_log import LiveLog
+
+
+def live_log(rules: "Definition", settings: "Settings") -> "LiveLog":
+    """Open the live log of a definition."""
+    from serving.database.live_log import LiveLog
+
+    return LiveLog.open(rules, settings)
+
+
+def memberships_of(rules: "Definition", settings: "Settings") -> "Memberships":
+    """Open the memberships of a definition's users."""
+    from features.time import Clock
+    from serving.activation.memberships import Memberships
+
+    return Memberships(rules, live_log(rules, settings), Clock(settings.clock))

@@ -1,0 +1,86 @@
+"""Counts of a log: how often each signal fires, and each outcome's population and base rate per cutoff."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from features.definition.learning import Snapshots as SnapshotRules
+from features.definition.schema import Definition
+from features.event_store.store import EventStore
+from features.events.events import Events
+from features.rows import expression
+from features.snapshot import Snapshots
+from features.system.progress import Steps
+from features.time import to_datetime
+from segments.rfm_cuts import measured
+from training.dataset.outcomes import label, last_cutoff, snapshot_cutoffs
+from training.dataset.returns import Returns
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts of a log, or of one bucket of it.
+
+    Attributes:
+        signals: ``events, users`` of each signal, in the definition's order.
+        weeks: ``outcome, cutoff, eligible, positives, total``, sorted by cutoff.
+        returns: how long users stay silent, by the index of the signal.
+        users: all users.
+        rfm: what RFM measures of users at the newest cutoff, in parts.
+    """
+
+    signals: pl.DataFrame
+    weeks: pl.DataFrame
+    returns: dict[int, Returns]
+    users: pl.Series
+    rfm: list[pl.DataFrame]
+
+
+def count(store: EventStore, steps: Steps) -> Counts:
+    """Count what a log holds, in one pass over its buckets."""
+    definition = store.log.definition
+    cutoffs = snapshot_cutoffs(definition, store)
+    snapshots = Snapshots(definition.model_copy(update={"snapshots": SnapshotRules()}), cutoffs)
+    silences = [list(definition.signals).index(rule.signal) for rule in definition.outcomes.values() if rule.will_not]
+
+    def look(events: Events) -> Counts:
+        fired = [events.of_signal(i)["user"] for i in range(len(definition.signals))]
+        signals = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
+        weeks = pl.concat(_weeks(definition, snapshots, events))
+        returns = {i: Returns.of(events, i) for i in silences}
+        return Counts(signals, weeks, returns, events.users, list(measured(events, definition, int(cutoffs[-1]))))
+
+    found = []
+    with steps(f"features at {len(cutoffs)} cutoffs", len(store.buckets)) as advance:
+        for counts in store.map(look):
+            found.append(counts)
+            advance(1)
+    return _together(found, silences)
+
+
+def _weeks(definition: Definition, snapshots: Snapshots, events: Events) -> Iterator[pl.DataFrame]:
+    """Of each outcome at each matured cutoff: who is eligible, who is positive, and the sum of the answers."""
+    for frame in snapshots.of(events):
+        for name, rule in definition.asked.items():
+            newest = to_datetime(last_cutoff(definition, name, events.ends))
+            eligible = frame.filter(expression(rule.among).fill_null(False) & (pl.col("cutoff") <= newest))
+            answers = eligible.select("user", "cutoff").with_columns(label(events, eligible, definition, name))
+            amount = pl.col("label")
+            yield answers.group_by("cutoff").agg(
+                pl.len().alias("eligible"), (amount > 0).sum().alias("positives").cast(pl.Int64),
+                amount.sum().cast(pl.Float64).alias("total"),
+            ).with_columns(pl.lit(name).alias("outcome"))  # fmt: skip
+
+
+def _together(parts: list[Counts], silences: list[int]) -> Counts:
+    signals = parts[0].signals
+    for part in parts[1:]:
+        signals = signals + part.signals
+    returns = {i: parts[0].returns[i] for i in silences}
+    for part in parts[1:]:
+        returns = {i: returns[i] + part.returns[i] for i in silences}
+    weeks = pl.concat([part.weeks for part in parts]).group_by("outcome", "cutoff").sum().sort("cutoff")
+    return Counts(
+        signals, weeks, returns, pl.concat([part.users for part in parts]), [f for part in parts for f in part.rfm]
+    )

@@ -1,0 +1,140 @@
+"""The page of `propensity check`: what is wrong first, then tables, then a verdict."""
+
+from dataclasses import dataclass, replace
+
+import polars as pl
+from rich.console import RenderableType
+from rich.markup import escape
+
+from features.definition.columns import feature_set
+from features.engines.times import is_number
+from features.event_store.store import EventStore
+from features.event_store.warnings import warnings_of
+from features.reading.survey import Survey
+from features.system.progress import Steps
+from features.time import to_datetime
+from propensity.console import table
+from propensity.preview.counts import Counts, count
+from propensity.preview.outcomes import OutcomePreview, outcome_preview
+from propensity.preview.warnings import like_ids, names_of_events, silent_signals, tied_in_frequency
+from propensity.tables.packs import left_out
+
+#: weeks that are shown of an outcome unless all are requested
+WEEKS = 6
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a definition makes of a log.
+
+    Attributes:
+        problems: why an outcome cannot be learnt.
+        warnings: what deserves a look.
+        shown: the tables.
+        content: the same for machines.
+        learnable: whether any outcome can be learnt.
+    """
+
+    problems: list[str]
+    warnings: list[str]
+    shown: list[RenderableType]
+    content: dict[str, object]
+    learnable: bool
+
+    @property
+    def page(self) -> list[RenderableType]:
+        """What is wrong, then the tables, then the verdict."""
+        first = [f"[bold red]problem[/] {escape(text)}" for text in self.problems]
+        first += [f"[bold yellow]warning[/] {escape(text)}" for text in self.warnings]
+        return [*first, *self.shown, f"[bold]{escape(self.verdict)}[/]"]
+
+    @property
+    def verdict(self) -> str:
+        """In one line, whether one can go on."""
+        if not self.learnable:
+            return "Verdict: nothing can be learnt of this log yet; see the problems above."
+        if self.problems or self.warnings:
+            found = len(self.problems) + len(self.warnings)
+            return f"Verdict: it can be trained; look at what is said above first ({found})."
+        return "Verdict: it can be trained."
+
+
+def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS) -> Preview:
+    """Look at what was dropped of the log and why, the signals, and each outcome's population and base rate.
+
+    Args:
+        store: the log, taken in.
+        steps: shows each step.
+        weeks_shown: how many weeks of each outcome; all when None.
+    """
+    definition = store.log.definition
+    counts = count(store, steps)
+    with steps("the names of events"):
+        survey = store.log.survey()
+    outcomes = _outcomes(store, counts, weeks_shown)
+    problems = [found.problem for found in outcomes.values() if found.problem is not None]
+    warnings = [
+        *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
+        *like_ids(counts.users), *tied_in_frequency(definition, counts.rfm),
+        *(found.warning for found in outcomes.values() if found.warning is not None),
+    ]  # fmt: skip
+    shown = [*_tables(store, survey, counts), *(part for found in outcomes.values() for part in found.shown)]
+    content = _content(store, survey, counts, outcomes) | {"problems": problems, "warnings": warnings}
+    learnable = any(found.weeks is not None for found in outcomes.values())
+    preview = Preview(problems, warnings, shown, content, learnable=learnable)
+    return replace(preview, content=content | {"verdict": preview.verdict})
+
+
+def _outcomes(store: EventStore, counts: Counts, weeks_shown: int | None) -> dict[str, OutcomePreview]:
+    definition = store.log.definition
+    index = {signal: i for i, signal in enumerate(definition.signals)}
+    found = {}
+    for name, rule in definition.asked.items():
+        weeks = counts.weeks.filter(pl.col("outcome") == name)
+        silent = definition.outcomes[name].will_not if name in definition.outcomes else None
+        returns = counts.returns[index[rule.signal]] if silent else None
+        found[name] = outcome_preview(name, rule, weeks, returns, definition.training, weeks_shown=weeks_shown)
+    return found
+
+
+def _tables(store: EventStore, survey: Survey, counts: Counts) -> list[RenderableType]:
+    """The log's rows, names of events and signals, and the entries of packs that cannot apply."""
+    definition, lost = store.log.definition, store.counts
+    rows = pl.DataFrame({"what": [*lost, "kept"], "rows": [*lost.values(), store.kept]})
+    names = pl.DataFrame({"signal": list(definition.signals)})
+    where = pl.DataFrame({"where": [rule.where for rule in definition.signals.values()]})
+    return [
+        f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, "
+        f"times {_zone(store, survey)}, log complete through {to_datetime(store.ends):%Y-%m-%d %H:%M}",
+        table("The event log", rows),
+        table("Names of events", names_of_events(survey)),
+        table("Signals", pl.concat([names, counts.signals, where], how="horizontal")),
+        *left_out(definition),
+    ]
+
+
+def _content(
+    store: EventStore, survey: Survey, counts: Counts, outcomes: dict[str, OutcomePreview]
+) -> dict[str, object]:
+    """The tables for machines."""
+    definition, signals = store.log.definition, counts.signals.rows()
+    return {
+        "definition": definition.version, "complete_through": to_datetime(store.ends).isoformat(),
+        "rows": {**store.counts, "kept": store.kept}, "events": survey.events,
+        "signals": {n: {"events": e, "users": u} for n, (e, u) in zip(definition.signals, signals, strict=True)},
+        "outcomes": {name: found.weeks for name, found in outcomes.items() if found.weeks is not None},
+        "learning": {name: found.learning for name, found in outcomes.items() if found.learning is not None},
+    }  # fmt: skip
+
+
+def _zone(store: EventStore, survey: Survey) -> str:
+    """How the log's times say their zone."""
+    log, rows = store.log, sum(survey.events.values())
+    if survey.zoned == rows and rows:
+        return "with their offset, converted to UTC"
+    if survey.zoned:
+        return f"with their offset in {survey.zoned:,} of {rows:,} rows, the others taken as UTC"
+    unit = store.log.definition.events.time_unit
+    if unit is not None and is_number(log.columns[log.definition.events.columns.time]):
+        return f"as numbers ({unit} since 1970)"
+    return "without a zone, taken as UTC" if log.naive_times else "with a zone, converted to UTC"
