@@ -155,8 +155,21 @@ def event_rows(
     user = user_sql(names.user, columns[names.user])
     excluded = " OR ".join(f"({written(sql, 'duckdb')})" for sql in rules.exclude) or "false"
     row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
+    inner, found, findings = _checked(checks)
+    return f"""
+        SELECT "user", t, GREATEST(t + 1, COALESCE(arrived, 0)) AS visible, id, mask{names_of_values},
+               (CASE WHEN "user" IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN t < {begins(definition)} THEN 2
+                     WHEN excluded THEN 3 WHEN mask = 0 THEN 4 ELSE -1 END)::INTEGER AS dropped{findings}
+        FROM (SELECT *{found}
+              FROM (SELECT {user} AS "user", {t} AS t, {arrived} AS arrived, {row_id} AS id, {mask} AS mask{value_sql},
+                           {excluded} AS excluded{inner}
+                    FROM {source}))"""
+
+
+def _checked(checks: Sequence[Check]) -> tuple[str, str, str]:
+    """SQL of the checks: what is written and whether it was read, what was found of each, and what is selected."""
     read = {"read_time": "t", "read_arrived": "arrived"}
-    inner = "".join(
+    written = "".join(
         f", {c.written} AS r{i}" + ("" if c.read in read else f", ({c.read}) IS NOT NULL AS o{i}")
         for i, c in enumerate(checks)
     )
@@ -166,12 +179,5 @@ def event_rows(
         for i, c in enumerate(checks)
     )
     texts = " ".join(f"WHEN k{i} = 2 THEN left(r{i}, {SHOWN})" for i in range(len(checks)))
-    told = "".join(f", k{i}" for i in range(len(checks))) + (f", CASE {texts} END AS unread" if checks else "")
-    return f"""
-        SELECT "user", t, GREATEST(t + 1, COALESCE(arrived, 0)) AS visible, id, mask{names_of_values},
-               (CASE WHEN "user" IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN t < {begins(definition)} THEN 2
-                     WHEN excluded THEN 3 WHEN mask = 0 THEN 4 ELSE -1 END)::INTEGER AS dropped{told}
-        FROM (SELECT *{found}
-              FROM (SELECT {user} AS "user", {t} AS t, {arrived} AS arrived, {row_id} AS id, {mask} AS mask{value_sql},
-                           {excluded} AS excluded{inner}
-                    FROM {source}))"""
+    selected = "".join(f", k{i}" for i in range(len(checks))) + (f", CASE {texts} END AS unread" if checks else "")
+    return written, found, selected

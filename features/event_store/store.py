@@ -12,16 +12,21 @@ from typing import TypeVar
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from features.engines import duckdb as engine
 from features.errors import EventLogError
 from features.event_store.collisions import bucket_of
 from features.event_store.erasure import clean, erase_events, without_erased
 from features.event_store.ingest import Intake
 from features.event_store.manifest import Manifest, made_of
+from features.event_store.new_files import (
+    guess_rows,
+    has_changed_files,
+    has_unnamed_live_files,
+    untaken,
+    with_moved_live_files,
+)
 from features.event_store.part_files import PartFiles
-from features.events.compacted import Compacted, is_compacted
+from features.events.compacted import Compacted
 from features.events.events import Events, Rows
 from features.events.hashing import hashed_names
 from features.events.tombstones import Tombstones
@@ -253,54 +258,30 @@ class EventStore:
             self._switch(state)
 
     def _new_files(self) -> list[Path]:
-        """Files not taken in yet; all of them, and an empty start, when one that was has changed.
+        """Files not taken in yet; all of them, and an empty start, when the store must be rebuilt.
 
-        The same where compacted files were taken in that an older `Compacted`, restored from a backup, does not name:
-        their events are in the live log, and come again in other files.
+        That is when a file that was taken in has changed, and when compacted files were taken in that an older
+        `Compacted`, restored from a backup, does not name: their events are in the live log, and come again in other
+        files.
         """
         if self._manifest is None:
             return self.log.files
-        state = self._manifest = self._with_live_files_here(self._manifest)
-        named = {self.log.name_of(file) for file in self.log.live.event_files}
-        if any(is_compacted(file.path) and file.path not in named for file in state.files):
+        state = self._manifest = with_moved_live_files(self._manifest, self.log)
+        if has_unnamed_live_files(state, self.log):
             self._manifest = None
             return self.log.files
-        taken = {file.path: file for file in state.files}
-        for file in self.log.files:
-            known = taken.get(self.log.name_of(file))
-            if known is not None and not known.is_still(file, self.log.content_of(file)):
-                there = {self.log.name_of(f) for f in self.log.files}
-                gone = [path for path in taken if path not in there]
-                if gone:
-                    raise EventLogError(
-                        f"{file} has changed since its rows were taken in, and {len(gone)} files taken in before are "
-                        f"gone ({gone[0]}).",
-                        fix=f"put the files back, or remove {self._folder} to start from the files that are there",
-                    )
-                self._manifest = None
-                # what is built anew is decided anew
-                self.log = EventLog(self.log.definition, ends=self.log.ends, live=self.log.live)
-                return self.log.files
-        return [file for file in self.log.files if self.log.name_of(file) not in taken]
-
-    def _with_live_files_here(self, state: Manifest) -> Manifest:
-        """A state with its compacted files where they are now, so that a home can be moved."""
-        here = {file.name: self.log.name_of(file) for file in self.log.live.event_files}
-        if not any(is_compacted(file.path) and file.path not in here.values() for file in state.files):
-            return state
-        files = [
-            file.model_copy(update={"path": here.get(Path(file.path).name, file.path)})
-            if is_compacted(file.path)
-            else file
-            for file in state.files
-        ]
-        return state.model_copy(update={"files": files})
+        if has_changed_files(state, self.log, self._folder):
+            self._manifest = None
+            # types are decided again, too
+            self.log = EventLog(self.log.definition, ends=self.log.ends, live=self.log.live)
+            return self.log.files
+        return untaken(state, self.log)
 
     def _take(self, files: list[Path], progress: Progress) -> None:
         old = Manifest.load(self._folder)
         state = self._manifest or Manifest(
             made_of=self._folder.name,
-            buckets=max(1, -(-_guess_rows(files) // BUCKET_ROWS)),
+            buckets=max(1, -(-guess_rows(files) // BUCKET_ROWS)),
             generation=old.generation + 1 if old else 0,
             position=0,
             files=[],
@@ -313,15 +294,3 @@ class EventStore:
         state = state.marked()
         state.save(self._folder)
         self._manifest = state
-
-
-def _guess_rows(files: list[Path]) -> int:
-    """About how many rows files have: Parquet says, others are taken to have a row every hundred bytes.
-
-    Raises:
-        EventLogError: a Parquet file is damaged.
-    """
-    with engine.reading(files):
-        return sum(
-            pq.read_metadata(f).num_rows if f.suffix in (".parquet", ".pq") else f.stat().st_size // 100 for f in files
-        )

@@ -3,7 +3,8 @@
 import features.system.in_memory  # noqa: F401 - before Feast is imported
 from features.feature_store.objects import PROFILE_VIEW, feature_service_name
 from features.feature_store.offline import OfflineFeatures
-from features.feature_store.online import OnlineProfiles, open_store, repo_variables
+from features.feature_store.online import OnlineProfiles
+from features.feature_store.open import open_store, repo_variables
 
 __all__ = [
     "PROFILE_VIEW", "OfflineFeatures", "OnlineProfiles", "feature_service_name", "open_store",

@@ -1,6 +1,7 @@
 """Feast objects generated from the definition: nothing here is typed twice."""
 
 import warnings
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -66,48 +67,60 @@ def feast_objects(definition: Definition, folder: Path, engine: str) -> list[Fea
     features = feature_set(definition)
     user = Entity(name="user", join_keys=["user"], value_type=ValueType.STRING, description="who the events are of")
     tags = {"definition": definition.version, "feature_digest": features.digest}
-    activity = FeatureView(
-        name=ACTIVITY_VIEW,
-        entities=[user],
-        ttl=SNAPSHOT_TTL,
-        schema=[Field(name="user", dtype=String), *(Field(name=n, dtype=Float64) for n in features.numeric)],
-        source=_source(engine, "snapshots", snapshots_path(folder), "cutoff", "*/*.parquet"),
-        online=False,
-        tags=tags,
-        description="feature rows at past cutoffs",
-    )
-    profile = FeatureView(
-        name=PROFILE_VIEW,
-        entities=[user],
-        ttl=timedelta(0),
-        schema=[Field(name="user", dtype=String), Field(name="profile", dtype=Bytes)],
-        source=PushSource(
-            name="profiles",
-            batch_source=_source(
-                engine, "profile_file", profiles_path(definition, folder), "through", "bucket-*.parquet"
-            ),
-        ),
-        online=True,
-        tags=tags,
-        description="the running summary of a user, packed; read at request time",
-    )
-    views = [activity]
+    views = [_activity_view(definition, folder, engine, user, tags)]
     if features.traits:
-        views.append(
-            FeatureView(
-                name=TRAITS_VIEW,
-                entities=[user],
-                ttl=timedelta(0),
-                schema=[Field(name="user", dtype=String), *(Field(name=n, dtype=String) for n in features.traits)],
-                source=_source(engine, "traits", traits_path(folder), "known"),
-                online=False,
-                tags=tags,
-                description="attributes as known at a time",
-            )
-        )
+        views.append(_traits_view(features.traits, folder, engine, user, tags))
+    profile = _profile_view(definition, folder, engine, user, tags)
     services = [
         FeatureService(name=feature_service_name(name, definition), features=list(views), tags=tags)
         for name in definition.asked
     ]
     services.append(FeatureService(name=SEGMENTS_SERVICE, features=[profile], tags=tags))
     return [user, *views, profile, *services]
+
+
+def _activity_view(
+    definition: Definition, folder: Path, engine: str, user: Entity, tags: dict[str, str]
+) -> FeatureView:
+    return FeatureView(
+        name=ACTIVITY_VIEW,
+        entities=[user],
+        ttl=SNAPSHOT_TTL,
+        schema=[
+            Field(name="user", dtype=String),
+            *(Field(name=name, dtype=Float64) for name in feature_set(definition).numeric),
+        ],
+        source=_source(engine, "snapshots", snapshots_path(folder), "cutoff", "*/*.parquet"),
+        online=False,
+        tags=tags,
+        description="feature rows at past cutoffs",
+    )
+
+
+def _profile_view(definition: Definition, folder: Path, engine: str, user: Entity, tags: dict[str, str]) -> FeatureView:
+    path = profiles_path(definition, folder)
+    return FeatureView(
+        name=PROFILE_VIEW,
+        entities=[user],
+        ttl=timedelta(0),
+        schema=[Field(name="user", dtype=String), Field(name="profile", dtype=Bytes)],
+        source=PushSource(
+            name="profiles", batch_source=_source(engine, "profile_file", path, "through", "bucket-*.parquet")
+        ),
+        online=True,
+        tags=tags,
+        description="the running summary of a user, packed; read at request time",
+    )
+
+
+def _traits_view(traits: Sequence[str], folder: Path, engine: str, user: Entity, tags: dict[str, str]) -> FeatureView:
+    return FeatureView(
+        name=TRAITS_VIEW,
+        entities=[user],
+        ttl=timedelta(0),
+        schema=[Field(name="user", dtype=String), *(Field(name=name, dtype=String) for name in traits)],
+        source=_source(engine, "traits", traits_path(folder), "known"),
+        online=False,
+        tags=tags,
+        description="attributes as known at a time",
+    )

@@ -9,7 +9,7 @@ from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import StoreError
 from features.feature_store.objects import feature_service_name
-from features.feature_store.online import open_store
+from features.feature_store.open import open_store
 from features.settings import Settings
 
 

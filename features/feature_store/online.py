@@ -1,29 +1,18 @@
 """Profiles online: one packed value a user, written with a guard on time, read at request time."""
 
-import json
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from importlib.resources import files
-from pathlib import Path
-from string import Template
+from collections.abc import Iterable, Mapping, Sequence
 
-import redis
-import yaml
-from feast import FeatureStore, RepoConfig
-from feast.errors import FeatureViewNotFoundException
 from feast.infra.provider import get_provider
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from google.protobuf.message import DecodeError
 
-from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.errors import DatabaseError, StoreError, UnavailableError
+from features.errors import StoreError, UnavailableError
 from features.feature_store.compare_and_swap import FEATURE, Exchange, RedisExchange, SqliteExchange
-from features.feature_store.objects import PROFILE_VIEW, feast_objects
+from features.feature_store.errors import store_errors
+from features.feature_store.objects import PROFILE_VIEW
+from features.feature_store.open import open_store
 from features.profile.codec import (
-    FORMAT,
     StoredProfile,
     pack,
     stored_age,
@@ -51,53 +40,6 @@ _SHARDS_BEFORE = 8
 #: how often a write that met another one is tried again
 TRIES = 8
 
-#: a store that does not answer is down: whoever asks is told at once, and asks again
-_IMPATIENT = {"socket_timeout": "2", "socket_connect_timeout": "1", "retry": "null"}
-
-
-def repo_variables(definition: Definition, settings: Settings) -> dict[str, str]:
-    """Values for the ``${…}`` of ``features/repo/feature_store.yaml``.
-
-    The project's name carries the feature set's digest: a changed definition gets stores of its own, and the old ones
-    go on serving the old models.
-    """
-    folder = settings.folder(definition.name)
-    online: dict[str, object] = {"type": "sqlite", "path": str(folder / "online.db")}
-    if settings.online_store == "redis":
-        # the guard on time is ours and the same for every store; Feast's own would also refuse equal times
-        given = {part.split("=")[0] for part in settings.redis.split(",")}
-        options = [f"{key}={value}" for key, value in _IMPATIENT.items() if key not in given]
-        online = {"type": "redis", "connection_string": ",".join([settings.redis, *options]), "skip_dedup": True}
-    offline: dict[str, object] = {"type": "duckdb"}
-    if settings.engine == "spark":
-        conf = {"spark.master": settings.spark, "spark.sql.session.timeZone": "UTC"}
-        # answers come by way of files: nothing is collected
-        offline = {"type": "spark", "spark_conf": conf, "staging_location": str(folder / "staging")}
-    return {
-        "FEAST_PROJECT": f"{definition.name.replace('-', '_')}_{feature_set(definition).digest}_{FORMAT}",
-        "FEAST_REGISTRY": str(folder / "registry.db"),
-        "FEAST_ONLINE_STORE": json.dumps(online),
-        "FEAST_OFFLINE_STORE": json.dumps(offline),
-    }
-
-
-def open_store(definition: Definition, settings: Settings, *, apply: bool = False) -> FeatureStore:
-    """Open the feature store of a definition.
-
-    Args:
-        definition: the definition.
-        settings: where things are kept.
-        apply: write the objects made from the definition into Feast's registry first.
-    """
-    template = files("features.repo").joinpath("feature_store.yaml").read_text(encoding="utf-8")
-    content = yaml.safe_load(Template(template).substitute(repo_variables(definition, settings)))
-    folder = settings.folder(definition.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    store = FeatureStore(config=RepoConfig(**content, repo_path=Path(str(files("features.repo")))))
-    if apply:
-        store.apply(feast_objects(definition, folder, settings.engine))
-    return store
-
 
 class OnlineProfiles:
     """Packed profiles in Feast's online store.
@@ -111,7 +53,7 @@ class OnlineProfiles:
     def __init__(self, definition: Definition, settings: Settings, *, apply: bool = False) -> None:
         self.layout = layout_of(definition)
         exchange = RedisExchange if settings.online_store == "redis" else SqliteExchange
-        with _reached():
+        with store_errors():
             store = open_store(definition, settings, apply=apply)
             # Feast's provider, one step below its data frames: writing a profile costs a third, reading half
             self._config = store.config
@@ -165,7 +107,7 @@ class OnlineProfiles:
 
     def _swap(self, keys: Sequence[EntityKey], values: Sequence[bytes], was: Sequence[bytes | None]) -> list[bool]:
         rows = [(key, value, stored_through(value)) for key, value in zip(keys, values, strict=True)]
-        with _reached():
+        with store_errors():
             return self._exchange.swap(rows, was) if rows else []
 
     def read_values(self, users: Sequence[str]) -> list[bytes | None]:
@@ -175,18 +117,18 @@ class OnlineProfiles:
     def _read(self, keys: list[EntityKey]) -> list[bytes | None]:
         if not keys:
             return []
-        with _reached():
+        with store_errors():
             found = self._provider.online_read(self._config, self._view, keys, [FEATURE])
         return [row[FEATURE].bytes_val or None if row else None for _, row in found]
 
     def remove(self, users: Sequence[str]) -> int:
         """Remove all that is stored of users, by feature sets of before too; returns how many entries were there."""
-        with _reached():
+        with store_errors():
             return self._exchange.remove(_keys(users), everywhere=True)
 
     def count(self, users: Sequence[str]) -> int:
         """How many entries there are of users, by feature sets of before too."""
-        with _reached():
+        with store_errors():
             return self._exchange.count(_keys(users))
 
     def cover(self, through: int, token: str) -> None:
@@ -239,7 +181,7 @@ class OnlineProfiles:
         there = [(n, k, v) for n, k, v in zip(names_before, before, self._read(before), strict=True) if v is not None]
         if there:
             self._write(_keys([name for name, _, _ in there], _OWN), [value for _, _, value in there])
-            with _reached():
+            with store_errors():
                 self._exchange.remove([key for _, key, _ in there])
         self._moved = True
         return self._read(_keys(names, _OWN)) if there else values
@@ -290,32 +232,3 @@ def _covered(covered: bytes | None, live: bytes | None) -> int:
     if covered is None:
         return 0
     return max(stored_through(covered), stored_through(live) if live is not None else 0)
-
-
-@contextmanager
-def _reached() -> Iterator[None]:
-    """Turn whatever a store or its registry raises into one of our errors."""
-    try:
-        yield
-    except (redis.RedisError, sqlite3.OperationalError) as error:
-        if isinstance(error, sqlite3.OperationalError) and "malformed" in str(error):
-            raise _damaged(error) from error
-        raise UnavailableError(f"the online store does not answer: {error}.", fix="start it, and ask again") from error
-    except (sqlite3.Error, DecodeError) as error:
-        raise _damaged(error) from error
-    except FeatureViewNotFoundException as error:
-        raise StoreError("the online store was never filled.", fix="run propensity materialize") from error
-    except OSError as error:
-        raise DatabaseError(
-            f"the online store's files cannot be used: {error}.",
-            fix="let this user read and write PROPENSITY_HOME, on a disk that is not mounted read-only",
-        ) from error
-
-
-def _damaged(error: Exception) -> DatabaseError:
-    what = "registry.db" if isinstance(error, DecodeError) else "online.db"
-    return DatabaseError(
-        f"the online store's {what} is damaged: {error}.",
-        fix=f"stop its programs, remove {what} under PROPENSITY_HOME/<name>, and run propensity materialize, "
-        "which writes it again from the kept profiles",
-    )

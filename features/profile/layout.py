@@ -126,57 +126,81 @@ class Layout(NamedTuple):
 @kept
 def layout_of(definition: Definition) -> Layout:
     """Lay a profile out for a definition."""
-    rules = list(definition.signals.values())
+    families, windows = definition.features.families, definition.windows
+    long = [w for w in windows if w >= DAY]
+    keep_days = long[-1] // DAY
+    places = _places(definition)
+    trends = [(long.index(w), long.index(d)) for w, d in trend_pairs(windows)]
+    return Layout(
+        signals=len(definition.signals),
+        activity=list(definition.signals).index(definition.activity),
+        valued=places.valued,
+        n_valued=places.n_valued,
+        decay=np.log(2.0) / np.array(definition.half_lives, dtype=np.float64),
+        windows=np.array(windows, dtype=np.int64),
+        n_short=len(windows) - len(long),
+        trends=np.array(trends, dtype=np.int64).reshape(-1, 2),
+        share=long.index(share_window(windows)),
+        absence=definition.features.absence,
+        gaps=places.gaps,
+        values=places.values,
+        sessions=places.sessions,
+        session=definition.features.session,
+        calendar=Family.CALENDAR in families,
+        plan=_plan(definition, places),
+        more=bool(families) or bool(places.distinct[-1] or places.added[-1]),
+        block=places.block,
+        tiles_at=places.statistics + (int(places.added[-1]) * VALUE_WORDS if places.values >= 0 else 0),
+        tile=places.sums + int(places.added[-1]),
+        keep_days=keep_days,
+        capacity=2 * (keep_days + 3),  # twice, so that old tiles are dropped in bulk and seldom
+    )
+
+
+class _Places(NamedTuple):
+    """Where the parts of a profile stand; ``distinct`` and ``added`` are running totals over the signals."""
+
+    valued: NDArray[np.int64]
+    n_valued: int
+    gaps: int
+    values: int
+    sessions: int
+    block: int
+    distinct: NDArray[np.int64]
+    added: NDArray[np.int64]
+    sketches: int
+    statistics: int
+    sums: int
+
+
+def _places(definition: Definition) -> _Places:
+    rules, families = list(definition.signals.values()), definition.features.families
     valued = np.full(len(rules), -1, dtype=np.int64)
     with_value = [i for i, rule in enumerate(rules) if rule.value is not None]
     valued[with_value] = np.arange(len(with_value))
-    windows = definition.windows
-    long = [w for w in windows if w >= DAY]
-    families = definition.features.families
     block = S_DECAYED + len(definition.half_lives) + RING
     gaps, block = (block, block + GAP_WORDS) if Family.GAPS in families else (-1, block)
     values, block = (block, block + VALUE_WORDS) if Family.VALUES in families else (-1, block)
     sessions, block = (block, block + 1) if Family.SESSIONS in families else (-1, block)
-    keep_days = long[-1] // DAY
     distinct = np.cumsum([0, *(len(rule.distinct) for rule in rules)])
     added = np.cumsum([0, *(len(rule.more_values) for rule in rules)])
     sketches = HEADER + len(rules) * block
     statistics = sketches + int(distinct[-1]) * SKETCH_WORDS
     sums = 1 + 2 * len(rules) + len(with_value) + (len(rules) if sessions >= 0 else 0)
-    keys, session_tile = len(with_value) + int(added[-1]), 1 + 2 * len(rules) + len(with_value)
-    begins = [HEADER + s * block for s in range(len(rules))]
-    plan = np.array(
+    return _Places(valued, len(with_value), gaps, values, sessions, block, distinct, added, sketches, statistics, sums)
+
+
+def _plan(definition: Definition, places: _Places) -> NDArray[np.int64]:
+    """`Layout.plan`."""
+    p, n_signals = places, len(definition.signals)
+    keys, session_tile = p.n_valued + int(p.added[-1]), 1 + 2 * n_signals + p.n_valued
+    begins = [HEADER + s * p.block for s in range(n_signals)]
+    return np.array(
         [
-            (at, *(at + part if part >= 0 else -1 for part in (gaps, sessions)), definition.features.session,
-             session_tile + s, at + values if values >= 0 else -1, valued[s], added[s], added[s + 1], len(with_value),
-             sums, statistics, distinct[s], distinct[s + 1], keys, sketches)
+            (at, *(at + part if part >= 0 else -1 for part in (p.gaps, p.sessions)), definition.features.session,
+             session_tile + s, at + p.values if p.values >= 0 else -1, p.valued[s], p.added[s], p.added[s + 1],
+             p.n_valued, p.sums, p.statistics, p.distinct[s], p.distinct[s + 1], keys, p.sketches)
             for s, at in enumerate(begins)
         ],
         dtype=np.int64,
     )  # fmt: skip
-    return Layout(
-        signals=len(rules),
-        activity=list(definition.signals).index(definition.activity),
-        valued=valued,
-        n_valued=len(with_value),
-        decay=np.log(2.0) / np.array(definition.half_lives, dtype=np.float64),
-        windows=np.array(windows, dtype=np.int64),
-        n_short=len(windows) - len(long),
-        trends=np.array([(long.index(w), long.index(d)) for w, d in trend_pairs(windows)], dtype=np.int64).reshape(
-            -1, 2
-        ),
-        share=long.index(share_window(windows)),
-        absence=definition.features.absence,
-        gaps=gaps,
-        values=values,
-        sessions=sessions,
-        session=definition.features.session,
-        calendar=Family.CALENDAR in families,
-        plan=plan,
-        more=bool(families) or bool(distinct[-1] or added[-1]),
-        block=block,
-        tiles_at=statistics + (int(added[-1]) * VALUE_WORDS if values >= 0 else 0),
-        tile=sums + int(added[-1]),
-        keep_days=keep_days,
-        capacity=2 * (keep_days + 3),  # twice, so that old tiles are dropped in bulk and seldom
-    )

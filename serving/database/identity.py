@@ -12,7 +12,8 @@ from features.errors import LiveLogError, StoreError, UnavailableError
 from features.events.compacted import Compacted
 from features.feature_store import OnlineProfiles
 from features.feature_store.objects import profiles_path
-from features.profile.stored import ProfileManifest, Profiles
+from features.profile.manifest import ProfileManifest
+from features.profile.stored import Profiles
 from features.settings import Settings
 from serving.database.live_log import LiveLog, LogState
 from serving.database.tables import SHARDS

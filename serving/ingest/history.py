@@ -18,7 +18,9 @@ from features.events.events import Rows
 from features.events.hashing import hashed
 from features.feature_store.objects import profiles_path
 from features.profile.codec import Attributes
-from features.profile.stored import TRAITS, ProfileManifest, Profiles
+from features.profile.manifest import ProfileManifest
+from features.profile.stored import Profiles
+from features.profile.stored_bucket import TRAITS
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.system.kept_files import reading

@@ -12,7 +12,7 @@ from features.events.compacted import Compacted
 from features.events.events import Rows
 from features.feature_store import OnlineProfiles
 from features.profile.codec import NOTHING, Attributes, StoredProfile
-from features.profile.stored import ProfileManifest
+from features.profile.manifest import ProfileManifest
 from features.reading.live_messages import TRACK, LogColumns, Message
 from features.settings import Settings
 from features.system.progress import Progress, ignore

@@ -1,0 +1,32 @@
+"""A complete state of the kept profiles, as a file."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class ProfileManifest(BaseModel):
+    """A complete state of the kept profiles.
+
+    Attributes:
+        log: which event store, and how many times it had been rebuilt.
+        live: the live log is folded in through this position.
+        live_log: the id of that live log; empty where nothing of one is folded in, or an older version wrote this.
+        position: the log is folded in through this position.
+        state: the event store's token for that position.
+        through: and through this instant.
+        files: the file of each bucket.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    log: str
+    position: int
+    state: str = ""
+    through: int
+    live: int = 0
+    live_log: str = ""
+    files: dict[int, str]
+
+    @property
+    def token(self) -> str:
+        """What tells this state from others."""
+        return f"{self.log}/{self.position}/{self.through}"
