@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from statistics import median
 
+import features.system.telemetry  # noqa: F401
+
 import httpx
 import mlflow
 import numpy as np

@@ -11,6 +11,7 @@ from pathlib import Path
 from features.definition import Definition
 from features.errors import PropensityError, UnavailableError
 from features.settings import Settings
+from features.system import telemetry
 from propensity.console import err
 
 #: how long a server that is ending may keep its port, in seconds
@@ -98,6 +99,7 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
     from serving.process.parent import SUPERVISOR
 
     given = {
+        **telemetry.DEFAULTS,
         **os.environ,
         SUPERVISOR: str(os.getpid()),
         "PROPENSITY_DEFINITION": str(settings.definition.resolve()),

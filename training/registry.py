@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
 
+import features.system.telemetry  # noqa: F401
+
 import mlflow
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset

@@ -1,6 +1,5 @@
 """The feature store: Feast objects made from the definition, rows for training, packed profiles online."""
 
-import features.system.in_memory  # noqa: F401 - before Feast is imported
 from features.feature_store.objects import PROFILE_VIEW, feature_service_name
 from features.feature_store.offline import OfflineFeatures
 from features.feature_store.online import OnlineProfiles

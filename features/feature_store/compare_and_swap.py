@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias
 
+import features.system.in_memory  # noqa: F401
+
 from feast import FeatureView, RepoConfig
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import _mmh3, _redis_key

@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import features.system.in_memory  # noqa: F401
+
 import redis
 from feast.errors import FeatureViewNotFoundException
 from google.protobuf.message import DecodeError

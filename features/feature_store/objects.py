@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
+import features.system.in_memory  # noqa: F401
+
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.data_source import DataSource
 from feast.types import Bytes, Float64, String

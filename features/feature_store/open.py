@@ -5,6 +5,8 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+import features.system.in_memory  # noqa: F401
+
 import yaml
 from feast import FeatureStore, RepoConfig
 

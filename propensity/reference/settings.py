@@ -17,11 +17,11 @@ OTHERS = {
     "MLFLOW_DISABLE_TELEMETRY": "`true` unless set: MLflow sends no usage data.",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "`false` unless set.",
     "BENTOML_DO_NOT_TRACK": "`true` unless set: BentoML sends no usage data.",
-    "NUMBA_CACHE_DIR": "The folder of compiled code. Without it, a folder in the user's cache, by a digest of the kernel's files.",
+    "NUMBA_CACHE_DIR": "The folder of compiled code. Without it, a folder beside the kernel's files where that can be written, else in the user's cache (`~/.cache/propensity`); named by a digest of the kernel's files.",
     "PYSPARK_PYTHON": "The Python of Spark's executors; this one unless set.",
 }  # fmt: skip
 
-#: told by one of our programs to another, not set by people
+#: set by one of our programs for another, not by people
 INTERNAL = {"PROPENSITY_SUPERVISOR"}
 
 TAIL = """The definition may name more variables: `${NAME}` in `events.path`, `traits.path` and `destinations.<name>.url`, and the variable

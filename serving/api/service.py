@@ -6,6 +6,8 @@ import sys
 import threading
 from typing import Annotated, Any
 
+import features.system.telemetry  # noqa: F401
+
 import anyio
 import bentoml
 from pydantic import BaseModel, ConfigDict, Field, model_validator

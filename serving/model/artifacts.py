@@ -5,6 +5,8 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import features.system.telemetry  # noqa: F401
+
 import mlflow
 from mlflow.store.artifact import artifact_repository_registry as repositories
 from mlflow.store.artifact.artifact_repo import ArtifactRepository

@@ -5,6 +5,8 @@ The service loads the same files natively; this file is for `mlflow models`, not
 
 from pathlib import Path
 
+import features.system.telemetry  # noqa: F401
+
 import mlflow
 import numpy as np
 import pandas as pd

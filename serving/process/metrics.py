@@ -1,5 +1,7 @@
 """The Prometheus metrics of a process: in memory, with labels that only we choose."""
 
+import features.system.in_memory  # noqa: F401
+
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -9,8 +11,6 @@ from prometheus_client import (
     ProcessCollector,
     generate_latest,
 )
-
-import features.system.in_memory  # noqa: F401
 
 #: the numbers that are shown: ours, and those of the process
 SHOWN = CollectorRegistry()
