@@ -18,7 +18,7 @@ from benchmarks.features import weekly
 from benchmarks.world import ROOT, Log, log_of
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.definition.signal import Signal
+from features.definition.sections.signal import Signal
 from features.event_store.store import EventStore
 from features.events.compacted import NONE
 from features.events.events import Events

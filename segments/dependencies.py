@@ -1,7 +1,7 @@
 """What a segment rests on: nothing is known of who is in it while a model that its rule names is missing."""
 
-from features.definition.rule import Segment
 from features.definition.schema import Definition
+from features.definition.sections.rule import Segment
 from features.expressions.parse import columns_in
 
 

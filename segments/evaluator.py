@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from features.definition.rule import OTHERWISE
+from features.definition.sections.rule import OTHERWISE
 from features.expressions.compiled import Compiled, Row, compiled
 from features.rows import expression
 

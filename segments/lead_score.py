@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from features.definition.lead_score import LeadScore
+from features.definition.sections.lead_score import LeadScore
 from features.expressions.compiled import Compiled, Row, compiled
 from features.rows import expression
 

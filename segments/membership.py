@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from features.definition.columns import feature_set
-from features.definition.rule import Segment
 from features.definition.schema import Definition
+from features.definition.sections.rule import Segment
 from features.expressions.parse import columns_in
 from segments.dependencies import outcomes_in
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, TierCuts

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from sqlglot import exp
 
 from features.definition.columns import feature_set
-from features.definition.rule import OTHERWISE, Rule, Segment
 from features.definition.schema import Definition
+from features.definition.sections.rule import OTHERWISE, Rule, Segment
 from features.rows import FeatureRows
 from features.time import DAY, Instants
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.names import RFM_GROUPS
-from features.definition.schema import RfmRule
+from features.definition.sections.rfm import RfmRule
 from features.errors import PropensityError, StoreError
 from features.system.kept_files import sealed, unsealed, write_durably
 from features.time import span_name

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.definition.names import TIERS as TIERS
 from features.definition.names import VALUE_TIERS as VALUE_TIERS
-from features.definition.outcome import CapacityTiers, FixedTiers, LiftTiers, Outcome, ValueOutcome
+from features.definition.sections.outcome import CapacityTiers, FixedTiers, LiftTiers, Outcome, ValueOutcome
 
 Tier = Literal["most_likely", "moderately_likely", "least_likely", "not_enough_to_say"]
 ValueTier = Literal["high", "medium", "low", "not_enough_to_say"]

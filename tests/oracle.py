@@ -7,7 +7,7 @@ import statistics
 from dataclasses import dataclass
 
 from features.definition import Definition
-from features.definition.families import Family
+from features.definition.sections.families import Family
 from features.time import DAY, HOUR, span_name, to_datetime
 
 RING = 16

@@ -7,9 +7,9 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from features.definition.outcome import ValueOutcome
-from features.definition.rule import predicates
 from features.definition.schema import Definition
+from features.definition.sections.outcome import ValueOutcome
+from features.definition.sections.rule import predicates
 from features.snapshot import WEIGHT
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, with_rfm

@@ -1,8 +1,9 @@
 """The one definition: what `propensity.yaml` may say, and what it is checked against."""
 
 from features.definition.load import load_definition
-from features.definition.outcome import Outcome, TierPolicy, ValueOutcome
-from features.definition.schema import Definition, RfmRule
-from features.definition.signal import Signal
+from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome, TierPolicy, ValueOutcome
+from features.definition.sections.rfm import RfmRule
+from features.definition.sections.signal import Signal
 
 __all__ = ["Definition", "Outcome", "RfmRule", "Signal", "TierPolicy", "ValueOutcome", "load_definition"]

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from features.definition.families import Family
 from features.definition.memoise import kept
 from features.definition.schema import Definition
+from features.definition.sections.families import Family
 from features.time import DAY, span_name
 
 #: of a signal's values, in the order in which a profile keeps them

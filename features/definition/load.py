@@ -16,9 +16,9 @@ from sqlglot import exp
 from features.definition.columns import feature_set
 from features.definition.mistakes import MOST, Mistakes
 from features.definition.names import RFM_NAMES, VALUE_TO_DATE_COLUMNS, check_names, known_values
-from features.definition.packs import include
-from features.definition.rule import OTHERWISE, Segment
+from features.definition.packs.include import include
 from features.definition.schema import Definition
+from features.definition.sections.rule import OTHERWISE, Segment
 from features.definition.wording import problems
 from features.errors import DefinitionError, bounded, shown
 from features.expressions.kinds import Kind, Kinds, MeaningError

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from sqlglot import exp
 
 from features.definition.numbers import EventNumber, event_numbers
-from features.definition.schema import Definition, Reading
+from features.definition.schema import Definition
+from features.definition.sections.event_log import Reading
 from features.engines.duckdb import quote, user_sql
 from features.engines.keys import key_sql
 from features.engines.tables import RAW, missing

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.definition.columns import share_window, trend_pairs
-from features.definition.families import Family
 from features.definition.memoise import kept
 from features.definition.schema import Definition
+from features.definition.sections.families import Family
 from features.time import DAY
 
 Words = NDArray[np.int64]

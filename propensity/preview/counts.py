@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from features.definition.learning import Snapshots as SnapshotRules
 from features.definition.schema import Definition
+from features.definition.sections.learning import Snapshots as SnapshotRules
 from features.event_store.store import EventStore
 from features.events.events import Events
 from features.rows import expression

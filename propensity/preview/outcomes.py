@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 import polars as pl
 from rich.console import RenderableType
 
-from features.definition.learning import Training
-from features.definition.outcome import Outcome, ValueOutcome
+from features.definition.sections.learning import Training
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.time import DAY, span_name
 from propensity.console import table
 from propensity.preview.plan import Plan, plan

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.definition.learning import Training
-from features.definition.outcome import Outcome, ValueOutcome
+from features.definition.sections.learning import Training
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.time import Instants, to_datetime
 from training.dataset.split import TEST_USERS, Split, by_users, least_of, split
 

@@ -6,9 +6,9 @@ import polars as pl
 from rich.console import RenderableType
 from rich.table import Table
 
-from features.definition.packs import PACKS, pack_of, sql_of
-from features.definition.rule import Rule
+from features.definition.packs.include import PACKS, pack_of, sql_of
 from features.definition.schema import Definition
+from features.definition.sections.rule import Rule
 from propensity.console import table
 
 

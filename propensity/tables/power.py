@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 from rich.console import RenderableType
 
-from features.definition.outcome import Outcome
 from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome
 from features.errors import PropensityError
 from features.time import DAY, to_instant
 from propensity.console import table

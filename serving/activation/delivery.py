@@ -10,8 +10,8 @@ import time
 import uuid
 from email.utils import parsedate_to_datetime
 
-from features.definition.destinations import Destination
 from features.definition.schema import Definition
+from features.definition.sections.destinations import Destination
 from features.errors import PropensityError, UnavailableError
 from features.time import SECOND, Clock, to_datetime
 from serving.activation.notify import Notices, check_service

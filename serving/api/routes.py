@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-from features.definition.rule import Segment
 from features.definition.schema import Definition
+from features.definition.sections.rule import Segment
 from features.errors import PropensityError
 from features.time import parse_instant, to_datetime, to_instant
 from features.user_id import UserId

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.definition.outcome import Outcome
+from features.definition.sections.outcome import Outcome
 from features.errors import ScoringError
 from features.events.events import Events
 from features.events.log import Log

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.events.write import part_files
 from features.system.kept_files import reading
 from features.time import to_datetime, to_instant

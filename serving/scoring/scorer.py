@@ -11,8 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
-from features.definition.rule import predicates
 from features.definition.schema import Definition
+from features.definition.sections.rule import predicates
 from features.errors import ScoringError
 from features.rows import FEW, INSTANT, FeatureRows, rows_of
 from features.time import DAY, Instants, to_datetime

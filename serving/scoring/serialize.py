@@ -6,8 +6,8 @@ from typing import Any
 import polars as pl
 from pydantic import TypeAdapter
 
-from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from segments.value_to_date import VALUE_TO_DATE
 from serving.scoring.record import Change, Reason, ScoreRecord
 

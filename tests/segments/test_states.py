@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.definition.load import RFM_COLUMNS, load_definition, row_schema
-from features.definition.rule import predicates
+from features.definition.sections.rule import predicates
 from segments.evaluator import Evaluator
 from segments.rfm import GROUPS
 from tests.conftest import ROOT

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from features.definition.outcome import Outcome
+from features.definition.sections.outcome import Outcome
 from segments.tiers import TierCuts, fit_tiers, tiers_of
 
 P = np.linspace(0.001, 1.0, 1_000)

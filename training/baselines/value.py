@@ -3,8 +3,8 @@
 import numpy as np
 import polars as pl
 
-from features.definition.outcome import ValueOutcome
 from features.definition.schema import Definition
+from features.definition.sections.outcome import ValueOutcome
 from features.snapshot import WEIGHT
 from features.time import DAY, span_name
 from serving.model.numbers import Floats

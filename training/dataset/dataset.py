@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.errors import RefusalError
 from features.feature_store import OfflineFeatures
 from features.time import to_datetime

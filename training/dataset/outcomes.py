@@ -5,8 +5,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.definition.outcome import Outcome
 from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome
 from features.errors import ImmatureLabelError, RefusalError
 from features.events.events import Events
 from features.events.log import Log

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from features.definition.learning import Gate
+from features.definition.sections.learning import Gate
 from features.snapshot import WEIGHT
 from serving.model.card import Kind, Measure, ModelCard, Procedure
 from serving.model.numbers import Floats

@@ -9,8 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
-from features.definition.learning import Audit
 from features.definition.schema import Definition
+from features.definition.sections.learning import Audit
 from features.errors import RefusalError
 from features.snapshot import WEIGHT
 from serving.model.numbers import Floats

@@ -5,8 +5,8 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.time import span_name
 from serving.model.card import ModelCard
 from serving.model.numbers import Floats

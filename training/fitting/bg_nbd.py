@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.definition.outcome import Outcome, Question
+from features.definition.sections.outcome import Outcome, Question
 from features.time import DAY
 from serving.model.bg_nbd import BgNbd, BgNbdPart, read_columns, repeats
 from serving.model.numbers import Floats

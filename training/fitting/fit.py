@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.definition.outcome import Outcome, ValueOutcome
 from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from serving.model.card import Procedure
 from serving.model.numbers import Floats, Numbers
 from training.dataset.matrices import Matrices

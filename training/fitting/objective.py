@@ -8,7 +8,7 @@ import numpy as np
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, TweedieRegressor
 
-from features.definition.outcome import Outcome, ValueOutcome
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from serving.model.numbers import Calibration, Floats
 from training.fitting.calibrate import calibrate, log_loss
 

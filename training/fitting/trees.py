@@ -7,7 +7,7 @@ import numpy as np
 from lightgbm.basic import _LIB, _safe_call
 from numpy.typing import NDArray
 
-from features.definition.outcome import Question
+from features.definition.sections.outcome import Question
 from features.system.parallel import each
 from serving.model.numbers import Floats
 from training.dataset.matrices import Matrices

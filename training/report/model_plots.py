@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from features.definition.outcome import Profit
+from features.definition.sections.outcome import Profit
 from serving.model.numbers import Floats
 from training.evaluation.metrics import BINS, Ranking
 

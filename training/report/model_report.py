@@ -11,7 +11,7 @@ import jinja2
 import polars as pl
 import vl_convert
 
-from features.definition.outcome import Outcome, ValueOutcome
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.time import span_name
 from serving.model.card import Measure, ModelCard
 from training.evaluation.gate import Criterion, named, passes

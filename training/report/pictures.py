@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import altair as alt
 
-from features.definition.outcome import Outcome, ValueOutcome
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from training.report import model_plots as plots
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jinja2
 import polars as pl
 
-from features.definition.outcome import Outcome
+from features.definition.sections.outcome import Outcome
 from features.time import span_name, to_datetime
 from segments.rfm import tie
 from serving.scoring.silence import silence

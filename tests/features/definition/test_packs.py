@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from features.definition import Definition, load_definition
-from features.definition.packs import PACKS, pack_of
+from features.definition.packs.include import PACKS, pack_of
 from features.errors import DefinitionError
 from features.rows import expression
 from tests.worlds import DEFINITION

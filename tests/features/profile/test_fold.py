@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from features.definition import Definition
 from features.definition.columns import feature_set, read_columns
-from features.definition.families import Family
+from features.definition.sections.families import Family
 from features.events.events import Events
 from features.profile.codec import pack, unpack
 from features.profile.fold import feature_rows, fold_into, profile_rows, profiles_at, read_all_at, read_each_at

@@ -13,7 +13,7 @@ import pytest
 
 from features.definition import Definition
 from features.definition.columns import feature_set
-from features.definition.families import Family
+from features.definition.sections.families import Family
 from features.errors import EventLogError
 from features.event_store.store import EventStore
 from features.events.compacted import NONE

@@ -11,7 +11,7 @@ import polars as pl
 import redis
 
 from features.definition import Definition
-from features.definition.families import Family
+from features.definition.sections.families import Family
 from features.event_store.open import open_log
 from features.events.events import Rows
 from features.feature_store import OnlineProfiles

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.definition.learning import Gate
+from features.definition.sections.learning import Gate
 from features.errors import PropensityError
 from features.settings import Settings
 from features.time import DAY

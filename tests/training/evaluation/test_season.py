@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from features.definition.learning import Gate
+from features.definition.sections.learning import Gate
 from training.evaluation.gate import Criterion, compare
 from training.evaluation.metrics import judge
 from training.evaluation.season import Season, season

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from features.definition.base import Name, Span, Sql, Strict
+from features.definition.sections.base import Name, Span, Sql, Strict
 
 OTHERWISE = "otherwise"
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from features.definition.base import Name, Sql, Strict
+from features.definition.sections.base import Name, Sql, Strict
 
 
 def _named(content: object) -> object:

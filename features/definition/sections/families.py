@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from features.definition.base import Span, Strict
+from features.definition.sections.base import Span, Strict
 from features.time import DAY, MINUTE, span_name
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from features.definition.base import Name, Span, Sql, Strict
+from features.definition.sections.base import Name, Span, Sql, Strict
 from features.time import span_name
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from features.definition.base import Span, Strict
+from features.definition.sections.base import Span, Strict
 from features.time import DAY
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from features.definition.base import Span, Strict
+from features.definition.sections.base import Span, Strict
 from features.time import DAY
 
 

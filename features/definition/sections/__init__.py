@@ -1,0 +1,1 @@
+"""The sections of `propensity.yaml`, as types."""
