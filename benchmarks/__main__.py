@@ -164,45 +164,60 @@ def main(
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
 ) -> None:
     """Measure, print, and write ``results.md`` and ``results.json``."""
+    if only:
+        tables, numbers = part(only, users, soak)
+        replace(folder, tables, numbers)
+    else:
+        tables, numbers = feature_costs(events * 1_000_000, logs)
+        more_tables, more = model_costs(users, soak)
+        tables, numbers = tables | more_tables, numbers | more
+        write(folder, tables, numbers, users)
+    out.print(*(table(title, rows) for title, rows in tables.items()), sep="\n")
+
+
+def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+    """Measure one part alone."""
+    if only == "models":
+        return known_logs()
+    if only == "rolling":
+        rows, numbers = rolling.rolling()
+        return {ROLLING: rows}, numbers
+    if only not in ("live", "segments"):
+        return {}, {}
+    numbers = {}
+    with trained(users) as world:
+        return live_path(world, numbers, soak) if only == "live" else acting(world, numbers), numbers
+
+
+def feature_costs(most: int, logs: Path | None) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+    """Measure feature rows and the event store, on logs of up to so many events."""
     tables: dict[str, pl.DataFrame] = {}
     numbers: dict[str, float] = {}
-    if only == "models":
-        tables, numbers = known_logs()
-    elif only == "rolling":
-        tables[ROLLING], numbers = rolling.rolling()
-    elif only in ("live", "segments"):
-        with trained(users) as world:
-            tables = live_path(world, numbers, soak) if only == "live" else acting(world, numbers)
-    if only:
-        replace(folder, tables, numbers)
-        out.print(*(table(title, rows) for title, rows in tables.items()), sep="\n")
-        return
-    most = events * 1_000_000
     with TemporaryDirectory() as scratch:
         kept = logs or Path(scratch)
-        tables[BESIDE] = beside_others(most // 10, kept)
-        (
-            tables[GROWTH],
-            tables[SIGNALS],
-            tables[DAY],
-            more,
-        ) = growth(most, kept)
+        tables[BESIDE] = beside = beside_others(most // 10, kept)
+        tables[GROWTH], tables[SIGNALS], tables[DAY], more = growth(most, kept)
         numbers |= more
         tables[STORES], more = stores.cost(log_of(most // 10, kept))
         numbers |= more
         if shutil.which("java"):
             tables[SPARK], more = spark.cost(log_of(max(most // 10, 20_000), kept))
             numbers |= more
+    return tables, numbers | {"features.vs_duckdb_sql": beside["times_faster"][0]}
+
+
+def model_costs(users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+    """Measure the models of every world, and what is done with the shop's."""
+    tables: dict[str, pl.DataFrame] = {}
+    numbers: dict[str, float] = {}
     distances = []
     for dynamics in WORLDS:
         with trained(users, dynamics) as world:
             distances.append(quality.distance_from_best(world, dynamics))
             if dynamics == "shop":
-                for title, rows in {**live_path(world, numbers, soak), **acting(world, numbers)}.items():
-                    tables[title] = rows
+                tables |= {**live_path(world, numbers, soak), **acting(world, numbers)}
                 tables[REASONS], more = reasons.cost(world)
-                numbers |= more
-                seconds = world.train_seconds
+                numbers |= more | {"train.seconds": world.train_seconds}
     tables[BEST] = best = pl.concat(distances)
     more_tables, more = known_logs()
     tables |= more_tables
@@ -213,13 +228,7 @@ def main(
         key = f"models.{'demo' if row['world'] == 'shop' else row['world']}.{row['outcome']}"
         numbers |= {f"{key}.auc_over_bayes": row["AUC_over_best"], f"{key}.calibration_error": row["calibration_error"],
                     f"{key}.log_loss_over_bayes": row["log_loss_over_best"]}  # fmt: skip
-    beside = next(iter(tables.values()))
-    numbers |= {
-        "train.seconds": seconds,
-        "features.vs_duckdb_sql": beside["times_faster"][0],
-    }
-    write(folder, tables, numbers, users)
-    out.print(*(table(title, rows) for title, rows in tables.items()), sep="\n")
+    return tables, numbers
 
 
 def write(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float], users: int) -> None:
@@ -227,9 +236,9 @@ def write(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, floa
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     trained_in = f"Models: {users:,} users of the demo world, trained in {numbers['train.seconds']:.0f} s."
-    said = f"{trained_in} {machine}; {versions}. "
-    said += "Times are of one run on one machine, and ratios are within it."
-    text = "\n".join(["# Results", "", said, "", *(markdown(title, rows) for title, rows in tables.items())])
+    introduction = f"{trained_in} {machine}; {versions}. "
+    introduction += "Times are of one run on one machine, and ratios are within it."
+    text = "\n".join(["# Results", "", introduction, "", *(markdown(title, rows) for title, rows in tables.items())])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(text, encoding="utf-8")
     published(folder, numbers)

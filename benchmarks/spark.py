@@ -53,15 +53,18 @@ def cost(log: Log, snapshots: int = 8) -> tuple[pl.DataFrame, dict[str, float]]:
             )
         shuffled = _shuffled(session)
         session.stop()
-        local, spark = (_rows(home / engine / "snapshots") for engine in ("local", "spark"))
-        if not local.select(KEYS).equals(spark.select(KEYS)):
-            raise ValueError("Spark and the local engine yield other rows")
-        names = feature_set(log.definition).numeric
-        left, right = local.select(names).to_numpy(), spark.select(names).to_numpy()
-        apart = np.abs(left - right) / np.maximum(np.abs(left), 1e-12)
-        worst = float(np.nanmax(apart))
+        worst = _apart(home, feature_set(log.definition).numeric)
         table = pl.DataFrame(rows).with_columns(shuffle_mb=pl.Series([None, shuffled / 1e6]))
     return table, {"spark.parity_max_rel_diff": worst, "spark.shuffle_bytes_per_event": shuffled / log.events}
+
+
+def _apart(home: Path, names: list[str]) -> float:
+    """The largest relative difference between the snapshots of both engines."""
+    local, spark = (_rows(home / engine / "snapshots") for engine in ("local", "spark"))
+    if not local.select(KEYS).equals(spark.select(KEYS)):
+        raise ValueError("Spark and the local engine yield other rows")
+    left, right = local.select(names).to_numpy(), spark.select(names).to_numpy()
+    return float(np.nanmax(np.abs(left - right) / np.maximum(np.abs(left), 1e-12)))
 
 
 def _shuffled(session: Any) -> float:

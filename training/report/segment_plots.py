@@ -68,29 +68,11 @@ def flows(compared: Compared) -> Picture:
     colors = dict(zip(states, _colors(len(states)), strict=True))
     gap = 0.045 * int(found["users"].sum())
     sides = {side: _stacked(found, side, states, gap) for side in ("before", "after")}
-    place = {side: {name: low for name, low, _ in stack} for side, stack in sides.items()}
-    ribbons, t = [], np.linspace(0, 1, 24)
-    smooth = t * t * (3 - 2 * t)
-    order = {name: i for i, name in enumerate(states)}
-    rows = sorted(found.iter_rows(), key=lambda row: (order[row[0]], order[row[1]]))
-    starts: dict[tuple[str, str], float] = {}
-    for before, after, users in rows:
-        starts[before, after] = place["before"][before]
-        place["before"][before] += users
-    for before, after, users in sorted(rows, key=lambda row: (order[row[1]], order[row[0]])):
-        left, right = starts[before, after], place["after"][after]
-        place["after"][after] += users
-        low = left + (right - left) * smooth
-        ribbons.append(
-            pl.DataFrame({"x": t, "low": low, "high": low + users, "flow": f"{before}→{after}", "from": before,
-                          "told": f"{before.replace('_', ' ')} → {after.replace('_', ' ')}", "users": users})
-        )  # fmt: skip
-    frame = pl.concat(ribbons)
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.34, 1.34]))
     y = alt.Y("low:Q", axis=None, scale=alt.Scale(reverse=True))
     color = alt.Color("from:N", scale=alt.Scale(domain=states, range=[colors[s] for s in states]), legend=None)
-    bands = alt.Chart(frame).mark_area(opacity=0.55).encode(
-        x, y, alt.Y2("high:Q"), color, alt.Detail("flow:N"), tooltip=["told:N", alt.Tooltip("users:Q", format=",")]
+    bands = alt.Chart(_ribbons(found, states, sides)).mark_area(opacity=0.55).encode(
+        x, y, alt.Y2("high:Q"), color, alt.Detail("flow:N"), tooltip=["label:N", alt.Tooltip("users:Q", format=",")]
     )  # fmt: skip
     labels = [
         {"x": 0.0 if side == "before" else 1.0, "low": low, "high": high, "y": (low + high) / 2, "from": name,
@@ -108,6 +90,29 @@ def flows(compared: Compared) -> Picture:
         for side, align, dx in ends_of
     ]
     return alt.layer(bands, bars, *texts).properties(width=WIDTH, height=HEIGHT + 60)
+
+
+def _ribbons(found: pl.DataFrame, states: list[str], sides: dict[str, list[tuple[str, float, float]]]) -> pl.DataFrame:
+    """The outlines of the ribbons between two stacks of states; none crosses another at its ends."""
+    place = {side: {name: low for name, low, _ in stack} for side, stack in sides.items()}
+    t = np.linspace(0, 1, 24)
+    smooth = t * t * (3 - 2 * t)
+    order = {name: i for i, name in enumerate(states)}
+    rows = sorted(found.iter_rows(), key=lambda row: (order[row[0]], order[row[1]]))
+    starts: dict[tuple[str, str], float] = {}
+    for before, after, users in rows:
+        starts[before, after] = place["before"][before]
+        place["before"][before] += users
+    ribbons = []
+    for before, after, users in sorted(rows, key=lambda row: (order[row[1]], order[row[0]])):
+        left, right = starts[before, after], place["after"][after]
+        place["after"][after] += users
+        low = left + (right - left) * smooth
+        ribbons.append(
+            pl.DataFrame({"x": t, "low": low, "high": low + users, "flow": f"{before}→{after}", "from": before,
+                          "label": f"{before.replace('_', ' ')} → {after.replace('_', ' ')}", "users": users})
+        )  # fmt: skip
+    return pl.concat(ribbons)
 
 
 def outcomes(compared: Compared) -> list[Picture]:
