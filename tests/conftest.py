@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from features.definition import Definition, load_definition
 from features.settings import Settings
 from features.system.lock import locked
 from tests.forks import run_module
+from tests.order import arranged, name_groups
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,30 +34,11 @@ settings.register_profile("explore", deadline=None, suppress_health_check=_SLOW,
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long tests first, groups before others, so that no process is left with one of them at the end.
-
-    One that needs the trained world comes first, then those that do not: while one process trains it, the other need
-    not wait.
-    """
-    sizes = Counter(_unit(item) for item in items)
-    long = {_unit(item) for item in items if any(item.get_closest_marker(name) for name in ("long", "chaos"))}
-    trained = {_unit(item) for item in items if "world" in getattr(item, "fixturenames", ())}
-    first = max(long & trained, key=lambda unit: (sizes[unit], unit), default="")
-
-    def place(item: pytest.Item) -> tuple[bool, bool, bool, int]:
-        unit = _unit(item)
-        if unit not in long:
-            return True, False, False, 0
-        return False, unit != first, unit in trained, -sizes[unit]
-
-    items.sort(key=place)
-
-
-def _unit(item: pytest.Item) -> str:
-    """What one process runs: a group of tests, or a test."""
-    group = item.get_closest_marker("xdist_group")
-    return str(group.args[0]) if group else item.nodeid
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests in order, and groups together."""
+    items[:] = arranged(items)
+    if config.getoption("loadgroup", False):
+        name_groups(items)
 
 
 def free_port() -> int:

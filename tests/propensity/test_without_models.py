@@ -22,6 +22,8 @@ from tests.serving.conftest import copy_of
 from tests.serving.registries import client
 from training.registry import Registry
 
+pytestmark = pytest.mark.xdist_group("without-models")
+
 
 @pytest.fixture(scope="module")
 def scored(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:

@@ -24,6 +24,8 @@ from tests.serving.registries import client, files_of
 from tests.training import bg_nbd_shop
 from training.job import Result, train
 
+pytestmark = pytest.mark.xdist_group("bg-nbd")
+
 COLUMNS = ["purchase_active_days_total", "days_since_first_purchase", "days_since_purchase"]
 
 

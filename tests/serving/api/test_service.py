@@ -24,6 +24,8 @@ from serving.scoring.scorer import Scorer
 from tests.conftest import World, free_port
 from tests.serving.servers import Server
 
+pytestmark = pytest.mark.xdist_group("service")
+
 AS_OF = "2026-03-01T10:15:00Z"
 USER = "u0000001"
 

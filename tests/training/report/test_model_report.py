@@ -13,6 +13,8 @@ from tests.conftest import World
 from training.evaluation.protocol import protocol_of
 from training.report.model_report import CAPTIONS
 
+pytestmark = pytest.mark.xdist_group("model-report")
+
 
 @pytest.fixture(scope="module")
 def run(world: World) -> str:
