@@ -27,8 +27,8 @@ class Outside:
 
     Attributes:
         column: of each row, the numeric column that lies furthest outside; -1 where none does.
-        effect: by how much the calibrated score (log-odds, or the logarithm of an amount) would be another if the
-            regression went on beyond the ranges.
+        effect: by how much the calibrated score (log-odds, or the logarithm of an amount) differs between the end of
+            the ranges and the regression, or BG/NBD, that goes on beyond them.
     """
 
     column: NDArray[np.int64]
@@ -72,8 +72,11 @@ class Model:
         return model_matrix(rows, self.card.features, self.card.categories)
 
     def scores(self, matrix: Floats) -> Floats:
-        """Blended score, before calibration; a number outside the range fitted on counts as the nearest end of it."""
-        weight, matrix = self.numbers.weight, self.within(matrix)
+        """Blended score, before calibration; a number outside the range fitted on counts as the nearest end of it.
+
+        BG/NBD reads numbers as they are: its formula is about time that goes on.
+        """
+        weight, matrix = self.numbers.weight, self._taken(matrix)
         score = np.zeros(len(matrix))
         if self.booster is not None:
             score += weight * np.asarray(self.booster.predict(matrix, raw_score=True, num_threads=1))
@@ -103,7 +106,7 @@ class Model:
         many) and the terms of the regression (or of BG/NBD: Shapley values of its three columns), blended as the scores
         are.
         """
-        weight, slope, matrix = self.numbers.weight, self.numbers.calibration.slope, self.within(matrix)
+        weight, slope, matrix = self.numbers.weight, self.numbers.calibration.slope, self._taken(matrix)
         total = np.zeros(matrix.shape)
         if self.booster is not None:
             total += slope * weight * self._of_trees(self.booster, matrix)
@@ -117,6 +120,10 @@ class Model:
         if len(matrix) >= WORTHWHILE and self.forest is not None:
             return self.forest.effects(matrix)
         return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1]
+
+    def _taken(self, matrix: Floats) -> Floats:
+        """The matrix as the score takes it."""
+        return matrix if self.numbers.bg_nbd is not None else self.within(matrix)
 
     def within(self, matrix: Floats) -> Floats:
         """The matrix with numbers outside the range fitted on moved to its nearest end; what is missing stays so."""

@@ -75,7 +75,7 @@ class Intent(Part):
             as ``model_damaged``.
         detail: which feature lies outside the range that the model was fitted on, and how far.
         extrapolated: the feature that lies furthest outside the range, if there is an answer all the same: the feature
-            counts as the end of the range.
+            counts as the end of the range, except for BG/NBD, which reads it as it is.
         model: name and version of the model.
         reasons: the strongest reasons, if requested.
         change: what changed since the newest earlier scores, if requested and if there are earlier scores.

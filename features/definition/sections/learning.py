@@ -56,9 +56,9 @@ class Scoring(Strict):
         min_history: how long a user must be known at least.
         max_beyond: how far a feature may lie outside the range the model was fitted on, in widths of that range. A
             score with a feature further outside is marked ``extrapolated``. The feature counts as the end of the range
-            in any case.
-        max_extrapolation: no score is reported if the regression, continued beyond the range, would move the log-odds
-            (or the logarithm of an amount) by more than this.
+            in any case, except for BG/NBD, which reads it as it is.
+        max_extrapolation: no score is reported if the regression or BG/NBD, continued beyond the range, would move the
+            log-odds (or the logarithm of an amount) by more than this.
     """
 
     max_age: Span = 3 * DAY
