@@ -16,7 +16,18 @@ from numpy.typing import NDArray
 from features.event_store.manifest import Manifest, Part
 from features.event_store.part_files import PartFiles, write_frame
 from features.events.hashing import hashed
-from features.events.repeats import ROW_BITS, changes, claims_of, counting, frame_of, merged, newest_of, ranks_of, told
+from features.events.repeats import (
+    ROW_BITS,
+    changes,
+    claims_of,
+    counting,
+    frame_of,
+    merged,
+    newest_of,
+    owned,
+    ranks_of,
+    told,
+)
 from features.events.sort import grouped, members, set_of
 from features.events.tombstones import Tombstones
 from features.system.parallel import each
@@ -169,11 +180,11 @@ class Collisions:
             known = [self._files.folder / name for name in self._state.repeats]
             before = newest_of(known, pl.DataFrame({"id": ids})).select(new.columns)
         single = claims_stored.join(before, on="id", how="anti").select(new.columns) if len(stored) else new.clear()
-        each_user = merged(pl.concat([before, single, new]), ["id", "user"], ranks, by_arrival=by_arrival)
-        of_ids = merged(each_user.drop("users"), ["id"], ranks, by_arrival=by_arrival)
-        judged.claims.append(each_user.drop("users"))
+        each_user = merged(pl.concat([before, single, new]), ranks, by_arrival=by_arrival)
+        of_ids = owned(each_user, ranks, by_arrival=by_arrival)
+        judged.claims.append(each_user)
         judged.left_out += len(new) - (len(of_ids) - len(stored))
-        was = told(merged(before, ["id"], ranks, by_arrival=by_arrival)) if len(before) else (0, 0)
+        was = told(owned(before, ranks, by_arrival=by_arrival)) if len(before) else (0, 0)
         now = told(of_ids)
         judged.differing += now[0] - was[0]
         judged.shared += now[1] - was[1]
@@ -196,7 +207,7 @@ def without_claims(state: Manifest, files: PartFiles, erased: Tombstones) -> Jud
 
     def judged(some: pl.DataFrame) -> pl.DataFrame:
         concerned = some.join(gone, on="id", how="semi")
-        return merged(concerned, ["id"], ranks, by_arrival=state.by_arrival)
+        return owned(concerned, ranks, by_arrival=state.by_arrival)
 
     before, after = judged(claims), judged(left)
     was, now = told(before), told(after)

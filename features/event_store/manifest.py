@@ -219,4 +219,4 @@ def made_of(definition: Definition, paths: list[str]) -> str:
     signals += "".join(
         f"{number.place}|{number.sql};" for number in event_numbers(definition) if number.part != "value"
     )
-    return hashlib.sha256(f"5{events}{signals}".encode()).hexdigest()[:8]
+    return hashlib.sha256(f"6{events}{signals}".encode()).hexdigest()[:8]

@@ -22,8 +22,8 @@ def warnings_of(store: EventStore) -> list[str]:
         )
     if store.manifest.shared:
         said.append(
-            f"{store.manifest.shared:,} ids were sent by several users: each is one event, of one of them. If ids "
-            "count from 1 for each user, leave out events.columns.id."
+            f"{store.manifest.shared:,} ids were sent by several users: each is one event, of the user who sent it "
+            "first. If ids count from 1 for each user, leave out events.columns.id."
         )
     if early := counts.get("implausible time"):
         said.append(f"{early:,} rows are left out: their time is before events.begins (1990 where it is not stated).")

@@ -1,7 +1,8 @@
 """Rows of one id: an id names one event of the whole log, whoever sends it, and one of its rows counts.
 
-* Rows that say the same (time, signals, values) are repeats: the first arrival counts, and its user has the event.
-* Where they differ, the newest arrival counts as the correction, from its own arrival on, and its user has the event.
+* The event is that of the user whose row arrived first; rows of other users with its id count nowhere.
+* Rows of that user that say the same (time, signals, values) are repeats: the first arrival counts.
+* Where they differ, the newest arrival counts as the correction, from its own arrival on.
 * Of rows that arrived together, or do not say when they arrived, the earlier in the log is the first: files by name,
   what came by the live path after them, then rows by their order.
 
@@ -37,36 +38,42 @@ def claims_of(rows: pl.DataFrame) -> pl.DataFrame:
     ).drop("visible", "place")
 
 
-def merged(claims: pl.DataFrame, by: Sequence[str], ranks: NDArray[np.int64], *, by_arrival: bool) -> pl.DataFrame:
-    """Merge claims that have the same keys.
+def merged(claims: pl.DataFrame, ranks: NDArray[np.int64], *, by_arrival: bool) -> pl.DataFrame:
+    """Merge the claims of each user and id.
 
     Args:
         claims: of any users and ids.
-        by: the keys: ``id``, or ``id`` and ``user``.
         ranks: of each file's number, its place among the files.
         by_arrival: rows say when they arrived.
 
     Returns:
-        A claim for each key, in no order. Its user is the first row's, or the last one's where rows differ; ``users``
-        says how many claims there were.
+        A claim for each user and id, in no order.
     """
-    content = _content(claims)
-    placed = claims.with_columns(
-        first_rank=_ranked(claims["first_at"], ranks), last_rank=_ranked(claims["last_at"], ranks)
-    )
-    first, last = ([*([end] if by_arrival else []), f"{end}_rank"] for end in ("first", "last"))
+    content, by = _content(claims), ["id", "user"]
     differs = pl.any_horizontal(pl.col("differs").any(), *(pl.col(c).min() != pl.col(c).max() for c in content))
-    newest = placed.sort(last).group_by(by).agg(
-        pl.len().alias("users"), differs.alias("differs"),
-        *(pl.col(name).last() for name in ("user", *content, "last", "last_at") if name not in by),
-    )  # fmt: skip
-    oldest = (
-        placed.sort(first).unique(by, keep="first").select(*by, pl.col("user").alias("opened"), "first", "first_at")
+    newest = (
+        _in_order(claims, "last", ranks, by_arrival=by_arrival)
+        .group_by(by)
+        .agg(differs.alias("differs"), *(pl.col(name).last() for name in (*content, "last", "last_at")))
     )
-    both = newest.join(oldest, on=by)
-    if "user" not in by:
-        both = both.with_columns(user=pl.when("differs").then("user").otherwise("opened"))
-    return both.select(*_claim(content), "users")
+    in_order = _in_order(claims, "first", ranks, by_arrival=by_arrival)
+    oldest = in_order.unique(by, keep="first").select(*by, "first", "first_at")
+    return newest.join(oldest, on=by).select(_claim(content))
+
+
+def owned(claims: pl.DataFrame, ranks: NDArray[np.int64], *, by_arrival: bool) -> pl.DataFrame:
+    """Of each id the claim of the user whose row was the first.
+
+    Args:
+        claims: of each user and id one.
+        ranks: of each file's number, its place among the files.
+        by_arrival: rows say when they arrived.
+
+    Returns:
+        A claim for each id, in no order; ``users`` says how many users have sent it.
+    """
+    counted = claims.with_columns(users=pl.len().over("id"))
+    return _in_order(counted, "first", ranks, by_arrival=by_arrival).unique("id", keep="first")
 
 
 def counting(claims: pl.DataFrame) -> pl.DataFrame:
@@ -97,8 +104,9 @@ def one_row_an_id(rows: Rows, *, by_arrival: bool, each_user: bool = False) -> t
         return rows, 0
     places = np.flatnonzero(several)
     claims = claims_of(frame_of(rows.take(places)).with_columns(place=pl.Series(places)))
-    keys = ["id", "user"] if each_user else ["id"]
-    found = counting(merged(claims, keys, np.zeros(1, dtype=np.int64), by_arrival=by_arrival))
+    here = np.zeros(1, dtype=np.int64)
+    judged = merged(claims, here, by_arrival=by_arrival)
+    found = counting(judged if each_user else owned(judged, here, by_arrival=by_arrival))
     chosen, visible = found["place"].to_numpy(), rows.visible.copy()
     visible[chosen] = found["visible"]
     keep = np.append(np.flatnonzero(~several), chosen)
@@ -168,6 +176,8 @@ def _claim(content: Sequence[str]) -> list[str]:
     return ["user", "id", *content, *ENDS, "differs"]
 
 
-def _ranked(places: pl.Series, ranks: NDArray[np.int64]) -> pl.Series:
-    at = places.to_numpy()
-    return pl.Series(ranks[at >> ROW_BITS] << ROW_BITS | at & ((1 << ROW_BITS) - 1))
+def _in_order(claims: pl.DataFrame, end: str, ranks: NDArray[np.int64], *, by_arrival: bool) -> pl.DataFrame:
+    """Claims in the order in which their first or their last row (``end``) came in."""
+    at = claims[f"{end}_at"].to_numpy()
+    rank = pl.Series(ranks[at >> ROW_BITS] << ROW_BITS | at & ((1 << ROW_BITS) - 1))
+    return claims.with_columns(rank=rank).sort([*([end] if by_arrival else []), "rank"]).drop("rank")

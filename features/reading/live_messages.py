@@ -39,6 +39,8 @@ class Message:
         received: when it arrived here; never before ``t``.
         body: the properties of an event, the traits of a user.
         position: its place in the live log; 0 before it is there.
+        stated: when it happened by the sender's clock, as it is; None where the sender did not say.
+        corrects: a message of its id was accepted before, and this one takes its place.
     """
 
     id: str
@@ -49,6 +51,8 @@ class Message:
     received: int
     body: dict[str, object]
     position: int = 0
+    stated: int | None = None
+    corrects: bool = False
 
 
 def columns_path(folder: Path) -> Path:
@@ -91,6 +95,17 @@ class LogColumns:
     def save(self, folder: Path) -> None:
         """Keep them in a definition's folder."""
         write_durably(columns_path(folder), sealed(json.dumps(self.types, indent=1)))
+
+    @property
+    def has_arrivals(self) -> bool:
+        """Whether the log says when rows arrived."""
+        return self.definition.events.columns.arrived is not None
+
+    @property
+    def keeps_ids(self) -> bool:
+        """Whether the log can hold the ids of messages, by which repeats and corrections are known in files."""
+        name = self.definition.events.columns.id
+        return name is not None and self.types.get(name) == "VARCHAR"
 
     def user_of(self, value: object) -> str:
         """A user's id in its normal form, as it will be read from the log.

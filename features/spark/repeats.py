@@ -27,8 +27,10 @@ def of_one_user(rows: DataFrame, content: list[str], erased: Tombstones, *, by_a
         gone = ", ".join(f"'{digest}'" for digest in erased.digests)
         contested = contested.where(f"substring(sha2(user, 256), 1, 32) NOT IN ({gone})")
     order = [*(["visible"] if by_arrival else []), "ours", "file", "place"]
+    owner = f"first_value(user) OVER (PARTITION BY id ORDER BY {', '.join(order)})"
+    owned = contested.selectExpr("*", f"{owner} AS owner").where("user = owner").drop("owner")
     alike = " AND ".join(f"min({c}) OVER (PARTITION BY id) = max({c}) OVER (PARTITION BY id)" for c in content)
     first, last = (f"row_number() OVER (PARTITION BY id ORDER BY {', '.join(k + way for k in order)})"
                    for way in ("", " DESC"))  # fmt: skip
-    judged = contested.selectExpr("*", f"IF({alike}, {first}, {last}) AS turn").where("turn = 1").drop("turn")
+    judged = owned.selectExpr("*", f"IF({alike}, {first}, {last}) AS turn").where("turn = 1").drop("turn")
     return rows.join(shared, "id", "left_anti").unionByName(judged)

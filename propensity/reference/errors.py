@@ -133,7 +133,7 @@ MESSAGES = {
     "property": ("a property does not fit the log's column of the same name", "send the type that the log's column has"),
     "not_text": ("a value that must be text is another type, or holds characters that are not text", "send text"),
     "timestamp": ("`timestamp`, `originalTimestamp` or `sentAt` is not an ISO 8601 time", "send an ISO 8601 time"),
-    "id_taken": ("another message had the same `messageId`, with another event or other properties", "give each message an id of its own"),
+    "id_taken": ("another message had the same `messageId` and says something else, and this one cannot correct it: it is of another user, sets traits, or the event log has no text column of ids (`events.columns.id`)", "give each message an id of its own"),
     "erased_user": ("the user was erased", "nothing; the event is not stored"),
     "poison": ("stage `fold`: the message was accepted, and could not be folded into the profile", "correct the definition or the message, then `propensity dead-letters replay`"),
 }  # fmt: skip

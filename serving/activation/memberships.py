@@ -14,8 +14,9 @@ from segments.membership import Observation, UserMemberships, rule_digests
 from segments.transition import Scoring, Transition, TransitionFinder
 from serving.activation.outbox import ERASED, Outbox
 from serving.database.activation_tables import definitions, make_tables, outbox, scorings, standings, transitions
+from serving.database.erasure import erased_among
 from serving.database.live_log import LiveLog
-from serving.database.tables import MOVING, dead, events, insert, one_at_a_time
+from serving.database.tables import MOVING, dead, events, insert, one_at_a_time, pruned_ids
 
 #: users of one transaction: a batch and the live path take turns
 CHUNK = 500
@@ -23,7 +24,7 @@ CHUNK = 500
 #: what tables of users are called in reports of an erasure; others by their own name
 PLACES = {
     events.name: "live events", dead.name: "dead letters", standings.name: "standings",
-    transitions.name: "transitions", outbox.name: "outbox",
+    transitions.name: "transitions", outbox.name: "outbox", pruned_ids.name: "ids of pruned events",
 }  # fmt: skip
 
 #: memberships read at once into a frame
@@ -100,7 +101,7 @@ class Memberships:
         known = evidence(users) if last is not None and evidence is not None else {}
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
-            buried = self.live.erased_among(connection, [one.user for one in said])
+            buried = erased_among(connection, [one.user for one in said])
             found = self._standings(connection, [one.user for one in said])
             rows = []
             for one in said:

@@ -10,9 +10,12 @@ from features.reading.live_messages import IDENTIFY, Message
 from features.time import DAY, to_datetime
 from serving.database.tables import dead
 
-#: a message with the id of another one that says something else
+#: a message with the id of another one that says something else and that it cannot correct
 ID_TAKEN = "id_taken"
-ID_TAKEN_REASON = "its messageId is that of another event, which was accepted; an event needs an id of its own"
+ID_TAKEN_REASON = (
+    "its messageId is that of another message, which was accepted and which it does not correct: only an event of the "
+    "same user is corrected, and only where events.columns.id is a column of text; a message needs an id of its own"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from features.feature_store.objects import profiles_path
 from features.profile.manifest import ProfileManifest
 from features.profile.stored import Profiles
 from features.settings import Settings
-from serving.database.live_log import LiveLog, LogState
+from serving.database.live_log import LiveLog
+from serving.database.log_state import LogState
 from serving.database.tables import SHARDS
 
 _FIX = (

@@ -1,72 +1,30 @@
-"""The live log: accepted messages, each once, durable before it is acknowledged, in an order that never changes."""
+"""The live log: accepted messages, no repeats, durable before it is acknowledged, in an order that never changes."""
 
-import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import sqlalchemy as sa
 
 from features.definition.schema import Definition
 from features.errors import LiveLogError, PropensityError
-from features.events.hashing import hashed
-from features.events.tombstones import digest_of
 from features.reading.live_messages import Message
 from features.settings import Settings
 from features.time import DAY
 from serving.database.dead_letters import ID_TAKEN, DeadLetter, Limits, taken_id
-from serving.database.erasure import remove_letters, rows_of, users_said
+from serving.database.erasure import erase, erased_among, not_of_erased, rows_of
 from serving.database.failures import reached
-from serving.database.schema import connect, new_id
-from serving.database.tables import (
-    SHARDS,
-    dead,
-    erased,
-    erased_before,
-    events,
-    insert,
-    log_ids,
-    log_state,
-    one_at_a_time,
-)
-
-#: rows of one statement; SQLite takes 32,766 values
-CHUNK = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class LogState:
-    """Which log this is, and how far it has come.
-
-    Attributes:
-        ids: its random ids, its own last; the others are those of logs whose positions it goes on from.
-        position: the highest position that was ever given, whether or not its message is still here.
-        pruned: messages through this position may not be here any more, because files hold them.
-        refused: why nothing more must be made of it until it is adopted; empty when all is well.
-    """
-
-    ids: tuple[str, ...]
-    position: int
-    pruned: int
-    refused: str
-
-    @property
-    def id(self) -> str:
-        """The log's own id."""
-        return self.ids[-1]
+from serving.database.log_state import LogState, adopt_log
+from serving.database.message_rows import message_of, row_of, shards_of
+from serving.database.schema import connect
+from serving.database.tables import chunks, dead, events, log_ids, log_state, one_at_a_time, pruned_ids
+from serving.database.taken_ids import ACCEPTED, CORRECTED, IdRules, TakenIds, keep_pruned
 
 
 def _wall() -> int:
     return time.time_ns() // 1_000
-
-
-def hash_of(users: Sequence[str]) -> list[int]:
-    """64 bits of each user's id, as the event store spreads users by."""
-    return list(hashed(pa.chunked_array([pa.array(list(users), pa.string())])).tolist())
 
 
 class LiveLog:
@@ -76,10 +34,18 @@ class LiveLog:
         engine: its database.
         letters: how many dead letters are kept, and for how long.
         wall: the time in microseconds, from which positions are given.
+        rules: how files judge ids.
     """
 
-    def __init__(self, engine: sa.Engine, letters: Limits | None = None, wall: Callable[[], int] = _wall) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        letters: Limits | None = None,
+        wall: Callable[[], int] = _wall,
+        rules: IdRules | None = None,
+    ) -> None:
         self.engine = engine
+        self._rules = rules or IdRules()
         self._letters = letters or Limits()
         self._wall = wall
 
@@ -91,11 +57,12 @@ class LiveLog:
             UnavailableError: the database does not answer, is damaged, or lacks a right or a column.
             PropensityError: the address of the database is none.
         """
+        rules = IdRules.of(definition, settings.folder(definition.name))
         letters = Limits(settings.dead_letters, settings.dead_letter_days * DAY)
         try:
             url = sa.make_url(settings.live_url(definition.name))
             with reached(url.username):
-                return cls(connect(url), letters)
+                return cls(connect(url), letters, rules=rules)
         except (sa.exc.ArgumentError, ImportError) as error:
             raise PropensityError(
                 f"PROPENSITY_LIVE_LOG is no address of a database that can be used here ({type(error).__name__}).",
@@ -116,75 +83,47 @@ class LiveLog:
         """Append messages, and keep refused ones, in one transaction that is on the disk when this returns.
 
         Returns:
-            What became of each message: ``accepted``, ``duplicate`` (its id is there already, whoever sent it),
-            ``id_taken`` (and is that of another event: it is kept as a dead letter) or ``erased_user``.
+            What became of each message: ``accepted``, ``corrected`` (accepted, and takes the place of the message that
+            had its id), ``duplicate`` (that message says the same, whoever sent it), ``id_taken`` (its id is that of
+            another event: it is kept as a dead letter) or ``erased_user``.
 
         Raises:
             UnavailableError: nothing was kept; send the same messages again.
         """
         with self.writing() as connection:
             one_at_a_time(connection)
-            buried = self.erased_among(connection, [message.user for message in messages])
-            kept = [message for message in messages if message.user not in buried]
-            new = self._add(connection, kept)
-            answers = []
-            for message in messages:
-                answers.append(
-                    "erased_user" if message.user in buried else "accepted" if message.id in new else "duplicate"
-                )
-                new.discard(message.id)  # the same id twice in one batch counts once
-            again = [at for at, answer in enumerate(answers) if answer == "duplicate"]
-            letters = []
-            for at in self._of_other_events(connection, messages, again):
-                answers[at] = ID_TAKEN
-                letters.append(taken_id(messages[at]))
-            self._letters.keep(connection, [*self._of_others(connection, refused), *letters])
+            erased = erased_among(connection, [message.user for message in messages])
+            outcomes = iter(self._add(connection, [message for message in messages if message.user not in erased]))
+            answers = ["erased_user" if message.user in erased else next(outcomes) for message in messages]
+            taken = [taken_id(m) for m, answer in zip(messages, answers, strict=True) if answer == ID_TAKEN]
+            self._letters.keep(connection, [*not_of_erased(connection, refused), *taken])
         return answers
 
-    @staticmethod
-    def _of_other_events(connection: sa.Connection, messages: Sequence[Message], again: Sequence[int]) -> list[int]:
-        """Which of some messages have the id of a message that says something else.
-
-        Who sent it, and when it happened by a clock that is put right anew with each request, may differ: then it was
-        sent again.
-        """
-        ids = list(dict.fromkeys(messages[at].id for at in again))
-        said: dict[str, tuple[str, str, object]] = {}
-        for lo in range(0, len(ids), CHUNK):
-            asked = events.c.message_id.in_(ids[lo : lo + CHUNK])
-            columns = (events.c.message_id, events.c.kind, events.c.event, events.c.body)
-            for row in connection.execute(sa.select(*columns).where(asked)):
-                said[row.message_id] = row.kind, row.event, json.loads(row.body)
-        sent = {at: (m.kind, m.event, json.loads(json.dumps(m.body))) for at in again for m in (messages[at],)}
-        return [at for at in again if said.get(messages[at].id, sent[at]) != sent[at]]
-
-    def _add(self, connection: sa.Connection, messages: Sequence[Message]) -> set[str]:
-        """Insert messages; returns the ids of those that were not there yet.
+    def _add(self, connection: sa.Connection, messages: Sequence[Message]) -> list[str]:
+        """Append messages that are to be taken; returns what became of each.
 
         Positions are the time in microseconds, or the next number where that was given already. So no log ever gives
         a number that an older copy of it, or another log in its place, has given before: what reads messages by their
         position passes over none, whichever log was restored.
         """
-        if not messages:
-            return set()
         given = int(connection.scalar(sa.select(log_state.c.position)) or 0)
-        first, new = max(given + 1, self._wall()), set[str]()
-        for lo in range(0, len(messages), CHUNK):
-            some = messages[lo : lo + CHUNK]
-            numbers = range(first + lo, first + lo + len(some))
-            placed = zip(some, shards_of([m.user for m in some]), numbers, strict=True)
-            rows = [_row(message, shard, position) for message, shard, position in placed]
-            add = insert(events, connection).values(rows).on_conflict_do_nothing(index_elements=["message_id"])
-            new.update(connection.scalars(add.returning(events.c.message_id)))
-        if new:
-            connection.execute(sa.update(log_state).values(position=first + len(messages) - 1))
-        return new
+        taken, position, outcomes = TakenIds(connection, messages, self._rules), max(given + 1, self._wall()), []
+        rows = []
+        for message, shard in zip(messages, shards_of([m.user for m in messages]), strict=True):
+            outcomes.append(taken.take(message, position))
+            if outcomes[-1] in (ACCEPTED, CORRECTED):
+                rows.append(row_of(message, shard, position, corrects=outcomes[-1] == CORRECTED))
+                position += 1
+        if rows:
+            connection.execute(sa.insert(events), rows)
+            connection.execute(sa.update(log_state).values(position=position - 1))
+        return outcomes
 
     def take_out(self, messages: Sequence[Message], letters: Sequence[DeadLetter]) -> None:
         """Take messages that cannot be folded out of the log, and keep them as dead letters."""
         with self.writing() as connection:
             connection.execute(sa.delete(events).where(events.c.position.in_([m.position for m in messages])))
-            self._letters.keep(connection, self._of_others(connection, letters))
+            self._letters.keep(connection, not_of_erased(connection, letters))
 
     def tail(self, since: Mapping[int, int], limit: int) -> list[Message]:
         """The next messages of some shards, in order.
@@ -203,9 +142,8 @@ class LiveLog:
         if not users:
             return []
         found: list[Message] = []
-        names = list(users)
-        for lo in range(0, len(names), CHUNK):
-            mine = events.c.user_id.in_(names[lo : lo + CHUNK]) & (events.c.position > since)
+        for some in chunks(list(users)):
+            mine = events.c.user_id.in_(some) & (events.c.position > since)
             found += self._read(sa.select(events).where(mine))
         return sorted(found, key=lambda message: message.position)
 
@@ -233,9 +171,7 @@ class LiveLog:
     def state(self) -> LogState:
         """Which log this is, and how far it has come."""
         with self.reading() as connection:
-            row = connection.execute(sa.select(log_state)).one()
-            ids = tuple(connection.scalars(sa.select(log_ids.c.id).order_by(log_ids.c.number)))
-        return LogState(ids, row.position, row.pruned, row.refused or "")
+            return LogState.read(connection)
 
     def refuse(self, why: str) -> None:
         """Keep why nothing more must be made of this log, so that new messages do not hide it."""
@@ -253,16 +189,7 @@ class LiveLog:
         """
         with self.writing() as connection:
             one_at_a_time(connection)
-            state = connection.execute(sa.select(log_state)).one()
-            ids = list(connection.scalars(sa.select(log_ids.c.id).order_by(log_ids.c.number)))
-            top = max(floor, state.position)
-            if unread is not None:
-                top += self._move_up(connection, unread, floor, top)
-            more = [name for name in dict.fromkeys(ancestors) if name and name not in ids]
-            rows = [{"number": i, "id": name} for i, name in enumerate([*more, new_id()], len(ids) + 1)]
-            connection.execute(sa.insert(log_ids), rows)
-            change = {"position": top, "refused": None, "pruned": pruned}
-            connection.execute(sa.update(log_state).values(change))
+            adopt_log(connection, ancestors, floor, unread, pruned)
         return self.state()
 
     def span(self) -> tuple[int, int] | None:
@@ -280,20 +207,14 @@ class LiveLog:
             chosen = sa.select(events.c.user_id).where(asked).distinct().order_by(events.c.user_id).limit(limit)
             return list(connection.scalars(chosen))
 
-    @staticmethod
-    def _move_up(connection: sa.Connection, unread: int, floor: int, top: int) -> int:
-        """Give messages new positions above all, in their order, if one of them lies below; returns how many."""
-        theirs = sa.select(events.c.position).where(events.c.position > unread)
-        lowest = connection.scalar(theirs.order_by(events.c.position).limit(1))
-        if lowest is None or lowest > floor:
-            return 0
-        number = sa.func.row_number().over(order_by=events.c.position).label("number")
-        numbered = theirs.add_columns(number).subquery()
-        moved = sa.update(events).where(events.c.position == numbered.c.position)
-        return int(connection.execute(moved.values(position=top + numbered.c.number)).rowcount)
+    def prune(self, through: int, before: int, *, log: str, ids_before: int = 0) -> int:
+        """Remove messages that files hold, but not what their repeats are known by.
 
-    def prune(self, through: int, before: int, *, log: str) -> int:
-        """Remove messages that files hold, through a position of the log of an id, that arrived before an instant.
+        Args:
+            through: the position through which files hold them.
+            before: only those that arrived before this instant.
+            log: the id of the log of which files say so.
+            ids_before: also remove what repeats are known by of messages that arrived before this instant.
 
         Returns:
             How many were removed.
@@ -304,14 +225,15 @@ class LiveLog:
         with self.writing() as connection:
             if log not in connection.scalars(sa.select(log_ids.c.id)).all():
                 raise LiveLogError(f"files of the live log {log} say nothing of this one.", fix="propensity compact")
+            connection.execute(sa.delete(pruned_ids).where(pruned_ids.c.received < ids_before))
             # the newest stays whatever its age: it says when something came last
             newest = sa.select(sa.func.max(events.c.position)).scalar_subquery()
             old = (events.c.position <= through) & (events.c.received < before) & (events.c.position < newest)
             highest = connection.scalar(sa.select(sa.func.max(events.c.position)).where(old))
             if highest is None:
                 return 0
-            pruned = sa.update(log_state).where(log_state.c.pruned < highest).values(pruned=highest)
-            connection.execute(pruned)
+            connection.execute(sa.update(log_state).where(log_state.c.pruned < highest).values(pruned=highest))
+            keep_pruned(connection, old, self._rules)
             return int(connection.execute(sa.delete(events).where(old)).rowcount)
 
     def prune_letters(self, now: int) -> int:
@@ -335,15 +257,11 @@ class LiveLog:
         """Bury users: their messages and dead letters go, and new ones are refused.
 
         Returns:
-            How many rows went: ``live events`` and ``dead letters``.
+            How many rows went, by what they were.
         """
         with self.writing() as connection:
             one_at_a_time(connection)
-            rows = [{"digest": digest_of(user)} for user in users]
-            connection.execute(insert(erased, connection).on_conflict_do_nothing(), rows)
-            gone = connection.execute(sa.delete(events).where(events.c.user_id.in_(users))).rowcount
-            letters = remove_letters(connection, users)
-        return {"live events": int(gone), "dead letters": letters}
+            return erase(connection, users)
 
     def rows_of(self, users: Sequence[str]) -> dict[str, int]:
         """How many rows of users there are, by table, in all that is kept beside the log too."""
@@ -353,7 +271,7 @@ class LiveLog:
     def erased(self, users: Sequence[str]) -> set[str]:
         """Those of some users who were erased."""
         with self.reading() as connection:
-            return self.erased_among(connection, users)
+            return erased_among(connection, users)
 
     def settle(self) -> None:
         """Leave nothing of what was removed in files beside the database."""
@@ -361,29 +279,10 @@ class LiveLog:
             with self.reading() as connection:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _of_others(self, connection: sa.Connection, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
-        """The letters that are not of erased users."""
-        said = [users_said(letter.body) | ({letter.user} if letter.user else set()) for letter in letters]
-        erased = self.erased_among(connection, sorted(set().union(*said)))
-        return [letter for letter, users in zip(letters, said, strict=True) if users.isdisjoint(erased)]
-
-    def erased_among(self, connection: sa.Connection, users: Sequence[str]) -> set[str]:
-        """Those of some users who were erased."""
-        names = list(dict.fromkeys(users))
-        found: set[str] = set()
-        for lo in range(0, len(names), CHUNK):
-            some = names[lo : lo + CHUNK]
-            digests, keys = {digest_of(user): user for user in some}, dict(zip(hash_of(some), some, strict=True))
-            known = connection.scalars(sa.select(erased.c.digest).where(erased.c.digest.in_(list(digests))))
-            found |= {digests[digest] for digest in known}
-            older = sa.select(erased_before.c.user_hash).where(erased_before.c.user_hash.in_(list(keys)))
-            found |= {keys[key] for key in connection.scalars(older)}
-        return found
-
     def _read(self, query: sa.Select[Any]) -> list[Message]:
         with self.reading() as connection:
             rows = connection.execute(query).all()
-        return [_message(row) for row in rows]
+        return [message_of(row) for row in rows]
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -396,27 +295,3 @@ class LiveLog:
         """A transaction."""
         with reached(self.engine.url.username), self.engine.begin() as connection:
             yield connection
-
-
-def shards_of(users: Sequence[str]) -> list[int]:
-    """Which part of the users each belongs to."""
-    return [(key & 0x7FFF_FFFF_FFFF_FFFF) % SHARDS for key in hash_of(users)]
-
-
-def _row(message: Message, shard: int, position: int) -> dict[str, object]:
-    return {
-        "position": position,
-        "message_id": message.id,
-        "user_id": message.user,
-        "shard": shard,
-        "kind": message.kind,
-        "event": message.event,
-        "happened": message.t,
-        "received": message.received,
-        "body": json.dumps(message.body, separators=(",", ":")),
-    }
-
-
-def _message(row: sa.Row[Any]) -> Message:
-    body = json.loads(row.body)
-    return Message(row.message_id, row.user_id, row.kind, row.event, row.happened, row.received, body, row.position)

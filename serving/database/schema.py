@@ -10,7 +10,7 @@ from features.errors import DatabaseError
 from serving.database.tables import APPENDING, SHARDS, engine_of, events, log_ids, log_state, metadata, shards
 
 #: the version that this code reads and writes
-VERSION = 2
+VERSION = 3
 
 
 def new_id() -> str:
@@ -96,5 +96,24 @@ def _to_2(connection: sa.Connection) -> None:
     connection.execute(sa.insert(log_ids).values(number=1, id=new_id()))
 
 
+def _to_3(connection: sa.Connection) -> None:
+    """Up to version 2 a message could not be corrected: an id had one row."""
+    if connection.dialect.name == "sqlite":  # cannot drop what makes a column unique: the table is written again
+        names = [column["name"] for column in sa.inspect(connection).get_columns(events.name)]
+        connection.execute(sa.text(f"ALTER TABLE {events.name} RENAME TO {events.name}_before"))
+        for index in sa.inspect(connection).get_indexes(f"{events.name}_before"):
+            connection.execute(sa.text(f"DROP INDEX {index['name']}"))
+        events.create(connection)
+        before = sa.table(f"{events.name}_before", *(sa.column(name) for name in names))
+        connection.execute(sa.insert(events).from_select(names, sa.select(before)))
+        connection.execute(sa.text(f"DROP TABLE {events.name}_before"))
+        return
+    for constraint in sa.inspect(connection).get_unique_constraints(events.name):
+        connection.execute(sa.text(f'ALTER TABLE {events.name} DROP CONSTRAINT "{constraint["name"]}"'))
+    connection.execute(sa.text(f"ALTER TABLE {events.name} ADD COLUMN stated BIGINT"))
+    connection.execute(sa.text(f"ALTER TABLE {events.name} ADD COLUMN corrects BOOLEAN NOT NULL DEFAULT false"))
+    next(index for index in events.indexes if index.name == "live_events_by_id").create(connection)
+
+
 #: from a version to the next; the tables of the newest version are there already, without their rows
-MIGRATIONS: Mapping[int, Callable[[sa.Connection], Any]] = {1: _to_2}
+MIGRATIONS: Mapping[int, Callable[[sa.Connection], Any]] = {1: _to_2, 2: _to_3}

@@ -1,7 +1,8 @@
 """The tables of the live log, in SQLite or PostgreSQL."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
@@ -9,22 +10,39 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Tabl
 metadata = sa.MetaData()
 _KEY = BigInteger().with_variant(Integer, "sqlite")
 
-#: accepted messages, in the order in which they count
+#: accepted messages, in the order in which they were accepted; of one id the newest arrival counts. ``stated`` is when
+#: it happened by the sender's clock, ``corrects`` says that a message of its id was accepted before
 events = Table(
     "live_events",
     metadata,
     Column("position", _KEY, primary_key=True, autoincrement=True),
-    Column("message_id", String, nullable=False, unique=True),
+    Column("message_id", String, nullable=False),
     Column("user_id", String, nullable=False),
     Column("shard", Integer, nullable=False),
     Column("kind", String, nullable=False),
     Column("event", String, nullable=False),
     Column("happened", BigInteger, nullable=False),
     Column("received", BigInteger, nullable=False),
+    Column("stated", BigInteger),
+    Column("corrects", Boolean, nullable=False, server_default=sa.false()),
     Column("body", Text, nullable=False),
+    Index("live_events_by_id", "message_id"),
     Index("live_events_by_user", "user_id", "position"),
     Index("live_events_by_shard", "shard", "position"),
     sqlite_autoincrement=True,
+)
+
+#: what repeats of messages that were pruned are known by: 64 bits of the id, of who sent it and of what it says
+pruned_ids = Table(
+    "live_pruned_ids",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_hash", BigInteger, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("content", BigInteger, nullable=False),
+    Column("stated", BigInteger),
+    Column("arrived", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
 )
 
 #: one row: the version of the tables, the highest position ever given, through which messages may be in
@@ -90,6 +108,11 @@ keys = Table(
     Column("expires", BigInteger),
 )
 
+#: rows of one statement; SQLite takes 32,766 values
+CHUNK = 1_000
+
+T = TypeVar("T")
+
 #: into how many parts users are spread over workers
 SHARDS = 8
 
@@ -143,3 +166,8 @@ def insert(table: Table, connection: sa.Connection) -> Any:
     from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
     return sqlite_insert(table)
+
+
+def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Items, as many at a time as one statement takes."""
+    return (items[lo : lo + CHUNK] for lo in range(0, len(items), CHUNK))

@@ -2,7 +2,7 @@
 
 A stored profile says through which position of the live log it is folded, and is exchanged only for what was made of
 it. What came before the last event folded in, and who has no profile yet, is folded anew from all there is, so that a
-profile is always the one the batch would make of the same log.
+profile is always the one the batch would make of the same log. So is who corrects an event.
 """
 
 import json
@@ -74,7 +74,7 @@ class LiveFold:
     def warm_up(self) -> None:
         """Compile and open what the first messages would have to wait for."""
         nobody = Message("", "warm-up", TRACK, "", 0, 0, {})
-        fold_whole(self._columns.rows([nobody]), self._online.layout)
+        fold_whole(self._columns.rows([nobody]), self._online.layout, self._columns)
         if (kept := self._history.kept()) is not None:
             self._history.rows(kept, [nobody.user])
 
@@ -177,6 +177,8 @@ class LiveFold:
         """Whether a profile can be folded on; it is put into ``words[i]`` then."""
         if user.stored is None or not user.stored.words:
             return False
+        if any(message.corrects for message in user.messages):
+            return False  # a fold cannot take out what was corrected
         try:
             found = unpack(user.stored.words, self._online.layout)
         except FoldError:
@@ -205,7 +207,7 @@ class LiveFold:
             mine[message.user].append(message)
         tracked = self._columns.rows([m for m in messages if m.kind == TRACK])
         whole = Rows.together([*([known.table()] if known else []), tracked.table()], tracked.values.shape[1])
-        folded = fold_whole(whole, self._online.layout)
+        folded = fold_whole(whole, self._online.layout, self._columns)
         traits = self._history.traits(names)
         result.anew += len(users)
         values = {}
@@ -224,9 +226,15 @@ class LiveFold:
         return traits.fields if traits is not None else []
 
 
-def fold_whole(rows: Rows, layout: Layout) -> dict[str, bytes]:
-    """Fold users from their beginning, all they have done; the packed profile of each."""
-    once, _ = one_row_an_id(rows, by_arrival=True, each_user=True)
+def fold_whole(rows: Rows, layout: Layout, columns: LogColumns) -> dict[str, bytes]:
+    """Fold users from their beginning, all they have done; the packed profile of each.
+
+    Args:
+        rows: theirs, in the order of the log.
+        layout: of profiles.
+        columns: the log's.
+    """
+    once, _ = one_row_an_id(rows, by_arrival=columns.has_arrivals, each_user=True)
     events = once.sorted().events(NEVER, {})
     words = np.zeros((len(events.users), layout.size), dtype=np.int64)
     if len(events.users):

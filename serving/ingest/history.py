@@ -21,6 +21,7 @@ from features.profile.codec import Attributes
 from features.profile.manifest import ProfileManifest
 from features.profile.stored import Profiles
 from features.profile.stored_bucket import TRAITS
+from features.reading.live_messages import LogColumns
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.system.kept_files import reading
@@ -91,9 +92,8 @@ class History:
 
     def _known_again(self, log: EventLog, kept: ProfileManifest) -> bool:
         """Whether a live event that is in the event store too counts once: there is none, or ids tell."""
-        name = self._definition.events.columns.id
         compacted = Compacted.load(self._settings.live(self._definition.name))
-        return compacted.position <= kept.live or (name is not None and log.columns[name] == "VARCHAR")
+        return compacted.position <= kept.live or LogColumns(self._definition, log.columns).keeps_ids
 
     def traits(self, users: Sequence[str]) -> dict[str, Attributes]:
         """The attributes of users when the kept profiles were made."""

@@ -17,7 +17,8 @@ from features.reading.live_messages import TRACK, LogColumns, Message
 from features.settings import Settings
 from features.system.progress import Progress, ignore
 from serving.database.identity import Marks, check, check_files
-from serving.database.live_log import LiveLog, shards_of
+from serving.database.live_log import LiveLog
+from serving.database.message_rows import shards_of
 from serving.ingest.apply import fold_whole, identified, value_of
 from serving.ingest.history import History
 
@@ -90,7 +91,7 @@ def reconcile(
         mine = {name: _due(messages.get(name, []), stored[name], marks.shards[shards[name]]) for name in names}
         tracked = columns.rows([m for some in mine.values() for m in some if m.kind == TRACK])
         whole = Rows.together([rows.table(), tracked.table()], rows.values.shape[1])
-        packed, traits = fold_whole(whole, online.layout), history.traits(names)
+        packed, traits = fold_whole(whole, online.layout, columns), history.traits(names)
         fields = definition.traits.fields if definition.traits else []
         for name in names:
             words = packed.get(name, b"")

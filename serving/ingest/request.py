@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from features.errors import PropensityError
 from serving.database.dead_letters import ID_TAKEN, ID_TAKEN_REASON
+from serving.database.taken_ids import ACCEPTED, CORRECTED, DUPLICATE
 from serving.ingest.group_commit import Committer
 from serving.ingest.tracking import BATCH_BYTES, DEPTH, MOST_MESSAGES, MOST_REFUSED, Read, Tracking
 from serving.process.metrics import EVENTS
@@ -63,7 +64,8 @@ class Received(BaseModel):
     Attributes:
         success: false only if every message was refused.
         accepted: how many messages are new in the live log, on the disk.
-        duplicates: how many messages were in the live log before, by their ``messageId``.
+        corrected: how many of them take the place of an event of the same user with the same ``messageId``.
+        duplicates: how many messages were received before, by their ``messageId``.
         refused: the refused messages, at most the first hundred; these are kept as dead letters.
         refused_total: how many messages were refused in all.
     """
@@ -72,6 +74,7 @@ class Received(BaseModel):
 
     success: bool
     accepted: int
+    corrected: int
     duplicates: int
     refused: list[Refused]
     refused_total: int
@@ -122,14 +125,15 @@ class Ingest:
             if outcome in NOT_TAKEN:
                 said = NOT_TAKEN[outcome]
                 refused.append(Refused(index=at, message_id=message.id, code=outcome, reason=said))
-        counts = {name: outcomes.count(name) for name in ("accepted", "duplicate")}
+        counts = {name: outcomes.count(name) for name in (ACCEPTED, CORRECTED, DUPLICATE)}
         total = len(refused) + read.not_kept
         for name, count in [*counts.items(), ("refused", total)]:
             EVENTS.labels(name).inc(count)
         return Received(
             success=bool(sum(counts.values())) or not refused,
-            accepted=counts["accepted"],
-            duplicates=counts["duplicate"],
+            accepted=counts[ACCEPTED] + counts[CORRECTED],
+            corrected=counts[CORRECTED],
+            duplicates=counts[DUPLICATE],
             refused=sorted(refused, key=lambda one: one.index)[:MOST_REFUSED],
             refused_total=total,
         )

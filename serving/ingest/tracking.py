@@ -108,6 +108,7 @@ class Tracking:
             t=happened(item, sent, received),
             received=received,
             body=body,
+            stated=stated(item),
         )
 
     def _user(self, item: Mapping[str, object]) -> str:
@@ -122,18 +123,26 @@ class Tracking:
         raise _RefusedError("no_user", "neither 'userId' nor 'anonymousId' says who")
 
 
+def stated(item: Mapping[str, object]) -> int | None:
+    """When something happened by the sender's clock, if the sender says so; the same each time a message is sent."""
+    said = item.get("originalTimestamp", item.get("timestamp"))
+    if said is None:
+        return None
+    original = read_time(said)
+    if original is None:
+        raise _RefusedError("timestamp", f"timestamp {_shown(said)} is no ISO time")
+    return original
+
+
 def happened(item: Mapping[str, object], sent: object, received: int) -> int:
     """When something happened, by our clock.
 
     A device's clock may be wrong by years, but by the same amount when the thing happened and when the message was
     sent: ``timestamp = received + (originalTimestamp - sentAt)``. Nothing happens after it was received.
     """
-    said = item.get("originalTimestamp", item.get("timestamp"))
-    if said is None:
-        return received
-    original = read_time(said)
+    original = stated(item)
     if original is None:
-        raise _RefusedError("timestamp", f"timestamp {_shown(said)} is no ISO time")
+        return received
     sent_at = item.get("sentAt", sent)
     if sent_at is not None:
         instant = read_time(sent_at)

@@ -27,7 +27,7 @@ SECONDS = Histogram(
 )  # fmt: skip
 EVENTS = Counter(
     "propensity_events_total",
-    "messages received, by result: accepted, duplicate or refused",
+    "messages received, by result: accepted, corrected (in place of an earlier one), duplicate or refused",
     ["result"],
     registry=SHOWN,
 )

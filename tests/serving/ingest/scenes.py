@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,10 @@ from features.definition import Definition
 from features.definition.sections.families import Family
 from features.event_store.open import open_log
 from features.events.events import Rows
+from features.events.repeats import one_row_an_id
 from features.feature_store import OnlineProfiles
 from features.profile.codec import stored_words
-from features.reading.live_messages import IDENTIFY, TRACK, Message
+from features.reading.live_messages import IDENTIFY, TRACK, LogColumns, Message
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.system.progress import unseen
@@ -61,12 +63,15 @@ class Scene:
     live: LiveLog
 
     @classmethod
-    def set(cls, folder: Path, settings: Settings | None = None, *, rows: int = 300, users: int = 12) -> "Scene":
+    def set(
+        cls, folder: Path, settings: Settings | None = None, *, rows: int = 300, users: int = 12,
+        columns: Mapping[str, str] = COLUMNS,
+    ) -> "Scene":  # fmt: skip
         history = random_rows(rows, users=users)
         put(folder, "a", history.with_columns(pl.col("event_time").dt.offset_by("70d")))
         traits = {"user": ["u000", "u001"], "known": [ENDS, ENDS], "plan": ["free", "pro"], "country": ["AT", None]}
         pl.DataFrame(traits).with_columns(pl.col("known").dt.offset_by("-9d")).write_parquet(folder / "traits.parquet")
-        events = {"path": str(folder / "log" / "*.parquet"), "columns": COLUMNS, "ends": ENDS.isoformat()}
+        events = {"path": str(folder / "log" / "*.parquet"), "columns": dict(columns), "ends": ENDS.isoformat()}
         rule = {"path": str(folder / "traits.parquet"), "columns": {"user": "user", "known": "known"},
                 "fields": ["plan", "country"]}  # fmt: skip
         changed = {"events": events, "traits": rule, "windows": ["2h", 1, 7, 14, 30],
@@ -112,23 +117,26 @@ class Scene:
         return {user: stored_words(value) for user, value in found.items() if value is not None and stored_words(value)}
 
     def batch(self, messages: list[Message]) -> dict[str, bytes]:
-        """What the batch makes of the same log: the first log's files and one of all messages, read at once."""
+        """What the batch makes of the same log: the first log's files and one of all messages, read at once.
+
+        Args:
+            messages: all that were sent, in order, repeats and refused ones too.
+        """
         place = self.folder / "whole"
         (place / "log").mkdir(parents=True, exist_ok=True)
         pl.read_parquet(self.folder / "log" / "a.parquet").write_parquet(place / "log" / "a.parquet")
-        once = list({m.id: m for m in reversed(messages)}.values())
         rows = [
             {"event_id": m.id, "user_id": m.user, "event": m.event, "event_time": to_datetime(m.t),
              "arrived_at": to_datetime(m.received), "revenue": m.body.get("revenue")}
-            for m in once if m.kind == TRACK
+            for m in messages if m.kind == TRACK
         ]  # fmt: skip
         put(place, "b", pl.DataFrame(rows, schema=SCHEMA))
         events = self.definition.events.model_copy(update={"path": str(place / "log" / "*.parquet")})
         log = EventLog(self.definition.model_copy(update={"events": events}), ends=BEGIN + 400 * DAY)
         tables = [batch.kept() for file in log.files for batch in log.batches(file)]
-        return fold_whole(
-            Rows.of(pl.concat([pl.DataFrame(t) for t in tables]).to_arrow(), log.n_values), self.online.layout
-        )
+        rows = Rows.of(pl.concat([pl.DataFrame(t) for t in tables]).to_arrow(), log.n_values)
+        once, _ = one_row_an_id(rows, by_arrival=log.has_arrivals)
+        return fold_whole(once, self.online.layout, LogColumns(self.definition, log.columns))
 
     def restart(self) -> None:
         """Open the live log anew, as a process does that starts."""

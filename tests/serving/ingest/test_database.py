@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,11 +136,29 @@ def test_tables_without_a_version_are_brought_forward(scene: Scene) -> None:
     assert (state.position, len(state.ids), state.pruned) == (3, 1, 0), "position 3 was given, though it is gone"
     assert scene.live.append([message(9, "u001", "visit", BEGIN + HOUR)]) == ["accepted"]
     assert [m.id for m in scene.live.of_users(["u001"])] == ["a", "b", "m9"]
+    assert scene.live.append([replace(message(9, "u001", "purchase", BEGIN + 2 * HOUR), id="b")]) == ["corrected"]
+    assert [m.id for m in scene.live.of_users(["u001"])] == ["a", "b", "m9", "b"]
     again = open_live(scene)
     assert again.state() == scene.live.state(), "once"
     again.close()
     scene.fold()
     scene.compact()
+
+
+def test_tables_without_corrections_are_brought_forward_in_postgresql(scene: Scene, postgres: str) -> None:
+    log = open_live(scene, postgres)
+    log.append([message(1, "u001", "visit", BEGIN + HOUR)])
+    with log.writing() as connection:
+        for change in (
+            "DROP TABLE live_pruned_ids", "DROP INDEX live_events_by_id", "UPDATE live_state SET schema = 2",
+            "ALTER TABLE live_events DROP COLUMN stated, DROP COLUMN corrects, ADD UNIQUE (message_id)",
+        ):  # fmt: skip
+            connection.execute(sa.text(change))
+    log.close()
+    log = open_live(scene, postgres)
+    assert log.append([message(1, "u001", "purchase", BEGIN + 2 * HOUR)]) == ["corrected"]
+    assert [m.corrects for m in log.of_users(["u001"])] == [False, True]
+    log.close()
 
 
 def test_newer_tables_and_missing_columns_are_told(scene: Scene) -> None:

@@ -15,9 +15,11 @@ from features.reading.live_messages import Message
 from features.time import HOUR
 from serving.api.keys import KeyRing, Keys
 from serving.database.dead_letters import DeadLetter
-from serving.database.live_log import LiveLog, hash_of
+from serving.database.live_log import LiveLog
+from serving.database.message_rows import hash_of
 from serving.database.schema import connect
 from serving.database.tables import SHARDS, erased_before
+from serving.database.taken_ids import IdRules
 from serving.ingest.group_commit import Committer
 from serving.ingest.leases import Leases
 from tests.serving.ingest.scenes import BEGIN, message
@@ -44,19 +46,84 @@ def test_the_same_message_counts_once(log: LiveLog) -> None:
     assert [m.position for m in found] == sorted({m.position for m in found})
 
 
-def test_a_message_of_a_taken_id_is_refused_and_kept_and_a_retry_is_not(log: LiveLog) -> None:
+FIRST = Message("m-3", "u1", "track", "purchase", BEGIN, BEGIN, {"revenue": 20, "tags": ["a"]}, stated=BEGIN)
+
+
+def test_a_message_of_another_events_id_is_refused_and_kept_and_a_retry_is_not(log: LiveLog) -> None:
     """As files have it: whoever sends it again, and by whichever clock, it is one event; what differs is told."""
-    first = Message("m-3", "u1", "track", "purchase", BEGIN, BEGIN, {"revenue": 20, "tags": ["a"]})
-    retried = replace(first, user="anon-1", t=BEGIN - 5_000, received=BEGIN + HOUR)
-    others = [replace(first, event="visit"), replace(first, kind="identify"), replace(first, body={"revenue": 2})]
-    assert log.append([first, retried, *others]) == ["accepted", "duplicate", *["id_taken"] * 3]
+    retried = replace(FIRST, user="anon-1", t=BEGIN - 5_000, received=BEGIN + HOUR)
+    others = [replace(FIRST, user="anon-1", event="visit"), replace(FIRST, kind="identify"),
+              replace(FIRST, user="u2", body={"revenue": 2})]  # fmt: skip
+    assert log.append([FIRST, retried, *others]) == ["accepted", "duplicate", *["id_taken"] * 3]
     assert log.append([retried, *others]) == ["duplicate", *["id_taken"] * 3]
     [found] = log.between(0, log.last(), 100)
-    assert (found.user, found.body) == ("u1", first.body)
+    assert (found.user, found.body) == ("u1", FIRST.body)
     letters = log.dead_letters()
-    assert {(letter.code, letter.message_id, letter.user) for letter in letters} == {("id_taken", "m-3", "u1")}
-    assert len(letters) == 6
+    assert {(letter.code, letter.message_id) for letter in letters} == {("id_taken", "m-3")}
+    assert [letter.user for letter in letters] == ["anon-1", "u1", "u2"] * 2
     assert json.loads(letters[2].body)["properties"] == {"revenue": 2}
+
+
+def test_a_message_corrects_the_users_event_of_its_id(log: LiveLog) -> None:
+    later = replace(FIRST, received=BEGIN + HOUR)
+    dearer = replace(later, body={"revenue": 30})
+    earlier = replace(dearer, t=BEGIN - HOUR, stated=BEGIN - HOUR)
+    assert log.append([FIRST, dearer, dearer]) == ["accepted", "corrected", "duplicate"]
+    assert log.append([earlier, earlier]) == ["corrected", "duplicate"], "another time is another content"
+    assert log.append([replace(earlier, t=BEGIN - HOUR + 5)]) == ["duplicate"], "by another clock it is the same time"
+    assert log.append([replace(earlier, event="visit")]) == ["corrected"]
+    assert log.append([later]) == ["corrected"], "what was corrected before may come back"
+    found = log.of_users(["u1"])
+    assert [m.corrects for m in found] == [False, True, True, True, True]
+    assert [m.body for m in found] == [FIRST.body, dearer.body, dearer.body, dearer.body, FIRST.body]
+    assert log.dead_letters() == []
+
+
+def test_an_attribute_is_not_corrected(log: LiveLog) -> None:
+    """A newer message of other attributes takes the place of older ones by itself."""
+    said = message(1, "u1", "identify", BEGIN, plan="pro")
+    other = message(1, "u1", "identify", BEGIN + HOUR, plan="max")
+    again = replace(said, t=BEGIN + HOUR, stated=BEGIN + HOUR)
+    assert log.append([said, other, again]) == ["accepted", "id_taken", "duplicate"]
+
+
+def test_nothing_is_corrected_where_files_could_not_tell(log: LiveLog) -> None:
+    """Without a column for ids both rows would count in files."""
+    log = LiveLog(log.engine, rules=IdRules(correctable=lambda: False))
+    moved = replace(FIRST, t=BEGIN - HOUR, stated=BEGIN - HOUR)
+    assert log.append([FIRST, replace(FIRST, event="visit"), moved]) == ["accepted", "id_taken", "duplicate"]
+
+
+def test_the_newest_arrival_is_the_one_that_counts_whenever_it_is_appended(log: LiveLog) -> None:
+    """Servers receive and append in different orders: as files do, the log goes by what they received."""
+    newest, older = replace(FIRST, received=BEGIN + 2 * HOUR), replace(FIRST, event="visit", received=BEGIN + HOUR)
+    assert log.append([newest, older]) == ["accepted", "corrected"]
+    assert log.append([replace(newest, received=BEGIN + 3 * HOUR)]) == ["duplicate"], "it counts already"
+
+
+def test_repeats_of_pruned_messages_are_known(log: LiveLog) -> None:
+    here = log.state().id
+    visit = replace(FIRST, id="m-4", event="visit", received=BEGIN + HOUR)
+    log.append([FIRST, replace(FIRST, body={"revenue": 30}, received=BEGIN + HOUR), visit, *some(10, 3)])
+    assert log.prune(log.last(), BEGIN + 2 * HOUR, log=here) == 5, "the newest stays"
+    newest = replace(FIRST, body={"revenue": 30}, received=BEGIN + 3 * HOUR)
+    assert log.append([newest, replace(visit, user="u9")]) == ["duplicate", "duplicate"]
+    assert log.append([replace(newest, user="u9", event="visit")]) == ["id_taken"]
+    assert log.append([replace(FIRST, received=BEGIN + 4 * HOUR)]) == ["corrected"]
+    assert log.append([replace(FIRST, received=BEGIN + 5 * HOUR)]) == ["duplicate"], "of the one that corrected it"
+    log.append(some(20, 1))
+    log.prune(log.last(), BEGIN + 9 * HOUR, log=here)
+    assert log.append([replace(FIRST, received=BEGIN + 6 * HOUR), visit]) == ["duplicate", "duplicate"]
+    log.prune(log.last(), 0, log=here, ids_before=BEGIN + 2 * HOUR)
+    assert log.append([FIRST, visit]) == ["duplicate", "accepted"], "what is not kept any more is not known"
+
+
+def test_nothing_is_kept_of_pruned_messages_of_erased_users(log: LiveLog) -> None:
+    log.append([*some(0, 14), message(99, "u1", "visit", BEGIN)])
+    log.prune(log.last(), BEGIN + HOUR, log=log.state().id)
+    assert log.rows_of(["u3", "u4"])["live_pruned_ids"] == 4
+    assert log.erase(["u3", "u4"]) == {"live events": 0, "ids of pruned events": 4, "dead letters": 0}
+    assert log.rows_of(["u3", "u4"])["live_pruned_ids"] == 0
 
 
 def test_what_is_read_is_what_was_written(log: LiveLog) -> None:
@@ -110,7 +177,7 @@ def test_erased_users_stay_out(log: LiveLog) -> None:
         some(0, 14),
         [DeadLetter("ingest", "x", "y", "{}", BEGIN, "d", "u3"), DeadLetter("ingest", "x", "y", "{}", BEGIN)],
     )
-    assert log.erase(["u3", "never seen"]) == {"live events": 2, "dead letters": 1}
+    assert log.erase(["u3", "never seen"]) == {"live events": 2, "ids of pruned events": 0, "dead letters": 1}
     assert log.append(some(10, 7)) == [
         "erased_user",
         "duplicate",

@@ -87,6 +87,21 @@ def test_a_lost_log_is_refused_and_what_the_new_one_takes_is_folded_and_compacte
     everything_is_there(scene, [*first, *then])
 
 
+def test_ids_of_pruned_events_that_no_file_holds_any_more_are_forgotten(scene: Scene, tmp_path: Path) -> None:
+    """Who sends lost events again must not be told that they are there."""
+    first = taken(scene, bought(0, 9))
+    scene.fold()
+    scene.keep(tmp_path / "backup", "home")
+    nightly(scene)
+    assert set(scene.live.append(first)) == {"duplicate"}
+    scene.bring_back(tmp_path / "backup", "home")
+    adopt(scene.definition, scene.settings, scene.live)
+    assert scene.live.append(first) == ["accepted"] * 8 + ["duplicate"], "the newest was not pruned"
+    scene.fold()
+    nightly(scene)
+    assert scene.stored() == scene.batch(first)
+
+
 def test_an_older_log_stays_refused_however_much_it_takes(scene: Scene, tmp_path: Path) -> None:
     first = taken(scene, bought(0, 10))
     scene.fold()
