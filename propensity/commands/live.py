@@ -43,7 +43,10 @@ def worker(
 
 def compact(
     definition: DefinitionFile = None,
-    keep: Annotated[str, typer.Option(help="how long messages are kept to recognise repeats")] = "30d",
+    keep: Annotated[str, typer.Option(help="how long messages are kept in the live log")] = "30d",
+    keep_ids: Annotated[
+        str, typer.Option(help="how long the ids of removed messages are kept, to recognise repeats")
+    ] = "90d",
     accept_gap: Annotated[bool, typer.Option(help="accept days without any data as days without events")] = False,
 ) -> None:
     """Move the live log into the event store: the nightly job. It can be run again after a failure."""
@@ -56,7 +59,8 @@ def compact(
     from serving.upkeep.materialize import materialize
 
     rules, settings = opened(definition)
-    live, older = live_log(rules, settings), parse_duration(keep, "--keep")
+    older, oldest = parse_duration(keep, "--keep"), parse_duration(keep_ids, "--keep-ids")
+    live = live_log(rules, settings)
     with progress() as bars, locked(settings.folder(rules.name)):
         steps = ShownSteps(bars)
         with steps("live log to files", live.waiting(Compacted.load(settings.live(rules.name)).position)) as advance:
@@ -66,7 +70,7 @@ def compact(
             materialize(log, rules, settings, progress=advance)
         first_cuts(log, rules, settings)
         now = Clock(settings.clock).now()
-        pruned = live.prune(done.state.position, now - older, log=done.state.log)
+        pruned = live.prune(done.state.position, now - older, log=done.state.log, ids_before=now - oldest)
         letters = live.prune_letters(now)
     out.print(
         f"{done.events:,} events and {done.traits:,} changes of attributes compacted; the log is complete through "
