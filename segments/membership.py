@@ -53,7 +53,7 @@ class UserMemberships:
         at: the scoring that changed it last.
         held: by dimension, the value and since when.
         scores: what was said then.
-        models: the model version of each outcome then.
+        models: the model of each outcome then, as in transitions.
         definition: by which.
         evidence: what was known of the user then; None in those kept by older versions.
     """

@@ -21,7 +21,8 @@ class Transition:
         cause: ``behaviour`` (something the user did came in since the scoring before, whenever it happened), ``time``
             (nothing did), ``new_model`` or ``new_definition`` (what is said rests on another one now), ``erased``.
         scores_before, scores_after: likelihoods, by outcome.
-        models: the model version of each outcome.
+        models: of each outcome the model: its version, and where it is known, the beginning of its card's digest
+            (``churn/4@1a2b3c4d5e6f``).
         definition: by which.
         id: its number; 0 before it is kept.
     """
@@ -45,7 +46,7 @@ class Scoring:
 
     Attributes:
         at: the instant.
-        models: the model version of each outcome.
+        models: the model of each outcome, as `Transition.models`.
         definition: the definition's version.
     """
 
@@ -59,7 +60,7 @@ class TransitionFinder:
 
     Args:
         hysteresis: what users count as.
-        models: the model version of each outcome.
+        models: the model of each outcome, as `Transition.models`.
         definition: the definition's version.
         known: of earlier definitions, by version, the digest of each dimension's rule.
     """
@@ -111,8 +112,16 @@ class TransitionFinder:
             if rule != self._hysteresis.rules.get(name):
                 return "new_definition"
         rests_on = self._hysteresis.rests_on.get(name, frozenset())
-        if any(last.models.get(outcome) != self._models.get(outcome) for outcome in rests_on):
+        if any(not _same_model(last.models.get(outcome), self._models.get(outcome)) for outcome in rests_on):
             return "new_model"
         if evidence is None or said.evidence is None or last.definition != self._definition:
             return "behaviour" if said.last_seen >= last.at else "time"  # by when it happened: all that is known
         return "behaviour" if said.evidence != evidence else "time"
+
+
+def _same_model(one: str | None, other: str | None) -> bool:
+    """Whether two names are of one model; a name without a digest, as older versions kept it, goes by its number."""
+    if one is None or other is None:
+        return one == other
+    (version, _, digest), (other_version, _, other_digest) = one.partition("@"), other.partition("@")
+    return version == other_version and (digest == other_digest or not (digest and other_digest))

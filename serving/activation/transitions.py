@@ -71,7 +71,7 @@ class TransitionRecorder:
                 before, evidence = self._before_of(cutoff)
                 count += self._kept(self._memberships.record(said, finder, last, before, evidence=evidence))
             progress(1)
-        versions = {name: model.version for name, model in scorer.models.items()}
+        versions = {name: model.identity for name, model in scorer.models.items()}
         # a model that is missing now is still the one that users were last judged by
         judged = {**(last.models if last is not None else {}), **versions}
         self._memberships.complete(Scoring(cutoff, judged, self._definition.version))
@@ -100,7 +100,7 @@ class TransitionRecorder:
 
     def _finder_of(self, scorer: Scorer) -> TransitionFinder:
         """Finds transitions by the models that are served now."""
-        versions = {name: model.version for name, model in scorer.models.items()}
+        versions = {name: model.identity for name, model in scorer.models.items()}
         if self._finder[0] != versions or self._finder[1] is None:
             cuts: dict[str, TierCuts] = {name: model.card.tiers for name, model in scorer.models.items()}
             made = TransitionFinder(Hysteresis(self._definition, cuts), versions, self._definition.version, self._known)

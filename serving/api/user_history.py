@@ -43,7 +43,7 @@ class TransitionRecord(Part):
         cause: ``behaviour``, ``time``, ``new_model``, ``new_definition`` or ``erased``.
         scores_before: likelihoods before, by outcome.
         scores_after: likelihoods after, by outcome.
-        models: the model version of each outcome.
+        models: the model of each outcome: its version, `@`, and 12 digits of its card's digest.
         definition: name and digest of the definition.
     """
 

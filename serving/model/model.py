@@ -53,6 +53,14 @@ class Model:
     version: str
     card_digest: str | None = None
 
+    @property
+    def identity(self) -> str:
+        """The version and 12 digits of the card's digest, as ``churn/4@1a2b3c4d5e6f``; the version where it has none.
+
+        Another registry, or a restored one, may have given the number to another model.
+        """
+        return f"{self.version}@{self.card_digest[:12]}" if self.card_digest else self.version
+
     def matrix_of(self, rows: FeatureRows) -> Floats:
         """Lay feature rows out as the model's matrix; their feature set is the model's (the scorer sees to it)."""
         return with_codes(rows.matrix, rows.traits, self.card.categories)

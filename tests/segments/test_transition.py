@@ -175,6 +175,21 @@ def test_a_new_model_is_the_cause_of_what_rests_on_it() -> None:
                       "segments.cart": "behaviour", "segments.leaving": "new_model"}  # fmt: skip
 
 
+@pytest.mark.parametrize(("before", "now", "cause"), [
+    ("churn/1@1a2b3c4d5e6f", "churn/1@1a2b3c4d5e6f", "behaviour"),
+    ("churn/1@1a2b3c4d5e6f", "churn/1@77aa77aa77aa", "new_model"),
+    ("churn/1@1a2b3c4d5e6f", "churn/2@1a2b3c4d5e6f", "new_model"),
+    ("churn/1", "churn/1@1a2b3c4d5e6f", "behaviour"),
+    ("churn/1@1a2b3c4d5e6f", "churn/1", "behaviour"),
+    ("churn/1", "churn/2@1a2b3c4d5e6f", "new_model"),
+])  # fmt: skip
+def test_a_model_of_the_same_number_and_another_card_is_another_model(before: str, now: str, cause: str) -> None:
+    """As after a registry was restored. Before digests were kept, the number says which model it was."""
+    causes = moved_by(DEFINITION, {"churn": now}, Scoring(8 * DAY, {"churn": before}, DEFINITION.version))
+    assert causes["tiers.churn"] == causes["segments.leaving"] == cause
+    assert causes["segments.cart"] == "behaviour"
+
+
 def test_a_new_rule_is_the_cause_of_moves_of_its_own() -> None:
     segments = {name: rule.model_dump() for name, rule in DEFINITION.segments.items()}
     other = moving(segments=segments | {"cart": "days_since_cart_add < 2"})

@@ -137,14 +137,17 @@ def test_who_was_erased_stays_out_on_spark_too(tmp_path: Path, spark_settings: S
 
 @pytest.mark.parametrize("arrivals", [True, False])
 def test_an_id_of_two_users_counts_once_on_spark_too(tmp_path: Path, spark_settings: Settings, arrivals: bool) -> None:
-    """A retry is the first one's, a correction the newest one's."""
+    """A retry is the first one's, a correction counts if it is of the same user."""
     first = random_rows(300, users=9).with_columns(pl.col("arrived_at") + timedelta(days=2))
     retried = first.head(60).with_columns(user_id=pl.lit("anon"), arrived_at=pl.col("arrived_at") + timedelta(hours=5))
     corrected = first.slice(60, 60).with_columns(
         user_id=pl.lit("other"), event=pl.lit("visit"), event_time=pl.col("event_time") + timedelta(hours=1),
         arrived_at=pl.col("arrived_at") + timedelta(hours=3),
     )  # fmt: skip
-    put(tmp_path, "b", pl.concat([retried, corrected]).select(first.columns))
+    own = corrected.head(0).vstack(
+        first.slice(90, 60).with_columns(event=pl.lit("visit"), arrived_at=pl.col("arrived_at") + timedelta(hours=4))
+    )
+    put(tmp_path, "b", pl.concat([retried, corrected, own]).select(first.columns))
     put(tmp_path, "a", first)
     definition = definition_in(tmp_path)
     if not arrivals:

@@ -18,6 +18,7 @@ from serving.activation.memberships import Memberships
 from serving.activation.transitions import TransitionRecorder
 from serving.database.live_log import LiveLog
 from serving.ingest.worker import Worker
+from serving.model.loader import Loader
 from serving.scoring.online import Answers
 from tests.conftest import World
 from tests.serving.activation.scenes import Hands
@@ -65,6 +66,9 @@ def test_moves_lead_from_one_batch_to_the_next(moved: World, memberships: Member
     causes = {(m.dimension, m.cause) for m in memberships.history(limit=100_000)}
     assert {("states", "behaviour"), ("states", "time")} <= causes
     assert "new_model" not in {cause for _, cause in causes}
+    champions = {m.version: m for m in Loader(moved.definition, moved.settings).champions().values()}
+    named = {name for move in memberships.history(limit=100_000) for name in move.models.values()}
+    assert named == {f"{version}@{str(model.card_digest)[:12]}" for version, model in champions.items()}
     seen = dict(after.select("user_id", "last_seen").iter_rows())
     knew, knows = (dict(r.select("user_id", "evidence").iter_rows()) for r in (before, after))
     late = 0
