@@ -67,13 +67,13 @@ def over_reading(world: World) -> tuple[pl.DataFrame, dict[str, float]]:
     some = np.resize(np.arange(len(words)), CHUNK)
     names = [f"v{i}" for i in range(CHUNK)]
     part, cutoffs, known = words[some], np.full(CHUNK, at), traits[some.tolist()]
-    evaluator = Evaluator.of(hundred())
+    evaluator = Evaluator(hundred())
     read, called, inside = [], [], 0
     for _ in range(USERS // CHUNK):
         began = perf_counter()
         rows = profile_rows(names, part, cutoffs, definition, known)
         middle = perf_counter()
-        inside = int(evaluator.every(rows.frame(evaluator.columns)).list.len().sum())
+        inside = int(evaluator.every(rows.values(evaluator.columns), len(rows)).counts.sum())
         read.append(middle - began)
         called.append(perf_counter() - middle)
     ratio = sum(called) / sum(read)

@@ -1,6 +1,5 @@
 """Feature rows as a matrix with keys: what the models read, and a frame of named columns for whoever asks by name."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 from features.definition.columns import FeatureSet, feature_set
 from features.definition.memoise import kept
 from features.definition.schema import Definition
-from features.expressions.columnar import expression as expression
-from features.expressions.compiled import compiled
+from features.expressions.program import Program
+from features.expressions.values import Texts, Value
 from features.time import Instants
 
 INSTANT = pl.Datetime("us", "UTC")
@@ -40,16 +39,12 @@ class FeatureRows:
         """Number of rows."""
         return len(self.users)
 
-    def few(self, columns: Iterable[str]) -> list[dict[str, float | str | None]]:
-        """Rows as dictionaries of the columns asked for, None where there is nothing to say; as `frame`, for a few."""
+    def values(self, columns: Iterable[str]) -> dict[str, Value]:
+        """The columns asked for; names that are neither features nor traits are passed over."""
         wanted = set(columns)
-        numbers = [(name, i) for i, name in enumerate(self.features.numeric) if name in wanted]
-        text = {series.name: series.to_list() for series in self.traits if series.name in wanted}
-        return [
-            {name: None if (v := float(values[i])) != v else v for name, i in numbers}
-            | {name: found[row] for name, found in text.items()}
-            for row, values in enumerate(self.matrix)
-        ]
+        numbers = ((name, i) for i, name in enumerate(self.features.numeric) if name in wanted)
+        found: dict[str, Value] = {name: np.ascontiguousarray(self.matrix[:, i]) for name, i in numbers}
+        return found | {series.name: Texts.of_series(series) for series in self.traits if series.name in wanted}
 
     def frame(self, columns: Iterable[str] | None = None) -> pl.DataFrame:
         """Name columns: ``user``, ``cutoff`` (UTC) and the features asked for, null where there is nothing to say.
@@ -68,29 +63,10 @@ class FeatureRows:
         return pl.DataFrame([self.users.alias("user"), cutoff, *named, *text])
 
 
-#: so many rows are worked on one by one, which takes less than making a frame of them
-FEW = 20
-
-
-def _derive_few(definition: Definition, features: FeatureSet, matrix: NDArray[np.float64]) -> bool:
-    """Fill in the derived columns of a few rows; false when there are too many."""
-    if len(matrix) > FEW:
-        return False
-    made = [compiled(sql) for sql in definition.derived.values()]
-    place = _places(definition)
-    for values in matrix:
-        known = {name: None if (v := float(values[i])) != v else v for name, i in place.items()}
-        for column, make in enumerate(made, len(features.read)):
-            value = make(known)
-            values[column] = value if value is not None and math.isfinite(value) else np.nan
-    return True
-
-
 @kept
-def _places(definition: Definition) -> dict[str, int]:
-    """Where the columns stand that the derived ones are made of."""
-    inputs = {name for sql in definition.derived.values() for name in expression(sql).meta.root_names()}
-    return {name: i for i, name in enumerate(feature_set(definition).read) if name in inputs}
+def _derived(definition: Definition) -> Program:
+    """What makes the derived columns."""
+    return Program(definition.derived)
 
 
 def rows_of(
@@ -110,10 +86,10 @@ def rows_of(
         traits: the trait columns; without them the rows have none.
     """
     features = feature_set(definition)
-    if features.derived and not _derive_few(definition, features, matrix):
-        exprs = [expression(sql).cast(pl.Float64).alias(name) for name, sql in definition.derived.items()]
-        inputs = {name for e in exprs for name in e.meta.root_names()}
-        named = [pl.Series(n, matrix[:, i], nan_to_null=True) for i, n in enumerate(features.read) if n in inputs]
-        values = pl.DataFrame(named).select_seq(exprs).to_numpy()
-        matrix[:, len(features.read) :] = np.where(np.isfinite(values), values, np.nan)
+    if features.derived:
+        program = _derived(definition)
+        known: dict[str, Value] = {n: matrix[:, i] for i, n in enumerate(features.read) if n in program.columns}
+        for i, value in enumerate(program.run(known).values(), len(features.read)):
+            number = np.asarray(np.nan if value is None else value, dtype=np.float64)
+            matrix[:, i] = np.where(np.isfinite(number), number, np.nan)
     return FeatureRows(features, users, cutoffs, matrix, pl.DataFrame() if traits is None else traits)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import polars as pl
 
 from features.definition.columns import feature_set
@@ -15,8 +16,9 @@ from features.events.draws import draw
 from features.events.events import Events
 from features.events.log import Log
 from features.events.write import part_files
+from features.expressions.program import Program, columns_of, yes
 from features.profile.fold import feature_rows, read_all_at
-from features.rows import INSTANT, expression
+from features.rows import INSTANT
 from features.system.progress import Progress, ignore
 from features.time import Instants
 from features.traits import read_traits, with_traits
@@ -39,11 +41,6 @@ class More(Protocol):
         ...
 
 
-def population(definition: Definition) -> pl.Expr:
-    """Rows that belong to the population of at least one outcome."""
-    return pl.any_horizontal([expression(o.among).fill_null(False) for o in definition.asked.values()])
-
-
 class Snapshots:
     """The rows of every outcome's population at given cutoffs, drawn as the definition says.
 
@@ -58,8 +55,8 @@ class Snapshots:
                  live: Compacted = NONE) -> None:  # fmt: skip
         self._definition = definition
         self._cutoffs = cutoffs
-        self._population = population(definition)
-        asked = set(self._population.meta.root_names())
+        self._population = Program({name: rule.among for name, rule in definition.asked.items()})
+        asked = self._population.columns
         needed = definition.traits is not None and asked & set(definition.traits.fields)
         self._traits = read_traits(definition, live) if needed else None
         self._shares = shares or dict.fromkeys(cutoffs.tolist(), 1.0)
@@ -67,7 +64,10 @@ class Snapshots:
     def eligible(self, events: Events) -> Iterator[pl.DataFrame]:
         """Yield all rows of the populations: ``user, cutoff``, the numeric features, traits if a population asks."""
         for frame in feature_rows(events, read_all_at(events, self._cutoffs), self._definition):
-            yield with_traits(frame, self._traits).filter(self._population)
+            rows = with_traits(frame, self._traits)
+            among = self._population.run(columns_of(rows, self._population.columns)).values()
+            inside = np.any([np.broadcast_to(yes(truth), len(rows)) for truth in among], axis=0)
+            yield rows.filter(pl.Series(inside))
 
     def of(self, events: Events) -> Iterator[pl.DataFrame]:
         """Yield the rows that are kept, with ``weight``: how many rows of its cutoff each stands for."""

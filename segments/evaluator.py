@@ -1,4 +1,4 @@
-"""One evaluator of predicates, for one user or a million: SQL expressions over a frame."""
+"""One evaluator of predicates, for one user or a million: a program over columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,66 +6,88 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.definition.sections.rule import OTHERWISE
-from features.expressions.compiled import Compiled, Row, compiled
-from features.rows import expression
+from features.expressions.program import Program, yes
+from features.expressions.values import Texts, Value
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """A list of names a row, in the order of the rules.
+
+    Attributes:
+        codes: of all rows' names, one row after the other.
+        counts: how many each row has.
+        names: by code.
+    """
+
+    codes: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    names: tuple[str, ...]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The row of each name."""
+        return np.repeat(np.arange(len(self.counts)), self.counts)
+
+    def where(self, kept: NDArray[np.bool_]) -> "Names":
+        """Some of the names."""
+        counts = np.bincount(self.rows[kept], minlength=len(self.counts)).astype(np.int64)
+        return Names(self.codes[kept], counts, self.names)
+
+    def to_list(self) -> list[list[str]]:
+        """As lists."""
+        flat, ends = [self.names[code] for code in self.codes.tolist()], np.cumsum(self.counts).tolist()
+        return [flat[lo:hi] for lo, hi in zip([0, *ends], ends, strict=False)]
+
+    def to_series(self) -> pl.Series:
+        """As a column; the lists are one Arrow array."""
+        names = pa.array(self.names, pa.large_string()).take(pa.array(self.codes))
+        ends = pa.array(np.append(0, np.cumsum(self.counts)))
+        return pl.Series(pa.LargeListArray.from_arrays(ends, names)).cast(pl.List(pl.String))
+
+
 class Evaluator:
     """Named predicates, parsed once.
 
     Null is not true: a user about whom a predicate has nothing to say is not in it.
+
+    Args:
+        rules: SQL by name; ``otherwise`` is always true.
     """
 
-    predicates: Mapping[str, pl.Expr]
-    few: Mapping[str, Compiled]
-
-    @classmethod
-    def of(cls, rules: Mapping[str, str]) -> "Evaluator":
-        """Parse rules; ``otherwise`` is always true."""
-        return cls(
-            {name: pl.lit(True) if sql == OTHERWISE else expression(sql) for name, sql in rules.items()},
-            {name: compiled("true" if sql == OTHERWISE else sql) for name, sql in rules.items()},
-        )
+    def __init__(self, rules: Mapping[str, str]) -> None:
+        self.names = tuple(rules)
+        self._program = Program({name: "true" if sql == OTHERWISE else sql for name, sql in rules.items()})
 
     @property
     def columns(self) -> set[str]:
         """The columns that the predicates name."""
-        return {name for predicate in self.predicates.values() for name in predicate.meta.root_names()}
+        return self._program.columns
 
-    def first_of(self, row: Row) -> str | None:
-        """As `first`, for one row."""
-        return next((name for name, holds in self.few.items() if holds(row)), None)
+    def holds(self, columns: Mapping[str, Value], count: int) -> NDArray[np.bool_]:
+        """Which rules hold, ``[rows, rules]``.
 
-    def every_of(self, row: Row) -> list[str]:
-        """As `every`, for one row."""
-        return [name for name, holds in self.few.items() if holds(row)]
-
-    def first(self) -> pl.Expr:
-        """The name of the first rule that holds, in order; null when none does."""
-        answer = pl.lit(None, dtype=pl.String)
-        for name, predicate in reversed(list(self.predicates.items())):
-            answer = pl.when(predicate).then(pl.lit(name)).otherwise(answer)
-        return answer
-
-    def every(self, frame: pl.DataFrame) -> pl.Series:
-        """The names of all rules that hold, as a list a row, in order.
-
-        Lists are put together from the rows and columns of what is true: a text for each rule and row, most of them
-        null, would cost thirty times what the rules do.
+        Args:
+            columns: all that the predicates name.
+            count: how many rows there are.
         """
-        names = pa.array(list(self.predicates), pa.large_string())
-        if not self.predicates or frame.is_empty():
-            nothing: list[list[str]] = [[]] * len(frame)
-            return pl.Series(nothing, dtype=pl.List(pl.String))
-        asked = [predicate.fill_null(False).alias(name) for name, predicate in self.predicates.items()]
-        holds = frame.select(asked)
-        true = np.empty((len(frame), len(names)), dtype=np.bool_)
-        for i, column in enumerate(holds):
-            true[:, i] = column.to_numpy() if len(column) == len(frame) else column[0]  # `otherwise` is one for all
-        codes = np.flatnonzero(true) % len(names)
-        ends = np.cumsum(true.sum(axis=1, dtype=np.int64))
-        lists = pa.LargeListArray.from_arrays(pa.array(np.append(0, ends)), names.take(pa.array(codes)))
-        return pl.Series(lists)
+        found = np.empty((count, len(self.names)), dtype=np.bool_)
+        for i, value in enumerate(self._program.run(columns).values()):
+            found[:, i] = yes(value)
+        return found
+
+    def first(self, columns: Mapping[str, Value], count: int) -> Texts:
+        """The name of the first rule that holds, in order; nothing where none does."""
+        if not self.names:
+            return Texts(np.full(count, -1), ())
+        found = self.holds(columns, count)
+        return Texts(np.where(found.any(axis=1), found.argmax(axis=1), -1), self.names)
+
+    def every(self, columns: Mapping[str, Value], count: int) -> Names:
+        """The names of all rules that hold, a list a row, in order."""
+        found = self.holds(columns, count)
+        codes = np.flatnonzero(found) % max(len(self.names), 1)
+        return Names(codes, found.sum(axis=1, dtype=np.int64), self.names)

@@ -9,21 +9,58 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.definition.sections.lead_score import LeadScore
-from features.expressions.compiled import Compiled, Row, compiled
-from features.rows import expression
+from features.expressions.program import Program
+from features.expressions.values import Numbers, Value
 
 #: what one line of a lead score gave
 LINE = pl.Struct({"what": pl.String, "times": pl.Float64, "points": pl.Float64})
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    words: str
-    times: str | None
-    points: pl.Expr
-    few: Compiled
+class Lines:
+    """The lines of a lead score that gave points, a list a row.
+
+    Attributes:
+        words: what each line is for.
+        points: of each line, ``[rows, lines]``.
+        times: how often it was earned, NaN for a predicate.
+    """
+
+    words: list[str]
+    points: NDArray[np.float64]
+    times: NDArray[np.float64]
+
+    @property
+    def _gave(self) -> NDArray[np.bool_]:
+        gave: NDArray[np.bool_] = (self.points != 0) & ~np.isnan(self.points)
+        return gave
+
+    def to_list(self) -> list[list[dict[str, Any]]]:
+        """As dictionaries."""
+        return [
+            [
+                {"what": self.words[i], "times": None if times[i] != times[i] else times[i], "points": points[i]}
+                for i in np.flatnonzero(gave).tolist()
+            ]
+            for points, times, gave in zip(self.points.tolist(), self.times.tolist(), self._gave, strict=True)
+        ]
+
+    def to_series(self) -> pl.Series:
+        """As a column, from one Arrow array: structs of Polars, most of them null, cost sixty times as much."""
+        gave = self._gave
+        places = np.flatnonzero(gave)
+        times = self.times.ravel()[places]
+        parts = {
+            "what": pa.array(self.words, pa.large_string()).take(pa.array(places % len(self.words))),
+            "times": pa.array(times, mask=np.isnan(times)),
+            "points": pa.array(self.points.ravel()[places]),
+        }
+        ends = np.append(0, np.cumsum(gave.sum(axis=1, dtype=np.int64)))
+        structs = pa.StructArray.from_arrays(list(parts.values()), names=list(parts))
+        return pl.Series(pa.LargeListArray.from_arrays(pa.array(ends), structs)).cast(pl.List(LINE))
 
 
 class Leads:
@@ -36,64 +73,31 @@ class Leads:
     """
 
     def __init__(self, rules: Mapping[str, LeadScore]) -> None:
-        self._lines = {
-            name: [_Line(p.words, p.column, expression(p.sql), compiled(p.sql)) for p in rule.points]
-            for name, rule in rules.items()
-        }
-        self.columns = [f"{name}_{part}" for name in rules for part in ("points", "lines")]
+        self._rules = rules
+        self._program = Program(
+            {f"{name}.{i}": p.sql for name, rule in rules.items() for i, p in enumerate(rule.points)}
+        )
 
     @property
-    def roots(self) -> set[str]:
+    def columns(self) -> set[str]:
         """The columns of the feature row, and the state, that points are made of."""
-        every = [line for lines in self._lines.values() for line in lines]
-        counted = {line.times for line in every if line.times}
-        return counted.union(*(line.points.meta.root_names() for line in every))
+        counted = (p.column for rule in self._rules.values() for p in rule.points)
+        return self._program.columns.union(name for name in counted if name)
 
-    def of(self, frame: pl.DataFrame) -> list[pl.Series]:
-        """The columns of a frame of feature rows with the state."""
-        made: list[pl.Series] = []
-        for name, lines in self._lines.items():
-            points = [line.points.cast(pl.Float64) for line in lines]
-            # one after the other, as for one row: another order is another last digit
-            numbered = (p.alias(str(i)) for i, p in enumerate(points))
-            # the first column gives points that name none their length
-            _, total, *given = frame.select(pl.first(), reduce(add, points).alias(f"{name}_points"), *numbered)
-            made += [total, _told(frame, lines, given).alias(f"{name}_lines")]
+    def of(self, columns: Mapping[str, Value], count: int) -> dict[str, Numbers | Lines]:
+        """The columns of rows.
+
+        Args:
+            columns: those that points are made of.
+            count: how many rows there are.
+        """
+        found, made = self._program.run(columns), dict[str, Numbers | Lines]()
+        for name, rule in self._rules.items():
+            given = [np.broadcast_to(np.asarray(found[f"{name}.{i}"]), count) for i in range(len(rule.points))]
+            nothing = np.full(count, np.nan)
+            times = [np.asarray(columns[p.column]) if p.column else nothing for p in rule.points]
+            # one after the other: another order is another last digit
+            made[f"{name}_points"] = reduce(add, given)
+            words = [p.words for p in rule.points]
+            made[f"{name}_lines"] = Lines(words, np.column_stack(given), np.column_stack(times))
         return made
-
-    def of_row(self, row: Row) -> dict[str, Any]:
-        """The columns of one row."""
-        found: dict[str, Any] = {}
-        for name, lines in self._lines.items():
-            given = [(line, float(line.few(row))) for line in lines]
-            found[f"{name}_points"] = sum(points for _, points in given)
-            found[f"{name}_lines"] = [
-                {"what": line.words, "times": row[line.times] if line.times else None, "points": points}
-                for line, points in given
-                if points != 0
-            ]
-        return found
-
-
-def _told(frame: pl.DataFrame, lines: list[_Line], given: list[pl.Series]) -> pl.Series:
-    """The lines that gave points, a list a row.
-
-    The lists are one Arrow array put together from the rows and lines that gave some: a struct for each row and line,
-    most of them null, would cost sixty times as much.
-    """
-    points, times = np.empty((2, len(frame), len(lines)))
-    told = np.empty((len(frame), len(lines)), dtype=np.bool_)
-    for i, (line, column) in enumerate(zip(lines, given, strict=True)):
-        points[:, i] = column.to_numpy()
-        told[:, i] = (column.is_not_null() & (column != 0)).to_numpy()
-        times[:, i] = frame[line.times].cast(pl.Float64).to_numpy() if line.times else np.nan
-    places = np.flatnonzero(told)
-    counted = times.ravel()[places]
-    parts = {
-        "what": pa.array([line.words for line in lines], pa.large_string()).take(pa.array(places % len(lines))),
-        "times": pa.array(counted, mask=np.isnan(counted)),
-        "points": pa.array(points.ravel()[places]),
-    }
-    ends = np.append(0, np.cumsum(told.sum(axis=1, dtype=np.int64)))
-    structs = pa.StructArray.from_arrays(list(parts.values()), names=list(parts))
-    return pl.Series(pa.LargeListArray.from_arrays(pa.array(ends), structs)).cast(pl.List(LINE))

@@ -5,18 +5,17 @@ kept; equal values always get equal scores. Groups and score follow CleverTap (R
 reported; score = 4R + 2F + M).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.names import RFM_GROUPS
 from features.definition.sections.rfm import RfmRule
 from features.errors import PropensityError, StoreError
+from features.expressions.values import Numbers, Texts, Value
 from features.system.kept_files import sealed, unsealed, write_durably
 from features.time import span_name
 
@@ -155,22 +154,34 @@ def with_rfm(rows: pl.DataFrame, rule: RfmRule | None, cuts: RfmCuts | None) -> 
         rule: what is measured.
         cuts: the frozen cut-offs; a value on a cut-off is not above it.
     """
+    measured = {name: rows[name].to_numpy() for name in rfm_columns(rule) if name} if rule else {}
+    scores, groups = rfm_of(measured, rule, cuts, len(rows))
+    numbers = [pl.Series(name, score, nan_to_null=True).cast(pl.Int64) for name, score in scores.items()]
+    return rows.hstack([*numbers, groups.to_series().alias("rfm_group")])
+
+
+def rfm_of(
+    columns: Mapping[str, Value], rule: RfmRule | None, cuts: RfmCuts | None, count: int
+) -> tuple[dict[str, Numbers], Texts]:
+    """The scores, by name, and the groups; nothing outside the window, and without rule or cut-offs.
+
+    Args:
+        columns: those of `rfm_columns`, of feature rows.
+        rule: what is measured.
+        cuts: the frozen cut-offs.
+        count: how many rows there are.
+    """
     if rule is None or cuts is None:
-        none = [pl.Series(name, [None], dtype=pl.Int64).new_from_index(0, len(rows)) for name in SCORES]
-        return rows.hstack([*none, pl.Series("rfm_group", [None], dtype=pl.String).new_from_index(0, len(rows))])
-    found = rfm_of([rows[name].to_numpy() if name else np.zeros(len(rows)) for name in rfm_columns(rule)], cuts)
-    numbers = [pl.Series(name, found[name], dtype=pl.Int64) for name in SCORES]
-    return rows.hstack([*numbers, pl.Series("rfm_group", found["rfm_group"], dtype=pl.String)])
-
-
-def rfm_of(measured: Sequence[NDArray[np.float64]], cuts: RfmCuts) -> dict[str, list[Any]]:
-    """The columns that `with_rfm` adds, of recency, frequency and money; None outside the window."""
-    days, often, worth = measured
+        return dict.fromkeys(SCORES, np.full(count, np.nan)), Texts(np.full(count, -1), ())
+    days, often, money = (np.zeros(count) if name is None else np.asarray(columns[name]) for name in rfm_columns(rule))
     r = 5 - np.searchsorted(cuts.recency, days)  # counts the cut-offs below the value
     f = 1 + np.searchsorted(cuts.frequency, often)
-    m = 1 + np.searchsorted(cuts.money, worth)
-    active = (np.nan_to_num(often) > 0).tolist()
-    numbers = zip(SCORES, (r, f, m, 4 * r + 2 * f + m), strict=True)
-    columns = {name: [v if s else None for v, s in zip(n.tolist(), active, strict=True)] for name, n in numbers}
-    groups = [GRID[a - 1][b - 1] if s else None for a, b, s in zip(r.tolist(), f.tolist(), active, strict=True)]
-    return {**columns, "rfm_group": groups}
+    m = 1 + np.searchsorted(cuts.money, money)
+    active = np.nan_to_num(often) > 0
+    scores = zip(SCORES, (r, f, m, 4 * r + 2 * f + m), strict=True)
+    groups = Texts(np.where(active, 5 * (r - 1) + f - 1, -1), _CELLS)
+    return {name: np.where(active, score, np.nan) for name, score in scores}, groups
+
+
+#: the groups of the grid, row by row
+_CELLS = tuple(group for row in GRID for group in row)

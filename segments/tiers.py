@@ -56,8 +56,13 @@ def fit_tiers(
 
 def tiers_of(answers: NDArray[np.float64], cuts: TierCuts, names: tuple[str, ...] = TIERS) -> list[str]:
     """The tier of each answer; NaN is ``not_enough_to_say``."""
+    return [names[code] for code in tier_codes(answers, cuts).tolist()]
+
+
+def tier_codes(answers: NDArray[np.float64], cuts: TierCuts) -> NDArray[np.int64]:
+    """The tier of each answer by its place among the names."""
     codes = np.where(answers >= cuts.most, 0, np.where(answers <= cuts.least, 2, 1))
-    return [names[code] for code in np.where(np.isnan(answers), 3, codes)]
+    return np.where(np.isnan(answers), 3, codes)
 
 
 def quantiles(values: NDArray[np.float64], weights: NDArray[np.float64], shares: list[float]) -> list[float]:

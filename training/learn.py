@@ -10,6 +10,7 @@ import polars as pl
 from features.definition.schema import Definition
 from features.definition.sections.outcome import ValueOutcome
 from features.definition.sections.rule import predicates
+from features.expressions.program import columns_of
 from features.snapshot import WEIGHT
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, with_rfm
@@ -141,10 +142,12 @@ def learn(
 
 def _states(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> dict[str, pl.Series]:
     """The rule state of each row of both slices."""
-    state = Evaluator.of(predicates(definition.states)).first().alias("state")
-    return {
-        name: with_rfm(data.part(name), definition.rfm, cuts).with_columns(state)["state"] for name in ("learn", "test")
-    }
+    evaluator, found = Evaluator(predicates(definition.states)), dict[str, pl.Series]()
+    for name in ("learn", "test"):
+        rows = with_rfm(data.part(name), definition.rfm, cuts)
+        states = evaluator.first(columns_of(rows, evaluator.columns), len(rows))
+        found[name] = states.to_series().alias("state")
+    return found
 
 
 def _judged(

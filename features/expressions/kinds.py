@@ -1,6 +1,6 @@
 """What kind of value an expression over a feature row yields; what has no entry here cannot be said of feature rows.
 
-Each entry is total: `compiled` and `columnar` give the same answer for every row, null where there is none. Casts that
+Each entry is total: an expression gives the same answer for every row, null where there is none. Casts that
 fail, division by 0 and logarithms of what is not above 0 are null.
 """
 

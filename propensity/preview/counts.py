@@ -9,7 +9,7 @@ from features.definition.schema import Definition
 from features.definition.sections.learning import Snapshots as SnapshotRules
 from features.event_store.store import EventStore
 from features.events.events import Events
-from features.rows import expression
+from features.expressions.program import holds
 from features.snapshot import Snapshots
 from features.system.progress import Steps
 from features.time import to_datetime
@@ -64,7 +64,7 @@ def _weeks(definition: Definition, snapshots: Snapshots, events: Events) -> Iter
     for frame in snapshots.of(events):
         for name, rule in definition.asked.items():
             newest = to_datetime(last_cutoff(definition, name, events.ends))
-            eligible = frame.filter(expression(rule.among).fill_null(False) & (pl.col("cutoff") <= newest))
+            eligible = frame.filter(holds(rule.among, frame) & (pl.col("cutoff") <= newest))
             answers = eligible.select("user", "cutoff").with_columns(label(events, eligible, definition, name))
             amount = pl.col("label")
             yield answers.group_by("cutoff").agg(

@@ -87,6 +87,10 @@ class BgNbdPart(BaseModel):
         """Log-odds of each row of a model matrix."""
         return self._score(*(matrix[:, place] for place in self.columns))
 
+    def change(self, before: Floats, after: Floats, n_categories: list[int]) -> Floats:
+        """How the log-odds change from one matrix to another."""
+        return self.score(after, n_categories) - self.score(before, n_categories)
+
     def terms(self, matrix: Floats, n_categories: list[int]) -> Floats:
         """What each of the three columns adds to the log-odds, ``[rows, 3]``.
 

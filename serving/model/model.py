@@ -16,6 +16,7 @@ from features.errors import ScoringError
 from features.rows import FeatureRows
 from serving.model.card import ModelCard, checked_bytes, damaged
 from serving.model.numbers import Floats, Numbers, model_matrix, with_codes
+from serving.model.single_rows import MANY, SingleRows
 from serving.model.treeshap import WORTHWHILE, Forest
 
 BOOSTER, NUMBERS, CARD = "booster.txt", "numbers.json", "card.json"
@@ -87,10 +88,22 @@ class Model:
         weight, matrix = self.numbers.weight, self._taken(matrix)
         score = np.zeros(len(matrix))
         if self.booster is not None:
-            score += weight * np.asarray(self.booster.predict(matrix, raw_score=True, num_threads=1))
+            score += weight * self._trees(self.booster, matrix)
         if weight < 1:
             score += (1 - weight) * self._line(matrix)
         return score
+
+    def _trees(self, booster: lgb.Booster, matrix: Floats) -> Floats:
+        """The booster's score; the same numbers for a few rows as for many."""
+        if len(matrix) < MANY:
+            return self._single_rows.predict(matrix)
+        return np.asarray(booster.predict(matrix, raw_score=True, num_threads=1))
+
+    @cached_property
+    def _single_rows(self) -> SingleRows:
+        if self.booster is None:
+            raise ValueError(f"{self.version} has no booster")
+        return SingleRows(self.booster)
 
     def _line(self, matrix: Floats) -> Floats:
         """The score of the regression, or of BG/NBD."""
@@ -99,6 +112,14 @@ class Model:
     def predict(self, matrix: Floats) -> Floats:
         """Calibrated probability of the outcome, or the amount that is expected; a number a row."""
         return self.numbers.calibration.apply(self.scores(matrix))
+
+    def percentile(self, answers: Floats) -> Floats:
+        """How many of a hundred users of the snapshots fitted on had a lower answer."""
+        return np.minimum(np.maximum(self._percentiles.searchsorted(answers, side="right") - 1, 0), 100).astype(float)
+
+    @cached_property
+    def _percentiles(self) -> Floats:
+        return np.array(self.card.percentiles)
 
     @cached_property
     def forest(self) -> Forest | None:
@@ -121,7 +142,7 @@ class Model:
         if weight < 1:
             part = self.numbers.part
             terms = part.terms(matrix, self._sizes)
-            np.add.at(total.T, part.owners(self._sizes), slope * (1 - weight) * terms.T)
+            np.add.at(total.T, self._owners, slope * (1 - weight) * terms.T)
         return total
 
     def _of_trees(self, booster: lgb.Booster, matrix: Floats) -> Floats:
@@ -139,7 +160,9 @@ class Model:
         numbers = matrix[:, : low.size]
         if not ((numbers < low) | (numbers > high)).any():
             return matrix
-        return np.hstack([np.clip(numbers, low, high), matrix[:, low.size :]])
+        inside = matrix.copy()
+        np.clip(numbers, low, high, out=inside[:, : low.size])
+        return inside
 
     def outside(self, matrix: Floats, widths: float) -> Outside:
         """Who lies outside what the model was fitted on, by which column, and what the model would make of that.
@@ -153,20 +176,22 @@ class Model:
         numbers = matrix[:, : low.size]
         gone = np.isnan(numbers) & ~missed & self._used
         outside = gone | (((numbers < low - widths * width) | (numbers > high + widths * width)) & self._used)
-        column, effect = np.full(len(matrix), -1), np.zeros(len(matrix))
-        if not outside.any():
-            return Outside(column, effect)
-        rows = np.flatnonzero(outside.any(axis=1))
-        some = numbers[rows]
-        past = np.maximum(low - some, some - high) / width
-        past = np.where(gone[rows], np.inf, np.where(outside[rows], past, -np.inf))
-        column[rows] = past.argmax(axis=1)
+        furthest, effect = np.full(len(matrix), -1), np.zeros(len(matrix))
+        row, column = np.nonzero(outside)
+        if not row.size:
+            return Outside(furthest, effect)
+        value = numbers[row, column]
+        past = np.maximum(low[column] - value, value - high[column]) / width[column]
+        past[np.isnan(past)] = np.inf  # a value that is missing, or that was never there
+        begins = np.flatnonzero(np.diff(row, prepend=-1))
+        most = np.repeat(np.maximum.reduceat(past, begins), np.diff(begins, append=row.size))
+        row, column = row[past == most], column[past == most]
+        rows, first = np.unique(row, return_index=True)
+        furthest[rows] = column[first]
         # trees say the same of the end of the range and of what lies beyond; regressions and BG/NBD go on
-        straight = [self._line(part) for part in (matrix[rows], self.within(matrix[rows]))]
-        effect[rows] = (
-            abs(self.numbers.calibration.slope) * (1 - self.numbers.weight) * np.abs(straight[0] - straight[1])
-        )
-        return Outside(column, effect)
+        change = self.numbers.part.change(self.within(matrix[rows]), matrix[rows], self._sizes)
+        effect[rows] = abs(self.numbers.calibration.slope) * (1 - self.numbers.weight) * np.abs(change)
+        return Outside(furthest, effect)
 
     def told_beyond(self, row: Floats, column: int) -> str:
         """Say which column of a row lies outside, and what was seen in fitting."""
@@ -197,6 +222,11 @@ class Model:
         if self.booster is not None:
             used |= self.booster.feature_importance("split") > 0
         return used[:count]
+
+    @cached_property
+    def _owners(self) -> NDArray[np.int64]:
+        """The matrix column each term of the regression, or of BG/NBD, belongs to."""
+        return self.numbers.part.owners(self._sizes)
 
     @cached_property
     def _sizes(self) -> list[int]:

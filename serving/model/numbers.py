@@ -1,5 +1,6 @@
 """A model as numbers: regression, blend and calibration, and how a frame is laid out for them."""
 
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -31,18 +32,15 @@ class LinearPart(BaseModel):
 
     def columns(self, matrix: Floats, n_categories: list[int]) -> Floats:
         """Expand a model matrix into this regression's columns."""
-        numbers = matrix[:, : len(self.center)]
-        missing = np.isnan(numbers)
-        scaled = (squash(numbers) - np.array(self.center)) / np.array(self.scale)
-        scaled[missing] = 0.0
-        return np.hstack([scaled, self.flags(matrix, n_categories) - np.array(self.flag_means)])
+        center, scale, flagged, means, _ = self._arrays
+        numbers = matrix[:, : center.size]
+        scaled = (squash(numbers) - center) / scale
+        scaled[np.isnan(numbers)] = 0.0
+        return np.hstack([scaled, self._flags(matrix, flagged, n_categories) - means])
 
     def flags(self, matrix: Floats, n_categories: list[int]) -> Floats:
         """Flags of what is missing and of each category, 0 or 1."""
-        parts = [np.isnan(matrix[:, self.flagged]).astype(np.float64)]
-        for i, n in enumerate(n_categories):
-            parts.append((matrix[:, len(self.center) + i, None] == np.arange(n)).astype(np.float64))
-        return np.hstack(parts)
+        return self._flags(matrix, self._arrays[2], n_categories)
 
     def owners(self, n_categories: list[int]) -> NDArray[np.int64]:
         """The model-matrix column each of this regression's columns comes from."""
@@ -55,15 +53,24 @@ class LinearPart(BaseModel):
         # a matrix product sums the last rows of a block in another order than the others: an answer would depend
         # on who else is asked about
         columns = np.ascontiguousarray(self.columns(matrix, n_categories))
-        return np.asarray(np.einsum("ij,j->i", columns, np.array(self.weights)) + self.intercept)
+        return np.asarray(np.einsum("ij,j->i", columns, self._arrays[4]) + self.intercept)
+
+    def change(self, before: Floats, after: Floats, n_categories: list[int]) -> Floats:
+        """How the score changes from one matrix to another, in which the same numbers are missing."""
+        center, scale, _, _, weights = self._arrays
+        old, new = before[:, : center.size], after[:, : center.size]
+        row, column = np.nonzero((old < new) | (old > new))
+        one, other = (squash(matrix[row, column]) / scale[column] for matrix in (old, new))
+        steps = np.nan_to_num((other - one) * weights[column])
+        return np.bincount(row, steps, len(before)).astype(np.float64)
 
     def terms(self, matrix: Floats, n_categories: list[int]) -> Floats:
         """What each of this regression's columns adds to the score, ``[rows, columns]``."""
-        return np.asarray(self.columns(matrix, n_categories) * np.array(self.weights))
+        return np.asarray(self.columns(matrix, n_categories) * self._arrays[4])
 
     def read(self, n_categories: list[int]) -> NDArray[np.int64]:
         """The model-matrix columns that the score hangs on."""
-        return np.asarray(self.owners(n_categories)[np.array(self.weights) != 0.0])
+        return np.asarray(self.owners(n_categories)[self._arrays[4] != 0.0])
 
     def fits(self, numeric: int, n_categories: list[int]) -> bool:
         """Whether a model of so many numeric columns, and of traits with so many values, can have this part."""
@@ -71,6 +78,19 @@ class LinearPart(BaseModel):
         lengths = (len(self.center), len(self.scale), len(self.flag_means), len(self.weights))
         inside = all(0 <= place < numeric for place in self.flagged)
         return lengths == (numeric, numeric, flags, numeric + flags) and inside
+
+    @cached_property
+    def _arrays(self) -> tuple[Floats, Floats, NDArray[np.int64], Floats, Floats]:
+        """The lists as arrays: center, scale, flagged, flag means, weights."""
+        lists = (self.center, self.scale, self.flagged, self.flag_means, self.weights)
+        center, scale, flagged, means, weights = (np.array(numbers) for numbers in lists)
+        return center, scale, flagged.astype(np.int64), means, weights
+
+    def _flags(self, matrix: Floats, flagged: NDArray[np.int64], n_categories: list[int]) -> Floats:
+        parts = [np.isnan(matrix[:, flagged]).astype(np.float64)]
+        for i, n in enumerate(n_categories):
+            parts.append((matrix[:, len(self.center) + i, None] == np.arange(n)).astype(np.float64))
+        return np.hstack(parts)
 
 
 class Calibration(BaseModel):
@@ -165,5 +185,5 @@ def with_codes(numbers: Floats, traits: pl.DataFrame, categories: dict[str, list
     codes = np.empty((len(numbers), len(categories)))
     for i, (name, values) in enumerate(categories.items()):
         place = {value: float(code) for code, value in enumerate(values)}
-        codes[:, i] = [place.get(value, np.nan) for value in traits[name]]
+        codes[:, i] = [place.get(value, np.nan) for value in traits[name].to_list()]
     return np.hstack([numbers, codes])

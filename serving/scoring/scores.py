@@ -1,20 +1,25 @@
-"""Scored users: what was said of them, as a frame, as records, or of a few as lists."""
+"""Scored users: what was said of them, as a frame, as records, or as lists."""
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from features.definition.schema import Definition
+from features.expressions.values import Numbers, Texts
 from features.rows import INSTANT, FeatureRows
-from segments.lead_score import LINE
+from features.time import Instants, to_datetime
+from segments.evaluator import Names
+from segments.lead_score import Lines
 from segments.rfm import SCORES
-from segments.value_to_date import VALUE_TO_DATE
 from serving.scoring.record import Change, Reason, ScoreRecord
-from serving.scoring.serialize import json_of, record_columns, records_of, said_of
+from serving.scoring.serialize import json_of, record_columns, records_of
+
+#: a column of what was said: numbers, instants (whole numbers), texts, lists of names or of points
+Column: TypeAlias = Numbers | Instants | Texts | Names | Lines | pl.Series
 
 
 class Scored:
@@ -26,7 +31,7 @@ class Scored:
 
     Args:
         rows: what they were scored on.
-        columns: what was said of them, as a frame or, of a few users, as lists.
+        columns: what was said of them.
         versions: the model of each outcome, or None.
         definition: by which they were scored.
         version: its name and digest; a thousand users should not work it out a thousand times.
@@ -35,7 +40,7 @@ class Scored:
     def __init__(
         self,
         rows: FeatureRows,
-        columns: pl.DataFrame | Mapping[str, list[Any]],
+        columns: Mapping[str, Column],
         versions: Mapping[str, str | None],
         definition: Definition,
         version: str,
@@ -46,17 +51,17 @@ class Scored:
     @cached_property
     def frame(self) -> pl.DataFrame:
         """What was said, as a frame."""
-        if isinstance(self._columns, pl.DataFrame):
-            return self._columns
-        kinds: dict[str, pl.DataType] = {"cutoff": INSTANT, "last_seen": INSTANT}
-        kinds |= dict.fromkeys(("segments", "leaves", "holdout"), pl.List(pl.String()))
-        kinds |= dict.fromkeys(("user", "state", "rfm_group"), pl.String()) | dict.fromkeys(SCORES, pl.Int64())
-        kinds |= dict.fromkeys(VALUE_TO_DATE, pl.Float64())
-        for name in self._definition.leads:
-            kinds |= {f"{name}_points": pl.Float64(), f"{name}_lines": pl.List(LINE)}
-        for name in self._versions:
-            kinds |= {f"{name}_{key}": dtype for key, dtype in said_of(self._definition.asked[name]).items()}
-        return pl.DataFrame(self._columns, schema_overrides=kinds)
+        return pl.DataFrame([self._series(name, column) for name, column in self._columns.items()])
+
+    def _series(self, name: str, column: Column) -> pl.Series:
+        if isinstance(column, pl.Series):
+            return column.alias(name)
+        if isinstance(column, np.ndarray):
+            if column.dtype == np.int64:
+                return pl.Series(name, column).cast(INSTANT)
+            numbers = pl.Series(name, column, nan_to_null=True)
+            return numbers.cast(pl.Int64) if _whole(name) else numbers
+        return column.to_series().alias(name)
 
     @property
     def records(self) -> pl.DataFrame:
@@ -69,13 +74,18 @@ class Scored:
 
     def column(self, name: str) -> list[Any]:
         """What was said under a name."""
-        columns = self._columns
-        return columns.get_column(name).to_list() if isinstance(columns, pl.DataFrame) else columns[name]
+        column = self._columns[name]
+        if not isinstance(column, np.ndarray):
+            return column.to_list()
+        if column.dtype == np.int64:
+            return [to_datetime(instant) for instant in column.tolist()]
+        kind = int if _whole(name) else float
+        return [None if value != value else kind(value) for value in column.tolist()]
 
     def said(self, outcome: str) -> NDArray[np.bool_]:
         """Of whom a likelihood, or an amount, was said."""
-        answers = self.column(f"{outcome}_{self._definition.asked[outcome].answer}")
-        return np.array([answer is not None for answer in answers], dtype=np.bool_)
+        answers = self._columns[f"{outcome}_{self._definition.asked[outcome].answer}"]
+        return ~np.isnan(np.asarray(answers, dtype=np.float64))
 
     def to_records(
         self,
@@ -84,3 +94,8 @@ class Scored:
     ) -> list[ScoreRecord]:
         """Make records, with each outcome's reasons and changes where given."""
         return records_of(self.column, self._versions, self._definition, self._version, reasons or {}, changes or {})
+
+
+def _whole(name: str) -> bool:
+    """Whether a column holds whole numbers."""
+    return name in SCORES or name.endswith("_percentile")

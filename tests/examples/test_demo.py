@@ -14,8 +14,9 @@ from examples.demo.truth import best_answers
 from examples.demo.world import WORLDS
 from features.events.compacted import NONE
 from features.expressions.parse import columns_in
+from features.expressions.program import holds
 from features.reading.source import EventLog
-from features.rows import INSTANT, expression
+from features.rows import INSTANT
 from features.traits import latest_traits
 from serving.model.loader import Loader
 from serving.scoring.feature_rows import batch_rows
@@ -126,7 +127,7 @@ def test_a_model_of_three_thousand_users_comes_near_the_best_possible(world: Wor
         scored = []
         for rows in batch_rows(events, world.definition, cutoff, latest_traits(world.definition, cutoff, NONE)):
             frame = rows.frame(columns_in(world.definition.outcomes[name].among))
-            inside = frame.select(expression(world.definition.outcomes[name].among).fill_null(False)).to_series()
+            inside = holds(world.definition.outcomes[name].among, frame)
             p = model.predict(model.matrix_of(rows))
             scored.append(frame.select("user", "cutoff").with_columns(p=pl.Series(p)).filter(inside))
         both = pl.concat(scored).join(truth.select("user", name), on="user")

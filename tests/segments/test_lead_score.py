@@ -1,6 +1,7 @@
 """Lead scores: points that add up, fade, stop at a cap, and tell what they are for."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -12,7 +13,8 @@ from pydantic import ValidationError
 from features.definition import Definition, load_definition
 from features.definition.columns import feature_set
 from features.errors import DefinitionError
-from segments.lead_score import LINE, Leads
+from features.expressions.program import columns_of
+from segments.lead_score import LINE, Leads, Lines
 from tests.worlds import DEFINITION, definition_of
 
 POINTS = [
@@ -27,8 +29,17 @@ COLUMNS = ("cart_add_decayed_14d", "visit_count_7d", "purchase_count_total")
 
 def given_points(row: dict[str, object]) -> tuple[float, list[tuple[str, float | None, float]]]:
     frame = pl.DataFrame([row], schema_overrides=dict.fromkeys(COLUMNS, pl.Float64) | {"state": pl.String})
-    [found] = pl.DataFrame(Leads(definition_of(leads=LEAD).leads).of(frame)).to_dicts()
-    return found["ready_points"], [(line["what"], line["times"], line["points"]) for line in found["ready_lines"]]
+    points, lines = leads_of(LEAD, frame)
+    return points[0], [(line["what"], line["times"], line["points"]) for line in lines[0]]
+
+
+def leads_of(rules: dict[str, object], frame: pl.DataFrame) -> tuple[list[float], list[list[dict[str, Any]]]]:
+    leads = Leads(definition_of(leads=rules).leads)
+    points, lines = leads.of(columns_of(frame, leads.columns), len(frame)).values()
+    assert isinstance(lines, Lines)
+    assert lines.to_series().to_list() == lines.to_list()
+    assert lines.to_series().dtype == pl.List(LINE)
+    return points.tolist(), lines.to_list()
 
 
 def test_points_add_up_and_say_what_they_are_for() -> None:
@@ -51,20 +62,22 @@ def test_points_stop_at_their_cap_and_what_gave_none_is_not_told() -> None:
 @given(st.lists(st.one_of(st.none(), st.floats(0, 50)), min_size=3, max_size=3), st.sampled_from(["new", "old", None]))
 def test_one_user_or_many_get_the_same_points(values: list[float | None], state: str | None) -> None:
     row = dict(zip(COLUMNS, values, strict=True)) | {"state": state}
-    leads = Leads(definition_of(leads=LEAD).leads)
-    few, (points, lines) = leads.of_row(row), given_points(row)
-    assert few["ready_points"] == pytest.approx(points, abs=1e-9)
-    assert [(line["what"], line["times"], line["points"]) for line in few["ready_lines"]] == lines
+    overrides = dict.fromkeys(COLUMNS, pl.Float64) | {"state": pl.String}
+    crowd = pl.DataFrame([row, *({name: float(i) for name in COLUMNS} | {"state": "x"} for i in range(30))],
+                         schema_overrides=overrides)  # fmt: skip
+    points, lines = leads_of(LEAD, crowd)
+    alone, own = given_points(row)
+    assert points[0] == alone
+    assert [(line["what"], line["times"], line["points"]) for line in lines[0]] == own
 
 
 @pytest.mark.parametrize("rows", [0, 3])
 def test_points_that_name_no_column_are_given_to_each_row(rows: int) -> None:
     everybody = {"outcome": "churn", "threshold": 1, "points": [{"when": "1 = 1", "points": 3}]}
     frame = pl.DataFrame({"state": ["new"] * rows}, schema={"state": pl.String})
-    points, lines = Leads(definition_of(leads={"all": everybody}).leads).of(frame)
-    assert points.to_list() == [3.0] * rows
-    assert lines.to_list() == [[{"what": "1 = 1", "times": None, "points": 3.0}]] * rows
-    assert lines.dtype == pl.List(LINE)
+    points, lines = leads_of({"all": everybody}, frame)
+    assert points == [3.0] * rows
+    assert lines == [[{"what": "1 = 1", "times": None, "points": 3.0}]] * rows
 
 
 def load(folder: Path, line: dict[str, object], outcome: str = "churn") -> Definition:

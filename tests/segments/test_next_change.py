@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.definition.columns import feature_set
-from features.rows import FeatureRows, expression
+from features.expressions.program import holds
+from features.rows import FeatureRows
 from features.time import DAY
 from segments.next_change import TimeEdges
 from tests.segments.worlds import moving
@@ -25,7 +26,6 @@ AT = 100 * DAY
 
 
 RULES = [rule.when for rule in [*DEFINITION.states.values(), *DEFINITION.segments.values()] if rule.when != "otherwise"]
-ASKED = [expression(sql).fill_null(False).alias(str(i)) for i, sql in enumerate(RULES)]
 COLUMNS = [name for name in PLACE if any(name in sql for sql in RULES)]
 
 
@@ -47,7 +47,8 @@ def rows(after: float, visit: float, cart: float, purchase: float, gap: float, t
 
 
 def called(found: FeatureRows) -> list[bool]:
-    return list(found.frame(COLUMNS).select(ASKED).row(0))
+    frame = found.frame(COLUMNS)
+    return [holds(sql, frame)[0] for sql in RULES]
 
 
 FIVE = st.tuples(st.floats(0, 40), st.floats(0, 3), st.floats(0, 3), st.floats(0.3, 5), st.floats(0, 9))

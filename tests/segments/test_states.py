@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from features.definition.load import RFM_COLUMNS, load_definition, row_schema
 from features.definition.sections.rule import predicates
+from features.expressions.program import columns_of
 from segments.evaluator import Evaluator
 from segments.rfm import GROUPS
 from tests.conftest import ROOT
@@ -20,7 +21,10 @@ QUIET = {"visit_count_total": 50.0, "uninstall_count_total": 0.0, "tenure_days":
 def state_of(**values: object) -> str:
     row = pl.DataFrame([QUIET | values], schema_overrides={k: v for k, v in SCHEMA.items() if k in QUIET | values})
     missing = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in SCHEMA.items() if name not in row.columns]
-    return row.with_columns(missing).select(Evaluator.of(predicates(DEFINITION.states)).first().alias("s"))["s"][0]
+    evaluator = Evaluator(predicates(DEFINITION.states))
+    [state] = evaluator.first(columns_of(row.with_columns(missing), evaluator.columns), 1).to_list()
+    assert state is not None
+    return state
 
 
 @pytest.mark.parametrize(

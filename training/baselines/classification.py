@@ -5,6 +5,7 @@ import polars as pl
 from sklearn.linear_model import LogisticRegression
 
 from features.definition.schema import Definition
+from features.expressions.program import columns_of
 from features.snapshot import WEIGHT
 from features.time import DAY, span_name
 from segments.lead_score import Leads
@@ -47,8 +48,11 @@ def baselines(data: Dataset, definition: Definition, states: dict[str, pl.Series
 
 def _pointed(rows: pl.DataFrame, definition: Definition, states: pl.Series) -> pl.DataFrame:
     """Rows with the points of lead scores."""
+    leads = Leads(definition.leads)
     named = rows.with_columns(states.alias("state"))
-    return named.hstack(Leads(definition.leads).of(named))
+    found = leads.of(columns_of(named, leads.columns), len(named))
+    points = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
+    return named.with_columns(pl.Series(name, value) for name, value in points.items())
 
 
 def rfm_columns(definition: Definition, outcome: str) -> list[str]:

@@ -7,7 +7,7 @@ import polars as pl
 from features.definition.schema import Definition
 from features.events.events import Events
 from features.events.write import part_files
-from features.rows import expression
+from features.expressions.program import holds
 from features.snapshot import WEIGHT
 from features.time import to_datetime
 from training.dataset.outcomes import label, last_cutoff
@@ -31,7 +31,7 @@ class Labels:
         labels = []
         for outcome, rule in self._definition.asked.items():
             newest = to_datetime(last_cutoff(self._definition, outcome, events.ends))
-            inside = rows.select((pl.col("cutoff") <= newest) & expression(rule.among).fill_null(False)).to_series()
+            inside = (rows["cutoff"] <= newest) & holds(rule.among, rows)
             answer = label(events, rows.select("user", "cutoff").filter(inside), self._definition, outcome)
             at = pl.Series(inside.arg_true())
             name = f"label_{outcome}"

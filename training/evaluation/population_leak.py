@@ -12,8 +12,9 @@ from features.errors import RefusalError
 from features.events.events import Events
 from features.events.log import Log
 from features.expressions.parse import columns_in, conjuncts
+from features.expressions.program import holds
 from features.profile.fold import feature_rows, read_all_at
-from features.rows import INSTANT, expression
+from features.rows import INSTANT
 from features.traits import read_traits, with_traits
 from training.dataset.outcomes import label, last_cutoff
 from training.evaluation.consistency import collect, sample
@@ -51,9 +52,9 @@ def check_population(log: Log, definition: Definition, outcome: str, scratch: Pa
 
     rows = with_traits(collect(log, work, schema, scratch), read_traits(definition, log.live))
     for condition in asked:
-        others = [expression(c).fill_null(False) for c in conditions if c != condition]
+        others = [holds(c, rows) for c in conditions if c != condition]
         near = rows.filter(others) if others else rows
-        inside = near.select(expression(condition).fill_null(False)).to_series()
+        inside = holds(condition, near)
         within, outside = near.filter(inside)["label"], near.filter(~inside)["label"]
         if min(len(within), len(outside)) < LEAST:
             continue

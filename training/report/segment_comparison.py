@@ -19,8 +19,9 @@ from features.events.events import Events
 from features.events.log import Log
 from features.events.write import part_files
 from features.expressions.parse import columns_in
+from features.expressions.program import holds
 from features.profile.fold import fold_rows, read_each_at
-from features.rows import INSTANT, expression
+from features.rows import INSTANT
 from features.system.progress import Progress, ignore
 from features.time import DAY, Instants, to_datetime
 from features.traits import read_traits, with_traits
@@ -279,7 +280,7 @@ class _Looking:
         then = (rows["cutoff"] == to_datetime(self._matured)).to_numpy()
         columns = []
         for name, rule in self._definition.outcomes.items():
-            among = rows.select(expression(rule.among).fill_null(False)).to_series().to_numpy()
+            among = holds(rule.among, rows).to_numpy()
             at = np.flatnonzero(then & among)
             answer = label(events, rows[at].select("user", "cutoff"), self._definition, name)
             columns.append(pl.Series(f"{name}_label", [None] * len(rows), pl.Int8).scatter(at, answer))

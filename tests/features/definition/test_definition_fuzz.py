@@ -60,7 +60,7 @@ def loads_or_is_told(folder: Path, seed: int) -> None:
     told = ""
     try:
         definition = load_definition(path)
-        Evaluator.of({name: rule.when for name, rule in definition.segments.items()})
+        Evaluator({name: rule.when for name, rule in definition.segments.items()})
     except PropensityError as error:
         told = str(error)
     assert len(told) < 4_500

@@ -11,7 +11,7 @@ from features.definition import Definition, load_definition
 from features.definition.columns import feature_set
 from features.definition.names import INTERNAL, RFM_NAMES, VALUE_TO_DATE_COLUMNS
 from features.errors import DefinitionError
-from features.rows import FEW, rows_of
+from features.rows import rows_of
 from serving.scoring.scorer import Scorer
 from tests.worlds import DEFINITION
 from training.dataset.attach_labels import Labels
@@ -65,7 +65,7 @@ def harmless(definition: Definition) -> None:
     """One user and many are said the same, and each column is what it is called."""
     features, scorer = feature_set(definition), Scorer(definition, {}, None)
     said = []
-    for count in (1, FEW + 1):
+    for count in (1, 21):
         users = pl.Series("user", [f"u{i}" for i in range(count)])
         matrix = np.full((count, len(features.numeric)), 2.0)
         text = pl.DataFrame({name: ["x"] * count for name in features.traits})

@@ -9,7 +9,7 @@ import yaml
 from features.definition import Definition, load_definition
 from features.definition.packs.include import PACKS, pack_of
 from features.errors import DefinitionError
-from features.rows import expression
+from features.expressions.program import holds
 from tests.worlds import DEFINITION
 
 WIDE = {
@@ -83,7 +83,7 @@ def test_lists_are_quoted_and_mean_what_they_say(tmp_path: Path) -> None:
     use = {"roles": {"activity": "visit"}, "settings": {"free_plans": ["free", "d'essai"]}}
     definition = load(tmp_path, **WIDE, packs={"saas": use})
     frame = pl.DataFrame({"plan": ["free", "d'essai", "pro", None]})
-    inside = frame.select(expression(definition.segments["on_free_plan"].when).fill_null(False).alias("x"))["x"]
+    inside = holds(definition.segments["on_free_plan"].when, frame)
     assert inside.to_list() == [True, True, False, False]
 
 

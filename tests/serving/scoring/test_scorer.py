@@ -96,6 +96,11 @@ def test_a_few_users_are_scored_like_all_of_them(
             assert few.frame[name].to_list() == pytest.approx(expected[name].to_list(), abs=1e-9)
 
 
+def named(scored: Scored) -> pl.DataFrame:
+    """What was said, beside the features that it was said of."""
+    return scored.frame.hstack(scored.rows.frame().drop("user", "cutoff"))
+
+
 def test_percentiles_follow_probabilities(scored: Scored, world: World) -> None:
     for name in world.definition.outcomes:
         said = scored.frame.drop_nulls(f"{name}_probability").sort(f"{name}_probability")
@@ -104,7 +109,7 @@ def test_percentiles_follow_probabilities(scored: Scored, world: World) -> None:
 
 
 def test_segments_are_what_their_predicates_say(scored: Scored) -> None:
-    frame = scored.frame
+    frame = named(scored)
     inside = frame.filter(pl.col("segments").list.contains("champion_at_risk"))
     rule = pl.col("rfm_group").is_in(["Champions", "Loyal Users"]) & (pl.col("churn_tier") == "most_likely")
     assert inside.equals(frame.filter(rule))
@@ -140,7 +145,7 @@ def test_a_stale_profile_keeps_its_state_and_loses_its_likelihoods(scorer: Score
 
 
 def test_a_user_outside_the_population_is_not_scored(scored: Scored) -> None:
-    gone = scored.frame.filter(pl.col("days_since_visit") >= 28)
+    gone = named(scored).filter(pl.col("days_since_visit") >= 28)
     assert (gone["churn_why"] == "outside_population").all()
     assert gone["churn_probability"].null_count() == len(gone)
 
@@ -155,7 +160,7 @@ def test_an_outcome_without_a_model_says_so(world: World, models: Mapping[str, M
 
 def test_short_histories_are_not_judged(world: World, models: Mapping[str, Model], rows: FeatureRows) -> None:
     scorer = Scorer(world.redefined(scoring={"min_history": "7d"}), models, None)
-    frame = scorer.score(rows, rows.cutoffs).frame.filter(pl.col("uninstall_why") != "outside_population")
+    frame = named(scorer.score(rows, rows.cutoffs)).filter(pl.col("uninstall_why") != "outside_population")
     assert set(frame.filter(pl.col("tenure_days") < 7)["uninstall_why"]) <= {"short_history"}
 
 

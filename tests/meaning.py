@@ -1,8 +1,6 @@
-"""Expressions of the definition as Python functions, for a handful of rows.
+"""The meaning of expressions, row by row, in plain Python: what the product's evaluator has to say, too.
 
-For one user the cost of an answer is not arithmetic but setting up a frame for it. What is compiled here means exactly
-what `columnar` makes of the same SQL: null is None, comparisons with it are None, `AND` and `OR` know three values, NaN
-is the largest number, and what cannot be computed is None.
+Null is None, comparisons with it are None, `AND` and `OR` know three values, and what cannot be computed is None.
 """
 
 import math
@@ -27,8 +25,8 @@ LIMITS = {exp.DType.INT: 2.0**31, exp.DType.BIGINT: 2.0**63}
 
 
 @cache
-def compiled(sql: str) -> Compiled:
-    """Compile an expression that was checked when the definition was loaded.
+def meaning(sql: str) -> Compiled:
+    """What an expression means, as a function of a row.
 
     Args:
         sql: the expression.
@@ -90,18 +88,11 @@ def _comparing(holds: Callable[[Any, Any], bool]) -> Callable[[exp.Expression], 
 
         def compare(row: Row) -> bool | None:
             a, b = left(row), right(row)
-            return None if a is None or b is None else holds(_ordered(a), _ordered(b))
+            return None if a is None or b is None else holds(a, b)
 
         return compare
 
     return make
-
-
-def _ordered(value: Any) -> Any:
-    """A value that compares as Polars has it: NaN is above all numbers, and equal to itself."""
-    if isinstance(value, str):
-        return value
-    return (True, 0.0) if value != value else (False, value)
 
 
 def _of_two(apply: Callable[[Any, Any], Any]) -> Callable[[exp.Expression], Compiled]:
@@ -112,7 +103,7 @@ def _of_two(apply: Callable[[Any, Any], Any]) -> Callable[[exp.Expression], Comp
 
         def calculate(row: Row) -> Value:
             a, b = left(row), right(row)
-            return None if a is None or b is None else apply(a, b)
+            return None if a is None or b is None else _there(apply(a, b))
 
         return calculate
 
@@ -124,9 +115,14 @@ def _of_one(apply: Callable[[Any], Any]) -> Callable[[exp.Expression], Compiled]
 
     def make(node: exp.Expression) -> Compiled:
         inner = _compile(node.this)
-        return lambda row: None if (value := inner(row)) is None else apply(value)
+        return lambda row: None if (value := inner(row)) is None else _there(apply(value))
 
     return make
+
+
+def _there(value: Any) -> Any:
+    """What is no number is nothing."""
+    return None if isinstance(value, float) and value != value else value
 
 
 def _whole(value: float, down: Callable[[float], int]) -> float:
@@ -134,7 +130,7 @@ def _whole(value: float, down: Callable[[float], int]) -> float:
 
 
 def _logarithm(value: float) -> float | None:
-    return value if value != value else math.log(value) if value > 0 else None
+    return math.log(value) if value > 0 else None
 
 
 def _round(node: exp.Expression) -> Compiled:
@@ -238,7 +234,7 @@ def _same(yes: bool) -> Callable[[exp.Expression], Compiled]:
 
         def same(row: Row) -> bool:
             a, b = left(row), right(row)
-            equal = a is b if a is None or b is None else _ordered(a) == _ordered(b)
+            equal = a is b if a is None or b is None else a == b
             return equal is yes
 
         return same
@@ -270,7 +266,7 @@ def _nullif(node: exp.Expression) -> Compiled:
 
     def differing(row: Row) -> Value:
         a, b = left(row), right(row)
-        same = a is not None and b is not None and _ordered(a) == _ordered(b)
+        same = a is not None and b is not None and a == b
         return None if same else a
 
     return differing
@@ -284,7 +280,7 @@ def _extreme(choose: Callable[..., Any]) -> Callable[[exp.Expression], Compiled]
 
         def extreme(row: Row) -> Value:
             there = [value for option in options if (value := option(row)) is not None]
-            return choose(there, key=_ordered) if there else None
+            return choose(there) if there else None
 
         return extreme
 
