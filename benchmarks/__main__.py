@@ -120,9 +120,9 @@ def acting(world: World, numbers: dict[str, float]) -> dict[str, pl.DataFrame]:
     """Segments and the hand-off."""
     called, more = segments.over_reading(world)
     numbers |= more
-    told, more = segments.handed_off(world)
+    handed_off, more = segments.handed_off(world)
     numbers |= more
-    return {SEGMENTS: called, HANDOFF: told}
+    return {SEGMENTS: called, HANDOFF: handed_off}
 
 
 def known_logs() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:

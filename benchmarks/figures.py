@@ -19,21 +19,21 @@ def _one(key: str, form: str = ".2f", times: float = 1.0) -> Callable[[Numbers],
 def _all(suffix: str, form: str, *, less: float = 0.0, times: float = 1.0) -> Callable[[Numbers], str]:
     """The smallest to the largest of the numbers whose names end alike."""
 
-    def said(numbers: Numbers) -> str:
+    def text(numbers: Numbers) -> str:
         found = [(value - less) * times for key, value in numbers.items() if key.endswith(suffix)]
         return f"{min(found):{form}} to {max(found):{form}}"
 
-    return said
+    return text
 
 
 def _rounded(key: str) -> Callable[[Numbers], str]:
     """Two digits of a large number: 9,035 is 9,000."""
 
-    def said(numbers: Numbers) -> str:
+    def text(numbers: Numbers) -> str:
         value = round(numbers[key])
         return f"{round(value, 2 - len(str(value))):,}"
 
-    return said
+    return text
 
 
 def _real(numbers: Numbers) -> str:

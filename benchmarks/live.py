@@ -108,13 +108,13 @@ async def _fresh(url: str, seconds: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _settle(client: httpx.Client) -> None:
-    """Wait until what an earlier load has left is folded, and whoever's time came when the clock was set is moved."""
+    """Wait until what an earlier load has left is folded, and the transitions due when the clock was set are made."""
     before: list[str] = []
     while True:
         time.sleep(5)
-        told = client.get("/metrics").text.splitlines()
-        moved = [line for line in told if line.startswith("propensity_transitions_total")]
-        if "propensity_lag_seconds 0.0" in told and moved == before:
+        metrics = client.get("/metrics").text.splitlines()
+        moved = [line for line in metrics if line.startswith("propensity_transitions_total")]
+        if "propensity_lag_seconds 0.0" in metrics and moved == before:
             return
         before = moved
 
@@ -134,7 +134,7 @@ def _memory(process: int) -> int:
 
 async def _soak(url: str, seconds: float, process: int) -> tuple[int, list[int]]:
     """Events and scores at half the rates; how many events were accepted, and the memory held every few seconds."""
-    accepted, held = 0, []
+    accepted, memory = 0, []
     async with aiohttp.ClientSession(url) as client:
 
         async def send(i: int) -> None:
@@ -145,11 +145,11 @@ async def _soak(url: str, seconds: float, process: int) -> tuple[int, list[int]]
         async def watch() -> None:
             for _ in range(int(seconds / 5)):
                 await asyncio.sleep(5)
-                held.append(_memory(process))
+                memory.append(_memory(process))
 
         events = open_loop(EVENTS_PER_S / BATCH / 2, seconds, send)
         await asyncio.gather(events, open_loop(25, seconds, lambda i: _score(client, i)), watch())
-    return accepted, held
+    return accepted, memory
 
 
 def cost(
@@ -192,11 +192,11 @@ def cost(
 def _soaked(world: World, url: str, process: int, seconds: float) -> dict[str, float]:
     live = LiveLog.open(world.definition, world.settings)
     before = len(live.between(0, live.last(), 10**9))
-    accepted, held = asyncio.run(_soak(url, seconds, process))
+    accepted, memory = asyncio.run(_soak(url, seconds, process))
     time.sleep(3)
     lost = accepted - (len(live.between(0, live.last(), 10**9)) - before)
     wrong = len(reconcile(world.definition, world.settings, live).differences)
     live.close()
-    warm = max(1, len(held) // 10)
+    warm = max(1, len(memory) // 10)
     return {"live.soak_lost_events": float(lost + wrong), "live.soak_events": float(accepted),
-            "live.soak_memory_growth": float(np.mean(held[-warm:]) / np.mean(held[warm : 2 * warm]) - 1)}  # fmt: skip
+            "live.soak_memory_growth": float(np.mean(memory[-warm:]) / np.mean(memory[warm:2 * warm]) - 1)}  # fmt: skip

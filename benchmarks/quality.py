@@ -62,8 +62,8 @@ def distance_from_best(world: World, name: str) -> pl.DataFrame:
     scored = pl.concat([scorer.score(r, r.cutoffs).frame for r in rows if len(r)])
     found = []
     for outcome in definition.outcomes:
-        said = scored.drop_nulls(f"{outcome}_probability").select("user", "cutoff", f"{outcome}_probability")
-        both = said.join(truth.select("user", outcome), on="user")
+        predicted = scored.drop_nulls(f"{outcome}_probability").select("user", "cutoff", f"{outcome}_probability")
+        both = predicted.join(truth.select("user", outcome), on="user")
         labels = label(events, both, definition, outcome).to_numpy().astype(np.float64)
         ours, best = both[f"{outcome}_probability"].to_numpy(), both[outcome].to_numpy()
         measured, possible = (metrics(Ranking.of(p), labels, np.ones(len(labels))) for p in (ours, best))
@@ -112,8 +112,8 @@ def amounts() -> tuple[pl.DataFrame, dict[str, float]]:
         card = found.model.card
         for name, measured in {"ours": card.metrics, **card.baselines}.items():
             ahead = "–" if name == "ours" else measure(found.against[name]["normalised_gini"], "+.4f")
-            told = {metric: measure(measured[metric]) for metric in shown}
-            rows.append({"log": log, "model": name, **told, "Gini_of_ours_ahead": ahead})
+            ours = {metric: measure(measured[metric]) for metric in shown}
+            rows.append({"log": log, "model": name, **ours, "Gini_of_ours_ahead": ahead})
         best = max(baseline["normalised_gini"].value for baseline in card.baselines.values())
         key = f"models.{log.replace('-', '_')}.spend"
         numbers |= {f"{key}_gini": card.metrics["normalised_gini"].value, f"{key}_gini_best_floor": best}

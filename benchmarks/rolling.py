@@ -161,10 +161,10 @@ def _held_out(definition: Definition, settings: Settings, outcome: str) -> Held 
         return None
     everywhere = set.intersection(*(set(scores) for scores, _ in parts))
     names = [name for name in parts[0][0] if name in everywhere]
-    said = pl.concat([rows for _, rows in parts])
+    predicted = pl.concat([rows for _, rows in parts])
     scores = {name: np.concatenate([found[name] for found, _ in parts]) for name in names}
-    labels = said["label"].to_numpy().astype(np.float64)
-    return Held(scores, labels, said["user"], flips, np.concatenate(silenced), kinds)
+    labels = predicted["label"].to_numpy().astype(np.float64)
+    return Held(scores, labels, predicted["user"], flips, np.concatenate(silenced), kinds)
 
 
 def _instants(rows: pl.DataFrame, horizon: int) -> list[int]:
@@ -186,8 +186,8 @@ def _ours(definition: Definition, data: Dataset) -> Model:
 def _flips(definition: Definition, data: Dataset, model: Model, asked: pl.DataFrame) -> float:
     """How many users of a cutoff are in another tier when the same is fitted with another seed."""
     other = _ours(_with(definition, seed=definition.training.seed + 1), data)
-    said = [tiers_of(m.predict(m.matrix(asked)), m.card.tiers, TIERS) for m in (model, other)]
-    return float(np.mean([a != b for a, b in zip(*said, strict=True)]))
+    predicted = [tiers_of(m.predict(m.matrix(asked)), m.card.tiers, TIERS) for m in (model, other)]
+    return float(np.mean([a != b for a, b in zip(*predicted, strict=True)]))
 
 
 def _row(log: str, outcome: str, held: Held) -> tuple[dict[str, object], dict[str, float]]:

@@ -163,9 +163,11 @@ def _moved(world: World, home: Path, url: str) -> tuple[Memberships, Definition]
     now, version = clock.now(), definition.version
     memberships.complete(Scoring(now - 1, {}, version))
     finder = TransitionFinder(Hysteresis(definition, {}), {}, version, {})
-    said = [Observation(f"u{i:07d}", now, {"segments.repeat_buyer": IN}, frozenset(), {}, now) for i in range(MESSAGES)]
+    observations = [
+        Observation(f"u{i:07d}", now, {"segments.repeat_buyer": IN}, frozenset(), {}, now) for i in range(MESSAGES)
+    ]
     for lo in range(0, MESSAGES, 500):
-        memberships.record(said[lo : lo + 500], finder, memberships.last(), lambda _: {})
+        memberships.record(observations[lo : lo + 500], finder, memberships.last(), lambda _: {})
     return memberships, definition
 
 

@@ -1,4 +1,4 @@
-"""Feature rows as a matrix with keys: what the models read, and a frame of named columns for whoever asks by name."""
+"""Feature rows as a matrix with keys: what the models read, and a frame of named columns for reading by name."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

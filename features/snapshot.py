@@ -115,7 +115,7 @@ def write_snapshots(
         cutoffs: ascending instants.
         definition: the definition.
         folder: replaced when all rows are written, so that a run killed half-way leaves the last complete snapshots.
-        progress: told of each run of users that is done.
+        progress: gets each run of users that is done.
         more: columns to add while the events are at hand, such as labels.
 
     Returns:

@@ -22,7 +22,7 @@ PORTS = range(3001, 3017)
 
 
 def check(rules: Definition, settings: Settings, host: str, port: int) -> None:
-    """Look whether a server can be started; what is merely away is told, and waited for by the server itself.
+    """Look whether a server can be started; what merely does not answer yet is reported, and the server waits for it.
 
     Raises:
         PropensityError: it cannot.
@@ -72,9 +72,9 @@ def free(host: str, port: int) -> None:
             if error.errno == errno.EADDRINUSE and time.monotonic() < until:
                 time.sleep(0.2)
                 continue
-            said = (error.strerror or str(error)).lower()
+            problem = (error.strerror or str(error)).lower()
             raise PropensityError(
-                f"cannot listen on {host}:{port}: {said}.",
+                f"cannot listen on {host}:{port}: {problem}.",
                 fix="stop the program that listens there, or choose another --port",
             ) from error
 
@@ -135,7 +135,7 @@ def _models(rules: Definition, settings: Settings) -> None:
 
     answers = Answers(rules, settings)
     for outcome, why in answers.refused.items():
-        err.print(f"nothing will be said of {outcome}: {why}", soft_wrap=True, highlight=False)
+        err.print(f"no predictions of {outcome}: {why}", soft_wrap=True, highlight=False)
     if not answers.refused and not answers.models():
         err.print(
             f"{Loader(rules, settings).absence()} States, RFM groups and segments need none; likelihoods "

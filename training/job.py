@@ -99,7 +99,7 @@ def train(
     """
     folder, registry = settings.folder(definition.name), Registry(definition, settings)
     for outcome in outcomes or definition.asked:
-        registry.experiment(outcome)  # a registry that does not answer is told before the work, not after
+        registry.experiment(outcome)  # a registry that does not answer is reported before the work, not after
     with locked(folder):
         log = open_log(definition, settings, ends=ends, steps=steps)
         cutoffs = snapshot_cutoffs(definition, log)

@@ -76,10 +76,10 @@ class Registry:
         What is logged within goes there, and one that ends in an error is marked failed.
         """
         rule = self._definition.asked[outcome]
-        said = {"definition": self._definition.version, "data_ends": to_datetime(ends).isoformat(),
+        tags = {"definition": self._definition.version, "data_ends": to_datetime(ends).isoformat(),
                 "population": rule.among, "question": rule.question}  # fmt: skip
         with mlflow.start_run(
-            experiment_id=self.experiment(outcome), run_name=f"{outcome} {self._definition.version}", tags=said
+            experiment_id=self.experiment(outcome), run_name=f"{outcome} {self._definition.version}", tags=tags
         ) as run:
             mlflow.log_text(self._definition._source.read_text(encoding="utf-8"), "definition.yaml")
             try:
@@ -108,12 +108,12 @@ class Registry:
     def log(self, learnt: Learnt, report: Report) -> None:
         """Log a judged model's numbers, tables, pictures and report into the open run."""
         card = report.card
-        told = {"gate": [_told(c) for c in report.criteria],
+        lists = {"gate": [_told(c) for c in report.criteria],
                 "audit": [{"check": f.check, "alarm": f.alarm, "fails": f.fails, "text": f.text}
                           for f in report.findings]}  # fmt: skip
         texts = {"card.json": card.model_dump_json(indent=2), "dataset.json": json.dumps(card.slices, indent=2)}
         texts |= {REPORT: report.html()}
-        texts |= {f"{name}.json": json.dumps(content, indent=2) for name, content in told.items()}
+        texts |= {f"{name}.json": json.dumps(content, indent=2) for name, content in lists.items()}
         texts |= {f"tables/{name}.csv": table.write_csv() for name, table in learnt.tables.items()}
         pictures = {f"{name}.png": picture(chart) for name, chart in report.charts.items()}
         with registry_errors(self._uri), tempfile.TemporaryDirectory() as folder:
@@ -157,7 +157,7 @@ class Registry:
                 self._client.delete_model_version(name, version.version)
 
     def _taken(self, outcome: str) -> int:
-        """The highest number of a version that kept scores name; a registry made anew counts from 1 again.
+        """The highest number of a version that kept scores name; a new registry counts from 1 again.
 
         A number that was given twice would let records and transitions of two models look like those of one.
         """
@@ -231,9 +231,9 @@ class Registry:
     def _dataset(self, learnt: Learnt) -> MetaDataset:
         """Describe the data set to MLflow; its rows stay in the feature store, under the service that yields them."""
         card = learnt.model.card
-        said = {"feast.feature_service": feature_service_name(card.outcome, self._definition), "population": card.among}
+        tags = {"feast.feature_service": feature_service_name(card.outcome, self._definition), "population": card.among}
         slices = {f"{name}.{key}": str(value) for name, part in card.slices.items() for key, value in part.items()}
-        source = CodeDatasetSource(said | slices)
+        source = CodeDatasetSource(tags | slices)
         # MLflow's own class for data that stay elsewhere leaves a property abstract
         return MetaDataset(source, name=card.outcome, digest=learnt.data_digest)  # type: ignore[abstract]
 

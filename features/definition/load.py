@@ -142,7 +142,7 @@ def _allowed(where: tuple[int | str, ...]) -> list[str]:
 
 @cache
 def _schema() -> dict[str, Any]:
-    # it is made anew at each call, which takes longer than all else in reading a definition
+    # it is made again at each call, which takes longer than all else in reading a definition
     return Definition.model_json_schema()
 
 
@@ -202,11 +202,11 @@ def _check_rules(definition: Definition, mistakes: Mistakes) -> None:
     """Check the predicates of states and segments, and the metrics they name."""
     for kind, rules in (("states", definition.states), ("segments", definition.segments)):
         columns = rule_columns(definition, kind == "segments")
-        said = [(f"{kind}.{k}", rule.when) for k, rule in rules.items() if rule.when != OTHERWISE]
-        said += [
+        predicates = [(f"{kind}.{k}", rule.when) for k, rule in rules.items() if rule.when != OTHERWISE]
+        predicates += [
             (f"{kind}.{k}.exit_when", r.exit_when) for k, r in rules.items() if isinstance(r, Segment) and r.exit_when
         ]
-        _check_all(said, columns, known_values(definition), mistakes=mistakes)
+        _check_all(predicates, columns, known_values(definition), mistakes=mistakes)
         for key, rule in rules.items():
             for metric in rule.metrics:
                 with mistakes.gathered():

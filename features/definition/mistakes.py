@@ -1,11 +1,11 @@
-"""Mistakes of a definition that can be found together, told together: nobody should mend a file one error at a time."""
+"""Mistakes of a definition, reported together: nobody should correct a file one error at a time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from features.errors import DefinitionError
 
-#: so many mistakes are told at once
+#: so many mistakes are reported at once
 MOST = 8
 
 

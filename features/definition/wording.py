@@ -1,8 +1,8 @@
 """The words for feature families: English here, and any other language in the definition's ``wording``.
 
-A template is said of one value. It may name what its family has: ``{signal}``, ``{of}`` (part) and ``{window}``
+A template describes one value. It may name what its family has: ``{signal}``, ``{of}`` (part) and ``{window}``
 (in words), ``{n}`` (the value), ``{days}`` (the value as a time), ``{percent}`` (the value as a share), and ``{usual}``
-(the user's own usual gap). ``….none`` is said where the value is 0, ``….missing`` where there is none.
+(the user's own usual gap). ``….none`` is used where the value is 0, ``….missing`` where there is none.
 """
 
 import string
@@ -103,7 +103,7 @@ _FAMILIES = [key for key in ENGLISH if "." not in key]
 
 
 def fields_of(family: str, case: str) -> set[str]:
-    """The fields that are there when a template of a family is said."""
+    """The fields that are there when a template of a family is filled."""
     fixed = _OTHERS.get(family, {"signal", "window"} if family in _WITH_WINDOW else {"signal"})
     if family in ("moved", "a_day", "last_day", "days", "hours") or case == "missing":
         return fixed

@@ -1,7 +1,7 @@
 """How a column becomes microseconds since 1970: ISO 8601 unless the definition states a format or a unit.
 
-Nothing is guessed from the values: a text that can be read in two ways is not read, and is told with the formats that
-would fit.
+Nothing is guessed from the values: a text that can be read in two ways is not read, and the error names the formats
+that would fit.
 """
 
 from collections.abc import Iterator

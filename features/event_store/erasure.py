@@ -63,7 +63,7 @@ def store_folders(home: Path) -> list[Path]:
 
 
 def _from_store(folder: Path, erased: Tombstones, changed: dict[str, Path]) -> dict[str, int]:
-    """Take users out of one store; one that this version cannot read is removed whole: it is built anew when opened."""
+    """Take users out of one store; one that this version cannot read is removed whole: it is rebuilt when opened."""
     try:
         state = Manifest.load(folder)
         if state is None:
@@ -75,7 +75,7 @@ def _from_store(folder: Path, erased: Tombstones, changed: dict[str, Path]) -> d
         return {}
     if state is not before:
         state.save(folder)
-    _remove_unnamed(folder, state)  # though somebody may read them: they are told to read again
+    _remove_unnamed(folder, state)  # though somebody may read them: their read fails, and they read again
     return removed
 
 
@@ -95,7 +95,7 @@ def described_again(state: Manifest, changed: dict[str, Path]) -> Manifest:
 
 
 def without_erased(state: Manifest, files: PartFiles, erased: Tombstones) -> tuple[Manifest, dict[str, int]]:
-    """Write the buckets of newly erased users anew, without their events.
+    """Rewrite the buckets of newly erased users without their events.
 
     Args:
         state: the store's state.

@@ -63,7 +63,7 @@ class TakenFile(Strict):
         return cls(path=name, size=size_of(file), changed=stat.st_mtime_ns, status=settled, content=known, counts={})
 
     def is_still(self, file: Path, content: str = "") -> bool:
-        """Whether a file holds what it held; it is read where its times do not tell.
+        """Whether a file holds what it held; it is read where its times do not show it.
 
         Args:
             file: the file.
@@ -129,7 +129,7 @@ class Manifest(Strict):
     Attributes:
         made_of: digest of what of the definition the rows depend on.
         buckets: into how many the users are spread.
-        generation: how many times the store has been built anew; positions begin again with each.
+        generation: how many times the store has been rebuilt; positions begin again with each.
         position: how many times rows have come in or gone; profiles say through which one they are folded.
         files: what has been taken in.
         parts: what there is.

@@ -74,7 +74,7 @@ class EventStore:
         Args:
             log: the log, opened.
             settings: where things are kept.
-            progress: told the number of bytes of the log done.
+            progress: gets the number of bytes of the log done.
 
         Raises:
             EventLogError: the log cannot be read, a file that was taken in has changed while others are gone, or no
@@ -121,8 +121,8 @@ class EventStore:
             for part in self.manifest.parts
             if part.last >= self.ends
         )
-        buried = {"erased user": self.manifest.buried} if self.manifest.buried else {}
-        return add(counts, buried) | {"duplicate id": self.manifest.doubles, "at or after the declared end": late}
+        erased = {"erased user": self.manifest.buried} if self.manifest.buried else {}
+        return add(counts, erased) | {"duplicate id": self.manifest.doubles, "at or after the declared end": late}
 
     @property
     def findings(self) -> Findings:
@@ -204,7 +204,7 @@ class EventStore:
             through: only what came in through this position.
 
         Raises:
-            EventLogError: a part is damaged, or was put together anew meanwhile; the error names it.
+            EventLogError: a part is damaged, or was merged again meanwhile; the error names it.
         """
         parts = [part for part in self.manifest.of_bucket(bucket) if part.position <= through]
         return self._files.read(parts, ids=True, users=users)
@@ -214,7 +214,7 @@ class EventStore:
         return self._files.read(self.manifest.parts, ids=False).sorted().events(self.ends, self.counts)
 
     def update(self, *, progress: Progress = ignore) -> None:
-        """Take in the log's new files; a file that changed makes the store be built anew.
+        """Take in the log's new files; a file that changed makes the store be rebuilt.
 
         Raises:
             EventLogError: as for `open`.
@@ -237,7 +237,7 @@ class EventStore:
             raise nothing_left(self.log, self.counts)
 
     def erase(self, users: Sequence[str]) -> dict[str, int]:
-        """Remove users for good: their buckets are written anew, and events of theirs never come in again.
+        """Remove users for good: their buckets are rewritten, and events of theirs never come in again.
 
         Stores kept for other definitions of the log lose them too.
 

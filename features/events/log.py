@@ -39,7 +39,7 @@ class Log(Protocol):
 
     @property
     def runs(self) -> int:
-        """How often progress is told of."""
+        """Number of progress updates."""
         ...
 
     def write(
@@ -52,7 +52,7 @@ class Log(Protocol):
             schema: of the frames.
             folder: replaced when all is written.
             by: a text column that becomes folders.
-            progress: told of each run that is done.
+            progress: gets each run that is done.
 
         Returns:
             The number of rows.

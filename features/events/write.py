@@ -28,7 +28,7 @@ def write_frames(runs: Map, work: Work, folder: Path, *, by: str | None, progres
         work: makes frames of them.
         folder: replaced when all is written, so that a run killed half-way leaves what was there.
         by: a text column; its values become folders ``<by>=<value>``, and it is not in the files.
-        progress: told of each run that is done.
+        progress: gets each run that is done.
 
     Returns:
         The number of rows.
@@ -75,7 +75,7 @@ def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool
         file: a Parquet file.
         column: names the users.
         users: whose rows.
-        remove: write the file anew without them, whole or not at all.
+        remove: rewrite the file without them, whole or not at all.
     """
     asked = pl.Series(list(users), dtype=pl.String).implode()
     theirs = _ids(column, pl.read_parquet_schema(file)[column]).is_in(asked)
@@ -85,7 +85,7 @@ def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool
         keep = ~pl.DataFrame(table.select([column])).select(theirs.fill_null(False)).to_series()
         with replacing(file) as fresh:
             pq.write_table(table.filter(pa.array(keep.to_arrow())), fresh, compression="lz4")
-        file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Spark's checksum is of what the file held before
+        file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Spark's checksum is of the file's content before
     return found
 
 
@@ -96,5 +96,5 @@ def _ids(column: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def part_files(folder: Path) -> list[Path]:
-    """The files of a written folder, whoever wrote it."""
+    """The files of a written folder, whichever program wrote it."""
     return sorted(file for file in folder.rglob("*.parquet") if file.is_file())

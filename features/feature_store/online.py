@@ -95,7 +95,7 @@ class OnlineProfiles:
         raise UnavailableError(f"{len(waiting)} profiles kept changing.", fix="look for a second job that writes them")
 
     def swap(self, users: Sequence[str], values: Sequence[bytes], was: Sequence[bytes | None]) -> list[bool]:
-        """Store values where the store still holds what it held when they were made.
+        """Store values where the stored ones have not changed since they were read.
 
         Args:
             users: whose.
@@ -103,7 +103,7 @@ class OnlineProfiles:
             was: what `read_values` had found.
 
         Returns:
-            Which were written; the others have changed meanwhile: read them again, and make them anew.
+            Which were written; the others have changed meanwhile: read them again, and make them again.
         """
         return self._swap(_keys(users), values, was)
 
@@ -142,7 +142,7 @@ class OnlineProfiles:
         return _text(self._own([COVERAGE])[0])
 
     def covered_through(self) -> int:
-        """Through when everybody's profile is good; 0 when the store was never filled, or has lost what it held."""
+        """Through when everybody's profile is good; 0 when the store was never filled, or has lost its content."""
         return _covered(*self._own([COVERAGE, LIVE]))
 
     def mark(self, names: Sequence[str], *, through: int, position: int = 0) -> None:

@@ -81,7 +81,7 @@ class Attributes(NamedTuple):
 
     Attributes:
         traits: the attributes, as text.
-        told: the first cutoff that sees them as they are; 0 where nothing was ever said.
+        told: the first cutoff that sees them as they are; 0 where none were ever received.
     """
 
     traits: Mapping[str, str | None]

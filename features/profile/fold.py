@@ -66,7 +66,7 @@ def read_each_at(events: Events, asked: pl.DataFrame) -> Reading:
     return Reading(cutoffs, np.searchsorted(u, users), np.searchsorted(u, users, side="right"))
 
 
-#: about how many rows are held at once
+#: about how many rows are in memory at once
 ROWS = 100_000
 
 

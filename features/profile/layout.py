@@ -13,7 +13,7 @@ Words hold integers, or floats bit by bit. A header, a block a signal, sketches 
 
 Tiles hold running totals, so that what a window holds is a difference of two.
 A gap is the number of days between two consecutive active days of a signal; their sum is the last minus the first.
-A comeback is the last event that ended an absence, told as the time since the first event; 0 where there was none.
+A comeback is the last event that ended an absence, as the time since the first event; 0 where there was none.
 Spread is the sum of squared distances from the mean. Four gaps share a word.
 A sketch keeps the smallest keys of a property's values, ascending, each with the last day it was seen in one word: all
 of them while there are no more than `KEPT`, then a sample whose largest key tells how many there are (KMV).

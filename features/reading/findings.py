@@ -17,7 +17,7 @@ NOBODY = ("undefined", "Undefined", "UNDEFINED", "null", "Null", "NULL", "none",
 
 PLACEHOLDER = "placeholder user"
 
-#: a share of fewer values says little; they are told, but not refused
+#: a share of fewer values says little; they are reported, but not refused
 FEW = 20
 
 #: examples that are kept of a finding
@@ -98,7 +98,7 @@ def judge(findings: Findings, limits: AtMost, checks: Sequence[Check], column: s
 
     Args:
         findings: of the rows that are about to be taken in.
-        limits: the shares that are told, but not refused.
+        limits: the shares that are reported, but not refused.
         checks: what was checked.
         column: of the users.
         hint: what to do about times.

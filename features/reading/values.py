@@ -47,12 +47,12 @@ class ColumnValues:
         if dtype == "DOUBLE" and _PLAIN_FRACTION.fullmatch(text):
             return True
         read = f"TRY_CAST($1 AS {dtype})"
-        held = f"{read} IS NOT NULL"
+        readable = f"{read} IS NOT NULL"
         if dtype in _WHOLE:  # 1.5 would be 2
-            held += f" AND coalesce(TRY_CAST($1 AS DOUBLE) = CAST({read} AS DOUBLE), true)"
+            readable += f" AND coalesce(TRY_CAST($1 AS DOUBLE) = CAST({read} AS DOUBLE), true)"
         elif dtype in _FLOAT or dtype.startswith(("TIMESTAMP", "DATE")):
-            held += f" AND isfinite({read})"
-        return self._ask(held, text)
+            readable += f" AND isfinite({read})"
+        return self._ask(readable, text)
 
     def takes_user(self, user: str, dtype: str) -> bool:
         """Whether the column of users holds an id so that it is read from there as the same id."""

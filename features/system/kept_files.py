@@ -1,4 +1,4 @@
-"""Files that we keep: one that cannot be read is told by name, with what makes it anew, wherever it is read."""
+"""Files that we keep: an error names one that cannot be read, with what makes it again."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def reading(path: Path, *, fix: str) -> Iterator[None]:
 
     Args:
         path: the file.
-        fix: what makes it anew.
+        fix: what makes it again.
 
     Raises:
         StoreError: it is damaged, or cannot be opened.

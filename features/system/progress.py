@@ -22,5 +22,5 @@ class Steps(Protocol):
     """Shows people how far a job is."""
 
     def __call__(self, label: str, total: int | None = None) -> AbstractContextManager[Progress]:
-        """Open a step; the progress it yields is told how much more is done."""
+        """Open a step; the progress it yields gets how much more is done."""
         ...

@@ -61,7 +61,7 @@ def outcome_preview(
     shown = _tables(name, title, rule, weeks, planned, weeks_shown)
     if isinstance(rule, Outcome) and returns is not None:
         shown += _silences(rule, returns)
-    learning: dict[str, object] = {"slices": [asdict(part) for part in planned.slices], "said": planned.said}
+    learning: dict[str, object] = {"slices": [asdict(part) for part in planned.slices], "words": planned.words}
     problem = None if planned.problem is None else f"{title}: {planned.problem}"
     return OutcomePreview(problem, warning, shown, weeks.to_dicts(), learning)
 
@@ -73,7 +73,7 @@ def _tables(
     cut = f" (the last {len(some)} of {len(weeks)} weeks; --verbose shows all)" if len(some) < len(weeks) else ""
     return [
         table(f"{title}; each answer is known {span_name(rule.reach)} later{cut}", some),
-        table(f"{name}: what a training learns from; {planned.said}", pl.DataFrame(planned.slices)),
+        table(f"{name}: what a training learns from; {planned.words}", pl.DataFrame(planned.slices)),
     ]
 
 

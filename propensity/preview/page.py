@@ -55,7 +55,7 @@ class Preview:
             return "Verdict: nothing can be learnt of this log yet; see the problems above."
         if self.problems or self.warnings:
             found = len(self.problems) + len(self.warnings)
-            return f"Verdict: it can be trained; look at what is said above first ({found})."
+            return f"Verdict: it can be trained; look at the lines above first ({found})."
         return "Verdict: it can be trained."
 
 

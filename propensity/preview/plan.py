@@ -1,4 +1,4 @@
-"""What a training would learn from and judge on, told before anything is trained."""
+"""What a training would learn from and judge on, before anything is trained."""
 
 from dataclasses import dataclass
 
@@ -31,12 +31,12 @@ class Plan:
 
     Attributes:
         slices: ``learn``, ``test`` and ``all``.
-        said: how it is judged, and what is to be expected of that, in words.
+        words: how it is judged, and what is to be expected of that.
         problem: why it would be refused; None where it would not.
     """
 
     slices: list[Slice]
-    said: str
+    words: str
     problem: str | None
 
 
@@ -56,16 +56,16 @@ def plan(per: pl.DataFrame, rule: Outcome | ValueOutcome, limits: Training) -> P
     learnt = 1 - (TEST_USERS if parts.by == "users" else limits.unseen_share)
     shares = {"learn": learnt, "test": TEST_USERS if parts.by == "users" else 1.0, "all": 1.0}
     slices = [_slice(per, instants, name, at, shares[name]) for name, at in (*_both(parts), ("all", instants))]
-    said = ["later cutoffs judge what is learnt from earlier ones"]
+    words = ["later cutoffs judge what is learnt from earlier ones"]
     if parts.by == "users":
-        said = ["the log is too short or too small for two periods a label window apart: other users judge"]
+        words = ["the log is too short or too small for two periods a label window apart: other users judge"]
     learning, judging = slices[0].positives, slices[1].positives
     if judging < FEW:
-        said.append(f"about {judging:,} positives judge: intervals are wide, and a simple model may serve")
+        words.append(f"about {judging:,} positives judge: intervals are wide, and a simple model may serve")
     problem = None
     if learning < least["learn"]:
         problem = f"about {learning:,} positives to learn from; training.min_positives is {least['learn']}"
-    return Plan(slices, "; ".join(said), problem)
+    return Plan(slices, "; ".join(words), problem)
 
 
 def _both(parts: Split) -> list[tuple[str, Instants]]:

@@ -26,7 +26,7 @@ def silent_signals(definition: Definition, events: Sequence[int], survey: Survey
         events: how often each signal fires, in its order.
         survey: the log's names of events.
     """
-    said = []
+    warnings = []
     folded: dict[str, list[str]] = {}
     for name in survey.events:
         folded.setdefault(_folded(name), []).append(name)
@@ -39,8 +39,8 @@ def silent_signals(definition: Definition, events: Sequence[int], survey: Survey
             for key in difflib.get_close_matches(_folded(text), list(folded), n=2, cutoff=0.75):
                 near |= dict.fromkeys(name for name in folded[key] if name != text)
         advice = f"; the log has {', '.join(repr(name) for name in near)}" if near else ""
-        said.append(f"signals.{signal} never fires: {rule.where}{advice}.")
-    return said
+        warnings.append(f"signals.{signal} never fires: {rule.where}{advice}.")
+    return warnings
 
 
 def _folded(text: str) -> str:
@@ -61,10 +61,10 @@ def tied_in_frequency(definition: Definition, rows: Sequence[pl.DataFrame]) -> l
     if len(every) < FEW:
         return []
     try:
-        said = fit_cuts(every, definition.rfm, "the newest cutoff").tie
+        warning = fit_cuts(every, definition.rfm, "the newest cutoff").tie
     except NobodyError:
         return []
-    return [said] if said else []
+    return [warning] if warning else []
 
 
 def like_ids(users: pl.Series) -> list[str]:

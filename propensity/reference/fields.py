@@ -52,9 +52,9 @@ def fields(model: type[BaseModel]) -> Iterator[Field]:
     Raises:
         UndescribedError: one has no description.
     """
-    said = meanings(model)
+    described = meanings(model)
     for name, info in model.model_fields.items():
-        meaning = info.description or said.get(name)
+        meaning = info.description or described.get(name)
         if not meaning:
             raise UndescribedError(f"{model.__module__}.{model.__name__}.{name} is not described under Attributes")
         kind = words(info.annotation, info.metadata)

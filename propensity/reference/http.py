@@ -68,10 +68,10 @@ def probes() -> set[str]:
 
 
 def _call(path: str, call: dict[str, Any], document: dict[str, Any]) -> Iterator[str]:
-    said = plain(call.get("description") or "")
-    if not said:
+    description = plain(call.get("description") or "")
+    if not description:
         raise UndescribedError(f"{path} is not described")
-    yield said
+    yield description
     if rows := [
         _parameter(path, p["name"], p["in"], p, p["schema"], p["required"]) for p in call.get("parameters", [])
     ]:
@@ -87,9 +87,9 @@ def _call(path: str, call: dict[str, Any], document: dict[str, Any]) -> Iterator
 
 
 def _parameter(
-    path: str, name: str, where: str, said: dict[str, Any], schema: dict[str, Any], required: bool
+    path: str, name: str, where: str, description: dict[str, Any], schema: dict[str, Any], required: bool
 ) -> tuple[str, str, str, str, str]:
-    meaning = said.get("description") or schema.get("description")
+    meaning = description.get("description") or schema.get("description")
     if not meaning and name != "call":  # its values are in the call's own description
         raise UndescribedError(f"{path}: {name} is not described")
     default = schema.get("default")

@@ -17,14 +17,14 @@ from segments.tiers import SILENT, TIERS
 from serving.activation.memberships import Memberships
 from serving.scoring.previous import Earlier, field_of
 
-#: so many weeks tell how many enter a tier, and what takes longer than so many years is not told
+#: so many weeks tell how many enter a tier, and what takes longer than so many years is not shown
 WEEKS, YEARS = 4, 2
 
 
 def sizes(
     definition: Definition, scores: Path, memberships: Memberships, *, effect: float, confidence: float, power: float
 ) -> list[RenderableType]:
-    """Show, per outcome and tier, how many are told and held out, and the smallest effect that this can show.
+    """Show, per outcome and tier, how many are sent and held out, and the smallest effect that this can show.
 
     Args:
         definition: its outcomes and holdout.
@@ -59,11 +59,11 @@ def sizes(
                  f"{effect:.0%} seen by": _by(known, more)}
             )  # fmt: skip
         title = f"{name}: {outcome.question}; {share:.0%} are held out"
-        shown.append(table(title, pl.DataFrame(rows)) if rows else f"[bold]{title}[/]: nobody was said anything of")
+        shown.append(table(title, pl.DataFrame(rows)) if rows else f"[bold]{title}[/]: nobody has a prediction")
     shown.append(
         f"Effect seen: the smallest fall of the rate, as a share of it, that shows with {power:.0%} at "
-        f"{confidence:.0%} confidence when everybody in a tier on {newest.as_of:%Y-%m-%d} is told of at once; – where "
-        f"not even a fall to nothing would show. {effect:.0%} seen by: with those who enter, as in the {WEEKS} weeks "
+        f"{confidence:.0%} confidence when all who are in a tier on {newest.as_of:%Y-%m-%d} are sent at once; – where "
+        f"not even a fall to 0 would be seen. {effect:.0%} seen by: with those who enter, as in the {WEEKS} weeks "
         f"before; – where that takes more than {YEARS} years."
     )
     return shown

@@ -20,8 +20,8 @@ def batch(result: "BatchResult", definition: Definition) -> list[RenderableType]
     grids: list[RenderableType] = []
     for name, rule in definition.asked.items():
         grids.append(table(f"{name}: {rule.question}", _states_by_tier(result.states, name, order)))
-        if said := silence(result.silent, name, result.users):
-            grids.append(said)
+        if text := silence(result.silent, name, result.users):
+            grids.append(text)
     return [*grids, table("Segments", result.segments), f"{result.users:,} records in {result.path}"]
 
 

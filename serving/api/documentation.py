@@ -72,7 +72,7 @@ def described(document: dict[str, Any], version: str) -> dict[str, Any]:
     schemas["Problem"] = Problem.model_json_schema()
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     document["security"] = [{"key": []}]
-    document["paths"] = {path: said for path, said in document["paths"].items() if path not in _PROBES}
+    document["paths"] = {path: item for path, item in document["paths"].items() if path not in _PROBES}
     for path, calls in document["paths"].items():
         for method, call in calls.items():
             if method not in ("get", "post", "delete"):

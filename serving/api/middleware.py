@@ -126,7 +126,7 @@ class Guard:
             await answer.fail(stopped, stopped.headers)
         except ClientDisconnect:
             return
-        except Exception as error:  # the last net: whatever it is, the caller is told in the one shape
+        except Exception as error:  # whatever it is, the caller gets the usual shape of errors
             await answer.fail(error)
 
     def _admitted(self, scope: Scope) -> dict[bytes, bytes]:
@@ -146,8 +146,8 @@ class Guard:
         name = key.name if key is not None else "anybody"
         if self._limit is not None and not self._limiter.hit(self._limit, name):
             wait = max(1, round(self._limiter.get_window_stats(self._limit, name).reset_time - time.time()))
-            told = f"more than {self._limit.amount:,} requests a minute."
-            raise _StoppedError(told, 429, [(b"retry-after", str(wait).encode())], fix=f"wait {wait} seconds")
+            message = f"more than {self._limit.amount:,} requests a minute."
+            raise _StoppedError(message, 429, [(b"retry-after", str(wait).encode())], fix=f"wait {wait} seconds")
         return headers
 
     def _key(self, ring: KeyRing, header: bytes) -> Key | None:
@@ -175,8 +175,8 @@ def _single(given: Sequence[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """The headers by name; one that decides what a request is may be there once only: others might read the other."""
     for name in ONCE:
         if sum(key == name for key, _ in given) > 1:
-            told = f"the header {name.decode()} is there more than once."
-            raise _StoppedError(told, 400, fix="send it once")
+            message = f"the header {name.decode()} is there more than once."
+            raise _StoppedError(message, 400, fix="send it once")
     return dict(given)
 
 
@@ -221,8 +221,8 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], most: int) -> byt
         PropensityError: it is too large, or too slow.
         ClientDisconnect: the caller has gone.
     """
-    said = headers.get(b"content-length", b"")
-    if said.isdigit() and int(said) > most:
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > most:
         raise _StoppedError(f"a body of more than {most:,} bytes.", 413)
     parts: list[bytes] = []
     size = 0
@@ -239,12 +239,12 @@ async def _body(receive: Receive, headers: dict[bytes, bytes], most: int) -> byt
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError as error:
-        told = f"the body was not there after {BODY_SECONDS} seconds."
-        raise _StoppedError(told, 408, [(b"connection", b"close")]) from error
+        reason = f"the body was not there after {BODY_SECONDS} seconds."
+        raise _StoppedError(reason, 408, [(b"connection", b"close")]) from error
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """Hand a body that was read to whoever reads it now."""
+    """Give a body that was read to what reads it next."""
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def next_message() -> Message:

@@ -37,7 +37,7 @@ class Answering:
         self._begun = False
 
     async def __call__(self, message: Message) -> None:
-        """Pass a message on; an error's is held back until `finish` tells it in the one shape."""
+        """Pass a message on; an error's is kept until `finish` sends it in the usual shape."""
         if message["type"] == "http.response.start":
             if message["status"] >= 400:
                 self._start = message
@@ -50,7 +50,7 @@ class Answering:
         await self._send(message)
 
     async def finish(self) -> None:
-        """Send an error that was held back."""
+        """Send an error that was kept."""
         if self._start is not None and not self._begun:
             status, given = self._start["status"], self._start.get("headers", [])
             kept = [(k, v) for k, v in given if k.lower() not in _OURS]

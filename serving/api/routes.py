@@ -107,24 +107,24 @@ async def take(call: Call, request: Request) -> Received | JSONResponse:
     received = live.ingest.answer(read, await asyncio.wrap_future(done))
     if received.success:
         return received
-    said = problem(
+    problem_body = problem(
         f"no message was taken: {received.refused[0].reason}", "refused", "correct the messages and send them again"
     )
-    return JSONResponse({**said, **received.model_dump()}, 400)
+    return JSONResponse({**problem_body, **received.model_dump()}, 400)
 
 
 @app.get("/alive", include_in_schema=False)
 def alive(request: Request) -> Response:
     """Whether this process works, or will; a supervisor should replace it otherwise. Asked for as ``/livez``."""
-    status, told = _health(request).live()
-    return JSONResponse(told, status)
+    status, body = _health(request).live()
+    return JSONResponse(body, status)
 
 
 @app.get("/ready", include_in_schema=False)
 def ready(request: Request) -> Response:
     """Whether all that is needed answers, and what does not. Asked for as ``/readyz``."""
-    status, told = _health(request).ready()
-    return JSONResponse(told, status)
+    status, body = _health(request).ready()
+    return JSONResponse(body, status)
 
 
 def _health(request: Request) -> Health:
@@ -223,7 +223,7 @@ def transitions(
 
 
 def paths() -> list[Known]:
-    """The paths of these calls, for whoever stands before them."""
+    """The paths of these calls, for the middleware."""
     found = []
     for route in app.routes:
         if isinstance(route, APIRoute):

@@ -1,4 +1,4 @@
-"""Who is in a segment now: the last batch's members and whoever has acted since, each looked at again."""
+"""Who is in a segment now: the last batch's members and those who have acted since, each scored again."""
 
 import heapq
 from collections.abc import Iterator
@@ -95,13 +95,13 @@ class SegmentMembers:
                     if len(found) == limit:
                         break
             seen += len(some)
-        held = self._holdout.of(found, [f"segments.{segment}"] * len(found))
+        held_out = self._holdout.of(found, [f"segments.{segment}"] * len(found))
         return Members(
             segment=segment,
             as_of=as_of,
             batch=batch and batch.as_of,
             users=found,
-            holdout=[user for user, out in zip(found, held.tolist(), strict=True) if out],
+            holdout=[user for user, out in zip(found, held_out.tolist(), strict=True) if out],
             next=last,
         )
 

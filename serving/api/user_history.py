@@ -101,11 +101,13 @@ def history_of(
         reasons: how many reasons a likelihood.
     """
     records = answers.score([user], now, reasons, latest=True).records
-    standing = memberships.user(user)
-    held = standing.held if standing is not None else {}
+    current = memberships.user(user)
+    values = current.held if current is not None else {}
     return UserHistory(
         user_id=user,
         record=records[0] if records else None,
-        memberships={name: Membership(value=value, since=to_datetime(since)) for name, (value, since) in held.items()},
+        memberships={
+            name: Membership(value=value, since=to_datetime(since)) for name, (value, since) in values.items()
+        },
         transitions=[TransitionRecord.of(t) for t in memberships.history(user=user, limit=limit, newest=True)],
     )

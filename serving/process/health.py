@@ -20,7 +20,7 @@ class Health:
     Attributes:
         alive: whether it works, or will.
         missing: what it needs and does not answer, by name.
-        degraded: of which outcomes nothing is said, or an older model speaks, and why; it is ready without them.
+        degraded: outcomes without predictions, or with those of an older model, and why; it is ready without them.
     """
 
     alive: Callable[[], bool]
@@ -36,11 +36,11 @@ class Health:
     def ready(self) -> tuple[int, dict[str, Any]]:
         """The answer to ``/readyz``."""
         missing = self.missing()
-        told: dict[str, Any] = {"ready": not missing, "missing": missing, "degraded": self.degraded()}
+        state: dict[str, Any] = {"ready": not missing, "missing": missing, "degraded": self.degraded()}
         if not missing:
-            return 200, told
-        said = problem(f"not ready: {', '.join(missing)}.", "not_ready", "see 'missing'; it recovers by itself")
-        return 503, {**said, **told}
+            return 200, state
+        error = problem(f"not ready: {', '.join(missing)}.", "not_ready", "see 'missing'; it recovers by itself")
+        return 503, {**error, **state}
 
 
 def health_server(host: str, port: int, health: Health) -> ThreadingHTTPServer:

@@ -8,7 +8,7 @@ from pythonjsonlogger.json import JsonFormatter
 
 from features.errors import PropensityError
 
-#: how many calls of a traceback are told
+#: how many calls of a traceback are logged
 DEEP = 8
 
 

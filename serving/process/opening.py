@@ -75,8 +75,8 @@ class Opening(Generic[Thing]):
             except PropensityError as error:
                 self._failed(f"{self._what}: {error.message}", error.fix, error)
             except Exception as error:  # whatever a driver raises while its server is away
-                said = f"{self._what} cannot be opened ({type(error).__name__})."
-                self._failed(said, "see the service's log; it is tried again", error)
+                message = f"{self._what} cannot be opened ({type(error).__name__})."
+                self._failed(message, "see the service's log; it is tried again", error)
             else:
                 log.info("%s is open", self._what)
                 self._settled.set()
@@ -84,7 +84,7 @@ class Opening(Generic[Thing]):
             self._settled.set()
             self._closed.wait(PAUSE)
 
-    def _failed(self, said: str, fix: str, error: Exception) -> None:
-        if said != self._why.message:  # told once, not with each attempt
-            log.warning("not ready, and tried again every %.0f s: %s: %s", PAUSE, said, told(error))
-        self._why = StartingError(said, fix=fix or "ask again in a few seconds")
+    def _failed(self, message: str, fix: str, error: Exception) -> None:
+        if message != self._why.message:  # logged once, not with each attempt
+            log.warning("not ready, and tried again every %.0f s: %s: %s", PAUSE, message, told(error))
+        self._why = StartingError(message, fix=fix or "ask again in a few seconds")

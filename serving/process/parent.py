@@ -10,14 +10,14 @@ log = logging.getLogger("propensity")
 #: how often to look, and how long an orderly end may take, in seconds
 LOOK, GRACE = 0.5, 10.0
 
-#: the supervisor's process id, told to the server by `propensity serve`
+#: the supervisor's process id, which `propensity serve` gives the server
 SUPERVISOR = "PROPENSITY_SUPERVISOR"
 
 
 def end_with_parent() -> None:
     """End this process soon after its parent has ended, in order if possible.
 
-    The parent is told by the environment, where it can be: it may have ended before this process asked for its id.
+    The environment names the parent, where it can: it may have ended before this process asked for its id.
     """
     parent = int(os.environ.get(SUPERVISOR, "0")) or os.getppid()
     threading.Thread(target=_watch, args=(parent,), name="parent", daemon=True).start()

@@ -17,7 +17,7 @@ log = logging.getLogger("propensity")
 #: what a caller should wait before the same request, in seconds
 RETRY_AFTER = 1
 
-#: code and fix by status, where whoever answers gave none
+#: code and fix by status, where the answer has none
 USUAL = {
     400: ("bad_request", "see the API page at /"),
     401: ("unauthorized", "send a key as 'Authorization: Bearer KEY'"),
@@ -77,15 +77,15 @@ def status_of(error: Exception) -> int:
 
 
 def problem_of(error: Exception) -> dict[str, str]:
-    """Say an error; what was not foreseen is told by its type only, and goes to the log."""
+    """Describe an error; of an unexpected one only its type is shown, and it goes to the log."""
     status = status_of(error)
     code, fix = USUAL.get(status, USUAL[500])
     if isinstance(error, PropensityError):
         return problem(error.message, error.code, error.fix or fix)
     where = without_words(error) if status == 500 else "what is needed is away"
     log.error("a request failed: %s: %s", type(error).__name__, where)
-    said = "something that is needed does not answer" if status == 503 else "an error that nobody foresaw"
-    return problem(f"{said} ({type(error).__name__}).", code, fix)
+    text = "something that is needed does not answer" if status == 503 else "an error that nobody foresaw"
+    return problem(f"{text} ({type(error).__name__}).", code, fix)
 
 
 def problem(error: str, code: str, fix: str) -> dict[str, str]:
@@ -95,12 +95,12 @@ def problem(error: str, code: str, fix: str) -> dict[str, str]:
 
 def told_invalid(errors: Iterable[Mapping[str, Any]]) -> str:
     """What pydantic found, in words: where, and what is wrong; neither values nor addresses."""
-    said = []
+    texts = []
     for one in errors:
         where = ".".join(str(part) for part in one.get("loc", ()) if part not in ("body", "query", "path"))
         message = str(one.get("msg", "")).removeprefix("Value error, ")
-        said.append(f"{where}: {message}" if where else message)
-    return "; ".join(said[:3]) + (f"; and {len(said) - 3} more" if len(said) > 3 else "")
+        texts.append(f"{where}: {message}" if where else message)
+    return "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
 def told_unknown(unknown: Sequence[str], known: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ class Working:
         settings: where things are.
         live: its live log.
         clock: the service's clock.
-        answers: scores whoever acts; made here, and kept up to date with the champions, when left out.
+        answers: scores users who act; made here, and kept up to date with the champions, when left out.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Working:
         self._sender.start()
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Work until stopped."""
         self._sender.start()
         if self._watches:
             threading.Thread(target=self._answers.watch, args=(self._stopped,), name="champions", daemon=True).start()
@@ -52,7 +52,7 @@ class Working:
         self._sender.close()
 
     def missing(self) -> dict[str, str]:
-        """What it needs and does not answer, by its name, with what was said."""
+        """What it needs and does not answer, by its name, with the error's message."""
         return self._needs.missing()
 
     def degraded(self) -> dict[str, str]:

@@ -21,13 +21,13 @@ log = logging.getLogger("propensity")
 
 
 class LivePath:
-    """Takes messages in, folds them, moves whoever acted, and tells of it.
+    """Takes messages in, folds them, finds the transitions of those who acted, and sends them.
 
     Args:
         definition: the definition.
         settings: where things are; ``worker`` says whether this process folds.
         clock: the service's clock.
-        answers: scores whoever acts.
+        answers: scores users who act.
     """
 
     def __init__(self, definition: Definition, settings: Settings, clock: Clock, answers: Answers) -> None:
@@ -40,8 +40,8 @@ class LivePath:
         except Exception:
             self.log.close()  # it is tried again
             raise
-        told: Callable[[], None] = self._working.worker.tell if self._working is not None else lambda: None
-        self._committer = Committer(self.log, told)
+        on_commit: Callable[[], None] = self._working.worker.tell if self._working is not None else lambda: None
+        self._committer = Committer(self.log, on_commit)
         self.ingest = Ingest(Tracking(columns), self._committer)
         self._needs = Needs(definition, settings, self.log)
         # before the first message is taken: new ones would hide that the log is an older one
@@ -56,7 +56,7 @@ class LivePath:
         return self._committer.alive and (self._working is None or self._working.worker.alive)
 
     def missing(self) -> dict[str, str]:
-        """What does not answer, by its name, with what was said."""
+        """What does not answer, by its name, with the error's message."""
         found = self._needs.missing()
         if self._working is not None:
             if not self._working.worker.alive:

@@ -22,7 +22,7 @@ class Needs:
         self._asked: OnlineProfiles | None = None
 
     def missing(self) -> dict[str, str]:
-        """What does not answer, by its name, with what was said."""
+        """What does not answer, by its name, with the error's message."""
         found: dict[str, str] = {}
         try:
             self._log.last()

@@ -16,7 +16,7 @@ LOOK = 0.2
 
 
 class WorkerProcess:
-    """Folds, moves and tells until told to stop, whatever is away when it starts.
+    """Folds events, finds transitions and sends them until stopped, whatever does not answer when it starts.
 
     Args:
         definition: the definition.
@@ -42,7 +42,7 @@ class WorkerProcess:
         threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
 
     def run(self) -> None:
-        """Work until told to stop."""
+        """Work until stopped."""
         self._opening.start(0)
         while not self._stopped.is_set():
             try:

@@ -46,10 +46,10 @@ def backup(home: Path, to: Path) -> int:
     fresh = to.with_name(to.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True, mode=0o700)
-    with ExitStack() as held:
+    with ExitStack() as locks:
         jobs = (*home.iterdir(), *home.glob("*/scores"), *home.glob("*/events"))
         for folder in sorted(path for path in jobs if path.is_dir()):
-            held.enter_context(locked(folder))
+            locks.enter_context(locked(folder))
         files = sorted((path for path in home.rglob("*") if _is_data(path)), key=lambda path: path.name == "live.db")
         names = [str(path.relative_to(home)) for path in files]
         sums = {name: _copied(file, fresh / name) for name, file in zip(names, files, strict=True)}
@@ -127,11 +127,11 @@ def _check(file: Path) -> None:
         return  # Feast's registry
     try:
         with closing(sqlite3.connect(file)) as connection:
-            [said] = connection.execute("PRAGMA quick_check(1)").fetchone()
+            [result] = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.Error as error:
-        said = str(error)
-    if said != "ok":
-        raise BackupError(f"{file} is damaged: {said}.", fix="take another backup")
+        result = str(error)
+    if result != "ok":
+        raise BackupError(f"{file} is damaged: {result}.", fix="take another backup")
 
 
 def _sum(file: Path) -> str:

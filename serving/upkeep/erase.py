@@ -17,7 +17,7 @@ from serving.database.live_log import LiveLog
 from serving.upkeep import sqlite_files
 from serving.upkeep.search import Search
 
-#: what a report always tells of, found or not
+#: what a report always lists, found or not
 EVERYWHERE = (
     *PLACES.values(), "event store", "compacted events", "compacted traits", "kept profiles", "kept traits",
     "snapshots", "scores", "audiences", "online store", "unfinished files",
@@ -47,7 +47,7 @@ def erase(definition: Definition, settings: Settings, memberships: Memberships, 
     Args:
         definition: the definition.
         settings: where things are kept.
-        memberships: their memberships and transitions; destinations that know of them are told that they left.
+        memberships: their memberships and transitions; destinations that know of them get a message that they left.
         users: whom.
 
     Raises:

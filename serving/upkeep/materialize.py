@@ -56,7 +56,7 @@ def materialize(log: Log, definition: Definition, settings: Settings, *, progres
         log: the log.
         definition: the definition.
         settings: which online store, and where things are kept.
-        progress: told of each run of users that is done.
+        progress: gets each run of users that is done.
 
     Returns:
         How many profiles were written.
@@ -114,8 +114,12 @@ def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: 
     def pack(events: Events) -> Iterator[pl.DataFrame]:
         for first, words in profiles_at(events, ends, layout):
             users = events.users[first : first + len(words)].to_frame()
-            told = (known if known is not None else pl.DataFrame(schema=TRAITS)).select(TRAITS.names())
-            mine = users.join(told, on="user", how="left", maintain_order="left").select("traits", "told").iter_rows()
+            traits_now = (known if known is not None else pl.DataFrame(schema=TRAITS)).select(TRAITS.names())
+            mine = (
+                users.join(traits_now, on="user", how="left", maintain_order="left")
+                .select("traits", "told")
+                .iter_rows()
+            )
             values = [
                 stored_bytes(ends, w, traits or "", live, at or 0) if w else None
                 for w, (traits, at) in zip(pack_all(words, layout), mine, strict=True)

@@ -1,7 +1,7 @@
-"""Searching a folder for users: each file by what it is, whoever wrote it, so that no place can be forgotten.
+"""Searching a folder for users: each file by what it is, whichever program wrote it, so that no place can be forgotten.
 
 Tables of users (Parquet, SQLite, CSV, JSON lines) lose their rows. Any other file that names a user is not ours to
-change; it is found, and told of.
+change; it is found and reported.
 """
 
 import os

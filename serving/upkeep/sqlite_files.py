@@ -70,9 +70,9 @@ def cells(file: Path, mentions: Mentions, columns: Collection[str]) -> int:
             if names & set(columns):
                 continue
             whole = " || ' ' || ".join(f"""COALESCE(CAST("{name}" AS BLOB), '')""" for name in sorted(names))
-            held = " OR ".join("instr(cell, ?) > 0" for _ in mentions.texts)
+            condition = " OR ".join("instr(cell, ?) > 0" for _ in mentions.texts)
             rows = connection.execute(
-                f'SELECT cell FROM (SELECT CAST({whole} AS BLOB) AS cell FROM "{table}") WHERE {held}',  # noqa: S608 - its own names
+                f'SELECT cell FROM (SELECT CAST({whole} AS BLOB) AS cell FROM "{table}") WHERE {condition}',  # noqa: S608 - its own names
                 mentions.texts,
             )
             found += sum(mentions.in_bytes(cell) for (cell,) in rows)
@@ -83,7 +83,7 @@ def scrub(files: Iterable[Path], users: Sequence[str]) -> None:
     """Make sure that no page of a database holds what was deleted of users.
 
     Rows are overwritten when they are deleted (``secure_delete``), and what waits in the log beside a database is
-    moved into it here. It is written anew only where its bytes name a user still, as after deletions of older versions.
+    moved into it here. It is rewritten only where its bytes still name a user, as after deletions of older versions.
 
     Raises:
         UnavailableError: somebody reads or writes for so long that it cannot be done.

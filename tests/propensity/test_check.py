@@ -53,7 +53,7 @@ def test_case_19_a_signal_that_never_fires_is_told_with_the_names_there_are(tmp_
     _, found = checked(CASES / "19-event-name-in-other-case" / "propensity.yaml", tmp_path)
     assert "signals.purchase never fires: event = 'Purchase'; the log has 'purchase'." in found.warnings
     assert found.content["events"] == {"view": 351, "purchase": 20}
-    assert found.verdict == "Verdict: it can be trained; look at what is said above first (2)."
+    assert found.verdict == "Verdict: it can be trained; look at the lines above first (2)."
 
 
 def test_case_12_a_clock_that_stood_at_1970_is_left_out_and_told(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_check_for_machines(tmp_path: Path) -> None:
     assert said["outcomes"]["churn"]
     plan = {part["slice"]: part for part in said["learning"]["churn"]["slices"]}
     assert plan["learn"]["last"] == plan["all"]["last"] == plan["test"]["last"]
-    assert "too small for two periods a label window apart: other users judge" in said["learning"]["churn"]["said"]
+    assert "too small for two periods a label window apart: other users judge" in said["learning"]["churn"]["words"]
     assert plan["all"]["rows"] == sum(week["eligible"] for week in said["outcomes"]["churn"])
     assert plan["learn"]["rows"] < plan["all"]["rows"]
     assert said["verdict"].startswith("Verdict: ")

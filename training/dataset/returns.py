@@ -13,7 +13,7 @@ from features.time import DAY
 LONGEST = 730
 #: a horizon is suggested from which on fewer than this share come back in as long again
 COMING_BACK = 0.1
-#: silences that a table shows, as far as the log tells of them
+#: silences that a table shows, as far as the log shows them
 SHOWN = (1, 2, 3, 5, 7, 10, 14, 21, 28, 30, 45, 60, 90, 120, 180, 365)
 
 
@@ -72,8 +72,8 @@ class Returns:
         Short silences do not count: of those silent for a day, few come back within one more, and most do later. It is
         a day where fewer than a tenth come back after any silence.
         """
-        told = [self.resurrection(days, days) for days in range(1, LONGEST // 2)]
-        known = [back for back in told if back is not None]
+        rates = [self.resurrection(days, days) for days in range(1, LONGEST // 2)]
+        known = [back for back in rates if back is not None]
         returning = [days for days, back in enumerate(known, 1) if back >= COMING_BACK]
         if not returning:
             return 1 if known and self.silent[-1] > 1 - COMING_BACK else None

@@ -36,12 +36,12 @@ def chance(
     one. The calibration error of a perfect forecast is then a sum of absolute normal numbers.
 
     Args:
-        answers: what was said of each row.
+        answers: the prediction of each row.
         labels: what came true.
         bins: equal-mass bin of each row, from 0 on.
         owner: number of each row's user, from 0 on.
         weights: how many rows each row stands for.
-        relative: whether errors are told relative to the total that came true, as those of amounts are.
+        relative: whether errors are given relative to the total that came true, as those of amounts are.
         seed: of the draws.
     """
     wrong = weights * (labels - answers)

@@ -16,7 +16,7 @@ from training.evaluation.metrics import Judgement, Rank, Ranking, judge
 from training.evaluation.season import Season
 from training.evaluation.simplest import KINDS
 
-#: slices smaller than this are told, and decide nothing
+#: slices smaller than this are reported, and decide nothing
 SLICE_ROWS, SLICE_POSITIVES = 300, 30
 SLICE_DRAWS = 300
 

@@ -1,4 +1,4 @@
-"""The audit of a training run: signs of a leak in the data set and the model, told whether they fail the run or not."""
+"""The audit of a training run: signs of a leak in the data set and the model; all are reported, some fail the run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -48,13 +48,13 @@ class Finding:
 
 
 def finding(check: Check, rules: Audit, text: str, *, alarm: bool) -> Finding:
-    """Make a finding; an alarm fails the run unless it is only told or the definition accepts the check."""
+    """Make a finding; an alarm fails the run unless it is only reported or the definition accepts the check."""
     return Finding(check, alarm, alarm and check not in ("drift", "base_rate") and check not in rules.accept, text)
 
 
 def audit(data: Dataset, matrices: Matrices, definition: Definition, answers: Floats) -> list[Finding]:
     """Check a data set and the model's answers on its test slice; amounts as more or less than the middle one."""
-    rules, said = definition.audit, one_sided(data.previewed) if data.outcome in definition.outcomes else None
+    rules, one_answer = definition.audit, one_sided(data.previewed) if data.outcome in definition.outcomes else None
     data = data.yes_or_no
     labels = data.part("test")["label"].to_numpy().astype(np.float64)
     ranking, ones = Ranking.of(answers), np.ones(len(labels))
@@ -66,7 +66,7 @@ def audit(data: Dataset, matrices: Matrices, definition: Definition, answers: Fl
         _label_shuffle(data, matrices, rules, definition.training.seed),
         _label_days(data, definition),
         _drift(data, definition),
-        finding("base_rate", rules, said or "both answers are common enough", alarm=said is not None),
+        finding("base_rate", rules, one_answer or "both answers are common enough", alarm=one_answer is not None),
     ]
 
 
@@ -183,8 +183,8 @@ def _label_days(data: Dataset, definition: Definition) -> Finding:
     rising = sorted((n for n, auc in at.items() if auc >= RISES_TO and ago[n] <= RISES_FROM), key=lambda n: -at[n])
     text = "no column tells the label only in its days"
     if rising:
-        told = [f"{n} {at[n]:.2f}, {ago[n]:.2f} a horizon before" for n in rising[:3]]
-        text = f"{len(rising)} columns tell the label only in its days (AUC): {'; '.join(told)}"
+        examples = [f"{n} {at[n]:.2f}, {ago[n]:.2f} a horizon before" for n in rising[:3]]
+        text = f"{len(rising)} columns tell the label only in its days (AUC): {'; '.join(examples)}"
     return finding("label_days", definition.audit, text, alarm=bool(rising))
 
 

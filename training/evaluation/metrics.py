@@ -38,7 +38,7 @@ class Ranked(Protocol):
 
     @property
     def answers(self) -> Floats:
-        """What is said of each row."""
+        """The prediction of each row."""
         ...
 
     @staticmethod
@@ -256,19 +256,19 @@ def by_group(
         rows: with ``label`` and ``weight``.
         group: each row's.
         rank: makes answers ready to be measured on labels.
-        kept: the metrics to tell, null where a group's labels cannot be told apart.
+        kept: the metrics to report, null where a group's labels cannot be told apart.
     """
     answer = []
     framed = rows.with_columns(group.alias("group"), pl.Series("answer", answers))
     for (name,), part in framed.group_by("group"):
-        labels, said = part["label"].to_numpy().astype(np.float64), part["answer"].to_numpy()
+        labels, answers = part["label"].to_numpy().astype(np.float64), part["answer"].to_numpy()
         weights = part["weight"].to_numpy()
-        ranked = rank(labels)(said)
+        ranked = rank(labels)(answers)
         tells = ranked.can_tell(labels, weights)
         found = dict(zip(ranked.METRICS, ranked.measure(labels, weights).tolist(), strict=True)) if tells else {}
         answer.append(
             {"group": str(name), "rows": len(part), "positives": int((labels > 0).sum()),
              "observed": float(np.average(labels, weights=weights)),
-             "expected": float(np.average(said, weights=weights)), **{metric: found.get(metric) for metric in kept}}
+             "expected": float(np.average(answers, weights=weights)), **{metric: found.get(metric) for metric in kept}}
         )  # fmt: skip
     return pl.DataFrame(answer, schema_overrides=dict.fromkeys(kept, pl.Float64)).sort("group")

@@ -51,12 +51,12 @@ def season(
     if not same.any():
         return None
     rows = pl.concat([part.select("user", "cutoff", "label", WEIGHT) for part in (learn.filter(same), test)])
-    said = np.concatenate([cross_fitted[same.to_numpy()], answers])
+    predicted = np.concatenate([cross_fitted[same.to_numpy()], answers])
     labels, weights = rows["label"].to_numpy().astype(np.float64), rows[WEIGHT].to_numpy()
     owner = rows["user"].rank("dense").to_numpy().astype(np.int64) - 1
     one = np.zeros(len(rows), dtype=np.int64)
-    found = chance(said, labels, one, owner, weights, relative=relative, seed=seed)
-    observed, expected = float(weights @ labels), max(float(weights @ said), 1e-12)
+    found = chance(predicted, labels, one, owner, weights, relative=relative, seed=seed)
+    observed, expected = float(weights @ labels), max(float(weights @ predicted), 1e-12)
     return Season(learn.filter(same)["cutoff"].n_unique(), observed / expected, found.level)
 
 

@@ -24,7 +24,7 @@ class AmountRanking:
     in the best possible order, ties taken together; ``value_at_10``, the share of all value that the top tenth brings;
     ``observed_over_expected``, of the totals; ``calibration_error``, the mean gap of predicted and observed means over
     ten equal-mass bins, over the mean; ``deviance``, of the Tweedie family, for a hundredth of the mean where less is
-    said; ``mean_absolute_error``.
+    predicted; ``mean_absolute_error``.
 
     Attributes:
         order: rows from the highest prediction down.
@@ -48,8 +48,9 @@ class AmountRanking:
     @classmethod
     def of(cls, amount: Floats, best: NDArray[np.int64]) -> "AmountRanking":
         """Rank rows by an amount."""
-        said = np.maximum(amount, 0.01 * max(amount.mean(), 1e-9))  # one who says 0 and is wrong is not lost for ever
-        terms = (said ** (2 - POWER) / (2 - POWER), said ** (1 - POWER) / (1 - POWER))
+        # an amount of 0 that is wrong must not cost infinity
+        predicted = np.maximum(amount, 0.01 * max(amount.mean(), 1e-9))
+        terms = (predicted ** (2 - POWER) / (2 - POWER), predicted ** (1 - POWER) / (1 - POWER))
         return cls(*ordered(amount), amount, terms, best)
 
     @property

@@ -23,7 +23,7 @@ class Terms:
     Attributes:
         first: who comes first.
         reached: whose share is reached.
-        rate: what is said of a group.
+        rate: the predicted rate of a group.
         scale: on which effects add up.
         form: how a rate is written.
         rank: the metric that tells how well users are ordered, and its name in words.

@@ -99,7 +99,7 @@ class Compared:
         return self._in_order(found)
 
     def expected(self) -> pl.DataFrame:
-        """What is expected of who is in a segment now: ``segment, users, <value outcome>``, the mean said."""
+        """What is expected of who is in a segment now: ``segment, users, <value outcome>``, the predicted mean."""
         means = [pl.col(f"{name}_amount").mean().alias(name) for name in self.definition.values]
         return self._in_order(self.members(self.newest).group_by("segment").agg(pl.len().alias("users"), *means))
 
@@ -173,7 +173,7 @@ def auc_of(values: NDArray[np.float64], inside: Mask) -> float:
 
 
 def _apart(name: str, values: NDArray[np.float64], inside: Mask) -> "Apart | None":
-    """What a feature tells of those who have it; None where half of either side, or more, have not."""
+    """What a feature shows of those who have it; None where half of either side, or more, have not."""
     known = ~np.isnan(values)
     if min(known[inside].mean(), known[~inside].mean()) <= 0.5:
         return None
@@ -209,7 +209,7 @@ def compare(
         scorer: its rules and champions.
         scratch: a folder to write into; the caller removes it.
         share: of the users who are looked at, the same ones each time.
-        progress: told of each run of users that is done.
+        progress: gets each run of users that is done.
 
     Raises:
         EventLogError: the log is too short to know what became of anybody.

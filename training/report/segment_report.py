@@ -74,8 +74,8 @@ def charts(compared: Compared, trait: str | None) -> dict[str, tuple[str, list[p
     for outcome, rule in rules.asked.items() if rules.states else ():
         going = f"how likely {outcome} is" if isinstance(rule, Outcome) else f"tiers of {outcome}"
         caption = f"Where they stand and where they are going: states, and {going}."
-        if said := silence(silent, outcome, now):
-            caption += f" {said}"
+        if text := silence(silent, outcome, now):
+            caption += f" {text}"
         found[f"tiers_{outcome}"] = (caption, [plots.tiers(compared, outcome)])
     return found
 
@@ -103,8 +103,8 @@ def first_words(compared: Compared) -> Iterator[str]:
                 f"{_did(rule.will is not None, rule.signal)} within {span_name(rule.within)}, "
                 f"{top[outcome] / base:.1f} times as many as of everybody."
             )
-    if said := tie(compared.tied_share):
-        yield said
+    if text := tie(compared.tied_share):
+        yield text
     if compared.money and len(everybody):
         worth = found.filter(pl.col("segment") != EVERYBODY).sort("value", descending=True)
         if len(worth) and everybody["value"].item():
@@ -141,11 +141,11 @@ def apart_in_words(apart: Apart, wording: Wording) -> str:
     if isinstance(apart.inside, tuple) and isinstance(apart.outside, tuple):
         value, share = apart.inside
         return f"{_plain(apart.feature)} {value}: {share:.0%} of them, {apart.outside[1]:.0%} of the others"
-    said = wording.say(apart.feature, {apart.feature: apart.inside})
+    text = wording.say(apart.feature, {apart.feature: apart.inside})
     other = "not known" if apart.outside is None else number(apart.outside)
     more = "more" if apart.auc > 0.5 else "less"
     share = max(apart.auc, 1 - apart.auc)
-    return f"{said} (others: {other}); {share:.0%} of them have {more} of it than one of the others"
+    return f"{text} (others: {other}); {share:.0%} of them have {more} of it than one of the others"
 
 
 def _did(will: bool, signal: str) -> str:

@@ -1,8 +1,8 @@
 """Packs: ready-made states and segments that a definition includes, in its own words.
 
 A pack speaks of roles (``{order}``, ``{cart}``), which the definition's ``packs`` fill with its signals, traits and
-outcomes; a role is filled by what has its name when nothing is said. An entry whose roles are not filled, or whose
-columns the definition does not yield, is left out, and it is said why. What the definition itself names wins.
+outcomes; a role is filled by what has its name when nothing else is given. An entry whose roles are not filled, or
+whose columns the definition does not yield, is left out, with the reason. What the definition itself names wins.
 """
 
 import re
@@ -108,10 +108,10 @@ def _in_order(own: Mapping[str, Rule], of_packs: Mapping[str, Rule]) -> dict[str
 def _words(definition: Definition, name: str, pack: Pack, use: PackUse) -> dict[str, list[str]]:
     """What stands for each role and setting of a pack; roles that nothing fills are not there."""
     known = [*pack.roles, *pack.settings, *pack.states, *pack.segments]
-    said = [(f"roles.{key}", key in pack.roles) for key in use.roles]
-    said += [(f"settings.{key}", key in pack.settings) for key in use.settings]
-    said += [(f"without.{key}", key in pack.states or key in pack.segments) for key in use.without]
-    for key, is_known in said:
+    keys = [(f"roles.{key}", key in pack.roles) for key in use.roles]
+    keys += [(f"settings.{key}", key in pack.settings) for key in use.settings]
+    keys += [(f"without.{key}", key in pack.states or key in pack.segments) for key in use.without]
+    for key, is_known in keys:
         if not is_known:
             raise DefinitionError(f"packs.{name}.{key}: there is no such thing.", fix=f"it has {', '.join(known)}")
     words = {key: [sql_of(value)] for key, value in {**pack.settings, **use.settings}.items()}

@@ -61,6 +61,6 @@ class Destination(Strict):
         return self
 
     def wants(self, dimension: str, before: str | None, after: str | None) -> bool:
-        """Whether a move of a dimension is told here; a state's own name wants who enters or leaves it."""
+        """Whether a transition of a dimension is sent here; a state's own name wants who enters or leaves it."""
         kind = dimension.partition(".")[0]
         return not {dimension, kind, f"{kind}.{before}", f"{kind}.{after}"}.isdisjoint(self.of)

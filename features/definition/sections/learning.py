@@ -16,8 +16,8 @@ class Snapshots(Strict):
         count: the largest number of snapshots; there are as many as the log allows.
         spread: whether snapshots fall on different times of the day, so that a model does not learn one time only.
         warm_up: how long the log must have run before the first snapshot.
-        keep: the share of each snapshot's rows that is kept, drawn anew for each user and cutoff. A kept row counts
-            for all the rows it stands for.
+        keep: the share of each snapshot's rows that is kept, drawn for each user and cutoff on its own. A kept row
+            counts for all the rows it stands for.
         min_rows: how many rows of a snapshot are kept at least, if it has as many.
     """
 
