@@ -25,12 +25,12 @@ class EvaluationProtocol(Protocol):
     Attributes:
         ranks: the metrics that speak of order alone; the first is what the gate goes by.
         loss: the metric that is least for the best model.
-        told: those that a report compares models by.
+        reported: those that a report compares models by.
     """
 
     ranks: tuple[str, ...]
     loss: str
-    told: tuple[str, ...]
+    reported: tuple[str, ...]
 
     def rank(self, labels: Floats) -> Rank:
         """What makes answers ready to be measured on labels."""
@@ -69,7 +69,7 @@ class OfLikelihood:
 
     ranks: tuple[str, ...] = ("average_precision", "auc")
     loss: str = "log_loss"
-    told: tuple[str, ...] = ("average_precision", "auc", "recall_at_10", "log_loss")
+    reported: tuple[str, ...] = ("average_precision", "auc", "recall_at_10", "log_loss")
 
     def __init__(self, rule: Outcome) -> None:
         self._rule = rule
@@ -120,7 +120,7 @@ class OfAmount:
 
     ranks: tuple[str, ...] = ("normalised_gini", "value_at_10")
     loss: str = "deviance"
-    told: tuple[str, ...] = ("normalised_gini", "value_at_10", "deviance", "mean_absolute_error")
+    reported: tuple[str, ...] = ("normalised_gini", "value_at_10", "deviance", "mean_absolute_error")
 
     def __init__(self, rule: ValueOutcome) -> None:
         self._rule = rule

@@ -70,7 +70,7 @@ class Report:
             learnt=self.card.learnt,
             passed=passes(self.criteria),
             tiles=protocol.tiles(self.card),
-            told=protocol.told,
+            reported=protocol.reported,
             ranks=protocol.ranks,
             profit=_profit(self.rule) if isinstance(self.rule, Outcome) else None,
             horizon=span_name(self.card.horizon),
