@@ -15,8 +15,8 @@ from features.rows import FeatureRows
 def evidence_of(rows: FeatureRows, definition: Definition) -> NDArray[np.int64]:
     """A number for each row that changes when an event or attribute comes in, and not when time passes.
 
-    It is made of how often each signal was folded and of the attributes. When an event *happened* does not matter: one
-    that arrives late changes it, too.
+    It is made of each signal's totals (events, values) and of the attributes. When an event *happened* does not matter:
+    one that arrives late changes it, too, and a correction that only moves an event does not.
 
     Args:
         rows: feature rows.
@@ -24,9 +24,11 @@ def evidence_of(rows: FeatureRows, definition: Definition) -> NDArray[np.int64]:
     """
     if not len(rows):
         return np.zeros(0, dtype=np.int64)
-    at = [rows.features.numeric.index(f"{name}_count_total") for name in definition.signals]
-    counts = np.nan_to_num(rows.matrix[:, at]).astype(np.int64)
-    parts = [pl.Series(str(i), counts[:, i]).cast(pl.String) for i in range(len(at))]
+    totals = [f"{name}_{total}_total" for name, rule in definition.signals.items()
+              for total in ("count", *(["value"] if rule.value else []), *rule.more_values)]  # fmt: skip
+    at = [rows.features.numeric.index(name) for name in totals]
+    found = np.ascontiguousarray(np.nan_to_num(rows.matrix[:, at]).T, dtype=np.float64) + 0.0
+    parts = [pl.Series(str(i), column).cast(pl.String) for i, column in enumerate(found.view(np.int64))]
     known = [rows.traits[name].cast(pl.String).fill_null("\x00").alias(f"trait {name}") for name in rows.traits.columns]
     texts = pl.select(pl.concat_str(*parts, *known, separator="\x1f")).to_series()
     return hashed(pa.chunked_array([cast(pa.Array, texts.to_arrow())]))

@@ -16,8 +16,10 @@ from features.feature_store import OnlineProfiles
 from features.reading.live_messages import Message
 from features.settings import Settings
 from features.time import DAY, HOUR
+from segments.evidence import evidence_of
 from serving.ingest.compact import compact
 from serving.ingest.reconcile import reconcile
+from serving.scoring.feature_rows import online_rows
 from tests.features.event_store.logs import COLUMNS
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 
@@ -99,6 +101,29 @@ def check(scene: Scene, taken: Sequence[Step]) -> None:
     assert scene.stored() == expected, "nor does a rebuild"
     assert reconcile(scene.definition, scene.settings, scene.live).differences == []
     scene.live.close()
+
+
+def test_a_correction_is_a_cause(tmp_path: Path) -> None:
+    """Whatever a user's record is by it has changed because of what came in, and not because time has passed."""
+    scene = set_scene(tmp_path, arrivals=True)
+
+    def known() -> int:
+        scene.fold()
+        rows = online_rows(scene.online, scene.definition, ["u000"], BEGIN + 9 * DAY, latest=True).rows
+        return int(evidence_of(rows, scene.definition)[0])
+
+    first = message(1, "u000", "purchase", BEGIN + 5 * HOUR, revenue=1.0)
+    seen = [known()]
+    for said in (
+        first,
+        replace(first, body={"revenue": 2.0}, received=BEGIN + 6 * HOUR),
+        replace(first, event="visit", received=BEGIN + 8 * HOUR),
+    ):
+        scene.live.append([said])
+        seen.append(known())
+        scene.live.append([replace(said, received=BEGIN + 9 * HOUR)])
+        assert known() == seen[-1], "a repeat is none"
+    assert len(set(seen)) == len(seen)
 
 
 def set_scene(folder: Path, *, arrivals: bool, url: str = "") -> Scene:
