@@ -98,6 +98,18 @@ def test_a_client_that_tries_again_counts_once(send: httpx.Client, served_world:
     assert [a["duplicates"] for a in answers] == [0, 1, 1]
 
 
+def test_a_client_that_corrects_its_event_is_answered_so_and_another_users_is_refused(send: httpx.Client) -> None:
+    first = {"type": "track", "userId": "mends", "event": "app_open", "messageId": "mends-1",
+             "timestamp": "2026-03-01T08:00:00Z"}  # fmt: skip
+    other_time = first | {"timestamp": "2026-03-01T07:00:00Z"}
+    clock = first | {"sentAt": "2026-03-01T08:30:00Z"}
+    sent = [first, clock, first | {"event": "cart_add"}, other_time, other_time,
+            other_time | {"userId": "x", "event": "cart_add"}]  # fmt: skip
+    answer = send.post("/v1/batch", json={"batch": sent}).json()
+    assert (answer["accepted"], answer["corrected"], answer["duplicates"], answer["refused_total"]) == (3, 2, 2, 1)
+    assert [(one["index"], one["code"]) for one in answer["refused"]] == [(5, "id_taken")]
+
+
 @pytest.mark.parametrize(
     ("message", "code"),
     [
