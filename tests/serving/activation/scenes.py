@@ -1,5 +1,6 @@
 """A definition with destinations, and a memberships whose users move as they are told."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from features.definition import Definition
@@ -11,6 +12,7 @@ from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.database.schema import connect
 from tests.segments.worlds import CUTS, moving
+from tests.serving.activation.receivers import Receiver
 
 MODELS = {"churn": "churn/1"}
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -78,3 +80,18 @@ class Scene:
 
     def close(self) -> None:
         self.memberships.live.close()
+
+
+def drained(scene: Scene, name: str = "hook") -> int:
+    sender = scene.sender()
+    try:
+        return sender.drain(name)
+    finally:
+        sender.close()
+
+
+def ids(receiver: Receiver) -> list[str]:
+    return [message["id"] for message in receiver.messages]
+
+
+MakeScene = Callable[..., Scene]

@@ -3,7 +3,6 @@
 import socket
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
@@ -13,9 +12,7 @@ from serving.activation.delivery import check_destinations
 from serving.activation.url_guard import Target, addresses_of, public, target_of
 from tests.segments.worlds import moving
 from tests.serving.activation.receivers import Receiver
-from tests.serving.activation.scenes import SECRET, Scene, going_to
-
-MakeScene = Callable[..., Scene]
+from tests.serving.activation.scenes import SECRET, MakeScene, Scene, going_to
 
 
 def once(scene: Scene, name: str = "hook") -> tuple[int | None, str | None, int]:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,21 +16,7 @@ from standardwebhooks import Webhook
 from features.time import DAY, HOUR, SECOND
 from tests.conftest import ROOT
 from tests.serving.activation.receivers import Answer, Receiver
-from tests.serving.activation.scenes import SECRET, Scene, going_to
-
-MakeScene = Callable[..., Scene]
-
-
-def drained(scene: Scene, name: str = "hook") -> int:
-    sender = scene.sender()
-    try:
-        return sender.drain(name)
-    finally:
-        sender.close()
-
-
-def ids(receiver: Receiver) -> list[str]:
-    return [message["id"] for message in receiver.messages]
+from tests.serving.activation.scenes import SECRET, MakeScene, drained, going_to, ids
 
 
 def test_a_webhook_is_signed_and_says_who_moved_and_why(set_scene: MakeScene, receiver: Receiver, address: str) -> None:
@@ -146,54 +131,6 @@ def test_who_wants_nothing_more_is_paused_and_resumed_by_hand(set_scene: MakeSce
     assert scene.memberships.outbox.status()["paused"][0]
     scene.memberships.outbox.pause("hook", paused=False)
     assert drained(scene) == 2
-
-
-def test_a_replay_tells_the_same_messages_again(set_scene: MakeScene, receiver: Receiver) -> None:
-    scene = set_scene({"hook": going_to(receiver.url)})
-    scene.enter("u1")
-    scene.clock.at += HOUR
-    since = scene.clock.at
-    scene.enter("u2", "u3")
-    drained(scene)
-    told = ids(receiver)
-    assert scene.memberships.replay("hook", since) == 2
-    drained(scene)
-    assert ids(receiver) == told + told[1:]
-
-
-def test_a_resync_tells_of_everybody_who_is_in(set_scene: MakeScene, receiver: Receiver) -> None:
-    scene = set_scene({"hook": going_to(receiver.url, of=["segments.cart", "states.active"])})
-    scene.enter("u1", "u2")
-    scene.enter("u2", cart=False)
-    drained(scene)
-    receiver.requests.clear()
-    assert scene.memberships.resync("hook") == 6
-    drained(scene)
-    told = {(m["user_id"], m["dimension"], m["after"]) for m in receiver.messages}
-    assert told == {("u1", "segments.cart", "in"), *((f"u{i}", "states", "active") for i in range(5))}
-    assert {m["cause"] for m in receiver.messages} == {"resync"}
-    assert len({m["sync"] for m in receiver.messages}) == 1
-
-
-def test_audiences_are_entered_and_left_as_segment_says(
-    set_scene: MakeScene, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CDP_KEY", "write-key")
-    cdp = going_to(receiver.url, kind="audience", secret="CDP_KEY", of=["segments", "states"])
-    scene = set_scene({"cdp": cdp})
-    scene.enter("u1")
-    scene.say({"u1": {"states": "silent"}})
-    assert drained(scene, "cdp") == 3
-    [request] = receiver.requests
-    assert request.path == "/v1/batch"
-    assert request.headers["authorization"] == "Basic d3JpdGUta2V5Og=="
-    told = [(e["event"], e["properties"]["audience_key"]) for e in request.json["batch"]]
-    assert sorted(told) == [
-        ("Audience Entered", "segments.cart"), ("Audience Entered", "states.silent"),
-        ("Audience Exited", "segments.cart"), ("Audience Exited", "states.active"),
-    ]  # fmt: skip
-    assert len({e["messageId"] for e in request.json["batch"]}) == 4
-    assert request.json["batch"][0]["properties"]["segments_cart"] is True
 
 
 def test_the_team_gets_a_notice_through_apprise(

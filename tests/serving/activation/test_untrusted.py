@@ -13,9 +13,8 @@ import pytest
 
 from features.time import DAY, HOUR
 from tests.serving.activation.receivers import Answer, RawReceiver, Receiver
-from tests.serving.activation.scenes import Scene, going_to
+from tests.serving.activation.scenes import MakeScene, Scene, going_to
 
-MakeScene = Callable[..., Scene]
 OK = b"HTTP/1.1 200 OK\r\n"
 
 

@@ -2,26 +2,21 @@
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import mlflow
 import pytest
 
-from features.errors import PropensityError
 from features.events.log import InMemory
 from features.reading.source import EventLog
-from features.settings import Settings
 from segments.rfm_cuts import load_cuts
-from serving.api.middleware import required_keys
 from serving.model.loader import CHAMPION, Loader, registered_name
 from serving.scoring.batch import score_all
 from serving.scoring.online import ScoreResponse
 from serving.scoring.scorer import Scorer
-from tests.conftest import World, free_port
+from tests.conftest import World
 from tests.serving.servers import Server
 
 pytestmark = pytest.mark.xdist_group("service")
@@ -295,21 +290,3 @@ def test_a_promoted_champion_is_served_without_a_restart_and_a_broken_one_is_not
     finally:
         client.set_registered_model_alias(name, CHAMPION, first.version)
     assert wait_until(f"purchase/{first.version}")
-
-
-def test_authentication_is_off_only_when_said_and_then_it_is_logged(world: World, tmp_path: Path) -> None:
-    refused = world.run(sys.executable, "-m", "propensity", "serve", "--port", str(free_port()))
-    assert refused.returncode == 2
-    assert "set PROPENSITY_TOKEN, or PROPENSITY_AUTH=off for local use" in refused.stderr
-    open_server = Server(world, tmp_path / "log", PROPENSITY_AUTH="off")
-    try:
-        open_server.ready()
-        assert open_server.client.post("/score", json={"user_ids": [USER], "as_of": AS_OF}).status_code == 200
-        assert "PROPENSITY_AUTH=off" in open_server.log.read_text()
-    finally:
-        open_server.stop()
-
-
-def test_an_empty_token_is_no_token(tmp_path: Path) -> None:
-    with pytest.raises(PropensityError, match="there is no key or token"):
-        required_keys(Settings(token="", home=tmp_path))
