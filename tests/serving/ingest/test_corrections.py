@@ -140,7 +140,7 @@ def test_live_corrections_are_those_of_files(
 
 
 @pytest.mark.long
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=60, deadline=None)
 @given(steps, st.booleans())
 def test_live_corrections_are_those_of_files_often(
     tmp_path_factory: pytest.TempPathFactory, taken: list[Step], arrivals: bool
