@@ -50,7 +50,7 @@ def kernel_speed(store: EventStore, definition: Definition) -> float:
     for bucket in list(store.buckets)[:12]:
         events = store.bucket(bucket)
         reading = read_all_at(events, np.array([store.ends]))
-        out = np.zeros((len(events.users), columns))
+        out = np.zeros((columns, len(events.users)))
         for _ in range(2):  # the second time the memory is there
             began = perf_counter()
             fold_users(

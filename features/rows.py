@@ -25,7 +25,8 @@ class FeatureRows:
         features: which columns the matrix has.
         users: whose rows.
         cutoffs: the instants they speak of.
-        matrix: ``[rows, numeric features]``, NaN where there is nothing to say.
+        matrix: ``[rows, numeric features]``, NaN where there is nothing to say; of columns that each lie in one piece,
+            since frames and expressions read columns.
         traits: the trait columns, as text, in the order of the feature set.
     """
 

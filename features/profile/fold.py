@@ -90,7 +90,7 @@ def _fold_run(
 ) -> FeatureRows:
     part = reading.of_users(lo, hi)
     row_at = part.row_at
-    out = np.empty((row_at[-1], len(feature_set(definition).numeric)))
+    out = np.empty((len(feature_set(definition).numeric), row_at[-1]))
     fold_users(
         layout, layout.size, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values,
         part.cutoffs, part.lo, part.hi, row_at, out,
@@ -98,7 +98,7 @@ def _fold_run(
     rows = part.hi - part.lo
     owner = np.repeat(np.arange(lo, hi), rows)
     which = np.arange(row_at[-1]) - np.repeat(row_at[:-1] - part.lo, rows)
-    return rows_of(definition, events.users.gather(owner), part.cutoffs[which], out)
+    return rows_of(definition, events.users.gather(owner), part.cutoffs[which], out.T)
 
 
 def profiles_at(events: Events, cutoff: int, layout: Layout, *, chunk: int = 4_000) -> Iterator[tuple[int, Words]]:
@@ -125,6 +125,6 @@ def profile_rows(
 ) -> FeatureRows:
     """Read stored profiles: ``words[u]`` at ``cutoffs[u]``; the same numbers as `fold_rows` at those cutoffs."""
     layout = layout_of(definition)
-    out = np.empty((len(words), len(feature_set(definition).numeric)))
+    out = np.empty((len(feature_set(definition).numeric), len(words)))
     read_profiles(layout, words, cutoffs, out)
-    return rows_of(definition, pl.Series("user", users, dtype=pl.String), cutoffs, out, traits)
+    return rows_of(definition, pl.Series("user", users, dtype=pl.String), cutoffs, out.T, traits)

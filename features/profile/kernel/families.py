@@ -141,7 +141,7 @@ def read_families(
         layout: where things stand in it.
         c: the cutoff.
         edges: what each window of a day or more leaves out, as `read.read` has found it.
-        out: ``out[row]`` gets the columns.
+        out: ``out[:, row]`` gets the columns.
         row: which row.
         o: the first of their columns.
     """
@@ -149,8 +149,8 @@ def read_families(
         at, v = HEADER + s * layout.block, layout.valued[s]
         if layout.gaps >= 0:
             days = words[at + S_DAYS]
-            out[row, o] = _median_gap(words, at + layout.gaps, days - 1) if days > 1 else np.nan
-            out[row, o + 1] = words[at + layout.gaps + G_LARGEST] if days > 1 else np.nan
+            out[o, row] = _median_gap(words, at + layout.gaps, days - 1) if days > 1 else np.nan
+            out[o + 1, row] = words[at + layout.gaps + G_LARGEST] if days > 1 else np.nan
             o += 2
         if layout.sessions >= 0:
             o = _read_sessions(words, layout, at, s, edges, out, row, o)
@@ -200,10 +200,10 @@ def _read_sessions(
     total, first = words[at + layout.sessions], 1 + 2 * layout.signals + layout.n_valued
     for w in range(edges.size):
         edge = edges[w]
-        out[row, o + w] = total - words[edge + first + s] if edge >= 0 else total
+        out[o + w, row] = total - words[edge + first + s] if edge >= 0 else total
     o += edges.size
-    out[row, o] = total
-    out[row, o + 1] = words[at + S_COUNT] / total if total else np.nan
+    out[o, row] = total
+    out[o + 1, row] = words[at + S_COUNT] / total if total else np.nan
     return int(o + 2)
 
 
@@ -215,9 +215,9 @@ def _read_added(
     floats, place = words.view(np.float64), layout.plan[s, P_SUMS] + a
     total = floats[layout.tiles_at + (words[H_TILES] - 1) * layout.tile + place]
     for w in range(edges.size):
-        out[row, o + w] = total - (floats[edges[w] + place] if edges[w] >= 0 else 0.0)
+        out[o + w, row] = total - (floats[edges[w] + place] if edges[w] >= 0 else 0.0)
     o += edges.size
-    out[row, o] = total
+    out[o, row] = total
     o += 1
     if layout.values >= 0:
         own, count = layout.plan[s, P_STATISTICS] + a * VALUE_WORDS, words[HEADER + s * layout.block + S_COUNT]
@@ -248,7 +248,7 @@ def _read_values(
         total: what the value adds up to.
         place: where its running totals stand in a tile.
         edges: what each window leaves out.
-        out: ``out[row]`` gets the columns.
+        out: ``out[:, row]`` gets the columns.
         row: which row.
         o: the first of them.
 
@@ -256,13 +256,13 @@ def _read_values(
         The place after them.
     """
     floats = words.view(np.float64)
-    out[row, o : o + 5 + edges.size] = np.nan
+    out[o : o + 5 + edges.size, row] = np.nan
     if count:
-        out[row, o] = floats[own + V_FIRST]
-        out[row, o + 1] = floats[own + V_LAST]
-        out[row, o + 2] = floats[own + V_LARGEST]
-        out[row, o + 3] = total / count
-        out[row, o + 4] = math.sqrt(max(floats[own + V_SPREAD], 0.0) / count)
+        out[o, row] = floats[own + V_FIRST]
+        out[o + 1, row] = floats[own + V_LAST]
+        out[o + 2, row] = floats[own + V_LARGEST]
+        out[o + 3, row] = total / count
+        out[o + 4, row] = math.sqrt(max(floats[own + V_SPREAD], 0.0) / count)
     o += 5
     for w in range(edges.size):
         edge = edges[w]
@@ -271,7 +271,7 @@ def _read_values(
             inside -= words[edge + 1 + s]
             worth -= floats[edge + place]
         if inside > 0:
-            out[row, o + w] = worth / inside
+            out[o + w, row] = worth / inside
     return int(o + edges.size)
 
 
@@ -279,10 +279,10 @@ def _read_values(
 def _read_calendar(c: int, out: NDArray[np.float64], row: int, o: int) -> None:
     """Read the weekday of an instant, Monday is 0, and its day of the month."""
     day = c // DAY
-    out[row, o] = (day + 3) % 7
+    out[o, row] = (day + 3) % 7
     # the days of an era of 400 years that begins on 1 March, so that leap days come last in a year
     of_era = (day + 719_468) % 146_097
     year = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365
     of_year = of_era - 365 * year - year // 4 + year // 100
     month = (5 * of_year + 2) // 153
-    out[row, o + 1] = of_year - (153 * month + 2) // 5 + 1
+    out[o + 1, row] = of_year - (153 * month + 2) // 5 + 1

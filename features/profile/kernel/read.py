@@ -53,8 +53,8 @@ def read(words: Words, layout: Layout, c: int, edges: NDArray[np.int64], out: ND
         layout: where things stand in it.
         c: the cutoff.
         edges: scratch, a number for each window of a day or more.
-        out: ``out[row]`` gets `columns.read_columns` in order, NaN where there is nothing to say; longer rows keep
-            their rest.
+        out: ``out[:, row]`` gets `columns.read_columns` in order, NaN where there is nothing to say; further columns
+            are left alone.
         row: which row.
     """
     floats, signals, valued, decay, n_long = (
@@ -80,66 +80,66 @@ def read(words: Words, layout: Layout, c: int, edges: NDArray[np.int64], out: ND
             for i in range(min(count, RING)):
                 if words[ring + i] >= c - layout.windows[w]:
                     n += 1
-            out[row, o] = n
+            out[o, row] = n
             o += 1
         counts = o
         for w in range(n_long):
             edge = edges[w]
-            out[row, o + w] = count - words[edge + 1 + s] if edge >= 0 else count
-            out[row, o + n_long + w] = days - words[edge + 1 + signals + s] if edge >= 0 else days
+            out[o + w, row] = count - words[edge + 1 + s] if edge >= 0 else count
+            out[o + n_long + w, row] = days - words[edge + 1 + signals + s] if edge >= 0 else days
         o += 2 * n_long
         if v >= 0:
             for w in range(n_long):
                 edge = edges[w]
                 before = floats[edge + 1 + 2 * signals + v] if edge >= 0 else 0.0
-                out[row, o + w] = floats[at + S_VALUE] - before
+                out[o + w, row] = floats[at + S_VALUE] - before
             o += n_long
-        out[row, o] = count
-        out[row, o + 1] = days
+        out[o, row] = count
+        out[o + 1, row] = days
         o += 2
         if v >= 0:
-            out[row, o] = floats[at + S_VALUE]
+            out[o, row] = floats[at + S_VALUE]
             o += 1
         if count:
             first, last = words[at + S_FIRST], words[at + S_LAST]
             since = (c - last) / DAY
-            out[row, o] = since
-            out[row, o + 1] = (c - first) / DAY
-            out[row, o + 2] = since / tenure
+            out[o, row] = since
+            out[o + 1, row] = (c - first) / DAY
+            out[o + 2, row] = since / tenure
             if days > 1:
                 mean = (last // DAY - first // DAY) / (days - 1)
-                out[row, o + 3] = mean
-                out[row, o + 4] = math.sqrt(max(words[at + S_GAP_SQUARES] / (days - 1) - mean * mean, 0.0))
-                out[row, o + 5] = words[at + S_LAST_GAP]
-                out[row, o + 6] = since / mean
+                out[o + 3, row] = mean
+                out[o + 4, row] = math.sqrt(max(words[at + S_GAP_SQUARES] / (days - 1) - mean * mean, 0.0))
+                out[o + 5, row] = words[at + S_LAST_GAP]
+                out[o + 6, row] = since / mean
             else:
                 for i in range(3, 7):
-                    out[row, o + i] = np.nan
+                    out[o + i, row] = np.nan
             o += 7
             for h in range(decay.size):
-                out[row, o] = floats[at + S_DECAYED + h] * math.exp((last - c) * decay[h])
+                out[o, row] = floats[at + S_DECAYED + h] * math.exp((last - c) * decay[h])
                 o += 1
         else:
             for i in range(7):
-                out[row, o + i] = np.nan
+                out[o + i, row] = np.nan
             o += 7
             for _ in range(decay.size):
-                out[row, o] = 0.0
+                out[o, row] = 0.0
                 o += 1
         for p in range(layout.trends.shape[0]):
-            recent = out[row, counts + layout.trends[p, 0]]
-            before = out[row, counts + layout.trends[p, 1]] - recent
-            out[row, o] = recent / before if before > 0 else np.nan
+            recent = out[counts + layout.trends[p, 0], row]
+            before = out[counts + layout.trends[p, 1], row] - recent
+            out[o, row] = recent / before if before > 0 else np.nan
             o += 1
-        out[row, o] = out[row, counts + layout.share] / total_shared if total_shared > 0 else np.nan
+        out[o, row] = out[counts + layout.share, row] / total_shared if total_shared > 0 else np.nan
         back = words[at + S_COMEBACK]
-        out[row, o + 1] = (c - words[at + S_FIRST] - back) / DAY if back else np.nan
+        out[o + 1, row] = (c - words[at + S_FIRST] - back) / DAY if back else np.nan
         o += 2
-    out[row, o] = tenure
+    out[o, row] = tenure
     o += 1
     active = words[HEADER + layout.activity * layout.block + S_COUNT]
     for part in range(4):
-        out[row, o + part] = words[H_PART + part] / active if active else np.nan
-    out[row, o + 4] = words[H_WEEKEND] / active if active else np.nan
+        out[o + part, row] = words[H_PART + part] / active if active else np.nan
+    out[o + 4, row] = words[H_WEEKEND] / active if active else np.nan
     if layout.more:
         read_families(words, layout, c, edges, out, row, o + 5)

@@ -53,6 +53,6 @@ def read_sketch(words: Words, layout: Layout, at: int, c: int, out: NDArray[np.f
         inside = 0
         for i in range(held):
             inside += (words[at + 1 + i] & (2 * DAY_ZERO - 1)) >= from_day
-        out[row, o + w] = inside if kept <= KEPT else math.floor(total * inside / KEPT + 0.5)
-    out[row, o + n_long] = total
+        out[o + w, row] = inside if kept <= KEPT else math.floor(total * inside / KEPT + 0.5)
+    out[o + n_long, row] = total
     return int(o + n_long + 1)

@@ -65,7 +65,7 @@ def fold_users(
         cut_lo: user ``u`` is read at ``cutoffs[cut_lo[u]:cut_hi[u]]``; each sees at least one event.
         cut_hi: end of that range.
         row_at: the first row of user ``u`` in ``out``.
-        out: ``[rows, columns]``.
+        out: ``[columns, rows]``: a column is one piece of memory.
     """
     words = np.zeros(size, dtype=np.int64)
     late = np.zeros(size, dtype=np.int64)
@@ -156,7 +156,7 @@ def restore_profile(layout: Layout, trimmed: NDArray[np.int64], out: NDArray[np.
 def read_profiles(
     layout: Layout, words: NDArray[np.int64], cutoffs: NDArray[np.int64], out: NDArray[np.float64]
 ) -> None:
-    """Read many profiles, each at its own cutoff: ``out[u]`` from ``words[u]`` at ``cutoffs[u]``."""
+    """Read many profiles, each at its own cutoff: ``out[:, u]`` from ``words[u]`` at ``cutoffs[u]``."""
     edges = np.zeros(layout.windows.size - layout.n_short, dtype=np.int64)
     for u in range(words.shape[0]):
         read(words[u], layout, cutoffs[u], edges, out, u)
