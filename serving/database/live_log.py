@@ -19,7 +19,7 @@ from serving.database.failures import reached
 from serving.database.log_state import LogState, adopt_log
 from serving.database.message_rows import message_of, row_of, shards_of
 from serving.database.schema import connect
-from serving.database.tables import chunks, dead, events, log_ids, log_state, one_at_a_time, pruned_ids
+from serving.database.tables import chunks, dead, events, log_ids, log_state, one_at_a_time, pruned_ids, sqlite_file
 from serving.database.taken_ids import ACCEPTED, CORRECTED, IdRules, TakenIds, keep_pruned
 
 
@@ -73,7 +73,7 @@ class LiveLog:
     def file(self) -> Path | None:
         """The database's file; None where a server has it."""
         url = self.engine.url
-        return Path(str(url.database)).absolute() if url.get_backend_name() == "sqlite" else None
+        return sqlite_file(url) if url.get_backend_name() == "sqlite" else None
 
     def close(self) -> None:
         """Close the connections that are open."""

@@ -121,11 +121,16 @@ SHARDS = 8
 APPENDING, MOVING = 7_404_318, 7_404_319
 
 
+def sqlite_file(url: sa.URL) -> Path:
+    """The file of an SQLite database; its address may be a path or, with ``uri=true``, begin with ``file:``."""
+    return Path(str(url.database).removeprefix("file:")).absolute()
+
+
 def engine_of(url: str | sa.URL) -> sa.Engine:
     """Open a live log's database."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
+        sqlite_file(parsed).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(
             parsed, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False}
         )
