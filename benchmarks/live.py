@@ -157,7 +157,7 @@ def cost(
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, float]]:
     """Measure latency at a steady rate, freshness under load, and a soak."""
     rows, shown, numbers = [], [], {}
-    # from the first batch on, whoever acts is moved between segments, too
+    # from the first batch on, users who act are moved between segments, too
     score = [sys.executable, "-m", "propensity", "score"]
     subprocess.run(score, cwd=ROOT, check=True, env=environment(world.settings), stdout=subprocess.DEVNULL)
     with ExitStack() as running:

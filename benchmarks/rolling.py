@@ -46,7 +46,7 @@ METRICS = {"auc": "auc", "ap": "average_precision", "log_loss": "log_loss"}
 
 @dataclass(frozen=True)
 class Held:
-    """What was said at the held-out cutoffs of a question, row by row.
+    """The predictions at the held-out cutoffs of a question, row by row.
 
     Attributes:
         scores: probabilities of ``ours`` and of each peer that answered at all cutoffs.

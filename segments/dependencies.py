@@ -13,5 +13,7 @@ def outcomes_in(rule: Segment, definition: Definition) -> frozenset[str]:
         definition: whose outcomes.
     """
     named = columns_in(f"({rule.when}) AND ({rule.exit_when or 'true'})")
-    said = {o: {f"{o}_{key}" for key in ("tier", "percentile", asked.answer)} for o, asked in definition.asked.items()}
-    return frozenset(outcome for outcome, columns in said.items() if columns & named)
+    columns_of = {
+        o: {f"{o}_{key}" for key in ("tier", "percentile", asked.answer)} for o, asked in definition.asked.items()
+    }
+    return frozenset(outcome for outcome, columns in columns_of.items() if columns & named)

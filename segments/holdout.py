@@ -12,7 +12,7 @@ from features.events.draws import evenly, salt
 class Holdout:
     """Who is held out of what: the same users on every machine and every day.
 
-    Whoever is held out of one dimension is not more likely to be of another.
+    Users who are held out of one dimension are not more likely to be held out of another.
 
     Args:
         definition: its name and shares.

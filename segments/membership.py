@@ -52,7 +52,7 @@ class UserMemberships:
     Attributes:
         at: the scoring that changed it last.
         held: by dimension, the value and since when.
-        scores: what was said then.
+        scores: the answers of then.
         models: the model of each outcome then, as in transitions.
         definition: by which.
         evidence: what was known of the user then; None in those kept by older versions.
@@ -79,7 +79,7 @@ class UserMemberships:
 
 
 class Hysteresis:
-    """What a user counts as next, of what they were and what is said of them now.
+    """What a user counts as next, of what they were and what they are now.
 
     Args:
         definition: its rules.
@@ -100,34 +100,36 @@ class Hysteresis:
         """Whether a dimension rests on an outcome without a model: nothing is known of it, so that nobody moves."""
         return not self.rests_on.get(name, frozenset()) <= self._cuts.keys()
 
-    def values(self, was: UserMemberships | None, said: Observation) -> Iterator[tuple[str, str | None, str | None]]:
+    def values(
+        self, was: UserMemberships | None, observed: Observation
+    ) -> Iterator[tuple[str, str | None, str | None]]:
         """Yield each dimension with its value before and from now on."""
         held = was.held if was is not None else {}
-        for name in {**dict.fromkeys(held), **dict.fromkeys(said.values)}:
+        for name in {**dict.fromkeys(held), **dict.fromkeys(observed.values)}:
             before, since = held.get(name, (None, 0))
-            yield name, before, self._next(name, before, since, said)
+            yield name, before, self._next(name, before, since, observed)
 
-    def _next(self, name: str, before: str | None, since: int, said: Observation) -> str | None:
-        now = said.values.get(name)
+    def _next(self, name: str, before: str | None, since: int, observed: Observation) -> str | None:
+        now = observed.values.get(name)
         if name not in self.rules:
             return None  # the definition knows it no more
         if self.is_silent(name):
-            return before  # without a model nothing is said of it, which is no reason to leave or enter
+            return before  # without a model there is no answer, which is no reason to leave or enter
         if before is None:
             return now
         if name in self._exits:
-            now = None if name.removeprefix("segments.") in said.leaving else IN
+            now = None if name.removeprefix("segments.") in observed.leaving else IN
         elif name.startswith("tiers.") and before != SILENT and now not in (None, SILENT):
-            now = self._tier(name.removeprefix("tiers."), before, said)
+            now = self._tier(name.removeprefix("tiers."), before, observed)
         if now == before or SILENT in (now, before):
             return now
         dwell = self._state_dwells.get(before, 0) if name == STATE else self._dwells[name]
-        return before if said.at - since < dwell else now
+        return before if observed.at - since < dwell else now
 
-    def _tier(self, outcome: str, before: str, said: Observation) -> str:
+    def _tier(self, outcome: str, before: str, observed: Observation) -> str:
         """The tier, where one is left only when the odds, or the amount, lie beyond the cut-off by the margin."""
-        now = said.values[f"tiers.{outcome}"]
-        cuts, answer = self._cuts.get(outcome), said.scores.get(outcome)
+        now = observed.values[f"tiers.{outcome}"]
+        cuts, answer = self._cuts.get(outcome), observed.scores.get(outcome)
         if cuts is None or answer is None or now == before:
             return now
         tiers, scale = (VALUE_TIERS, _log) if outcome in self._definition.values else (TIERS, _logit)

@@ -14,7 +14,7 @@ def smallest_effect(
     Two-sided test of two proportions, with the rates' own variances (Fleiss, Levin, Paik 2003, section 4.2).
 
     Args:
-        treated: users who are told.
+        treated: users who are sent something.
         held_out: users who are left alone.
         rate: the expected rate among those left alone, in ``(0, 1)``.
         confidence: 1 less the chance to see an effect that is not there.

@@ -39,7 +39,7 @@ class NobodyError(PropensityError):
     code = "rfm_nobody"
 
 
-#: from this share on, users of one frequency are told of
+#: from this share on, users of one frequency are reported
 TIED = 0.3
 
 

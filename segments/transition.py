@@ -1,4 +1,4 @@
-"""Transitions: who left and entered what, why, and what was said of them before and after."""
+"""Transitions: who left and entered what, why, and their answers before and after."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Transition:
         dimension: ``states``, ``rfm``, ``tiers.<outcome>`` or ``segments.<name>``.
         before, after: the state, group or tier, or ``in``; None for nothing.
         cause: ``behaviour`` (something the user did came in since the scoring before, whenever it happened), ``time``
-            (nothing did), ``new_model`` or ``new_definition`` (what is said rests on another one now), ``erased``.
+            (nothing did), ``new_model`` or ``new_definition`` (the answers rest on another one now), ``erased``.
         scores_before, scores_after: likelihoods, by outcome.
         models: of each outcome the model: its version, and where it is known, the beginning of its card's digest
             (``churn/4@1a2b3c4d5e6f``).
@@ -42,7 +42,7 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """When something was said of a user, and by what.
+    """When a user was scored, and by what.
 
     Attributes:
         at: the instant.
@@ -81,7 +81,7 @@ class TransitionFinder:
     def of(
         self,
         was: UserMemberships | None,
-        said: Observation,
+        observed: Observation,
         last: Scoring,
         before: Mapping[str, float],
         evidence: int | None = None,
@@ -90,23 +90,25 @@ class TransitionFinder:
 
         Args:
             was: what the user was; None for who is new.
-            said: what is said of them now.
+            observed: what they are now.
             last: the scoring before this one.
-            before: what was said then.
+            before: the answers of then.
             evidence: what was known of the user then; None where that was not kept.
         """
         held: dict[str, tuple[str, int]] = {}
         moved: list[Transition] = []
-        for name, old, new in self._hysteresis.values(was, said):
+        for name, old, new in self._hysteresis.values(was, observed):
             if new is not None:
-                held[name] = was.held[name] if was is not None and new == old else (new, said.at)
+                held[name] = was.held[name] if was is not None and new == old else (new, observed.at)
             if new != old:
-                told = (before, said.scores, self._models, self._definition)
-                cause = self._cause(name, said, last, evidence)
-                moved.append(Transition(said.user, said.at, name, old, new, cause, *told))
-        return UserMemberships(said.at, held, dict(said.scores), self._models, self._definition, said.evidence), moved
+                answers = (before, observed.scores, self._models, self._definition)
+                cause = self._cause(name, observed, last, evidence)
+                moved.append(Transition(observed.user, observed.at, name, old, new, cause, *answers))
+        return UserMemberships(
+            observed.at, held, dict(observed.scores), self._models, self._definition, observed.evidence
+        ), moved
 
-    def _cause(self, name: str, said: Observation, last: Scoring, evidence: int | None) -> Cause:
+    def _cause(self, name: str, observed: Observation, last: Scoring, evidence: int | None) -> Cause:
         if last.definition != self._definition:
             rule = self._known.get(last.definition, {}).get(name)
             if rule != self._hysteresis.rules.get(name):
@@ -114,9 +116,9 @@ class TransitionFinder:
         rests_on = self._hysteresis.rests_on.get(name, frozenset())
         if any(not _same_model(last.models.get(outcome), self._models.get(outcome)) for outcome in rests_on):
             return "new_model"
-        if evidence is None or said.evidence is None or last.definition != self._definition:
-            return "behaviour" if said.last_seen >= last.at else "time"  # by when it happened: all that is known
-        return "behaviour" if said.evidence != evidence else "time"
+        if evidence is None or observed.evidence is None or last.definition != self._definition:
+            return "behaviour" if observed.last_seen >= last.at else "time"  # by when it happened: all that is known
+        return "behaviour" if observed.evidence != evidence else "time"
 
 
 def _same_model(one: str | None, other: str | None) -> bool:

@@ -177,7 +177,7 @@ class _Work:
         if not self.trials:
             return Procedure()
         with self.steps(f"{outcome}: {self.trials} trials", self.trials) as advance:
-            tuned = tune(matrices, self.definition, outcome, self.trials, told=registry.trial, progress=advance)
+            tuned = tune(matrices, self.definition, outcome, self.trials, report=registry.trial, progress=advance)
         return Procedure(tuned=tuned)
 
     def _comparable(self, registry: Registry, outcome: str) -> ModelCard | None:

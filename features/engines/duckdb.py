@@ -160,7 +160,7 @@ def check_event_sql(
     if kind == "KEY":
         if not (found.startswith(("BOOLEAN", "VARCHAR", "UUID", "ENUM", "DATE")) or is_number(found)):
             raise DefinitionError(
-                f"{key}: {shown(sql)} yields {found}, whose values are not told apart.", fix="name text or a number"
+                f"{key}: {shown(sql)} yields {found}, whose values cannot be compared.", fix="name text or a number"
             )
         return
     if not (found == "BOOLEAN" if kind == "BOOLEAN" else is_number(found)):

@@ -20,13 +20,13 @@ from features.events.repeats import (
     ROW_BITS,
     changes,
     claims_of,
+    counted,
     counting,
     frame_of,
     merged,
     newest_of,
     owned,
     ranks_of,
-    told,
 )
 from features.events.sort import grouped, members, set_of
 from features.events.tombstones import Tombstones
@@ -184,8 +184,8 @@ class Collisions:
         of_ids = owned(each_user, ranks, by_arrival=by_arrival)
         judged.claims.append(each_user)
         judged.left_out += len(new) - (len(of_ids) - len(stored))
-        was = told(owned(before, ranks, by_arrival=by_arrival)) if len(before) else (0, 0)
-        now = told(of_ids)
+        was = counted(owned(before, ranks, by_arrival=by_arrival)) if len(before) else (0, 0)
+        now = counted(of_ids)
         judged.differing += now[0] - was[0]
         judged.shared += now[1] - was[1]
         changed, gone = changes(counting(of_ids), stored) if len(stored) else (counting(of_ids), None)
@@ -210,7 +210,7 @@ def without_claims(state: Manifest, files: PartFiles, erased: Tombstones) -> Jud
         return owned(concerned, ranks, by_arrival=state.by_arrival)
 
     before, after = judged(claims), judged(left)
-    was, now = told(before), told(after)
+    was, now = counted(before), counted(after)
     stored = with_bucket(counting(before).drop("place"), state.buckets)
     changed, replaced = changes(counting(after), stored)
     return Judged(

@@ -30,7 +30,7 @@ class TakenFile(Strict):
     Attributes:
         path: its name.
         size: its size when they were taken.
-        changed: when its content was changed last, as the file system said then; a program can set this time.
+        changed: when its content was changed last, by the file system; a program can set this time.
         status: when anything of it was changed last; nobody can set this time. 0 where it was so recent that another
             change would show the same.
         content: digest of what it held; of a view, of its rows.

@@ -1,4 +1,4 @@
-"""What people must know of a log that was taken in: told by every command that reads it."""
+"""What people must know of a log that was taken in: shown by every command that reads it."""
 
 import logging
 
@@ -11,33 +11,35 @@ log = logging.getLogger("propensity.log")
 
 def warnings_of(store: EventStore) -> list[str]:
     """What of a log was lost, or is doubtful, in sentences; nothing when all was read."""
-    said = [f"{words(name, finding)}." for name, finding in store.findings.items() if finding.rows]
+    messages = [f"{words(name, finding)}." for name, finding in store.findings.items() if finding.rows]
     counts = store.counts
     if store.manifest.differing:
         newest = "the newest arrival" if store.log.has_arrivals else "the last in the log"
-        said.append(
+        messages.append(
             f"{store.manifest.differing:,} ids stand on rows that differ: of each id only {newest} counts, as its "
             "correction. If the id is an order's, and its rows are lines, leave out events.columns.id, so that "
             "all of them count."
         )
     if store.manifest.shared:
-        said.append(
+        messages.append(
             f"{store.manifest.shared:,} ids were sent by several users: each is one event, of the user who sent it "
             "first. If ids count from 1 for each user, leave out events.columns.id."
         )
     if early := counts.get("implausible time"):
-        said.append(f"{early:,} rows are left out: their time is before events.begins (1990 where it is not stated).")
+        messages.append(
+            f"{early:,} rows are left out: their time is before events.begins (1990 where it is not stated)."
+        )
     if early_clocks := strays(together(part.blocks for part in store.manifest.parts), store.first, store.ends):
-        said.append(early_clocks)
+        messages.append(early_clocks)
     if store.log.is_view:
-        said.append(
+        messages.append(
             f"'{store.log.definition.events.table}' is a view: all of it is read each time, since its file does not "
             "tell whether its rows changed. Name files or a table, and only what is new is read."
         )
-    return said
+    return messages
 
 
 def warn(store: EventStore) -> None:
     """Tell the warnings of a log once."""
-    for said in warnings_of(store):
-        log.warning("%s", said)
+    for message in warnings_of(store):
+        log.warning("%s", message)

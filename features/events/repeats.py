@@ -1,4 +1,4 @@
-"""Rows of one id: an id names one event of the whole log, whoever sends it, and one of its rows counts.
+"""Rows of one id: an id names one event of the whole log, no matter who sends it, and one of its rows counts.
 
 * The event is that of the user whose row arrived first; rows of other users with its id count nowhere.
 * Rows of that user that say the same (time, signals, values) are repeats: the first arrival counts.
@@ -149,7 +149,7 @@ def newest_of(kept: Sequence[Path], ids: pl.DataFrame | None = None) -> pl.DataF
         ) from error
 
 
-def told(claims: pl.DataFrame) -> tuple[int, int]:
+def counted(claims: pl.DataFrame) -> tuple[int, int]:
     """Of claims of ids: how many ids stand on rows that differ, and how many several users have sent."""
     return int(claims["differs"].sum()), int((claims["users"] > 1).sum())
 

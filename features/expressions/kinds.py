@@ -1,4 +1,4 @@
-"""What kind of value an expression over a feature row yields; what has no entry here cannot be said of feature rows.
+"""What kind of value an expression over a feature row yields; what has no entry here has no meaning for feature rows.
 
 Each entry is total: an expression gives the same answer for every row, null where there is none. Casts that
 fail, division by 0 and logarithms of what is not above 0 are null.
@@ -79,8 +79,8 @@ class Kinds:
         if len(real) < len(kinds) and not null:
             raise MeaningError("NULL equals nothing", "ask with IS NULL")
         if len(set(real)) > 1:
-            told = " and ".join(f"{shown(n.sql('duckdb'))} ({k})" for n, k in zip(nodes, kinds, strict=True))
-            raise MeaningError(f"{told} are of different kinds", "compare numbers with numbers, text with text")
+            described = " and ".join(f"{shown(n.sql('duckdb'))} ({k})" for n, k in zip(nodes, kinds, strict=True))
+            raise MeaningError(f"{described} are of different kinds", "compare numbers with numbers, text with text")
         self._known(nodes)
         return real[0] if real else Kind.NULL
 

@@ -37,7 +37,7 @@ _SAY = (
 
 @cache
 def tree_of(sql: str) -> exp.Expression:
-    """Parse an expression that was checked when the definition was loaded; whoever changes it copies it first."""
+    """Parse an expression that was checked when the definition was loaded; copy it before you change it."""
     return rewritten(sqlglot.parse_one(sql, read="duckdb"), _plain)
 
 

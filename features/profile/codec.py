@@ -81,11 +81,11 @@ class Attributes(NamedTuple):
 
     Attributes:
         traits: the attributes, as text.
-        told: the first cutoff that sees them as they are; 0 where none were ever received.
+        visible_from: the first cutoff that sees them as they are; 0 where none were ever received.
     """
 
     traits: Mapping[str, str | None]
-    told: int
+    visible_from: int
 
     def json(self) -> str:
         """The attributes as JSON; empty where there are none."""
@@ -105,36 +105,38 @@ class StoredProfile:
         words: the packed profile; empty for a user who was erased.
         traits: the attributes known by then.
         position: the live log is folded in through this position; 0 where there is none.
-        told: the first cutoff that sees the attributes as they are.
+        visible_from: the first cutoff that sees the attributes as they are.
     """
 
     through: int
     words: bytes
     traits: Mapping[str, str | None]
     position: int = 0
-    told: int = 0
+    visible_from: int = 0
 
     @property
     def attributes(self) -> Attributes:
         """The attributes, and from when on they are seen."""
-        return Attributes(self.traits, self.told)
+        return Attributes(self.traits, self.visible_from)
 
     def to_bytes(self) -> bytes:
         """Pack for a store."""
-        return stored_bytes(self.through, self.words, self.attributes.json(), self.position, self.told)
+        return stored_bytes(self.through, self.words, self.attributes.json(), self.position, self.visible_from)
 
     @classmethod
     def from_bytes(cls, value: bytes, *, good: int = 0) -> "StoredProfile":
         """Unpack what `to_bytes` packed; it is known to be good through an instant, or through its own if later."""
-        through, position, told, length = _HEAD.unpack_from(value)
+        through, position, visible_from, length = _HEAD.unpack_from(value)
         body = value[_HEAD.size :]
-        return cls(max(through, good), body[length:], json.loads(body[:length]) if length else {}, position, told)
+        return cls(
+            max(through, good), body[length:], json.loads(body[:length]) if length else {}, position, visible_from
+        )
 
 
-def stored_bytes(through: int, words: bytes, traits: str, position: int = 0, told: int = 0) -> bytes:
+def stored_bytes(through: int, words: bytes, traits: str, position: int = 0, visible_from: int = 0) -> bytes:
     """What a store holds of a user; traits as JSON, and the first cutoff that sees them."""
     known = traits.encode()
-    return _HEAD.pack(through, position, told, len(known)) + known + words
+    return _HEAD.pack(through, position, visible_from, len(known)) + known + words
 
 
 def stored_words(value: bytes) -> bytes:

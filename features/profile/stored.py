@@ -159,7 +159,9 @@ class Profiles:
             places = bucket_of(hashed(pa.chunked_array([users.to_arrow()])), buckets).tolist()
         for user, bucket in zip(users, places, strict=True):
             moved.setdefault(bucket, []).append(user)
-        return {user: (traits, told) for user, traits, told in now.select(TRAITS.names()).iter_rows()}, moved
+        return {
+            user: (traits, visible_from) for user, traits, visible_from in now.select(TRAITS.names()).iter_rows()
+        }, moved
 
     @property
     def reached(self) -> ProfileManifest:

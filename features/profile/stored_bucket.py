@@ -64,8 +64,8 @@ class StoredBucket:
         changed: list[bool] = []
         for user, (_, words) in folded.items():
             was = self.values[self.row[user]] if user in self.row else None
-            traits, told = known.get(user, ("", 0))
-            value = None if words is None else stored_bytes(through, words, traits, live, told)
+            traits, visible_from = known.get(user, ("", 0))
+            value = None if words is None else stored_bytes(through, words, traits, live, visible_from)
             same = value == was if value is None or was is None else value[STAMP:] == was[STAMP:]
             values.append(was if same else value)
             changed.append(not same)

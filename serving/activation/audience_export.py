@@ -12,7 +12,7 @@ from features.system.kept_files import reading, replacing
 from segments.holdout import Holdout
 from segments.membership import IN
 from serving.activation.memberships import Memberships
-from serving.scoring.previous import Earlier, field_of, told_of
+from serving.scoring.previous import Earlier, answered_in, field_of
 
 Format = Literal["csv", "parquet", "jsonl"]
 
@@ -97,8 +97,8 @@ def export(
     dimension, value = dimension_of(definition, name)
     if memberships.last() is None:
         raise PropensityError("no batch has moved anybody yet.", fix="run propensity score first")
-    told = memberships.told()
-    inside = told.filter((";" + pl.col("told") + ";").str.contains(f";{dimension}={value};", literal=True))
+    summaries = memberships.summaries()
+    inside = summaries.filter((";" + pl.col("summary") + ";").str.contains(f";{dimension}={value};", literal=True))
     members = inside.select("user").sort("user")
     held = pl.Series("holdout", Holdout(definition).of(members["user"].to_list(), [dimension] * len(members)))
     members = members.hstack([held.cast(pl.Boolean)])
@@ -129,7 +129,7 @@ def _with_scores(rows: pl.DataFrame, definition: Definition, scores: Path) -> pl
     with newest.reading() as records:
         answers = [
             field_of(rule, outcome, key).alias(f"{outcome}_{key}")
-            for outcome, rule in told_of(definition, records).items()
+            for outcome, rule in answered_in(definition, records).items()
             for key in ("tier", rule.answer)
         ]
         columns = ["user_id", "as_of", "state", pl.col("rfm").struct.field("group").alias("rfm_group"), *answers]

@@ -35,12 +35,12 @@ class RefusedError(Exception):
 
     Attributes:
         later: whether it may take it another time.
-        after: seconds to wait, when it said so.
+        after: seconds to wait, when it says so.
         gone: it wants nothing more.
     """
 
-    def __init__(self, said: str, *, later: bool, after: float | None = None, gone: bool = False) -> None:
-        super().__init__(said)
+    def __init__(self, words: str, *, later: bool, after: float | None = None, gone: bool = False) -> None:
+        super().__init__(words)
         self.later, self.after, self.gone = later, after, gone
 
 
@@ -84,7 +84,7 @@ class Sender:
             log.warning("destinations are free in a minute: %s", error)
 
     def run(self, name: str) -> None:
-        """Send to a destination until told to stop."""
+        """Send to a destination until it is stopped."""
         while not self._stopped.is_set():
             try:
                 if not self.step(name):
@@ -94,7 +94,7 @@ class Sender:
                 self._stopped.wait(1.0)
             except Exception:
                 # whatever it is, the outbox keeps what was not delivered
-                log.exception("the hand-off to %s begins anew", name)
+                log.exception("the hand-off to %s starts again", name)
                 self._stopped.wait(1.0)
 
     def drain(self, name: str) -> int:
@@ -201,16 +201,16 @@ def check_destinations(definition: Definition) -> None:
 
 def _named(error: Exception) -> str:
     """An exception without its words, but for the system's own."""
-    said = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else ""
-    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+    words = os.strerror(error.errno) if isinstance(error, OSError) and error.errno and error.errno > 0 else ""
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
-def _after(said: str) -> float | None:
+def _after(header: str) -> float | None:
     """What ``Retry-After`` says, in seconds: digits, or a date of HTTP; None for anything else."""
-    if re.fullmatch(r"[0-9]{1,9}", said):
-        return float(said)
+    if re.fullmatch(r"[0-9]{1,9}", header):
+        return float(header)
     try:
-        moment = parsedate_to_datetime(said)
+        moment = parsedate_to_datetime(header)
         return moment.timestamp() - time.time() if moment.tzinfo is not None else None
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -30,7 +30,7 @@ class LiveTransitions:
         self._waiting |= dict.fromkeys(users)
 
     def look(self) -> None:
-        """Look at who has acted, and at whose time has come; nobody, where no batch has said yet where users begin.
+        """Look at who has acted, and at whose time has come; nobody, before the first batch.
 
         Asked now and then, a user who acts ten times in between is looked at once. So many as make one run are looked
         at; the others, and those who cannot be looked at now, are the first ones next time.

@@ -66,10 +66,10 @@ class Memberships:
             connection.execute(sa.delete(scorings).where(scorings.c.at == scoring.at))
             connection.execute(sa.insert(scorings), [row])
 
-    def told(self) -> pl.DataFrame:
-        """Everybody's memberships in short: ``user, at, told``."""
-        query = sa.select(standings.c.user_id, standings.c.at, standings.c.told)
-        schema = {"user": pl.String, "at": pl.Int64, "told": pl.String}
+    def summaries(self) -> pl.DataFrame:
+        """Everybody's memberships in short: ``user, at, summary``."""
+        query = sa.select(standings.c.user_id, standings.c.at, standings.c.summary)
+        schema = {"user": pl.String, "at": pl.Int64, "summary": pl.String}
         with self.live.reading() as connection:
             rows = connection.execution_options(yield_per=_READ).execute(query)
             parts = [pl.DataFrame(list(map(tuple, some)), schema=schema, orient="row") for some in rows.partitions()]
@@ -77,7 +77,7 @@ class Memberships:
 
     def record(
         self,
-        said: Sequence[Observation],
+        observations: Sequence[Observation],
         finder: TransitionFinder,
         last: Scoring | None,
         before: Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]],
@@ -88,32 +88,37 @@ class Memberships:
         """Keep what users are from now on, their transitions, and the messages about those, in one transaction.
 
         Args:
-            said: what is said of users; who was looked at later than that already is passed over.
+            observations: what users are; those of users who were looked at later than that already are passed over.
             finder: finds transitions.
             last: the newest batch; None when this is the first, which moves nobody: where they are is where they begin.
-            before: what the newest batch said of users.
+            before: the answers of the newest batch for users.
             due: when users have to be looked at again, although they do nothing; left as it is when left out.
             evidence: what was known of users at the newest batch.
         """
         made: list[Transition] = []
-        users = [one.user for one in said]
+        users = [one.user for one in observations]
         scores = before(users) if last is not None else {}
         known = evidence(users) if last is not None and evidence is not None else {}
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
-            buried = erased_among(connection, [one.user for one in said])
-            found = self._standings(connection, [one.user for one in said])
+            erased_users = erased_among(connection, [one.user for one in observations])
+            found = self._standings(connection, [one.user for one in observations])
             rows = []
-            for one in said:
+            for one in observations:
                 was = found.get(one.user)
-                if one.user in buried or (was is not None and was.at > one.at):
+                if one.user in erased_users or (was is not None and was.at > one.at):
                     continue
-                earlier, told, had = last or Scoring(one.at, {}, ""), scores.get(one.user, {}), known.get(one.user)
+                earlier, answers, had = last or Scoring(one.at, {}, ""), scores.get(one.user, {}), known.get(one.user)
                 if was is not None and was.at > earlier.at:
-                    earlier, told, had = Scoring(was.at, was.models, was.definition), was.scores, was.evidence
-                standing, moved = finder.of(was, one, earlier, told, had)
+                    earlier, answers, had = Scoring(was.at, was.models, was.definition), was.scores, was.evidence
+                membership, moved = finder.of(was, one, earlier, answers, had)
                 made += moved if last is not None else []
-                row = {"user_id": one.user, "at": one.at, "told": told_of(standing.held), "held": standing.to_json()}
+                row = {
+                    "user_id": one.user,
+                    "at": one.at,
+                    "summary": summary_of(membership.held),
+                    "held": membership.to_json(),
+                }
                 rows.append(row if due is None else row | {"due": due.get(one.user)})
             if rows:
                 put = insert(standings, connection)
@@ -135,7 +140,7 @@ class Memberships:
         return [replace(transition, id=number) for transition, number in zip(made, numbers, strict=True)]
 
     def take_due(self, limit: int) -> list[str]:
-        """Users who have to be looked at again by now, the longest overdue first; each is told once."""
+        """Users who have to be looked at again by now, the longest overdue first; each is returned once."""
         asked = sa.select(standings.c.user_id).where(standings.c.due <= self._clock.now())
         asked = asked.order_by(standings.c.due).limit(limit)
         with self.live.reading() as connection:
@@ -198,14 +203,14 @@ class Memberships:
     def resync(self, destination: str) -> int:
         """Tell a destination of everybody who is in what it wants; returns how many messages wait for it now.
 
-        All of them name the same ``sync``: who gets them may drop whoever is not among them.
+        All of them name the same ``sync``: who gets them may drop everyone who is not among them.
         """
         now, version = self._clock.now(), self._definition.version
         sync = f"{self._definition.name}.{destination}.{now}"
         held = (
-            Transition(user, since, name, None, value, "behaviour", {}, standing.scores, standing.models, version)
-            for user, standing in self._everybody()
-            for name, (value, since) in standing.held.items()
+            Transition(user, since, name, None, value, "behaviour", {}, membership.scores, membership.models, version)
+            for user, membership in self._everybody()
+            for name, (value, since) in membership.held.items()
         )
         return self.outbox.again(destination, held, sync=sync)
 
@@ -227,7 +232,7 @@ class Memberships:
             after = rows[-1].user_id
 
     def erase(self, users: Collection[str]) -> dict[str, int]:
-        """Forget users; who was told that they are in something is told once more, that they left.
+        """Forget users; a destination that was sent that they are in something is sent once more, that they left.
 
         Returns:
             How many rows went, by place.
@@ -248,8 +253,8 @@ class Memberships:
                 connection,
                 [
                     Transition(user, self._clock.now(), name, value, None, ERASED, {}, {}, {}, version)
-                    for user, standing in found.items()
-                    for name, (value, _) in standing.held.items()
+                    for user, membership in found.items()
+                    for name, (value, _) in membership.held.items()
                 ],
             )
         return gone
@@ -268,7 +273,7 @@ class Memberships:
         return found
 
 
-def told_of(held: Mapping[str, tuple[str, int]] | Iterable[str]) -> str:
+def summary_of(held: Mapping[str, tuple[str, int]] | Iterable[str]) -> str:
     """Memberships in short, the same for the same values."""
     if isinstance(held, Mapping):
         held = (f"{name}={value}" for name, (value, _) in held.items())

@@ -66,7 +66,7 @@ def _service(url: str) -> object:
     logging.getLogger("apprise").disabled = True
     # one address: a list of them would be split, and the others sent to unchecked
     service = apprise.Apprise.instantiate(url)
-    told = apprise.Apprise()
-    if service is None or not told.add(service):
+    notifier = apprise.Apprise()
+    if service is None or not notifier.add(service):
         raise PropensityError("Apprise does not know this address.", fix="see its wiki for the form")
-    return told
+    return notifier

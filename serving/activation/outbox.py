@@ -64,7 +64,7 @@ class Outbox:
     ) -> int:
         """Put a message there for each transition and each destination that wants it, within a transaction.
 
-        Who is held out of a dimension is not told of; that users left because they were erased is told of everybody.
+        Nothing is sent of users who are held out of a dimension; but it is sent of everybody that erased users left.
 
         Args:
             connection: the transaction that keeps the transitions.
@@ -139,7 +139,7 @@ class Outbox:
         return Waiting(batch, [row.id for row in rows], bodies, min(row.created for row in rows), failures)
 
     def give_back(self, holder: str) -> None:
-        """Leave the destinations to whoever sends next."""
+        """Leave the destinations to the process that sends next."""
         with self._live.writing() as connection:
             mine = destinations.c.holder == holder
             connection.execute(sa.update(destinations).where(mine).values(holder="", until=0))

@@ -1,4 +1,4 @@
-"""What destinations are told: the message of a transition, and the request that carries several of them."""
+"""What destinations are sent: the message of a transition, and the request that carries several of them."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ class Request:
 
 
 def body_of(definition: str, transition: Transition, sync: str = "") -> Body:
-    """The message of a transition; its ``id`` is the same however often it is told, so that nobody acts twice.
+    """The message of a transition; its ``id`` is the same however often it is sent, so that nobody acts twice.
 
     Args:
         definition: the definition's name.
@@ -64,8 +64,8 @@ def webhook(batch: str, bodies: Sequence[Body], secret: str, at: datetime) -> Re
     """
     from standardwebhooks import Webhook
 
-    said = {"type": "propensity.transitions", "timestamp": bodies[0]["at"], "data": {"transitions": list(bodies)}}
-    content = json.dumps(said, separators=(",", ":"), ensure_ascii=False)
+    envelope = {"type": "propensity.transitions", "timestamp": bodies[0]["at"], "data": {"transitions": list(bodies)}}
+    content = json.dumps(envelope, separators=(",", ":"), ensure_ascii=False)
     headers = {
         "Content-Type": "application/json",
         "webhook-id": batch,

@@ -18,7 +18,7 @@ from serving.activation.url_guard import Target, addresses_of
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver said: its status and what it asks us to wait for. Its body is not read.
+    """The answer of a receiver: its status and what it asks us to wait for. Its body is not read.
 
     Attributes:
         status: of HTTP.

@@ -18,7 +18,7 @@ from segments.tiers import TierCuts
 from segments.transition import Scoring, Transition, TransitionFinder
 from serving.activation.memberships import CHUNK, Memberships
 from serving.process.metrics import MOVED
-from serving.scoring.previous import EVIDENCE, Earlier, field_of, told_of
+from serving.scoring.previous import EVIDENCE, Earlier, answered_in, field_of
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored
 
@@ -34,7 +34,7 @@ class TransitionRecorder:
     Args:
         definition: its rules and destinations.
         memberships: where transitions are recorded.
-        scores: the folder of the batches' scores, for what was said before.
+        scores: the folder of the batches' scores, for the answers of before.
     """
 
     def __init__(self, definition: Definition, memberships: Memberships, scores: Path) -> None:
@@ -49,9 +49,9 @@ class TransitionRecorder:
 
         Args:
             path: the folder of the scores.
-            scorer: that said them.
+            scorer: that made them.
             cutoff: the instant they speak of.
-            progress: told of each part that is done.
+            progress: called for each part that is done.
 
         Returns:
             How many transitions; None when a later batch has moved users already.
@@ -60,16 +60,16 @@ class TransitionRecorder:
         if last is not None and last.at > cutoff:
             return None
         finder, count = self._finder_of(scorer), 0
-        told = self._memberships.told()
+        summaries = self._memberships.summaries()
         for part in part_files(path):
             frame = _flat(pl.read_parquet(part), self._definition, finder.is_silent)
-            moved = frame.join(told, on="user", how="left", suffix="_held").filter(
-                pl.col("told_held").is_null() | (pl.col("told") != pl.col("told_held"))
+            moved = frame.join(summaries, on="user", how="left", suffix="_held").filter(
+                pl.col("summary_held").is_null() | (pl.col("summary") != pl.col("summary_held"))
             )
             for lo in range(0, len(moved), CHUNK):
-                said = list(_said(moved[lo : lo + CHUNK], self._definition))
+                observations = list(_observations(moved[lo : lo + CHUNK], self._definition))
                 before, evidence = self._before_of(cutoff)
-                count += self._kept(self._memberships.record(said, finder, last, before, evidence=evidence))
+                count += self._kept(self._memberships.record(observations, finder, last, before, evidence=evidence))
             progress(1)
         versions = {name: model.identity for name, model in scorer.models.items()}
         # a model that is missing now is still the one that users were last judged by
@@ -85,11 +85,11 @@ class TransitionRecorder:
         finder = self._finder_of(scorer)
         evidence = pl.Series(EVIDENCE, evidence_of(scored.rows, self._definition))
         frame = _flat(scored.records.with_columns(evidence), self._definition, finder.is_silent)
-        said = list(_said(frame, self._definition))
+        observations = list(_observations(frame, self._definition))
         soon = zip(scored.rows.users.to_list(), self._edges.next(scored.rows), strict=True)
         due = {user: at for user, at in soon if at is not None}
-        before, known = self._before_of(max(one.at for one in said))
-        made = self._memberships.record(said, finder, last, before, due=due, evidence=known)
+        before, known = self._before_of(max(one.at for one in observations))
+        made = self._memberships.record(observations, finder, last, before, due=due, evidence=known)
         self._kept(made)
         return made
 
@@ -114,7 +114,7 @@ class TransitionRecorder:
         return self._finder[1]
 
     def _before_of(self, instant: int) -> tuple[_Scores, _Evidence]:
-        """What the newest batch before an instant said of users, and what was known of them then."""
+        """The answers of the newest batch before an instant, and what was known of users then."""
         earlier = Earlier.before(self._scores, instant)
         if earlier != self._before[0]:
             self._before = (earlier, _answers(earlier, self._definition) if earlier else pl.DataFrame())
@@ -144,13 +144,15 @@ def _there(row: Mapping[str, float | None]) -> dict[str, float]:
 
 def _answers(earlier: Earlier, definition: Definition) -> pl.DataFrame:
     with earlier.reading() as records:
-        answers = [field_of(rule, name, rule.answer).alias(name) for name, rule in told_of(definition, records).items()]
+        answers = [
+            field_of(rule, name, rule.answer).alias(name) for name, rule in answered_in(definition, records).items()
+        ]
         known = [EVIDENCE] if EVIDENCE in records.collect_schema() else []
         return records.select(pl.col("user_id").alias("user"), *answers, *known).collect()
 
 
 def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[str], bool]) -> pl.DataFrame:
-    """Records with a column a dimension, and in short, ``told``, those of which something is known."""
+    """Records with a column a dimension, and in short, ``summary``, those of which something is known."""
     asked, unknown = definition.asked, [f"segments.{name}" for name in definition.segments]
     unknown = [name for name in unknown if is_silent(name)]
     frame = records.select(
@@ -167,11 +169,11 @@ def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[st
     )
     single = [STATE, RFM, *(name for name in (f"tiers.{name}" for name in asked) if not is_silent(name))]
     inside = pl.col("segments").list.eval(pl.element().filter(~pl.element().is_in(unknown)) + f"={IN}")
-    told = pl.concat_list(*(pl.lit(f"{name}=") + pl.col(name) for name in single), inside)
-    return frame.with_columns(told.list.drop_nulls().list.sort().list.join(";").alias("told"))
+    summary = pl.concat_list(*(pl.lit(f"{name}=") + pl.col(name) for name in single), inside)
+    return frame.with_columns(summary.list.drop_nulls().list.sort().list.join(";").alias("summary"))
 
 
-def _said(frame: pl.DataFrame, definition: Definition) -> Iterator[Observation]:
+def _observations(frame: pl.DataFrame, definition: Definition) -> Iterator[Observation]:
     names = list(definition.asked)
     single = [STATE, RFM, *(f"tiers.{name}" for name in names)]
     for row in frame.iter_rows(named=True):

@@ -10,14 +10,14 @@ from serving.database.tables import one_at_a_time
 metadata = sa.MetaData()
 _KEY = BigInteger().with_variant(Integer, "sqlite")
 
-#: what each user is; ``told`` is the same in short, to see who has moved without reading ``held``
+#: what each user is; ``summary`` is the same in short, to see who has moved without reading ``held``
 standings = Table(
     "handoff_standings",
     metadata,
     Column("user_id", String, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("due", BigInteger, index=True),
-    Column("told", Text, nullable=False),
+    Column("told", Text, key="summary", nullable=False),
     Column("held", Text, nullable=False),
 )
 

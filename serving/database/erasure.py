@@ -14,7 +14,7 @@ from serving.database.message_rows import digest_64, hash_of
 from serving.database.tables import CHUNK, chunks, dead, erased, erased_before, events, insert, pruned_ids
 
 #: where messages say who they are of; a letter may be cut off, so that it is no JSON
-_SAID = re.compile(r'"(?:userId|anonymousId|previousId|user_id)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*)')
+_USER_IDS = re.compile(r'"(?:userId|anonymousId|previousId|user_id)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*)')
 
 
 def erase(connection: sa.Connection, users: Sequence[str]) -> dict[str, int]:
@@ -41,17 +41,17 @@ def erased_among(connection: sa.Connection, users: Sequence[str]) -> set[str]:
 
 def not_of_erased(connection: sa.Connection, letters: Sequence[DeadLetter]) -> Sequence[DeadLetter]:
     """The letters that are not of erased users."""
-    said = [users_said(letter.body) | ({letter.user} if letter.user else set()) for letter in letters]
-    gone = erased_among(connection, sorted(set().union(*said)))
-    return [letter for letter, users in zip(letters, said, strict=True) if users.isdisjoint(gone)]
+    named = [users_named(letter.body) | ({letter.user} if letter.user else set()) for letter in letters]
+    gone = erased_among(connection, sorted(set().union(*named)))
+    return [letter for letter, users in zip(letters, named, strict=True) if users.isdisjoint(gone)]
 
 
-def users_said(body: str) -> set[str]:
+def users_named(body: str) -> set[str]:
     """The users that a message as it came speaks of, as they are taken in."""
     found = set()
-    for said in _SAID.findall(body):
+    for text in _USER_IDS.findall(body):
         try:
-            found.add(user_id(json.loads(said)))
+            found.add(user_id(json.loads(text)))
         except (ValueError, UserIdError):
             continue  # nobody can have this id
     return found
@@ -66,7 +66,7 @@ def letters_of(connection: sa.Connection, users: Collection[str]) -> list[int]:
     while rows := connection.execute(asked.where(dead.c.id > since).limit(CHUNK)).all():
         since = rows[-1].id
         for row in rows:
-            theirs = (row.user_id or "").strip() in names or not names.isdisjoint(users_said(row.body))
+            theirs = (row.user_id or "").strip() in names or not names.isdisjoint(users_named(row.body))
             if theirs or mentions.in_text(f"{row.body} {row.message_id} {row.reason}"):
                 found.append(row.id)
     return found
@@ -81,7 +81,7 @@ def remove_letters(connection: sa.Connection, users: Collection[str]) -> int:
 
 
 def rows_of(connection: sa.Connection, users: Sequence[str]) -> dict[str, int]:
-    """How many rows of users there are, by table: of all tables that have a column ``user_id``, whoever made them."""
+    """How many rows of users there are, by table, of all tables that have a column ``user_id``."""
     found, inspector = {}, sa.inspect(connection)
     for name in inspector.get_table_names():
         if name == dead.name:

@@ -29,14 +29,14 @@ def reached(user: str | None = None) -> Iterator[None]:
     except sa.exc.ArgumentError:
         raise  # the address is at fault
     except sa.exc.DBAPIError as error:
-        raise _told(error.orig or error, error, user) from error
+        raise _described(error.orig or error, error, user) from error
     except (sa.exc.SQLAlchemyError, sqlite3.Error, OSError) as error:
-        raise _told(error, error, user) from error
+        raise _described(error, error, user) from error
 
 
-def _told(said: BaseException, error: BaseException, user: str | None) -> PropensityError:
-    words = (str(said).splitlines() or [type(said).__name__])[0].strip().rstrip(".")
-    state = getattr(said, "sqlstate", None)
+def _described(cause: BaseException, error: BaseException, user: str | None) -> PropensityError:
+    words = (str(cause).splitlines() or [type(cause).__name__])[0].strip().rstrip(".")
+    state = getattr(cause, "sqlstate", None)
     if state == _NO_RIGHT:
         return DatabaseError(
             f"the live log's database does not let {user or 'us'} do it: {words}.", fix=_grant(words, user)
@@ -48,12 +48,12 @@ def _told(said: BaseException, error: BaseException, user: str | None) -> Propen
         )
     if isinstance(error, sa.exc.DataError | sa.exc.IntegrityError):
         return StoreError(f"the live log's database cannot hold this: {words}.", fix="correct what was sent")
-    if _damaged(said):
+    if _damaged(cause):
         return DatabaseError(
             f"the live log's database is damaged: {words}.",
             fix="stop its programs, restore it from a backup (propensity restore), and run propensity adopt",
         )
-    if isinstance(said, OSError) or "readonly" in words:
+    if isinstance(cause, OSError) or "readonly" in words:
         return DatabaseError(
             f"the live log's database cannot be written: {words}.",
             fix="let this user write to the folder and file, on a disk that is not mounted read-only",
@@ -61,11 +61,11 @@ def _told(said: BaseException, error: BaseException, user: str | None) -> Propen
     return UnavailableError(f"the live log does not answer: {words}.", fix="send the same again a moment later")
 
 
-def _damaged(said: BaseException) -> bool:
+def _damaged(cause: BaseException) -> bool:
     """SQLite's own class for a file that is none of its own, or is broken; locked and full ones are another."""
-    if isinstance(said, sqlite3.OperationalError):
-        return "malformed" in str(said)
-    return type(said) is sqlite3.DatabaseError
+    if isinstance(cause, sqlite3.OperationalError):
+        return "malformed" in str(cause)
+    return type(cause) is sqlite3.DatabaseError
 
 
 def _grant(words: str, user: str | None) -> str:

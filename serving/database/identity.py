@@ -1,6 +1,6 @@
 """Whether a live log is the one that other stores speak of: a position means nothing without the log that gave it.
 
-Each store can be restored from a backup alone. The log has a random id, and whoever keeps a position keeps the id with
+Each store can be restored from a backup alone. The log has a random id, and who keeps a position keeps the id with
 it, so that an older log, or another one, is noticed instead of being read from a place that is not its own.
 """
 
@@ -183,7 +183,7 @@ def adopt(definition: Definition, settings: Settings, live: LiveLog) -> Adopted:
         rebuilt = _remove_profiles(definition, settings, online, live.users_after(read))
     floor = max(mark.position for mark in marks.all)
     missing = state.pruned if files.position < state.pruned and marks.files.fits(state) else 0
-    # in this order: until the log has its new id it is refused, and whoever is killed begins again
+    # in this order: until the log has its new id it is refused, and a killed process begins again
     whole = known and files.position <= state.position
     now = live.adopt(
         [mark.log for mark in marks.all],

@@ -84,7 +84,7 @@ class LiveLog:
 
         Returns:
             What became of each message: ``accepted``, ``corrected`` (accepted, and takes the place of the message that
-            had its id), ``duplicate`` (that message says the same, whoever sent it), ``id_taken`` (its id is that of
+            had its id), ``duplicate`` (that message says the same), ``id_taken`` (its id is that of
             another event: it is kept as a dead letter) or ``erased_user``.
 
         Raises:

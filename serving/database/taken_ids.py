@@ -44,7 +44,7 @@ class IdRules:
         return cls(definition.events.columns.arrived is not None, correctable)
 
     def arrived(self, happened: int, received: int) -> int:
-        """What the newest row is told by, before its place: when a row could be seen first."""
+        """What decides which row is newest, before its place: when a row could be seen first."""
         return max(happened + 1, received) if self.by_arrival else 0
 
 
@@ -130,7 +130,7 @@ def claim_of(row: sa.Row[Any], rules: IdRules) -> Claim:
 
 
 def keep_pruned(connection: sa.Connection, old: sa.ColumnElement[bool], rules: IdRules) -> None:
-    """Keep of messages that are about to be pruned what their repeats can be told by, in about 40 bytes each."""
+    """Keep of messages that are about to be pruned what their repeats are recognised by, in about 40 bytes each."""
     since = -1
     asked = sa.select(events).where(old).order_by(events.c.position).limit(CHUNK)
     while rows := connection.execute(asked.where(events.c.position > since)).all():

@@ -1,7 +1,7 @@
-"""Folding live messages into the stored profiles: each once, in order, whoever else writes.
+"""Folding live messages into the stored profiles: each once, in order, no matter who else writes.
 
 A stored profile says through which position of the live log it is folded, and is exchanged only for what was made of
-it. What came before the last event folded in, and who has no profile yet, is folded anew from all there is, so that a
+it. What came before the last event folded in, and who has no profile yet, is rebuilt from all there is, so that a
 profile is always the one the batch would make of the same log. So is who corrects an event.
 """
 
@@ -33,13 +33,13 @@ class Folded:
 
     Attributes:
         folded: how many of them count in a profile from now on.
-        anew: how many users were folded anew.
+        rebuilt: how many users were rebuilt.
         deferred: users whose late events wait for the next batch, because no event store is at hand here.
-        failed: messages that cannot be folded, with what was said; they count nowhere.
+        failed: messages that cannot be folded, with the error; they count nowhere.
     """
 
     folded: int = 0
-    anew: int = 0
+    rebuilt: int = 0
     deferred: set[str] = field(default_factory=set)
     failed: list[tuple[Message, str]] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class LiveFold:
     Args:
         columns: what the messages mean.
         online: the stored profiles.
-        live: the live log, asked for users who are folded anew.
+        live: the live log, asked for users who are rebuilt.
         history: and what there is of them besides.
     """
 
@@ -152,7 +152,7 @@ class LiveFold:
         events = rows.sorted().events(NEVER, {}) if rows is not None and len(rows.t) else None
         at = {name: i for i, name in enumerate(events.users)} if events is not None else {}
         size = self._online.layout.size
-        words, anew, on = np.zeros((len(at), size), dtype=np.int64), [], []
+        words, from_start, on = np.zeros((len(at), size), dtype=np.int64), [], []
         for user in users:
             i = at.get(user.name)
             if i is None:  # attributes only, or events that no signal knows
@@ -160,7 +160,7 @@ class LiveFold:
             elif events is not None and self._goes_on(user, int(events.t[events.starts[i]]), words, i):
                 on.append(user)
             else:
-                anew.append(user)
+                from_start.append(user)
         values: dict[str, bytes] = {}
         if events is not None:
             fold_into(events, 0, len(at), NEVER - 1, self._online.layout, words, np.full(len(at), NEVER))
@@ -171,7 +171,7 @@ class LiveFold:
                 word = packed[at[user.name]] if user.name in at else stored.words
                 known = identified(stored.attributes, user.messages, self._fields)
                 values[user.name] = value_of(max(stored.through, through), word, known, user.position)
-        return values | (self._anew(anew, through, result) if anew else {})
+        return values | (self._rebuilt(from_start, through, result) if from_start else {})
 
     def _goes_on(self, user: _User, first: int, words: Words, i: int) -> bool:
         """Whether a profile can be folded on; it is put into ``words[i]`` then."""
@@ -182,13 +182,13 @@ class LiveFold:
         try:
             found = unpack(user.stored.words, self._online.layout)
         except FoldError:
-            return False  # it is made anew
+            return False  # it is rebuilt
         if first <= found[H_LAST]:
             return False
         words[i] = found
         return True
 
-    def _anew(self, users: list[_User], through: int, result: Folded) -> dict[str, bytes]:
+    def _rebuilt(self, users: list[_User], through: int, result: Folded) -> dict[str, bytes]:
         """Fold users from their beginning: what is in the kept profiles, and the live log after it."""
         names = [user.name for user in users]
         kept = self._history.kept()
@@ -209,7 +209,7 @@ class LiveFold:
         whole = Rows.together([*([known.table()] if known else []), tracked.table()], tracked.values.shape[1])
         folded = fold_whole(whole, self._online.layout, self._columns)
         traits = self._history.traits(names)
-        result.anew += len(users)
+        result.rebuilt += len(users)
         values = {}
         for user in users:
             # what was appended since the tail was read is in already, and must not come again
@@ -243,23 +243,23 @@ def fold_whole(rows: Rows, layout: Layout, columns: LogColumns) -> dict[str, byt
 
 
 def identified(known: Attributes, messages: Iterable[Message], fields: Sequence[str]) -> Attributes:
-    """Attributes after what was said of them, in the order in which it became known."""
-    merged, told = dict(known.traits), known.told
+    """Attributes after messages about them, in the order in which it became known."""
+    merged, visible_from = dict(known.traits), known.visible_from
     for message in messages:
         if message.kind == IDENTIFY:
-            said = traits_of(message, fields)
-            if any(merged.get(name) != value for name, value in said.items()):
-                told = max(told, message.received + 1)
-            merged |= said
-    return Attributes(merged, told)
+            traits = traits_of(message, fields)
+            if any(merged.get(name) != value for name, value in traits.items()):
+                visible_from = max(visible_from, message.received + 1)
+            merged |= traits
+    return Attributes(merged, visible_from)
 
 
 def traits_of(message: Message, fields: Sequence[str]) -> dict[str, str | None]:
     """The attributes that a message speaks of, as text, as the trait table holds them."""
-    said = {name: message.body[name] for name in fields if name in message.body}
-    return {name: None if v is None else v if isinstance(v, str) else json.dumps(v) for name, v in said.items()}
+    found = {name: message.body[name] for name in fields if name in message.body}
+    return {name: None if v is None else v if isinstance(v, str) else json.dumps(v) for name, v in found.items()}
 
 
 def value_of(through: int, words: bytes, known: Attributes, position: int) -> bytes:
     """What is stored of a user."""
-    return stored_bytes(through, words, known.json(), position, known.told)
+    return stored_bytes(through, words, known.json(), position, known.visible_from)

@@ -59,7 +59,7 @@ def compact(
         settings: where things are kept.
         live: the live log.
         accept_gap: go on though nothing is known of the days between the log's end and the first live message.
-        progress: told of messages done.
+        progress: called for messages done.
 
     Raises:
         EventLogError: the log ends long before the live log begins; what happened in between would be taken for
@@ -123,9 +123,9 @@ def _traits(definition: Definition, state: Compacted, messages: Sequence[Message
     known = {row["user"]: {name: row[name] for name in fields} for row in last.to_dicts()}
     rows = []
     for message in messages:
-        said = traits_of(message, fields)
-        if said:
-            known[message.user] = known.get(message.user, dict.fromkeys(fields)) | said
+        traits = traits_of(message, fields)
+        if traits:
+            known[message.user] = known.get(message.user, dict.fromkeys(fields)) | traits
             rows.append({"user": message.user, "known": message.received} | known[message.user])
     schema = {"user": pl.String(), "known": pl.Int64(), **dict.fromkeys(fields, pl.String())}
     return pl.DataFrame(rows, schema=schema).with_columns(pl.col("known").cast(INSTANT))

@@ -30,12 +30,12 @@ class Committer:
 
     Args:
         log: where to.
-        told: called after each transaction, so that somebody folds what came.
+        appended: called after each transaction, so that somebody folds what came.
     """
 
-    def __init__(self, log: LiveLog, told: Callable[[], None]) -> None:
+    def __init__(self, log: LiveLog, appended: Callable[[], None]) -> None:
         self._log = log
-        self._told = told
+        self._appended = appended
         self._orders: queue.Queue[_Order | None] = queue.Queue(WAITING)
         self._messages, self._counting = 0, threading.Lock()
         self._thread = threading.Thread(target=self._run, name="live-log", daemon=True)
@@ -96,7 +96,7 @@ class Committer:
             )
         except Exception as error:
             if len(orders) > 1 and not isinstance(error, UnavailableError):
-                for order in orders:  # one of them is at fault, and only its sender is told so
+                for order in orders:  # one of them is at fault, and only its sender gets the error
                     self._write([order])
                 return
             for order in orders:
@@ -106,4 +106,4 @@ class Committer:
         for order in orders:
             order.done.set_result(answers[at : at + len(order.messages)])
             at += len(order.messages)
-        self._told()
+        self._appended()

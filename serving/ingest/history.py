@@ -53,11 +53,11 @@ class History:
         """The events of users that are in the kept profiles.
 
         Args:
-            kept: what `kept` said.
+            kept: what `kept` returned.
             users: whose.
 
         Returns:
-            The rows, or None where they cannot be told: no event store is here, or it has been put together anew since,
+            The rows, or None where they are not known: no event store is here, or it has been rebuilt since,
             holds live events that the kept profiles do not, and has no ids by which those could be known again.
         """
         for attempt in range(3):
@@ -68,7 +68,7 @@ class History:
             try:
                 return self._read(store, kept, users)
             except EventLogError:
-                if attempt == 2:  # a part that was put together anew meanwhile is found the next time
+                if attempt == 2:  # a part that was rebuilt meanwhile is found the next time
                     raise
         return None
 
@@ -82,11 +82,11 @@ class History:
             by_bucket.setdefault(bucket, []).append(user)
         tables = []
         for bucket, names in by_bucket.items():
-            # where a bucket was written anew, its parts no longer tell what had come in by then
-            told = kept.log == state.name and state.merged.get(bucket, 0) <= kept.position
-            if not told and not self._known_again(store.log, kept):
+            # where a bucket was rewritten, its parts no longer show what had come in by then
+            exact = kept.log == state.name and state.merged.get(bucket, 0) <= kept.position
+            if not exact and not self._known_again(store.log, kept):
                 return None
-            rows = store.rows_of(bucket, names, through=kept.position if told else state.position)
+            rows = store.rows_of(bucket, names, through=kept.position if exact else state.position)
             tables.append(rows.take(rows.visible <= kept.through).table())
         return Rows.together(tables, store.log.n_values)
 
@@ -104,7 +104,7 @@ class History:
         with reading(path, fix=f"remove {path}, and run propensity materialize"):
             found = pl.scan_parquet(path).filter(pl.col("user").is_in(asked.implode())).collect()
             rows = found.select(TRAITS.names()).iter_rows()
-            return {user: Attributes(json.loads(traits), told) for user, traits, told in rows}
+            return {user: Attributes(json.loads(traits), visible_from) for user, traits, visible_from in rows}
 
     def _opened(self) -> EventLog | None:
         """The log, opened once; None where it is not on this machine."""

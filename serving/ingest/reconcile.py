@@ -1,4 +1,4 @@
-"""Reconciliation: every profile folded anew from the logs, beside what the online store holds."""
+"""Reconciliation: every profile rebuilt from the logs, beside what the online store holds."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Reconciled:
     Attributes:
         users: how many.
         differences: those that differ.
-        repaired: how many of them were written anew.
+        repaired: how many of them were rewritten.
     """
 
     users: int
@@ -58,7 +58,7 @@ class Reconciled:
 def reconcile(
     definition: Definition, settings: Settings, live: LiveLog, *, repair: bool = False, progress: Progress = ignore
 ) -> Reconciled:
-    """Fold everybody anew and compare.
+    """Rebuild everybody and compare.
 
     What is still being folded is not held against a profile: it must hold what the worker says it has folded.
 
@@ -67,7 +67,7 @@ def reconcile(
         settings: where things are kept.
         live: the live log.
         repair: write what should be there.
-        progress: told of each bucket of users.
+        progress: called for each bucket of users.
 
     Raises:
         StoreError: the kept profiles or the event store are not on this machine.
@@ -118,8 +118,8 @@ def _difference(
         return Difference(user, "missing") if words else None
     if stored.words != words:
         return Difference(user, "behind" if due and due[-1].position > stored.position else "profile")
-    said = [{k: v for k, v in t.items() if v is not None} for t in (stored.traits, known.traits)]
-    same = said[0] == said[1] and stored.told == known.told
+    traits = [{k: v for k, v in t.items() if v is not None} for t in (stored.traits, known.traits)]
+    same = traits[0] == traits[1] and stored.visible_from == known.visible_from
     return None if same else Difference(user, "traits")
 
 
@@ -149,7 +149,7 @@ def _buckets(
             rows = history.rows(kept, names[lo : lo + RUN])
             if rows is None:
                 raise StoreError(
-                    "the event store was put together anew, and cannot be told from the live log.",
+                    "the event store was rebuilt, and its events cannot be told from those of the live log.",
                     fix="run propensity materialize, then reconcile again",
                 )
             yield names[lo : lo + RUN], rows

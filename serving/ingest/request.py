@@ -111,8 +111,8 @@ class Ingest:
             if not isinstance(batch, list):
                 raise RequestError("the body has no list 'batch'.")
             if len(batch) > MOST_MESSAGES:
-                said = f"a batch of {len(batch):,} messages; at most {MOST_MESSAGES:,} are taken."
-                raise RequestError(said, fix="send them in several requests", status=413)
+                reason = f"a batch of {len(batch):,} messages; at most {MOST_MESSAGES:,} are taken."
+                raise RequestError(reason, fix="send them in several requests", status=413)
             items = batch
         kind = None if call in ("batch", "import") else call
         read = self._tracking.read(items, kind=kind, sent=content.get("sentAt"), received=received)
@@ -123,8 +123,8 @@ class Ingest:
         refused = [Refused(index=at, message_id=x.message_id, code=x.code, reason=x.reason) for at, x in read.refused]
         for (at, message), outcome in zip(read.messages, outcomes, strict=True):
             if outcome in NOT_TAKEN:
-                said = NOT_TAKEN[outcome]
-                refused.append(Refused(index=at, message_id=message.id, code=outcome, reason=said))
+                reason = NOT_TAKEN[outcome]
+                refused.append(Refused(index=at, message_id=message.id, code=outcome, reason=reason))
         counts = {name: outcomes.count(name) for name in (ACCEPTED, CORRECTED, DUPLICATE)}
         total = len(refused) + read.not_kept
         for name, count in [*counts.items(), ("refused", total)]:

@@ -19,7 +19,7 @@ from serving.database.dead_letters import DeadLetter
 MESSAGE_BYTES = 32_000
 BATCH_BYTES = 500_000
 
-#: messages of a batch, and how many refused ones of a request are kept and told one by one
+#: messages of a batch, and how many refused ones of a request are kept and listed one by one
 MOST_MESSAGES, MOST_REFUSED = 2_500, 100
 
 #: how deep a message's lists and objects may lie in one another: far from where Python's own recursion ends
@@ -113,11 +113,11 @@ class Tracking:
 
     def _user(self, item: Mapping[str, object]) -> str:
         for key in ("userId", "anonymousId"):
-            said = item.get(key)
-            if said is None or (isinstance(said, str) and not said.strip(SPACE)):
+            value = item.get(key)
+            if value is None or (isinstance(value, str) and not value.strip(SPACE)):
                 continue
             try:
-                return self._columns.user_of(said)
+                return self._columns.user_of(value)
             except UserIdError as error:
                 raise _RefusedError("user_id", f"{key}: {error.message}") from error
         raise _RefusedError("no_user", "neither 'userId' nor 'anonymousId' says who")
@@ -125,12 +125,12 @@ class Tracking:
 
 def stated(item: Mapping[str, object]) -> int | None:
     """When something happened by the sender's clock, if the sender says so; the same each time a message is sent."""
-    said = item.get("originalTimestamp", item.get("timestamp"))
-    if said is None:
+    value = item.get("originalTimestamp", item.get("timestamp"))
+    if value is None:
         return None
-    original = read_time(said)
+    original = read_time(value)
     if original is None:
-        raise _RefusedError("timestamp", f"timestamp {_shown(said)} is no ISO time")
+        raise _RefusedError("timestamp", f"timestamp {_shown(value)} is no ISO time")
     return original
 
 
@@ -154,10 +154,10 @@ def happened(item: Mapping[str, object], sent: object, received: int) -> int:
 
 def as_sent(message: Message) -> str:
     """A message in the form in which it can be sent again."""
-    said: dict[str, object] = {"type": message.kind, "messageId": message.id, "userId": message.user,
+    content: dict[str, object] = {"type": message.kind, "messageId": message.id, "userId": message.user,
             "timestamp": to_datetime(message.t).isoformat()}  # fmt: skip
-    said |= {"event": message.event, "properties": message.body} if message.event else {"traits": message.body}
-    return json.dumps(said)
+    content |= {"event": message.event, "properties": message.body} if message.event else {"traits": message.body}
+    return json.dumps(content)
 
 
 class _RefusedError(Exception):
@@ -184,25 +184,25 @@ def _text(item: Mapping[str, object], key: str) -> str:
 
 
 def _letter(item: object, refused: _RefusedError, kind: str | None, sent: object, received: int) -> DeadLetter:
-    """Keep a refused message, as far as it can be kept, with what the request said of it."""
-    said = item if isinstance(item, Mapping) else {}
-    if said:
-        item = {key: value for key, value in (("type", kind), ("sentAt", sent)) if value is not None} | dict(said)
+    """Keep a refused message, as far as it can be kept, with what the request says of it."""
+    content = item if isinstance(item, Mapping) else {}
+    if content:
+        item = {key: value for key, value in (("type", kind), ("sentAt", sent)) if value is not None} | dict(content)
     body = "" if _deeper(item, DEPTH) else json.dumps(item)[:MESSAGE_BYTES]
-    return DeadLetter("ingest", refused.code, str(refused), body, received, _id_of(said), _user_of(said))
+    return DeadLetter("ingest", refused.code, str(refused), body, received, _id_of(content), _user_of(content))
 
 
-def _id_of(said: Mapping[str, object]) -> str | None:
+def _id_of(content: Mapping[str, object]) -> str | None:
     """The message's id, as far as it can be written down."""
-    value = said.get("messageId")
+    value = content.get("messageId")
     return value[:_LONGEST].replace("\x00", "").encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
-def _user_of(said: Mapping[str, object]) -> str | None:
+def _user_of(content: Mapping[str, object]) -> str | None:
     """Whom a refused message is about, in the form in which they may be erased later."""
     for key in ("userId", "anonymousId"):
         with suppress(UserIdError):
-            return user_id(said.get(key))
+            return user_id(content.get(key))
     return None
 
 

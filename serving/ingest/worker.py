@@ -123,7 +123,7 @@ class Worker:
             self._thread.join(30)
 
     def run(self) -> None:
-        """Work until told to stop; a store that is away is waited for."""
+        """Work until it is stopped; a store that is away is waited for."""
         away_since: float | None = None
         while not self._stopped.is_set():
             try:
@@ -133,7 +133,7 @@ class Worker:
                 away_since = None
             except (UnavailableError, EventLogError) as error:
                 WORKER_ERRORS.inc()
-                if away_since is None:  # said once, not twice a second
+                if away_since is None:  # logged once, not twice a second
                     log.warning("the worker waits: %s", error)
                     away_since = time.monotonic()
                 LAG.set(time.monotonic() - away_since)  # what came first meanwhile may have waited as long
@@ -141,7 +141,7 @@ class Worker:
             except Exception:
                 # whatever it is, the log keeps what was not folded, and the next round begins where this one did
                 WORKER_ERRORS.inc()
-                log.exception("the worker begins anew")
+                log.exception("the worker starts again")
                 self._online = self._fold = None
                 self._stopped.wait(AWAY)
         try:
@@ -190,7 +190,7 @@ class Worker:
         """Keep what failed, and count."""
         now = self._clock.now()
         if result.failed:
-            letters = [DeadLetter("fold", "poison", said, as_sent(m), now, m.id, m.user) for m, said in result.failed]
+            letters = [DeadLetter("fold", "poison", error, as_sent(m), now, m.id, m.user) for m, error in result.failed]
             self._live.take_out([m for m, _ in result.failed], letters)
         FOLDED.inc(result.folded)
         DEFERRED.inc(len(result.deferred))

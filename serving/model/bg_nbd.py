@@ -27,7 +27,7 @@ def repeats(times: Floats, first: Floats, last: Floats) -> tuple[Floats, Floats,
 class BgNbd(BaseModel):
     """Purchases come at a rate drawn from Gamma(r, alpha); after each one drops out with a chance from Beta(a, b).
 
-    Customers are told by ``x`` repeat purchases, the last of them ``t_x`` after the first purchase, which lies ``T``
+    A customer is ``x`` repeat purchases, the last of them ``t_x`` after the first purchase, which lies ``T``
     back; times in any one unit.
     """
 
@@ -71,7 +71,7 @@ class BgNbdPart(BaseModel):
         within: days asked about.
         will: whether the outcome is that the signal comes, or that it does not.
         never: log-odds for users who never had the signal.
-        average: the values of the three columns that effects are told against.
+        average: the values of the three columns that effects are measured against.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

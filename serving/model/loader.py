@@ -72,7 +72,7 @@ def shown(uri: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """A version that is champion; a registry that was restored or made anew may hold another model of that number.
+    """A version that is champion; a registry that was restored or made again may hold another model of that number.
 
     Attributes:
         number: of the version.

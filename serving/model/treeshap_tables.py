@@ -21,28 +21,28 @@ MOST_FEATURES = 12
 class _Node:
     """A node or leaf of a tree as LightGBM writes it."""
 
-    said: dict[str, object]
+    content: dict[str, object]
 
     @property
     def inner(self) -> bool:
-        return "split_feature" in self.said
+        return "split_feature" in self.content
 
     @property
     def column(self) -> int:
-        return int(str(self.said["split_feature"]))
+        return int(str(self.content["split_feature"]))
 
     @property
     def value(self) -> float:
-        return float(str(self.said["leaf_value"]))
+        return float(str(self.content["leaf_value"]))
 
     @property
     def rows(self) -> float:
         """How many training rows reached it."""
-        return float(str(self.said.get("internal_count", self.said.get("leaf_count", 0))))
+        return float(str(self.content.get("internal_count", self.content.get("leaf_count", 0))))
 
     @cached_property
     def children(self) -> "tuple[_Node, _Node]":
-        return _Node(self.said["left_child"]), _Node(self.said["right_child"])  # type: ignore[arg-type]
+        return _Node(self.content["left_child"]), _Node(self.content["right_child"])  # type: ignore[arg-type]
 
     @cached_property
     def size(self) -> int:
@@ -97,14 +97,14 @@ class Layout:
         return place, left, node.column, child.rows / node.rows
 
     def _keep(self, node: _Node) -> None:
-        said = node.said
+        content = node.content
         category, threshold = -1, 0.0
-        if said["decision_type"] == "==":
+        if content["decision_type"] == "==":
             category = len(self.sets)
-            self.sets.append([int(c) for c in str(said["threshold"]).split("||")])
+            self.sets.append([int(c) for c in str(content["threshold"]).split("||")])
         else:
-            threshold = float(str(said["threshold"]))
-        self.nodes.append((node.column, bool(said["default_left"]), said["missing_type"] != "NaN", category))
+            threshold = float(str(content["threshold"]))
+        self.nodes.append((node.column, bool(content["default_left"]), content["missing_type"] != "NaN", category))
         self.threshold.append(threshold)
 
     def _block(self, root: _Node, place: int, path: list[_Step]) -> bool:

@@ -12,7 +12,7 @@ from features.errors import PropensityError
 DEEP = 8
 
 
-def told(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
     """Say an error in a line: ours in its words, any other by its type, since its words may hold anything."""
     return str(error) if isinstance(error, PropensityError) else type(error).__name__
 

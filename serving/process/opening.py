@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from features.errors import PropensityError, UnavailableError
-from serving.process.logs import told
+from serving.process.logs import in_words
 
 log = logging.getLogger("propensity")
 
@@ -86,5 +86,5 @@ class Opening(Generic[Thing]):
 
     def _failed(self, message: str, fix: str, error: Exception) -> None:
         if message != self._why.message:  # logged once, not with each attempt
-            log.warning("not ready, and tried again every %.0f s: %s: %s", PAUSE, message, told(error))
+            log.warning("not ready, and tried again every %.0f s: %s: %s", PAUSE, message, in_words(error))
         self._why = StartingError(message, fix=fix or "ask again in a few seconds")

@@ -44,7 +44,7 @@ class BatchResult:
     silent: pl.DataFrame
 
 
-#: a reason as the records hold it; a trait's value is told by the text
+#: a reason as the records hold it; the text has a trait's value
 REASON = pl.Struct({"feature": pl.String, "value": pl.Float64, "effect": pl.Float64, "text": pl.String})
 MOVE = pl.Struct({**dict(REASON), "before": pl.Float64})
 CHANGE = pl.Struct({"since": INSTANT, "probability": pl.Float64, "model": pl.String, "moved": pl.List(MOVE)})
@@ -61,22 +61,22 @@ def score_all(
         cutoff: the instant the scores speak of.
         folder: gets ``scores-<instant>.parquet``, a folder, complete or not at all.
         reasons: how many reasons a likelihood, and what changed since the newest earlier scores there; 0 for neither.
-        progress: told of each run of users that is done.
+        progress: called for each run of users that is done.
 
     Raises:
         ScoringError: nobody is visible at the cutoff.
     """
     path = scores_path(folder, cutoff)
     earlier = Earlier.before(folder, cutoff) if reasons else None
-    told = _explained(scorer) if reasons else scorer.schema
-    schema = pl.Schema({**told, EVIDENCE: pl.Int64()})
+    columns = _explained(scorer) if reasons else scorer.schema
+    schema = pl.Schema({**columns, EVIDENCE: pl.Int64()})
     traits = latest_traits(scorer.definition, cutoff, log.live)
 
     def score(events: Events) -> Iterator[pl.DataFrame]:
         for rows in batch_rows(events, scorer.definition, cutoff, traits):
             if len(rows):
                 scored = scorer.score(rows, rows.cutoffs)
-                records = _with_reasons(scorer, scored, reasons, earlier, told) if reasons else scored.records
+                records = _with_reasons(scorer, scored, reasons, earlier, columns) if reasons else scored.records
                 yield records.with_columns(pl.Series(EVIDENCE, evidence_of(rows, scorer.definition)))
 
     users = log.write(score, schema, path, progress=progress)
@@ -110,9 +110,9 @@ def _explained(scorer: Scorer) -> pl.Schema:
     schema = dict(scorer.schema)
     for name in scorer.models:
         rule = scorer.definition.asked[name]
-        told = {"reasons": pl.List(REASON)} | ({"change": CHANGE} if isinstance(rule, Outcome) else {})
+        explained = {"reasons": pl.List(REASON)} | ({"change": CHANGE} if isinstance(rule, Outcome) else {})
         answers: dict[str, pl.DataType] = dict(schema[part_of(rule)])  # type: ignore[call-overload]
-        answers[name] = pl.Struct({**dict(answers[name]), **told})  # type: ignore[call-overload]
+        answers[name] = pl.Struct({**dict(answers[name]), **explained})  # type: ignore[call-overload]
         schema[part_of(rule)] = pl.Struct(answers)
     return pl.Schema(schema)
 
@@ -135,16 +135,16 @@ def _with_reasons(
                 columns.append(pl.Series("change", moved, CHANGE))
             answer = answer.struct.unnest().with_columns(columns).to_struct(name)
         parts.setdefault(part, []).append(answer.alias(name))
-    told = [pl.DataFrame(answers).to_struct(part) for part, answers in parts.items()]
-    return scored.records.with_columns(told).cast(schema)
+    explained = [pl.DataFrame(answers).to_struct(part) for part, answers in parts.items()]
+    return scored.records.with_columns(explained).cast(schema)
 
 
-def _numeric(told: dict[str, object]) -> dict[str, object]:
-    return told | {"value": told["value"] if isinstance(told["value"], float) else None}
+def _numeric(reason: dict[str, object]) -> dict[str, object]:
+    return reason | {"value": reason["value"] if isinstance(reason["value"], float) else None}
 
 
 def _changed(change: Change | None) -> dict[str, object] | None:
     if change is None:
         return None
-    told = change.model_dump()
-    return told | {"moved": [_numeric(move) for move in told["moved"]]}
+    fields = change.model_dump()
+    return fields | {"moved": [_numeric(move) for move in fields["moved"]]}

@@ -1,4 +1,4 @@
-"""The champions to score with; where some are missing, whether that may be, and how it is said."""
+"""The champions to score with; where some are missing, whether that may be, and how that is reported."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def _had(definition: Definition, scores: Path) -> dict[str, str]:
 def _note(missing: list[str], definition: Definition, loader: Loader) -> str:
     if len(missing) == len(definition.asked):
         return (
-            f"{loader.absence()} States, RFM groups and segments need none; nothing is said of what users will do "
+            f"{loader.absence()} States, RFM groups and segments need none; there is no answer to what users will do "
             "(no_model). Run propensity train first."
         )
-    return f"No champion of {', '.join(missing)}: nothing is said of that (no_model). propensity train says why."
+    return f"No champion of {', '.join(missing)}: there is no answer to that (no_model). propensity train says why."

@@ -1,4 +1,4 @@
-"""Why a likelihood is what it is, and what changed since it was last said."""
+"""Why a likelihood is what it is, and what changed since it was last scored."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +12,7 @@ from serving.scoring.previous import Earlier
 from serving.scoring.record import Change, Move, Reason
 from serving.scoring.wording import Wording
 
-Said = Callable[[str], NDArray[np.bool_]]
+Answered = Callable[[str], NDArray[np.bool_]]
 
 
 class Explainer:
@@ -29,12 +29,12 @@ class Explainer:
         self._at = {name: i for i, name in enumerate(rows.features.numeric)}
         self._texts: dict[tuple[object, ...], str] = {}
 
-    def reasons(self, models: Mapping[str, Model], said: Said, count: int) -> dict[str, list[list[Reason]]]:
-        """The strongest columns of each likelihood, strongest first; none where nothing was said."""
+    def reasons(self, models: Mapping[str, Model], answered: Answered, count: int) -> dict[str, list[list[Reason]]]:
+        """The strongest columns of each likelihood, strongest first; none where there is no answer."""
         answer: dict[str, list[list[Reason]]] = {}
         for name, model in models.items():
             answer[name] = [[] for _ in range(len(self._rows))]
-            asked = np.flatnonzero(said(name))
+            asked = np.flatnonzero(answered(name))
             if not asked.size:
                 continue
             columns = [*model.card.features, *model.card.categories]
@@ -44,14 +44,14 @@ class Explainer:
         return answer
 
     def changes(
-        self, models: Mapping[str, Model], said: Said, earlier: Earlier, count: int
+        self, models: Mapping[str, Model], answered: Answered, earlier: Earlier, count: int
     ) -> dict[str, list[Change | None]]:
-        """What was said earlier, and what became of the reasons that were kept then."""
+        """The earlier answer, and what became of the reasons that were kept then."""
         before = earlier.of(self._rows.users.to_list())
         answer: dict[str, list[Change | None]] = {}
         for name, model in models.items():
             columns = {column: i for i, column in enumerate([*model.card.features, *model.card.categories])}
-            asked = said(name)
+            asked = answered(name)
             effects = np.zeros((len(self._rows), len(columns)))
             if asked.any():
                 effects[asked] = model.effects(model.matrix_of(self._rows)[asked])
@@ -76,10 +76,10 @@ class Explainer:
         return self._rows.traits[column][at]  # type: ignore[no-any-return]
 
     def _text(self, column: str, at: int) -> str:
-        told = {name: self._value(name, at) for name in self._wording.used(column)}
-        key = (column, *told.values())
+        values = {name: self._value(name, at) for name in self._wording.used(column)}
+        key = (column, *values.values())
         if key not in self._texts:
-            self._texts[key] = self._wording.say(column, told)
+            self._texts[key] = self._wording.say(column, values)
         return self._texts[key]
 
     def _reason(self, column: str, at: int, effect: float) -> Reason:
@@ -88,11 +88,11 @@ class Explainer:
 
     def _move(self, then: Mapping[str, object], at: int, effect: float) -> Move:
         column = str(then["feature"])
-        told = {name: self._value(name, at) for name in self._wording.used(column)}
+        values = {name: self._value(name, at) for name in self._wording.used(column)}
         moved = round(float(effect) - float(str(then["effect"])), 4)
-        text = self._wording.moved(column, told, str(then["text"]))
+        text = self._wording.moved(column, values, str(then["text"]))
         return Move.model_validate(
-            {"feature": column, "value": told[column], "before": then["value"], "effect": moved, "text": text}
+            {"feature": column, "value": values[column], "before": then["value"], "effect": moved, "text": text}
         )
 
 

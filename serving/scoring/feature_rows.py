@@ -65,7 +65,7 @@ def online_rows(
     stored, covered = store.read_covered(asked)
     missing = {user: "unknown_user" for user in asked if user not in stored}
     words = store.unpack(stored.values())
-    seen = np.maximum(words[:, H_VISIBLE], np.array([p.told for p in stored.values()], dtype=np.int64))
+    seen = np.maximum(words[:, H_VISIBLE], np.array([p.visible_from for p in stored.values()], dtype=np.int64))
     if not latest and (ahead := seen > as_of).any():
         early = [user for user, later in zip(stored, ahead.tolist(), strict=True) if later]
         missing |= dict.fromkeys(early, "as_of_before_profile")

@@ -27,7 +27,7 @@ from serving.scoring.served import Served
 
 log = logging.getLogger("propensity")
 
-#: how many moved reasons are told when no number of reasons was asked for
+#: how many moved reasons are given when no number of reasons was asked for
 MOVED = 5
 
 
@@ -134,7 +134,7 @@ class Answers:
             users: ids; repeats are answered once.
             as_of: an aware datetime.
             reasons: how many reasons a likelihood.
-            latest: the instant is now, and whoever did something later by another machine's clock is scored right
+            latest: the instant is now, and a user who did something later by another machine's clock is scored right
                 after that.
             changes: tell what changed since the newest earlier scores of the batch.
             bulk: read through the connection for long lists.
@@ -241,7 +241,7 @@ class Answers:
         return self._served.refresh()
 
     def watch(self, stopped: threading.Event) -> None:
-        """Take up champions as they are promoted, until told to stop."""
+        """Take up champions as they are promoted, until it is stopped."""
         self._served.watch(stopped)
 
 

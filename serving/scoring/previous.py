@@ -1,4 +1,4 @@
-"""The newest scores of before an instant: what was said of users then."""
+"""The newest scores of before an instant: users' answers of then."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,22 +66,24 @@ class Earlier:
     def models(self, definition: Definition) -> dict[str, str]:
         """The model of each outcome these scores were made with; it is the same of all users."""
         with self.reading() as records:
-            asked = [field_of(rule, name, "model").alias(name) for name, rule in told_of(definition, records).items()]
+            asked = [
+                field_of(rule, name, "model").alias(name) for name, rule in answered_in(definition, records).items()
+            ]
             rows = records.select(asked).head(1).collect().rows(named=True) if asked else []
         return {name: version for row in rows for name, version in row.items() if version is not None}
 
     def of(self, users: Sequence[str]) -> dict[str, dict[str, dict[str, object]]]:
-        """What was said of each outcome, by user: ``probability, model`` and, where kept, ``reasons``."""
+        """The answer of each outcome, by user: ``probability, model`` and, where kept, ``reasons``."""
         asked = pl.Series(list(users), dtype=pl.String)
         with self.reading() as records:
             if "intent" not in records.collect_schema():
                 return {}  # amounts alone were asked for
-            said = records.filter(pl.col("user_id").is_in(asked.implode())).select("user_id", "intent")
-            return dict(said.collect().iter_rows())
+            answers = records.filter(pl.col("user_id").is_in(asked.implode())).select("user_id", "intent")
+            return dict(answers.collect().iter_rows())
 
     @contextmanager
     def reading(self) -> Iterator[pl.LazyFrame]:
-        """All records; collect them inside, so that damaged ones are told in words.
+        """All records; collect them inside, so that damaged ones raise an error in words.
 
         Raises:
             StoreError: a file is damaged.
@@ -96,7 +98,7 @@ def field_of(rule: Outcome | ValueOutcome, name: str, key: str) -> pl.Expr:
     return pl.col(part_of(rule)).struct.field(name).struct.field(key)
 
 
-def told_of(definition: Definition, records: pl.LazyFrame) -> dict[str, Outcome | ValueOutcome]:
+def answered_in(definition: Definition, records: pl.LazyFrame) -> dict[str, Outcome | ValueOutcome]:
     """The outcomes that records speak of; those of an earlier definition may not know all of today's."""
     schema = records.collect_schema()
     there = {part: {field.name for field in schema[part].fields} for part in ("intent", "value") if part in schema}  # type: ignore[attr-defined]

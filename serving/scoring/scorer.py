@@ -31,9 +31,9 @@ from serving.scoring.record import Change, Reason
 from serving.scoring.scores import Column, Scored
 from serving.scoring.wording import Wording
 
-#: why nothing is said of who is far outside what the model saw
+#: why there is no answer for who is far outside what the model saw
 BEYOND = "outside_trained_range"
-#: why nothing is said where an outcome has no champion
+#: why there is no answer where an outcome has no champion
 NO_MODEL = "no_model"
 
 
@@ -58,7 +58,7 @@ class Scorer:
         models: the served model of each outcome; an outcome without one is answered ``no_model``, and nobody is in a
             segment that rests on it.
         rfm: frozen RFM cut-offs.
-        absent: of outcomes whose model is there and cannot be used, what is said instead of ``no_model``.
+        absent: of outcomes whose model is there and cannot be used, the reason given instead of ``no_model``.
 
     Raises:
         ScoringError: a model was trained on another feature set.
@@ -90,10 +90,12 @@ class Scorer:
             for name, rule in definition.segments.items()
             if (missing := outcomes_in(rule, definition) - models.keys())
         }
-        told = {name: rule for name, rule in definition.segments.items() if name not in self.silent}
-        self._states, self._every = (Evaluator(predicates(rules)) for rules in (definition.states, told))
+        answerable = {name: rule for name, rule in definition.segments.items() if name not in self.silent}
+        self._states, self._every = (Evaluator(predicates(rules)) for rules in (definition.states, answerable))
         self._among = Evaluator({name: outcome.among for name, outcome in definition.asked.items()})
-        self._exits = Evaluator({name: rule.exit_when for name, rule in told.items() if rule.exit_when is not None})
+        self._exits = Evaluator(
+            {name: rule.exit_when for name, rule in answerable.items() if rule.exit_when is not None}
+        )
         self._version = definition.version
         self._leads, self._value_to_date = Leads(definition.leads), ValueToDate(definition)
         self._holdout = Holdout(definition)
@@ -219,13 +221,13 @@ class Scorer:
         )
 
     def reasons(self, scored: Scored, count: int) -> dict[str, list[list[Reason]]]:
-        """Explain each answer by its strongest columns, strongest first; none where nothing was said."""
-        return Explainer(scored.rows, self._wording).reasons(self.models, scored.said, count)
+        """Explain each answer by its strongest columns, strongest first; none where there is no answer."""
+        return Explainer(scored.rows, self._wording).reasons(self.models, scored.answered, count)
 
     def changes(self, scored: Scored, earlier: Earlier, count: int) -> dict[str, list[Change | None]]:
         """What changed for each user and likelihood since earlier scores; None for whom there are none."""
         likelihoods = {name: model for name, model in self.models.items() if name in self.definition.outcomes}
-        return Explainer(scored.rows, self._wording).changes(likelihoods, scored.said, earlier, count)
+        return Explainer(scored.rows, self._wording).changes(likelihoods, scored.answered, earlier, count)
 
 
 def _values(columns: Mapping[str, Column]) -> dict[str, Value]:

@@ -1,4 +1,4 @@
-"""Scored users: what was said of them, as a frame, as records, or as lists."""
+"""Scored users: their answers as a frame, as records, or as lists."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -18,7 +18,7 @@ from segments.rfm import SCORES
 from serving.scoring.record import Change, Reason, ScoreRecord
 from serving.scoring.serialize import json_of, record_columns, records_of
 
-#: a column of what was said: numbers, instants (whole numbers), texts, lists of names or of points
+#: a column of answers: numbers, instants (whole numbers), texts, lists of names or of points
 Column: TypeAlias = Numbers | Instants | Texts | Names | Lines | pl.Series
 
 
@@ -31,7 +31,7 @@ class Scored:
 
     Args:
         rows: what they were scored on.
-        columns: what was said of them.
+        columns: their answers.
         versions: the model of each outcome, or None.
         definition: by which they were scored.
         version: its name and digest; a thousand users should not work it out a thousand times.
@@ -50,7 +50,7 @@ class Scored:
 
     @cached_property
     def frame(self) -> pl.DataFrame:
-        """What was said, as a frame."""
+        """The answers as a frame."""
         return pl.DataFrame([self._series(name, column) for name, column in self._columns.items()])
 
     def _series(self, name: str, column: Column) -> pl.Series:
@@ -73,7 +73,7 @@ class Scored:
         return json_of(self.records, self._definition)
 
     def column(self, name: str) -> list[Any]:
-        """What was said under a name."""
+        """The column of a name."""
         column = self._columns[name]
         if not isinstance(column, np.ndarray):
             return column.to_list()
@@ -82,8 +82,8 @@ class Scored:
         kind = int if _whole(name) else float
         return [None if value != value else kind(value) for value in column.tolist()]
 
-    def said(self, outcome: str) -> NDArray[np.bool_]:
-        """Of whom a likelihood, or an amount, was said."""
+    def answered(self, outcome: str) -> NDArray[np.bool_]:
+        """Who has a likelihood, or an amount."""
         answers = self._columns[f"{outcome}_{self._definition.asked[outcome].answer}"]
         return ~np.isnan(np.asarray(answers, dtype=np.float64))
 

@@ -22,8 +22,8 @@ def part_of(rule: Outcome | ValueOutcome) -> str:
     return "intent" if isinstance(rule, Outcome) else "value"
 
 
-def said_of(rule: Outcome | ValueOutcome) -> dict[str, pl.DataType]:
-    """What is said of an outcome, but for what is told on request."""
+def fields_of(rule: Outcome | ValueOutcome) -> dict[str, pl.DataType]:
+    """The fields of an outcome's answer, but for those given on request."""
     text = dict.fromkeys(("tier", "why", "detail", "extrapolated"), pl.String())
     return {rule.answer: pl.Float64(), "percentile": pl.Int64(), **text}
 
@@ -51,15 +51,15 @@ def records_of(
             row["leads"][name] = {"points": points, "threshold": lead.threshold, "outcome": lead.outcome,
                                   "qualifies": points >= lead.threshold, "lines": lines}  # fmt: skip
     if definition.money is not None:
-        told = zip(*(of(column) for column in VALUE_TO_DATE_PARTS.values()), strict=True)
-        for row, values in zip(rows, told, strict=True):
+        value_rows = zip(*(of(column) for column in VALUE_TO_DATE_PARTS.values()), strict=True)
+        for row, values in zip(rows, value_rows, strict=True):
             row["value_to_date"] = dict(zip(VALUE_TO_DATE_PARTS, values, strict=True))
     for name, model in outcomes.items():
-        keys, part = said_of(rule := definition.asked[name]), part_of(rule)
+        keys, part = fields_of(rule := definition.asked[name]), part_of(rule)
         answers = zip(*(of(f"{name}_{key}") for key in keys), strict=True)
         for i, (row, values) in enumerate(zip(rows, answers, strict=True)):
-            said = dict(zip(keys, values, strict=True))
-            row[part][name] = {**said, "model": model, "reasons": reasons[name][i] if name in reasons else []}
+            answer = dict(zip(keys, values, strict=True))
+            row[part][name] = {**answer, "model": model, "reasons": reasons[name][i] if name in reasons else []}
             if name in changes:
                 row[part][name]["change"] = changes[name][i]
     return _RECORDS.validate_python(rows)
@@ -82,10 +82,10 @@ def json_of(records: pl.DataFrame, definition: Definition) -> str:
         answer = pl.col(part := part_of(rule)).struct.field(name)
         more = (_NO_REASONS, _NO_CHANGE) if isinstance(rule, Outcome) else (_NO_REASONS,)
         parts[part].append(answer.struct.with_fields(*more).alias(name))
-    told = [(pl.struct(answers) if answers else _NOTHING).alias(part) for part, answers in parts.items()]
+    parts_of = [(pl.struct(answers) if answers else _NOTHING).alias(part) for part, answers in parts.items()]
     kept = {"leads": _NOTHING, "value_to_date": pl.lit(None)}
     absent = [nothing.alias(name) for name, nothing in kept.items() if name not in records.columns]
-    return records.drop("leaves").with_columns(*told, *absent).write_json()
+    return records.drop("leaves").with_columns(*parts_of, *absent).write_json()
 
 
 def record_columns(outcomes: Mapping[str, str | None], definition: Definition, version: str) -> list[pl.Expr]:
@@ -110,8 +110,8 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition, v
     parts: dict[str, list[pl.Expr]] = {"intent": [], "value": []}
     for name, model in outcomes.items():
         rule = definition.asked[name]
-        said = (pl.col(f"{name}_{key}").alias(key) for key in said_of(rule))
-        answer = pl.struct(*said, pl.lit(model, dtype=pl.String).alias("model"))
+        fields = (pl.col(f"{name}_{key}").alias(key) for key in fields_of(rule))
+        answer = pl.struct(*fields, pl.lit(model, dtype=pl.String).alias("model"))
         parts[part_of(rule)].append(answer.alias(name))
     return [
         pl.col("user").alias("user_id"),

@@ -29,14 +29,14 @@ class Refusal:
         version: ``outcome/number``.
         card: SHA-256 of its card, where it is known.
         code: of the error.
-        said: the error in words.
+        message: the error in words.
         rounds: how often it has been asked for since.
     """
 
     version: str
     card: str | None
     code: str
-    said: str
+    message: str
     rounds: int = 0
 
     @classmethod
@@ -73,7 +73,7 @@ class Served:
     @property
     def refused(self) -> dict[str, str]:
         """Why a champion is not served, by outcome."""
-        return {name: refusal.said for name, refusal in list(self._refused.items())}
+        return {name: refusal.message for name, refusal in list(self._refused.items())}
 
     def refresh(self) -> bool:
         """Take up champions promoted since, and RFM cut-offs.
@@ -106,7 +106,7 @@ class Served:
         return True
 
     def watch(self, stopped: threading.Event) -> None:
-        """Take up champions as they are promoted, until told to stop."""
+        """Take up champions as they are promoted, until it is stopped."""
         while not stopped.wait(POLL_SECONDS):
             try:
                 self.refresh()
@@ -144,7 +144,7 @@ class Served:
             self._refused[outcome] = Refusal.of(version, champion.card, error)
             REFUSED_MODELS.labels(outcome, version).set(1)
             goes_on = getattr(old, "version", "no model")
-            log.error("champion %s is not taken up, %s goes on: %s", version, goes_on, self._refused[outcome].said)
+            log.error("champion %s is not taken up, %s goes on: %s", version, goes_on, self._refused[outcome].message)
 
     def _forget(self, outcome: str) -> None:
         if (refusal := self._refused.pop(outcome, None)) is not None:

@@ -16,9 +16,9 @@ class Term:
     """What a column is.
 
     Attributes:
-        family: whose templates it is said with.
+        family: whose templates put it into words.
         fields: what the templates may name of it whatever its value.
-        usual: another column it is told with.
+        usual: another column it is shown with.
     """
 
     family: str
@@ -57,11 +57,11 @@ class Wording:
         )
 
     def moved(self, feature: str, now: Row, before: str) -> str:
-        """Put a column that moved into words; ``before`` is what was said then."""
+        """Put a column that moved into words; ``before`` is the text of then."""
         return self._say["moved"].format(now=self.say(feature, now), before=before)
 
     def used(self, feature: str) -> tuple[str, ...]:
-        """The columns whose values decide what is said of a column."""
+        """The columns whose values decide the text of a column."""
         term = self._terms.get(feature)
         return (feature, term.usual) if term and term.usual else (feature,)
 
@@ -83,8 +83,8 @@ class Wording:
         terms: dict[str, Term] = {"tenure_days": Term("tenure", {})}
         terms |= {name: Term(name.removeprefix("cutoff_"), {}) for name in CALENDAR}
         for signal, rule in definition.signals.items():
-            said = {"signal": self._name(signal)}
-            windows = {span_name(w): said | {"window": self._window(w)} for w in definition.windows}
+            words = {"signal": self._name(signal)}
+            windows = {span_name(w): words | {"window": self._window(w)} for w in definition.windows}
             for span, fields in windows.items():
                 terms[f"{signal}_count_{span}"] = Term("count", fields)
                 terms[f"{signal}_active_days_{span}"] = Term("active_days", fields)
@@ -101,23 +101,23 @@ class Wording:
                     terms[f"{signal}_distinct_{of}_{span}"] = term
             for of in rule.more_values:
                 for part in ("total", *VALUES):
-                    terms[f"{signal}_{of}_{part}"] = Term(f"sum_{part}", said | {"of": self._name(of)})
+                    terms[f"{signal}_{of}_{part}"] = Term(f"sum_{part}", words | {"of": self._name(of)})
             for of in rule.distinct:
-                terms[f"{signal}_distinct_{of}_total"] = Term("distinct_total", said | {"of": self._name(of)})
+                terms[f"{signal}_distinct_{of}_total"] = Term("distinct_total", words | {"of": self._name(of)})
             for family in ("count_total", "active_days_total", "value_total", "silence_share", "gap_mean", "gap_std",
                            "gap_last", "gap_median", "gap_largest", "sessions_total", "session_events",
                            *(f"value_{part}" for part in VALUES)):  # fmt: skip
-                terms[f"{signal}_{family}"] = Term(family, said)
-            terms[f"days_since_{signal}"] = Term("days_since", said)
-            terms[f"days_since_first_{signal}"] = Term("days_since_first", said)
-            terms[f"days_since_comeback_{signal}"] = Term("days_since_comeback", said)
-            terms[f"{signal}_overdue"] = Term("overdue", said, usual=f"{signal}_gap_mean")
+                terms[f"{signal}_{family}"] = Term(family, words)
+            terms[f"days_since_{signal}"] = Term("days_since", words)
+            terms[f"days_since_first_{signal}"] = Term("days_since_first", words)
+            terms[f"days_since_comeback_{signal}"] = Term("days_since_comeback", words)
+            terms[f"{signal}_overdue"] = Term("overdue", words, usual=f"{signal}_gap_mean")
             for h in definition.half_lives:
-                terms[f"{signal}_decayed_{span_name(h)}"] = Term("decayed", said | {"window": self._days(h / DAY)})
+                terms[f"{signal}_decayed_{span_name(h)}"] = Term("decayed", words | {"window": self._days(h / DAY)})
             for w, _ in trend_pairs(definition.windows):
-                terms[f"{signal}_trend_{span_name(w)}"] = Term("trend", said | {"window": self._days(w / DAY)})
+                terms[f"{signal}_trend_{span_name(w)}"] = Term("trend", words | {"window": self._days(w / DAY)})
             share = share_window(definition.windows)
-            terms[f"{signal}_share_{span_name(share)}"] = Term("share", said | {"window": self._days(share / DAY)})
+            terms[f"{signal}_share_{span_name(share)}"] = Term("share", words | {"window": self._days(share / DAY)})
         for habit in HABITS:
             term = Term(habit.removesuffix("_share"), {"signal": self._name(definition.activity)})
             terms[f"{definition.activity}_{habit}"] = term

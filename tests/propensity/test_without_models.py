@@ -70,7 +70,7 @@ def test_before_the_first_training_states_are_scored_and_what_is_missing_is_said
     users = f"{len(batch_of(world)):,}"
     assert f"churn: no answer for {users} of {users} users: {users} without a model." in " ".join(done.out.split())
     memberships = Memberships(world.definition, LiveLog.open(world.definition, world.settings), Clock(None))
-    assert not any("tiers." in told for told in memberships.told()["told"]), "nobody is in a tier"
+    assert not any("tiers." in told for told in memberships.summaries()["summary"]), "nobody is in a tier"
 
 
 @pytest.mark.parametrize("command", ["score", "report"])

@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 class GammaGamma:
     """An order is worth Gamma(p, nu), and a customer's nu is drawn from Gamma(q, v): everybody's mean is p v / (q - 1).
 
-    Customers are told by ``x`` orders of mean value ``m``, both above 0; the number of orders says nothing of their
+    A customer is ``x`` orders of mean value ``m``, both above 0; the number of orders says nothing of their
     value.
     """
 

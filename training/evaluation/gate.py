@@ -167,7 +167,7 @@ def _higher(judgement: Judgement, against: PolicyChoice, metric: str, margin: fl
         return Criterion(name, needed, found, None)
     ahead = judgement.ahead("model", "champion", metric, relative=True)
     sure = ahead.low is not None and ahead.low >= -margin
-    return Criterion(name, needed, said(ahead), sure and (ahead.value > 0 or not better))
+    return Criterion(name, needed, in_words(ahead), sure and (ahead.value > 0 or not better))
 
 
 def _loss(judgement: Judgement, against: PolicyChoice, metric: str) -> Criterion:
@@ -175,7 +175,7 @@ def _loss(judgement: Judgement, against: PolicyChoice, metric: str) -> Criterion
     if (found := _incomparable(judgement, against)) is not None:
         return Criterion(name, needed, found, None)
     more = judgement.ahead("model", "champion", metric, relative=True)
-    return Criterion(name, needed, said(more), more.low is not None and not more.low > 0)
+    return Criterion(name, needed, in_words(more), more.low is not None and not more.low > 0)
 
 
 def _incomparable(judgement: Judgement, against: PolicyChoice) -> str | None:
@@ -257,7 +257,7 @@ def slices(
             )  # fmt: skip
             ahead = judged.ahead("model", "champion", metric, relative=True)
             if ahead.value < -rules.slice_drop and ahead.high is not None and ahead.high < 0:
-                fallen.append(f"{kind} {name} {said(ahead)}")
+                fallen.append(f"{kind} {name} {in_words(ahead)}")
     return Criterion("slices", needed, "; ".join(fallen) or f"{looked} slices hold", not fallen)
 
 
@@ -283,7 +283,7 @@ def named(of: str) -> str:
     return of.replace("_", " ")
 
 
-def said(relative: Measure) -> str:
+def in_words(relative: Measure) -> str:
     """A relative difference in words."""
     return f"{relative.value:+.2%}{_range(relative, '+.2%')}"
 

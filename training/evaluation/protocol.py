@@ -164,4 +164,4 @@ class OfAmount:
 
 def _level(card: ModelCard, unit: str) -> str:
     ratio = card.metrics["observed_over_expected"].value
-    return "come true" if 0.95 <= ratio <= 1.05 else f"come true {ratio:.2f} times as {unit} as said"
+    return "come true" if 0.95 <= ratio <= 1.05 else f"come true {ratio:.2f} times as {unit} as predicted"

@@ -52,7 +52,7 @@ def platt(labels: Floats, logits: Floats, weights: Floats) -> Calibration:
 def isotonic(labels: Floats, logits: Floats, weights: Floats) -> Calibration:
     """Centred isotonic regression (Oron and Flournoy 2017): lines between the centres of the blocks, so that few tie.
 
-    Platt's slope and offset stay beside it: reasons are told on the logit scale.
+    Platt's slope and offset stay beside it: reasons are on the logit scale.
     """
     order = np.argsort(logits, kind="stable")
     x, w = logits[order], weights[order]

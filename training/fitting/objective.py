@@ -24,7 +24,7 @@ class Objective(Protocol):
 
     @property
     def objective(self) -> Mapping[str, str | float]:
-        """What LightGBM is told of the answers."""
+        """What LightGBM is given of the answers."""
         ...
 
     def regression(self, columns: Floats, y: Floats, weights: Floats) -> tuple[Floats, float]:

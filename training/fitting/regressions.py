@@ -10,7 +10,7 @@ from serving.model.numbers import Floats, LinearPart, squash
 from training.dataset.matrices import Matrices
 from training.fitting.objective import Objective
 
-#: a fold's regression is fitted on so many rows at most, drawn for each fold anew: the mean of them has seen more
+#: a fold's regression is fitted on so many rows at most, drawn for each fold again: the mean of them has seen more
 MOST_ROWS = 60_000
 
 

@@ -16,7 +16,7 @@ ROUNDS, PATIENCE = 1_500, 25
 
 Booster = lgb.Booster
 
-#: what LightGBM is told
+#: what LightGBM is given
 Parameters = dict[str, float | int | str]
 
 
@@ -108,8 +108,8 @@ def mean_of(boosters: list[lgb.Booster]) -> lgb.Booster:
     """One booster whose raw score is the mean of several: all their trees, with leaves divided by their number."""
     first, *others = boosters
     for booster in boosters:
-        for tree, told in enumerate(booster.dump_model()["tree_info"]):
-            for leaf in range(told["num_leaves"]):
+        for tree, content in enumerate(booster.dump_model()["tree_info"]):
+            for leaf in range(content["num_leaves"]):
                 booster.set_leaf_output(tree, leaf, booster.get_leaf_output(tree, leaf) / len(boosters))
     for booster in others:
         _safe_call(_LIB.LGBM_BoosterMerge(first._handle, booster._handle))

@@ -39,7 +39,7 @@ def tune(
     outcome: str,
     trials: int,
     *,
-    told: Callable[[Trial], None],
+    report: Callable[[Trial], None],
     progress: Progress = ignore,
 ) -> Parameters:
     """Find parameters by trying; the usual ones are tried first, so that the answer is never worse on those rows.
@@ -49,8 +49,8 @@ def tune(
         definition: seed and constraints.
         outcome: whose.
         trials: how many sets to try.
-        told: called with each trial that is done.
-        progress: told of each trial.
+        report: called with each trial that is done.
+        progress: called for each trial.
     """
     rule, learn = definition.asked[outcome], matrices.part("learn")
     family, folds = objective_of(rule), learn.folds(FOLDS)
@@ -76,6 +76,6 @@ def tune(
         trees = boost(learn, learn.weights, base | asked.params, folds)
         loss = family.loss(learn.y, trees.held_out, learn.weights)
         study.tell(asked, loss)
-        told(Trial(number, asked.params, loss, trees.rounds, time.perf_counter() - began))
+        report(Trial(number, asked.params, loss, trees.rounds, time.perf_counter() - began))
         progress(1)
     return dict(study.best_params)

@@ -255,7 +255,7 @@ class _Looking:
         tiers = [f"{name}_tier" for name in definition.asked]
         amounts = [f"{name}_amount" for name in definition.values]
         whys = [f"{name}_why" for name in definition.asked]
-        self._said = ["state", "segments", *tiers, *whys, *amounts]
+        self._answers = ["state", "segments", *tiers, *whys, *amounts]
         text = {"user": pl.String(), "state": pl.String()} | dict.fromkeys([*tiers, *whys], pl.String())
         self.schema = pl.Schema(
             {"cutoff": INSTANT, **text, "segments": pl.List(pl.String()),
@@ -272,8 +272,8 @@ class _Looking:
             if len(rows):
                 frame = with_traits(rows.frame(), self._traits)
                 known = replace(rows, traits=frame.select(feature_set(self._definition).traits))
-                said = self._scorer.score(known, rows.cutoffs).frame.select(self._said)
-                yield self._became(events, frame.hstack(said)).select(self.schema.names()).cast(self.schema)
+                scored = self._scorer.score(known, rows.cutoffs).frame.select(self._answers)
+                yield self._became(events, frame.hstack(scored)).select(self.schema.names()).cast(self.schema)
 
     def _became(self, events: Events, rows: pl.DataFrame) -> pl.DataFrame:
         """Add what became of the users of `matured`, and take the features off all but the newest rows."""

@@ -16,7 +16,7 @@ HOOK = {"hook": going_to("http://127.0.0.1:9/")}
 def test_the_first_batch_moves_nobody(set_scene: Callable[..., Scene], address: str) -> None:
     scene = set_scene(HOOK, address)
     assert scene.memberships.history() == []
-    assert scene.memberships.told()["told"].to_list() == ["states=active"] * 5
+    assert scene.memberships.summaries()["summary"].to_list() == ["states=active"] * 5
 
 
 def test_a_move_is_kept_once_with_what_was_said_before(set_scene: Callable[..., Scene], address: str) -> None:

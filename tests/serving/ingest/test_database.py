@@ -84,7 +84,7 @@ def test_a_damaged_database_is_told_with_what_to_do(scene: Scene, name: str, kin
             opened = open_live(scene)
             opened.append([message(1_000, "u001", "visit", BEGIN)])
             opened.between(0, 2**62, 1_000)
-            Memberships(scene.definition, opened, scene.memberships._clock).told()
+            Memberships(scene.definition, opened, scene.memberships._clock).summaries()
         else:
             online = OnlineProfiles(scene.definition, scene.settings)
             online.read_values([f"u{i:03d}" for i in range(40)])

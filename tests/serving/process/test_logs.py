@@ -71,7 +71,7 @@ def test_the_worker(written: io.StringIO, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Worker, "step", failing(worker.stop))
     worker.run()
     scene.live.close()
-    holds_no_words(written, "the worker begins anew")
+    holds_no_words(written, "the worker starts again")
 
 
 def test_the_sender(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_the_sender(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> No
     sender._stopped = threading.Event()
     monkeypatch.setattr(Sender, "step", failing(sender._stopped.set))
     sender.run("hook")
-    holds_no_words(written, "the hand-off to hook begins anew")
+    holds_no_words(written, "the hand-off to hook starts again")
 
 
 def test_who_looks_for_champions(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

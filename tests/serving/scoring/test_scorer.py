@@ -200,7 +200,7 @@ def moved(rows: FeatureRows, at: int, name: str, value: float) -> FeatureRows:
 def test_a_user_outside_what_was_learnt_is_scored_as_at_its_end_and_marked(
     scorer: Scorer, rows: FeatureRows, scored: Scored, few: bool
 ) -> None:
-    at, name = int(np.flatnonzero(scored.said("purchase"))[0]), "cart_add_count_30d"
+    at, name = int(np.flatnonzero(scored.answered("purchase"))[0]), "cart_add_count_30d"
     most = scorer.models["purchase"].card.ranges
     end = most.highest[scorer.models["purchase"].card.features.index(name)]
     assert end is not None
@@ -224,7 +224,7 @@ def test_a_user_outside_what_was_learnt_is_scored_as_at_its_end_and_marked(
 def test_where_too_much_hangs_on_what_was_never_seen_nothing_is_said(
     scorer: Scorer, rows: FeatureRows, scored: Scored
 ) -> None:
-    at = int(np.flatnonzero(scored.said("purchase"))[0])
+    at = int(np.flatnonzero(scored.answered("purchase"))[0])
     strict = scorer.definition.scoring.model_copy(update={"max_extrapolation": 1e-6})
     definition = scorer.definition.model_copy(update={"scoring": strict})
     careful = Scorer(definition, scorer.models, scorer.rfm)
@@ -244,7 +244,7 @@ def test_a_feature_that_never_was_missing_and_is_now_is_outside(
 ) -> None:
     model = models["churn"]
     never = next(i for i, m in enumerate(model.card.ranges.missing) if not m and model._used[i])
-    matrix = model.matrix_of(rows)[scored.said("churn")][:3].copy()
+    matrix = model.matrix_of(rows)[scored.answered("churn")][:3].copy()
     assert (model.outside(matrix, 1.0).column < 0).all()
     matrix[1, never] = np.nan
     assert model.outside(matrix, 1.0).column.tolist() == [-1, never, -1]

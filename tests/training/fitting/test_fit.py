@@ -61,7 +61,7 @@ def test_tuning_tries_the_usual_set_first_and_never_ends_worse() -> None:
     runs: list[tuple[Parameters, Sequence[Trial]]] = []
     for _ in range(2):
         told: list[Trial] = []
-        runs.append((tune(matrices, definition, "churn", 4, told=told.append), told))
+        runs.append((tune(matrices, definition, "churn", 4, report=told.append), told))
     (best, trials), (again, _) = runs
     assert [t.number for t in trials] == [0, 1, 2, 3]
     assert trials[0].parameters["num_leaves"] == 15

@@ -68,7 +68,7 @@ def test_words_tell_when_the_level_is_off(world: World) -> None:
     card = Loader(world.definition, world.settings).champions()["churn"].card
     protocol = protocol_of(world.definition.outcomes["churn"])
     off = card.model_copy(update={"metrics": card.metrics | {"observed_over_expected": Measure(value=1.31)}})
-    assert "come true 1.31 times as often as said" in protocol.words(off)
+    assert "come true 1.31 times as often as predicted" in protocol.words(off)
     right = card.model_copy(update={"metrics": card.metrics | {"observed_over_expected": Measure(value=1.01)}})
     assert "those who will not visit within 14d" in protocol.words(right)
     assert "probabilities come true: off by" in protocol.words(right)
