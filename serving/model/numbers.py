@@ -1,7 +1,8 @@
 """A model as numbers: regression, blend and calibration, and how a frame is laid out for them."""
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -78,6 +79,12 @@ class LinearPart(BaseModel):
         lengths = (len(self.center), len(self.scale), len(self.flag_means), len(self.weights))
         inside = all(0 <= place < numeric for place in self.flagged)
         return lengths == (numeric, numeric, flags, numeric + flags) and inside
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy, with other values where some are given; the arrays are those of the copy."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_arrays", None)
+        return copied
 
     @cached_property
     def _arrays(self) -> tuple[Floats, Floats, NDArray[np.int64], Floats, Floats]:
