@@ -96,7 +96,7 @@ def parse_instant(text: object) -> datetime:
         An aware datetime in UTC.
 
     Raises:
-        ValueError: it is no instant, or one outside the years 1 to 9999 in UTC.
+        ValueError: it is not an instant, or is outside the years 1 to 9999 in UTC.
     """
     try:
         moment = datetime.fromisoformat(text.strip()) if isinstance(text, str) else None

@@ -26,7 +26,7 @@ EXACT = 2**53
 
 
 class UserIdError(PropensityError, ValueError):
-    """A value is no user id."""
+    """A value is not a user id."""
 
     code = "user_id"
 

@@ -1,4 +1,4 @@
-"""When somebody has to be looked at again although they do nothing: at the next limit a rule holds time against."""
+"""When a user who does nothing must be evaluated again: at the next time limit of a rule."""
 
 import math
 

@@ -83,8 +83,7 @@ class RfmCuts(BaseModel):
         except ValueError as error:
             raise StoreError(
                 f"the cut-offs of the RFM groups in {path} are damaged.",
-                fix="restore the file from a backup; new ones, which move users between groups, are fitted when it is "
-                "removed",
+                fix="restore it from a backup, or remove it: new cut-offs are then fitted, and users may change groups",
             ) from error
 
 

@@ -39,7 +39,9 @@ def _mapping(loader: _UniqueKeys, node: yaml.MappingNode, deep: bool = False) ->
     repeated = {str(key) for key in keys if keys.count(key) > 1}
     if repeated:
         line = node.start_mark.line + 1
-        raise DefinitionError(f"{', '.join(sorted(repeated))} stands twice (mapping at line {line}).", fix="remove one")
+        raise DefinitionError(
+            f"{', '.join(sorted(repeated))} appears twice (mapping at line {line}).", fix="remove one"
+        )
     return loader.construct_mapping(node, deep=deep)
 
 
@@ -180,7 +182,7 @@ def _check_expressions(definition: Definition, mistakes: Mistakes) -> None:
             with mistakes.gathered():
                 if name not in features.numeric:
                     raise DefinitionError(
-                        f"outcomes.{key}.monotone: {shown(name)} is no numeric feature.",
+                        f"outcomes.{key}.monotone: {shown(name)} is not a numeric feature.",
                         fix=f"name one such as {', '.join(features.numeric[:3])}",
                     )
     properties = {of for rule in definition.signals.values() for of in (*rule.more_values, *rule.distinct)}

@@ -1,4 +1,4 @@
-"""What follows from a definition is worked out once and kept with it."""
+"""Caches what is derived from a definition in the definition itself, so that it is computed once."""
 
 from collections.abc import Callable
 from functools import wraps

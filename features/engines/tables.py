@@ -25,7 +25,7 @@ class Tables:
         table: the table, of a DuckDB file.
         options: how CSV files are parsed, for all of them alike.
         columns: the columns with DuckDB's types; empty until `typed` decides them.
-        written: of CSV columns that expressions use, a value that is no number, where there is one.
+        written: of CSV columns that expressions use, a value that is not a number, where there is one.
         decided: types that values have decided, and which later files obey.
         is_view: the table is a view: what it reads changes without the file that holds it.
     """
@@ -186,7 +186,7 @@ def _dialect(connection: Connection, files: list[Path], encoding: str) -> str:
 def _decide(
     connection: Connection, tables: Tables, asked: list[str], numbers: Collection[str]
 ) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """The types of CSV columns by all their values; those that hold any; and of each a value that is no number."""
+    """The types of CSV columns by all their values; those that hold any; and of each a value that is not a number."""
     parts = []
     for name in asked:
         column = f"TRIM({quote(name)})"
@@ -220,7 +220,7 @@ def _decide(
 def _type(values: int, parsed: int, exact: int, booleans: int, times: int, *, added_up: bool) -> str:
     if not values:
         return "DOUBLE" if added_up else "VARCHAR"
-    if added_up and 2 * parsed > values:  # what is no number is counted, and above a share refused
+    if added_up and 2 * parsed > values:  # what is not a number is counted, and above a share refused
         return "DOUBLE"
     if exact == values:
         return "DOUBLE"

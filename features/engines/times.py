@@ -81,7 +81,7 @@ def _iso(quoted: str) -> str:
     # the second is looked at only where the first is null
     mended = rf"regexp_replace({quoted}, '{OFFSET}', '\1:\2')"
     found = f"epoch_us(COALESCE(TRY_CAST({quoted} AS TIMESTAMPTZ), TRY_CAST({mended} AS TIMESTAMPTZ)))"
-    return f"NULLIF(GREATEST({found}, {YEAR_1000}), {YEAR_1000})"  # 01/02/26 is no day of the year 1
+    return f"NULLIF(GREATEST({found}, {YEAR_1000}), {YEAR_1000})"  # 01/02/26 is not a day of the year 1
 
 
 def _texts(quoted: str, formats: list[str]) -> str:

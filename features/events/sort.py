@@ -126,7 +126,7 @@ def set_of(ids: NDArray[np.int64]) -> NDArray[np.int64]:
 
 @jit
 def members(table: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Flag the ids that are in a table of `set_of`; 0 is no id."""
+    """Flag the ids that are in a table of `set_of`; 0 is not an id."""
     size = table.size
     flags = np.zeros(ids.size, dtype=np.bool_)
     for i in range(ids.size):

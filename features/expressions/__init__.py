@@ -1,1 +1,1 @@
-"""SQL expressions of the definition: parsed, checked, and evaluated over columns, single rows, or by an engine."""
+"""SQL expressions of the definition: parsed, checked, and evaluated over columns or translated for an engine."""

@@ -112,7 +112,7 @@ def _literal(_: Kinds, node: exp.Expression) -> Kind:
     except ValueError:
         finite = False
     if not finite:
-        raise MeaningError(f"{shown(node.name)} is no number that can be held", "write a smaller one")
+        raise MeaningError(f"{shown(node.name)} is not a number that can be represented", "write a smaller one")
     return Kind.NUMBER
 
 

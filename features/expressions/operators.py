@@ -120,7 +120,7 @@ def rounded(a: Numbers, places: int) -> Numbers:
 
 
 def cast(a: Value, to: exp.DType) -> Value:
-    """``CAST``: NULL of what is no number, or too large for the type."""
+    """``CAST``: NULL of what is not a number, or too large for the type."""
     if to in TEXTS or a is None:
         return a
     number = a.measure(_read) if isinstance(a, Texts) else a

@@ -30,7 +30,7 @@ def check_expressions(
         definition: the definition.
         columns: the log's columns with their types.
         connection: a connection.
-        written: of columns of text, a value that is no number.
+        written: of columns of text, a value that is not a number.
 
     Raises:
         DefinitionError: an expression is unsafe, names an unknown column, or has the wrong type.

@@ -111,7 +111,7 @@ class LogColumns:
         """A user's id in its normal form, as it will be read from the log.
 
         Raises:
-            UserIdError: it is no id, or one that the log's column cannot hold.
+            UserIdError: it is not an id, or is one that the log's column cannot hold.
         """
         user, dtype = user_id(value), self.types.get(self.definition.events.columns.user, "VARCHAR")
         if not self._values.takes_user(user, dtype):

@@ -9,7 +9,7 @@ from features.settings import Settings
 
 SESSION = {
     "spark.sql.session.timeZone": "UTC",
-    "spark.sql.ansi.enabled": "false",  # text that is no time is null, and counted
+    "spark.sql.ansi.enabled": "false",  # text that is not a time is null, and counted
     "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # what a folder says is text

@@ -14,7 +14,7 @@ def ignore(_: int) -> None:
 
 @contextmanager
 def unseen(label: str, total: int | None = None) -> Iterator[Progress]:
-    """Show nobody."""
+    """Open a step without showing it."""
     yield ignore
 
 

@@ -115,7 +115,7 @@ def segments_report(
     rules, settings = opened(definition)
     traits = rules.traits.fields if rules.traits else []
     if by is not None and by not in traits:
-        raise PropensityError(f"--by {by!r} is no trait.", fix=f"the traits are {', '.join(traits) or 'none'}")
+        raise PropensityError(f"--by {by!r} is not a trait.", fix=f"the traits are {', '.join(traits) or 'none'}")
     trait = by or ("source" if "source" in traits else next(iter(traits), None))
     champions = _champions(rules, settings, without_models=without_models)
     scorer = Scorer(rules, champions.models, load_cuts(rules, settings))

@@ -83,7 +83,7 @@ def audience(
 def holdout(
     definition: DefinitionFile = None,
     effect: Annotated[
-        float, typer.Option(min=0.01, max=1, help="the relative effect for which to say when it can be shown")
+        float, typer.Option(min=0.01, max=1, help="a relative effect; the table says when it can be shown")
     ] = 0.2,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="the confidence of the test")] = 0.95,
     power: Annotated[float, typer.Option(min=0.5, max=0.999, help="the power of the test")] = 0.8,

@@ -63,7 +63,7 @@ def sizes(
     shown.append(
         f"Effect seen: the smallest fall of the rate, as a share of it, that shows with {power:.0%} at "
         f"{confidence:.0%} confidence when all who are in a tier on {newest.as_of:%Y-%m-%d} are sent at once; – where "
-        f"not even a fall to 0 would be seen. {effect:.0%} seen by: with those who enter, as in the {WEEKS} weeks "
+        f"even a fall to 0 would not show. {effect:.0%} seen by: with those who enter, as in the {WEEKS} weeks "
         f"before; – where that takes more than {YEARS} years."
     )
     return shown

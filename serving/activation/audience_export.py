@@ -92,11 +92,11 @@ def export(
         with_holdout: also who is held out.
 
     Raises:
-        PropensityError: there is no such audience, nobody was ever moved, or there is no last export to compare with.
+        PropensityError: there is no such audience, no scored batch, or no last export to compare with.
     """
     dimension, value = dimension_of(definition, name)
     if memberships.last() is None:
-        raise PropensityError("no batch has moved anybody yet.", fix="run propensity score first")
+        raise PropensityError("no batch has been scored yet.", fix="run propensity score first")
     summaries = memberships.summaries()
     inside = summaries.filter((";" + pl.col("summary") + ";").str.contains(f";{dimension}={value};", literal=True))
     members = inside.select("user").sort("user")

@@ -87,7 +87,7 @@ def check_secret(kind: str, secret: str, *, key: str) -> None:
         except ValueError:
             usable = False
         if not usable:
-            raise PropensityError(f"{key} is no base64.", fix="use the receiver's secret as it is, whsec_…")
+            raise PropensityError(f"{key} is not base64.", fix="use the receiver's secret as it is, whsec_…")
     elif not (secret.isascii() and secret.isprintable()) or " " in secret:
         raise PropensityError(
             f"{key} holds white space or letters that are not ASCII.", fix="use the write key as it is"

@@ -106,7 +106,7 @@ class TransitionRecorder:
             made = TransitionFinder(Hysteresis(self._definition, cuts), versions, self._definition.version, self._known)
             if missing := [name for name in self._definition.asked if name not in versions]:
                 log.warning(
-                    "no model of %s: nobody is moved by it until there is one (propensity train, then score)",
+                    "no model of %s: transitions that need it wait until there is one (propensity train, then score)",
                     ", ".join(missing),
                 )
             self._finder = (versions, made)

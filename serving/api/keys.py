@@ -142,7 +142,7 @@ class KeyRing:
         return len(self._known)
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading the keys again."""
         self._closed.set()
 
     def _refresh(self) -> None:

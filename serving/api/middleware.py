@@ -1,4 +1,4 @@
-"""What a request must get past before anybody reads it: its key, its rate, its size."""
+"""Checks of a request before a route reads it: its key, its rate, its size."""
 
 import asyncio
 import base64

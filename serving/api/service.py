@@ -135,7 +135,7 @@ class PropensityService:
 
     @bentoml.on_shutdown
     def close(self) -> None:
-        """Put what waits on the disk, and stop."""
+        """Commit the messages that are still waiting, and close the live log."""
         self._stop.set()
         self._desk.close(lambda desk: desk.live.close())
 

@@ -65,7 +65,7 @@ class LiveLog:
                 return cls(connect(url), letters, rules=rules)
         except (sa.exc.ArgumentError, ImportError) as error:
             raise PropensityError(
-                f"PROPENSITY_LIVE_LOG is no address of a database that can be used here ({type(error).__name__}).",
+                f"PROPENSITY_LIVE_LOG is not the address of a database that can be used here ({type(error).__name__}).",
                 fix="write postgresql+psycopg://user:password@host/database, and pip install 'propensity[postgres]'",
             ) from error
 
@@ -292,6 +292,6 @@ class LiveLog:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A transaction."""
+        """Open a transaction; commit it at the end, or roll it back after an exception."""
         with reached(self.engine.url.username), self.engine.begin() as connection:
             yield connection

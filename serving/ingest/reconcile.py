@@ -149,7 +149,7 @@ def _buckets(
             rows = history.rows(kept, names[lo : lo + RUN])
             if rows is None:
                 raise StoreError(
-                    "the event store was rebuilt, and its events cannot be told from those of the live log.",
+                    "the event store was rebuilt; it no longer says which of its events are also in the live log.",
                     fix="run propensity materialize, then reconcile again",
                 )
             yield names[lo : lo + RUN], rows

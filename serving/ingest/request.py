@@ -150,7 +150,7 @@ def _content(body: bytes, encoding: str) -> Mapping[str, object]:
         if not unpacker.eof and len(body) <= BATCH_BYTES:
             raise RequestError("the body is gzip that ends too early.")
     elif encoding.strip().lower() not in ("", "identity"):
-        raise RequestError(f"Content-Encoding {encoding[:40]!r}; gzip or none is taken.", status=415)
+        raise RequestError(f"Content-Encoding {encoding[:40]!r} is not supported; send gzip or none.", status=415)
     if len(body) > BATCH_BYTES:
         fix = "send the messages in several requests"
         raise RequestError(f"a body of more than {BATCH_BYTES:,} bytes.", fix=fix, status=413)

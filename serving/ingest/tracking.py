@@ -90,7 +90,7 @@ class Tracking:
         if body is None:
             body = {}
         if not isinstance(body, dict):
-            raise _RefusedError("not_an_object", f"{'traits' if kind == IDENTIFY else 'properties'} is no object")
+            raise _RefusedError("not_an_object", f"{'traits' if kind == IDENTIFY else 'properties'} is not an object")
         event = _EVENTS.get(kind, "") if kind != TRACK else _text(item, "event")
         if kind == TRACK and not event:
             raise _RefusedError("no_event", "a track message without 'event'")
@@ -99,7 +99,7 @@ class Tracking:
         if kind != IDENTIFY and (wrong := self._columns.problem(body)):
             raise _RefusedError("property", wrong)
         if not is_unicode(json.dumps(body, ensure_ascii=False)):
-            raise _RefusedError("not_text", "the body holds characters that are no text")
+            raise _RefusedError("not_text", "the body holds characters that are not valid Unicode")
         return Message(
             id=_text(item, "messageId") or str(uuid.uuid4()),
             user=user,
@@ -120,7 +120,7 @@ class Tracking:
                 return self._columns.user_of(value)
             except UserIdError as error:
                 raise _RefusedError("user_id", f"{key}: {error.message}") from error
-        raise _RefusedError("no_user", "neither 'userId' nor 'anonymousId' says who")
+        raise _RefusedError("no_user", "neither 'userId' nor 'anonymousId' is set")
 
 
 def stated(item: Mapping[str, object]) -> int | None:
@@ -130,7 +130,7 @@ def stated(item: Mapping[str, object]) -> int | None:
         return None
     original = read_time(value)
     if original is None:
-        raise _RefusedError("timestamp", f"timestamp {_shown(value)} is no ISO time")
+        raise _RefusedError("timestamp", f"timestamp {_shown(value)} is not an ISO 8601 time")
     return original
 
 
@@ -147,7 +147,7 @@ def happened(item: Mapping[str, object], sent: object, received: int) -> int:
     if sent_at is not None:
         instant = read_time(sent_at)
         if instant is None:
-            raise _RefusedError("timestamp", f"sentAt {_shown(sent_at)} is no ISO time")
+            raise _RefusedError("timestamp", f"sentAt {_shown(sent_at)} is not an ISO 8601 time")
         original += received - instant
     return max(min(original, received), 0)
 
@@ -179,7 +179,7 @@ def _text(item: Mapping[str, object], key: str) -> str:
     if len(text) > _LONGEST:
         raise _RefusedError("too_large", f"{key} has {len(text):,} characters; at most {_LONGEST} are taken")
     if "\x00" in text or not is_unicode(text):
-        raise _RefusedError("not_text", f"{key} holds characters that are no text")
+        raise _RefusedError("not_text", f"{key} holds NUL or characters that are not valid Unicode")
     return text
 
 

@@ -98,7 +98,7 @@ class Worker:
         try:
             self._opened()[0].warm_up()
         except (UnavailableError, EventLogError) as error:
-            log.warning("the worker begins cold: %s", error)
+            log.warning("the worker starts without a warm-up: %s", error)
         self._thread = threading.Thread(target=self.run, name="live-worker", daemon=True)
         self._thread.start()
 

@@ -20,7 +20,7 @@ def in_words(error: BaseException) -> str:
 def without_words(error: BaseException | None) -> str:
     """Where an error and its causes were raised, the first cause first, without what they say.
 
-    The words of an exception that nobody foresaw may hold a user's id, an event or a password.
+    The words of an unexpected exception may hold a user's id, an event or a password.
     """
     chain: list[BaseException] = []
     while error is not None and error not in chain:

@@ -84,7 +84,7 @@ def problem_of(error: Exception) -> dict[str, str]:
         return problem(error.message, error.code, error.fix or fix)
     where = without_words(error) if status == 500 else "what is needed is away"
     log.error("a request failed: %s: %s", type(error).__name__, where)
-    text = "something that is needed does not answer" if status == 503 else "an error that nobody foresaw"
+    text = "something that is needed does not answer" if status == 503 else "an unexpected error"
     return problem(f"{text} ({type(error).__name__}).", code, fix)
 
 

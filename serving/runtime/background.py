@@ -1,4 +1,4 @@
-"""What works on the live log beside taking messages in: a worker that folds and moves users, a sender that tells."""
+"""The background threads of the live path: a worker updates profiles and finds transitions, a sender delivers them."""
 
 import threading
 
@@ -16,7 +16,7 @@ from serving.scoring.online import Answers
 
 
 class Working:
-    """Folds, moves and tells, in this process.
+    """The worker and the sender, as threads of this process.
 
     Args:
         definition: the definition.

@@ -66,7 +66,7 @@ class LivePath:
         return found
 
     def close(self) -> None:
-        """Put what waits on the disk, and stop."""
+        """Commit the messages that are still waiting, stop the threads, and close the live log."""
         self._committer.close()
         if self._working is not None:
             self._working.close()

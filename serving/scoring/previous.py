@@ -1,4 +1,4 @@
-"""The newest scores of before an instant: users' answers of then."""
+"""The newest scores from before an instant."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

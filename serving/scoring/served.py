@@ -17,13 +17,13 @@ log = logging.getLogger("propensity")
 #: how often the registry is asked for champions
 POLL_SECONDS = 2.0
 
-#: what a likelihood says where loading its champion failed in a way that nobody foresaw
+#: what a likelihood says where loading its champion failed with an unexpected error
 UNLOADABLE = "model_damaged"
 
 
 @dataclass(slots=True)
 class Refusal:
-    """A champion that is not taken up.
+    """A champion that cannot be served.
 
     Attributes:
         version: ``outcome/number``.
@@ -41,7 +41,7 @@ class Refusal:
 
     @classmethod
     def of(cls, version: str, card: str | None, error: Exception) -> "Refusal":
-        """Say why; of what nobody foresaw only the type, its message may hold anything."""
+        """Say why; of an unexpected error only the type, since its message may hold anything."""
         if isinstance(error, PropensityError):
             return cls(version, card, error.code, str(error))
         return cls(version, card, UNLOADABLE, f"{version} cannot be loaded ({type(error).__name__}).")
@@ -138,13 +138,13 @@ class Served:
         return refusal.rounds.bit_count() == 1
 
     def _refuse(self, outcome: str, champion: Promoted, old: object, error: Exception) -> None:
-        """Say once, and in the metrics, that a champion is not taken up."""
+        """Say once, and in the metrics, that a champion cannot be served."""
         if outcome not in self._refused:
             version = f"{outcome}/{champion.number}"
             self._refused[outcome] = Refusal.of(version, champion.card, error)
             REFUSED_MODELS.labels(outcome, version).set(1)
-            goes_on = getattr(old, "version", "no model")
-            log.error("champion %s is not taken up, %s goes on: %s", version, goes_on, self._refused[outcome].message)
+            served, why = getattr(old, "version", "no model"), self._refused[outcome].message
+            log.error("champion %s cannot be served, %s is served instead: %s", version, served, why)
 
     def _forget(self, outcome: str) -> None:
         if (refusal := self._refused.pop(outcome, None)) is not None:

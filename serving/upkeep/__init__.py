@@ -1,1 +1,1 @@
-"""Upkeep of a home: erasing users everywhere, and copying it whole."""
+"""Upkeep of a home: erase users everywhere, back up and restore it, and materialize profiles."""

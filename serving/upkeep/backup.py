@@ -71,7 +71,7 @@ def restore(source: Path, home: Path) -> int:
         sums: dict[str, str] = json.loads((source / CATALOGUE).read_bytes())["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackupError(
-            f"{source} is no backup: {error}.", fix="name a folder that propensity backup made"
+            f"{source} is not a backup: {error}.", fix="name a folder that propensity backup made"
         ) from error
     for name, expected in sums.items():
         file = source / name

@@ -135,7 +135,7 @@ class Search:
         return 0
 
     def _named(self, file: Path) -> list[str]:
-        """The columns of a file that name users; none where it is no table, or cannot be read as what it is called."""
+        """The columns of a file that name users; none where it is not a table, or is not what its name says."""
         if file.suffix == ".parquet":
             return [name for name in _schema(file) if name in self._columns]
         if file.suffix in _TEXT_TABLES:

@@ -1,4 +1,4 @@
-"""What a sample of users shows of the pipeline itself: the future leaves features alone, and served is trained."""
+"""Checks of the pipeline on a sample of users: later events do not change features, and serving and training agree."""
 
 import shutil
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Evaluation protocols: what differs between judging a likelihood and judging an amount."""
+"""Evaluation protocols: how models of likelihoods are judged, and how models of amounts are."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Families: what differs between learning a likelihood and learning an amount. Pure: data in, numbers out."""
+"""Objectives: how models of likelihoods are fitted and calibrated, and how models of amounts are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -114,7 +114,7 @@ class Question(Strict):
 
     Attributes:
         within: the horizon: how far ahead the question asks.
-        among: the population: an SQL condition over the feature row; nobody else is asked about.
+        among: the population: an SQL condition over the feature row; only users for whom it holds get an answer.
         gap: the distance from the cutoff to the start of the label window.
         matures_after: how late what happened may be noticed; only after this time an answer counts as known.
         monotone: which way a numeric feature may move the answer, by feature.

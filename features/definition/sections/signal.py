@@ -14,9 +14,9 @@ def _named(content: object) -> object:
         return content
     for column in content:
         if not isinstance(column, str):
-            raise ValueError(f"{column!r:.60} is no name of a column; write distinct: [product_id]")
+            raise ValueError(f"{column!r:.60} is not the name of a column; write distinct: [product_id]")
         if content.count(column) > 1:
-            raise ValueError(f"{column!r:.60} stands twice")
+            raise ValueError(f"{column!r:.60} appears twice")
     return {column: '"' + column.replace('"', '""') + '"' for column in content}
 
 

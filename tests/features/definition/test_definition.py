@@ -180,7 +180,7 @@ def test_unknown_columns_come_with_the_nearest(tmp_path: Path) -> None:
         ("name: [", "is not YAML"),
         ("just text", "holds str"),
         ("", "holds NoneType"),
-        ("name: a\nname: b", "name stands twice"),
+        ("name: a\nname: b", "name appears twice"),
         ("[" * 1_500, "is nested too deeply|is not YAML"),
         ("name: " + "{a: " * 1_500 + "1" + "}" * 1_500, "is nested too deeply"),
         ("name: " + "[" * 200 + "]" * 200, "name: Input should be a valid string, found"),

@@ -59,7 +59,7 @@ def test_what_is_not_whole_or_in_the_way_is_refused(tmp_path: Path) -> None:
         backup(home, kept)
     with pytest.raises(BackupError, match="is there already"):
         restore(kept, home)
-    with pytest.raises(BackupError, match="is no backup"):
+    with pytest.raises(BackupError, match="is not a backup"):
         restore(home, tmp_path / "two")
     file = next(path for path in kept.rglob("bucket-*.parquet"))
     file.write_bytes(file.read_bytes()[:-1] + b"x")

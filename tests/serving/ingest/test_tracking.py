@@ -167,7 +167,8 @@ def test_a_single_bad_message_is_a_bad_request(send: httpx.Client) -> None:
 
 def test_dead_letters_are_listed_and_replayed(served_world: World, send: httpx.Client) -> None:
     send.post("/v1/track", json={"userId": "u", "event": "x", "timestamp": "whenever", "messageId": "letter"})
-    assert "timestamp 'whenever' is no ISO time" in command(served_world, "dead-letters", "list", "--limit", "1000")
+    listed = command(served_world, "dead-letters", "list", "--limit", "1000")
+    assert "timestamp 'whenever' is not an ISO 8601 time" in listed
     bodies = command(served_world, "dead-letters", "list", "--bodies", "--limit", "1000")
     [letter] = [json.loads(line) for line in bodies.splitlines() if '"letter"' in line]
     assert letter["timestamp"] == "whenever"

@@ -129,7 +129,8 @@ def test_a_damaged_champion_leaves_the_old_one_serving_and_is_taken_up_when_mend
     cut(booster)
     with caplog.at_level(logging.ERROR, "propensity"):
         assert not any(answers.refresh() for _ in range(5))
-    assert caplog.text.count(f"champion {version} is not taken up, purchase/1 goes on") == 1, "it is said once"
+    refused = f"champion {version} cannot be served, purchase/1 is served instead"
+    assert caplog.text.count(refused) == 1, "it is logged once"
     assert REFUSED_MODELS.labels("purchase", version)._value.get() == 1
     assert score(answers, home) == "purchase/1"
     booster.write_bytes(content)

@@ -34,7 +34,7 @@ def written() -> Iterator[io.StringIO]:
 
 
 def failing(then: Callable[[], None]) -> Callable[..., int]:
-    """A step that nobody foresaw, after which the loop is to end."""
+    """A step that fails unexpectedly, after which the loop is to end."""
 
     def step(*_: object) -> int:
         then()
@@ -112,4 +112,4 @@ def test_a_refused_champion(written: io.StringIO, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("serving.model.loader.Loader.load", failing(lambda: None))
     assert served.refresh()
     assert served.refused == {"churn": "churn/1 cannot be loaded (RuntimeError)."}
-    holds_no_words(written, "champion churn/1 is not taken up, no model goes on")
+    holds_no_words(written, "champion churn/1 cannot be served, no model is served instead")

@@ -51,7 +51,7 @@ def test_a_sign_for_no_feature_is_refused(tmp_path) -> None:  # type: ignore[no-
     text = (ROOT / "propensity.yaml").read_text()
     wrong = text.replace("{will: purchase,   within", "{monotone: {platform: increasing}, will: purchase,   within")
     (tmp_path / "p.yaml").write_text(wrong)
-    with pytest.raises(DefinitionError, match=r"outcomes\.purchase\.monotone: 'platform' is no numeric feature"):
+    with pytest.raises(DefinitionError, match=r"outcomes\.purchase\.monotone: 'platform' is not a numeric feature"):
         load_definition(tmp_path / "p.yaml")
 
 
