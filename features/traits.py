@@ -11,7 +11,7 @@ from features.engines.tables import Tables
 from features.errors import DefinitionError, EventLogError
 from features.events.compacted import Compacted
 from features.reading.places import resolve
-from features.system.kept_files import reading
+from features.system.kept_files import reading, replacing
 from features.time import to_datetime
 
 
@@ -70,7 +70,8 @@ def write_traits(definition: Definition, path: Path, live: Compacted) -> pl.Data
     """
     frame = read_traits(definition, live).with_columns(pl.col("known").dt.offset_by("1us"))
     path.parent.mkdir(parents=True, exist_ok=True)
-    frame.write_parquet(path)
+    with replacing(path, durable=False) as fresh:  # Feast may be reading the table of before
+        frame.write_parquet(fresh)
     return frame
 
 

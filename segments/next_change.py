@@ -3,13 +3,13 @@
 import math
 
 import numpy as np
-import sqlglot
 from numpy.typing import NDArray
 from sqlglot import exp
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.definition.sections.rule import OTHERWISE, Rule, Segment
+from features.expressions.parse import tree_of
 from features.rows import FeatureRows
 from features.time import DAY, Instants
 
@@ -63,7 +63,7 @@ class TimeEdges:
 def _edges(sql: str) -> set[tuple[str, float]]:
     """The columns of an expression that are compared with a number, and with which."""
     found: set[tuple[str, float]] = set()
-    tree = sqlglot.parse_one(sql, read="duckdb")
+    tree = tree_of(sql)
     for node in tree.find_all(exp.LT, exp.LTE, exp.GT, exp.GTE, exp.EQ, exp.NEQ):
         for one, other in ((node.left, node.right), (node.right, node.left)):
             found |= _edge(one, other)

@@ -79,8 +79,15 @@ class LiveLog:
         """Close the connections that are open."""
         self.engine.dispose()
 
-    def append(self, messages: Sequence[Message], refused: Sequence[DeadLetter] = ()) -> list[str]:
+    def append(
+        self, messages: Sequence[Message], refused: Sequence[DeadLetter] = (), *, replayed: bool = False
+    ) -> list[str]:
         """Append messages, and keep refused ones, in one transaction that is on the disk when this returns.
+
+        Args:
+            messages: those that can be read.
+            refused: letters of those that cannot.
+            replayed: the messages are of dead letters, which stay: none is written again for an id that is taken.
 
         Returns:
             What became of each message: ``accepted``, ``corrected`` (accepted, and takes the place of the message that
@@ -96,7 +103,7 @@ class LiveLog:
             outcomes = iter(self._add(connection, [message for message in messages if message.user not in erased]))
             answers = ["erased_user" if message.user in erased else next(outcomes) for message in messages]
             taken = [taken_id(m) for m, answer in zip(messages, answers, strict=True) if answer == ID_TAKEN]
-            self._letters.keep(connection, [*not_of_erased(connection, refused), *taken])
+            self._letters.keep(connection, [*not_of_erased(connection, refused), *(() if replayed else taken)])
         return answers
 
     def _add(self, connection: sa.Connection, messages: Sequence[Message]) -> list[str]:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Set
 from dataclasses import dataclass
 
+from features.reading.live_messages import Message
+from serving.database.dead_letters import ID_TAKEN
 from serving.database.live_log import LiveLog
 from serving.ingest.request import NOT_TAKEN
 from serving.ingest.tracking import Tracking
@@ -35,7 +37,7 @@ def replay(live: LiveLog, tracking: Tracking, chosen: Set[int] | None) -> Replay
     taken, refused, since = 0, [], 0
     while some := live.dead_letters(since=since):
         since = some[-1].id
-        good = []
+        good: dict[int, Message] = {}
         for letter in some:
             if chosen is not None and letter.id not in chosen:
                 continue
@@ -50,10 +52,10 @@ def replay(live: LiveLog, tracking: Tracking, chosen: Set[int] | None) -> Replay
             if read.refused:
                 refused.append((letter.id, read.refused[0][1].reason))
             else:
-                good.append((letter.id, read.messages[0][1]))
-        outcomes = live.append([message for _, message in good])
-        left = [(n, NOT_TAKEN[what]) for (n, _), what in zip(good, outcomes, strict=True) if what in NOT_TAKEN]
+                good[letter.id] = read.messages[0][1]
+        outcomes = dict(zip(good, live.append(list(good.values()), replayed=True), strict=True))
+        left = [(number, NOT_TAKEN[what]) for number, what in outcomes.items() if what in NOT_TAKEN]
         refused += left
-        live.mark_replayed([number for number, _ in good])
+        live.mark_replayed([number for number, what in outcomes.items() if what != ID_TAKEN])
         taken += len(good) - len(left)
     return Replayed(taken, refused)

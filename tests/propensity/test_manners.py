@@ -50,6 +50,14 @@ def test_scoring_needs_neither_the_feature_store_nor_the_drawing_library(world: 
     assert not {"feast", "altair"} & set(done.stderr.split())
 
 
+def test_the_service_needs_nothing_that_draws_or_fits() -> None:
+    program = "import serving.api.service, sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not {"altair", "vl_convert", "matplotlib", "optuna", "training", "jupyterlab"} & set(done.stdout.split())
+
+
 def test_the_version_is_the_packages(world: World, program: Program) -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == __version__
     assert program(world, "--version").out == f"propensity {__version__}\n"

@@ -4,11 +4,14 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import mlflow
 import pytest
+import yaml
 
+from features.definition import load_definition
 from features.events.log import InMemory
 from features.reading.source import EventLog
 from segments.rfm_cuts import load_cuts
@@ -218,11 +221,12 @@ def test_health_and_the_pages_are_open(server: Server, path: str) -> None:
     assert server.client.get(path).status_code == 200
 
 
-def test_the_definition_and_the_models_can_be_read(api: httpx.Client, world: World) -> None:
+def test_the_definition_and_the_models_can_be_read(api: httpx.Client, world: World, tmp_path: Path) -> None:
     definition = api.get("/definition").json()
     assert definition["version"] == world.definition.version
     assert set(definition["definition"]["outcomes"]) == {"churn", "purchase", "uninstall", "spend"}
-    assert "values" not in definition["definition"], "what is shown loads again"
+    (tmp_path / "shown.yaml").write_text(yaml.safe_dump(definition["definition"], sort_keys=False))
+    assert load_definition(tmp_path / "shown.yaml").version == world.definition.version, "what is shown loads again"
     models = {m["outcome"]: m for m in api.get("/models").json()}
     assert models["churn"]["question"] == "will not visit within 14d"
     assert 0.5 < models["churn"]["metrics"]["auc"]["value"] < 1

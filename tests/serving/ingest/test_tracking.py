@@ -179,3 +179,18 @@ def test_dead_letters_are_listed_and_replayed(served_world: World, send: httpx.C
     assert [m.id for m in live.of_users(["u"])] == ["letter"]
     assert "0 taken" in command(served_world, "dead-letters", "replay")
     live.close()
+
+
+def test_a_letter_that_is_refused_again_stays_one_letter(served_world: World, send: httpx.Client) -> None:
+    for user in ("first", "second"):
+        message = {"userId": user, "event": f"by {user}", "messageId": "id-of-two", "timestamp": "2026-03-01T00:00:00Z"}
+        send.post("/v1/track", json=message)
+    live = LiveLog.open(served_world.definition, served_world.settings)
+    [letter] = [one.id for one in live.dead_letters(limit=1_000) if one.message_id == "id-of-two"]
+    for _ in range(2):
+        assert "0 taken" in command(served_world, "dead-letters", "replay", "--id", str(letter))
+        assert [one.id for one in live.dead_letters(limit=1_000) if one.message_id == "id-of-two"] == [letter]
+    assert "refused again" in command(served_world, "dead-letters", "replay")
+    assert [one.id for one in live.dead_letters(limit=1_000) if one.message_id == "id-of-two"] == [letter]
+    assert [message.user for message in live.of_users(["first", "second"]) if message.id == "id-of-two"] == ["first"]
+    live.close()

@@ -21,7 +21,7 @@ def whole(scored: Scored) -> pl.DataFrame:
     return scored.records
 
 
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 19, 20, 21, 64, 333, 999, 1_000, 1_001])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 23, 24, 25, 64, 333, 999, 1_000, 1_001])
 def test_every_field_is_the_same_at_any_block_size(
     scorer: Scorer, rows: FeatureRows, whole: pl.DataFrame, size: int
 ) -> None:

@@ -12,6 +12,7 @@ from sklearn.metrics import roc_auc_score
 from features.definition.columns import feature_set
 from features.errors import EventLogError
 from features.event_store.open import open_log
+from features.events.compacted import Compacted
 from features.system.progress import unseen
 from features.time import DAY, to_datetime
 from segments.rfm_cuts import load_cuts
@@ -19,6 +20,7 @@ from serving.model.loader import Loader
 from serving.scoring.scorer import Scorer
 from serving.scoring.wording import Wording
 from tests.conftest import World
+from tests.serving.conftest import copy_of
 from training.report.segment_comparison import EVERYBODY, Compared, auc_of, compare
 from training.report.segment_plots import sizes
 from training.report.segment_report import apart_in_words, charts, page
@@ -51,6 +53,21 @@ def test_the_users_of_today_are_all_of_them(compared: Compared) -> None:
         (pl.col("cutoff") == to_datetime(compared.newest)) & (pl.col("name") == "repeat_buyer")
     )
     assert counted["users"].item() == len(inside) > 0
+
+
+def test_attributes_that_came_live_count(world: World, tmp_path: Path) -> None:
+    copy = copy_of(world, tmp_path / "world")
+    live, known = copy.settings.live("demo-shop"), datetime(2026, 2, 20, tzinfo=UTC)
+    row = {"user": "u0000017", "known": known, "platform": "ios", "country": "FR", "plan": "said live", "source": None}
+    live.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame([row], schema_overrides={"source": pl.String}).write_parquet(live / "traits-0-1.parquet")
+    Compacted(log="0" * 32, position=1, traits=("traits-0-1.parquet",)).save(live)
+    log = open_log(copy.definition, copy.settings, ends=None, steps=unseen)
+    rows = compare(log, copy.definition, Scorer(copy.definition, {}, None), tmp_path / "rows", share=0.2).rows
+    mine = rows.filter(pl.col("user") == "u0000017").sort("cutoff")
+    assert len(mine)
+    assert mine["plan"].to_list() == ["said live" if at > known else mine["plan"][0] for at in mine["cutoff"]]
+    assert mine["plan"][0] != "said live"
 
 
 def test_flows_lead_from_where_they_were_to_where_they_are(compared: Compared) -> None:
