@@ -1,6 +1,7 @@
 """A model as numbers: regression, blend and calibration, and how a frame is laid out for them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
@@ -12,6 +13,17 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from serving.model.bg_nbd import BgNbdPart
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arrays:
+    """The lists of a regression as arrays; compared by identity, so that pydantic compares the lists."""
+
+    center: Floats
+    scale: Floats
+    flagged: NDArray[np.int64]
+    means: Floats
+    weights: Floats
 
 
 class LinearPart(BaseModel):
@@ -33,15 +45,15 @@ class LinearPart(BaseModel):
 
     def columns(self, matrix: Floats, n_categories: list[int]) -> Floats:
         """Expand a model matrix into this regression's columns."""
-        center, scale, flagged, means, _ = self._arrays
-        numbers = matrix[:, : center.size]
-        scaled = (squash(numbers) - center) / scale
+        own = self._arrays
+        numbers = matrix[:, : own.center.size]
+        scaled = (squash(numbers) - own.center) / own.scale
         scaled[np.isnan(numbers)] = 0.0
-        return np.hstack([scaled, self._flags(matrix, flagged, n_categories) - means])
+        return np.hstack([scaled, self._flags(matrix, own.flagged, n_categories) - own.means])
 
     def flags(self, matrix: Floats, n_categories: list[int]) -> Floats:
         """Flags of what is missing and of each category, 0 or 1."""
-        return self._flags(matrix, self._arrays[2], n_categories)
+        return self._flags(matrix, self._arrays.flagged, n_categories)
 
     def owners(self, n_categories: list[int]) -> NDArray[np.int64]:
         """The model-matrix column each of this regression's columns comes from."""
@@ -54,24 +66,24 @@ class LinearPart(BaseModel):
         # a matrix product sums the last rows of a block in another order than the others: an answer would depend
         # on who else is asked about
         columns = np.ascontiguousarray(self.columns(matrix, n_categories))
-        return np.asarray(np.einsum("ij,j->i", columns, self._arrays[4]) + self.intercept)
+        return np.asarray(np.einsum("ij,j->i", columns, self._arrays.weights) + self.intercept)
 
     def change(self, before: Floats, after: Floats, n_categories: list[int]) -> Floats:
         """How the score changes from one matrix to another, in which the same numbers are missing."""
-        center, scale, _, _, weights = self._arrays
-        old, new = before[:, : center.size], after[:, : center.size]
+        own = self._arrays
+        old, new = before[:, : own.center.size], after[:, : own.center.size]
         row, column = np.nonzero((old < new) | (old > new))
-        one, other = (squash(matrix[row, column]) / scale[column] for matrix in (old, new))
-        steps = np.nan_to_num((other - one) * weights[column])
+        one, other = (squash(matrix[row, column]) / own.scale[column] for matrix in (old, new))
+        steps = np.nan_to_num((other - one) * own.weights[column])
         return np.bincount(row, steps, len(before)).astype(np.float64)
 
     def terms(self, matrix: Floats, n_categories: list[int]) -> Floats:
         """What each of this regression's columns adds to the score, ``[rows, columns]``."""
-        return np.asarray(self.columns(matrix, n_categories) * self._arrays[4])
+        return np.asarray(self.columns(matrix, n_categories) * self._arrays.weights)
 
     def read(self, n_categories: list[int]) -> NDArray[np.int64]:
         """The model-matrix columns that the score hangs on."""
-        return np.asarray(self.owners(n_categories)[self._arrays[4] != 0.0])
+        return np.asarray(self.owners(n_categories)[self._arrays.weights != 0.0])
 
     def fits(self, numeric: int, n_categories: list[int]) -> bool:
         """Whether a model of so many numeric columns, and of traits with so many values, can have this part."""
@@ -87,11 +99,10 @@ class LinearPart(BaseModel):
         return copied
 
     @cached_property
-    def _arrays(self) -> tuple[Floats, Floats, NDArray[np.int64], Floats, Floats]:
-        """The lists as arrays: center, scale, flagged, flag means, weights."""
+    def _arrays(self) -> _Arrays:
         lists = (self.center, self.scale, self.flagged, self.flag_means, self.weights)
         center, scale, flagged, means, weights = (np.array(numbers) for numbers in lists)
-        return center, scale, flagged.astype(np.int64), means, weights
+        return _Arrays(center, scale, flagged.astype(np.int64), means, weights)
 
     def _flags(self, matrix: Floats, flagged: NDArray[np.int64], n_categories: list[int]) -> Floats:
         parts = [np.isnan(matrix[:, flagged]).astype(np.float64)]

@@ -96,3 +96,6 @@ def test_a_copy_of_a_regression_has_numbers_of_its_own(model: Model) -> None:
     copied = linear.model_copy(update={"weights": [0.0] * len(linear.weights), "intercept": 2.0})
     assert np.array_equal(copied.score(rows, sizes), np.full(len(rows), 2.0))
     assert np.array_equal(linear.score(rows, sizes), before)
+    again = type(linear).model_validate_json(linear.model_dump_json())
+    again.score(rows, sizes)
+    assert again == linear != copied
