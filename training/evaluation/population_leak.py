@@ -53,7 +53,7 @@ def check_population(log: Log, definition: Definition, outcome: str, scratch: Pa
     rows = with_traits(collect(log, work, schema, scratch), read_traits(definition, log.live))
     for condition in asked:
         others = [holds(c, rows) for c in conditions if c != condition]
-        near = rows.filter(others) if others else rows
+        near = rows.filter(*others) if others else rows
         inside = holds(condition, near)
         within, outside = near.filter(inside)["label"], near.filter(~inside)["label"]
         if min(len(within), len(outside)) < LEAST:
