@@ -1,7 +1,8 @@
 """BG/NBD (Fader, Hardie and Lee 2005) as numbers: who comes back, from three columns of a profile."""
 
+from collections.abc import Sequence
 from itertools import product
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,15 +84,15 @@ class BgNbdPart(BaseModel):
     never: Finite
     average: tuple[Finite, Finite, Finite]
 
-    def score(self, matrix: Floats, n_categories: list[int]) -> Floats:
+    def score(self, matrix: Floats) -> Floats:
         """Log-odds of each row of a model matrix."""
         return self._score(*(matrix[:, place] for place in self.columns))
 
-    def change(self, before: Floats, after: Floats, n_categories: list[int]) -> Floats:
+    def change(self, before: Floats, after: Floats) -> Floats:
         """How the log-odds change from one matrix to another."""
-        return self.score(after, n_categories) - self.score(before, n_categories)
+        return self.score(after) - self.score(before)
 
-    def terms(self, matrix: Floats, n_categories: list[int]) -> Floats:
+    def terms(self, matrix: Floats) -> Floats:
         """What each of the three columns adds to the log-odds, ``[rows, 3]``.
 
         Shapley values against the average user who has had the signal: a column's effect is the mean, over all orders
@@ -113,15 +114,21 @@ class BgNbdPart(BaseModel):
                     total[:, i] += (with_it - found[without]) / (3.0 if sum(known) != 2 else 6.0)
         return total
 
-    def owners(self, n_categories: list[int]) -> NDArray[np.int64]:
+    @property
+    def owners(self) -> NDArray[np.int64]:
         """The model-matrix columns that `terms` speaks of."""
         return np.array(self.columns, dtype=np.int64)
 
-    def read(self, n_categories: list[int]) -> NDArray[np.int64]:
+    @property
+    def read(self) -> NDArray[np.int64]:
         """The model-matrix columns that the score hangs on."""
-        return self.owners(n_categories)
+        return self.owners
 
-    def fits(self, numeric: int, n_categories: list[int]) -> bool:
+    def over(self, sizes: Sequence[int]) -> Self:
+        """This model over any model matrix: it reads no traits."""
+        return self
+
+    def fits(self, numeric: int, sizes: Sequence[int]) -> bool:
         """Whether a model of so many numeric columns can have this part."""
         return max(self.columns) < numeric
 

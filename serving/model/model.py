@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from features.errors import ScoringError
 from features.rows import FeatureRows
+from serving.model.bg_nbd import BgNbdPart
 from serving.model.card import ModelCard, checked_bytes, damaged
+from serving.model.linear import Linear
 from serving.model.numbers import Floats, Numbers, model_matrix, with_codes
 from serving.model.single_rows import MANY, SingleRows
 from serving.model.treeshap import WORTHWHILE, Forest
@@ -107,7 +109,7 @@ class Model:
 
     def _line(self, matrix: Floats) -> Floats:
         """The score of the regression, or of BG/NBD."""
-        return self.numbers.part.score(matrix, self._sizes)
+        return self._part.score(matrix)
 
     def predict(self, matrix: Floats) -> Floats:
         """Calibrated probability of the outcome, or the amount that is expected; a number a row."""
@@ -140,9 +142,7 @@ class Model:
         if self.booster is not None:
             total += slope * weight * self._of_trees(self.booster, matrix)
         if weight < 1:
-            part = self.numbers.part
-            terms = part.terms(matrix, self._sizes)
-            np.add.at(total.T, self._owners, slope * (1 - weight) * terms.T)
+            np.add.at(total.T, self._part.owners, slope * (1 - weight) * self._part.terms(matrix).T)
         return total
 
     def _of_trees(self, booster: lgb.Booster, matrix: Floats) -> Floats:
@@ -189,7 +189,7 @@ class Model:
         rows, first = np.unique(row, return_index=True)
         furthest[rows] = column[first]
         # trees say the same of the end of the range and of what lies beyond; regressions and BG/NBD go on
-        change = self.numbers.part.change(self.within(matrix[rows]), matrix[rows], self._sizes)
+        change = self._part.change(self.within(matrix[rows]), matrix[rows])
         effect[rows] = abs(self.numbers.calibration.slope) * (1 - self.numbers.weight) * np.abs(change)
         return Outside(furthest, effect)
 
@@ -218,20 +218,15 @@ class Model:
         count = len(self.card.features)
         used = np.zeros(count + len(self.card.categories), dtype=np.bool_)
         if self.numbers.weight < 1:
-            used[self.numbers.part.read(self._sizes)] = True
+            used[self._part.read] = True
         if self.booster is not None:
             used |= self.booster.feature_importance("split") > 0
         return used[:count]
 
     @cached_property
-    def _owners(self) -> NDArray[np.int64]:
-        """The matrix column each term of the regression, or of BG/NBD, belongs to."""
-        return self.numbers.part.owners(self._sizes)
-
-    @cached_property
-    def _sizes(self) -> list[int]:
-        """How many categories each trait has."""
-        return [len(categories) for categories in self.card.categories.values()]
+    def _part(self) -> Linear | BgNbdPart:
+        """What answers beside the booster, or alone, over this model's matrix."""
+        return self.numbers.part.over([len(categories) for categories in self.card.categories.values()])
 
     def save(self, folder: Path) -> str:
         """Write ``booster.txt`` where there is one, ``numbers.json``, and ``card.json`` with the digests of these.

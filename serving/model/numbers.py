@@ -1,9 +1,6 @@
-"""A model as numbers: regression, blend and calibration, and how a frame is laid out for them."""
+"""A model as numbers: its parts, blend and calibration, and how a frame is laid out for them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import polars as pl
@@ -11,104 +8,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from serving.model.bg_nbd import BgNbdPart
+from serving.model.linear import LinearPart
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Arrays:
-    """The lists of a regression as arrays; compared by identity, so that pydantic compares the lists."""
-
-    center: Floats
-    scale: Floats
-    flagged: NDArray[np.int64]
-    means: Floats
-    weights: Floats
-
-
-class LinearPart(BaseModel):
-    """A regression as numbers.
-
-    A numeric column becomes ``sign(x) log(1 + |x|)``, standardised, 0 where missing, and a flag where it may be
-    missing; a trait becomes a flag a category. Flags have their mean taken off, so that a term is an effect against
-    the average user.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    center: list[float]
-    scale: list[float]
-    flagged: list[int]
-    flag_means: list[float]
-    weights: list[float]
-    intercept: float
-
-    def columns(self, matrix: Floats, n_categories: list[int]) -> Floats:
-        """Expand a model matrix into this regression's columns."""
-        own = self._arrays
-        numbers = matrix[:, : own.center.size]
-        scaled = (squash(numbers) - own.center) / own.scale
-        scaled[np.isnan(numbers)] = 0.0
-        return np.hstack([scaled, self._flags(matrix, own.flagged, n_categories) - own.means])
-
-    def flags(self, matrix: Floats, n_categories: list[int]) -> Floats:
-        """Flags of what is missing and of each category, 0 or 1."""
-        return self._flags(matrix, self._arrays.flagged, n_categories)
-
-    def owners(self, n_categories: list[int]) -> NDArray[np.int64]:
-        """The model-matrix column each of this regression's columns comes from."""
-        numeric = len(self.center)
-        codes = np.repeat(numeric + np.arange(len(n_categories)), n_categories)
-        return np.concatenate([np.arange(numeric), np.array(self.flagged, dtype=np.int64), codes])
-
-    def score(self, matrix: Floats, n_categories: list[int]) -> Floats:
-        """The regression's score of each row of a model matrix."""
-        # a matrix product sums the last rows of a block in another order than the others: an answer would depend
-        # on who else is asked about
-        columns = np.ascontiguousarray(self.columns(matrix, n_categories))
-        return np.asarray(np.einsum("ij,j->i", columns, self._arrays.weights) + self.intercept)
-
-    def change(self, before: Floats, after: Floats, n_categories: list[int]) -> Floats:
-        """How the score changes from one matrix to another, in which the same numbers are missing."""
-        own = self._arrays
-        old, new = before[:, : own.center.size], after[:, : own.center.size]
-        row, column = np.nonzero((old < new) | (old > new))
-        one, other = (squash(matrix[row, column]) / own.scale[column] for matrix in (old, new))
-        steps = np.nan_to_num((other - one) * own.weights[column])
-        return np.bincount(row, steps, len(before)).astype(np.float64)
-
-    def terms(self, matrix: Floats, n_categories: list[int]) -> Floats:
-        """What each of this regression's columns adds to the score, ``[rows, columns]``."""
-        return np.asarray(self.columns(matrix, n_categories) * self._arrays.weights)
-
-    def read(self, n_categories: list[int]) -> NDArray[np.int64]:
-        """The model-matrix columns that the score hangs on."""
-        return np.asarray(self.owners(n_categories)[self._arrays.weights != 0.0])
-
-    def fits(self, numeric: int, n_categories: list[int]) -> bool:
-        """Whether a model of so many numeric columns, and of traits with so many values, can have this part."""
-        flags = len(self.flagged) + sum(n_categories)
-        lengths = (len(self.center), len(self.scale), len(self.flag_means), len(self.weights))
-        inside = all(0 <= place < numeric for place in self.flagged)
-        return lengths == (numeric, numeric, flags, numeric + flags) and inside
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """Copy, with other values where some are given; the arrays are those of the copy."""
-        copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("_arrays", None)
-        return copied
-
-    @cached_property
-    def _arrays(self) -> _Arrays:
-        lists = (self.center, self.scale, self.flagged, self.flag_means, self.weights)
-        center, scale, flagged, means, weights = (np.array(numbers) for numbers in lists)
-        return _Arrays(center, scale, flagged.astype(np.int64), means, weights)
-
-    def _flags(self, matrix: Floats, flagged: NDArray[np.int64], n_categories: list[int]) -> Floats:
-        parts = [np.isnan(matrix[:, flagged]).astype(np.float64)]
-        for i, n in enumerate(n_categories):
-            parts.append((matrix[:, len(self.center) + i, None] == np.arange(n)).astype(np.float64))
-        return np.hstack(parts)
 
 
 class Calibration(BaseModel):
@@ -178,11 +80,6 @@ class Numbers(BaseModel):
         if (self.linear is None) == (self.bg_nbd is None):
             raise ValueError("exactly one of 'linear' and 'bg_nbd' is needed")
         return self
-
-
-def squash(values: Floats) -> Floats:
-    """``sign(x) log(1 + |x|)``."""
-    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))
 
 
 def sigmoid(logit: Floats) -> Floats:

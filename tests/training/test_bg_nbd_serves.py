@@ -114,7 +114,7 @@ def test_effects_add_up_to_the_logit_against_the_average_customer(model: Model, 
     effects = model.effects(matrix)
     usual = np.zeros((1, matrix.shape[1]))
     usual[0, list(part.columns)] = part.average
-    assert np.allclose(effects.sum(axis=1), slope * (model.scores(matrix) - part.score(usual, [])[0]), atol=1e-9)
+    assert np.allclose(effects.sum(axis=1), slope * (model.scores(matrix) - part.score(usual)[0]), atol=1e-9)
     assert {model.card.features[i] for i in np.flatnonzero(np.abs(effects).sum(axis=0))} == set(COLUMNS)
     assert np.allclose(model.effects(usual), 0.0), "the average customer has no reasons"
 

@@ -57,7 +57,7 @@ def repeating(matrices: Matrices, rule: Outcome, weights: Floats, folds: NDArray
     for fold in range(int(folds.max()) + 1):
         own = folds == fold
         part = _part(matrices, rule, weights, np.flatnonzero(~own), whole.customers)
-        held_out[own] = part.score(matrices.X[own], matrices.sizes)
+        held_out[own] = part.score(matrices.X[own])
     return Repeating(whole, held_out)
 
 

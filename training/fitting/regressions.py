@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.system.parallel import each
-from serving.model.numbers import Floats, LinearPart, squash
+from serving.model.linear import Floats, LinearPart, squash
 from training.dataset.matrices import Matrices
 from training.fitting.objective import Objective
 
@@ -44,8 +44,8 @@ def regress(
         columns: names of those that are read; all when left out.
     """
     empty = _standard(matrices)
-    expanded = empty.columns(matrices.X, matrices.sizes)
-    owners = empty.owners(matrices.sizes)
+    over = empty.over(matrices.sizes)
+    expanded, owners = over.columns(matrices.X), over.owners
     read = np.array([columns is None or name in columns for name in matrices.names])[owners]
     allowed = np.where(owners < matrices.numeric, np.array(signs)[owners], 0)
     allowed[matrices.numeric :] = 0  # a flag of what is missing may go either way
@@ -83,7 +83,7 @@ def _standard(matrices: Matrices) -> LinearPart:
         weights=[],
         intercept=0.0,
     )
-    return part.model_copy(update={"flag_means": part.flags(matrices.X, matrices.sizes).mean(axis=0).tolist()})
+    return part.model_copy(update={"flag_means": part.over(matrices.sizes).flags(matrices.X).mean(axis=0).tolist()})
 
 
 def _signed(

@@ -87,15 +87,3 @@ def test_a_card_with_an_unknown_key_does_not_load(model: Model, tmp_path: Path) 
     (tmp_path / "b" / "card.json").write_text(json.dumps(card | {"promise": "anything"}))
     with pytest.raises(ScoringError, match="promise"):
         Model.load(tmp_path / "b", "x/1")
-
-
-def test_a_copy_of_a_regression_has_numbers_of_its_own(model: Model) -> None:
-    linear, rows, sizes = model.numbers.linear, matrix(model), [len(c) for c in model.card.categories.values()]
-    assert linear is not None
-    before = linear.score(rows, sizes)
-    copied = linear.model_copy(update={"weights": [0.0] * len(linear.weights), "intercept": 2.0})
-    assert np.array_equal(copied.score(rows, sizes), np.full(len(rows), 2.0))
-    assert np.array_equal(linear.score(rows, sizes), before)
-    again = type(linear).model_validate_json(linear.model_dump_json())
-    again.score(rows, sizes)
-    assert again == linear != copied
