@@ -23,7 +23,7 @@ from features.definition import Definition, load_definition
 from features.settings import Settings
 from features.system.lock import locked
 from tests.forks import run_module
-from tests.order import arranged, name_groups
+from tests.order import pytest_collection_modifyitems as pytest_collection_modifyitems
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,13 +32,6 @@ _SLOW = [HealthCheck.too_slow]
 settings.register_profile("ci", deadline=None, suppress_health_check=_SLOW, max_examples=150, derandomize=True)
 settings.register_profile("explore", deadline=None, suppress_health_check=_SLOW, max_examples=150)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the tests in order, and groups together."""
-    items[:] = arranged(items)
-    if config.getoption("loadgroup", False):
-        name_groups(items)
 
 
 def free_port() -> int:

@@ -5,6 +5,14 @@ from collections import Counter
 import pytest
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the tests that are left by then, after ``-m`` and ``-k``, in order, and groups together."""
+    items[:] = arranged(items)
+    if config.getoption("loadgroup", False):
+        name_groups(items)
+
+
 def arranged(items: list[pytest.Item]) -> list[pytest.Item]:
     """Long tests first, groups before others, so that no process is left with one of them at the end.
 

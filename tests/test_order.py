@@ -10,16 +10,11 @@ from tests.conftest import ROOT
 HOOK = """
 import os
 import pytest
-from tests.order import arranged, name_groups
+from tests.order import pytest_collection_modifyitems
 
 @pytest.fixture
 def world():
     pass
-
-def pytest_collection_modifyitems(config, items):
-    items[:] = arranged(items)
-    if config.getoption("loadgroup", False):
-        name_groups(items)
 
 def pytest_runtest_call(item):
     with open(os.environ["RAN"], "a") as file:
@@ -41,21 +36,32 @@ def test_grouped(world, i):
 
 def test_trained(world):
     time.sleep(0.05)
+
+@pytest.mark.long
+@pytest.mark.xdist_group("left out")
+@pytest.mark.parametrize("i", range(9))
+def test_long(world, i):
+    pass
+
+@pytest.mark.xdist_group("left out")
+def test_of_a_group_with_long_ones(world):
+    time.sleep(0.05)
 """
 
 
 def test_a_group_is_one_processs_and_comes_first_where_it_needs_the_world(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(HOOK)
     (tmp_path / "test_some.py").write_text(TESTS)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = long\n")
     ran = tmp_path / "ran"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder"],
+        [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "-m",
+         "not long"],
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT), "RAN": str(ran)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     lines = [line.split() for line in ran.read_text().splitlines()]
-    assert len(lines) == 11
+    assert len(lines) == 12
     [worker] = {worker for worker, name in lines if name == "test_grouped"}
     assert next(name for its, name in lines if its == worker) == "test_grouped"
     assert {name for its, name in lines if its != worker} >= {"test_alone"}
