@@ -90,6 +90,17 @@ def drained(scene: Scene, name: str = "hook") -> int:
         sender.close()
 
 
+def once(scene: Scene, name: str = "hook") -> tuple[int | None, str | None, int]:
+    """One step: what was delivered, the error kept, and how many failures are counted."""
+    sender = scene.sender()
+    try:
+        sent = sender.step(name)
+    finally:
+        sender.close()
+    status = scene.memberships.outbox.status().row(0, named=True)
+    return sent, status["error"], status["failures"]
+
+
 def ids(receiver: Receiver) -> list[str]:
     return [message["id"] for message in receiver.messages]
 

@@ -12,18 +12,7 @@ from serving.activation.delivery import check_destinations
 from serving.activation.url_guard import Target, addresses_of, public, target_of
 from tests.segments.worlds import moving
 from tests.serving.activation.receivers import Receiver
-from tests.serving.activation.scenes import SECRET, MakeScene, Scene, going_to
-
-
-def once(scene: Scene, name: str = "hook") -> tuple[int | None, str | None, int]:
-    """One step: what was delivered, the error kept, and how many failures are counted."""
-    sender = scene.sender()
-    try:
-        sent = sender.step(name)
-    finally:
-        sender.close()
-    status = scene.memberships.outbox.status().row(0, named=True)
-    return sent, status["error"], status["failures"]
+from tests.serving.activation.scenes import SECRET, MakeScene, going_to, once
 
 
 @pytest.mark.parametrize(

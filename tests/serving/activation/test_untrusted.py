@@ -13,7 +13,7 @@ import pytest
 
 from features.time import DAY, HOUR
 from tests.serving.activation.receivers import Answer, RawReceiver, Receiver
-from tests.serving.activation.scenes import MakeScene, Scene, going_to
+from tests.serving.activation.scenes import MakeScene, going_to, once
 
 OK = b"HTTP/1.1 200 OK\r\n"
 
@@ -75,17 +75,6 @@ def raw() -> Iterator[Callable[[Callable[[socket.socket], None]], RawReceiver]]:
     yield make
     for one in opened:
         one.close()
-
-
-def once(scene: Scene, name: str = "hook") -> tuple[int | None, str | None, int]:
-    """One step: what was delivered, the error kept, and how many failures are counted."""
-    sender = scene.sender()
-    try:
-        sent = sender.step(name)
-    finally:
-        sender.close()
-    status = scene.memberships.outbox.status().row(0, named=True)
-    return sent, status["error"], status["failures"]
 
 
 @pytest.mark.parametrize(
