@@ -51,14 +51,14 @@ class Forks:
             channel.sendall(json.dumps(request).encode() + b"\n")
             command = [sys.executable, "-m", module, *arguments]
             try:
-                said = channel.recv(100)
+                answer = channel.recv(100)
             except TimeoutError as error:
                 self.close()
                 raise subprocess.TimeoutExpired(command, seconds, stderr=err.read_bytes()) from error
-            if not said:
+            if not answer:
                 self.close()
                 raise ChildProcessError("the process that is forked has ended")
-            return subprocess.CompletedProcess(command, int(said), out.read_text(), err.read_text())
+            return subprocess.CompletedProcess(command, int(answer), out.read_text(), err.read_text())
 
     def close(self) -> None:
         """End the process, and what it runs."""

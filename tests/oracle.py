@@ -132,9 +132,9 @@ class Told:
     plan: str | None
 
 
-def plan_at(said: list[Told], user: str, c: int) -> str | None:
+def plan_at(answer: list[Told], user: str, c: int) -> str | None:
     """A user's attribute as known before a cutoff, as events are: what became known at the cutoff is not seen."""
-    before = [t for t in said if t.user == user and t.known < c]
+    before = [t for t in answer if t.user == user and t.known < c]
     return max(before, key=lambda t: t.known).plan if before else None
 
 
@@ -161,5 +161,5 @@ def value_columns(name: str, mine: list[tuple[int, float]]) -> dict[str, float]:
     values = [value for _, value in mine]
     first = min(value for t, value in mine if t == mine[0][0])
     last = max(value for t, value in mine if t == mine[-1][0])
-    told = (first, last, max(values), statistics.fmean(values), statistics.pstdev(values))
-    return {f"{name}_{part}": value for part, value in zip(parts, told, strict=True)}
+    reported = (first, last, max(values), statistics.fmean(values), statistics.pstdev(values))
+    return {f"{name}_{part}": value for part, value in zip(parts, reported, strict=True)}

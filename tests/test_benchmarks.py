@@ -67,9 +67,9 @@ def test_peers_learn_from_the_same_rows_and_rank_what_they_are_asked() -> None:
     found = peers(Rows(definition, "churn", data.part("learn"), asked, definition.outcomes["churn"].reach))
     assert {"recency", "logistic on RFM", "boosting on RFM", "wide LightGBM", "wide logistic"} <= set(found)
     labels, ones = asked["label"].to_numpy().astype(np.float64), np.ones(len(asked))
-    for name, said in found.items():
-        assert said.shape == labels.shape, name
-        assert ((said > 0) & (said < 1)).all(), name
+    for name, answer in found.items():
+        assert answer.shape == labels.shape, name
+        assert ((answer > 0) & (answer < 1)).all(), name
     for name in ("wide LightGBM", "wide logistic", "blend of both"):
         assert metrics(Ranking.of(found[name]), labels, ones)["auc"] > 0.65, name
 

@@ -45,9 +45,9 @@ def test_features_are_what_they_were() -> None:
 
 def test_the_golden_row_is_the_oracles() -> None:
     kept = json.loads(GOLDEN.read_text())["feature_row"]
-    told = feature_row(definition_of(windows=["6h", 1, 7, 14, 30]), LOG, "a", CUTOFF)
-    assert told is not None
-    for name, value in told.items():
+    reported = feature_row(definition_of(windows=["6h", 1, 7, 14, 30]), LOG, "a", CUTOFF)
+    assert reported is not None
+    for name, value in reported.items():
         assert kept[name] is None if np.isnan(value) else np.isclose(kept[name], value, rtol=1e-9), name
 
 

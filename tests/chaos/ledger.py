@@ -114,8 +114,8 @@ class Buyers:
             ]  # fmt: skip
             while (answer := self._call("events", "/v1/batch", {"batch": batch})) is None:
                 time.sleep(0.1)
-            said = answer.json()
-            if said["accepted"] + said["duplicates"] != len(batch):
+            output = answer.json()
+            if output["accepted"] + output["duplicates"] != len(batch):
                 self.wrong.append(answer.text)
             for message in batch:
                 self.ledger.bought[str(message["userId"])].append(message["properties"]["revenue"])  # type: ignore[index]

@@ -36,8 +36,8 @@ def used(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A world that has seen everything: batches, live events, a compaction, kept profiles."""
     one = copy_of(world, tmp_path_factory.mktemp("used") / "world")
     fill(one)
-    codes, said = run(one, ("score", "--as-of", "2026-02-20"), ("compact",), ("materialize",), *_COMMANDS)
-    assert set(codes) == {0}, said
+    codes, answer = run(one, ("score", "--as-of", "2026-02-20"), ("compact",), ("materialize",), *_COMMANDS)
+    assert set(codes) == {0}, answer
     return one
 
 
@@ -79,11 +79,11 @@ def test_each_kind_of_file_damaged(used: World, tmp_path: Path) -> None:
         how = _WAYS[number % len(_WAYS)]
         one = copy_of(used, tmp_path / f"{number}")
         damage(one.settings.home / place, how)
-        codes, said = run(one, *_COMMANDS)
-        if min(codes) < 0 or "Traceback" in said or re.search(r"^\w+Error: ", said, re.MULTILINE):
-            faults.append(f"{kind} {how}: {said[-1500:]}")
-        elif any(codes) and "fix" not in said:
-            faults.append(f"{kind} {how} {codes}: refused without a remedy: {said[-800:]}")
+        codes, answer = run(one, *_COMMANDS)
+        if min(codes) < 0 or "Traceback" in answer or re.search(r"^\w+Error: ", answer, re.MULTILINE):
+            faults.append(f"{kind} {how}: {answer[-1500:]}")
+        elif any(codes) and "fix" not in answer:
+            faults.append(f"{kind} {how} {codes}: refused without a remedy: {answer[-800:]}")
         elif codes[0] == 0 and batch_of(one) != clean:
             faults.append(f"{kind} {how}: other scores")
         shutil.rmtree(one.folder)

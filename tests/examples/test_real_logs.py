@@ -64,5 +64,5 @@ def test_a_real_log_is_trained_and_scored(example: str, tmp_path: Path) -> None:
         assert len(amounts) > 0
         assert amounts.min() >= 0
     for name in EXPECTED[example]:
-        said = records["intent"].struct.field(name).struct.field("probability")
-        assert said.is_not_null().any(), f"{name} is answered for somebody"
+        answer = records["intent"].struct.field(name).struct.field("probability")
+        assert answer.is_not_null().any(), f"{name} is answered for somebody"

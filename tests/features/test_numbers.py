@@ -41,7 +41,7 @@ def log_definition(file: Path, distinct: object, more: dict[str, str] | None = N
 
 
 @pytest.mark.parametrize(
-    ("column", "kind", "told"),
+    ("column", "kind", "caught"),
     [
         (pl.Series(TEXTS), "parquet", TEXTS),
         (pl.Series(TEXTS), "csv", TEXTS),
@@ -54,9 +54,9 @@ def log_definition(file: Path, distinct: object, more: dict[str, str] | None = N
     ],
 )  # fmt: skip
 def test_a_value_has_one_key_however_it_is_held(
-    tmp_path: Path, column: pl.Series, kind: str, told: list[str | None]
+    tmp_path: Path, column: pl.Series, kind: str, caught: list[str | None]
 ) -> None:
-    assert keys_of(tmp_path, column, kind, ["of"]) == [key_of(text) for text in told]
+    assert keys_of(tmp_path, column, kind, ["of"]) == [key_of(text) for text in caught]
 
 
 def test_an_expression_can_be_counted(tmp_path: Path) -> None:
@@ -80,9 +80,9 @@ def test_what_cannot_be_counted_is_told(tmp_path: Path, distinct: object, says: 
         {"user_id": ["a"], "event": ["purchase"], "event_time": ["2025-03-01T00:00:00Z"], "revenue": [1.0],
          "of": ["x"], "whens": [None]}, schema_overrides={"whens": pl.Datetime("us", "UTC")},
     ).write_parquet(file)  # fmt: skip
-    with pytest.raises(DefinitionError, match=r"^signals\.purchase\.distinct") as told:
+    with pytest.raises(DefinitionError, match=r"^signals\.purchase\.distinct") as caught:
         EventLog(log_definition(file, distinct))
-    assert says in str(told.value)
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize("distinct", [["of", "of"], [3], ["Of this"], "of", {"x": ""}, {"Ab": "of"}])
@@ -106,9 +106,9 @@ def test_what_cannot_be_added_up_is_told(tmp_path: Path, more: dict[str, str], s
         {"user_id": ["a"], "event": ["purchase"], "event_time": ["2025-03-01T00:00:00Z"], "revenue": [1.0],
          "of": ["x"]}
     ).write_parquet(file)  # fmt: skip
-    with pytest.raises(DefinitionError, match=r"^signals\.purchase\.more_values") as told:
+    with pytest.raises(DefinitionError, match=r"^signals\.purchase\.more_values") as caught:
         EventLog(log_definition(file, {}, more))
-    assert says in str(told.value)
+    assert says in str(caught.value)
 
 
 def test_what_no_row_has_counts_as_nothing(tmp_path: Path) -> None:

@@ -18,26 +18,26 @@ START = 20_000 * DAY
 
 #: instants that crowd around the same few, a microsecond apart
 instants = st.builds(lambda day, more: START + day * DAY + more, st.integers(0, 3), st.integers(-1, 1))
-told = st.lists(
+reported = st.lists(
     st.builds(Told, st.sampled_from("ab"), instants, st.sampled_from(["free", "pro"]) | st.none()),
     max_size=8,
     unique_by=lambda t: (t.user, t.known),
 )
 
 
-@given(told, st.lists(instants, min_size=1, max_size=4, unique=True))
-def test_a_cutoff_sees_what_was_known_before_it(said: list[Told], cutoffs: list[int]) -> None:
+@given(reported, st.lists(instants, min_size=1, max_size=4, unique=True))
+def test_a_cutoff_sees_what_was_known_before_it(answer: list[Told], cutoffs: list[int]) -> None:
     asked = [(user, c) for user in "ab" for c in cutoffs]
     rows = pl.DataFrame(asked, schema={"user": pl.String, "cutoff": INSTANT}, orient="row")
-    found = with_traits(rows, table(said))
-    assert found["plan"].to_list() == [plan_at(said, user, c) for user, c in asked]
+    found = with_traits(rows, table(answer))
+    assert found["plan"].to_list() == [plan_at(answer, user, c) for user, c in asked]
 
 
 def test_what_is_stored_says_from_which_cutoff_on_it_is_seen(tmp_path: Path) -> None:
     """A table that says the same again each night is known since it first said so."""
-    said = [Told("a", START, "free"), Told("a", START + DAY, "free"), Told("a", START + 2 * DAY, "pro"),
+    answer = [Told("a", START, "free"), Told("a", START + DAY, "free"), Told("a", START + 2 * DAY, "pro"),
             Told("b", START, None), Told("c", START, "pro"), Told("c", START + DAY, None)]  # fmt: skip
-    definition = declared(tmp_path, said)
+    definition = declared(tmp_path, answer)
     found = stored_traits(definition, START + 2 * DAY, NONE)
     assert found is not None
     assert sorted(found.rows()) == [
@@ -47,13 +47,13 @@ def test_what_is_stored_says_from_which_cutoff_on_it_is_seen(tmp_path: Path) -> 
     ]
 
 
-def table(said: list[Told]) -> pl.DataFrame:
+def table(answer: list[Told]) -> pl.DataFrame:
     schema = {"user": pl.String, "known": INSTANT, "plan": pl.String}
-    rows = [(t.user, t.known, t.plan) for t in said]
+    rows = [(t.user, t.known, t.plan) for t in answer]
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def declared(folder: Path, said: list[Told]) -> Definition:
-    table(said).write_parquet(folder / "traits.parquet")
+def declared(folder: Path, answer: list[Told]) -> Definition:
+    table(answer).write_parquet(folder / "traits.parquet")
     columns = {"user": "user", "known": "known"}
     return definition_of(traits={"path": str(folder / "traits.parquet"), "columns": columns, "fields": ["plan"]})

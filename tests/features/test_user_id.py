@@ -49,8 +49,8 @@ def in_file(value: object, dtype: str) -> str | None:
 def live(value: object, dtype: str = "VARCHAR") -> str | None:
     definition = Definition.model_validate(DEFINITION | {"events": definition_in(Path()).events.model_dump()})
     tracking = Tracking(LogColumns(definition, TYPES | {"user_id": dtype}))
-    said = json.loads(json.dumps({"userId": value, "event": "visit"}))
-    read = tracking.read([said], kind="track", sent=None, received=1)
+    answer = json.loads(json.dumps({"userId": value, "event": "visit"}))
+    read = tracking.read([answer], kind="track", sent=None, received=1)
     return read.messages[0][1].user if read.messages else None
 
 

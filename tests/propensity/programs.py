@@ -31,5 +31,5 @@ class Program:
             self._capsys.readouterr()
             with pytest.raises(SystemExit) as end:
                 main()
-        said = self._capsys.readouterr()
-        return Ended(int(end.value.code or 0), said.out, said.err)
+        answer = self._capsys.readouterr()
+        return Ended(int(end.value.code or 0), answer.out, answer.err)

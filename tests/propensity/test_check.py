@@ -60,12 +60,12 @@ def test_case_12_a_clock_that_stood_at_1970_is_left_out_and_told(tmp_path: Path)
     store, found = checked(CASES / "12-device-clock-1970" / "propensity.yaml", tmp_path)
     implausible = store.counts["implausible time"]
     assert implausible >= 1
-    assert any(said.startswith(f"{implausible} rows are left out: their time is before") for said in found.warnings)
+    assert any(answer.startswith(f"{implausible} rows are left out: their time is before") for answer in found.warnings)
     assert store.first > 1_700_000_000_000_000, "the warm-up begins with the log"
 
 
 @pytest.mark.parametrize(
-    ("suffix", "said"),
+    ("suffix", "answer"),
     [
         (" -0500", "with their offset, converted to UTC"),
         ("+01:00", "with their offset, converted to UTC"),
@@ -73,9 +73,9 @@ def test_case_12_a_clock_that_stood_at_1970_is_left_out_and_told(tmp_path: Path)
         ("", "without a zone, taken as UTC"),
     ],
 )
-def test_case_27_how_times_say_their_zone(tmp_path: Path, suffix: str, said: str) -> None:
+def test_case_27_how_times_say_their_zone(tmp_path: Path, suffix: str, answer: str) -> None:
     _, found = checked(case_with(tmp_path, rows_of(daily(80, suffix))), tmp_path / "var")
-    assert f"times {said}" in str(found.shown[0])
+    assert f"times {answer}" in str(found.shown[0])
 
 
 def test_case_14_the_edges_of_a_label_window(tmp_path: Path) -> None:
@@ -89,13 +89,13 @@ def test_case_14_the_edges_of_a_label_window(tmp_path: Path) -> None:
 def test_users_that_are_words_for_nobody_are_told(tmp_path: Path) -> None:
     users = ["undefined" if i % 10 == 0 else f"u{i % 20}" for i in range(320)]
     _, found = checked(case_with(tmp_path, rows_of(daily(80), user_id=users)), tmp_path / "var")
-    said = "32 of 320 rows (10.0%) have a word for nobody as their user: 'undefined' in events.csv."
-    assert said in found.warnings
+    answer = "32 of 320 rows (10.0%) have a word for nobody as their user: 'undefined' in events.csv."
+    assert answer in found.warnings
 
 
 def test_ids_that_differ_in_case_or_blanks_are_told() -> None:
-    [said] = like_ids(pl.Series(["User7@X", "user7@x", "u 8", "u8", "u9"]))
-    assert said.startswith("4 of 5 users have an id that is another's but for case or blanks, such as")
+    [answer] = like_ids(pl.Series(["User7@X", "user7@x", "u 8", "u8", "u9"]))
+    assert answer.startswith("4 of 5 users have an id that is another's but for case or blanks, such as")
     assert like_ids(pl.Series(["a", "b"])) == []
 
 
@@ -107,7 +107,7 @@ def test_case_28_a_view_is_read_each_time_and_that_is_said(tmp_path: Path) -> No
     file = case_with(tmp_path, rows_of(daily(1)), path="v.duckdb", table="ev")
     store, found = checked(file, tmp_path / "var")
     assert store.counts["rows"] == 320
-    assert any(said.startswith("'ev' is a view: all of it is read each time") for said in found.warnings)
+    assert any(answer.startswith("'ev' is a view: all of it is read each time") for answer in found.warnings)
     rows_of(daily(83)).write_csv(under)
     assert checked(file, tmp_path / "var")[0].counts["rows"] == 332
 
@@ -137,16 +137,16 @@ def test_case_18_half_the_times_unreadable_is_an_error(tmp_path: Path) -> None:
 def test_check_for_machines(tmp_path: Path) -> None:
     done = run("--json", "-d", str(CASES / "19-event-name-in-other-case" / "propensity.yaml"), home=tmp_path)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["rows"]["rows"] == 371
-    assert said["signals"]["purchase"] == {"events": 0, "users": 0}
-    assert said["outcomes"]["churn"]
-    plan = {part["slice"]: part for part in said["learning"]["churn"]["slices"]}
+    answer = json.loads(done.stdout)
+    assert answer["rows"]["rows"] == 371
+    assert answer["signals"]["purchase"] == {"events": 0, "users": 0}
+    assert answer["outcomes"]["churn"]
+    plan = {part["slice"]: part for part in answer["learning"]["churn"]["slices"]}
     assert plan["learn"]["last"] == plan["all"]["last"] == plan["test"]["last"]
-    assert "too small for two periods a label window apart: other users judge" in said["learning"]["churn"]["words"]
-    assert plan["all"]["rows"] == sum(week["eligible"] for week in said["outcomes"]["churn"])
+    assert "too small for two periods a label window apart: other users judge" in answer["learning"]["churn"]["words"]
+    assert plan["all"]["rows"] == sum(week["eligible"] for week in answer["outcomes"]["churn"])
     assert plan["learn"]["rows"] < plan["all"]["rows"]
-    assert said["verdict"].startswith("Verdict: ")
+    assert answer["verdict"].startswith("Verdict: ")
 
 
 @pytest.mark.parametrize(("days", "tied"), [([5] * 120, True), (list(range(1, 31)) * 4, False)])
@@ -158,6 +158,6 @@ def test_users_whom_rfm_cannot_tell_apart_are_told(tmp_path: Path, days: list[in
     ] + [{"user_id": "old", "event": "view", "time": "2025-10-20 00:00:00", "amount": None}]  # fmt: skip
     file = case_with(tmp_path, pl.DataFrame(lines), ends="2026-03-01T00:00:00Z")
     _, found = checked(file, tmp_path)
-    said = [warning for warning in found.warnings if warning.startswith("RFM:")]
-    assert bool(said) is tied, found.warnings
-    assert not tied or "were active on equally many days: they share one frequency score" in said[0]
+    answer = [warning for warning in found.warnings if warning.startswith("RFM:")]
+    assert bool(answer) is tied, found.warnings
+    assert not tied or "were active on equally many days: they share one frequency score" in answer[0]

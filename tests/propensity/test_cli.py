@@ -18,7 +18,7 @@ PROPENSITY = (sys.executable, "-m", "propensity")
 def test_check_shows_counts_signals_and_base_rates(untrained_world: World) -> None:
     done = untrained_world.run(*PROPENSITY, "check")
     assert done.returncode == 0, done.stderr
-    for said in (
+    for answer in (
         "duplicate id",
         "excluded user",
         "cart_add",
@@ -26,7 +26,7 @@ def test_check_shows_counts_signals_and_base_rates(untrained_world: World) -> No
         "base rate",
         "known 17d later",
     ):
-        assert said in " ".join(done.stdout.split())
+        assert answer in " ".join(done.stdout.split())
     assert "How long silences of visit last (Kaplan-Meier)" in done.stdout
     assert "(resurrection rate)" in done.stdout
     assert "suggested churn horizon" in " ".join(done.stdout.split())
@@ -35,14 +35,14 @@ def test_check_shows_counts_signals_and_base_rates(untrained_world: World) -> No
 def test_train_showed_a_table_and_score_writes_the_records(world: World) -> None:
     done = world.run(*PROPENSITY, "score")
     assert done.returncode == 0, done.stderr
-    for said in ("loyal", "not enough to say", "champion_at_risk", "3,000 records in"):
-        assert said in done.stdout
+    for answer in ("loyal", "not enough to say", "champion_at_risk", "3,000 records in"):
+        assert answer in done.stdout
     [path] = (world.settings.folder("demo-shop") / "scores").glob("*.parquet")
     assert path.name == "scores-2026-03-01T000000Z.parquet"
     records = pl.read_parquet(path)
-    said = ["user_id", "as_of", "last_seen", "state", "rfm", "intent", "value", "segments", "leaves", "holdout"]
-    said += ["value_to_date", "leads", "definition", "evidence"]
-    assert records.columns == said
+    answer = ["user_id", "as_of", "last_seen", "state", "rfm", "intent", "value", "segments", "leaves", "holdout"]
+    answer += ["value_to_date", "leads", "definition", "evidence"]
+    assert records.columns == answer
     assert records["user_id"].n_unique() == len(records) == 3_000
     fields = [f.name for f in records.schema["intent"].fields[0].dtype.fields]  # type: ignore[attr-defined]
     assert fields == ["probability", "percentile", "tier", "why", "detail", "extrapolated", "model"]
@@ -67,7 +67,7 @@ def test_two_scorings_do_not_write_into_one_folder(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "said", "fix"),
+    ("command", "answer", "fix"),
     [
         (("check", "-d", "nowhere.yaml"), "cannot read nowhere.yaml", "--definition PATH"),
         (("train", "--outcome", "dance"), "unknown outcome 'dance'", "choose from churn, purchase, uninstall"),
@@ -81,11 +81,11 @@ def test_two_scorings_do_not_write_into_one_folder(world: World) -> None:
     ],
 )
 def test_a_mistake_is_told_in_words_without_a_traceback(
-    world: World, command: tuple[str, ...], said: str, fix: str
+    world: World, command: tuple[str, ...], answer: str, fix: str
 ) -> None:
     done = world.run(*PROPENSITY, *command)
     assert done.returncode == 2
-    assert said in done.stderr
+    assert answer in done.stderr
     assert fix in done.stderr
     assert "Traceback" not in done.stderr
 

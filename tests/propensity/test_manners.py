@@ -89,10 +89,10 @@ def test_training_ends_with_what_came_of_it(
     assert program(world, "train").code == code
     done = program(world, "train", "--json")
     assert done.code == code
-    said = json.loads(done.out)
-    assert said["promoted"] == [r.version for r in results if r.promoted]
-    assert [o["outcome"] for o in said["outcomes"]] == [r.outcome for r in results]
-    assert [o["refusal"] and o["refusal"]["code"] for o in said["outcomes"]] == [r.refusal and r.refusal.code
+    answer = json.loads(done.out)
+    assert answer["promoted"] == [r.version for r in results if r.promoted]
+    assert [o["outcome"] for o in answer["outcomes"]] == [r.outcome for r in results]
+    assert [o["refusal"] and o["refusal"]["code"] for o in answer["outcomes"]] == [r.refusal and r.refusal.code
                                                                                 for r in results]  # fmt: skip
 
 

@@ -135,7 +135,7 @@ def check_one_by_one(definition: Definition, settings: Settings, batch: pl.DataF
         Scorer(definition, Loader(definition, settings).champions(), load_cuts(definition, settings)),
     )
     rows = next(batch_rows(log.read(), definition, log.ends, latest_traits(definition, log.ends, NONE)))
-    said = {row["user_id"]: row for row in batch.to_dicts()}
+    answer = {row["user_id"]: row for row in batch.to_dicts()}
     for record in scorer.score(rows, rows.cutoffs).to_records():
-        assert record.state == said[record.user_id]["state"]
-        assert record.segments == said[record.user_id]["segments"]
+        assert record.state == answer[record.user_id]["state"]
+        assert record.segments == answer[record.user_id]["segments"]

@@ -36,12 +36,12 @@ def drawn(width: int, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.mark.parametrize("width", [40, 60, 80, 100, 200])
 def test_no_name_is_cut_at_any_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = drawn(width, monkeypatch)
-    assert "…" not in said
+    result = drawn(width, monkeypatch)
+    assert "…" not in result
     for name in ("segments.cart_abandoned_24h", "not_enough_to_say", "new_definition", "uninstall"):
-        assert name in said
-    assert all(len(line) <= width for line in said.splitlines())
-    assert ("┃" in said) == (width == 200), "a table where there is room for one"
+        assert name in result
+    assert all(len(line) <= width for line in result.splitlines())
+    assert ("┃" in result) == (width == 200), "a table where there is room for one"
 
 
 def test_the_commands_cut_nothing_and_status_is_told_to_programs(
@@ -63,17 +63,17 @@ def test_the_commands_cut_nothing_and_status_is_told_to_programs(
     monkeypatch.setenv("PROPENSITY_HOME", str(tmp_path))
     monkeypatch.setattr(out, "_width", 80)
 
-    def said(*words: str) -> str:
+    def result(*words: str) -> str:
         done = CliRunner().invoke(app, [*words, "-d", str(file)])
         assert done.exit_code == 0, done.output
         return done.output
 
     for words in (("transitions",), ("transitions", "--user", "u1"), ("handoff", "status"), ("handoff", "dead")):
-        shown = said(*words)
+        shown = result(*words)
         assert "…" not in shown
         assert "segments.cart" in shown or words[0] == "handoff"
-    assert "customer_relations_of_the_west" in said("handoff", "status")
-    status = json.loads(said("handoff", "status", "--json"))
+    assert "customer_relations_of_the_west" in result("handoff", "status")
+    status = json.loads(result("handoff", "status", "--json"))
     first = status["destinations"][0]
     assert (first["destination"], first["waiting"], first["failures"], first["error"]) == (
         "customer_relations_of_the_west", 2, 1, "HTTP 503")  # fmt: skip

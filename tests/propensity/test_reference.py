@@ -44,7 +44,7 @@ def test_a_field_without_a_description_fails() -> None:
             told: what it is.
         """
 
-        told: int
+        reported: int
         bare: int = 1
 
     with pytest.raises(fields.UndescribedError, match=r"Bare\.bare is not described"):

@@ -35,12 +35,12 @@ def scored(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
         file.unlink()
     done = copied.run(sys.executable, "-m", "propensity", "score", "--json")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["models"] == {name: f"{name}/1" for name in copied.definition.asked}
-    assert (said["users"], said["moved"], said["note"]) == (3_000, 0, None)
-    told = batch_of(copied)["intent"].struct.field("churn").struct.field("why").drop_nulls()
-    assert said["silent"]["churn"] == dict(told.value_counts().iter_rows())
-    assert said["silent"]["churn"]["outside_population"] > 0
+    answer = json.loads(done.stdout)
+    assert answer["models"] == {name: f"{name}/1" for name in copied.definition.asked}
+    assert (answer["users"], answer["moved"], answer["note"]) == (3_000, 0, None)
+    caught = batch_of(copied)["intent"].struct.field("churn").struct.field("why").drop_nulls()
+    assert answer["silent"]["churn"] == dict(caught.value_counts().iter_rows())
+    assert answer["silent"]["churn"]["outside_population"] > 0
     return copied
 
 
@@ -70,7 +70,7 @@ def test_before_the_first_training_states_are_scored_and_what_is_missing_is_said
     users = f"{len(batch_of(world)):,}"
     assert f"churn: no answer for {users} of {users} users: {users} without a model." in " ".join(done.out.split())
     memberships = Memberships(world.definition, LiveLog.open(world.definition, world.settings), Clock(None))
-    assert not any("tiers." in told for told in memberships.summaries()["summary"]), "nobody is in a tier"
+    assert not any("tiers." in caught for caught in memberships.summaries()["summary"]), "nobody is in a tier"
 
 
 @pytest.mark.parametrize("command", ["score", "report"])
@@ -97,10 +97,10 @@ def test_a_lost_alias_is_refused_by_name(scored: World, tmp_path: Path, program:
 def test_told_so_it_goes_on_and_nobody_is_moved_to_not_enough_to_say(emptied: World, program: Program) -> None:
     done = program(emptied, "score", "--without-models", "--json")
     assert done.code == 0, done.err
-    said = json.loads(done.out)
-    assert set(said["models"].values()) == {None}
-    assert said["moved"] == 0
-    assert "no_model" in said["note"]
+    answer = json.loads(done.out)
+    assert set(answer["models"].values()) == {None}
+    assert answer["moved"] == 0
+    assert "no_model" in answer["note"]
     memberships = Memberships(emptied.definition, LiveLog.open(emptied.definition, emptied.settings), Clock(None))
     assert memberships.flows(0).is_empty()
     last = memberships.last()
@@ -139,10 +139,10 @@ def test_a_damaged_registry_is_told_in_words(
 ) -> None:
     world = copy_of(scored, tmp_path / "w")
     damage(world.settings.home / "mlflow.db")
-    with pytest.raises(UnavailableError, match=r"the model registry at .* fails") as told:
+    with pytest.raises(UnavailableError, match=r"the model registry at .* fails") as caught:
         Loader(world.definition, world.settings).versions()
-    assert told.value.code == "registry"
-    assert "restore a damaged file from a backup" in told.value.fix
+    assert caught.value.code == "registry"
+    assert "restore a damaged file from a backup" in caught.value.fix
     for command in (("score",), ("train",), ("rollback", "churn")):
         done = program(world, *command)
         assert done.code == 2
@@ -164,8 +164,8 @@ def test_a_full_disk_under_the_registry_is_told_in_words(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(mlflow.MlflowClient, method, full)
-    with pytest.raises(UnavailableError, match="No space left on device") as told, registry.run("churn", 0):
+    with pytest.raises(UnavailableError, match="No space left on device") as caught, registry.run("churn", 0):
         registry.promote("churn", registry.register(model))
-    assert told.value.code == "registry"
-    assert "the disk is neither full nor read-only" in told.value.fix
+    assert caught.value.code == "registry"
+    assert "the disk is neither full nor read-only" in caught.value.fix
     assert Loader(world.definition, world.settings).versions()["churn"] == "1", "the champion stays"

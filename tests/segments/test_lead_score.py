@@ -87,7 +87,7 @@ def load(folder: Path, line: dict[str, object], outcome: str = "churn") -> Defin
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "answer"),
     [
         ({"points": 1}, "say exactly one of 'signal' and 'when'"),
         ({"signal": "visit", "when": "1 = 1", "points": 1}, "say exactly one of 'signal' and 'when'"),
@@ -99,10 +99,10 @@ def load(folder: Path, line: dict[str, object], outcome: str = "churn") -> Defin
         ({"when": "tenure_days", "points": 1}, "is not a yes/no question"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, line: dict[str, object], said: str) -> None:
+def test_mistakes_are_named(tmp_path: Path, line: dict[str, object], answer: str) -> None:
     with pytest.raises(DefinitionError) as found:
         load(tmp_path, line)
-    assert said in str(found.value)
+    assert answer in str(found.value)
 
 
 def test_a_lead_is_about_an_outcome() -> None:

@@ -13,13 +13,13 @@ def test_it_is_seen_as_often_as_asked_for(treated: int, held_out: int, rate: flo
     effect = smallest_effect(treated, held_out, rate)
     assert effect is not None
     draw = np.random.default_rng(1)
-    told, left = (draw.binomial(n, p, 4_000) / n for n, p in ((treated, rate - effect), (held_out, rate)))
-    pooled = (told * treated + left * held_out) / (treated + held_out)
-    z = np.abs(told - left) / np.sqrt(pooled * (1 - pooled) * (1 / treated + 1 / held_out))
+    reported, left = (draw.binomial(n, p, 4_000) / n for n, p in ((treated, rate - effect), (held_out, rate)))
+    pooled = (reported * treated + left * held_out) / (treated + held_out)
+    z = np.abs(reported - left) / np.sqrt(pooled * (1 - pooled) * (1 / treated + 1 / held_out))
     assert abs((z > 1.959964).mean() - 0.8) < 0.04
-    told = draw.binomial(treated, rate, 4_000) / treated  # no effect at all
-    pooled = (told * treated + left * held_out) / (treated + held_out)
-    z = np.abs(told - left) / np.sqrt(pooled * (1 - pooled) * (1 / treated + 1 / held_out))
+    reported = draw.binomial(treated, rate, 4_000) / treated  # no effect at all
+    pooled = (reported * treated + left * held_out) / (treated + held_out)
+    z = np.abs(reported - left) / np.sqrt(pooled * (1 - pooled) * (1 / treated + 1 / held_out))
     assert abs((z > 1.959964).mean() - 0.05) < 0.015
 
 

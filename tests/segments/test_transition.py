@@ -25,7 +25,7 @@ def teller(definition=DEFINITION, models: Mapping[str, str] = MODELS, known=None
 TELLER = teller()
 
 
-def said(
+def seen(
     at: int, *, last_seen: int = 0, leaving: tuple[str, ...] = (), churn: float | None = None, **values: str
 ) -> Observation:
     named = {name.replace("__", "."): value for name, value in values.items()}
@@ -53,14 +53,14 @@ def path(made: list[Transition], dimension: str) -> list[tuple[str | None, str |
 
 
 def test_each_move_is_told_once_with_what_was_before() -> None:
-    _, made = walk([said(0, states="new"), said(DAY, states="new"), said(2 * DAY, states="active", segments__cart=IN),
-                    said(3 * DAY, states="active")])  # fmt: skip
+    _, made = walk([seen(0, states="new"), seen(DAY, states="new"), seen(2 * DAY, states="active", segments__cart=IN),
+                    seen(3 * DAY, states="active")])  # fmt: skip
     assert path(made, "states") == [(None, "new"), ("new", "active")]
     assert path(made, "segments.cart") == [(None, IN), (IN, None)]
 
 
 def test_a_state_is_kept_for_its_stay() -> None:
-    standing, made = walk([said(0, states="silent"), said(DAY, states="active"), said(3 * DAY, states="active")])
+    standing, made = walk([seen(0, states="silent"), seen(DAY, states="active"), seen(3 * DAY, states="active")])
     assert path(made, "states") == [(None, "silent"), ("silent", "active")]
     assert made[-1].at == 3 * DAY
     assert standing is not None
@@ -68,28 +68,28 @@ def test_a_state_is_kept_for_its_stay() -> None:
 
 
 def test_a_segment_is_left_when_its_until_holds() -> None:
-    steps = [said(0, segments__regular=IN), said(DAY), said(2 * DAY, leaving=("regular",))]
+    steps = [seen(0, segments__regular=IN), seen(DAY), seen(2 * DAY, leaving=("regular",))]
     _, made = walk(steps)
     assert [(t.at, t.after) for t in made] == [(0, IN), (2 * DAY, None)]
 
 
 def test_a_segment_of_a_tier_is_kept_for_a_day_and_one_of_behaviour_is_not() -> None:
-    _, made = walk([said(0, segments__leaving=IN, segments__cart=IN), said(HOUR)])
+    _, made = walk([seen(0, segments__leaving=IN, segments__cart=IN), seen(HOUR)])
     assert path(made, "segments.cart") == [(None, IN), (IN, None)]
     assert path(made, "segments.leaving") == [(None, IN)]
-    _, made = walk([said(0, segments__leaving=IN), said(DAY)])
+    _, made = walk([seen(0, segments__leaving=IN), seen(DAY)])
     assert path(made, "segments.leaving") == [(None, IN), (IN, None)]
 
 
 @given(st.lists(st.floats(0.38, 0.42), min_size=1, max_size=30))
 def test_a_likelihood_that_wavers_about_the_cut_off_moves_nobody(wavering: list[float]) -> None:
-    steps = [said(0, churn=0.5)] + [said((i + 2) * DAY, churn=p) for i, p in enumerate(wavering)]
+    steps = [seen(0, churn=0.5)] + [seen((i + 2) * DAY, churn=p) for i, p in enumerate(wavering)]
     assert path(walk(steps)[1], "tiers.churn") == [(None, "most_likely")]
 
 
 @given(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=40))
 def test_who_is_far_from_the_cut_offs_counts_as_what_they_are(likelihoods: list[float]) -> None:
-    steps = [said(i * 2 * DAY, churn=p) for i, p in enumerate(likelihoods)]
+    steps = [seen(i * 2 * DAY, churn=p) for i, p in enumerate(likelihoods)]
     standing, _ = walk(steps)
     assert standing is not None
     last = likelihoods[-1]
@@ -98,13 +98,13 @@ def test_who_is_far_from_the_cut_offs_counts_as_what_they_are(likelihoods: list[
 
 
 def test_nothing_to_say_is_told_at_once() -> None:
-    _, made = walk([said(0, churn=0.5), said(HOUR, tiers__churn="not_enough_to_say")])
+    _, made = walk([seen(0, churn=0.5), seen(HOUR, tiers__churn="not_enough_to_say")])
     assert path(made, "tiers.churn")[-1] == ("most_likely", "not_enough_to_say")
 
 
 @pytest.mark.parametrize(("last_seen", "cause"), [(DAY + 1, "behaviour"), (DAY - 1, "time")])
 def test_the_cause_is_what_the_user_did_or_that_time_passed(last_seen: int, cause: str) -> None:
-    _, made = walk([said(DAY, states="new"), said(2 * DAY, states="active", last_seen=last_seen)])
+    _, made = walk([seen(DAY, states="new"), seen(2 * DAY, states="active", last_seen=last_seen)])
     assert made[-1].cause == cause
 
 
@@ -143,14 +143,14 @@ def test_nobody_moves_by_a_model_that_is_not_there() -> None:
     held |= {"segments.leaving": (IN, 0), "segments.cart": (IN, 0)}
     was = UserMemberships(0, dict(held), {"churn": 0.5}, MODELS, DEFINITION.version)
     untrained = TransitionFinder(Hysteresis(DEFINITION, {}), {}, DEFINITION.version, {})
-    now = said(9 * DAY, states="silent", tiers__churn="not_enough_to_say")
+    now = seen(9 * DAY, states="silent", tiers__churn="not_enough_to_say")
     standing, made = untrained.of(was, now, Scoring(8 * DAY, MODELS, DEFINITION.version), {})
     assert {move.dimension for move in made} == {"states", "segments.cart"}
     assert standing.held["tiers.churn"] == ("most_likely", 0)
     assert standing.held["segments.leaving"] == (IN, 0)
     first, _ = untrained.of(None, now, Scoring(8 * DAY, {}, ""), {})
     assert "tiers.churn" not in first.held, "who was never told anything is not told that there is nothing to say"
-    trained = said(10 * DAY, states="silent", churn=0.5)
+    trained = seen(10 * DAY, states="silent", churn=0.5)
     [move] = TELLER.of(first, trained, Scoring(9 * DAY, {}, DEFINITION.version), {})[1]
     assert (move.dimension, move.before, move.after, move.cause) == ("tiers.churn", None, "most_likely", "new_model")
 
@@ -165,7 +165,7 @@ def moved_by(definition, models: Mapping[str, str], was: Scoring) -> dict[str, s
     """The causes when a user leaves everything who was in everything."""
     before = UserMemberships(0, {"states": ("active", 0), "rfm": ("Champions", 0), "tiers.churn": ("most_likely", 0),
                           "segments.cart": (IN, 0), "segments.leaving": (IN, 0)})  # fmt: skip
-    now = said(9 * DAY, states="silent", rfm="At Risk", churn=0.01, last_seen=9 * DAY - 1)
+    now = seen(9 * DAY, states="silent", rfm="At Risk", churn=0.01, last_seen=9 * DAY - 1)
     return {t.dimension: t.cause for t in teller(definition, models).of(before, now, was, {})[1]}
 
 
@@ -205,7 +205,7 @@ def test_who_is_in_a_segment_that_is_no_more_leaves_it() -> None:
 
 
 def test_a_standing_reads_back_as_it_was() -> None:
-    standing, _ = walk([said(0, states="new", churn=0.3, segments__cart=IN)])
+    standing, _ = walk([seen(0, states="new", churn=0.3, segments__cart=IN)])
     assert standing is not None
     assert UserMemberships.of_json(standing.at, standing.to_json()) == standing
 
@@ -237,9 +237,9 @@ def test_a_segment_that_names_an_amount_rests_on_its_model() -> None:
 
 def test_what_rests_on_a_missing_model_stays_as_it_was() -> None:
     """A model that is lost, or not trained yet, is no reason to leave a tier, nor to enter *not enough to say*."""
-    standing, _ = walk([said(0, states="active", churn=0.9)])
+    standing, _ = walk([seen(0, states="active", churn=0.9)])
     without = TransitionFinder(Hysteresis(DEFINITION, {}), {}, DEFINITION.version, {})
-    silent = said(DAY, states="silent", tiers__churn=SILENT)
+    silent = seen(DAY, states="silent", tiers__churn=SILENT)
     kept, moved = without.of(standing, silent, Scoring(0, MODELS, DEFINITION.version), {})
     assert [(t.dimension, t.after) for t in moved] == [("states", "silent")]
     assert kept.held["tiers.churn"] == standing.held["tiers.churn"]  # type: ignore[union-attr]

@@ -46,8 +46,8 @@ def test_compose_says_what_each_service_needs() -> None:
 
 def test_commands_of_compose_are_commands_of_ours() -> None:
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    told = " ".join(" ".join(services({"POSTGRES_PASSWORD": "x"})[name].command) for name in OURS)
-    called = [words.split()[0] for words in told.split("python -m propensity ")[1:]]
+    reported = " ".join(" ".join(services({"POSTGRES_PASSWORD": "x"})[name].command) for name in OURS)
+    called = [words.split()[0] for words in reported.split("python -m propensity ")[1:]]
     assert set(called) == {"serve", "worker", "compact", "score", "train"}
     assert set(called) <= known
 
@@ -153,17 +153,17 @@ def box(built: Path, world: World, redis_server: str, postgres: str, tmp_path: P
 
 @pytest.mark.long
 def test_what_compose_starts_works_in_the_folders_of_the_image(box: Box, tmp_path: Path) -> None:
-    code, said = box.run("nightly")
-    assert code == 0, said
-    assert "records in" in said
-    code, said = box.run("train", "python", "-m", "propensity", "train", "--outcome", "dance")
-    assert (code, "unknown outcome 'dance'" in said) == (2, True), said
-    code, said = box.run("cli", "report", "--share", "0.1", "--to", str(tmp_path / "segments.html"))
-    assert code == 0, said
-    code, said = box.run("cli", "rollback", "churn")
-    assert (code, "there is none to go back to" in said) == (2, True), said
-    code, said = box.run("cli", "check")
-    assert code == 0, said
+    code, output = box.run("nightly")
+    assert code == 0, output
+    assert "records in" in output
+    code, output = box.run("train", "python", "-m", "propensity", "train", "--outcome", "dance")
+    assert (code, "unknown outcome 'dance'" in output) == (2, True), output
+    code, output = box.run("cli", "report", "--share", "0.1", "--to", str(tmp_path / "segments.html"))
+    assert code == 0, output
+    code, output = box.run("cli", "rollback", "churn")
+    assert (code, "there is none to go back to" in output) == (2, True), output
+    code, output = box.run("cli", "check")
+    assert code == 0, output
     for service in ("api", "worker"):  # an API without any worker is not ready
         box.start(service)
     api, worker = box.ready("api", "3000"), box.ready("worker", "3001")

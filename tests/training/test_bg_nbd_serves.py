@@ -92,8 +92,8 @@ def test_what_it_says_is_the_closed_form_calibrated(model: Model, rows: FeatureR
     alive = 1 / (1 + (x > 0) * p.a / (p.b + np.maximum(x, 1) - 1) * ((p.alpha + T) / (p.alpha + t_x)) ** (p.r + x))
     buys = alive * (1 - ((p.alpha + T) / (p.alpha + T + 30)) ** (p.r + x))
     logit = np.log(buys / (1 - buys))
-    said = 1 / (1 + np.exp(-(calibration.slope * logit + calibration.offset)))
-    assert np.allclose(model.predict(matrix), said, rtol=1e-9, atol=1e-12)
+    answer = 1 / (1 + np.exp(-(calibration.slope * logit + calibration.offset)))
+    assert np.allclose(model.predict(matrix), answer, rtol=1e-9, atol=1e-12)
     assert (last > 1.01 * max(model.card.ranges.highest[model.card.features.index(COLUMNS[2])] or 0, 0)).any(), (
         "time has gone on since the rows it was fitted on, and so does the formula"
     )
@@ -123,10 +123,10 @@ def test_records_tell_reasons_of_its_columns(shop: World, model: Model, rows: Fe
     scorer = Scorer(shop.definition, {"purchase": model}, None)
     scored = scorer.score(rows, rows.cutoffs)
     intents = [record.intent["purchase"] for record in scored.to_records(scorer.reasons(scored, 3))]
-    said = [intent for intent in intents if intent.probability is not None]
-    assert len(said) > 0.9 * len(intents)
-    assert {reason.feature for intent in said for reason in intent.reasons} == set(COLUMNS)
-    assert all(intent.model == "purchase/1" for intent in said)
+    answer = [intent for intent in intents if intent.probability is not None]
+    assert len(answer) > 0.9 * len(intents)
+    assert {reason.feature for intent in answer for reason in intent.reasons} == set(COLUMNS)
+    assert all(intent.model == "purchase/1" for intent in answer)
 
 
 def test_it_is_saved_and_read_again_and_old_programs_find_no_key_they_do_not_know(
@@ -159,9 +159,9 @@ def test_numbers_that_cannot_be_its_own_do_not_load(model: Model, tmp_path: Path
         Model.load(tmp_path, "purchase/1")
     digests = {"numbers.json": sha256(file.read_bytes()).hexdigest()}
     card.write_text(json.dumps(json.loads(card.read_text()) | {"digests": digests}))
-    with pytest.raises(ScoringError, match="purchase/1 cannot be loaded") as told:
+    with pytest.raises(ScoringError, match="purchase/1 cannot be loaded") as caught:
         Model.load(tmp_path, "purchase/1")
-    assert told.value.code == "model_damaged"
+    assert caught.value.code == "model_damaged"
 
 
 def test_both_a_regression_and_bg_nbd_or_neither_do_not_load(model: Model, tmp_path: Path) -> None:

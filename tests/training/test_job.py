@@ -102,16 +102,16 @@ def test_the_report_of_a_model_of_value_speaks_of_amounts(world: World) -> None:
     mlflow.set_tracking_uri(world.settings.mlflow_uri)
     run = client(world).get_model_version_by_alias(registered_name(world.definition, "spend"), CHAMPION).run_id
     page = str(mlflow.artifacts.load_text(f"runs:/{run}/report.html"))
-    for said in (
+    for answer in (
         "normalised Gini",
         "beats historic value",
         "value in the top 10 %",
         "the log of the amount",
         "last window",
     ):
-        assert said in page, said
-    for said in ("log-odds", "Profit:", 'id="profit"', "average precision"):
-        assert said not in page, said
+        assert answer in page, answer
+    for answer in ("log-odds", "Profit:", 'id="profit"', "average precision"):
+        assert answer not in page, answer
 
 
 def test_mlflow_loads_the_model_without_us(world: World) -> None:
@@ -192,12 +192,12 @@ def test_a_refused_outcome_says_why_and_the_others_are_trained(untrained_world: 
     odd = {f"odd_{code}": outcome for code, (outcome, _) in REFUSALS.items()}
     definition = untrained_world.redefined(outcomes={**odd, "churn": CHURN}, leads={}, states={}, segments={})
     results = {r.outcome: r for r in train(definition, settings, steps=quiet)}
-    for code, (_, said) in REFUSALS.items():
+    for code, (_, answer) in REFUSALS.items():
         result = results[f"odd_{code}"]
         assert result.version is None
         assert result.refusal is not None
         assert result.refusal.code == code
-        assert said in result.refusal.found
+        assert answer in result.refusal.found
         assert result.refusal.needed
         assert result.refusal.fix
     assert results["churn"].version == "churn/1"

@@ -19,9 +19,9 @@ def scores_of(settings: Settings, day: int, model: str | None) -> None:
     """Scores that a model has made, as far as its name goes."""
     folder = scores_path(settings.scores("demo-shop"), ENDS - day * DAY)
     folder.mkdir(parents=True)
-    said = {"user_id": ["u1"], "intent": [{"churn": {"model": model}}]}
+    answer = {"user_id": ["u1"], "intent": [{"churn": {"model": model}}]}
     kinds = {"intent": pl.Struct({"churn": pl.Struct({"model": pl.String})})}
-    pl.DataFrame(said, schema_overrides=kinds).write_parquet(folder / "part-0000.parquet")
+    pl.DataFrame(answer, schema_overrides=kinds).write_parquet(folder / "part-0000.parquet")
 
 
 @pytest.mark.parametrize(("models", "number"), [([], "1"), ([None], "1"), (["churn/3", "churn/7", "churn/4"], "8")])

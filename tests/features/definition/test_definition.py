@@ -159,11 +159,11 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize(("changes", "said"), MISTAKES.values(), ids=MISTAKES.keys())
-def test_a_mistake_is_named(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+@pytest.mark.parametrize(("changes", "answer"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_named(tmp_path: Path, changes: dict[str, object], answer: str) -> None:
     with pytest.raises(DefinitionError) as error:
         load_definition(write(tmp_path, **changes))
-    assert said in str(error.value)
+    assert answer in str(error.value)
     assert error.value.fix
     assert "errors.pydantic.dev" not in str(error.value)
     assert len(str(error.value)) < 4_000
@@ -175,7 +175,7 @@ def test_unknown_columns_come_with_the_nearest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "answer"),
     [
         ("name: [", "is not YAML"),
         ("just text", "holds str"),
@@ -187,10 +187,10 @@ def test_unknown_columns_come_with_the_nearest(tmp_path: Path) -> None:
         ("windows: [2026-02-30]", "is not YAML"),
     ],
 )
-def test_a_file_that_is_no_definition(tmp_path: Path, content: str, said: str) -> None:
+def test_a_file_that_is_no_definition(tmp_path: Path, content: str, answer: str) -> None:
     path = tmp_path / "x.yaml"
     path.write_text(content)
-    with pytest.raises(DefinitionError, match=said):
+    with pytest.raises(DefinitionError, match=answer):
         load_definition(path)
 
 
@@ -236,9 +236,9 @@ def test_mistakes_that_can_be_found_together_are_told_together(tmp_path: Path) -
         "segments": {"buyers": "purchase_count_total > nothing", "late": "state = 'nosuch'"},
         "destinations": {},
     }
-    with pytest.raises(DefinitionError) as told:
+    with pytest.raises(DefinitionError) as caught:
         load_definition(write(tmp_path, **wrong))
-    first, *lines = str(told.value).splitlines()
+    first, *lines = str(caught.value).splitlines()
     assert first == "4 mistakes:"
     for key, line in zip(
         ("derived.odd", "outcomes.churn.among", "segments.buyers", "segments.late"), lines, strict=True
@@ -247,12 +247,12 @@ def test_mistakes_that_can_be_found_together_are_told_together(tmp_path: Path) -
 
 
 def test_names_that_do_not_meet_are_told_together(tmp_path: Path) -> None:
-    with pytest.raises(DefinitionError) as told:
+    with pytest.raises(DefinitionError) as caught:
         load_definition(
             write(tmp_path, outcomes={"a": OUTCOME | {"will_not": "dance"}, "b": OUTCOME | {"will_not": "sing"}})
         )
-    assert "outcomes.a asks about signal 'dance'" in str(told.value)
-    assert "outcomes.b asks about signal 'sing'" in str(told.value)
+    assert "outcomes.a asks about signal 'dance'" in str(caught.value)
+    assert "outcomes.b asks about signal 'sing'" in str(caught.value)
 
 
 @pytest.mark.parametrize("file", [*sorted(ROOT.glob("examples/*/propensity.yaml")), ROOT / "propensity.yaml"])

@@ -57,14 +57,14 @@ def loads_or_is_told(folder: Path, seed: int) -> None:
     path = folder / "propensity.yaml"
     # libyaml writes the same, ten times as fast
     path.write_text(yaml.dump(changed(seed), Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8")
-    told = ""
+    reported = ""
     try:
         definition = load_definition(path)
         Evaluator({name: rule.when for name, rule in definition.segments.items()})
     except PropensityError as error:
-        told = str(error)
-    assert len(told) < 4_500
-    assert "errors.pydantic.dev" not in told
+        reported = str(error)
+    assert len(reported) < 4_500
+    assert "errors.pydantic.dev" not in reported
 
 
 @pytest.fixture(scope="module")
@@ -97,12 +97,12 @@ def signals_are_read_or_told(folder: Path, seed: int) -> None:
     content["events"]["path"] = str(CASE / "events.csv")
     path = folder / "signals.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    told = ""
+    reported = ""
     try:
         EventLog(load_definition(path)).read()
     except PropensityError as error:
-        told = error.message
-    assert "cannot read" not in told, sql
+        reported = error.message
+    assert "cannot read" not in reported, sql
 
 
 def _named(sql: str, name: str, column: str) -> str:

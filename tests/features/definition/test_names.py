@@ -64,7 +64,7 @@ def test_no_two_of_a_kind_make_one_column(tmp_path: Path) -> None:
 def harmless(definition: Definition) -> None:
     """One user and many are said the same, and each column is what it is called."""
     features, scorer = feature_set(definition), Scorer(definition, {}, None)
-    said = []
+    answer = []
     for count in (1, 21):
         users = pl.Series("user", [f"u{i}" for i in range(count)])
         matrix = np.full((count, len(features.numeric)), 2.0)
@@ -75,11 +75,11 @@ def harmless(definition: Definition) -> None:
         scored.to_json()
         frame = rows.frame()
         assert len(set(frame.columns)) == len(frame.columns)
-        said.append(scored.to_records()[0])
+        answer.append(scored.to_records()[0])
         assert not set(Labels(definition).schema.names()) & set(frame.columns)
-    assert said[0] == said[1]
-    assert said[0].state == "gold"
-    assert "golden" in said[0].segments
+    assert answer[0] == answer[1]
+    assert answer[0].state == "gold"
+    assert "golden" in answer[0].segments
 
 
 @pytest.mark.parametrize("kind", ["outcomes", "values", "leads", "segments", "states", "signals"])

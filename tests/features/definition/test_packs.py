@@ -88,7 +88,7 @@ def test_lists_are_quoted_and_mean_what_they_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("packs", "said"),
+    ("packs", "answer"),
     [
         (["lifecycle", "comerce"], "packs.comerce: there is no such pack. Fix: choose from lifecycle"),
         ({"commerce": {"roles": {"basket": "cart_add"}}}, "packs.commerce.roles.basket: there is no such thing"),
@@ -100,10 +100,10 @@ def test_lists_are_quoted_and_mean_what_they_say(tmp_path: Path) -> None:
         ({"lifecycle": {"without": ["active"]}}, "no state is 'otherwise'"),
     ],
 )
-def test_mistakes_are_named(tmp_path: Path, packs: object, said: str) -> None:
+def test_mistakes_are_named(tmp_path: Path, packs: object, answer: str) -> None:
     with pytest.raises(DefinitionError) as found:
         load(tmp_path, packs=packs)
-    assert said in str(found.value)
+    assert answer in str(found.value)
 
 
 def test_a_metric_nobody_knows_is_a_mistake(tmp_path: Path) -> None:

@@ -45,8 +45,8 @@ def killed_when(folder: Path, reached: Callable[[], bool]) -> bool:
             process.send_signal(signal.SIGKILL)
             process.communicate()
             return True
-    _, said = process.communicate()
-    assert process.returncode == 0, said
+    _, answer = process.communicate()
+    assert process.returncode == 0, answer
     return False
 
 
@@ -126,7 +126,7 @@ def test_a_damaged_file_of_the_log_is_named_and_nothing_is_lost(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "answer"),
     [
         (
             lambda f: f.with_columns(pl.col("revenue").cast(pl.String)),
@@ -137,12 +137,12 @@ def test_a_damaged_file_of_the_log_is_named_and_nothing_is_lost(tmp_path: Path) 
     ],
 )
 def test_a_day_with_other_columns_is_named(
-    tmp_path: Path, change: Callable[[pl.DataFrame], pl.DataFrame], said: str
+    tmp_path: Path, change: Callable[[pl.DataFrame], pl.DataFrame], answer: str
 ) -> None:
     put(tmp_path, "a", random_rows(300))
     opened(tmp_path)
     put(tmp_path, "b", change(random_rows(300, seed=2)))
-    with pytest.raises(EventLogError, match=said):
+    with pytest.raises(EventLogError, match=answer):
         opened(tmp_path)
 
 

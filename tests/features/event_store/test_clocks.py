@@ -37,10 +37,10 @@ def with_early(*times: datetime, rows: int = 400) -> pl.DataFrame:
 )
 def test_a_few_events_long_before_the_others_are_told(tmp_path: Path, clocks: list[datetime]) -> None:
     put(tmp_path, "0", with_early(*clocks))
-    [said] = warnings_of(opened(tmp_path))
-    assert said.startswith(f"{len(clocks)} of ")
-    assert f"the earliest is at {min(clocks):%Y-%m-%d %H:%M:%S}" in said
-    fix = datetime.fromisoformat(said.rsplit("events.begins: ", 1)[1].rstrip(".")).replace(tzinfo=UTC)
+    [answer] = warnings_of(opened(tmp_path))
+    assert answer.startswith(f"{len(clocks)} of ")
+    assert f"the earliest is at {min(clocks):%Y-%m-%d %H:%M:%S}" in answer
+    fix = datetime.fromisoformat(answer.rsplit("events.begins: ", 1)[1].rstrip(".")).replace(tzinfo=UTC)
     assert max(clocks) < fix <= START
 
 
@@ -69,8 +69,8 @@ def test_a_log_as_it_is_has_no_warning(tmp_path: Path, early: list[datetime]) ->
 
 def test_events_after_the_end_do_not_make_the_rest_longer() -> None:
     blocks = {100: 2, 200: 300, 201: 300, 900: 5}
-    said = strays(blocks, 100 * BLOCK + 7 * DAY, 202 * BLOCK)
-    assert said.startswith("2 of 602 events (0.3%)")
+    answer = strays(blocks, 100 * BLOCK + 7 * DAY, 202 * BLOCK)
+    assert answer.startswith("2 of 602 events (0.3%)")
     assert strays({200: 300, 201: 300, 900: 5}, 200 * BLOCK, 202 * BLOCK) == ""
 
 

@@ -52,7 +52,7 @@ def test_a_partition_can_be_asked_about_and_is_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"),
+    ("path", "answer"),
     [
         ("s3://bucket/log/*.parquet", "not on this machine.*PROPENSITY_ENGINE=spark"),
         ("delta", "is a Delta table"),
@@ -60,12 +60,12 @@ def test_a_partition_can_be_asked_about_and_is_text(tmp_path: Path) -> None:
         ("nothing/**/*.parquet", "no file at"),
     ],
 )
-def test_places_that_are_not_read(tmp_path: Path, path: str, said: str) -> None:
+def test_places_that_are_not_read(tmp_path: Path, path: str, answer: str) -> None:
     hive(tmp_path)
     (tmp_path / "delta" / "_delta_log").mkdir(parents=True)
     shutil.copytree(tmp_path / "hive", tmp_path / "mixed")
     shutil.copy(tmp_path / "hive" / "date=2026-01-03" / "part-0.parquet", tmp_path / "mixed" / "x.parquet")
-    with pytest.raises(EventLogError, match=said):
+    with pytest.raises(EventLogError, match=answer):
         EventLog(rules(tmp_path, path))
 
 

@@ -72,7 +72,7 @@ def oracle(files: Sequence[Sequence[Row]], *, arrivals: bool) -> list[tuple[str,
     return sorted(events)
 
 
-def told(events: Events) -> list[tuple[str, int, int, float]]:
+def reported(events: Events) -> list[tuple[str, int, int, float]]:
     noon = int(NOON.timestamp()) * 1_000_000
     users = np.repeat(events.users.to_numpy(), np.diff(events.starts))
     columns = (
@@ -136,7 +136,7 @@ def check_all_ways(
     folder = tmp_path_factory.mktemp("repeats")
     store = deliver(folder, files, order, arrivals=arrivals)
     whole = EventStore.open(EventLog(store.log.definition), Settings(home=folder / "again"))
-    assert told(store.read()) == oracle(files, arrivals=arrivals)
+    assert reported(store.read()) == oracle(files, arrivals=arrivals)
     assert_same(store.read(), whole.read())
     assert_same(store.read(), EventLog(store.log.definition).read())
     assert warnings_of(store) == warnings_of(whole)
@@ -155,7 +155,7 @@ def test_an_erased_user_was_never_there(
     store.erase(["a"])
     store = EventStore.open(EventLog(store.log.definition), Settings(home=folder / "var"))
     without = [[row for row in file if row.user != "a"] for file in kept]
-    assert told(store.read()) == oracle(without, arrivals=arrivals)
+    assert reported(store.read()) == oracle(without, arrivals=arrivals)
     shutil.rmtree(folder)
 
 
@@ -163,30 +163,30 @@ def test_a_repeat_that_arrives_last_is_not_passed_over(tmp_path: Path) -> None:
     """The repeat (9) came in before the correction (5), which arrived earlier than it."""
     files = [[Row("a", 1, 0, 1, 1.0)], [Row("a", 1, 0, 9, 1.0)], [Row("a", 1, 0, 5, 0.0)]]
     store = deliver(tmp_path, files, [[0], [1], [2]], arrivals=True)
-    assert told(store.read()) == [("a", 0, 9 * HOUR, 1.0)]
+    assert reported(store.read()) == [("a", 0, 9 * HOUR, 1.0)]
     assert store.counts["duplicate id"] == 2
 
 
 def test_a_retry_under_another_user_is_the_first_ones(tmp_path: Path) -> None:
     files = [[Row("known", 1, 0, 1, 1.0)], [Row("anonymous", 1, 0, 5, 1.0), Row("anonymous", 2, 0, 1, 1.0)]]
     store = deliver(tmp_path, files, [[0], [1]], arrivals=True)
-    assert told(store.read()) == [("anonymous", 0, HOUR, 1.0), ("known", 0, HOUR, 1.0)]
-    [said] = warnings_of(store)
-    assert said.startswith("1 ids were sent by several users: each is one event")
+    assert reported(store.read()) == [("anonymous", 0, HOUR, 1.0), ("known", 0, HOUR, 1.0)]
+    [answer] = warnings_of(store)
+    assert answer.startswith("1 ids were sent by several users: each is one event")
 
 
 def test_another_user_cannot_correct_an_event(tmp_path: Path) -> None:
     """As live, where such a message is refused; whoever arrived first has the event, in whichever order files come."""
     files = [[Row("b", 1, 0, 5, 0.0)], [Row("a", 1, 0, 1, 1.0), Row("a", 2, 0, 1, 1.0)], [Row("a", 1, 0, 4, 2.0)]]
     store = deliver(tmp_path, files, [[0], [1], [2]], arrivals=True)
-    assert told(store.read()) == [("a", 0, HOUR, 1.0), ("a", 0, 4 * HOUR, 2.0)]
+    assert reported(store.read()) == [("a", 0, HOUR, 1.0), ("a", 0, 4 * HOUR, 2.0)]
     assert store.counts["duplicate id"] == 2
 
 
 def test_many_files_of_claims_are_put_together_and_say_the_same(tmp_path: Path) -> None:
     files = [[Row("ab"[i % 2], 1 + i % 3, 0, 40 - i, 1.0)] for i in range(34)]
     store = deliver(tmp_path, files, [[i] for i in range(34)], arrivals=True)
-    assert told(store.read()) == oracle(files, arrivals=True)
+    assert reported(store.read()) == oracle(files, arrivals=True)
     assert len(store.manifest.repeats) < 30
 
 

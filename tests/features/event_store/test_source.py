@@ -151,7 +151,7 @@ def test_text_that_is_no_time_is_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "error", "said"),
+    ("changes", "error", "answer"),
     [
         ({"path": "nowhere/*.parquet"}, EventLogError, "no file at"),
         ({"path": "events.xlsx"}, EventLogError, "of kind 'xlsx'"),
@@ -176,7 +176,7 @@ def test_text_that_is_no_time_is_counted(tmp_path: Path) -> None:
     ],
 )
 def test_a_log_that_cannot_be_read_as_declared(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], error: type[Exception], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], error: type[Exception], answer: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     frame = log()
@@ -189,12 +189,12 @@ def test_a_log_that_cannot_be_read_as_declared(
         changes = changes | {"path": str(tmp_path / str(changes["path"]))}
     elif isinstance(changes.get("path"), list):
         changes = changes | {"path": [str(tmp_path / p) for p in changes["path"]]}  # type: ignore[attr-defined]
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=answer):
         EventLog(definition(tmp_path, **changes)).read()
 
 
 @pytest.mark.parametrize(
-    ("signal", "said"),
+    ("signal", "answer"),
     [
         ({"where": "evnt = 'visit'"}, "signals.visit.where: unknown column 'evnt'.*nearest: event"),
         ({"where": "event"}, "is not a yes/no question"),
@@ -203,11 +203,11 @@ def test_a_log_that_cannot_be_read_as_declared(
         ({"where": "event IN (SELECT event FROM other)"}, "not allowed"),
     ],
 )
-def test_a_signal_that_does_not_fit_the_log(tmp_path: Path, signal: dict[str, object], said: str) -> None:
+def test_a_signal_that_does_not_fit_the_log(tmp_path: Path, signal: dict[str, object], answer: str) -> None:
     log().write_parquet(tmp_path / "events.parquet")
     rules = definition(tmp_path).model_dump()
     rules["signals"]["visit"] = {"activity": True} | signal
-    with pytest.raises(DefinitionError, match=said):
+    with pytest.raises(DefinitionError, match=answer):
         EventLog(Definition.model_validate(rules))
 
 

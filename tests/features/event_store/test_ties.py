@@ -53,8 +53,8 @@ def test_case_26_the_newest_arrival_counts(tmp_path: Path, was: float, now: floa
     store = opened(tmp_path)
     assert store.read().values[:, 0].tolist() == [now]
     assert store.counts["duplicate id"] == 1
-    [said] = warnings_of(store)
-    assert "1 ids stand on rows that differ: of each id only the newest arrival counts" in said
+    [answer] = warnings_of(store)
+    assert "1 ids stand on rows that differ: of each id only the newest arrival counts" in answer
     assert_same(store.read(), EventLog(store.log.definition).read())
 
 
@@ -92,6 +92,6 @@ def test_case_05_lines_of_an_order_are_said_loudly(tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.WARNING, "propensity.log"):
         log: Log = open_log(definition, Settings(home=tmp_path / "var"), ends=None, steps=unseen)
     assert log.ends
-    [said] = [r.getMessage() for r in caplog.records]
-    assert said.startswith("2 ids stand on rows that differ")
-    assert "leave out events.columns.id" in said
+    [answer] = [r.getMessage() for r in caplog.records]
+    assert answer.startswith("2 ids stand on rows that differ")
+    assert "leave out events.columns.id" in answer

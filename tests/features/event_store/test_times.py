@@ -37,8 +37,8 @@ def test_what_is_not_iso_is_refused_with_the_line_that_reads_it(tmp_path: Path, 
     assert "56 of 56 values (100.0%) of time in column 'time' cannot be read: " in error.value.message
     assert f"{days[0].strftime(written)!r} in 00.csv" in error.value.message
     assert advice in error.value.fix
-    said = advice.split("say ")[1].split(": ", 1)
-    stated = rules(tmp_path, **{said[0].removeprefix("events."): said[1].strip("'")})
+    answer = advice.split("say ")[1].split(": ", 1)
+    stated = rules(tmp_path, **{answer[0].removeprefix("events."): answer[1].strip("'")})
     whole_days = written in ("%m/%d/%Y", "%d.%m.%Y", "%Y%m%d")
     expected = [to_instant(day.replace(hour=0, minute=0) if whole_days else day) for day in days]
     assert sorted(opened(stated, tmp_path).read().t.tolist()) == expected

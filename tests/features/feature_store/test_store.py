@@ -181,16 +181,16 @@ class TestHistorical:
     @pytest.mark.parametrize("after", [-1, 0, 1])
     def test_a_trait_is_seen_after_it_became_known(self, tmp_path: Path, after: int) -> None:
         cutoff = START + 27 * DAY
-        said = [
+        answer = [
             Told("u1", START + 10 * DAY, "free"),
             Told("u1", cutoff + after, "plus"),
             Told("u2", START + 50 * DAY, "free"),
         ]
         traits = pl.DataFrame(
             {
-                "who": [t.user for t in said],
-                "since": pl.Series([t.known for t in said]).cast(pl.Datetime("us", "UTC")),
-                "plan": [t.plan for t in said],
+                "who": [t.user for t in answer],
+                "since": pl.Series([t.known for t in answer]).cast(pl.Datetime("us", "UTC")),
+                "plan": [t.plan for t in answer],
             }
         )
         traits.write_parquet(tmp_path / "traits.parquet")
@@ -211,10 +211,10 @@ class TestHistorical:
         rows = OfflineFeatures(self.definition, settings).rows("churn", asked)
         assert cutoffs[1] == cutoff
         for user, at, plan in rows.select("user", pl.col("cutoff").dt.epoch("us"), "plan").rows():
-            assert plan == plan_at(said, user, at), (user, at)
+            assert plan == plan_at(answer, user, at), (user, at)
         latest = latest_traits(self.definition, cutoff, NONE)
         assert latest is not None
-        assert dict(latest.rows()) == {"u1": plan_at(said, "u1", cutoff)}
+        assert dict(latest.rows()) == {"u1": plan_at(answer, "u1", cutoff)}
 
 
 def test_a_snapshot_killed_half_way_leaves_the_last_complete_one(tmp_path: Path) -> None:

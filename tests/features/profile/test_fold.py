@@ -171,10 +171,10 @@ def test_columns_and_kernel_agree_on_the_number_of_columns(windows: list[object]
     definition = definition_of(windows=windows, features={"families": families})
     log = [Event("a", START, ("visit",)), Event("a", START + 3 * DAY, ("purchase",), 4.0)]
     row = _rows_at(events_of(definition, log), START + 5 * DAY, definition).to_dicts()[0]
-    told = feature_row(definition, log, "a", START + 5 * DAY)
-    assert told is not None
+    reported = feature_row(definition, log, "a", START + 5 * DAY)
+    assert reported is not None
     assert list(row)[2:] == list(read_columns(definition))
-    assert set(row) == {"user", "cutoff", *told}
+    assert set(row) == {"user", "cutoff", *reported}
     assert_same(row, feature_row(definition, log, "a", START + 5 * DAY), "a")
 
 
@@ -184,8 +184,8 @@ def test_a_comeback_is_told_however_many_events_came_since() -> None:
         since = [START + away + i * 2 * HOUR for i in range(80)]
         log = [Event("a", t, ("visit",)) for t in (START - DAY, START, *since)]
         row = _rows_at(events_of(DEFINITION, log), since[-1] + HOUR).to_dicts()[0]
-        told = row["days_since_comeback_visit"]
-        assert told == (pytest.approx((since[-1] + HOUR - since[0]) / DAY) if back else None), away
+        reported = row["days_since_comeback_visit"]
+        assert reported == (pytest.approx((since[-1] + HOUR - since[0]) / DAY) if back else None), away
 
 
 @pytest.mark.parametrize("values", [1, 63, 64, 65, 66, 300, 20_000])
@@ -193,9 +193,9 @@ def test_different_values_are_exact_while_they_are_few_and_estimated_then(values
     log = [Event("a", START + i * MINUTE, ("purchase",), 1.0, product=f"p{i % values}") for i in range(values + 200)]
     for cutoff in (START + 50 * MINUTE, START + 40 * DAY):
         row = _rows_at(events_of(EVERYTHING, log), cutoff, EVERYTHING).to_dicts()[0]
-        told = feature_row(EVERYTHING, log, "a", cutoff)
-        assert told is not None
-        assert_same(row, told, "a")
+        reported = feature_row(EVERYTHING, log, "a", cutoff)
+        assert reported is not None
+        assert_same(row, reported, "a")
     total = row["purchase_distinct_product_total"]
     assert total == values if values <= 64 else abs(total / values - 1) < 3 / math.sqrt(62)
 

@@ -56,13 +56,13 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 with lock:
-                    said = outer.answer(len(outer.requests), body)
+                    output = outer.answer(len(outer.requests), body)
                     headers = {name.lower(): value for name, value in self.headers.items()}
-                    outer.requests.append(Taken(self.path, headers, body, said.status, time.monotonic()))
-                time.sleep(said.hang)
+                    outer.requests.append(Taken(self.path, headers, body, output.status, time.monotonic()))
+                time.sleep(output.hang)
                 try:
-                    self.send_response(said.status)
-                    for name, value in said.headers.items():
+                    self.send_response(output.status)
+                    for name, value in output.headers.items():
                         self.send_header(name, value)
                     self.send_header("content-length", "0")
                     self.end_headers()

@@ -59,11 +59,11 @@ class Scene:
     def say(self, users: dict[str, dict[str, str]], *, at: int | None = None, last_seen: int = 0) -> list[Transition]:
         """A scoring of some users."""
         instant = self.clock.at if at is None else at
-        said = [
+        answer = [
             Observation(user, instant, values, frozenset(), {"churn": 0.2}, last_seen) for user, values in users.items()
         ]
         return self.memberships.record(
-            said, self.finder, self.memberships.last(), lambda names: {n: {"churn": 0.1} for n in names}
+            answer, self.finder, self.memberships.last(), lambda names: {n: {"churn": 0.1} for n in names}
         )
 
     def complete(self) -> None:

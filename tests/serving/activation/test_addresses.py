@@ -38,10 +38,10 @@ def test_an_address_that_cannot_be_meant_is_told_at_start_without_its_secrets(
 ) -> None:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
     monkeypatch.setenv("HOOK_URL", url)
-    with pytest.raises(PropensityError, match=why) as told:
+    with pytest.raises(PropensityError, match=why) as caught:
         check_destinations(moving(destinations={"hook": going_to("${HOOK_URL}")}))
-    assert "destinations.hook.url" in str(told.value)
-    assert "s3cr3t" not in str(told.value)
+    assert "destinations.hook.url" in str(caught.value)
+    assert "s3cr3t" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -50,9 +50,9 @@ def test_an_address_that_cannot_be_meant_is_told_at_start_without_its_secrets(
 )
 def test_a_secret_that_cannot_be_used_is_told_at_start(monkeypatch: pytest.MonkeyPatch, kind: str, secret: str) -> None:
     monkeypatch.setenv("HOOK_SECRET", secret)
-    with pytest.raises(PropensityError, match=r"destinations.hook.secret \(HOOK_SECRET\)") as told:
+    with pytest.raises(PropensityError, match=r"destinations.hook.secret \(HOOK_SECRET\)") as caught:
         check_destinations(moving(destinations={"hook": going_to("https://host/", kind=kind)}))
-    assert "s3cr3t" not in str(told.value)
+    assert "s3cr3t" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def test_an_erased_user_is_forgotten_and_their_leaving_told(set_scene: Callable[
     assert scene.memberships.left(["u1"]) == left, "but for the message that tells of it"
     claimed = scene.memberships.outbox.claim("hook", "me", 10)
     assert claimed is not None
-    told = [(body["user_id"], body["before"], body["after"], body["cause"]) for body in claimed.bodies]
-    assert told == [("u2", None, IN, "time"), ("u1", IN, None, "erased")]
+    reported = [(body["user_id"], body["before"], body["after"], body["cause"]) for body in claimed.bodies]
+    assert reported == [("u2", None, IN, "time"), ("u1", IN, None, "erased")]
     assert scene.memberships.erase(["u1"])["outbox"] == 1, "what still waits of them goes with the next erasure"
 
 

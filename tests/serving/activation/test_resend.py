@@ -14,10 +14,10 @@ def test_a_replay_tells_the_same_messages_again(set_scene: MakeScene, receiver: 
     since = scene.clock.at
     scene.enter("u2", "u3")
     drained(scene)
-    told = ids(receiver)
+    reported = ids(receiver)
     assert scene.memberships.replay("hook", since) == 2
     drained(scene)
-    assert ids(receiver) == told + told[1:]
+    assert ids(receiver) == reported + reported[1:]
 
 
 def test_a_resync_tells_of_everybody_who_is_in(set_scene: MakeScene, receiver: Receiver) -> None:
@@ -28,8 +28,8 @@ def test_a_resync_tells_of_everybody_who_is_in(set_scene: MakeScene, receiver: R
     receiver.requests.clear()
     assert scene.memberships.resync("hook") == 6
     drained(scene)
-    told = {(m["user_id"], m["dimension"], m["after"]) for m in receiver.messages}
-    assert told == {("u1", "segments.cart", "in"), *((f"u{i}", "states", "active") for i in range(5))}
+    reported = {(m["user_id"], m["dimension"], m["after"]) for m in receiver.messages}
+    assert reported == {("u1", "segments.cart", "in"), *((f"u{i}", "states", "active") for i in range(5))}
     assert {m["cause"] for m in receiver.messages} == {"resync"}
     assert len({m["sync"] for m in receiver.messages}) == 1
 
@@ -46,8 +46,8 @@ def test_audiences_are_entered_and_left_as_segment_says(
     [request] = receiver.requests
     assert request.path == "/v1/batch"
     assert request.headers["authorization"] == "Basic d3JpdGUta2V5Og=="
-    told = [(e["event"], e["properties"]["audience_key"]) for e in request.json["batch"]]
-    assert sorted(told) == [
+    reported = [(e["event"], e["properties"]["audience_key"]) for e in request.json["batch"]]
+    assert sorted(reported) == [
         ("Audience Entered", "segments.cart"), ("Audience Entered", "states.silent"),
         ("Audience Exited", "segments.cart"), ("Audience Exited", "states.active"),
     ]  # fmt: skip

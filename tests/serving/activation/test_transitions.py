@@ -170,8 +170,8 @@ def test_an_audience_is_exported_whole_and_as_what_changed(moved: World, members
         return {"csv": pl.read_csv, "parquet": pl.read_parquet, "jsonl": pl.read_ndjson}[form](path)
 
     everybody = exported("states.at_risk", "parquet", with_holdout=True)
-    told = {user for user, standing in memberships._everybody() if standing.held["states"][0] == "at_risk"}
-    assert set(everybody["user_id"]) == told
+    reported = {user for user, standing in memberships._everybody() if standing.held["states"][0] == "at_risk"}
+    assert set(everybody["user_id"]) == reported
     held = everybody["holdout"].mean()
     assert isinstance(held, float)
     assert 0.01 < held < 0.12
@@ -198,8 +198,8 @@ def test_audiences_that_are_none_are_named(world: World, name: str) -> None:
 def test_the_commands_tell_of_moves_audiences_and_sizes(moved: World) -> None:
     done = moved.run(*PROPENSITY, "transitions", "--dimension", "states")
     assert done.returncode == 0, done.stderr
-    for said in ("at_risk", "behaviour", "time"):
-        assert said in done.stdout
+    for answer in ("at_risk", "behaviour", "time"):
+        assert answer in done.stdout
     user = (
         Memberships(moved.definition, LiveLog.open(moved.definition, moved.settings), Hands(END))
         .history(limit=1)[0]

@@ -97,14 +97,14 @@ def test_any_answer_ends_in_time_and_is_not_kept(
 
 
 @pytest.mark.parametrize(
-    ("said", "seconds"),
+    ("output", "seconds"),
     [("²", 0), ("-5", 0), ("1e9", 0), ("NaN", 0), ("soon", 0), ("Thu, 99 Foo 2026 99:99:99 GMT", 0), ("9" * 400, 0),
      ("120", 120), ("Fri, 31 Dec 9999 23:59:59 GMT", 3_600), ("99999999", 3_600)],
 )  # fmt: skip
 def test_retry_after_is_read_strictly(
-    set_scene: MakeScene, raw: Callable[..., RawReceiver], said: str, seconds: int
+    set_scene: MakeScene, raw: Callable[..., RawReceiver], output: str, seconds: int
 ) -> None:
-    answer = b"HTTP/1.1 429 Slow\r\nRetry-After: " + said.encode() + b"\r\nContent-Length: 0\r\n\r\n"
+    answer = b"HTTP/1.1 429 Slow\r\nRetry-After: " + output.encode() + b"\r\nContent-Length: 0\r\n\r\n"
     scene = set_scene({"hook": going_to(raw(lambda connected: connected.sendall(answer)).url)})
     scene.enter("u1")
     assert once(scene) == (0, "HTTP 429", 1)

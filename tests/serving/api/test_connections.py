@@ -76,12 +76,12 @@ def test_more_connections_than_may_be_are_closed_and_the_first_still_served(monk
     served(monkeypatch, scene)
 
 
-@pytest.mark.parametrize("said", [b"GARBAGE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+@pytest.mark.parametrize("sent", [b"GARBAGE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
                                   b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])  # fmt: skip
-def test_what_is_no_http_is_answered_in_the_shape_of_every_error(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+def test_what_is_no_http_is_answered_in_the_shape_of_every_error(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     async def scene(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(said)
+        writer.write(sent)
         head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
         writer.close()
         assert head.startswith(b"HTTP/1.1 400 ")

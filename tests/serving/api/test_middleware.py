@@ -25,14 +25,14 @@ def ask(client: httpx.AsyncClient, *calls: tuple[str, str], **given: Any) -> lis
 
 
 def shaped(answer: httpx.Response) -> dict[str, str]:
-    told = answer.json()
-    assert all(isinstance(told[key], str) and told[key] for key in ("error", "code", "fix")), told
+    reported = answer.json()
+    assert all(isinstance(reported[key], str) and reported[key] for key in ("error", "code", "fix")), reported
     assert "pydantic.dev" not in answer.text
-    return told
+    return reported
 
 
 @pytest.mark.parametrize(
-    ("method", "url", "status", "said"),
+    ("method", "url", "status", "output"),
     [
         ("GET", "/nothing", 404, "no such path"),
         ("PUT", "/models", 405, "PUT is not taken here"),
@@ -50,11 +50,11 @@ def shaped(answer: httpx.Response) -> dict[str, str]:
     ],
 )
 def test_every_refusal_has_one_shape(
-    monkeypatch: pytest.MonkeyPatch, method: str, url: str, status: int, said: str
+    monkeypatch: pytest.MonkeyPatch, method: str, url: str, status: int, output: str
 ) -> None:
     [answer] = ask(asking(monkeypatch, opening_of(desk)), (method, url))
     assert answer.status_code == status
-    assert said in shaped(answer)["error"]
+    assert output in shaped(answer)["error"]
 
 
 @pytest.mark.parametrize(

@@ -73,11 +73,11 @@ def test_what_changed_since_the_batchs_scores_is_told_when_asked_for(api: httpx.
     before = score_all(log, scorer, log.ends, folder, reasons=8)
     try:
         plain = score(api, user_ids=ids).json()["records"]
-        told = score(api, user_ids=ids, changes=True).json()["records"]
+        reported = score(api, user_ids=ids, changes=True).json()["records"]
     finally:
         shutil.rmtree(before.path)
     assert all(intent["change"] is None for record in plain for intent in record["intent"].values())
-    changes = [r["intent"]["churn"]["change"] for r in told if r["intent"]["churn"]["probability"] is not None]
+    changes = [r["intent"]["churn"]["change"] for r in reported if r["intent"]["churn"]["probability"] is not None]
     known = [change for change in changes if change is not None]
     assert len(known) >= 5
     assert {change["since"] for change in known} == {"2026-03-01T00:00:00Z"}
@@ -141,7 +141,7 @@ def test_ten_thousand_ids_are_answered_in_order(api: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "output"),
     [
         ({"user_ids": []}, "List should have at least 1 item"),
         ({"user_ids": [f"u{i}" for i in range(10_001)]}, "List should have at most 10000 items"),
@@ -162,22 +162,22 @@ def test_ten_thousand_ids_are_answered_in_order(api: httpx.Client) -> None:
         ([], "Input should be an object"),
     ],
 )
-def test_a_wrong_request_is_told_what_is_wrong(api: httpx.Client, body: object, said: str) -> None:
+def test_a_wrong_request_is_told_what_is_wrong(api: httpx.Client, body: object, output: str) -> None:
     answer = api.post("/score", json=body)
     assert answer.status_code == 400
-    told = answer.json()
-    assert said in told["error"]
-    assert told["code"] == "invalid"
-    assert told["fix"]
+    reported = answer.json()
+    assert output in reported["error"]
+    assert reported["code"] == "invalid"
+    assert reported["fix"]
     assert "pydantic.dev" not in answer.text
 
 
 def test_nothing_of_a_refused_request_is_logged(api: httpx.Client, server: Server) -> None:
     assert score(api, user_ids=["one-not-to-be-logged"], reasons=-1).status_code == 400
     assert score(api, user_ids=["one-not-to-be-logged"]).status_code == 200
-    said = server.log.read_text()
-    assert "one-not-to-be-logged" not in said
-    assert "Traceback" not in said
+    output = server.log.read_text()
+    assert "one-not-to-be-logged" not in output
+    assert "Traceback" not in output
 
 
 def test_a_date_is_midnight(api: httpx.Client) -> None:
@@ -243,11 +243,11 @@ def test_the_api_page_describes_what_is_served_and_loads_nothing_from_elsewhere(
     document = api.get("/docs.json").json()
     assert document["info"]["title"] == "propensity"
     assert document["info"]["version"] == world.definition.version
-    said = json.dumps(document)
+    output = json.dumps(document)
     for elsewhere in ("shields.io", "bentoml.com", "slack", "twitter"):
-        assert elsewhere not in said.lower()
+        assert elsewhere not in output.lower()
     for word in ("user_ids", "as_of", "reasons", "ScoreRecord", "percentile", "not_enough_to_say"):
-        assert word in said
+        assert word in output
     calls = {(method, path): call for path, calls in document["paths"].items() for method, call in calls.items()}
     assert {path for _, path in calls} >= {"/score", "/definition", "/models", "/users/{user_id}", "/v1/{call}"}
     for (_, path), call in calls.items():

@@ -7,7 +7,7 @@ import schemathesis
 def one_error_shape(ctx: object, response: schemathesis.Response, case: object) -> None:
     """Every 4xx and 5xx is JSON with ``error``, ``code`` and ``fix``."""
     if response.status_code >= 400:
-        told = response.json()
-        assert {"error", "code", "fix"} <= set(told), f"{response.status_code}: {told}"
-        assert "Traceback" not in str(told)
-        assert "pydantic.dev" not in str(told)
+        reported = response.json()
+        assert {"error", "code", "fix"} <= set(reported), f"{response.status_code}: {reported}"
+        assert "Traceback" not in str(reported)
+        assert "pydantic.dev" not in str(reported)

@@ -153,9 +153,9 @@ def test_a_user_is_erased_everywhere_and_stays_out(
 
 
 def test_the_log_tells_no_secret_and_no_user(server: Server, keys: dict[str, str]) -> None:
-    said = server.log.read_text()
+    output = server.log.read_text()
     for secret in (*keys.values(), "sdk-user", "x@example.org", "u0000042", "member01"):
-        assert secret not in said
+        assert secret not in output
 
 
 def test_metrics_tell_what_goes_in_and_out(server: Server, send: httpx.Client, ask: httpx.Client) -> None:
@@ -176,8 +176,8 @@ def test_compaction_and_reconciliation_by_their_commands(served_world: World, se
     send.post("/v1/track", json={"userId": "u0000007", "event": "purchase", "properties": {"revenue": 5}})
     time.sleep(1)
     assert "0 differences" in command(served_world, "reconcile")
-    said = command(served_world, "compact")
-    assert "events" in said
+    output = command(served_world, "compact")
+    assert "events" in output
     assert "0 events and 0 changes" in command(served_world, "compact")
     assert "0 differences" in command(served_world, "reconcile")
 

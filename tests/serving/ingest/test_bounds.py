@@ -198,8 +198,8 @@ def _read(body: object, call: Call) -> None:
         read, outcomes = ingest.begin(call, json.dumps(body).encode(), "", NOW)
     except RequestError:
         return
-    said = ingest.answer(read, outcomes)  # type: ignore[arg-type]
-    said.model_dump_json()
+    output = ingest.answer(read, outcomes)  # type: ignore[arg-type]
+    output.model_dump_json()
     if read.messages:
         _COLUMNS.table([message for _, message in read.messages])
 

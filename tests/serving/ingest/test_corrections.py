@@ -48,8 +48,8 @@ def sent_of(taken: Sequence[Step]) -> list[Message]:
         user = USERS[(number + other) % len(USERS)]
         known = any(m.id == f"m{number}" for m in sent)
         at = BEGIN + 10 * HOUR + i * HOUR - (skew if known and not other else 0)
-        said = message(number, user, event, at, late=late, revenue=worth)
-        sent.append(replace(said, stated=said.t))
+        answer = message(number, user, event, at, late=late, revenue=worth)
+        sent.append(replace(answer, stated=answer.t))
     return sent
 
 
@@ -86,8 +86,8 @@ def after(scene: Scene, then: str) -> None:
 
 def check(scene: Scene, taken: Sequence[Step]) -> None:
     sent = []
-    for said, step in zip(sent_of(taken), taken, strict=True):
-        sent += [said] if scene.live.append([said]) != ["id_taken"] else []
+    for answer, step in zip(sent_of(taken), taken, strict=True):
+        sent += [answer] if scene.live.append([answer]) != ["id_taken"] else []
         after(scene, step[-1])
     scene.fold()
     expected = scene.batch(sent)
@@ -114,14 +114,14 @@ def test_a_correction_is_a_cause(tmp_path: Path) -> None:
 
     first = message(1, "u000", "purchase", BEGIN + 5 * HOUR, revenue=1.0)
     seen = [known()]
-    for said in (
+    for answer in (
         first,
         replace(first, body={"revenue": 2.0}, received=BEGIN + 6 * HOUR),
         replace(first, event="visit", received=BEGIN + 8 * HOUR),
     ):
-        scene.live.append([said])
+        scene.live.append([answer])
         seen.append(known())
-        scene.live.append([replace(said, received=BEGIN + 9 * HOUR)])
+        scene.live.append([replace(answer, received=BEGIN + 9 * HOUR)])
         assert known() == seen[-1], "a repeat is none"
     assert len(set(seen)) == len(seen)
 

@@ -90,20 +90,20 @@ def test_a_damaged_database_is_told_with_what_to_do(scene: Scene, name: str, kin
             online.read_values([f"u{i:03d}" for i in range(40)])
             online.cover(BEGIN + HOUR, "x")
 
-    with pytest.raises(UnavailableError) as told:  # the service says 503 to it, never 500
+    with pytest.raises(UnavailableError) as caught:  # the service says 503 to it, never 500
         use()
-    assert told.value.code in ("database", "unavailable")
-    assert told.value.fix
+    assert caught.value.code in ("database", "unavailable")
+    assert caught.value.fix
     if kind == "text":
-        assert told.value.code == "database"
-        assert "restore" in told.value.fix or "materialize" in told.value.fix
+        assert caught.value.code == "database"
+        assert "restore" in caught.value.fix or "materialize" in caught.value.fix
 
 
 def test_a_damaged_registry_of_the_feature_store_is_told(scene: Scene) -> None:
     place(scene, "registry.db").write_bytes(b"\xff\xfe no registry")
-    with pytest.raises(DatabaseError, match=r"registry\.db is damaged") as told:
+    with pytest.raises(DatabaseError, match=r"registry\.db is damaged") as caught:
         OnlineProfiles(scene.definition, scene.settings)
-    assert "run propensity materialize" in told.value.fix
+    assert "run propensity materialize" in caught.value.fix
     place(scene, "registry.db").unlink()
     scene.materialize()
     assert scene.online.covered_through() == BEGIN
@@ -111,18 +111,18 @@ def test_a_damaged_registry_of_the_feature_store_is_told(scene: Scene) -> None:
 
 def test_a_database_that_cannot_be_written_is_told(scene: Scene) -> None:
     scene.live.close()
-    with pytest.raises(DatabaseError, match="cannot be written") as told:
+    with pytest.raises(DatabaseError, match="cannot be written") as caught:
         open_live(scene, f"sqlite:///file:{place(scene, 'live.db')}?mode=ro&uri=true").append(
             [message(1, "u001", "visit", BEGIN)]
         )
-    assert "read-only" in told.value.fix
+    assert "read-only" in caught.value.fix
 
 
 @pytest.mark.parametrize("url", ["not an address", "nosuch://x/y", "mysql+nosuch://a:s3cret@b/c"])
 def test_an_address_that_is_none_is_told_without_its_secrets(scene: Scene, url: str) -> None:
-    with pytest.raises(PropensityError, match="PROPENSITY_LIVE_LOG") as told:
+    with pytest.raises(PropensityError, match="PROPENSITY_LIVE_LOG") as caught:
         open_live(scene, url)
-    assert "s3cret" not in str(told.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_tables_without_a_version_are_brought_forward(scene: Scene) -> None:
@@ -190,15 +190,15 @@ def test_missing_rights_in_postgresql_are_told_with_the_grant(scene: Scene, post
         connection.execute(sa.text("GRANT USAGE ON SCHEMA public TO worker"))
     theirs = postgres.replace("postgres@", "worker@")
     try:
-        with pytest.raises(DatabaseError, match="does not let worker do it") as told:
+        with pytest.raises(DatabaseError, match="does not let worker do it") as caught:
             open_live(scene, theirs)
-        assert 'GRANT USAGE, CREATE ON SCHEMA public TO "worker"' in told.value.fix
+        assert 'GRANT USAGE, CREATE ON SCHEMA public TO "worker"' in caught.value.fix
         LiveLog.open(scene.definition, Settings(home=scene.settings.home, live_log=SecretStr(postgres))).close()
-        with pytest.raises(DatabaseError) as told:
+        with pytest.raises(DatabaseError) as caught:
             open_live(scene, theirs)
-        assert 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "worker"' in told.value.fix
+        assert 'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO "worker"' in caught.value.fix
         with owner.begin() as connection:
-            for grant in told.value.fix.split(": ", 1)[1].split("; "):
+            for grant in caught.value.fix.split(": ", 1)[1].split("; "):
                 connection.execute(sa.text(grant))
         log = open_live(scene, theirs)
         assert log.append([message(1, "u001", "visit", BEGIN)]) == ["accepted"], "these rights suffice"

@@ -47,9 +47,9 @@ def test_redis_stopped_and_started_under_load(site: Site) -> None:
         buyers.go_on()
         redis.stop()
         buyers.meet("scores", 503)
-        told = ready(site)
-        assert told.status_code == 503
-        assert "online_store" in told.text
+        reported = ready(site)
+        assert reported.status_code == 503
+        assert "online_store" in reported.text
         redis.start()
         site.wait_until_ready()
         buyers.go_on()

@@ -106,10 +106,10 @@ def test_an_attribute_is_seen_after_the_instant_it_came_in(scene: Scene) -> None
         scene.compact()
         scene.materialize()
         log = open_log(scene.definition, scene.settings, ends=None, steps=unseen)
-        for cutoff, said in ((at, "free"), (at + 1, "max")):
+        for cutoff, answer in ((at, "free"), (at + 1, "max")):
             known = latest_traits(scene.definition, cutoff, log.live)
             assert known is not None
-            assert dict(known.select("user", "plan").rows())["u000"] == said
+            assert dict(known.select("user", "plan").rows())["u000"] == answer
     # saying the same again changes nothing
     scene.live.append([message(3, "u000", "identify", at + HOUR, plan="max")])
     scene.fold()

@@ -81,10 +81,10 @@ def test_a_message_corrects_the_users_event_of_its_id(log: LiveLog) -> None:
 
 def test_an_attribute_is_not_corrected(log: LiveLog) -> None:
     """A newer message of other attributes takes the place of older ones by itself."""
-    said = message(1, "u1", "identify", BEGIN, plan="pro")
+    output = message(1, "u1", "identify", BEGIN, plan="pro")
     other = message(1, "u1", "identify", BEGIN + HOUR, plan="max")
-    again = replace(said, t=BEGIN + HOUR, stated=BEGIN + HOUR)
-    assert log.append([said, other, again]) == ["accepted", "id_taken", "duplicate"]
+    again = replace(output, t=BEGIN + HOUR, stated=BEGIN + HOUR)
+    assert log.append([output, other, again]) == ["accepted", "id_taken", "duplicate"]
 
 
 def test_nothing_is_corrected_where_files_could_not_tell(log: LiveLog) -> None:
@@ -201,12 +201,12 @@ def test_pruning_keeps_what_is_not_in_the_event_store_and_the_newest(log: LiveLo
 
 
 def test_group_commit_answers_each_with_its_own(log: LiveLog) -> None:
-    told = threading.Event()
-    committer = Committer(log, told.set)
+    reported = threading.Event()
+    committer = Committer(log, reported.set)
     futures = [committer.submit(some(i * 3, 3 + (i % 2)), []) for i in range(100)]
     answers = [future.result(20) for future in futures]
     committer.close()
-    assert told.is_set()
+    assert reported.is_set()
     assert [len(answer) for answer in answers] == [3 + (i % 2) for i in range(100)]
     assert sum(answer.count("accepted") for answer in answers) == 301, "the 301st comes with the last request"
 

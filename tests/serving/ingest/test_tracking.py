@@ -59,13 +59,13 @@ def test_a_segment_of_minutes_is_right_while_nobody_acts(send: httpx.Client, ask
 
 def test_identify_becomes_traits_and_clocks_are_put_right(served_world: World, send: httpx.Client) -> None:
     wrong = datetime(2031, 5, 1, 12, tzinfo=UTC)  # a device five years ahead
-    said = {"userId": "clock", "timestamp": wrong.isoformat()}
+    output = {"userId": "clock", "timestamp": wrong.isoformat()}
     later = (wrong + timedelta(days=9)).isoformat()
     bought = {"event": "purchase", "properties": {"revenue": "12.5"}, "messageId": "clock-2", "timestamp": later}
     batch = [
-        {"type": "identify", **said, "traits": {"plan": "gold"}},
-        {"type": "track", **said, "event": "app_open", "messageId": "clock-1"},
-        {"type": "track", **said, **bought},
+        {"type": "identify", **output, "traits": {"plan": "gold"}},
+        {"type": "track", **output, "event": "app_open", "messageId": "clock-1"},
+        {"type": "track", **output, **bought},
     ]
     sent = {"sentAt": (wrong + timedelta(seconds=90)).isoformat(), "batch": batch}
     assert send.post("/v1/batch", json=sent).json()["accepted"] == 3

@@ -33,11 +33,11 @@ def test_a_worker_waits_for_what_is_away_and_says_so(
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as ask:
             assert ask.get("/livez").status_code == 200
             until(lambda: "being opened" not in ask.get("/readyz").text)
-            told = ask.get("/readyz")
-            assert told.status_code == 503
-            assert told.headers["retry-after"]
-            assert told.json().keys() >= {"error", "code", "fix", "missing"}
-            assert "worker" in told.json()["missing"]
+            reported = ask.get("/readyz")
+            assert reported.status_code == 503
+            assert reported.headers["retry-after"]
+            assert reported.json().keys() >= {"error", "code", "fix", "missing"}
+            assert "worker" in reported.json()["missing"]
             assert "propensity_" in ask.get("/metrics").text
             assert ask.get("/nothing").status_code == 404
             assert set(ask.get("/nothing").json()) == {"error", "code", "fix"}
@@ -71,8 +71,8 @@ def test_the_api_says_when_no_worker_lives_and_each_process_tells_its_own(world:
             worker = subprocess.Popen(command, env=mine.environment | environment, cwd=ROOT, stdout=out, stderr=out)
         until(lambda: _status(f"http://127.0.0.1:{port}/readyz") == 200, 120)
         until(lambda: _status(f"{server.url}/readyz") == 200, 60)
-        told = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-        assert "propensity_lag_seconds" in told
+        reported = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        assert "propensity_lag_seconds" in reported
         until(lambda: "propensity_events_folded_total 1.0" in httpx.get(f"http://127.0.0.1:{port}/metrics").text, 60)
         worker.kill()
         worker.wait(10)

@@ -60,10 +60,10 @@ def test_a_champion_that_is_damaged_at_a_start_leaves_the_other_outcomes_serving
 ) -> None:
     harm(home)
     answers = Answers(home.definition, home.settings)
-    said = intents(answers, home)
-    assert said["purchase"].why == "model_damaged"
-    assert said["purchase"].model is None
-    assert said["churn"].model == "churn/1"
+    answer = intents(answers, home)
+    assert answer["purchase"].why == "model_damaged"
+    assert answer["purchase"].model is None
+    assert answer["churn"].model == "churn/1"
     assert list(answers.refused) == ["purchase"]
     assert answers.refused["purchase"].startswith("purchase/")
     assert "propensity rollback purchase" in answers.refused["purchase"]
@@ -96,9 +96,9 @@ def test_nobody_is_in_a_segment_that_rests_on_a_damaged_model(home: World) -> No
     live = LiveLog.open(home.definition, home.settings)
     try:
         members = SegmentMembers(answers, live)
-        with pytest.raises(UnavailableError, match="rests on purchase, which has no model now") as told:
+        with pytest.raises(UnavailableError, match="rests on purchase, which has no model now") as caught:
             members.page("first_purchase_ready", NOW, after="", limit=10)
-        assert told.value.code == "no_model"
+        assert caught.value.code == "no_model"
     finally:
         live.close()
 

@@ -31,10 +31,10 @@ def take_from_churn(path: Path) -> None:
 def test_a_damaged_file_is_told_before_it_is_parsed(home: World, file: str, damage: Callable[[Path], None]) -> None:
     CHURN[:] = [files_of(home, "churn")]
     damage(files_of(home, "purchase") / file)
-    with pytest.raises(ScoringError, match=f"purchase/1 cannot be loaded: {file}") as told:
+    with pytest.raises(ScoringError, match=f"purchase/1 cannot be loaded: {file}") as caught:
         Loader(home.definition, home.settings).champions()
-    assert told.value.code == "model_damaged"
-    assert "propensity rollback purchase" in told.value.fix
+    assert caught.value.code == "model_damaged"
+    assert "propensity rollback purchase" in caught.value.fix
 
 
 def test_all_files_of_another_model_are_told(home: World) -> None:

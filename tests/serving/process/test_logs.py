@@ -59,10 +59,10 @@ def test_a_traceback_tells_types_and_places_of_all_causes(written: io.StringIO) 
     except RuntimeError:
         logging.getLogger("propensity").exception("it failed")
     holds_no_words(written, "it failed")
-    told = json.loads(written.getvalue())["exc_info"]
-    assert told.index("KeyError") < told.index("RuntimeError")
-    assert "test_logs.py" in told
-    assert "in step" in told
+    reported = json.loads(written.getvalue())["exc_info"]
+    assert reported.index("KeyError") < reported.index("RuntimeError")
+    assert "test_logs.py" in reported
+    assert "in step" in reported
 
 
 def test_the_worker(written: io.StringIO, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

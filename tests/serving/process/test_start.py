@@ -21,10 +21,10 @@ CLOCK = "2026-03-01T09:00:00Z"
 SLOW = 120.0
 
 
-def waits_for_what_is_away(server: Successor, said: str) -> None:
+def waits_for_what_is_away(server: Successor, output: str) -> None:
     """Everything is 503 in the one shape, the process is alive, and nothing is written for each request."""
     until(lambda: server.status() == 503, SLOW)
-    until(lambda: (told := server.ask("/readyz")) is not None and said in told.text, SLOW)
+    until(lambda: (reported := server.ask("/readyz")) is not None and output in reported.text, SLOW)
     bodies = {"/score": {"user_ids": ["u0000001"]}, "/v1/track": {"userId": "u1", "event": "app_open"}}
     for path in ("/models", "/users/u0000001", "/segments", *bodies):
         answer = server.ask(path, bodies.get(path))
@@ -83,7 +83,7 @@ def test_a_successor_takes_events_while_redis_is_away(mine: World, tmp_path: Pat
         assert server.status("/livez") == 200
         assert "Traceback" not in server.log.read_text()
         store.start()
-        until(lambda: "it holds no profiles" in (((told := server.ask("/readyz")) and told.text) or ""), SLOW)
+        until(lambda: "it holds no profiles" in (((reported := server.ask("/readyz")) and reported.text) or ""), SLOW)
     finally:
         server.stop()
         store.stop()
@@ -140,9 +140,9 @@ def test_a_busy_port_is_told_in_a_line_with_the_fix(untrained_world: World) -> N
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        said = refused(untrained_world, "--port", str(port))
-    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in said
-    assert "--port" in said
+        output = refused(untrained_world, "--port", str(port))
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in output
+    assert "--port" in output
 
 
 @pytest.mark.parametrize("more", [["--host", "nowhere"], ["--host", "0.0.0.0"]])  # noqa: S104

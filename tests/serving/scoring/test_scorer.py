@@ -61,10 +61,10 @@ def test_json_of_many_says_what_their_records_say(
     few = replace(rows, users=rows.users[:3], cutoffs=rows.cutoffs[:3], matrix=rows.matrix[:3], traits=rows.traits[:3])
     for some in (rows, few):
         scored = scorer.score(some, some.cutoffs)
-        records, told = scored.to_records(), json.loads(scored.to_json())
-        assert [ScoreRecord.model_validate(record) for record in told] == records
-        said = [record.model_dump(mode="json", exclude={"as_of", "last_seen"}) for record in records]
-        assert [{k: v for k, v in record.items() if k not in ("as_of", "last_seen")} for record in told] == said
+        records, reported = scored.to_records(), json.loads(scored.to_json())
+        assert [ScoreRecord.model_validate(record) for record in reported] == records
+        answer = [record.model_dump(mode="json", exclude={"as_of", "last_seen"}) for record in records]
+        assert [{k: v for k, v in record.items() if k not in ("as_of", "last_seen")} for record in reported] == answer
 
 
 def test_one_user_is_scored_like_a_thousand(scorer: Scorer, scored: Scored, rows: FeatureRows) -> None:
@@ -103,9 +103,9 @@ def named(scored: Scored) -> pl.DataFrame:
 
 def test_percentiles_follow_probabilities(scored: Scored, world: World) -> None:
     for name in world.definition.outcomes:
-        said = scored.frame.drop_nulls(f"{name}_probability").sort(f"{name}_probability")
-        assert said[f"{name}_percentile"].is_sorted()
-        assert said[f"{name}_percentile"].is_between(0, 100).all()
+        answer = scored.frame.drop_nulls(f"{name}_probability").sort(f"{name}_probability")
+        assert answer[f"{name}_percentile"].is_sorted()
+        assert answer[f"{name}_percentile"].is_between(0, 100).all()
 
 
 def test_segments_are_what_their_predicates_say(scored: Scored) -> None:
@@ -180,14 +180,14 @@ def test_reasons_are_the_strongest_effects_in_words(
     scorer: Scorer, scored: Scored, models: Mapping[str, Model]
 ) -> None:
     reasons = scorer.reasons(scored, 3)
-    said = scored.frame["churn_probability"].is_not_null().to_numpy()
-    first = int(np.flatnonzero(said)[0])
-    effects = models["churn"].effects(models["churn"].matrix_of(scored.rows)[said])[0]
+    answer = scored.frame["churn_probability"].is_not_null().to_numpy()
+    first = int(np.flatnonzero(answer)[0])
+    effects = models["churn"].effects(models["churn"].matrix_of(scored.rows)[answer])[0]
     found = reasons["churn"][first]
     assert len(found) == 3
     assert [abs(r.effect) for r in found] == sorted((round(abs(e), 4) for e in effects), reverse=True)[:3]
     assert all(r.text and "{" not in r.text for r in found)
-    assert reasons["churn"][int(np.flatnonzero(~said)[0])] == [], "nothing said, nothing to explain"
+    assert reasons["churn"][int(np.flatnonzero(~answer)[0])] == [], "nothing said, nothing to explain"
 
 
 def moved(rows: FeatureRows, at: int, name: str, value: float) -> FeatureRows:
@@ -210,15 +210,15 @@ def test_a_user_outside_what_was_learnt_is_scored_as_at_its_end_and_marked(
             replace(r, users=r.users[[at]], cutoffs=r.cutoffs[[at]], matrix=r.matrix[[at]], traits=r.traits[[at]])
             for r in (far, there)
         )
-    said, same = (
+    answer, same = (
         next(r for r in scorer.score(r, r.cutoffs).to_records() if r.user_id == rows.users[at]).intent["purchase"]
         for r in (far, there)
     )
-    assert said.detail is not None
-    assert said.detail.startswith(f"{name} is 1e+06; fitted on 0 to ")
-    assert (said.extrapolated, same.extrapolated, same.detail) == (name, None, None)
-    assert said.why is None
-    assert said.probability == same.probability
+    assert answer.detail is not None
+    assert answer.detail.startswith(f"{name} is 1e+06; fitted on 0 to ")
+    assert (answer.extrapolated, same.extrapolated, same.detail) == (name, None, None)
+    assert answer.why is None
+    assert answer.probability == same.probability
 
 
 def test_where_too_much_hangs_on_what_was_never_seen_nothing_is_said(
@@ -269,7 +269,7 @@ def test_what_changed_since_the_earlier_scores_is_told(
     then = earlier.of(rows.users.to_list())
     columns = [*scorer.models["churn"].card.features, *scorer.models["churn"].card.categories]
     effects = scorer.models["churn"].effects(scorer.models["churn"].matrix_of(rows))
-    told = 0
+    reported = 0
     for at, (user, change) in enumerate(zip(rows.users, changes, strict=True)):
         if user not in then:
             assert change is None, "who was not scored then has no change"
@@ -280,13 +280,13 @@ def test_what_changed_since_the_earlier_scores_is_told(
         assert (change.model or "").startswith("churn/")
         kept = {r["feature"]: r for r in then[user]["churn"]["reasons"]}
         for move in change.moved:
-            told += 1
+            reported += 1
             now = effects[at, columns.index(move.feature)]
             assert move.effect == pytest.approx(now - kept[move.feature]["effect"], abs=2e-4)
             assert move.before == kept[move.feature]["value"]
             assert f"(before: {kept[move.feature]['text']})" in move.text
         assert [abs(m.effect) for m in change.moved] == sorted((abs(m.effect) for m in change.moved), reverse=True)
-    assert told > 1_000
+    assert reported > 1_000
 
 
 def test_the_batch_writes_what_the_scorer_says(scorer: Scorer, world: World, tmp_path: Path) -> None:
@@ -295,10 +295,10 @@ def test_the_batch_writes_what_the_scorer_says(scorer: Scorer, world: World, tmp
     found = score_all(log, scorer, log.ends, tmp_path, reasons=4)
     records = pl.read_parquet(part_files(found.path))
     intent = records["intent"].struct.field("churn")
-    said = intent.struct.field("probability").is_not_null()
+    answer = intent.struct.field("probability").is_not_null()
     reasons = intent.struct.field("reasons")
-    assert reasons.list.len().filter(said).eq(4).all()
-    assert reasons.list.len().filter(~said).eq(0).all()
+    assert reasons.list.len().filter(answer).eq(4).all()
+    assert reasons.list.len().filter(~answer).eq(0).all()
     change = intent.struct.field("change")
     assert change.struct.field("since").drop_nulls().unique().to_list() == [to_datetime(log.ends - 14 * DAY)]
     assert change.struct.field("moved").list.len().max() == 4

@@ -20,27 +20,27 @@ from tests.conftest import World
 
 
 def test_the_record_tells_what_a_user_is_expected_to_bring(scored: Scored, models: Mapping[str, Model]) -> None:
-    card, told = models["spend"].card, 0
+    card, reported = models["spend"].card, 0
     for record in scored.to_records():
-        said = record.value["spend"]
-        if said.amount is None:
-            assert (said.tier, said.percentile) == ("not_enough_to_say", None)
-            assert said.why in {"outside_population", "outside_trained_range"}
+        answer = record.value["spend"]
+        if answer.amount is None:
+            assert (answer.tier, answer.percentile) == ("not_enough_to_say", None)
+            assert answer.why in {"outside_population", "outside_trained_range"}
             continue
-        told += 1
-        assert said.amount >= 0
-        assert said.model == "spend/1"
-        tier = "high" if said.amount >= card.tiers.most else "low" if said.amount <= card.tiers.least else "medium"
-        assert said.tier == tier
-    assert told > 500
+        reported += 1
+        assert answer.amount >= 0
+        assert answer.model == "spend/1"
+        tier = "high" if answer.amount >= card.tiers.most else "low" if answer.amount <= card.tiers.least else "medium"
+        assert answer.tier == tier
+    assert reported > 500
     assert set(scored.to_records()[0].intent) == {"churn", "purchase", "uninstall"}
 
 
 def test_amounts_are_explained_as_likelihoods_are(scorer: Scorer, scored: Scored, models: Mapping[str, Model]) -> None:
     reasons, model = scorer.reasons(scored, 500)["spend"], models["spend"]
-    said = np.flatnonzero(scored.answered("spend"))
-    amounts = scored.frame["spend_amount"].to_numpy()[said]
-    added = np.array([sum(reason.effect for reason in reasons[at]) for at in said])
+    answer = np.flatnonzero(scored.answered("spend"))
+    amounts = scored.frame["spend_amount"].to_numpy()[answer]
+    added = np.array([sum(reason.effect for reason in reasons[at]) for at in answer])
     left = np.log(amounts) - added
     inside = amounts < 0.99 * (model.numbers.calibration.most or np.inf)
     assert left[inside] == pytest.approx(left[0], abs=0.03), "effects add up to the logarithm of the amount"
@@ -66,6 +66,6 @@ def test_amounts_may_be_all_that_is_asked(world: World, models: Mapping[str, Mod
     found = score_all(log, scorer, log.ends, tmp_path, reasons=2)
     records = pl.read_parquet(part_files(found.path))
     assert "intent" not in records.columns
-    said = records["value"].struct.field("spend").struct.unnest()
-    assert said.filter(pl.col("amount").is_not_null())["reasons"].list.len().eq(2).all()
+    answer = records["value"].struct.field("spend").struct.unnest()
+    assert answer.filter(pl.col("amount").is_not_null())["reasons"].list.len().eq(2).all()
     assert set(found.states["tier"]) == {"high", "medium", "low", "not_enough_to_say"}

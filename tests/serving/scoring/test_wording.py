@@ -120,7 +120,7 @@ def test_the_definition_may_say_it_in_other_words(feature: str, row: dict[str, o
 
 
 @pytest.mark.parametrize(
-    ("wording", "said"),
+    ("wording", "answer"),
     [
         ({"cuont": "{n}"}, "wording.cuont: unknown; the families are count"),
         ({"count": "{number} × {signal}"}, "names {number}; it may name days, n, percent"),
@@ -133,12 +133,12 @@ def test_the_definition_may_say_it_in_other_words(feature: str, row: dict[str, o
         ({"count": "{n"}, "wording.count: '{n'"),
     ],
 )
-def test_words_that_cannot_be_said_are_refused(wording: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_words_that_cannot_be_said_are_refused(wording: dict[str, str], answer: str, tmp_path: Path) -> None:
     content = yaml.safe_load((ROOT / "propensity.yaml").read_text()) | {"wording": wording}
     (tmp_path / "p.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     with pytest.raises(DefinitionError) as refused:
         load_definition(tmp_path / "p.yaml")
-    assert said in refused.value.message
+    assert answer in refused.value.message
 
 
 @pytest.mark.parametrize("value", [0.0, 0.37, 12.0, None])

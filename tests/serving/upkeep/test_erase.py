@@ -114,9 +114,9 @@ def test_dead_letters_of_every_spelling_go(scene: Scene, body: str) -> None:
     assert holding(scene.settings.home, WHO) == []
 
 
-@pytest.mark.parametrize("said", ["4242424242", "4242424242.0", '" 4242424242"', "4.242424242e9"])
-def test_dead_letters_of_numbers_go(scene: Scene, said: str) -> None:
-    scene.live.append([], [DeadLetter("ingest", "x", "y", f'{{"userId": {said}}}', BEGIN)])
+@pytest.mark.parametrize("answer", ["4242424242", "4242424242.0", '" 4242424242"', "4.242424242e9"])
+def test_dead_letters_of_numbers_go(scene: Scene, answer: str) -> None:
+    scene.live.append([], [DeadLetter("ingest", "x", "y", f'{{"userId": {answer}}}', BEGIN)])
     report = erase(scene.definition, scene.settings, scene.memberships, ["4242424242"])
     assert (report.removed["dead letters"], report.left["dead letters"]) == (1, 0)
 

@@ -102,7 +102,7 @@ def test_two_users_are_erased_everywhere(used: World, receiver: Receiver, monkey
                 assert send.post("/v1/track", json={"userId": f" {user} "}).json()["accepted"] == 0
             leave_unfinished(folder)
             assert "events" in {name.split("/")[1] for name in holding(used.settings.home, BY_API) if "/" in name}
-            said = command(used, "erase", BY_COMMAND)
+            output = command(used, "erase", BY_COMMAND)
             report = admin.delete(f"/users/{BY_API}").json()
             assert set(report["left"].values()) == {0}, report["left"]
             assert list(report["left"]) == list(report["removed"])
@@ -110,7 +110,7 @@ def test_two_users_are_erased_everywhere(used: World, receiver: Receiver, monkey
                           "kept profiles", "kept traits", "snapshots", "scores", "audiences", "online store",
                           "standings", "transitions"):  # fmt: skip
                 assert report["removed"][place] > 0, place
-                assert place in said
+                assert place in output
             until(lambda: {(m["user_id"], m["cause"]) for r in receiver.requests for m in r.transitions}
                   >= {(user, "erased") for user in BOTH}, 60)  # fmt: skip
             for words in ("materialize", "compact", "score", f"materialize -d {used.folder / 'other.yaml'}",

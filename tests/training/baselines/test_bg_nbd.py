@@ -31,19 +31,19 @@ def simulated(n: int, seed: int = 1) -> tuple[np.ndarray, ...]:
 def test_the_published_parameters_of_cdnow() -> None:
     data = pytest.importorskip("lifetimes.datasets", reason="the extra bench is not installed")
     sample = data.load_cdnow_summary(index_col=[0])
-    told = [sample[column].to_numpy(dtype=float) for column in ("frequency", "recency", "T")]
-    model = fit_bg_nbd(*told)
+    reported = [sample[column].to_numpy(dtype=float) for column in ("frequency", "recency", "T")]
+    model = fit_bg_nbd(*reported)
     assert (model.r, model.alpha, model.a, model.b) == pytest.approx((0.243, 4.414, 0.793, 2.426), abs=2e-3)
-    assert log_likelihood(model, *told) == pytest.approx(-9582.43, abs=0.01)
+    assert log_likelihood(model, *reported) == pytest.approx(-9582.43, abs=0.01)
 
 
 def test_probabilities_come_true_in_its_own_world() -> None:
     x, t_x, T, buys = simulated(12_000)
     model = fit_bg_nbd(x, t_x, T)
-    said = model.buys(13.0, x, t_x, T)
-    for part in np.array_split(np.argsort(said), 6):
-        spread = np.sqrt((said[part] * (1 - said[part])).sum())
-        assert abs(buys[part].sum() - said[part].sum()) < 4 * spread + 0.02 * len(part)
+    answer = model.buys(13.0, x, t_x, T)
+    for part in np.array_split(np.argsort(answer), 6):
+        spread = np.sqrt((answer[part] * (1 - answer[part])).sum())
+        assert abs(buys[part].sum() - answer[part].sum()) < 4 * spread + 0.02 * len(part)
 
 
 def test_who_never_repeated_is_alive_and_long_silence_after_many_is_not() -> None:

@@ -25,10 +25,10 @@ def simulated(n: int = 8_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_what_an_order_is_worth_comes_true_in_its_own_world() -> None:
     x, m, worth = simulated()
     model = GammaGamma.fit(x, m)
-    said = model.expected(x, m)
-    assert np.mean((said - worth) ** 2) < np.mean((m - worth) ** 2)
-    for part in np.array_split(np.argsort(said), 5):
-        assert said[part].mean() == pytest.approx(worth[part].mean(), rel=0.05)
+    answer = model.expected(x, m)
+    assert np.mean((answer - worth) ** 2) < np.mean((m - worth) ** 2)
+    for part in np.array_split(np.argsort(answer), 5):
+        assert answer[part].mean() == pytest.approx(worth[part].mean(), rel=0.05)
 
 
 def test_few_orders_say_little_and_many_speak_for_themselves() -> None:
@@ -59,9 +59,9 @@ def test_bg_nbd_expects_as_many_purchases_as_come() -> None:
             if rng.random() < drop[i]:
                 break
             t += rng.exponential(1 / rate[i])
-    said = expected(fit_bg_nbd(x, t_x, T), ahead, x, t_x, T)
-    for part in np.array_split(np.argsort(said), 5):
-        assert said[part].sum() == pytest.approx(came[part].sum(), rel=0.12, abs=25)
+    answer = expected(fit_bg_nbd(x, t_x, T), ahead, x, t_x, T)
+    for part in np.array_split(np.argsort(answer), 5):
+        assert answer[part].sum() == pytest.approx(came[part].sum(), rel=0.12, abs=25)
 
 
 def test_where_nobody_drops_out_purchases_go_on_as_they_came() -> None:
@@ -71,6 +71,6 @@ def test_where_nobody_drops_out_purchases_go_on_as_they_came() -> None:
     x = rng.poisson(rate * T).astype(float)
     t_x = np.where(x > 0, T * rng.beta(np.maximum(x, 1), 1), 0.0)
     model = fit_bg_nbd(x, t_x, T)
-    said, going_on = expected(model, 30.0, x, t_x, T), (model.r + x) * 30 / (model.alpha + T)
-    assert said.sum() == pytest.approx(going_on.sum(), rel=0.02)
-    assert (said <= 1.001 * going_on).all()
+    answer, going_on = expected(model, 30.0, x, t_x, T), (model.r + x) * 30 / (model.alpha + T)
+    assert answer.sum() == pytest.approx(going_on.sum(), rel=0.02)
+    assert (answer <= 1.001 * going_on).all()

@@ -83,7 +83,7 @@ def test_the_log_of_people_who_come_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rates", "said"),
+    ("rates", "answer"),
     [
         ([1.0] * 26 + [0.7] * 18, "in 26 of 44 snapshots not one answer is no"),
         ([0.0] * 20 + [0.1] * 20, "in 20 of 40 snapshots not one answer is yes"),
@@ -92,6 +92,6 @@ def test_the_log_of_people_who_come_once() -> None:
         ([0.3] * 40, None),
     ],
 )
-def test_a_question_with_one_answer_is_told(rates: list[float], said: str | None) -> None:
-    assert one_sided(pl.DataFrame({"eligible": [500] * len(rates), "base_rate": rates})) == said
+def test_a_question_with_one_answer_is_told(rates: list[float], answer: str | None) -> None:
+    assert one_sided(pl.DataFrame({"eligible": [500] * len(rates), "base_rate": rates})) == answer
     assert one_sided(pl.DataFrame({"eligible": [3] * len(rates), "base_rate": rates})) is None, "too few to say"

@@ -100,8 +100,8 @@ def test_a_perfect_forecast_of_few_users_passes_and_one_that_is_off_does_not(use
         rng = np.random.default_rng(seed)
         true = rng.beta(0.55, 0.73, users)
         labels = (rng.random(users) < true).astype(float)
-        for name, said in (("perfect", true), ("off", np.clip(true / 1.3, 0, 1))):
-            found = judge({"model": said}, labels, pl.Series(range(users)), np.ones(users), seed=1, draws=2)
+        for name, answer in (("perfect", true), ("off", np.clip(true / 1.3, 0, 1))):
+            found = judge({"model": answer}, labels, pl.Series(range(users)), np.ones(users), seed=1, draws=2)
             wrong = failed(compare(found, RULES)) & {"calibration error", "observed over expected"}
             refused[name] += bool(wrong)
     assert refused["perfect"] <= 1
@@ -113,9 +113,9 @@ def test_rows_of_one_user_are_not_so_many_users() -> None:
     for seed in range(100):
         rng = np.random.default_rng(seed)
         true = rng.beta(0.55, 0.73, 300)
-        labels, said = (np.repeat(v, 8) for v in ((rng.random(300) < true).astype(float), true))
+        labels, answer = (np.repeat(v, 8) for v in ((rng.random(300) < true).astype(float), true))
         users = pl.Series(np.repeat(np.arange(300), 8))
-        found = judge({"model": said}, labels, users, np.ones(2_400), seed=1, draws=2)
+        found = judge({"model": answer}, labels, users, np.ones(2_400), seed=1, draws=2)
         refused += bool(failed(compare(found, RULES)) & {"calibration error", "observed over expected"})
     assert refused <= 1
 
@@ -213,7 +213,7 @@ def test_promotion_force_and_rollback(world: World, tmp_path: Path) -> None:
         file.write_text("{}")
     with registry.run("churn", 0):
         assert registry.champion("churn") is None
-        told = mlflow.active_run()
-        assert told is not None
-        run = told.info.run_id
+        reported = mlflow.active_run()
+        assert reported is not None
+        run = reported.info.run_id
     assert "cannot be loaded" in client.get_run(run).data.tags["champion.unreadable"]

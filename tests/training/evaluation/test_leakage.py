@@ -45,8 +45,8 @@ def findings(definition: Definition, knows: float = 0.0, **columns: object) -> d
     """What the audit says of a model that knows the one feature, and the label as far as ``knows``."""
     data = dataset(definition, **columns)
     test = data.part("test")
-    said = test["tenure_days"].to_numpy() + knows * test["label"].to_numpy()
-    answers = 1 / (1 + np.exp(-said))
+    answer = test["tenure_days"].to_numpy() + knows * test["label"].to_numpy()
+    answers = 1 / (1 + np.exp(-answer))
     return {f.check: f for f in audit(data, Matrices.of(data, definition), definition, answers)}
 
 
@@ -102,8 +102,8 @@ def test_a_column_that_tells_the_label_only_in_its_days_is_named() -> None:
 
 def test_users_who_were_not_there_a_horizon_before_raise_no_alarm() -> None:
     definition = definition_of()
-    told = lambda rng, label, name: 1.6 * label + rng.normal(size=400) if name == "test" else rng.normal(size=400)  # noqa: E731
-    data = dataset(definition, visit_gap_last=told)
+    reported = lambda rng, label, name: 1.6 * label + rng.normal(size=400) if name == "test" else rng.normal(size=400)  # noqa: E731
+    data = dataset(definition, visit_gap_last=reported)
     new = (pl.col("slice") == "test") & (pl.int_range(pl.len()) % 5 > 0)
     noise = pl.Series(np.random.default_rng(8).normal(size=len(data.rows)))
     rows = data.rows.with_columns(

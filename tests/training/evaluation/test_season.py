@@ -28,12 +28,12 @@ def rows(first: int, last: int, level: float, seed: int = 1) -> pl.DataFrame:
     )
 
 
-def found(learn: pl.DataFrame, test: pl.DataFrame, said: float) -> Season | None:
-    return season(learn, np.full(len(learn), said), test, np.full(len(test), said), relative=False, seed=1)
+def found(learn: pl.DataFrame, test: pl.DataFrame, answer: float) -> Season | None:
+    return season(learn, np.full(len(learn), answer), test, np.full(len(test), answer), relative=False, seed=1)
 
 
-def observed(test: pl.DataFrame, said: float, level: Season | None) -> Criterion:
-    answers = np.full(len(test), said) + np.linspace(-1e-3, 1e-3, len(test))
+def observed(test: pl.DataFrame, answer: float, level: Season | None) -> Criterion:
+    answers = np.full(len(test), answer) + np.linspace(-1e-3, 1e-3, len(test))
     judged = judge(
         {"model": answers}, test["label"].to_numpy().astype(float), test["user"], test["weight"].to_numpy(),
         seed=1, draws=20,
@@ -44,9 +44,9 @@ def observed(test: pl.DataFrame, said: float, level: Season | None) -> Criterion
 def test_a_log_of_less_than_a_year_says_that_its_level_is_not_known_for_this_season() -> None:
     learn, test = rows(0, 9, 0.3), rows(10, 12, 0.3)
     assert found(learn, test, 0.3) is None
-    said = observed(test, 0.3, None)
-    assert said.passed
-    assert "level not known for this season" in said.found
+    answer = observed(test, 0.3, None)
+    assert answer.passed
+    assert "level not known for this season" in answer.found
 
 
 def test_the_same_weeks_of_earlier_years_are_judged_with_the_test() -> None:
@@ -58,9 +58,9 @@ def test_the_same_weeks_of_earlier_years_are_judged_with_the_test() -> None:
     same = learn.filter(pl.col("cutoff").is_in(level_cutoffs()))
     both = pl.concat([same, test])["label"]
     assert level.ratio == both.mean() / 0.25
-    said = observed(test, 0.25, level)
-    assert said.passed, "a level that is off by a fifth in one year only is no reason to refuse"
-    assert "4 snapshots of the same weeks of earlier years" in said.found
+    answer = observed(test, 0.25, level)
+    assert answer.passed, "a level that is off by a fifth in one year only is no reason to refuse"
+    assert "4 snapshots of the same weeks of earlier years" in answer.found
 
 
 def level_cutoffs() -> list[datetime]:
@@ -69,5 +69,5 @@ def level_cutoffs() -> list[datetime]:
 
 def test_a_level_that_is_wrong_every_year_is_refused() -> None:
     level = found(rows(0, 25, 0.3), test := rows(26, 28, 0.3, seed=2), 0.15)
-    said = observed(test, 0.15, level)
-    assert said.passed is False
+    answer = observed(test, 0.15, level)
+    assert answer.passed is False

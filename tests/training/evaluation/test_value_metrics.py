@@ -12,9 +12,9 @@ from training.evaluation.value_metrics import AmountRanking
 Floats = np.ndarray
 
 
-def measured(said: Floats, came: Floats, weights: Floats | None = None) -> dict[str, float]:
+def measured(answer: Floats, came: Floats, weights: Floats | None = None) -> dict[str, float]:
     weights = np.ones(len(came)) if weights is None else weights
-    ranking = AmountRanking.of(said, np.argsort(-came, kind="stable"))
+    ranking = AmountRanking.of(answer, np.argsort(-came, kind="stable"))
     return dict(zip(AmountRanking.METRICS, ranking.measure(came, weights).tolist(), strict=True))
 
 
@@ -32,19 +32,19 @@ AMOUNTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 20)), min_size=3,
 
 @given(AMOUNTS)
 def test_the_gini_is_that_of_pairs(rows: list[tuple[int, int]]) -> None:
-    said, came = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    answer, came = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
     assume(AmountRanking.can_tell(came, np.ones(len(came))))
-    assert measured(said, came)["normalised_gini"] == pytest.approx(pairs_gini(said, came) / pairs_gini(came, came))
+    assert measured(answer, came)["normalised_gini"] == pytest.approx(pairs_gini(answer, came) / pairs_gini(came, came))
 
 
 @given(AMOUNTS, st.integers(0, 3))
 def test_weights_are_rows(rows: list[tuple[int, int]], seed: int) -> None:
-    said, came = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
-    said += np.arange(len(said)) / 100  # without ties: whose row comes first among equals is not said
+    answer, came = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
+    answer += np.arange(len(answer)) / 100  # without ties: whose row comes first among equals is not said
     weights = np.random.default_rng(seed).integers(0, 4, len(rows)).astype(float)
     assume(AmountRanking.can_tell(came, weights))
     again = np.repeat(np.arange(len(rows)), weights.astype(int))
-    one, other = measured(said, came, weights), measured(said[again], came[again])
+    one, other = measured(answer, came, weights), measured(answer[again], came[again])
     for name in ("normalised_gini", "observed_over_expected", "mean_absolute_error"):
         assert one[name] == pytest.approx(other[name])
 
@@ -80,7 +80,7 @@ def test_models_of_amounts_are_paired() -> None:
     users, best = pl.Series([f"u{i}" for i in range(6_000)]), np.argsort(-came, kind="stable")
     scores = {"model": expected, "worse": expected * rng.lognormal(0, 0.5, 6_000)}
     found = judge(
-        scores, came, users, np.ones(6_000), seed=1, draws=100, rank=lambda said: AmountRanking.of(said, best)
+        scores, came, users, np.ones(6_000), seed=1, draws=100, rank=lambda answer: AmountRanking.of(answer, best)
     )
     ahead = found.ahead("model", "worse", "normalised_gini")
     assert ahead.low is not None

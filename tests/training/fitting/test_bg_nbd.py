@@ -30,8 +30,8 @@ def matrices(*, customers: int = 2_000, once: float = 0.0, never: int = 300) -> 
     names = list(feature_set(definition_of()).numeric)
     X = rng.gamma(1.0, 5.0, (customers + never, len(names)))
     empty = np.full(never, np.nan)
-    told = (np.append(x + 1, np.zeros(never)), np.append(T, empty), np.append(T - t_x, empty))
-    for name, column in zip(read_columns("purchase"), told, strict=True):
+    reported = (np.append(x + 1, np.zeros(never)), np.append(T, empty), np.append(T - t_x, empty))
+    for name, column in zip(read_columns("purchase"), reported, strict=True):
         X[:, names.index(name)] = column
     y = np.append(buys, (rng.random(never) < 0.05).astype(float))
     twice = np.tile(np.arange(len(y)), 2)

@@ -50,8 +50,8 @@ def test_otherwise_platt_stays(rows: int, cutoffs: int, bend: bool) -> None:
 def test_isotonic_never_falls_never_says_never_and_keeps_its_order() -> None:
     labels, logits, _ = drawn(5_000, bend=False)
     found = isotonic(labels, logits, np.ones(5_000))
-    said = found.apply(np.linspace(-20, 20, 2_000))
-    assert (np.diff(said) >= 0).all()
-    assert 0 < said.min() < said.max() < 1
+    answer = found.apply(np.linspace(-20, 20, 2_000))
+    assert (np.diff(answer) >= 0).all()
+    assert 0 < answer.min() < answer.max() < 1
     inner = found.apply(np.linspace(found.logits[0], found.logits[-1], 500))
     assert (np.diff(inner) > 0).all(), "between the blocks' centres nobody ties"

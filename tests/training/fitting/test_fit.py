@@ -60,8 +60,8 @@ def test_tuning_tries_the_usual_set_first_and_never_ends_worse() -> None:
     matrices = Matrices.of(dataset(definition), definition)
     runs: list[tuple[Parameters, Sequence[Trial]]] = []
     for _ in range(2):
-        told: list[Trial] = []
-        runs.append((tune(matrices, definition, "churn", 4, report=told.append), told))
+        reported: list[Trial] = []
+        runs.append((tune(matrices, definition, "churn", 4, report=reported.append), reported))
     (best, trials), (again, _) = runs
     assert [t.number for t in trials] == [0, 1, 2, 3]
     assert trials[0].parameters["num_leaves"] == 15

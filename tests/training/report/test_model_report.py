@@ -30,10 +30,11 @@ def page(run: str) -> str:
 
 def test_the_first_screen_says_what_the_model_is_good_for(page: str) -> None:
     body = page[page.index("<main>") :]
-    said = re.search(r'<p class="words">(.*?)</p>', body, re.DOTALL)
-    assert said is not None
+    answer = re.search(r'<p class="words">(.*?)</p>', body, re.DOTALL)
+    assert answer is not None
     assert re.match(
-        r"Calling the top 10 % reaches \d+ % of those who will purchase within 7d \(\d\.\d × random\)\.", said.group(1)
+        r"Calling the top 10 % reaches \d+ % of those who will purchase within 7d \(\d\.\d × random\)\.",
+        answer.group(1),
     )
     assert body.index("passes the gate") < body.index("<h2>")
 
@@ -56,10 +57,10 @@ def test_every_picture_has_its_place_its_data_and_a_png(page: str, run: str, tmp
 
 
 def test_gate_audit_floors_and_slices_are_in_it(page: str) -> None:
-    for said in ("training-serving parity", "observed over expected", "beats rfm", "label shuffle", "single feature",
+    for answer in ("training-serving parity", "observed over expected", "beats rfm", "label shuffle", "single feature",
                  "nothing found", "BG/NBD", "state: ", "tenure: ", "does not apply", "Judged as of",
                  "Serves a blend of trees and a regression on all columns, fitted through"):  # fmt: skip
-        assert said in page, said
+        assert answer in page, answer
 
 
 def test_words_tell_when_the_level_is_off(world: World) -> None:

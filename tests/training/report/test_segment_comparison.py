@@ -167,8 +167,8 @@ def test_the_page_is_whole_and_asks_for_nothing(compared: Compared) -> None:
     assert "did purchase" not in html
     before = html[: html.index("<script>")]
     assert not re.search(r"(src|href)=", before)
-    for said in ("changed their state", "repeat buyer", "of the others", "do</span>", "everybody"):
-        assert said in html
+    for answer in ("changed their state", "repeat buyer", "of the others", "do</span>", "everybody"):
+        assert answer in html
     for play in compared.definition.segments.values():
         assert play.about in html.replace("&#39;", "'")
 
