@@ -23,7 +23,7 @@ CHUNK = 500
 
 #: what tables of users are called in reports of an erasure; others by their own name
 PLACES = {
-    events.name: "live events", dead.name: "dead letters", standings.name: "standings",
+    events.name: "live events", dead.name: "dead letters", standings.name: "memberships",
     transitions.name: "transitions", outbox.name: "outbox", pruned_ids.name: "ids of pruned events",
 }  # fmt: skip
 
@@ -32,7 +32,7 @@ _READ = 50_000
 
 
 class Memberships:
-    """Standings and transitions of a definition's users, in the database of its live log.
+    """Memberships and transitions of a definition's users, in the database of its live log.
 
     Args:
         definition: the definition.
@@ -242,7 +242,7 @@ class Memberships:
             one_at_a_time(connection, MOVING)
             found = self._standings(connection, names)
             gone = {
-                "standings": connection.execute(sa.delete(standings).where(standings.c.user_id.in_(names))).rowcount,
+                "memberships": connection.execute(sa.delete(standings).where(standings.c.user_id.in_(names))).rowcount,
                 "transitions": connection.execute(
                     sa.delete(transitions).where(transitions.c.user_id.in_(names))
                 ).rowcount,

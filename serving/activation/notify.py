@@ -18,7 +18,7 @@ def check_service(url: str, *, key: str, allow_private: bool) -> None:
     """
     if not allow_private and urlsplit(url).scheme.lower() not in SERVICES:
         raise PropensityError(
-            f"{key} is of no service with a host of its own; its host could be an address of a private network.",
+            f"{key} names a service whose host is not fixed; the host could have an address of a private network.",
             fix=f"use one of {', '.join(f'{name}://' for name in SERVICES)}, or say allow_private: true",
         )
 

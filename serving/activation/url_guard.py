@@ -86,7 +86,7 @@ def target_of(url: str, *, key: str) -> Target:
         fix = "write https://host:443/path, an IPv6 address in [brackets]"
         raise PropensityError(f"{key} has no valid host or port.", fix=fix) from error
     if parts.scheme not in ("http", "https") or not host or parts.username is not None or port == 0:
-        raise PropensityError(f"{key} is no web address.", fix="write https://host/path, without a user name")
+        raise PropensityError(f"{key} is not a web address.", fix="write https://host/path, without a user name")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     if not path.isascii():
         raise PropensityError(

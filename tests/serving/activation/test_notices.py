@@ -15,7 +15,7 @@ from tests.serving.activation.receivers import Answer, Receiver
      "mailto://user:pass@example.com?smtp=10.0.0.1", "ntfy://localhost/topic", "https://127.0.0.1/", "JSON://localhost"],
 )  # fmt: skip
 def test_notices_go_only_to_services_with_hosts_of_their_own(url: str) -> None:
-    with pytest.raises(PropensityError, match="is of no service with a host of its own") as caught:
+    with pytest.raises(PropensityError, match="names a service whose host is not fixed") as caught:
         check_service(url, key="destinations.team.url", allow_private=False)
     assert "0x7f" not in str(caught.value)
     check_service(url, key="destinations.team.url", allow_private=True)

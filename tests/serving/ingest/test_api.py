@@ -137,7 +137,7 @@ def test_a_user_is_erased_everywhere_and_stays_out(
         "kept profiles",
         "snapshots",
         "online store",
-        "standings",
+        "memberships",
     ):
         assert report["removed"][place] > 0, place
     assert set(report["left"].values()) == {0}

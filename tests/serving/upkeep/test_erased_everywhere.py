@@ -108,7 +108,7 @@ def test_two_users_are_erased_everywhere(used: World, receiver: Receiver, monkey
             assert list(report["left"]) == list(report["removed"])
             for place in ("live events", "dead letters", "event store", "compacted events", "compacted traits",
                           "kept profiles", "kept traits", "snapshots", "scores", "audiences", "online store",
-                          "standings", "transitions"):  # fmt: skip
+                          "memberships", "transitions"):  # fmt: skip
                 assert report["removed"][place] > 0, place
                 assert place in output
             until(lambda: {(m["user_id"], m["cause"]) for r in receiver.requests for m in r.transitions}
