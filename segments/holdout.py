@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
 from features.events.draws import evenly, salt
 
@@ -20,8 +21,8 @@ class Holdout:
 
     def __init__(self, definition: Definition) -> None:
         share = definition.transitions.holdout
-        own = {f"segments.{name}": rule.holdout for name, rule in definition.segments.items()}
-        names = ["states", "rfm", *(f"tiers.{name}" for name in definition.asked), *own]
+        own = {Dimension.segment(name): rule.holdout for name, rule in definition.segments.items()}
+        names = [STATES, RFM, *(Dimension.tier(name) for name in definition.asked), *own]
         keys = salt([f"{definition.name}\x00{name}" for name in names])
         shares = [share if (given := own.get(name)) is None else given for name in names]
         self._place: Mapping[str, int] = {name: i for i, name in enumerate(names)}

@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from features.definition.columns import feature_set
+from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
 from features.definition.sections.rule import Segment
 from features.expressions.parse import columns_in
 from segments.dependencies import outcomes_in
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, TierCuts
-
-STATE, RFM = "states", "rfm"
 
 #: a segment has no values; one is in it or not
 IN = "in"
@@ -90,11 +89,11 @@ class Hysteresis:
         self.rules = rule_digests(definition)
         self._definition, self._cuts = definition, cuts
         self._margin = math.log1p(definition.transitions.margin)
-        self._exits = {f"segments.{name}" for name, rule in definition.segments.items() if rule.exit_when}
-        self._dwells = {name: self._stay(name) for name in self.rules}
+        self._exits = {Dimension.segment(name) for name, rule in definition.segments.items() if rule.exit_when}
+        self._dwells = {name: self._stay(Dimension(name)) for name in self.rules}
         self._state_dwells = {name: rule.min_dwell or 0 for name, rule in definition.states.items()}
         #: the outcomes whose models a dimension rests on
-        self.rests_on = {name: self._outcomes_of(name) for name in self.rules}
+        self.rests_on = {name: self._outcomes_of(Dimension(name)) for name in self.rules}
 
     def is_silent(self, name: str) -> bool:
         """Whether a dimension rests on an outcome without a model: nothing is known of it, so that nobody moves."""
@@ -118,17 +117,17 @@ class Hysteresis:
         if before is None:
             return now
         if name in self._exits:
-            now = None if name.removeprefix("segments.") in observed.leaving else IN
-        elif name.startswith("tiers.") and before != SILENT and now not in (None, SILENT):
-            now = self._tier(name.removeprefix("tiers."), before, observed)
+            now = None if Dimension(name).of in observed.leaving else IN
+        elif Dimension(name).kind == "tiers" and before != SILENT and now not in (None, SILENT):
+            now = self._tier(Dimension(name).of, before, observed)
         if now == before or SILENT in (now, before):
             return now
-        dwell = self._state_dwells.get(before, 0) if name == STATE else self._dwells[name]
+        dwell = self._state_dwells.get(before, 0) if name == STATES else self._dwells[name]
         return before if observed.at - since < dwell else now
 
     def _tier(self, outcome: str, before: str, observed: Observation) -> str:
         """The tier, where one is left only when the odds, or the amount, lie beyond the cut-off by the margin."""
-        now = observed.values[f"tiers.{outcome}"]
+        now = observed.values[Dimension.tier(outcome)]
         cuts, answer = self._cuts.get(outcome), observed.scores.get(outcome)
         if cuts is None or answer is None or now == before:
             return now
@@ -139,20 +138,18 @@ class Hysteresis:
         beyond = scale(answer) - scale(cut)
         return now if abs(beyond) >= self._margin else before
 
-    def _stay(self, name: str) -> int:
-        kind, _, of = name.partition(".")
-        rule = self._definition.segments.get(of) if kind == "segments" else None
+    def _stay(self, name: Dimension) -> int:
+        rule = self._definition.segments.get(name.of) if name.kind == "segments" else None
         if rule is not None and rule.min_dwell is not None:
             return rule.min_dwell
         named = columns_in(rule.when) if rule is not None else set()
-        drifts = kind in ("rfm", "tiers") or any(part in column for column in named for part in _DRIFTS)
+        drifts = name.kind in ("rfm", "tiers") or any(part in column for column in named for part in _DRIFTS)
         return self._definition.transitions.min_dwell if drifts else 0
 
-    def _outcomes_of(self, name: str) -> frozenset[str]:
-        kind, _, of = name.partition(".")
-        if kind == "tiers":
-            return frozenset({of})
-        rule = self._definition.segments.get(of) if kind == "segments" else None
+    def _outcomes_of(self, name: Dimension) -> frozenset[str]:
+        if name.kind == "tiers":
+            return frozenset({name.of})
+        rule = self._definition.segments.get(name.of) if name.kind == "segments" else None
         return outcomes_in(rule, self._definition) if rule is not None else frozenset()
 
 
@@ -161,10 +158,10 @@ def rule_digests(definition: Definition) -> dict[str, str]:
     features = feature_set(definition).digest
     rfm = definition.rfm.model_dump_json() if definition.rfm else ""
     states = json.dumps({name: rule.when for name, rule in definition.states.items()})
-    made_of = {STATE: states + rfm, RFM: rfm}
-    made_of |= {f"tiers.{name}": outcome.model_dump_json() for name, outcome in definition.asked.items()}
+    made_of: dict[str, str] = {STATES: states + rfm, RFM: rfm}
+    made_of |= {Dimension.tier(name): outcome.model_dump_json() for name, outcome in definition.asked.items()}
     for name, rule in definition.segments.items():
-        made_of[f"segments.{name}"] = _meant(rule) + (states if "state" in columns_in(rule.when) else "") + rfm
+        made_of[Dimension.segment(name)] = _meant(rule) + (states if "state" in columns_in(rule.when) else "") + rfm
     return {name: sha256(f"{features}{text}".encode()).hexdigest()[:8] for name, text in made_of.items()}
 
 

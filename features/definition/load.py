@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from sqlglot import exp
 
 from features.definition.columns import feature_set
+from features.definition.dimension import STATES, Dimension
 from features.definition.mistakes import MOST, Mistakes
 from features.definition.names import RFM_NAMES, VALUE_TO_DATE_COLUMNS, check_names, known_values
 from features.definition.packs.include import include
@@ -239,8 +240,9 @@ def _check_leads(definition: Definition, mistakes: Mistakes) -> None:
 def _check_destinations(definition: Definition, mistakes: Mistakes) -> None:
     """Check that what destinations want is there."""
     there = {"states", "rfm", "tiers", "segments"}
-    there |= {f"states.{name}" for name in definition.states} | {f"segments.{name}" for name in definition.segments}
-    there |= {f"tiers.{name}" for name in definition.asked}
+    there |= {STATES.named(name) for name in definition.states}
+    there |= {Dimension.segment(name) for name in definition.segments}
+    there |= {Dimension.tier(name) for name in definition.asked}
     for name, destination in definition.destinations.items():
         for wanted in destination.of:
             if wanted not in there:

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 from rich.console import RenderableType
 
+from features.definition.dimension import Dimension
 from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome
 from features.errors import PropensityError
@@ -45,7 +46,7 @@ def sizes(
     shown: list[RenderableType] = []
     for name, outcome in definition.outcomes.items():
         of, rows = _tiers(newest, name, outcome), []
-        mine = entered.filter(pl.col("dimension") == f"tiers.{name}")
+        mine = entered.filter(pl.col("dimension") == Dimension.tier(name))
         for tier in [tier for tier in TIERS if tier != SILENT and tier in of]:
             users, rate = of[tier]
             found = smallest_effect(users * (1 - share), users * share, rate, confidence=confidence, power=power)

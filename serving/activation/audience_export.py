@@ -6,6 +6,7 @@ from typing import Literal
 
 import polars as pl
 
+from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.system.kept_files import reading, replacing
@@ -47,16 +48,16 @@ def dimension_of(definition: Definition, name: str) -> tuple[str, str]:
     """
     kind, _, rest = name.partition(".")
     if name in definition.segments:
-        return f"segments.{name}", IN
+        return Dimension.segment(name), IN
     if kind == "segments" and rest in definition.segments:
         return name, IN
     if kind == "states" and rest in definition.states:
-        return "states", rest
+        return STATES, rest
     if kind == "rfm" and rest:
-        return "rfm", rest
+        return RFM, rest
     outcome, _, tier = rest.partition(".")
     if kind == "tiers" and outcome in definition.asked and tier:
-        return f"tiers.{outcome}", tier
+        return Dimension.tier(outcome), tier
     raise PropensityError(
         f"there is no audience {name!r}.",
         fix=f"name a segment ({', '.join(definition.segments)}), states.NAME, rfm.GROUP or tiers.OUTCOME.TIER",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from features.definition.dimension import Dimension
 from features.errors import PropensityError
 from features.time import to_datetime
 from segments.transition import Transition
@@ -105,7 +106,7 @@ def audience(bodies: Sequence[Body], key: str, at: datetime) -> Request:
             "timestamp": body["at"],
             "properties": {
                 "audience_key": of,
-                "audience_name": of.partition(".")[2].replace("_", " ").capitalize(),
+                "audience_name": Dimension(of).of.replace("_", " ").capitalize(),
                 of.replace(".", "_"): entered,
                 **{name: body[name] for name in ("cause", "scores", "models", "definition")},
             },
@@ -122,11 +123,11 @@ def audience(bodies: Sequence[Body], key: str, at: datetime) -> Request:
 
 def _sides(body: Body) -> list[tuple[str, bool]]:
     """What was left and what was entered."""
-    dimension = str(body["dimension"])
+    dimension = Dimension(body["dimension"])
     sides = [
         (str(body[key]), entered) for key, entered in (("before", False), ("after", True)) if body[key] is not None
     ]
-    return [(dimension if dimension.startswith("segments.") else f"{dimension}.{value}", e) for value, e in sides]
+    return [(dimension.named(value), entered) for value, entered in sides]
 
 
 def notice(bodies: Sequence[Body]) -> str:
@@ -134,7 +135,7 @@ def notice(bodies: Sequence[Body]) -> str:
     counts: dict[tuple[str, str], dict[str, int]] = {}
     for body in bodies:
         for of, entered in _sides(body):
-            causes = counts.setdefault((of.partition(".")[2].replace("_", " "), "entered" if entered else "left"), {})
+            causes = counts.setdefault((Dimension(of).of.replace("_", " "), "entered" if entered else "left"), {})
             causes[str(body["cause"])] = causes.get(str(body["cause"]), 0) + 1
     lines = []
     for (of, what), causes in counts.items():

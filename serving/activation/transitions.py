@@ -7,12 +7,13 @@ from typing import TypeAlias
 
 import polars as pl
 
+from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
 from features.events.write import part_files
 from features.system.progress import Progress, ignore
 from features.time import to_instant
 from segments.evidence import evidence_of
-from segments.membership import IN, RFM, STATE, Hysteresis, Observation
+from segments.membership import IN, Hysteresis, Observation
 from segments.next_change import TimeEdges
 from segments.tiers import TierCuts
 from segments.transition import Scoring, Transition, TransitionFinder
@@ -153,21 +154,21 @@ def _answers(earlier: Earlier, definition: Definition) -> pl.DataFrame:
 
 def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[str], bool]) -> pl.DataFrame:
     """Records with a column a dimension, and in short, ``summary``, those of which something is known."""
-    asked, unknown = definition.asked, [f"segments.{name}" for name in definition.segments]
+    asked, unknown = definition.asked, [Dimension.segment(name) for name in definition.segments]
     unknown = [name for name in unknown if is_silent(name)]
     frame = records.select(
         pl.col("user_id").alias("user"),
         "as_of",
         "last_seen",
-        pl.col("state").alias(STATE),
+        pl.col("state").alias(STATES),
         pl.col("rfm").struct.field("group").alias(RFM),
-        *(field_of(rule, name, "tier").alias(f"tiers.{name}") for name, rule in asked.items()),
+        *(field_of(rule, name, "tier").alias(Dimension.tier(name)) for name, rule in asked.items()),
         *(field_of(rule, name, rule.answer).alias(name) for name, rule in asked.items()),
-        pl.col("segments").list.eval("segments." + pl.element()),
+        pl.col("segments").list.eval(Dimension.segment("") + pl.element()),
         "leaves",
         EVIDENCE if EVIDENCE in records.columns else pl.lit(None, dtype=pl.Int64).alias(EVIDENCE),
     )
-    single = [STATE, RFM, *(name for name in (f"tiers.{name}" for name in asked) if not is_silent(name))]
+    single = [STATES, RFM, *(name for name in map(Dimension.tier, asked) if not is_silent(name))]
     inside = pl.col("segments").list.eval(pl.element().filter(~pl.element().is_in(unknown)) + f"={IN}")
     summary = pl.concat_list(*(pl.lit(f"{name}=") + pl.col(name) for name in single), inside)
     return frame.with_columns(summary.list.drop_nulls().list.sort().list.join(";").alias("summary"))
@@ -175,7 +176,7 @@ def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[st
 
 def _observations(frame: pl.DataFrame, definition: Definition) -> Iterator[Observation]:
     names = list(definition.asked)
-    single = [STATE, RFM, *(f"tiers.{name}" for name in names)]
+    single = [STATES, RFM, *map(Dimension.tier, names)]
     for row in frame.iter_rows(named=True):
         values = {name: row[name] for name in single if row[name] is not None} | dict.fromkeys(row["segments"], IN)
         scores = _there({name: row[name] for name in names})

@@ -8,6 +8,7 @@ from itertools import islice
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from features.definition.dimension import Dimension
 from features.errors import PropensityError, UnavailableError
 from features.time import to_instant
 from segments.holdout import Holdout
@@ -95,7 +96,7 @@ class SegmentMembers:
                     if len(found) == limit:
                         break
             seen += len(some)
-        held_out = self._holdout.of(found, [f"segments.{segment}"] * len(found))
+        held_out = self._holdout.of(found, [Dimension.segment(segment)] * len(found))
         return Members(
             segment=segment,
             as_of=as_of,

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.definition.columns import feature_set
+from features.definition.dimension import Dimension
 from features.definition.schema import Definition
 from features.definition.sections.rule import predicates
 from features.errors import ScoringError
@@ -181,7 +182,7 @@ class Scorer:
         """Of the segments users are in, those they are held out of."""
         names = users.to_list()
         owners = [names[row] for row in segments.rows.tolist()]
-        dimensions = [f"segments.{segments.names[code]}" for code in segments.codes.tolist()]
+        dimensions = [Dimension.segment(segments.names[code]) for code in segments.codes.tolist()]
         return segments.where(self._holdout.of(owners, dimensions))
 
     def _answer(

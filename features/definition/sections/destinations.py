@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from features.definition.dimension import Dimension
 from features.definition.sections.base import Span, Strict
 from features.time import DAY
 
@@ -62,5 +63,5 @@ class Destination(Strict):
 
     def wants(self, dimension: str, before: str | None, after: str | None) -> bool:
         """Whether a transition of a dimension is sent here; a state's own name wants who enters or leaves it."""
-        kind = dimension.partition(".")[0]
+        kind = Dimension(dimension).kind
         return not {dimension, kind, f"{kind}.{before}", f"{kind}.{after}"}.isdisjoint(self.of)
