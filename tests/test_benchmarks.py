@@ -16,7 +16,7 @@ from benchmarks.world import Log
 from benchmarks.world import World as Measured
 from features.time import Instants
 from tests.conftest import ROOT, World
-from tests.training.evaluation.test_leakage import dataset
+from tests.training.datasets import dataset
 from tests.worlds import definition_of
 from training.dataset.matrices import Matrices
 from training.evaluation.metrics import Ranking, metrics

@@ -9,13 +9,8 @@ import pytest
 
 from features.system.private import make_all_private, make_private
 from tests.conftest import World
+from tests.permissions import open_to_others
 from tests.serving.conftest import copy_of
-
-
-def open_to_others(folder: Path) -> list[str]:
-    return [
-        f"{stat.filemode(p.lstat().st_mode)} {p}" for p in (folder, *folder.rglob("*")) if p.lstat().st_mode & 0o077
-    ]
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.test_jobs import batch_of, fill
+from tests.chaos.batches import batch_of, fill
 from tests.conftest import ROOT, World
 from tests.forks import run_module
 from tests.serving.conftest import copy_of

@@ -3,29 +3,24 @@
 import signal
 import subprocess
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from features.events.write import part_files
-from features.time import Clock, to_datetime, to_instant
+from features.time import Clock, to_datetime
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
 from serving.model.loader import Loader
 from serving.upkeep.erase import erase
+from tests.chaos.batches import ENDS, batch_of, fill
 from tests.chaos.dying import place_of
 from tests.conftest import ROOT, World
 from tests.forks import run_module
 from tests.serving.conftest import copy_of
-from tests.serving.ingest.scenes import message
 
 pytestmark = pytest.mark.chaos
-
-#: the log of the demo is complete through here
-ENDS = to_instant(datetime(2026, 3, 1, tzinfo=UTC))
 
 
 def steps_of(world: World, *command: str) -> int:
@@ -67,30 +62,11 @@ def _dying(world: World, steps: Sequence[int], count: Path, command: Sequence[st
     return run_module("tests.chaos.dying", [at, str(count), *command], world.environment, ROOT)
 
 
-def batch_of(world: World) -> str:
-    """The newest batch as text: to the last bit, and NaN is NaN."""
-    newest = max(world.settings.scores(world.definition.name).glob("scores-*.parquet"))
-    return pl.read_parquet(part_files(newest)).sort("user_id").write_json()
-
-
 def transitions_of(world: World) -> list[tuple[object, ...]]:
     live = LiveLog.open(world.definition, world.settings)
     try:
         found = Memberships(world.definition, live, Clock(to_datetime(ENDS))).history(limit=10**6)
         return sorted((t.user, t.dimension, str(t.before), str(t.after)) for t in found)
-    finally:
-        live.close()
-
-
-def fill(world: World, count: int = 60) -> set[str]:
-    """Put messages into the live log, as a service would; returns their ids."""
-    live = LiveLog.open(world.definition, world.settings)
-    try:
-        sent = [
-            message(i, f"u{i % 20:07d}", "purchase", ENDS + (i + 1) * 60_000_000, revenue=i / 64) for i in range(count)
-        ]
-        assert set(live.append(sent)) == {"accepted"}
-        return {m.id for m in sent}
     finally:
         live.close()
 

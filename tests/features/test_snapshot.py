@@ -12,7 +12,7 @@ from features.events.write import part_files
 from features.rows import INSTANT
 from features.snapshot import write_snapshots
 from features.time import DAY, HOUR, schedule, to_instant
-from tests.features.feature_store.test_store import CUTOFF, START, random_log
+from tests.features.feature_store.logs import CUTOFF, START, random_log
 from tests.worlds import definition_of, events_of
 
 LOG = random_log(7, users=400, events=6_000)

@@ -1,7 +1,5 @@
 """The training job: what it leaves in MLflow, that it repeats itself, and what it refuses."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -19,12 +17,12 @@ from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots
 from features.system.lock import locked
-from features.system.progress import Progress
 from features.traits import write_traits
 from segments.rfm import RfmCuts
 from segments.rfm_cuts import load_cuts
 from serving.model.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
+from tests.training.outcomes import CHURN, REFUSALS, quiet
 from training.dataset.attach_labels import Labels
 from training.dataset.dataset import build
 from training.dataset.matrices import Matrices
@@ -32,11 +30,6 @@ from training.dataset.outcomes import snapshot_cutoffs
 from training.job import train
 from training.learn import learn
 from training.report.model_report import CAPTIONS
-
-
-@contextmanager
-def quiet(label: str, total: int | None = None) -> Iterator[Progress]:
-    yield lambda _: None
 
 
 def client(world: World) -> mlflow.MlflowClient:
@@ -164,27 +157,6 @@ def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Pat
     assert first.booster.model_to_string() == second.booster.model_to_string()
     assert first.numbers == second.numbers
     assert first.card == second.card
-
-
-CHURN = {"will_not": "visit", "within": "7d", "among": "days_since_visit < 28 AND uninstall_count_total = 0"}
-
-REFUSALS = {
-    "population_empty": (
-        {"will": "purchase", "within": "7d", "among": "tenure_days < 0"},
-        "nobody for whom tenure_days < 0",
-    ),
-    "outcome_never_happens": (
-        {"will": "purchase", "within": "7d", "among": "uninstall_count_total > 0 AND days_since_uninstall > 20"},
-        "0 of",
-    ),
-    "outcome_always_happens": ({"will_not": "sign_up", "within": "7d", "among": "sign_up_count_total > 0"}, " of "),
-    "too_few_positives": (
-        {"will": "purchase", "within": "1d", "among": "days_since_visit > 40 AND uninstall_count_total = 0"},
-        "positives of odd",
-    ),
-    "too_few_negatives": ({"will": "visit", "within": "30d", "among": "visit_count_7d > 40"}, "negatives of odd"),
-    "log_too_short": ({"will": "purchase", "within": "900d", "among": "days_since_visit < 28"}, "no matured cutoff"),
-}
 
 
 def test_a_refused_outcome_says_why_and_the_others_are_trained(untrained_world: World, tmp_path: Path) -> None:

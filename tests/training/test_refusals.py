@@ -14,7 +14,7 @@ from features.reading.source import EventLog
 from features.settings import Settings
 from features.time import DAY
 from tests.conftest import ROOT, World
-from tests.training.test_job import REFUSALS, quiet
+from tests.training.outcomes import REFUSALS, quiet
 from training.evaluation.population_leak import check_population
 from training.job import train
 
@@ -96,7 +96,7 @@ def test_a_run_that_fails_its_audit_registers_nothing_and_keeps_its_report(
 ) -> None:
     import mlflow
 
-    from tests.training.test_job import CHURN
+    from tests.training.outcomes import CHURN
 
     settings = Settings(home=tmp_path)
     # an alarm from an AUC that every model reaches

@@ -15,10 +15,9 @@ from features.profile.codec import stored_words
 from features.profile.stored import Profiles
 from features.reading.source import EventLog
 from features.settings import Settings
-from features.time import DAY, to_instant
+from features.time import DAY
 from tests.features.event_store.logs import NOON, SCHEMA, definition_in, put, random_rows
-
-START = to_instant(NOON)
+from tests.features.profile.days import START, days_of
 
 
 @pytest.fixture(autouse=True)
@@ -83,16 +82,6 @@ def test_day_by_day_is_all_at_once(
             forward(folder, START + day * DAY)
             forward(folder, START + day * DAY, into=f"fresh-{day}")
             assert kept(folder) == kept(folder, f"fresh-{day}"), f"through day {day}"
-
-
-def days_of(folder: Path, *, users: int = 200) -> None:
-    """Nine days of events, and a tenth of a few users."""
-    rows = random_rows(3_000, users=users)
-    put(folder, "a", rows.filter(pl.col("event_time") < NOON + timedelta(days=9)))
-    late = random_rows(40, users=5, seed=2, start=NOON + timedelta(days=9)).with_columns(
-        arrived_at=pl.col("event_time")
-    )
-    put(folder, "b", late.filter(pl.col("event_time") < NOON + timedelta(days=10)).head(5))
 
 
 def test_only_changed_users_are_handed_on(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from serving.scoring.scorer import Scorer
 from serving.upkeep.materialize import materialize
 from tests.conftest import World
 from tests.features.event_store.logs import definition_in, put, random_rows
-from tests.features.profile.test_stored import START
+from tests.features.profile.days import START
 from tests.worlds import with_signal
 from training.dataset.attach_labels import Labels
 

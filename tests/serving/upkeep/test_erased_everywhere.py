@@ -12,13 +12,13 @@ import yaml
 
 from features.definition import load_definition
 from tests.conftest import World, wait_for
+from tests.permissions import open_to_others
 from tests.serving.activation.receivers import Receiver
 from tests.serving.activation.scenes import SECRET, going_to
 from tests.serving.conftest import copy_of
 from tests.serving.ingest.asking import CLOCK, client, command, record, until
 from tests.serving.kept import holding
 from tests.serving.servers import Server
-from tests.test_private import open_to_others
 
 #: erased by the command line, and through the API
 BY_COMMAND, BY_API = "u0000042", "u0000117"

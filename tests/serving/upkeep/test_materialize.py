@@ -16,7 +16,7 @@ from serving.scoring.feature_rows import online_rows
 from serving.upkeep.materialize import materialize
 from tests.conftest import World
 from tests.features.event_store.logs import definition_in, put, random_rows
-from tests.features.profile.test_stored import START, days_of
+from tests.features.profile.days import START, days_of
 
 
 def test_feast_materialises_the_kept_profiles(world: World) -> None:

@@ -16,7 +16,7 @@ from features.time import DAY
 from serving.model.card import ModelCard, Procedure
 from serving.model.loader import Loader, registered_name
 from tests.conftest import World
-from tests.training.test_job import CHURN, quiet
+from tests.training.outcomes import CHURN, quiet
 from training.evaluation.gate import Criterion, PolicyChoice, compare, passes, policy_of, slices
 from training.evaluation.metrics import Judgement, judge
 from training.job import train

@@ -8,7 +8,7 @@ import pytest
 
 from serving.model.card import Procedure
 from serving.model.model import Model
-from tests.training.evaluation.test_leakage import dataset
+from tests.training.datasets import dataset
 from tests.worlds import definition_of
 from training.candidates import Candidates
 from training.dataset.matrices import Matrices

@@ -6,7 +6,7 @@ import pytest
 from features.definition.columns import feature_set
 from features.time import DAY
 from serving.model.bg_nbd import read_columns
-from tests.training.baselines.test_bg_nbd import simulated
+from tests.training.baselines.customers import simulated
 from tests.worlds import definition_of
 from training.dataset.matrices import Matrices
 from training.fitting.bg_nbd import applies, repeating

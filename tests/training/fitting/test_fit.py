@@ -11,7 +11,7 @@ from features.errors import DefinitionError
 from features.time import DAY
 from serving.model.model import Model
 from tests.conftest import ROOT
-from tests.training.evaluation.test_leakage import dataset
+from tests.training.datasets import dataset
 from tests.worlds import definition_of
 from training.dataset.dataset import Dataset, _capped, _spread
 from training.dataset.matrices import Matrices
