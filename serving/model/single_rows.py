@@ -20,6 +20,8 @@ MANY = 24
 class SingleRows:
     """The raw scores of a booster, set up once; the same numbers as ``Booster.predict(raw_score=True)``.
 
+    Threads may share it: LightGBM locks what is set up.
+
     Args:
         booster: what answers.
 
