@@ -41,7 +41,7 @@ def test_a_field_without_a_description_fails() -> None:
         """A model.
 
         Attributes:
-            told: what it is.
+            reported: what it is.
         """
 
         reported: int

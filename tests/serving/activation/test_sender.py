@@ -155,7 +155,7 @@ def test_a_notice_to_a_host_of_its_own_is_refused(
     monkeypatch.setenv("TEAM_URL", url)
     assert sender.drain("team") == 0
     sender.close()
-    assert "its host could be an address of a private network" in scene.memberships.outbox.status()["error"][0]
+    assert "the host could have an address of a private network" in scene.memberships.outbox.status()["error"][0]
     assert receiver.requests == []
 
 
