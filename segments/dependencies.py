@@ -2,7 +2,6 @@
 
 from features.definition.schema import Definition
 from features.definition.sections.rule import Segment
-from features.expressions.parse import columns_in
 
 
 def outcomes_in(rule: Segment, definition: Definition) -> frozenset[str]:
@@ -12,7 +11,7 @@ def outcomes_in(rule: Segment, definition: Definition) -> frozenset[str]:
         rule: the segment's.
         definition: whose outcomes.
     """
-    named = columns_in(f"({rule.when}) AND ({rule.exit_when or 'true'})")
+    named = rule.when.columns | (rule.exit_when.columns if rule.exit_when else frozenset())
     columns_of = {
         o: {f"{o}_{key}" for key in ("tier", "percentile", asked.answer)} for o, asked in definition.asked.items()
     }

@@ -10,7 +10,6 @@ from features.definition.columns import feature_set
 from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
 from features.definition.sections.rule import Segment
-from features.expressions.parse import columns_in
 from segments.dependencies import outcomes_in
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, TierCuts
 
@@ -142,7 +141,7 @@ class Hysteresis:
         rule = self._definition.segments.get(name.of) if name.kind == "segments" else None
         if rule is not None and rule.min_dwell is not None:
             return rule.min_dwell
-        named = columns_in(rule.when) if rule is not None else set()
+        named = rule.when.columns if rule is not None else set()
         drifts = name.kind in ("rfm", "tiers") or any(part in column for column in named for part in _DRIFTS)
         return self._definition.transitions.min_dwell if drifts else 0
 
@@ -161,7 +160,7 @@ def rule_digests(definition: Definition) -> dict[str, str]:
     made_of: dict[str, str] = {STATES: states + rfm, RFM: rfm}
     made_of |= {Dimension.tier(name): outcome.model_dump_json() for name, outcome in definition.asked.items()}
     for name, rule in definition.segments.items():
-        made_of[Dimension.segment(name)] = _meant(rule) + (states if "state" in columns_in(rule.when) else "") + rfm
+        made_of[Dimension.segment(name)] = _meant(rule) + (states if "state" in rule.when.columns else "") + rfm
     return {name: sha256(f"{features}{text}".encode()).hexdigest()[:8] for name, text in made_of.items()}
 
 

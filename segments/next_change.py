@@ -9,7 +9,7 @@ from sqlglot import exp
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.definition.sections.rule import OTHERWISE, Rule, Segment
-from features.expressions.parse import tree_of
+from features.expressions.expression import Expression
 from features.rows import FeatureRows
 from features.time import DAY, Instants
 
@@ -30,9 +30,9 @@ class TimeEdges:
     def __init__(self, definition: Definition) -> None:
         place = {name: i for i, name in enumerate(feature_set(definition).numeric)}
         rules: list[Rule] = [*definition.states.values(), *definition.segments.values()]
-        texts = [rule.when for rule in rules if rule.when != OTHERWISE]
-        texts += [rule.exit_when for rule in rules if isinstance(rule, Segment) and rule.exit_when]
-        found = {edge for text in texts for edge in _edges(text)}
+        expressions = [rule.when for rule in rules if rule.when != OTHERWISE]
+        expressions += [rule.exit_when for rule in rules if isinstance(rule, Segment) and rule.exit_when]
+        found = {edge for sql in expressions for edge in _edges(sql)}
         moving = sorted((name, limit) for name, limit in found if name in place)
         self._columns = np.array([place[name] for name, _ in moving], dtype=np.int64)
         self._limits = np.array([limit for _, limit in moving], dtype=np.float64)
@@ -60,14 +60,13 @@ class TimeEdges:
         return speeds
 
 
-def _edges(sql: str) -> set[tuple[str, float]]:
+def _edges(sql: Expression) -> set[tuple[str, float]]:
     """The columns of an expression that are compared with a number, and with which."""
     found: set[tuple[str, float]] = set()
-    tree = tree_of(sql)
-    for node in tree.find_all(exp.LT, exp.LTE, exp.GT, exp.GTE, exp.EQ, exp.NEQ):
+    for node in sql.tree.find_all(exp.LT, exp.LTE, exp.GT, exp.GTE, exp.EQ, exp.NEQ):
         for one, other in ((node.left, node.right), (node.right, node.left)):
             found |= _edge(one, other)
-    for node in tree.find_all(exp.Between):
+    for node in sql.tree.find_all(exp.Between):
         found |= _edge(node.this, node.args["low"]) | _edge(node.this, node.args["high"])
     return found
 

@@ -12,8 +12,8 @@ from typing import Any, TypeAlias
 
 from sqlglot import exp
 
+from features.expressions.expression import Expression
 from features.expressions.kinds import TEXTS
-from features.expressions.parse import tree_of
 
 Value: TypeAlias = float | int | str | bool | None
 Row: TypeAlias = Mapping[str, Value]
@@ -31,7 +31,7 @@ def meaning(sql: str) -> Compiled:
     Args:
         sql: the expression.
     """
-    return _compile(tree_of(sql))
+    return _compile(Expression(sql).tree)
 
 
 def _compile(node: exp.Expression) -> Compiled:

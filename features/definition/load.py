@@ -22,6 +22,7 @@ from features.definition.schema import Definition
 from features.definition.sections.rule import OTHERWISE, Segment
 from features.definition.wording import problems
 from features.errors import DefinitionError, bounded, shown
+from features.expressions.expression import Expression
 from features.expressions.kinds import Kind, Kinds, MeaningError
 from features.expressions.parse import check_columns, check_predicate
 
@@ -213,7 +214,7 @@ def _check_rules(definition: Definition, mistakes: Mistakes) -> None:
         for key, rule in rules.items():
             for metric in rule.metrics:
                 with mistakes.gathered():
-                    check_columns(metric, columns, key=f"{kind}.{key}.metrics")
+                    check_columns(Expression(metric), columns, key=f"{kind}.{key}.metrics")
 
 
 def _check_leads(definition: Definition, mistakes: Mistakes) -> None:
@@ -254,7 +255,7 @@ def _check_destinations(definition: Definition, mistakes: Mistakes) -> None:
 
 
 def _check_all(
-    items: Iterable[tuple[str, str]],
+    items: Iterable[tuple[str, Expression]],
     schema: Mapping[str, pl.DataType],
     values: Mapping[str, Collection[str]] = MappingProxyType({}),
     *,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from features.definition.memoise import kept
 from features.definition.schema import Definition
-from features.expressions.parse import columns_in, is_column
+from features.expressions.expression import Expression
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +20,13 @@ class EventNumber:
 
     signal: str
     part: str
-    sql: str
+    sql: Expression
     key: bool = False
 
     @property
     def place(self) -> str:
         """Where it stands in the definition."""
         return f"signals.{self.signal}.{self.part}"
-
-    @property
-    def is_column(self) -> bool:
-        """Whether it is a column as it is."""
-        return is_column(self.sql)
 
 
 @kept
@@ -52,15 +47,15 @@ def event_numbers(definition: Definition) -> tuple[EventNumber, ...]:
 
 def number_columns(definition: Definition) -> set[str]:
     """The columns of the log from which numbers of events are read."""
-    return set().union(*(columns_in(number.sql) for number in event_numbers(definition)))
+    return set().union(*(number.sql.columns for number in event_numbers(definition)))
 
 
 def typed_number_columns(definition: Definition) -> set[str]:
     """Those of them whose type matters; properties that are columns are counted as they are written."""
-    asked = [number for number in event_numbers(definition) if not (number.key and number.is_column)]
-    return set().union(*(columns_in(number.sql) for number in asked))
+    asked = [number for number in event_numbers(definition) if not (number.key and number.sql.is_column)]
+    return set().union(*(number.sql.columns for number in asked))
 
 
 def added_columns(definition: Definition) -> set[str]:
     """The columns whose values are added up."""
-    return set().union(*(columns_in(number.sql) for number in event_numbers(definition) if not number.key))
+    return set().union(*(number.sql.columns for number in event_numbers(definition) if not number.key))

@@ -14,6 +14,7 @@ from features.engines.files import shown as listed
 from features.engines.times import MICROSECONDS, Unit, is_number
 from features.errors import DefinitionError, EventLogError, shown
 from features.expressions.dialects import compared, constants, written
+from features.expressions.expression import Expression
 from features.user_id import EXACT, LONGEST, SPACE
 
 Connection = duckdb.DuckDBPyConnection
@@ -127,7 +128,7 @@ def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
 
 
 def check_event_sql(
-    connection: Connection, columns: dict[str, str], sql: str, key: str, kind: str, example: str = ""
+    connection: Connection, columns: dict[str, str], sql: Expression, key: str, kind: str, example: str = ""
 ) -> None:
     """Bind an expression to the log's columns and check its type: ``BOOLEAN``, ``DOUBLE``, or what a ``KEY`` is of.
 

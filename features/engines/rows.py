@@ -14,7 +14,7 @@ from features.engines.keys import key_sql
 from features.engines.tables import RAW, missing
 from features.engines.times import is_number, is_time, time_sql
 from features.expressions.dialects import written
-from features.expressions.parse import tree_of
+from features.expressions.expression import Expression
 from features.time import to_instant
 from features.user_id import EXACT
 
@@ -93,7 +93,7 @@ def checks_of(definition: Definition, columns: dict[str, str], raw: Sequence[str
         found.append(Check(f"user in column {names.user!r}", user, f"CASE WHEN {rounded} THEN NULL ELSE 1 END", True))
     found += [Check(f"column {n!r}", quote(RAW + n), quote(n)) for n in raw]
     for key, sql, only in _expressions(definition):
-        for node in tree_of(sql).find_all(exp.Cast):
+        for node in sql.tree.find_all(exp.Cast):
             # what is cast may hold casts of its own, which no row may make fail either
             inner, shown = written(node.this.sql(dialect="duckdb"), "duckdb"), node.sql(dialect="duckdb")
             text = f"CASE WHEN {only} THEN CAST(({inner}) AS VARCHAR) END"
@@ -101,7 +101,7 @@ def checks_of(definition: Definition, columns: dict[str, str], raw: Sequence[str
     return found
 
 
-def _expressions(definition: Definition) -> Iterator[tuple[str, str, str]]:
+def _expressions(definition: Definition) -> Iterator[tuple[str, Expression, str]]:
     """Where expressions over the log stand, the expressions, and for which rows they matter."""
     for name, rule in definition.signals.items():
         yield f"signals.{name}.where", rule.where, "true"

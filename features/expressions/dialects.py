@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from sqlglot import exp
 
-from features.expressions.parse import rewritten, tree_of
+from features.expressions.expression import Expression, rewritten
 
 Dialect: TypeAlias = Literal["duckdb", "spark"]
 
@@ -23,7 +23,7 @@ def written(sql: str, dialect: Dialect) -> str:
         sql: the expression, in DuckDB's SQL.
         dialect: whose SQL.
     """
-    tree = rewritten(tree_of(sql).copy(), _total)
+    tree = rewritten(Expression.of(sql).tree.copy(), _total)
     if dialect == "duckdb":
         tree = _tried(tree)
     return str(tree.sql(dialect=dialect))
@@ -53,9 +53,9 @@ def _tried(node: exp.Expression) -> exp.Expression:
     return exp.Try(this=node)
 
 
-def compared(sql: str) -> Iterator[list[exp.Expression]]:
+def compared(sql: Expression) -> Iterator[list[exp.Expression]]:
     """The expressions that are compared with each other."""
-    for node in tree_of(sql).walk():
+    for node in sql.tree.walk():
         if isinstance(node, exp.EQ | exp.NEQ | exp.LT | exp.LTE | exp.GT | exp.GTE | exp.NullSafeEQ | exp.NullSafeNEQ):
             yield [node.left, node.right]
         elif isinstance(node, exp.In):
@@ -66,8 +66,8 @@ def compared(sql: str) -> Iterator[list[exp.Expression]]:
             yield [node.this, *(branch.this for branch in node.args["ifs"])]
 
 
-def constants(sql: str) -> Iterator[exp.Expression]:
+def constants(sql: Expression) -> Iterator[exp.Expression]:
     """The casts of literals: they fail for all rows or for none."""
-    for node in tree_of(sql).find_all(exp.Cast):
+    for node in sql.tree.find_all(exp.Cast):
         if type(node) is exp.Cast and isinstance(node.this, exp.Literal):
             yield node

@@ -1,8 +1,7 @@
 """SQL expressions of the definition: parsed, and held to what is safe and known, before anything runs them."""
 
 import difflib
-from collections.abc import Callable, Collection
-from functools import cache
+from collections.abc import Collection
 
 import sqlglot
 from sqlglot import exp
@@ -10,6 +9,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import Token, TokenType
 
 from features.errors import DefinitionError, shown
+from features.expressions.expression import Expression
 
 #: an expression may not be longer, and its parentheses, CASEs and NOTs may not lie deeper in each other
 LONGEST, DEEPEST = 20_000, 30
@@ -35,38 +35,16 @@ _SAY = (
 )
 
 
-@cache
 def tree_of(sql: str) -> exp.Expression:
-    """Parse an expression that was checked when the definition was loaded; copy it before you change it."""
-    return rewritten(sqlglot.parse_one(sql, read="duckdb"), _plain)
+    """The tree of an expression that was checked when the definition was loaded; copy it before you change it."""
+    return Expression.of(sql).tree
 
 
-def rewritten(tree: exp.Expression, change: Callable[[exp.Expression], exp.Expression]) -> exp.Expression:
-    """Change the nodes of a tree, the innermost first; ``change`` returns a node as it is to leave it."""
-    for node in reversed(list(tree.walk())):
-        new = change(node)
-        if new is not node:
-            if node is tree:
-                tree = new
-            else:
-                node.replace(new)
-    return tree
-
-
-def _plain(node: exp.Expression) -> exp.Expression:
-    """NOT LIKE as NOT of LIKE: an argument that says so is easily passed over."""
-    if not node.args.get("negate") or isinstance(node.parent, exp.Escape):
-        return node
-    positive = node.copy()
-    positive.set("negate", None)
-    return exp.Not(this=positive)
-
-
-def parse_expression(sql: str, *, key: str) -> exp.Expression:
-    """Parse one SQL expression and refuse what is not plain arithmetic and logic over columns.
+def parse_expression(sql: Expression, *, key: str) -> exp.Expression:
+    """Parse an expression and refuse what is not plain arithmetic and logic over columns.
 
     Args:
-        sql: the expression, in DuckDB's SQL.
+        sql: the expression.
         key: where it stands in the definition, for the error.
 
     Raises:
@@ -74,16 +52,15 @@ def parse_expression(sql: str, *, key: str) -> exp.Expression:
             statement or an unlisted function.
     """
     try:
-        _check_tokens(sqlglot.tokenize(sql, read="duckdb"), sql, key)
-        statements = sqlglot.parse(sql, read="duckdb")
+        _check_tokens(sqlglot.tokenize(str(sql), read="duckdb"), sql, key)
+        statements = sql.statements
     except SqlglotError as error:
         reason = str(error).split("\n")[0]
         raise DefinitionError(f"{key}: cannot parse {shown(sql)}: {reason}.", fix="write one SQL expression") from error
     except RecursionError as error:
         raise _too_deep(sql, key) from error
-    if len(statements) != 1 or not isinstance(statements[0], exp.Expression):
+    if len(statements) != 1 or (tree := statements[0]) is None:
         raise DefinitionError(f"{key}: {shown(sql)} is {len(statements)} statements.", fix="write one SQL expression")
-    tree = rewritten(statements[0], _plain)
     for node in tree.walk():
         if not isinstance(node, _ALLOWED) or isinstance(node, exp.AggFunc):
             found = node.sql_name() if isinstance(node, exp.Func) else type(node).__name__
@@ -129,7 +106,7 @@ def _depth(tree: exp.Expression) -> int:
     return deepest
 
 
-def check_columns(sql: str, known: Collection[str], *, key: str) -> exp.Expression:
+def check_columns(sql: Expression, known: Collection[str], *, key: str) -> exp.Expression:
     """Parse an expression and check that it names known columns only.
 
     Raises:
@@ -146,29 +123,9 @@ def check_columns(sql: str, known: Collection[str], *, key: str) -> exp.Expressi
     return tree
 
 
-def columns_in(sql: str) -> set[str]:
-    """The columns an expression names; none when it does not parse, which others say."""
-    try:
-        return {column.name for column in tree_of(sql).find_all(exp.Column)}
-    except (SqlglotError, RecursionError):
-        return set()
-
-
-def is_column(sql: str) -> bool:
-    """Whether an expression is a column as it is; false when it does not parse, which others say."""
-    try:
-        return isinstance(tree_of(sql), exp.Column)
-    except (SqlglotError, RecursionError):
-        return False
-
-
-def conjuncts(sql: str) -> list[str]:
-    """The conditions that AND joins in an expression."""
-    tree = tree_of(sql)
-    return [part.sql(dialect="duckdb") for part in (tree.flatten() if isinstance(tree, exp.And) else [tree])]
-
-
-def check_predicate(sql: str, known: Collection[str], *, key: str, booleans: Collection[str] = ()) -> exp.Expression:
+def check_predicate(
+    sql: Expression, known: Collection[str], *, key: str, booleans: Collection[str] = ()
+) -> exp.Expression:
     """Check that an expression over known columns is a yes/no question.
 
     Args:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from features.definition.numbers import event_numbers, number_columns, typed_number_columns
 from features.definition.schema import Definition
 from features.engines import duckdb as engine
-from features.expressions.parse import check_columns, check_predicate, columns_in
+from features.expressions.parse import check_columns, check_predicate
 
 
 def used_columns(definition: Definition) -> set[str]:
@@ -18,7 +18,7 @@ def typed_columns(definition: Definition) -> set[str]:
     rules = definition.events
     names = set(rules.columns.model_dump(exclude_none=True).values())
     questions = [*rules.exclude, *(s.where for s in definition.signals.values())]
-    return names.union(typed_number_columns(definition), *(columns_in(sql) for sql in questions))
+    return names.union(typed_number_columns(definition), *(sql.columns for sql in questions))
 
 
 def check_expressions(
@@ -43,6 +43,6 @@ def check_expressions(
         engine.check_event_sql(connection, columns, sql, key, "BOOLEAN")
     for number in event_numbers(definition):
         check_columns(number.sql, columns, key=number.place)
-        texts = [f"; {n!r} holds {written[n]!r}" for n in sorted(columns_in(number.sql)) if n in written]
+        texts = [f"; {n!r} holds {written[n]!r}" for n in sorted(number.sql.columns) if n in written]
         kind = "KEY" if number.key else "DOUBLE"
         engine.check_event_sql(connection, columns, number.sql, number.place, kind, "".join(texts))

@@ -7,7 +7,6 @@ import polars as pl
 from sqlglot import exp
 
 from features.definition.schema import Definition
-from features.expressions.parse import tree_of
 from features.reading.survey import Survey
 from segments.rfm import NobodyError, fit_cuts
 
@@ -33,7 +32,7 @@ def silent_signals(definition: Definition, events: Sequence[int], survey: Survey
     for (signal, rule), fired in zip(definition.signals.items(), events, strict=True):
         if fired:
             continue
-        asked = [str(node.this) for node in tree_of(rule.where).find_all(exp.Literal) if node.is_string]
+        asked = [str(node.this) for node in rule.where.tree.find_all(exp.Literal) if node.is_string]
         near: dict[str, None] = {}
         for text in asked:
             for key in difflib.get_close_matches(_folded(text), list(folded), n=2, cutoff=0.75):

@@ -13,12 +13,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, SecretStr, StringConstraints
 from pydantic.fields import FieldInfo
 
+from features.expressions.expression import Expression
 from features.time import parse_span, span_name
 from propensity.reference.markdown import code, sentence
 
 _WORDS: dict[Any, str] = {
     str: "text", AwareDatetime: "instant", int: "whole number", float: "number", bool: "`true` or `false`", datetime: "instant", Path: "path",
-    SecretStr: "text (secret)", type(None): "null", object: "any value",
+    SecretStr: "text (secret)", Expression: "SQL", type(None): "null", object: "any value",
 }  # fmt: skip
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
@@ -101,7 +102,7 @@ def _simple(annotation: Any, metadata: Sequence[Any]) -> str:
         return f"`{annotation.__name__}`"
     for constraint in metadata:
         if isinstance(constraint, StringConstraints):
-            return "name" if constraint.pattern else "SQL"
+            return "name"
     return _WORDS[annotation]
 
 

@@ -13,7 +13,6 @@ from examples.demo.simulate import people, simulate
 from examples.demo.truth import best_answers
 from examples.demo.world import WORLDS
 from features.events.compacted import NONE
-from features.expressions.parse import columns_in
 from features.expressions.program import holds
 from features.reading.source import EventLog
 from features.rows import INSTANT
@@ -126,7 +125,7 @@ def test_a_model_of_three_thousand_users_comes_near_the_best_possible(world: Wor
     for name, model in ((name, champions[name]) for name in world.definition.outcomes):
         scored = []
         for rows in batch_rows(events, world.definition, cutoff, latest_traits(world.definition, cutoff, NONE)):
-            frame = rows.frame(columns_in(world.definition.outcomes[name].among))
+            frame = rows.frame(world.definition.outcomes[name].among.columns)
             inside = holds(world.definition.outcomes[name].among, frame)
             p = model.predict(model.matrix_of(rows))
             scored.append(frame.select("user", "cutoff").with_columns(p=pl.Series(p)).filter(inside))

@@ -11,7 +11,6 @@ from features.definition.schema import Definition
 from features.errors import RefusalError
 from features.events.events import Events
 from features.events.log import Log
-from features.expressions.parse import columns_in, conjuncts
 from features.expressions.program import holds
 from features.profile.fold import feature_rows, read_all_at
 from features.rows import INSTANT
@@ -36,8 +35,8 @@ def check_population(log: Log, definition: Definition, outcome: str, scratch: Pa
             mostly.
     """
     rule = definition.asked[outcome]
-    conditions = conjuncts(rule.among)
-    asked = [c for c in conditions if set(columns_in(c)) & set(feature_set(definition).traits)]
+    conditions = rule.among.conditions
+    asked = [c for c in conditions if c.columns & set(feature_set(definition).traits)]
     cutoff, count = last_cutoff(definition, outcome, log.ends), USERS // log.runs + 1
     if not asked or cutoff <= log.first:
         return

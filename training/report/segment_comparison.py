@@ -18,7 +18,6 @@ from features.events.draws import evenly
 from features.events.events import Events
 from features.events.log import Log
 from features.events.write import part_files
-from features.expressions.parse import columns_in
 from features.expressions.program import holds
 from features.profile.fold import fold_rows, read_each_at
 from features.rows import INSTANT
@@ -133,7 +132,7 @@ class Compared:
         inside = rows["segments"].list.contains(segment).to_numpy().astype(np.bool_)
         if inside.sum() < 20 or (~inside).sum() < 20:
             return []
-        own = columns_in(self.definition.segments[segment].when)
+        own = self.definition.segments[segment].when.columns
         features = feature_set(self.definition)
         found = [
             apart

@@ -18,7 +18,7 @@ from features.definition.schema import Definition
 from features.definition.sections.base import Sql, Strict
 from features.definition.sections.rule import OTHERWISE, LeftOut, PackUse, Playbook, Rule, Segment
 from features.errors import DefinitionError
-from features.expressions.parse import columns_in
+from features.expressions.expression import Expression
 
 PACKS = ("lifecycle", "commerce", "saas", "onboarding", "conflicts")
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -156,8 +156,8 @@ def _rule(entry: Entry, words: Mapping[str, str], known: Collection[str], pack: 
             role = entry.each if missing[0] == "each" else missing[0]
             why = f"roles.{role} is not filled ({pack.roles[role or ''].about})"
             continue
-        when = _fill(template, words)
-        if when != OTHERWISE and (unknown := sorted(columns_in(when) - set(known))):
+        when = Expression(_fill(template, words))
+        if when != OTHERWISE and (unknown := sorted(when.columns - set(known))):
             why = f"the definition yields no {unknown[0]}"
             continue
         metrics = [_fill(m, words) for m in entry.metrics if set(_PLACE.findall(m)) <= set(words)]

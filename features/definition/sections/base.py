@@ -2,14 +2,30 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetPydanticSchema,
+    PlainSerializer,
+    StringConstraints,
+)
 
+from features.expressions.expression import Expression
 from features.time import parse_span, span_name
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,40}$")]
 ProjectName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,40}$")]
 Span = Annotated[int, BeforeValidator(parse_span), PlainSerializer(span_name, return_type=str)]
-Sql = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+_Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1),
+    AfterValidator(Expression),
+    PlainSerializer(str, return_type=str),
+]
+Sql = Annotated[Expression, GetPydanticSchema(lambda _, handler: handler(_Text))]
 
 
 class Strict(BaseModel):

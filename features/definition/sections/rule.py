@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from features.definition.sections.base import Name, Span, Sql, Strict
+from features.expressions.expression import Expression
 
 OTHERWISE = "otherwise"
 
@@ -96,6 +97,6 @@ StateRule = Annotated[Rule, BeforeValidator(_spelt_out)]
 SegmentRule = Annotated[Segment, BeforeValidator(_spelt_out)]
 
 
-def predicates(rules: Mapping[str, Rule]) -> dict[str, str]:
+def predicates(rules: Mapping[str, Rule]) -> dict[str, Expression]:
     """The predicates of rules, by name."""
     return {name: rule.when for name, rule in rules.items()}

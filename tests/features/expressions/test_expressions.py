@@ -13,8 +13,9 @@ from sqlglot import exp
 
 from features.errors import DefinitionError
 from features.expressions.dialects import written
+from features.expressions.expression import Expression
 from features.expressions.kinds import Kind, Kinds, MeaningError
-from features.expressions.parse import parse_expression, tree_of
+from features.expressions.parse import parse_expression
 from features.expressions.program import Program, columns_of
 from features.expressions.values import Texts, Truths, Value
 from tests.expressions import Maker
@@ -28,7 +29,7 @@ SEEDS = st.integers(0, 2**40)
 def allowed(sql: str) -> bool:
     """Whether a definition may say it; only what is nested too deeply may not."""
     try:
-        KINDS.of(parse_expression(sql, key="x"))
+        KINDS.of(parse_expression(Expression(sql), key="x"))
     except (DefinitionError, MeaningError) as error:
         if "nested too deeply" in str(error) or "NULL" in str(error):
             return False
@@ -96,7 +97,7 @@ def duckdb_says_the_same(connection: duckdb.DuckDBPyConnection, seed: int) -> No
 
 def told_alike(sql: str) -> bool:
     """DuckDB has exact decimals among constants, where all others have doubles."""
-    calculations = tree_of(sql).find_all(exp.Add, exp.Sub, exp.Mul, exp.Div)
+    calculations = Expression(sql).tree.find_all(exp.Add, exp.Sub, exp.Mul, exp.Div)
     return all(node.find(exp.Column) for node in calculations)
 
 
@@ -139,7 +140,7 @@ LOG = """CREATE TABLE wild AS SELECT * FROM (VALUES
 
 @pytest.mark.parametrize("sql", NEVER_FAIL)
 def test_no_row_of_a_log_makes_a_signal_fail(sql: str) -> None:
-    parse_expression(sql, key="x")
+    parse_expression(Expression(sql), key="x")
     with duckdb.connect() as opened:
         opened.execute(LOG)
         found = opened.execute(f"SELECT event, {written(sql, 'duckdb')} FROM wild").fetchall()
@@ -182,4 +183,4 @@ REFUSED = [
 @pytest.mark.parametrize("sql", REFUSED)
 def test_what_is_not_known_of_a_row_is_refused(sql: str) -> None:
     with pytest.raises((DefinitionError, MeaningError)):
-        KINDS.of(parse_expression(sql, key="x"))
+        KINDS.of(parse_expression(Expression(sql), key="x"))
