@@ -88,56 +88,75 @@ def learn(
     rule, seed = definition.asked[data.outcome], definition.training.seed
     protocol, pictures, test = protocol_of(rule), pictures_of(rule), data.part("test")
     candidates = Candidates(data, matrices, definition)
-    models = {kind: candidates.model(procedure.model_copy(update={"kind": kind})) for kind in candidates.kinds}
-    answers: dict[str, Floats] = {kind: candidates.answers(model) for kind, model in models.items()}
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
     judging = TestRows(labels, weights, test["user"], seed, protocol.rank(labels))
-    kinds = judging.judge(answers, KIND_DRAWS)
-    kind = simplest(kinds, protocol.loss, protocol.ranks[0], definition.gate.simple)
-    procedure = procedure.model_copy(update={"kind": kind})
-    scores = {"model": answers[kind]}
-    if champion is not None and champion.procedure is not None and champion.procedure.kind in models:
-        scores["champion"] = candidates.answers(candidates.model(champion.procedure))
+    kinds = _compare_kinds(candidates, judging, protocol, procedure)
+    procedure, answers = procedure.model_copy(update={"kind": kinds.chosen}), kinds.answers[kinds.chosen]
+    learnt = candidates.cross_fitted(candidates.model(procedure))
     states = _states(data, definition, cuts)
-    scores |= {simple: answers[simple] for simple in models if simple != "blend"}
+    scores = {"model": answers, **_of_champion(candidates, champion), **kinds.simple}
     scores |= protocol.baselines(data, definition, states)
     judgement = judging.judge(scores, definition.gate.draws)
     model, parameters = serving_model(data, matrices, definition, procedure)
-    unseen = _of_unseen(answers[kind], test, protocol, seed)
+    unseen = _of_unseen(answers, test, protocol, seed)
     model = replace(model, card=_judged(model.card, judgement, protocol, unseen))
-    level = season(
-        data.part("learn"), candidates.cross_fitted(models[kind]), test, answers[kind],
-        relative=isinstance(rule, ValueOutcome), seed=seed,
-    )  # fmt: skip
+    level = season(data.part("learn"), learnt, test, answers, relative=isinstance(rule, ValueOutcome), seed=seed)
+    against = policy_of(champion, procedure, newest(data.rows), rule.within, definition.gate.stale, candidates.kinds)
+    criteria = protocol.criteria(judgement, definition, against, level)
     groups = {"state": states["test"], "tenure": _tenure(test)}
-    against = policy_of(
-        champion, procedure, newest(data.rows), rule.within, definition.gate.stale, candidates.kinds
-    )  # fmt: skip
-    both = {name: p for name, p in scores.items() if name in ("model", "champion")}
-    gated = slices(
-        both, test, groups, definition.gate, seed=seed, metric=protocol.ranks[0], rank=protocol.rank
-    )  # fmt: skip
-    tables = {
-        "slices": pl.concat(
-            _by(answers[kind], test, group, protocol).insert_column(0, pl.lit(name).alias("kind"))
-            for name, group in groups.items()
-        ),
-        "snapshots": _snapshots(candidates.cross_fitted(models[kind]), answers[kind], data, protocol),
-        "base_rates": data.previewed,
-        "kinds": pl.DataFrame(
-            [{"kind": name, **{m: kinds.measure(name, m).value for m in kinds.metrics}} for name in models]
-        ),
-    }
+    tables = {"slices": _by_groups(answers, test, groups, protocol), "base_rates": data.previewed,
+              "snapshots": _snapshots(learnt, answers, data, protocol), "kinds": kinds.table}  # fmt: skip
     return Learnt(
         model=model,
-        answers=answers[kind],
+        answers=answers,
         parameters=parameters,
-        criteria=[*protocol.criteria(judgement, definition, against, level), gated],
+        criteria=[*criteria, _gated_slices(scores, test, groups, definition, protocol)],
         against={n: {m: judgement.ahead("model", n, m) for m in judgement.metrics} for n in scores if n != "model"},
         charts=_charts(plots.Judged(labels, weights, scores, pictures.terms), model, test, tables, pictures),
         tables=tables,
-        data_digest=f"{data.rows.select('user', 'cutoff', 'slice', 'label').hash_rows(seed=1).sum():016x}"[-8:],
+        data_digest=_digest(data),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """Kinds of models that were compared.
+
+    Attributes:
+        answers: what each says of the test slice.
+        chosen: the simplest kind that is as good as the best.
+        table: each kind's metrics.
+    """
+
+    answers: dict[str, Floats]
+    chosen: str
+    table: pl.DataFrame
+
+    @property
+    def simple(self) -> dict[str, Floats]:
+        """What the kinds say that are not blended."""
+        return {kind: answers for kind, answers in self.answers.items() if kind != "blend"}
+
+
+def _compare_kinds(
+    candidates: Candidates, judging: TestRows, protocol: EvaluationProtocol, procedure: Procedure
+) -> _Kinds:
+    """Follow the same procedure with every kind of model, and choose one."""
+    answers: dict[str, Floats] = {
+        kind: candidates.answers(candidates.model(procedure.model_copy(update={"kind": kind})))
+        for kind in candidates.kinds
+    }
+    judged = judging.judge(answers, KIND_DRAWS)
+    chosen = simplest(judged, protocol.loss, protocol.ranks[0], candidates.definition.gate.simple)
+    rows = [{"kind": name, **{m: judged.measure(name, m).value for m in judged.metrics}} for name in answers]
+    return _Kinds(answers, chosen, pl.DataFrame(rows))
+
+
+def _of_champion(candidates: Candidates, champion: ModelCard | None) -> dict[str, Floats]:
+    """What the champion's procedure says of the test slice, if its kind can be fitted here."""
+    if champion is None or champion.procedure is None or champion.procedure.kind not in candidates.kinds:
+        return {}
+    return {"champion": candidates.answers(candidates.model(champion.procedure))}
 
 
 def _states(data: Dataset, definition: Definition, cuts: RfmCuts | None) -> dict[str, pl.Series]:
@@ -198,6 +217,36 @@ def _of_unseen(answers: Floats, test: pl.DataFrame, protocol: EvaluationProtocol
         return {}
     found = judge({"m": answers[held]}, labels, unseen["user"], weights, seed=seed, draws=UNSEEN_DRAWS, rank=rank)
     return {f"unseen_{key}": found.measure("m", key) for key in protocol.ranks}
+
+
+def _gated_slices(
+    scores: Mapping[str, Floats],
+    test: pl.DataFrame,
+    groups: dict[str, pl.Series],
+    definition: Definition,
+    protocol: EvaluationProtocol,
+) -> Criterion:
+    """The gate's criterion that no slice falls behind the champion."""
+    both = {name: p for name, p in scores.items() if name in ("model", "champion")}
+    return slices(
+        both, test, groups, definition.gate,
+        seed=definition.training.seed, metric=protocol.ranks[0], rank=protocol.rank,
+    )  # fmt: skip
+
+
+def _digest(data: Dataset) -> str:
+    """Eight hex digits that change when a row, a label or a slice changes."""
+    return f"{data.rows.select('user', 'cutoff', 'slice', 'label').hash_rows(seed=1).sum():016x}"[-8:]
+
+
+def _by_groups(
+    answers: Floats, test: pl.DataFrame, groups: Mapping[str, pl.Series], protocol: EvaluationProtocol
+) -> pl.DataFrame:
+    """How the judged model does in each group of each kind."""
+    return pl.concat(
+        _by(answers, test, group, protocol).insert_column(0, pl.lit(kind).alias("kind"))
+        for kind, group in groups.items()
+    )
 
 
 def _by(answers: Floats, rows: pl.DataFrame, group: pl.Series, protocol: EvaluationProtocol) -> pl.DataFrame:

@@ -101,8 +101,8 @@ class Memberships:
         known = evidence(users) if last is not None and evidence is not None else {}
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
-            erased_users = erased_among(connection, [one.user for one in observations])
-            found = self._standings(connection, [one.user for one in observations])
+            erased_users = erased_among(connection, users)
+            found = self._standings(connection, users)
             rows = []
             for one in observations:
                 was = found.get(one.user)
@@ -113,17 +113,10 @@ class Memberships:
                     earlier, answers, had = Scoring(was.at, was.models, was.definition), was.scores, was.evidence
                 membership, moved = finder.of(was, one, earlier, answers, had)
                 made += moved if last is not None else []
-                row = {
-                    "user_id": one.user,
-                    "at": one.at,
-                    "summary": summary_of(membership.held),
-                    "held": membership.to_json(),
-                }
-                rows.append(row if due is None else row | {"due": due.get(one.user)})
-            if rows:
-                put = insert(standings, connection)
-                change = {name: put.excluded[name] for name in rows[0] if name != "user_id"}
-                connection.execute(put.on_conflict_do_update(index_elements=["user_id"], set_=change), rows)
+                row = {"user_id": one.user, "at": one.at, "summary": summary_of(membership.held)}
+                row |= {"held": membership.to_json()} | ({} if due is None else {"due": due.get(one.user)})
+                rows.append(row)
+            _put(connection, rows)
             kept = self._keep(connection, made)
             self.outbox.add(connection, kept)
         return kept
@@ -278,6 +271,15 @@ def summary_of(held: Mapping[str, tuple[str, int]] | Iterable[str]) -> str:
     if isinstance(held, Mapping):
         held = (f"{name}={value}" for name, (value, _) in held.items())
     return ";".join(sorted(held))
+
+
+def _put(connection: sa.Connection, rows: list[dict[str, object]]) -> None:
+    """Insert memberships, in the place of the users' former ones; a column that rows do not have stays as it is."""
+    if not rows:
+        return
+    put = insert(standings, connection)
+    change = {name: put.excluded[name] for name in rows[0] if name != "user_id"}
+    connection.execute(put.on_conflict_do_update(index_elements=["user_id"], set_=change), rows)
 
 
 def _row(transition: Transition) -> dict[str, object]:

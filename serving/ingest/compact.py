@@ -75,30 +75,25 @@ def compact(
     if not accept_gap and not state.through:
         _check_gap(definition, live)
     columns = LogColumns.load(definition, settings.folder(definition.name))
-    last, written = live.last(), [0, 0]
+    last, n_events, n_traits = live.last(), 0, 0
     while messages := live.between(state.position, last, FILE_ROWS):
         name = f"{messages[0].position:012d}-{messages[-1].position:012d}.parquet"
-        events, traits = list(state.events), list(state.traits)
         tracked = [message for message in messages if message.kind == TRACK]
-        if tracked:
-            _write(folder / f"events-{name}", columns.table(tracked))
-            events.append(f"events-{name}")
         known = _traits(definition, state, [message for message in messages if message.kind == IDENTIFY])
-        if known is not None and len(known):
-            _write(folder / f"traits-{name}", known.to_arrow())
-            traits.append(f"traits-{name}")
+        events = [_write(folder / f"events-{name}", columns.table(tracked))] if tracked else []
+        traits = [_write(folder / f"traits-{name}", known.to_arrow())] if len(known) else []
         change = {
             "position": messages[-1].position,
             "through": max(state.through, *(max(m.received, m.t) + 1 for m in messages)),
-            "events": tuple(events),
-            "traits": tuple(traits),
+            "events": (*state.events, *events),
+            "traits": (*state.traits, *traits),
         }
         state = state.model_copy(update=change).save(folder)
-        written = [written[0] + len(tracked), written[1] + (len(known) if known is not None else 0)]
+        n_events, n_traits = n_events + len(tracked), n_traits + len(known)
         progress(len(messages))
-    if named != state.log and not any(written) and state.position:
+    if named != state.log and not n_events and not n_traits and state.position:
         state = state.save(folder)
-    return Compaction(state, *written)
+    return Compaction(state, n_events, n_traits)
 
 
 def _check_gap(definition: Definition, live: LiveLog) -> None:
@@ -112,10 +107,10 @@ def _check_gap(definition: Definition, live: LiveLog) -> None:
     )
 
 
-def _traits(definition: Definition, state: Compacted, messages: Sequence[Message]) -> pl.DataFrame | None:
+def _traits(definition: Definition, state: Compacted, messages: Sequence[Message]) -> pl.DataFrame:
     """A row for each message that says something new of somebody: all attributes known by then."""
     if definition.traits is None or not messages:
-        return None
+        return pl.DataFrame()
     fields = definition.traits.fields
     asked = pl.Series([m.user for m in messages]).unique()
     before = read_traits(definition, state).filter(pl.col("user").is_in(asked.implode()))
@@ -131,6 +126,8 @@ def _traits(definition: Definition, state: Compacted, messages: Sequence[Message
     return pl.DataFrame(rows, schema=schema).with_columns(pl.col("known").cast(INSTANT))
 
 
-def _write(file: Path, table: pa.Table) -> None:
+def _write(file: Path, table: pa.Table) -> str:
+    """Write a file durably; returns its name."""
     with replacing(file) as fresh:
         pq.write_table(table, fresh, compression="zstd", coerce_timestamps="us", allow_truncated_timestamps=True)
+    return file.name

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from features.definition.columns import CALENDAR, HABITS, VALUES, share_window, trend_pairs
 from features.definition.schema import Definition
+from features.definition.sections.signal import Signal
 from features.definition.wording import ENGLISH
 from features.time import DAY, span_name
 
@@ -83,44 +84,59 @@ class Wording:
         terms: dict[str, Term] = {"tenure_days": Term("tenure", {})}
         terms |= {name: Term(name.removeprefix("cutoff_"), {}) for name in CALENDAR}
         for signal, rule in definition.signals.items():
-            words = {"signal": self._name(signal)}
-            windows = {span_name(w): words | {"window": self._window(w)} for w in definition.windows}
-            for span, fields in windows.items():
-                terms[f"{signal}_count_{span}"] = Term("count", fields)
-                terms[f"{signal}_active_days_{span}"] = Term("active_days", fields)
-                terms[f"{signal}_sessions_{span}"] = Term("sessions", fields)
-                if rule.value:
-                    terms[f"{signal}_value_{span}"] = Term("value", fields)
-                    terms[f"{signal}_value_mean_{span}"] = Term("value_mean_of", fields)
-                for of in rule.more_values:
-                    named = fields | {"of": self._name(of)}
-                    terms[f"{signal}_{of}_{span}"] = Term("sum", named)
-                    terms[f"{signal}_{of}_mean_{span}"] = Term("sum_mean_of", named)
-                for of in rule.distinct:
-                    term = Term("distinct", fields | {"of": self._name(of)})
-                    terms[f"{signal}_distinct_{of}_{span}"] = term
-            for of in rule.more_values:
-                for part in ("total", *VALUES):
-                    terms[f"{signal}_{of}_{part}"] = Term(f"sum_{part}", words | {"of": self._name(of)})
-            for of in rule.distinct:
-                terms[f"{signal}_distinct_{of}_total"] = Term("distinct_total", words | {"of": self._name(of)})
-            for family in ("count_total", "active_days_total", "value_total", "silence_share", "gap_mean", "gap_std",
-                           "gap_last", "gap_median", "gap_largest", "sessions_total", "session_events",
-                           *(f"value_{part}" for part in VALUES)):  # fmt: skip
-                terms[f"{signal}_{family}"] = Term(family, words)
-            terms[f"days_since_{signal}"] = Term("days_since", words)
-            terms[f"days_since_first_{signal}"] = Term("days_since_first", words)
-            terms[f"days_since_comeback_{signal}"] = Term("days_since_comeback", words)
-            terms[f"{signal}_overdue"] = Term("overdue", words, usual=f"{signal}_gap_mean")
-            for h in definition.half_lives:
-                terms[f"{signal}_decayed_{span_name(h)}"] = Term("decayed", words | {"window": self._days(h / DAY)})
-            for w, _ in trend_pairs(definition.windows):
-                terms[f"{signal}_trend_{span_name(w)}"] = Term("trend", words | {"window": self._days(w / DAY)})
-            share = share_window(definition.windows)
-            terms[f"{signal}_share_{span_name(share)}"] = Term("share", words | {"window": self._days(share / DAY)})
+            terms |= self._of_windows(signal, rule, definition) | self._of_properties(signal, rule)
+            terms |= self._of_signal(signal, definition)
         for habit in HABITS:
             term = Term(habit.removesuffix("_share"), {"signal": self._name(definition.activity)})
             terms[f"{definition.activity}_{habit}"] = term
+        return terms
+
+    def _of_windows(self, signal: str, rule: Signal, definition: Definition) -> dict[str, Term]:
+        """The columns that look back as far as a window."""
+        words, terms = {"signal": self._name(signal)}, dict[str, Term]()
+        windows = {span_name(w): words | {"window": self._window(w)} for w in definition.windows}
+        for span, fields in windows.items():
+            terms[f"{signal}_count_{span}"] = Term("count", fields)
+            terms[f"{signal}_active_days_{span}"] = Term("active_days", fields)
+            terms[f"{signal}_sessions_{span}"] = Term("sessions", fields)
+            if rule.value:
+                terms[f"{signal}_value_{span}"] = Term("value", fields)
+                terms[f"{signal}_value_mean_{span}"] = Term("value_mean_of", fields)
+            for of in rule.more_values:
+                named = fields | {"of": self._name(of)}
+                terms[f"{signal}_{of}_{span}"] = Term("sum", named)
+                terms[f"{signal}_{of}_mean_{span}"] = Term("sum_mean_of", named)
+            for of in rule.distinct:
+                terms[f"{signal}_distinct_{of}_{span}"] = Term("distinct", fields | {"of": self._name(of)})
+        return terms
+
+    def _of_properties(self, signal: str, rule: Signal) -> dict[str, Term]:
+        """The columns about further values and properties over all time."""
+        words, terms = {"signal": self._name(signal)}, dict[str, Term]()
+        for of in rule.more_values:
+            for part in ("total", *VALUES):
+                terms[f"{signal}_{of}_{part}"] = Term(f"sum_{part}", words | {"of": self._name(of)})
+        for of in rule.distinct:
+            terms[f"{signal}_distinct_{of}_total"] = Term("distinct_total", words | {"of": self._name(of)})
+        return terms
+
+    def _of_signal(self, signal: str, definition: Definition) -> dict[str, Term]:
+        """A signal's other columns."""
+        words, terms = {"signal": self._name(signal)}, dict[str, Term]()
+        for family in ("count_total", "active_days_total", "value_total", "silence_share", "gap_mean", "gap_std",
+                       "gap_last", "gap_median", "gap_largest", "sessions_total", "session_events",
+                       *(f"value_{part}" for part in VALUES)):  # fmt: skip
+            terms[f"{signal}_{family}"] = Term(family, words)
+        terms[f"days_since_{signal}"] = Term("days_since", words)
+        terms[f"days_since_first_{signal}"] = Term("days_since_first", words)
+        terms[f"days_since_comeback_{signal}"] = Term("days_since_comeback", words)
+        terms[f"{signal}_overdue"] = Term("overdue", words, usual=f"{signal}_gap_mean")
+        for h in definition.half_lives:
+            terms[f"{signal}_decayed_{span_name(h)}"] = Term("decayed", words | {"window": self._days(h / DAY)})
+        for w, _ in trend_pairs(definition.windows):
+            terms[f"{signal}_trend_{span_name(w)}"] = Term("trend", words | {"window": self._days(w / DAY)})
+        share = share_window(definition.windows)
+        terms[f"{signal}_share_{span_name(share)}"] = Term("share", words | {"window": self._days(share / DAY)})
         return terms
 
 

@@ -106,7 +106,26 @@ def _measure(
     order: NDArray[np.int64], last: NDArray[np.bool_], bins: NDArray[np.int64], probability: Floats, labels: Floats,
     weights: Floats, tops: Floats,
 ) -> Floats:  # fmt: skip
-    """All metrics in two passes over the rows, the second from the highest score down."""
+    """All metrics in two passes over the rows."""
+    total, positives, expected, loss, brier, gap = _level(order, bins, probability, labels, weights)
+    precision, area, lifts, recalls = _ranked(order, last, labels, weights, tops, total, positives)
+    answer = np.empty(6 + 2 * tops.size)
+    answer[0] = precision / positives
+    answer[1] = area / (positives * (total - positives))
+    answer[2] = loss / total
+    answer[3] = brier / total
+    answer[4] = gap / total
+    answer[5] = positives / expected
+    answer[6 : 6 + tops.size] = lifts
+    answer[6 + tops.size :] = recalls
+    return answer
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _level(
+    order: NDArray[np.int64], bins: NDArray[np.int64], probability: Floats, labels: Floats, weights: Floats
+) -> tuple[float, float, float, float, float, float]:
+    """Sums over the rows: weight, positives, expected positives, log loss, Brier loss, and the bins' absolute gaps."""
     total = positives = expected = loss = brier = 0.0
     gaps = np.zeros(BINS)
     for row in range(order.size):
@@ -120,6 +139,15 @@ def _measure(
         loss -= w * np.log(clipped if y == 1.0 else 1.0 - clipped)
         brier += w * (y - p) ** 2
         gaps[bins[row]] += w * (p - y)
+    return total, positives, expected, loss, brier, np.abs(gaps).sum()
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
+def _ranked(
+    order: NDArray[np.int64], last: NDArray[np.bool_], labels: Floats, weights: Floats, tops: Floats, total: float,
+    positives: float,
+) -> tuple[float, float, Floats, Floats]:  # fmt: skip
+    """From the highest score down: the sum of precisions, the area, and lifts and recalls of the top shares."""
     seen = found = seen_before = found_before = area = precision = 0.0
     lifts, recalls = np.empty(tops.size), np.empty(tops.size)
     top = 0
@@ -136,16 +164,7 @@ def _measure(
             area += ((seen - found) - (seen_before - found_before)) * (found + found_before) / 2.0
             seen_before, found_before = seen, found
     lifts[top:], recalls[top:] = 1.0, 1.0
-    answer = np.empty(6 + 2 * tops.size)
-    answer[0] = precision / positives
-    answer[1] = area / (positives * (total - positives))
-    answer[2] = loss / total
-    answer[3] = brier / total
-    answer[4] = np.abs(gaps).sum() / total
-    answer[5] = positives / expected
-    answer[6 : 6 + tops.size] = lifts
-    answer[6 + tops.size :] = recalls
-    return answer
+    return precision, area, lifts, recalls
 
 
 def metrics(ranking: Ranking, labels: Floats, weights: Floats) -> dict[str, float]:
