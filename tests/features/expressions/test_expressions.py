@@ -19,7 +19,8 @@ from features.expressions.parse import parse_expression
 from features.expressions.program import Program, columns_of
 from features.expressions.values import Texts, Truths, Value
 from tests.expressions import Maker
-from tests.meaning import Row, meaning
+from tests.meaning.expressions import meaning
+from tests.meaning.forms import Row
 
 SCHEMA = {"a": pl.Float64, "b": pl.Float64, "c": pl.Float64, "s": pl.String, "t": pl.String}
 KINDS = Kinds({**dict.fromkeys("abc", Kind.NUMBER), **dict.fromkeys("st", Kind.TEXT)}, {})
