@@ -124,7 +124,7 @@ def usual_way(world: World) -> float:
     frame = found.rows.frame(names).drop("cutoff").to_pandas()
     frame["event_timestamp"] = to_datetime(int(found.through[0]))
     store, _ = named_features(world.folder, names, frame)
-    traits = found.rows.traits.to_pandas()
+    traits = found.rows.frame(found.rows.traits).drop("user", "cutoff").to_pandas()
     mlflow.set_tracking_uri(world.settings.mlflow_uri)
     mlflow.set_registry_uri(world.settings.mlflow_uri)
     champions = [f"models:/{registered_name(world.definition, name)}@{CHAMPION}" for name in world.definition.outcomes]

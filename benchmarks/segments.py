@@ -20,6 +20,7 @@ import yaml
 from benchmarks.world import ROOT, World
 from features.definition import Definition
 from features.definition.columns import feature_set
+from features.expressions.values import Texts
 from features.feature_store import OnlineProfiles
 from features.profile.fold import profile_rows
 from features.settings import Settings
@@ -61,12 +62,13 @@ def over_reading(world: World) -> tuple[pl.DataFrame, dict[str, float]]:
     stored = store.read(users)
     words = store.unpack(stored.values())
     at = to_instant(definition.events.ends) if definition.events.ends else 0
-    traits = pl.DataFrame(
-        [stored[user].traits for user in stored], schema=dict.fromkeys(feature_set(definition).traits, pl.String)
-    )
+    traits = {
+        name: Texts.of([stored[user].traits.get(name) for user in stored]) for name in feature_set(definition).traits
+    }
     some = np.resize(np.arange(len(words)), CHUNK)
     names = [f"v{i}" for i in range(CHUNK)]
-    part, cutoffs, known = words[some], np.full(CHUNK, at), traits[some.tolist()]
+    part, cutoffs = words[some], np.full(CHUNK, at)
+    known = {name: texts.take(some) for name, texts in traits.items()}
     evaluator = Evaluator(hundred())
     read, called, inside = [], [], 0
     for _ in range(USERS // CHUNK):

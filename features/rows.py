@@ -1,7 +1,8 @@
 """Feature rows as a matrix with keys: what the models read, and a frame of named columns for reading by name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -27,25 +28,30 @@ class FeatureRows:
         cutoffs: the instants they speak of.
         matrix: ``[rows, numeric features]``, NaN where there is nothing to say; of columns that each lie in one piece,
             since frames and expressions read columns.
-        traits: the trait columns, as text, in the order of the feature set.
+        traits: the trait columns, in the order of the feature set.
     """
 
     features: FeatureSet
     users: pl.Series
     cutoffs: Instants
     matrix: NDArray[np.float64]
-    traits: pl.DataFrame
+    traits: Mapping[str, Texts]
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.users)
+
+    def take(self, which: NDArray[np.int64]) -> "FeatureRows":
+        """Some of the rows, by number."""
+        traits = {name: texts.take(which) for name, texts in self.traits.items()}
+        return FeatureRows(self.features, self.users.gather(which), self.cutoffs[which], self.matrix[which], traits)
 
     def values(self, columns: Iterable[str]) -> dict[str, Value]:
         """The columns asked for; names that are neither features nor traits are passed over."""
         wanted = set(columns)
         numbers = ((name, i) for i, name in enumerate(self.features.numeric) if name in wanted)
         found: dict[str, Value] = {name: np.ascontiguousarray(self.matrix[:, i]) for name, i in numbers}
-        return found | {series.name: Texts.of_series(series) for series in self.traits if series.name in wanted}
+        return found | {name: texts for name, texts in self.traits.items() if name in wanted}
 
     def frame(self, columns: Iterable[str] | None = None) -> pl.DataFrame:
         """Name columns: ``user``, ``cutoff`` (UTC) and the features asked for, null where there is nothing to say.
@@ -60,14 +66,16 @@ class FeatureRows:
             if wanted is None or name in wanted
         ]
         cutoff = pl.Series("cutoff", self.cutoffs).cast(INSTANT)
-        text = [s for s in self.traits if wanted is None or s.name in wanted]
+        text = [t.to_series().alias(name) for name, t in self.traits.items() if wanted is None or name in wanted]
         return pl.DataFrame([self.users.alias("user"), cutoff, *named, *text])
 
 
 @kept
-def _derived(definition: Definition) -> Program:
-    """What makes the derived columns."""
-    return Program(definition.derived)
+def _derived(definition: Definition) -> tuple[Program, dict[str, int]]:
+    """What makes the derived columns, and where in the matrix the columns are of which it makes them."""
+    program = Program(definition.derived)
+    places = {name: i for i, name in enumerate(feature_set(definition).read) if name in program.columns}
+    return program, places
 
 
 def rows_of(
@@ -75,7 +83,7 @@ def rows_of(
     users: pl.Series,
     cutoffs: Instants,
     matrix: NDArray[np.float64],
-    traits: pl.DataFrame | None = None,
+    traits: Mapping[str, Texts] = MappingProxyType({}),
 ) -> FeatureRows:
     """Complete what the kernel has read: fill in the derived columns.
 
@@ -88,9 +96,9 @@ def rows_of(
     """
     features = feature_set(definition)
     if features.derived:
-        program = _derived(definition)
-        known: dict[str, Value] = {n: matrix[:, i] for i, n in enumerate(features.read) if n in program.columns}
+        program, places = _derived(definition)
+        known: dict[str, Value] = {name: matrix[:, i] for name, i in places.items()}
         for i, value in enumerate(program.run(known).values(), len(features.read)):
             number = np.asarray(np.nan if value is None else value, dtype=np.float64)
             matrix[:, i] = np.where(np.isfinite(number), number, np.nan)
-    return FeatureRows(features, users, cutoffs, matrix, pl.DataFrame() if traits is None else traits)
+    return FeatureRows(features, users, cutoffs, matrix, traits)

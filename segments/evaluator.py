@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 import polars as pl
@@ -39,7 +40,8 @@ class Names:
 
     def to_list(self) -> list[list[str]]:
         """As lists."""
-        flat, ends = [self.names[code] for code in self.codes.tolist()], np.cumsum(self.counts).tolist()
+        flat = [self.names[code] for code in self.codes.tolist()]
+        ends = list(accumulate(self.counts.tolist()))
         return [flat[lo:hi] for lo, hi in zip([0, *ends], ends, strict=False)]
 
     def to_series(self) -> pl.Series:
@@ -63,7 +65,7 @@ class Evaluator:
         self._program = Program({name: "true" if sql == OTHERWISE else sql for name, sql in rules.items()})
 
     @property
-    def columns(self) -> set[str]:
+    def columns(self) -> frozenset[str]:
         """The columns that the predicates name."""
         return self._program.columns
 

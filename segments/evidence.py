@@ -29,6 +29,6 @@ def evidence_of(rows: FeatureRows, definition: Definition) -> NDArray[np.int64]:
     at = [rows.features.numeric.index(name) for name in totals]
     found = np.ascontiguousarray(np.nan_to_num(rows.matrix[:, at]).T, dtype=np.float64) + 0.0
     parts = [pl.Series(str(i), column).cast(pl.String) for i, column in enumerate(found.view(np.int64))]
-    known = [rows.traits[name].cast(pl.String).fill_null("\x00").alias(f"trait {name}") for name in rows.traits.columns]
+    known = [texts.to_series().fill_null("\x00").alias(f"trait {name}") for name, texts in rows.traits.items()]
     texts = pl.select(pl.concat_str(*parts, *known, separator="\x1f")).to_series()
     return hashed(pa.chunked_array([cast(pa.Array, texts.to_arrow())]))

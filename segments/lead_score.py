@@ -73,16 +73,18 @@ class Leads:
     """
 
     def __init__(self, rules: Mapping[str, LeadScore]) -> None:
-        self._rules = rules
         self._program = Program(
             {f"{name}.{i}": p.sql for name, rule in rules.items() for i, p in enumerate(rule.points)}
         )
+        #: of each lead score the words of its lines, and the column that each counts
+        self._lines = {
+            name: ([p.words for p in rule.points], [p.column for p in rule.points]) for name, rule in rules.items()
+        }
 
     @property
     def columns(self) -> set[str]:
         """The columns of the feature row, and the state, that points are made of."""
-        counted = (p.column for rule in self._rules.values() for p in rule.points)
-        return self._program.columns.union(name for name in counted if name)
+        return set(self._program.columns).union(c for _, counted in self._lines.values() for c in counted if c)
 
     def of(self, columns: Mapping[str, Value], count: int) -> dict[str, Numbers | Lines]:
         """The columns of rows.
@@ -91,13 +93,14 @@ class Leads:
             columns: those that points are made of.
             count: how many rows there are.
         """
-        found, made = self._program.run(columns), dict[str, Numbers | Lines]()
-        for name, rule in self._rules.items():
-            given = [np.broadcast_to(np.asarray(found[f"{name}.{i}"]), count) for i in range(len(rule.points))]
-            nothing = np.full(count, np.nan)
-            times = [np.asarray(columns[p.column]) if p.column else nothing for p in rule.points]
+        found, made = iter(self._program.run(columns).values()), dict[str, Numbers | Lines]()
+        for name, (words, counted) in self._lines.items():
+            points, times = np.full((2, len(words), count), np.nan)
+            for i, column in enumerate(counted):
+                points[i] = next(found)
+                if column:
+                    times[i] = columns[column]
             # one after the other: another order is another last digit
-            made[f"{name}_points"] = reduce(add, given)
-            words = [p.words for p in rule.points]
-            made[f"{name}_lines"] = Lines(words, np.column_stack(given), np.column_stack(times))
+            made[f"{name}_points"] = reduce(add, points)
+            made[f"{name}_lines"] = Lines(words, points.T, times.T)
         return made

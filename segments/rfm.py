@@ -6,6 +6,7 @@ reported; score = 4R + 2F + M).
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,12 @@ class RfmCuts(BaseModel):
     frequency: tuple[float, float, float, float]
     money: tuple[float, float, float, float]
     tied_share: float = 0.0
+
+    @cached_property
+    def arrays(self) -> tuple[Numbers, Numbers, Numbers]:
+        """The cut-offs of recency, frequency and money as arrays."""
+        recency, frequency, money = (np.array(cuts) for cuts in (self.recency, self.frequency, self.money))
+        return recency, frequency, money
 
     @property
     def tie(self) -> str:
@@ -173,9 +180,10 @@ def rfm_of(
     if rule is None or cuts is None:
         return dict.fromkeys(SCORES, np.full(count, np.nan)), Texts(np.full(count, -1), ())
     days, often, money = (np.zeros(count) if name is None else np.asarray(columns[name]) for name in rfm_columns(rule))
-    r = 5 - np.searchsorted(cuts.recency, days)  # counts the cut-offs below the value
-    f = 1 + np.searchsorted(cuts.frequency, often)
-    m = 1 + np.searchsorted(cuts.money, money)
+    recency, frequency, value = cuts.arrays
+    r = 5 - recency.searchsorted(days)  # counts the cut-offs below the value
+    f = 1 + frequency.searchsorted(often)
+    m = 1 + value.searchsorted(money)
     active = np.nan_to_num(often) > 0
     scores = zip(SCORES, (r, f, m, 4 * r + 2 * f + m), strict=True)
     groups = Texts(np.where(active, 5 * (r - 1) + f - 1, -1), _CELLS)

@@ -15,8 +15,9 @@ def kept(derive: Callable[[Definition], T]) -> Callable[[Definition], T]:
 
     @wraps(derive)
     def once(definition: Definition) -> T:
-        if key not in definition._kept:
-            definition._kept[key] = derive(definition)
-        return cast(T, definition._kept[key])
+        known = definition._kept  # once: pydantic takes a microsecond to find a private attribute
+        if key not in known:
+            known[key] = derive(definition)
+        return cast(T, known[key])
 
     return once

@@ -23,12 +23,18 @@ LIMITS = {exp.DType.INT: 2.0**31, exp.DType.BIGINT: 2.0**63}
 
 def every(*parts: Truths) -> Truths:
     """AND: one false decides; NULL where nothing decides and something is unknown."""
-    return Truths(reduce(and_, [p.yes for p in parts]), lambda: reduce(or_, [p.no for p in parts]))
+    yes = parts[0].yes
+    for part in parts[1:]:
+        yes = yes & part.yes
+    return Truths(yes, lambda: reduce(or_, [p.no for p in parts]))
 
 
 def some(*parts: Truths) -> Truths:
     """OR: one true decides."""
-    return Truths(reduce(or_, [p.yes for p in parts]), lambda: reduce(and_, [p.no for p in parts]))
+    yes = parts[0].yes
+    for part in parts[1:]:
+        yes = yes | part.yes
+    return Truths(yes, lambda: reduce(and_, [p.no for p in parts]))
 
 
 def negated(part: Truths) -> Truths:

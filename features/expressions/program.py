@@ -28,11 +28,8 @@ class Program:
         self._inputs: dict[str, int] = {}
         self._steps: list[tuple[int, op.Operator, tuple[int, ...]]] = []
         self._answers = {name: self._place(tree_of(sql)) for name, sql in expressions.items()}
-
-    @property
-    def columns(self) -> set[str]:
-        """The columns that the expressions name."""
-        return set(self._inputs)
+        #: the columns that the expressions name
+        self.columns = frozenset(self._inputs)
 
     def run(self, columns: Mapping[str, Value]) -> dict[str, Value]:
         """The value of each expression; one that is the same for all rows has no rows.

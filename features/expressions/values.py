@@ -4,7 +4,7 @@ A number is a float64 array, NaN where there is none: what cannot be computed is
 value stands for a whole column of it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -67,6 +67,15 @@ class Texts:
         codes = texts.replace_strict(values, np.arange(len(values)), default=-1, return_dtype=pl.Int64)
         return cls(codes.fill_null(-1).to_numpy(), tuple(values))
 
+    def at(self, row: int) -> str | None:
+        """The text of a row."""
+        code = int(self.codes[row])
+        return None if code < 0 else self.values[code]
+
+    def take(self, which: NDArray[np.int64]) -> "Texts":
+        """The texts of some rows."""
+        return Texts(self.codes[which], self.values)
+
     @property
     def single(self) -> bool:
         """Whether it is one text, for all rows."""
@@ -79,10 +88,9 @@ class Texts:
     def test(self, holds: Callable[[str], bool]) -> Truths:
         """Ask each text a question."""
         if self.codes.size == 1:  # looking up costs more than asking
-            code = int(self.codes.flat[0])
-            there, answer = code >= 0, code >= 0 and holds(self.values[code])
-            shape = self.codes.shape
-            return Truths(np.full(shape, there and answer), lambda: np.full(shape, there and not answer))
+            code, answers = self.codes.item(), _ANSWERS[self.codes.ndim]
+            answer = code >= 0 and bool(holds(self.values[code]))
+            return Truths(answers[answer], answers[code >= 0 and not answer])
         # the last entry is looked up by -1
         yes = np.array([*(bool(holds(value)) for value in self.values), False])
         no = ~yes
@@ -95,8 +103,8 @@ class Texts:
 
     def to_list(self) -> list[str | None]:
         """The texts, None where there is none."""
-        values = (*self.values, None)
-        return [values[code] for code in np.atleast_1d(self.codes).tolist()]
+        values, codes = self.values, self.codes.tolist() if self.codes.ndim else [self.codes.item()]
+        return [None if code < 0 else values[code] for code in codes]
 
     def to_series(self) -> pl.Series:
         """As a column."""
@@ -104,6 +112,11 @@ class Texts:
         values = pa.array(self.values, pa.large_string())
         return pl.Series(values.take(pa.array(codes, mask=codes < 0)), dtype=pl.String)
 
+
+#: false and true as a single value, and as a column of one row
+_ANSWERS = [(np.array(False), np.array(True)), (np.array([False]), np.array([True]))]
+for _answer in (*_ANSWERS[0], *_ANSWERS[1]):
+    _answer.setflags(write=False)
 
 #: None is NULL, which has no kind of its own
 Value: TypeAlias = Numbers | Truths | Texts | None
@@ -140,6 +153,11 @@ def _nothing_like(value: Value) -> Value:
     if isinstance(value, Texts):
         return Texts(np.array(-1), ())
     return Truths(np.array(False), np.array(False)) if isinstance(value, Truths) else np.array(np.nan)
+
+
+def texts_of(frame: pl.DataFrame, names: Iterable[str]) -> dict[str, Texts]:
+    """Columns of text of a frame."""
+    return {name: Texts.of_series(frame[name].cast(pl.String)) for name in names}
 
 
 def column_of(series: pl.Series) -> Value:

@@ -1,7 +1,8 @@
 """From events to feature rows: the kernel over runs of users; `Log.map` brings the runs to all cores."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.events.events import Events
+from features.expressions.values import Texts
 from features.profile.kernel.users import fold_profiles, fold_users, read_profiles
 from features.profile.layout import NEVER, Layout, Words, layout_of
 from features.rows import FeatureRows, rows_of
@@ -121,7 +123,11 @@ def fold_into(events: Events, lo: int, hi: int, cutoff: int, layout: Layout, wor
 
 
 def profile_rows(
-    users: Sequence[str], words: Words, cutoffs: Instants, definition: Definition, traits: pl.DataFrame | None = None
+    users: Sequence[str],
+    words: Words,
+    cutoffs: Instants,
+    definition: Definition,
+    traits: Mapping[str, Texts] = MappingProxyType({}),
 ) -> FeatureRows:
     """Read stored profiles: ``words[u]`` at ``cutoffs[u]``; the same numbers as `fold_rows` at those cutoffs."""
     layout = layout_of(definition)

@@ -1,5 +1,6 @@
 """A model as numbers: its parts, blend and calibration, and how a frame is laid out for them."""
 
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -7,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from features.expressions.values import Texts, texts_of
 from serving.model.bg_nbd import BgNbdPart
 from serving.model.linear import LinearPart
 
@@ -90,15 +92,18 @@ def sigmoid(logit: Floats) -> Floats:
 def model_matrix(rows: pl.DataFrame, features: list[str], categories: dict[str, list[str]]) -> Floats:
     """Lay a frame out as numbers, then category codes (NaN where missing or unknown), ``[rows, columns]``."""
     numbers = rows.select(features).fill_null(float("nan")).to_numpy(order="c")
-    return with_codes(numbers, rows, categories)
+    return with_codes(numbers, texts_of(rows, categories), categories)
 
 
-def with_codes(numbers: Floats, traits: pl.DataFrame, categories: dict[str, list[str]]) -> Floats:
+def with_codes(numbers: Floats, traits: Mapping[str, Texts], categories: dict[str, list[str]]) -> Floats:
     """Put category codes after the numbers: the position of the value among the known ones, NaN for others."""
     if not categories:
         return numbers
     codes = np.empty((len(numbers), len(categories)))
     for i, (name, values) in enumerate(categories.items()):
         place = {value: float(code) for code, value in enumerate(values)}
-        codes[:, i] = [place.get(value, np.nan) for value in traits[name].to_list()]
+        # the last entry is looked up by -1
+        codes[:, i] = np.array([*(place.get(value, np.nan) for value in traits[name].values), np.nan])[
+            traits[name].codes
+        ]
     return np.hstack([numbers, codes])

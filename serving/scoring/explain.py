@@ -73,7 +73,7 @@ class Explainer:
         if column in self._at:
             value = float(self._rows.matrix[at, self._at[column]])
             return None if np.isnan(value) else value
-        return self._rows.traits[column][at]  # type: ignore[no-any-return]
+        return self._rows.traits[column].at(at)
 
     def _text(self, column: str, at: int) -> str:
         values = {name: self._value(name, at) for name in self._wording.used(column)}

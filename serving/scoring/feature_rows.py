@@ -10,6 +10,7 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.events.events import Events
+from features.expressions.values import Texts, texts_of
 from features.profile.fold import fold_rows, profile_rows, read_all_at
 from features.profile.layout import H_VISIBLE
 from features.rows import FeatureRows
@@ -27,8 +28,8 @@ def batch_rows(
         if traits is None or not len(rows):
             yield rows
         else:
-            known = rows.users.to_frame().join(traits, on="user", how="left", maintain_order="left").drop("user")
-            yield replace(rows, traits=known)
+            known = rows.users.to_frame().join(traits, on="user", how="left", maintain_order="left")
+            yield replace(rows, traits=texts_of(known, feature_set(definition).traits))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def online_rows(
         missing |= dict.fromkeys(early, "as_of_before_profile")
         stored, words = {user: found for user, found in stored.items() if user not in missing}, words[~ahead]
     names, profiles = feature_set(definition).traits, stored.values()
-    traits = pl.DataFrame([pl.Series(name, [p.traits.get(name) for p in profiles], pl.String) for name in names])
+    traits = {name: Texts.of([profile.traits.get(name) for profile in profiles]) for name in names}
     cutoffs = np.full(len(words), as_of)
     if latest:
         cutoffs = np.maximum(cutoffs, seen)

@@ -48,7 +48,9 @@ class _Marks:
 
     def columns(self, count: int) -> dict[str, Texts]:
         """What the record says of it."""
-        return {"detail": _texts_at(self.details, count), "extrapolated": _texts_at(self.marks, count)}
+        nothing = Texts(np.full(count, -1), ())
+        texts = {"detail": self.details, "extrapolated": self.marks}
+        return {name: _texts_at(at, count) if at else nothing for name, at in texts.items()}
 
 
 class Scorer:
@@ -101,7 +103,7 @@ class Scorer:
         self._leads, self._value_to_date = Leads(definition.leads), ValueToDate(definition)
         self._holdout = Holdout(definition)
         numeric = feature_set(definition).numeric
-        self._lasts = [numeric.index(f"days_since_{name}") for name in definition.signals]
+        self._lasts = np.array([numeric.index(f"days_since_{name}") for name in definition.signals])
         self._tenure = numeric.index("tenure_days")
         # models that know the same values of traits share one matrix
         self._layouts = {name: json.dumps(model.card.categories) for name, model in self.models.items()}
@@ -131,7 +133,7 @@ class Scorer:
 
     def _made_up(self, count: int) -> FeatureRows:
         features = feature_set(self.definition)
-        traits = pl.DataFrame({name: pl.Series([None] * count, dtype=pl.String) for name in features.traits})
+        traits = {name: Texts.of([None] * count) for name in features.traits}
         at, matrix = np.zeros(count, dtype=np.int64), np.zeros((count, len(features.numeric)))
         return rows_of(self.definition, pl.Series("user", [""] * count, pl.String), at, matrix, traits)
 
@@ -245,6 +247,5 @@ def _values(columns: Mapping[str, Column]) -> dict[str, Value]:
 def _texts_at(texts: Mapping[int, str], count: int) -> Texts:
     """Texts of some rows, by row."""
     codes = np.full(count, -1)
-    if texts:
-        codes[list(texts)] = np.arange(len(texts))
+    codes[list(texts)] = np.arange(len(texts))
     return Texts(codes, tuple(texts.values()))

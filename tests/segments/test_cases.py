@@ -1,7 +1,7 @@
 """Situations of public reports: states and segments that need no model, from the files of each case."""
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -88,8 +88,7 @@ def test_one_user_is_called_as_in_the_batch(case: str) -> None:
     scorer = Scorer(definition, {}, None)
     for rows in batch_rows(log.read(), definition, log.ends, None):
         for i in range(len(rows)):
-            one = replace(rows, users=rows.users[[i]], cutoffs=rows.cutoffs[[i]], matrix=rows.matrix[[i]],
-                          traits=rows.traits[[i]] if len(rows.traits) else rows.traits)  # fmt: skip
+            one = rows.take(np.array([i]))
             [record] = scorer.score(one, np.full(1, log.ends)).to_records()
             assert every[record.user_id].state == record.state
 

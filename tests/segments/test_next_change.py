@@ -43,7 +43,7 @@ def rows(after: float, visit: float, cart: float, purchase: float, gap: float, t
     for name, value in values.items():
         matrix[0, PLACE[name]] = value
     cutoffs = np.array([AT + int(after * DAY)])
-    return FeatureRows(feature_set(DEFINITION), pl.Series("user", ["u"]), cutoffs, matrix, pl.DataFrame())
+    return FeatureRows(feature_set(DEFINITION), pl.Series("user", ["u"]), cutoffs, matrix, {})
 
 
 def called(found: FeatureRows) -> list[bool]:

@@ -19,6 +19,7 @@ from features.events.events import Events
 from features.events.log import Log
 from features.events.write import part_files
 from features.expressions.program import holds
+from features.expressions.values import texts_of
 from features.profile.fold import fold_rows, read_each_at
 from features.rows import INSTANT
 from features.system.progress import Progress, ignore
@@ -270,7 +271,7 @@ class _Looking:
         for rows in fold_rows(events, read_each_at(events, asked), self._definition) if len(users) else ():
             if len(rows):
                 frame = with_traits(rows.frame(), self._traits)
-                known = replace(rows, traits=frame.select(feature_set(self._definition).traits))
+                known = replace(rows, traits=texts_of(frame, feature_set(self._definition).traits))
                 scored = self._scorer.score(known, rows.cutoffs).frame.select(self._answers)
                 yield self._became(events, frame.hstack(scored)).select(self.schema.names()).cast(self.schema)
 

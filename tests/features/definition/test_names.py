@@ -11,6 +11,7 @@ from features.definition import Definition, load_definition
 from features.definition.columns import feature_set
 from features.definition.names import INTERNAL, RFM_NAMES, VALUE_TO_DATE_COLUMNS
 from features.errors import DefinitionError
+from features.expressions.values import Texts
 from features.rows import rows_of
 from serving.scoring.scorer import Scorer
 from tests.worlds import DEFINITION
@@ -68,7 +69,7 @@ def harmless(definition: Definition) -> None:
     for count in (1, 21):
         users = pl.Series("user", [f"u{i}" for i in range(count)])
         matrix = np.full((count, len(features.numeric)), 2.0)
-        text = pl.DataFrame({name: ["x"] * count for name in features.traits})
+        text = {name: Texts.of(["x"] * count) for name in features.traits}
         rows = rows_of(definition, users, np.full(count, 10**15), matrix, text)
         scored = scorer.score(rows, rows.cutoffs)
         assert len(scored.records) == count
@@ -109,7 +110,7 @@ def test_the_list_holds_every_column_of_a_scored_user(tmp_path: Path) -> None:
     features = feature_set(definition)
     rows = rows_of(
         definition, pl.Series("user", ["u"] * 30), np.full(30, 10**15), np.full((30, len(features.numeric)), 2.0),
-        pl.DataFrame({"plan": ["x"] * 30}),
+        {"plan": Texts.of(["x"] * 30)},
     )  # fmt: skip
     scored = Scorer(definition, {}, None).score(rows, rows.cutoffs)
     for column in {*scored.frame.columns, *scored.records.columns} - {*features.numeric, *features.traits}:

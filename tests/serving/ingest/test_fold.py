@@ -97,7 +97,7 @@ def test_an_attribute_is_seen_after_the_instant_it_came_in(scene: Scene) -> None
 
     def plan(as_of: int, *, latest: bool = False) -> object:
         found = online_rows(scene.online, scene.definition, ["u000"], as_of, latest=latest)
-        return found.missing.get("u000") or found.rows.traits["plan"][0]
+        return found.missing.get("u000") or found.rows.traits["plan"].at(0)
 
     for _ in range(2):
         assert plan(at) == "as_of_before_profile"

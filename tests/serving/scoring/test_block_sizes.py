@@ -1,7 +1,5 @@
 """An answer does not depend on who else is asked about: every field is equal to the last bit at any block size."""
 
-from dataclasses import replace
-
 import numpy as np
 import polars as pl
 import pytest
@@ -9,11 +7,6 @@ import pytest
 from features.rows import FeatureRows
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored
-
-
-def some(rows: FeatureRows, at: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> FeatureRows:
-    """Some of the rows, in the order given."""
-    return replace(rows, users=rows.users[at], cutoffs=rows.cutoffs[at], matrix=rows.matrix[at], traits=rows.traits[at])
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +20,12 @@ def test_every_field_is_the_same_at_any_block_size(
 ) -> None:
     users = min(len(rows), 60 * size)  # single users are slower: sixty blocks of each size say enough
     for start in range(0, users, size):
-        block = some(rows, np.arange(start, min(start + size, users)))
+        block = rows.take(np.arange(start, min(start + size, users)))
         records = scorer.score(block, block.cutoffs).records
         assert records.equals(whole[start : start + len(block)], null_equal=True), f"rows {start} to {start + size}"
 
 
 def test_every_field_is_the_same_in_any_order(scorer: Scorer, rows: FeatureRows, whole: pl.DataFrame) -> None:
     order = np.random.default_rng(5).permutation(len(rows))
-    block = some(rows, order)
+    block = rows.take(order)
     assert scorer.score(block, block.cutoffs).records.equals(whole[order], null_equal=True)

@@ -58,8 +58,7 @@ def test_json_of_many_says_what_their_records_say(
     definition = world.redefined(**(kept | changed if "outcomes" in changed else changed))
     answered = {name: model for name, model in models.items() if name in definition.asked and name != "uninstall"}
     scorer = Scorer(definition, answered, load_cuts(definition, world.settings))
-    few = replace(rows, users=rows.users[:3], cutoffs=rows.cutoffs[:3], matrix=rows.matrix[:3], traits=rows.traits[:3])
-    for some in (rows, few):
+    for some in (rows, rows.take(np.arange(3))):
         scored = scorer.score(some, some.cutoffs)
         records, reported = scored.to_records(), json.loads(scored.to_json())
         assert [ScoreRecord.model_validate(record) for record in reported] == records
@@ -69,8 +68,7 @@ def test_json_of_many_says_what_their_records_say(
 
 def test_one_user_is_scored_like_a_thousand(scorer: Scorer, scored: Scored, rows: FeatureRows) -> None:
     for i in (0, 17, 2_999):
-        one = replace(rows, users=rows.users[i : i + 1], cutoffs=rows.cutoffs[i : i + 1], matrix=rows.matrix[i : i + 1],
-                      traits=rows.traits[i : i + 1])  # fmt: skip
+        one = rows.take(np.array([i]))
         alone = scorer.score(one, one.cutoffs).to_records()[0].model_dump()
         among = scored.to_records()[i].model_dump()
         for name, intent in alone["intent"].items():
