@@ -98,7 +98,7 @@ def rows_of(
     if features.derived:
         program, places = _derived(definition)
         known: dict[str, Value] = {name: matrix[:, i] for name, i in places.items()}
-        for i, value in enumerate(program.run(known).values(), len(features.read)):
-            number = np.asarray(np.nan if value is None else value, dtype=np.float64)
-            matrix[:, i] = np.where(np.isfinite(number), number, np.nan)
+        numbers = program.numbers(known, len(matrix))
+        numbers[~np.isfinite(numbers)] = np.nan
+        matrix[:, len(features.read) :] = numbers.T
     return FeatureRows(features, users, cutoffs, matrix, traits)

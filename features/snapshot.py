@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import polars as pl
 
 from features.definition.columns import feature_set
@@ -16,7 +15,7 @@ from features.events.draws import draw
 from features.events.events import Events
 from features.events.log import Log
 from features.events.write import part_files
-from features.expressions.program import Program, columns_of, yes
+from features.expressions.program import Program, columns_of
 from features.profile.fold import feature_rows, read_all_at
 from features.rows import INSTANT
 from features.system.progress import Progress, ignore
@@ -65,9 +64,8 @@ class Snapshots:
         """Yield all rows of the populations: ``user, cutoff``, the numeric features, traits if a population asks."""
         for frame in feature_rows(events, read_all_at(events, self._cutoffs), self._definition):
             rows = with_traits(frame, self._traits)
-            among = self._population.run(columns_of(rows, self._population.columns)).values()
-            inside = np.any([np.broadcast_to(yes(truth), len(rows)) for truth in among], axis=0)
-            yield rows.filter(pl.Series(inside))
+            among = self._population.truths(columns_of(rows, self._population.columns), len(rows))
+            yield rows.filter(pl.Series(among.any(axis=0)))
 
     def of(self, events: Events) -> Iterator[pl.DataFrame]:
         """Yield the rows that are kept, with ``weight``: how many rows of its cutoff each stands for."""

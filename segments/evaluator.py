@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.definition.sections.rule import OTHERWISE
-from features.expressions.program import Program, yes
+from features.expressions.program import Program
 from features.expressions.values import Texts, Value
 
 
@@ -76,10 +76,7 @@ class Evaluator:
             columns: all that the predicates name.
             count: how many rows there are.
         """
-        found = np.empty((count, len(self.names)), dtype=np.bool_)
-        for i, value in enumerate(self._program.run(columns).values()):
-            found[:, i] = yes(value)
-        return found
+        return self._program.truths(columns, count).T
 
     def first(self, columns: Mapping[str, Value], count: int) -> Texts:
         """The name of the first rule that holds, in order; nothing where none does."""

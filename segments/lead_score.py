@@ -93,11 +93,11 @@ class Leads:
             columns: those that points are made of.
             count: how many rows there are.
         """
-        found, made = iter(self._program.run(columns).values()), dict[str, Numbers | Lines]()
+        found, made, at = self._program.numbers(columns, count), dict[str, Numbers | Lines](), 0
         for name, (words, counted) in self._lines.items():
-            points, times = np.full((2, len(words), count), np.nan)
+            points, times = found[at : at + len(words)], np.full((len(words), count), np.nan)
+            at += len(words)
             for i, column in enumerate(counted):
-                points[i] = next(found)
                 if column:
                     times[i] = columns[column]
             # one after the other: another order is another last digit

@@ -60,6 +60,11 @@ def equal(a: Value, b: Value) -> Truths:
     return Truths(np.equal(left, right), lambda: np.less(left, right) | np.greater(left, right))
 
 
+def differs(a: Value, b: Value) -> Truths:
+    """``<>``."""
+    return negated(equal(a, b))
+
+
 def same(a: Value, b: Value) -> Truths:
     """``IS NOT DISTINCT FROM``: NULL equals NULL."""
     return known(equal(a, b).yes | (nothing(a) & nothing(b)))
@@ -148,6 +153,11 @@ def like(a: Value, pattern: str, *, ignoring_case: bool) -> Truths:
     asked = "".join({"%": ".*", "_": "."}.get(char) or re.escape(char) for char in fold(pattern))
     holds = re.compile(asked, re.DOTALL).fullmatch
     return a.test(lambda text: holds(fold(text)) is not None) if isinstance(a, Texts) else equal(a, None)
+
+
+def is_truth(a: Truths, wanted: bool) -> Truths:
+    """``IS TRUE`` or ``IS FALSE``."""
+    return known(a.yes if wanted else a.no)
 
 
 def is_null(a: Value) -> Truths:

@@ -45,6 +45,13 @@ def evaluated(sql: str, rows: list[Row]) -> list[object]:
     return listed(program.run(columns)["x"], len(rows))
 
 
+def evaluated_alone(sql: str, row: Row) -> object:
+    """What the product makes of a single row."""
+    program = Program({"x": sql})
+    [value] = program.run_one(columns_of(pl.DataFrame([row], schema=SCHEMA), program.columns))
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def listed(value: Value, count: int) -> list[object]:
     if value is None:
         return [None] * count
@@ -72,6 +79,7 @@ def evaluates_as_it_means(seed: int, depth: int = 4) -> None:
     expected = [means(sql, row) for row in rows]
     assert evaluated(sql, rows) == expected, sql
     assert [evaluated(sql, [row])[0] for row in rows] == expected, f"{sql}, one row at a time"
+    assert [evaluated_alone(sql, row) for row in rows] == expected, f"{sql}, by the operators for a single row"
 
 
 @given(SEEDS)
