@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from propensity import __version__
-from propensity.commands import backup, check, destinations, erase, live, score, serve, train, transitions
+from propensity.commands import backup, check, destinations, erase, imports, live, score, serve, train, transitions
 from propensity.commands.dead_letters import letters
 from propensity.commands.keys import keys
 
@@ -34,6 +34,7 @@ for command in (
     score.score,
 ):
     app.command()(command)
+app.command("import")(imports.import_export)
 app.command("report")(score.segments_report)
 app.command()(live.materialize)
 app.command()(serve.serve)

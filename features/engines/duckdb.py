@@ -19,6 +19,9 @@ from features.user_id import EXACT, LONGEST, SPACE
 
 Connection = duckdb.DuckDBPyConnection
 
+#: what goes wrong in the engine
+ENGINE_ERRORS = duckdb.Error
+
 
 def open_connection() -> Connection:
     """Open an in-memory connection whose clock is UTC, for somebody who keeps it."""
