@@ -31,7 +31,10 @@ def kind_of(files: list[Path]) -> str:
         raise EventLogError(f"{shown(files)} mixes {', '.join(sorted(found))}.", fix="name files of one kind")
     kind = kinds.pop()
     if kind not in KINDS.values():
-        raise EventLogError(f"{shown(files)} is of kind {kind!r}.", fix="use .parquet, .csv, .csv.gz, .tsv or .duckdb")
+        exported = kind in ("json", "jsonl", "ndjson", "zip", "tar", "tgz", "zst", "gz")
+        make = "; propensity import makes a log of exports of other tools" if exported else ""
+        fix = f"use .parquet, .csv, .csv.gz, .tsv or .duckdb{make}"
+        raise EventLogError(f"{shown(files)} is of kind {kind!r}.", fix=fix)
     return kind
 
 

@@ -242,3 +242,11 @@ def test_traits_are_read_as_text_with_the_time_they_became_known(tmp_path: Path)
     traits["fields"] = ["plan", "colour"]
     with pytest.raises(EventLogError, match="traits name column 'colour'"):
         read_traits(Definition.model_validate(rules), NONE)
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "events.json.gz", "export.zip"])
+def test_an_export_is_refused_with_the_command_that_makes_a_log_of_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(EventLogError, match="is of kind") as caught:
+        EventLog(definition(tmp_path, path=str(tmp_path / name)))
+    assert "propensity import" in caught.value.fix
