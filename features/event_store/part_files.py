@@ -1,6 +1,5 @@
 """Parts of the event store: Parquet files of one bucket's rows, sorted, that never change once they are named."""
 
-import os
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from features.errors import EventLogError
 from features.event_store.manifest import Manifest, Part
 from features.events.events import Rows, merged
 from features.reading.clocks import blocks_of
+from features.system.durable import flush
 
 ROW_GROUP = 65_536
 
@@ -104,13 +104,11 @@ def write_frame(path: Path, frame: pl.DataFrame) -> None:
 
 
 def _write(path: Path, table: pa.Table) -> None:
-    with path.open("wb") as file:
-        pq.write_table(
-            table, file, row_group_size=ROW_GROUP, compression="lz4", use_dictionary=["user", "file"],
-            write_statistics=["user"],
-        )  # fmt: skip
-        file.flush()
-        os.fsync(file.fileno())
+    pq.write_table(
+        table, path, row_group_size=ROW_GROUP, compression="lz4", use_dictionary=["user", "file"],
+        write_statistics=["user"],
+    )  # fmt: skip
+    flush(path)  # its name, with the manifest that lies beside it
 
 
 def _of_users(file: Path, columns: list[str], users: Sequence[str]) -> pa.Table:

@@ -36,6 +36,7 @@ from features.reading.findings import Findings
 from features.reading.findings import together as all_findings
 from features.reading.source import EventLog, nothing_left
 from features.settings import Settings
+from features.system.durable import new_folder
 from features.system.lock import held, locked
 from features.system.parallel import each
 from features.system.progress import Progress, ignore
@@ -220,7 +221,7 @@ class EventStore:
             EventLogError: as for `open`.
         """
         self._reading.close()
-        self._home.mkdir(parents=True, exist_ok=True)
+        new_folder(self._home)
         with locked(self._home, wait=True):
             self._manifest = Manifest.load(self._folder)
             self._take_out_erased()

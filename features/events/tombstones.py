@@ -10,7 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.events.hashing import hashed, hashed_names
-from features.system.kept_files import reading, sealed, unsealed, write_durably
+from features.system.durable import new_folder, write_durably
+from features.system.kept_files import reading, sealed, unsealed
 
 #: characters of a digest: 128 bits, so that nobody can choose an id that erases somebody else
 _DIGEST = 32
@@ -66,7 +67,7 @@ class Tombstones:
 
     def save(self, folder: Path) -> None:
         """Keep them beside the event stores of a log; every engine leaves these users out."""
-        folder.mkdir(parents=True, exist_ok=True)
+        new_folder(folder)
         write_durably(_path(folder), sealed(json.dumps({"marks": sorted(self.marks, key=str)})))
 
     def __or__(self, other: "Tombstones") -> "Tombstones":

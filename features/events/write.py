@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from features.events.events import Events
 from features.events.hashing import hashed
-from features.system.kept_files import replacing
+from features.system.durable import new_folder, replace_folder, replacing
 from features.system.progress import Progress
 
 Work: TypeAlias = Callable[[Events], Iterator[pl.DataFrame]]
@@ -35,7 +35,7 @@ def write_frames(runs: Map, work: Work, folder: Path, *, by: str | None, progres
     """
     fresh = folder.with_name(folder.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
+    new_folder(fresh)
 
     def write(events: Events) -> int:
         rows = 0
@@ -54,18 +54,8 @@ def write_frames(runs: Map, work: Work, folder: Path, *, by: str | None, progres
     for rows in runs(write):
         total += rows
         progress(1)
-    replace(fresh, folder)
+    replace_folder(fresh, folder)
     return total
-
-
-def replace(fresh: Path, folder: Path) -> None:
-    """Put a finished folder in the place of the old one."""
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool = False) -> int:

@@ -21,7 +21,8 @@ from features.profile.fold import fold_into
 from features.profile.layout import H_LAST, NEVER, layout_of
 from features.profile.manifest import ProfileManifest
 from features.profile.stored_bucket import SCHEMA, TRAITS, Folded, Known, StoredBucket
-from features.system.kept_files import reading, replacing, sealed, unsealed, write_durably
+from features.system.durable import new_folder, replacing, write_durably
+from features.system.kept_files import reading, sealed, unsealed
 from features.system.parallel import each
 
 #: users folded at once
@@ -90,7 +91,7 @@ class Profiles:
             Of each bucket the changed rows, ``user`` and ``profile`` (as `StoredProfile.to_bytes` packs it; without
             words for a user who is no longer in the log).
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        new_folder(self._folder)
         state, last = store.manifest, self.manifest
         same = last is not None and last.log == state.name  # else users may be in other buckets than they were
         usable = same and last is not None and last.through <= through and state.has_been(last.position, last.state)

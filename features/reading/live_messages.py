@@ -20,7 +20,8 @@ from features.events.events import Rows
 from features.events.hashing import hashed
 from features.reading.columns import used_columns
 from features.reading.values import ColumnValues, text_of
-from features.system.kept_files import reading, sealed, unsealed, write_durably
+from features.system.durable import write_durably
+from features.system.kept_files import reading, sealed, unsealed
 from features.user_id import UserIdError, user_id
 
 TRACK, IDENTIFY = "track", "identify"

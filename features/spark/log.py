@@ -18,7 +18,7 @@ from features.engines.rows import DROPS, SHOWN, Check, begins
 from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
 from features.events.tombstones import Tombstones
-from features.events.write import Work, replace
+from features.events.write import Work
 from features.reading.clocks import BLOCK, strays
 from features.reading.findings import Finding, judge, words
 from features.settings import Settings
@@ -27,6 +27,7 @@ from features.spark.files import duckdb_types, open_files, paths_of
 from features.spark.partitions import answering
 from features.spark.repeats import of_one_user
 from features.spark.session import open_session
+from features.system.durable import replace_folder
 from features.system.private import make_all_private
 from features.system.progress import Progress, ignore
 
@@ -141,7 +142,7 @@ class SparkLog:
         (writer if by is None else writer.partitionBy(by)).parquet(fresh.as_uri())
         rows = int(self.session.read.parquet(fresh.as_uri()).count())
         make_all_private(fresh)  # executors write as their own environment says
-        replace(fresh, folder)
+        replace_folder(fresh, folder)
         progress(1)
         return rows
 

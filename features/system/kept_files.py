@@ -1,6 +1,5 @@
 """Files that we keep: an error names one that cannot be read, with what makes it again."""
 
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,38 +55,3 @@ def unsealed(content: bytes) -> bytes:
     if sha256(head).hexdigest().encode() != seal[1]:
         raise ValueError("it is not what was written: its checksum is another")
     return head + b"}"
-
-
-@contextmanager
-def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yield where to write what is to take a file's place: whole or not at all, whatever ends the process.
-
-    Args:
-        path: the file.
-        durable: whether it outlives the machine's power, too; what can be made again at any time need not.
-    """
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        yield fresh
-        if durable:
-            _flush(fresh)
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    if durable:
-        _flush(path.parent)  # a file's own flush does not hold its name
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and for good."""
-    with replacing(path) as fresh:
-        fresh.write_bytes(content)
-
-
-def _flush(path: Path) -> None:
-    """Bring what was written to a file, or renamed in a folder, onto the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.errors import UnavailableError
+from features.system.durable import new_folder
 
 
 @contextmanager
@@ -15,7 +16,7 @@ def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
     Raises:
         UnavailableError: another process holds it, and we do not wait.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    new_folder(folder)
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -31,7 +32,7 @@ def sharing(folder: Path, *, alone: bool = False) -> Iterator[None]:
     Raises:
         UnavailableError: somebody is alone there; or somebody is not, when it is to be had alone.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    new_folder(folder)
     with held(folder, alone=alone) as granted:
         if not granted:
             what = "a job works with the users in" if alone else "users are being erased in"

@@ -9,7 +9,8 @@ import polars as pl
 from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
 from features.errors import PropensityError
-from features.system.kept_files import reading, replacing
+from features.system.durable import new_folder, replacing
+from features.system.kept_files import reading
 from segments.holdout import Holdout
 from segments.membership import IN
 from serving.activation.memberships import Memberships
@@ -117,7 +118,7 @@ def export(
         gone = was.join(members, on="user", how="anti").with_columns(since_last=pl.lit("left"))
         rows, entered, left = pl.concat([new, gone], how="diagonal"), len(new), len(gone)
     _write(_with_scores(rows, definition, scores), path, form)
-    folder.mkdir(parents=True, exist_ok=True)
+    new_folder(folder)
     _write(members.select("user", "holdout"), kept, "parquet")
     return Export(path, len(rows), entered, left, out)
 
@@ -138,7 +139,7 @@ def _with_scores(rows: pl.DataFrame, definition: Definition, scores: Path) -> pl
 
 
 def _write(frame: pl.DataFrame, path: Path, form: Format) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    new_folder(path.parent)
     with replacing(path) as fresh:
         if form == "csv":
             frame.write_csv(fresh)

@@ -15,6 +15,7 @@ from features.feature_store.objects import profiles_path
 from features.profile.manifest import ProfileManifest
 from features.profile.stored import Profiles
 from features.settings import Settings
+from features.system.durable import new_folder
 from serving.database.live_log import LiveLog
 from serving.database.log_state import LogState
 from serving.database.tables import SHARDS
@@ -191,7 +192,7 @@ def adopt(definition: Definition, settings: Settings, live: LiveLog) -> Adopted:
         None if known else read,
         pruned=min(state.pruned, files.position) if whole else files.position,
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    new_folder(folder)
     files.of_log(now.id).save(folder)
     online.name_log(now.id)
     return Adopted(now.id, live.waiting(files.position), rebuilt, missing)

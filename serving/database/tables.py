@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
 
+from features.system.durable import new_folder
+
 metadata = sa.MetaData()
 _KEY = BigInteger().with_variant(Integer, "sqlite")
 
@@ -130,7 +132,7 @@ def engine_of(url: str | sa.URL) -> sa.Engine:
     """Open a live log's database."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite":
-        sqlite_file(parsed).parent.mkdir(parents=True, exist_ok=True)
+        new_folder(sqlite_file(parsed).parent)
         engine = sa.create_engine(
             parsed, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False}
         )

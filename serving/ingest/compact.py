@@ -18,7 +18,7 @@ from features.feature_store import OnlineProfiles
 from features.reading.live_messages import IDENTIFY, TRACK, LogColumns, Message
 from features.rows import INSTANT
 from features.settings import Settings
-from features.system.kept_files import replacing
+from features.system.durable import new_folder, replacing
 from features.system.progress import Progress, ignore
 from features.time import DAY, to_datetime
 from features.traits import read_traits
@@ -67,7 +67,7 @@ def compact(
         LiveLogError: the live log is not the one that files and profiles were made from.
     """
     folder = settings.live(definition.name)
-    folder.mkdir(parents=True, exist_ok=True)
+    new_folder(folder)
     state = Compacted.load(folder)
     source = check(live, Marks.load(definition, settings, OnlineProfiles(definition, settings)).all)
     check_files(source, state, str(folder))

@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from features.errors import PropensityError
+from features.system.durable import new_folder, replace_folder
 from features.system.lock import locked
 
 #: names every file of a backup with its SHA-256
@@ -45,7 +46,7 @@ def backup(home: Path, to: Path) -> int:
     _free(to)
     fresh = to.with_name(to.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True, mode=0o700)
+    new_folder(fresh)
     with ExitStack() as locks:
         jobs = (*home.iterdir(), *home.glob("*/scores"), *home.glob("*/events"))
         for folder in sorted(path for path in jobs if path.is_dir()):
@@ -54,7 +55,7 @@ def backup(home: Path, to: Path) -> int:
         names = [str(path.relative_to(home)) for path in files]
         sums = {name: _copied(file, fresh / name) for name, file in zip(names, files, strict=True)}
     (fresh / CATALOGUE).write_text(json.dumps({"files": sums}, indent=1), encoding="utf-8")
-    fresh.rename(to)
+    replace_folder(fresh, to)
     return len(sums)
 
 
@@ -80,15 +81,13 @@ def restore(source: Path, home: Path) -> int:
     _free(home)
     fresh = home.with_name(home.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True, mode=0o700)
+    new_folder(fresh)
     for name, expected in sums.items():
         if _copied(source / name, fresh / name, plain=True) != expected:
             raise BackupError(f"{fresh / name} is not what the backup holds.", fix="check the disk, and try again")
         if name.endswith(".db"):
             _check(fresh / name)
-    if home.exists():
-        home.rmdir()
-    fresh.rename(home)
+    replace_folder(fresh, home)
     return len(sums)
 
 

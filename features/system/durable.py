@@ -1,0 +1,68 @@
+"""Files and folders that are whole or not there, and outlive the machine's power."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield where to write what is to take a file's place: whole or not at all, whatever ends the process.
+
+    Args:
+        path: the file.
+        durable: whether it outlives the machine's power, too; what can be made again at any time need not.
+    """
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        yield fresh
+        if durable:
+            flush(fresh)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    if durable:
+        flush(path.parent)  # a file's own flush does not hold its name
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, and for good."""
+    with replacing(path) as fresh:
+        fresh.write_bytes(content)
+
+
+def new_folder(folder: Path) -> None:
+    """Make a folder, and the folders above it, where they are not there yet, and for good."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        flush(path.parent)
+
+
+def replace_folder(fresh: Path, folder: Path) -> None:
+    """Put a finished folder in the place of another, or of none: whole, and for good.
+
+    Args:
+        fresh: the finished folder, beside the other.
+        folder: the place; what was there is removed.
+    """
+    for path in (*fresh.rglob("*"), fresh):
+        flush(path)
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    flush(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def flush(path: Path) -> None:
+    """Bring what was written to a file, or made and renamed in a folder, onto the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
