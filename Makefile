@@ -75,7 +75,7 @@ test-all: ## what CI runs: the long tests, too: the README's commands, real logs
 	$(MAKE) test TESTS=
 
 .PHONY: chaos
-chaos: .venv/.ready ## kill, damage and restart each part of real programs, with a ledger of what was acknowledged
+chaos: .venv/.ready ## kill, fill, damage and restore each part of real programs, with a ledger of what was acknowledged
 	.venv/bin/pytest -v tests/chaos
 
 .PHONY: bench

@@ -5,9 +5,12 @@ import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 import httpx
+import polars as pl
 
+from features.events.compacted import Compacted
 from features.settings import Settings
 from serving.database.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
@@ -19,6 +22,16 @@ USERS = [f"u{number:07d}" for number in range(40)]
 _names = itertools.count()
 
 
+class Bought(TypedDict):
+    """A purchase, as it is sent."""
+
+    type: str
+    event: str
+    messageId: str
+    userId: str
+    properties: dict[str, float]
+
+
 @dataclass
 class Ledger:
     """Purchases that were acknowledged.
@@ -27,13 +40,11 @@ class Ledger:
 
     Attributes:
         before: what each user had spent, and in how many orders, when the ledger was opened.
-        bought: the amounts acknowledged since, by user.
-        ids: the ids of their messages.
+        bought: the messages acknowledged since, by their ids.
     """
 
     before: dict[str, tuple[float, int]] = field(default_factory=dict)
-    bought: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    ids: set[str] = field(default_factory=set)
+    bought: dict[str, Bought] = field(default_factory=dict)
 
     @classmethod
     def opened(cls, url: str) -> "Ledger":
@@ -41,19 +52,42 @@ class Ledger:
 
     def agrees_with(self, url: str, world: World, settings: Settings) -> None:
         """Nothing is lost or counted twice, all sums are right, and profiles are what the log makes of them."""
-        wanted = {
-            user: (total + sum(self.bought[user]), orders + len(self.bought[user]))
-            for user, (total, orders) in self.before.items()
-        }
-        _agree(url, wanted)
+        amounts: dict[str, list[float]] = defaultdict(list)
+        for message in self.bought.values():
+            amounts[message["userId"]].append(message["properties"]["revenue"])
+        _agree(url, {user: (total + sum(amounts[user]), orders + len(amounts[user]))
+                     for user, (total, orders) in self.before.items()})  # fmt: skip
+        assert not self.lost(world, settings), "acknowledged messages are lost"
         live = LiveLog.open(world.definition, settings)
         try:
-            kept = [message.id for message in live.between(0, live.last(), 10**6)]
-            assert len(kept) == len(set(kept))
-            assert self.ids <= set(kept), f"{len(self.ids - set(kept))} acknowledged messages are lost"
             assert reconcile(world.definition, settings, live).differences == []
         finally:
             live.close()
+
+    def lost(self, world: World, settings: Settings) -> set[str]:
+        """The ids of messages that neither the live log nor the compacted files hold; the log holds none twice."""
+        acknowledged = set(self.bought)  # before the rest is read: clients may be at work
+        live = LiveLog.open(world.definition, settings)
+        try:
+            in_log = [message.id for message in live.between(0, live.last(), 10**6)]
+        finally:
+            live.close()
+        files = Compacted.load(settings.live(world.definition.name)).event_files
+        in_files = [name for file in files for name in pl.read_parquet(file, columns=["event_id"])["event_id"]]
+        assert len(in_log) == len(set(in_log))
+        return acknowledged.difference(in_log, in_files)
+
+    def send_again(self, url: str) -> int:
+        """Send all that was acknowledged once more, as clients that keep it do; returns how many were taken for new."""
+        accepted, every = 0, list(self.bought.values())
+        for i in range(0, len(every), 500):
+            batch = every[i : i + 500]
+            answer = httpx.post(f"{url}/v1/batch", json={"batch": batch}, timeout=60)
+            assert answer.status_code == 200, answer.text
+            output = answer.json()
+            assert output["accepted"] + output["duplicates"] == len(batch)
+            accepted += output["accepted"]
+        return accepted
 
 
 @dataclass
@@ -91,9 +125,16 @@ class Buyers:
 
     def go_on(self, batches: int = 20, seconds: float = 180) -> None:
         """Wait until so many more purchases were acknowledged, and scores were answered: no longer than that takes."""
-        bought, answered, end = len(self.ledger.ids) + 5 * batches, self._answered + 2, time.monotonic() + seconds
-        while len(self.ledger.ids) < bought or self._answered < answered:
-            assert time.monotonic() < end, f"{len(self.ledger.ids)} purchases, {self._answered} scores"
+        bought, answered, end = len(self.ledger.bought) + 5 * batches, self._answered + 2, time.monotonic() + seconds
+        while len(self.ledger.bought) < bought or self._answered < answered:
+            assert time.monotonic() < end, f"{len(self.ledger.bought)} purchases, {self._answered} scores"
+            time.sleep(0.02)
+
+    def go_on_asking(self, answers: int = 10, seconds: float = 120) -> None:
+        """Wait until so many more requests for scores were answered, whatever becomes of purchases."""
+        wanted, end = self._answered + answers, time.monotonic() + seconds
+        while self._answered < wanted:
+            assert time.monotonic() < end, f"{self._answered} scores, {wanted} wanted"
             time.sleep(0.02)
 
     def meet(self, what: str, *statuses: int, seconds: float = 120) -> None:
@@ -107,7 +148,7 @@ class Buyers:
         for number in itertools.count():
             if self._stop.is_set():
                 return
-            batch = [
+            batch: list[Bought] = [
                 {"type": "track", "event": "purchase", "messageId": f"chaos-{name}-{number}-{i}",
                  "userId": USERS[(number * 5 + i) % len(USERS)], "properties": {"revenue": (number + i + 1) / 64}}
                 for i in range(5)
@@ -118,8 +159,7 @@ class Buyers:
             if output["accepted"] + output["duplicates"] != len(batch):
                 self.wrong.append(answer.text)
             for message in batch:
-                self.ledger.bought[str(message["userId"])].append(message["properties"]["revenue"])  # type: ignore[index]
-                self.ledger.ids.add(str(message["messageId"]))
+                self.ledger.bought[message["messageId"]] = message
             time.sleep(0.01)
 
     def _ask(self) -> None:

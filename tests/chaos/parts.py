@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -15,6 +16,7 @@ from tests.conftest import ROOT, World
 from tests.forks import run_module
 from tests.serving.ingest.asking import CLOCK, until
 from tests.serving.servers import Postgres, Redis, Server
+from tests.serving.stores import Stores
 
 
 class Site:
@@ -80,10 +82,19 @@ class Site:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server.port}"
 
+    @property
+    def stores(self) -> Stores:
+        return Stores(self.world.definition, self.settings)
+
+    def start(self) -> None:
+        """Start the service."""
+        log = self._folder / f"serve-{time.monotonic_ns()}.log"
+        self.server = Server(self.world, log, **self.environment)
+
     def serve(self) -> None:
         """Start the service and wait until it is ready."""
-        log = self._folder / f"serve-{time.monotonic_ns()}.log"
-        self.server = Server(self.world, log, **self.environment).ready()
+        self.start()
+        self.server.ready()
 
     def work(self) -> None:
         """Start a worker of its own; from then on the server has none."""
@@ -93,11 +104,46 @@ class Site:
             environment = self.world.environment | self.environment
             self.workers.append(subprocess.Popen(command, env=environment, cwd=ROOT, stdout=out, stderr=out))
 
-    def run(self, *command: str) -> str:
+    def run(self, *command: str, **environment: str) -> str:
         """Run a command beside the service, to its end."""
-        done = run_module("propensity", command, self.world.environment | self.environment, ROOT)
+        done = self._done(command, environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def run_until_done(self, *command: str, times: int = 10) -> None:
+        """Run a command again while it says that something is left to do."""
+        done = [self._done(command, {})]
+        while done[-1].returncode == 1 and len(done) < times:
+            done.append(self._done(command, {}))
+        assert done[-1].returncode == 0, done[-1].stdout + done[-1].stderr
+
+    def refused(self, *command: str) -> str:
+        """What a command says that does not do its work: what is wrong, and the remedy."""
+        done = self._done(command, {})
+        assert done.returncode in (1, 2), done.stdout + done.stderr
+        assert "fix" in done.stderr
+        assert "Traceback" not in done.stderr
+        return " ".join((done.stdout + done.stderr).split())
+
+    def missing(self) -> str:
+        """Wait until the service says why it is not ready; returns that."""
+        reported = ""
+
+        def says() -> bool:
+            nonlocal reported
+            try:
+                answer = httpx.get(f"{self.url}/readyz", timeout=10)
+            except httpx.TransportError:
+                return False
+            assert answer.status_code == 503 or not answer.json().get("missing"), answer.text
+            reported = answer.text
+            return bool(answer.json().get("missing"))
+
+        until(says, seconds=180)
+        return reported
+
+    def _done(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        return run_module("propensity", command, self.world.environment | self.environment | environment, ROOT)
 
     def kill_server_process(self) -> None:
         """Kill the processes that answer, not the one that starts them again."""

@@ -111,14 +111,19 @@ class Successor:
 _SUPERVISE = "import subprocess, sys; subprocess.Popen(sys.argv[2:], pass_fds=[int(sys.argv[1])]).wait()"
 
 
+def postgres_programs() -> Path:
+    """The folder of PostgreSQL's programs; the test is skipped where it is not installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if not found:
+        pytest.skip("PostgreSQL is not installed (CI has it)")
+    return found[-1].parent
+
+
 class Postgres:
     """A PostgreSQL of our own, from Debian's packages."""
 
     def __init__(self, folder: Path) -> None:
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-        if not found:
-            pytest.skip("PostgreSQL is not installed (CI has it)")
-        self._bin, self.port = found[-1].parent, free_port()
+        self._bin, self.port = postgres_programs(), free_port()
         self._home = folder / "postgres"
         self._home.mkdir(mode=0o755)
         # PostgreSQL does not run as root

@@ -1,15 +1,10 @@
 """A small log with a live path beside it."""
 
-import json
-import shutil
-import sqlite3
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
-import redis
 
 from features.definition import Definition
 from features.definition.sections.families import Family
@@ -30,17 +25,8 @@ from serving.ingest.compact import compact
 from serving.ingest.worker import Worker
 from serving.upkeep.materialize import materialize
 from tests.features.event_store.logs import COLUMNS, ENDS, SCHEMA, put, random_rows
+from tests.serving.stores import Stores
 from tests.worlds import DEFINITION, with_signal
-
-#: what each store is made of, in the folder of a definition
-STORES = {
-    "log": ("live.db",),
-    "online": ("online.db",),
-    "home": ("live", "events", "profiles"),
-    "files": ("live",),
-    "events": ("events",),
-    "profiles": ("profiles",),
-}
 
 #: the log is complete through here, and live messages come after
 BEGIN = to_instant(ENDS)
@@ -143,50 +129,22 @@ class Scene:
         self.live.close()
         self.live = LiveLog.open(self.definition, self.settings)
 
+    @property
+    def stores(self) -> Stores:
+        return Stores(self.definition, self.settings)
+
     def keep(self, place: Path, *stores: str) -> None:
-        """Copy stores (``log``, ``online``, ``home``, ``profiles``) aside, as a backup does."""
-        for store in stores:
-            self._copy(store, self.settings.folder(self.definition.name), place)
+        """Copy stores aside, see `tests.serving.stores`,, as a backup does."""
+        self.stores.keep(place, *stores)
 
     def bring_back(self, place: Path, *stores: str) -> None:
         """Put copies of stores in their place; the live log is opened anew."""
         self.live.close()
-        for store in stores:
-            self._copy(store, place, self.settings.folder(self.definition.name))
+        self.stores.bring_back(place, *stores)
         self.live = LiveLog.open(self.definition, self.settings)
 
     def lose(self, *stores: str) -> None:
         """Remove stores, as a replaced disk has none; the live log is made anew."""
         self.live.close()
-        folder = self.settings.folder(self.definition.name)
-        for name in (name for store in stores for name in STORES[store]):
-            shutil.rmtree(folder / name, ignore_errors=True)
-            (folder / name).unlink(missing_ok=True) if not (folder / name).is_dir() else None
-            for more in ("-wal", "-shm"):
-                (folder / f"{name}{more}").unlink(missing_ok=True)
+        self.stores.lose(*stores)
         self.live = LiveLog.open(self.definition, self.settings)
-
-    def _copy(self, store: str, source: Path, target: Path) -> None:
-        target.mkdir(parents=True, exist_ok=True)
-        if store == "online" and self.settings.online_store == "redis":
-            self._copy_redis(source, target)
-            return
-        for name in STORES[store]:
-            if name.endswith(".db"):
-                with closing(sqlite3.connect(source / name)) as old, closing(sqlite3.connect(target / name)) as new:
-                    old.backup(new)
-            else:
-                shutil.rmtree(target / name, ignore_errors=True)
-                if (source / name).exists():
-                    shutil.copytree(source / name, target / name)
-
-    def _copy_redis(self, source: Path, target: Path) -> None:
-        host, port = self.settings.redis.split(":")
-        with redis.Redis(host, int(port)) as client:
-            if target != self.settings.folder(self.definition.name):
-                rows = {key.hex(): client.dump(key).hex() for key in client.scan_iter()}
-                (target / "redis.json").write_text(json.dumps(rows))
-                return
-            client.flushall()
-            for key, value in json.loads((source / "redis.json").read_text()).items():
-                client.restore(bytes.fromhex(key), 0, bytes.fromhex(value))

@@ -1,6 +1,5 @@
 """What fails in real life, done to real processes under load: nothing acknowledged is lost, and no score is wrong."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tests.chaos.ledger import Buyers, Ledger
 from tests.chaos.parts import Site
 from tests.conftest import World
 from tests.serving.conftest import copy_of
+from tests.serving.disks import small_disk
 from tests.serving.ingest.asking import CLOCK
 from tests.serving.servers import Postgres, Redis, Server
 
@@ -123,39 +123,34 @@ def test_workers_of_their_own_one_of_them_killed(site: Site) -> None:
 
 
 def test_a_full_disk_under_the_live_log(world: World, tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
-    mine = copy_of(world, tmp_path / "world")
-    server = Server(mine, tmp_path / "log", PROPENSITY_LIVE_LOG=f"sqlite:///{disk / 'live.db'}", PROPENSITY_AUTH="off",
-                    PROPENSITY_CLOCK=CLOCK)  # fmt: skip
-    try:
-        server.ready()
+    with small_disk(tmp_path / "disk", 1) as disk:
+        mine = copy_of(world, tmp_path / "world")
+        address = f"sqlite:///{disk.folder / 'live.db'}"
+        server = Server(
+            mine, tmp_path / "log", PROPENSITY_LIVE_LOG=address, PROPENSITY_AUTH="off", PROPENSITY_CLOCK=CLOCK
+        )
+        try:
+            server.ready()
 
-        def send(number: int) -> httpx.Response:
-            event = {
-                "userId": "u0000001",
-                "event": "app_open",
-                "messageId": f"full-{number}",
-                "properties": {"x": "y" * 20_000},
-            }
-            return server.client.post("/v1/track", json=event)
+            def send(number: int) -> httpx.Response:
+                event = {
+                    "userId": "u0000001",
+                    "event": "app_open",
+                    "messageId": f"full-{number}",
+                    "properties": {"x": "y" * 20_000},
+                }
+                return server.client.post("/v1/track", json=event)
 
-        answers = [send(i) for i in range(60)]
-        statuses = [answer.status_code for answer in answers]
-        assert set(statuses) == {200, 503}
-        assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
-        assert "full" in next(answer.text for answer in answers if answer.status_code == 503)
-        assert server.client.post("/score", json={"user_ids": ["u0000001"]}).status_code == 200
-        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
-        again = [send(i) for i in range(60)]
-        assert {answer.status_code for answer in again} == {200}
-        counted = [a.json()["accepted"] for a in again]
-        assert [bool(n) for n in counted] == [status == 503 for status in statuses], "each counts once"
-    finally:
-        server.stop()
-        subprocess.run(["umount", "-l", str(disk)], check=True)
+            answers = [send(i) for i in range(60)]
+            statuses = [answer.status_code for answer in answers]
+            assert set(statuses) == {200, 503}
+            assert all("retry-after" in answer.headers for answer in answers if answer.status_code == 503)
+            assert "full" in next(answer.text for answer in answers if answer.status_code == 503)
+            assert server.client.post("/score", json={"user_ids": ["u0000001"]}).status_code == 200
+            disk.enlarge(8)
+            again = [send(i) for i in range(60)]
+            assert {answer.status_code for answer in again} == {200}
+            counted = [a.json()["accepted"] for a in again]
+            assert [bool(n) for n in counted] == [status == 503 for status in statuses], "each counts once"
+        finally:
+            server.stop()
