@@ -14,7 +14,7 @@ from features.imports.archives import members, relation
 from features.imports.fields import named, of_json, of_table, over
 from features.imports.importer import CANONICAL, Column, Importer, Time
 from features.reading.findings import FEW, Finding, words
-from features.system.kept_files import replacing
+from features.system.durable import replacing
 
 #: the largest share of values that cannot be read; above it a file is refused
 UNREADABLE = 0.05
