@@ -5,10 +5,9 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Tabl
 
 from serving.database.live_log import LiveLog
 from serving.database.schema import check_columns
-from serving.database.tables import one_at_a_time
+from serving.database.tables import NUMBER, one_at_a_time
 
 metadata = sa.MetaData()
-_KEY = BigInteger().with_variant(Integer, "sqlite")
 
 #: what each user is; ``summary`` is the same in short, to see who has moved without reading ``held``
 standings = Table(
@@ -25,7 +24,7 @@ standings = Table(
 transitions = Table(
     "handoff_transitions",
     metadata,
-    Column("id", _KEY, primary_key=True, autoincrement=True),
+    Column("id", NUMBER, primary_key=True, autoincrement=True),
     Column("user_id", String, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("dimension", String, nullable=False),
@@ -62,7 +61,7 @@ scorings = Table(
 outbox = Table(
     "handoff_outbox",
     metadata,
-    Column("id", _KEY, primary_key=True, autoincrement=True),
+    Column("id", NUMBER, primary_key=True, autoincrement=True),
     Column("destination", String, nullable=False),
     Column("key", String, nullable=False),
     Column("user_id", String, nullable=False),

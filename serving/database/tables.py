@@ -10,14 +10,15 @@ from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Tabl
 from features.system.durable import new_folder
 
 metadata = sa.MetaData()
-_KEY = BigInteger().with_variant(Integer, "sqlite")
+#: the type of rows' own numbers; SQLite counts only integers up
+NUMBER = BigInteger().with_variant(Integer, "sqlite")
 
 #: accepted messages, in the order in which they were accepted; of one id the newest arrival counts. ``stated`` is when
 #: it happened by the sender's clock, ``corrects`` says that a message of its id was accepted before
 events = Table(
     "live_events",
     metadata,
-    Column("position", _KEY, primary_key=True, autoincrement=True),
+    Column("position", NUMBER, primary_key=True, autoincrement=True),
     Column("message_id", String, nullable=False),
     Column("user_id", String, nullable=False),
     Column("shard", Integer, nullable=False),
@@ -71,7 +72,7 @@ log_ids = Table(
 dead = Table(
     "live_dead_letters",
     metadata,
-    Column("id", _KEY, primary_key=True, autoincrement=True),
+    Column("id", NUMBER, primary_key=True, autoincrement=True),
     Column("received", BigInteger, nullable=False),
     Column("stage", String, nullable=False),
     Column("code", String, nullable=False),

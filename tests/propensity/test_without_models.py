@@ -2,7 +2,6 @@
 
 import errno
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +17,7 @@ from serving.database.live_log import LiveLog
 from serving.model.loader import CHAMPION, Loader, registered_name
 from tests.conftest import World
 from tests.propensity.programs import Program
-from tests.serving.conftest import copy_of
+from tests.serving.conftest import copy_of, unscored_copy_of
 from tests.serving.registries import client
 from training.registry import Registry
 
@@ -28,15 +27,11 @@ pytestmark = pytest.mark.xdist_group("without-models")
 @pytest.fixture(scope="module")
 def scored(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A world that was scored once, with all its models."""
-    copied = copy_of(world, tmp_path_factory.mktemp("scored") / "w")
-    # other tests of this process may have scored the world that is copied
-    shutil.rmtree(copied.settings.scores("demo-shop"), ignore_errors=True)
-    for file in copied.settings.folder("demo-shop").glob("live.db*"):
-        file.unlink()
+    copied = unscored_copy_of(world, tmp_path_factory.mktemp("scored") / "w")
     done = copied.run(sys.executable, "-m", "propensity", "score", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert answer["models"] == {name: f"{name}/1" for name in copied.definition.asked}
+    assert answer["models"] == {name: f"{name}/1" for name in copied.definition.outcomes}
     assert (answer["users"], answer["moved"], answer["note"]) == (3_000, 0, None)
     caught = batch_of(copied)["intent"].struct.field("churn").struct.field("why").drop_nulls()
     assert answer["silent"]["churn"] == dict(caught.value_counts().iter_rows())

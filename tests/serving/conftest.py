@@ -1,5 +1,6 @@
 """Databases, worlds that tests may write into, and the shared world scored."""
 
+import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,15 @@ def postgres(postgres_server: Postgres) -> str:
 def copy_of(world: World, folder: Path) -> World:
     """A world of its own."""
     return World.copied(world.folder, folder)
+
+
+def unscored_copy_of(world: World, folder: Path) -> World:
+    """A world of its own, without what other tests of this process may have scored in the one it is a copy of."""
+    mine = copy_of(world, folder)
+    shutil.rmtree(mine.settings.scores(mine.definition.name), ignore_errors=True)
+    for file in mine.settings.folder(mine.definition.name).glob("live.db*"):
+        file.unlink()
+    return mine
 
 
 @pytest.fixture(scope="module")

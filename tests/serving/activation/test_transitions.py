@@ -22,7 +22,7 @@ from serving.model.loader import Loader
 from serving.scoring.online import Answers
 from tests.conftest import World
 from tests.serving.activation.scenes import Hands
-from tests.serving.conftest import copy_of
+from tests.serving.conftest import unscored_copy_of
 
 pytestmark = pytest.mark.xdist_group("recorder")
 
@@ -33,11 +33,7 @@ END = to_instant(datetime.fromisoformat("2026-03-01T00:00:00Z"))
 @pytest.fixture(scope="module")
 def moved(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A world after two batches, nine days apart."""
-    copy = copy_of(world, tmp_path_factory.mktemp("moved") / "world")
-    # other tests may have scored, and so moved, the users of the world that this is a copy of
-    shutil.rmtree(copy.settings.scores("demo-shop"), ignore_errors=True)
-    for file in copy.settings.folder("demo-shop").glob("live.db*"):
-        file.unlink()
+    copy = unscored_copy_of(world, tmp_path_factory.mktemp("moved") / "world")
     for words in (("--as-of", "2026-02-20"), ()):
         done = copy.run(*PROPENSITY, "score", *words)
         assert done.returncode == 0, done.stderr
