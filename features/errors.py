@@ -91,7 +91,7 @@ class DatabaseError(UnavailableError):
 
 
 class LiveLogError(UnavailableError):
-    """The live log is another one, or an older one, than what was made of it: nothing more is made of it."""
+    """The live log is older than what was made from it, or is another one: nothing more is derived from it."""
 
     code = "live_log"
 

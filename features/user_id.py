@@ -60,7 +60,7 @@ def _digits(value: object) -> str:
             raise UserIdError(f"a user id is {value}.", fix="send text or a number")
         return str(int(value)) if value.is_integer() and abs(value) < EXACT else repr(value)
     if abs(value) >= 10**LONGEST:  # Python itself refuses to write out much longer ones
-        raise UserIdError("a user id is a number of more digits.", fix=f"use ids of at most {LONGEST} characters")
+        raise UserIdError("a user id is a number with too many digits.", fix=f"use ids of at most {LONGEST} characters")
     return str(value)
 
 

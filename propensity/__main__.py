@@ -23,7 +23,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def main() -> None:
-    """Run a command; errors a person can mend are shown in words, without a traceback."""
+    """Run a command; errors that a person can correct are shown in words, without a traceback."""
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     private()
     logging.getLogger("propensity.log").addHandler(Warnings())

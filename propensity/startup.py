@@ -139,6 +139,6 @@ def _models(rules: Definition, settings: Settings) -> None:
     if not answers.refused and not answers.models():
         err.print(
             f"{Loader(rules, settings).absence()} States, RFM groups and segments need none; likelihoods "
-            "say no_model. Run propensity train; what it promotes is taken up without a restart.",
+            "say no_model. Run propensity train; the service loads what it promotes without a restart.",
             soft_wrap=True, highlight=False,
         )  # fmt: skip

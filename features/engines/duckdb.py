@@ -229,7 +229,7 @@ def batches(connection: Connection, sql: str, size: int, *, in_order: bool) -> p
 
 
 def fingerprint(connection: Connection, source: str) -> str:
-    """What tells the rows of a source from others, in whatever order they come."""
+    """A fingerprint of the rows of a source, in whatever order they come."""
     sql = f"SELECT count(*), sum(CAST(hash(x) AS HUGEINT)), bit_xor(hash(x)) FROM {source} AS x"
     [(rows, total, mixed)] = connection.execute(sql).fetchall()
     return f"{rows}-{total or 0:x}-{mixed or 0:x}"

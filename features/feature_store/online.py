@@ -124,12 +124,12 @@ class OnlineProfiles:
         return [row[FEATURE].bytes_val or None if row else None for _, row in found]
 
     def remove(self, users: Sequence[str]) -> int:
-        """Remove all that is stored of users, by feature sets of before too; returns how many entries were there."""
+        """Remove all that is stored of users, of earlier feature sets too; returns how many entries were there."""
         with store_errors():
             return self._exchange.remove(_keys(users), everywhere=True)
 
     def count(self, users: Sequence[str]) -> int:
-        """How many entries there are of users, by feature sets of before too."""
+        """How many entries there are of users, of earlier feature sets too."""
         with store_errors():
             return self._exchange.count(_keys(users))
 

@@ -36,7 +36,7 @@ class RefusedError(Exception):
     Attributes:
         later: whether it may take it another time.
         after: seconds to wait, when it says so.
-        gone: it wants nothing more.
+        gone: it answered 410 and gets no more messages.
     """
 
     def __init__(self, words: str, *, later: bool, after: float | None = None, gone: bool = False) -> None:
@@ -131,7 +131,7 @@ class Sender:
     def _failed(self, name: str, destination: Destination, batch: Waiting, refused: RefusedError) -> None:
         now = self._clock.now()
         if refused.gone:
-            log.warning("%s wants nothing more, and is paused: %s", name, refused)
+            log.warning("%s answered that it is gone (410), and is paused: %s", name, refused)
             self._outbox.pause(name, paused=True, error=str(refused))
         elif not refused.later or now - batch.created > destination.give_up:
             log.warning("%d messages to %s: %s", len(batch.ids), name, refused)

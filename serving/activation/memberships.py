@@ -1,4 +1,4 @@
-"""Memberships: what every user is, and every move, each kept together with the messages that tell of it."""
+"""Memberships and transitions of users, recorded in one transaction with the messages that report them."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -85,14 +85,14 @@ class Memberships:
         due: Mapping[str, int] | None = None,
         evidence: Callable[[Sequence[str]], Mapping[str, int]] | None = None,
     ) -> list[Transition]:
-        """Keep what users are from now on, their transitions, and the messages about those, in one transaction.
+        """Record users' memberships, their transitions and the messages about those, in one transaction.
 
         Args:
             observations: what users are; those of users who were looked at later than that already are passed over.
             finder: finds transitions.
-            last: the newest batch; None when this is the first, which moves nobody: where they are is where they begin.
+            last: the newest batch; None for the first, which records where users are and makes no transitions.
             before: the answers of the newest batch for users.
-            due: when users have to be looked at again, although they do nothing; left as it is when left out.
+            due: when users must be checked again although they do nothing; unchanged when left out.
             evidence: what was known of users at the newest batch.
         """
         made: list[Transition] = []
@@ -133,7 +133,7 @@ class Memberships:
         return [replace(transition, id=number) for transition, number in zip(made, numbers, strict=True)]
 
     def take_due(self, limit: int) -> list[str]:
-        """Users who have to be looked at again by now, the longest overdue first; each is returned once."""
+        """Users who must be checked again by now, the longest overdue first; each is returned once."""
         asked = sa.select(standings.c.user_id).where(standings.c.due <= self._clock.now())
         asked = asked.order_by(standings.c.due).limit(limit)
         with self.live.reading() as connection:
@@ -146,7 +146,7 @@ class Memberships:
         return users
 
     def user(self, user: str) -> UserMemberships | None:
-        """What a user is; None where nobody has looked yet."""
+        """A user's memberships; None where none were recorded yet."""
         with self.live.reading() as connection:
             return self._standings(connection, [user]).get(user)
 
@@ -180,7 +180,7 @@ class Memberships:
             return [_transition(row) for row in connection.execute(asked)]
 
     def flows(self, since: int = 0) -> pl.DataFrame:
-        """How many moved how, and why: ``dimension, before, after, cause, users``."""
+        """Numbers of transitions: ``dimension, before, after, cause, users``."""
         t = transitions.c
         keys = (t.dimension, t.before, t.after, t.cause)
         asked = sa.select(*keys, sa.func.count().label("users")).where(t.at >= since).group_by(*keys)
@@ -190,13 +190,13 @@ class Memberships:
         return pl.DataFrame(rows, schema=schema, orient="row").sort("dimension", "users", descending=[False, True])
 
     def replay(self, destination: str, since: int) -> int:
-        """Tell a destination again of the transitions since an instant; returns how many messages wait for it now."""
+        """Send a destination the transitions since an instant once more; returns how many messages wait for it now."""
         return self.outbox.again(destination, self._all(since))
 
     def resync(self, destination: str) -> int:
-        """Tell a destination of everybody who is in what it wants; returns how many messages wait for it now.
+        """Send a destination all current members of what it wants; returns how many messages wait for it now.
 
-        All of them name the same ``sync``: who gets them may drop everyone who is not among them.
+        All of them name the same ``sync``: the receiver may drop everyone who is not among them.
         """
         now, version = self._clock.now(), self._definition.version
         sync = f"{self._definition.name}.{destination}.{now}"
@@ -225,7 +225,7 @@ class Memberships:
             after = rows[-1].user_id
 
     def erase(self, users: Collection[str]) -> dict[str, int]:
-        """Forget users; a destination that was sent that they are in something is sent once more, that they left.
+        """Erase users; a destination that knows of a membership gets one more message, that the user left.
 
         Returns:
             How many rows went, by place.
@@ -253,7 +253,7 @@ class Memberships:
         return gone
 
     def left(self, users: Collection[str]) -> dict[str, int]:
-        """Look again: rows of users, by place, but for the messages that tell of their erasure."""
+        """Search again: rows of users, by place, without the messages that report their erasure."""
         names = list(users)
         found = {PLACES.get(table, table): rows for table, rows in self.live.rows_of(names).items()}
         return found | {"outbox": found["outbox"] - self.outbox.farewells(names)}

@@ -42,7 +42,7 @@ class Notices:
             TimeoutError: it took too long.
         """
         if self._under_way is not None and self._under_way.is_alive():
-            raise TimeoutError("the notice before is still under way")
+            raise TimeoutError("the previous notice is still being sent")
         service, taken = _service(url), list[bool]()
 
         def notify() -> None:
@@ -54,7 +54,9 @@ class Notices:
         if self._under_way.is_alive():
             raise TimeoutError("the service did not answer in time")
         if taken != [True]:
-            raise PropensityError("the notice was not taken.", fix="try the address with the apprise command")
+            raise PropensityError(
+                "the service refused the notice.", fix="try the address with the apprise command"
+            )
 
 
 def _service(url: str) -> object:

@@ -93,7 +93,7 @@ class Outbox:
         return len(rows)
 
     def _held_out(self, moved: Sequence[Transition]) -> list[bool]:
-        """Whom not to tell of; a dimension that the definition knows no more holds nobody out."""
+        """Which transitions are not sent because the user is held out; unknown dimensions hold nobody out."""
         known = [t for t in moved if t.dimension in self._holdout.known]
         out = iter(self._holdout.of([t.user for t in known], [t.dimension for t in known]).tolist())
         return [t.dimension in self._holdout.known and next(out) for t in moved]

@@ -192,7 +192,7 @@ def _asked(scope: Scope, known: Sequence[Path]) -> None:
     taken = next((one for one in known if method in one.methods), None)
     if taken is None:
         allowed = ", ".join(sorted({name for one in known for name in one.methods}))
-        raise _StoppedError(f"{method} is not taken here.", 405, [(b"allow", allowed.encode())], fix=f"use {allowed}")
+        raise _StoppedError(f"{method} is not allowed here.", 405, [(b"allow", allowed.encode())], fix=f"use {allowed}")
     given = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
     if taken.query is not None and (unknown := [name for name in given if name not in taken.query]):
         raise _StoppedError(
@@ -200,7 +200,7 @@ def _asked(scope: Scope, known: Sequence[Path]) -> None:
         )
     kind = dict(scope["headers"]).get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
     if method == "POST" and kind not in KINDS[_needed(method, path)]:
-        raise _StoppedError(f"Content-Type {kind.decode('latin-1')[:60]!r} is not taken.", 415)
+        raise _StoppedError(f"Content-Type {kind.decode('latin-1')[:60]!r} is not accepted.", 415)
 
 
 def _needed(method: str, path: str) -> Role:

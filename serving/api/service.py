@@ -44,7 +44,7 @@ PATIENCE = 15
 
 
 class Asked(BaseModel):
-    """Whom to score, and when."""
+    """Which users to score, and when."""
 
     model_config = ConfigDict(extra="forbid", title="ScoreRequest")
 

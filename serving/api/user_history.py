@@ -61,7 +61,7 @@ class TransitionRecord(Part):
 
     @classmethod
     def of(cls, transition: Transition) -> "TransitionRecord":
-        """Tell a transition."""
+        """The record of a transition."""
         t = transition
         return cls(
             id=t.id, user_id=t.user, at=to_datetime(t.at), dimension=t.dimension, before=t.before, after=t.after,
@@ -90,7 +90,7 @@ class UserHistory(Part):
 def history_of(
     user: str, now: datetime, answers: Answers, memberships: Memberships, *, limit: int, reasons: int
 ) -> UserHistory:
-    """Tell a user's history.
+    """Put a user's history together.
 
     Args:
         user: the id.

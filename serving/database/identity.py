@@ -203,7 +203,7 @@ def _remove_profiles(definition: Definition, settings: Settings, online: OnlineP
     folder = profiles_path(definition, settings.folder(definition.name))
     if users and Profiles(definition, folder).manifest is None:
         raise StoreError(
-            "profiles must be made again, and there are no kept profiles here to make them from.",
+            "profiles must be rebuilt, and this machine has no kept profiles to rebuild them from.",
             fix="run propensity adopt on the machine where propensity materialize runs",
         )
     return online.remove(users)

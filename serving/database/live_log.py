@@ -231,7 +231,7 @@ class LiveLog:
         """
         with self.writing() as connection:
             if log not in connection.scalars(sa.select(log_ids.c.id)).all():
-                raise LiveLogError(f"files of the live log {log} say nothing of this one.", fix="propensity compact")
+                raise LiveLogError(f"the files are those of another live log, {log}.", fix="propensity compact")
             connection.execute(sa.delete(pruned_ids).where(pruned_ids.c.received < ids_before))
             # the newest stays whatever its age: it says when something came last
             newest = sa.select(sa.func.max(events.c.position)).scalar_subquery()

@@ -17,7 +17,7 @@ class LogState:
         ids: its random ids, its own last; the others are those of logs whose positions it goes on from.
         position: the highest position that was ever given, whether or not its message is still here.
         pruned: messages through this position may not be here any more, because files hold them.
-        refused: why nothing more must be made of it until it is adopted; empty when all is well.
+        refused: why nothing may be derived from it until it is adopted; empty when all is well.
     """
 
     ids: tuple[str, ...]

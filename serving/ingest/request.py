@@ -111,7 +111,7 @@ class Ingest:
             if not isinstance(batch, list):
                 raise RequestError("the body has no list 'batch'.")
             if len(batch) > MOST_MESSAGES:
-                reason = f"a batch of {len(batch):,} messages; at most {MOST_MESSAGES:,} are taken."
+                reason = f"a batch of {len(batch):,} messages; at most {MOST_MESSAGES:,} are accepted."
                 raise RequestError(reason, fix="send them in several requests", status=413)
             items = batch
         kind = None if call in ("batch", "import") else call

@@ -81,10 +81,10 @@ class Tracking:
             raise _RefusedError("too_deep", f"a message nested more than {DEPTH} deep")
         size = len(json.dumps(item))
         if size > MESSAGE_BYTES:
-            raise _RefusedError("too_large", f"a message of {size:,} bytes; at most {MESSAGE_BYTES:,} are taken")
+            raise _RefusedError("too_large", f"a message of {size:,} bytes; at most {MESSAGE_BYTES:,} are allowed")
         kind = kind or item.get("type")
         if kind not in (TRACK, IDENTIFY, *_EVENTS):
-            raise _RefusedError("unknown_type", f"type {_shown(kind)}; track, identify, page and screen are taken")
+            raise _RefusedError("unknown_type", f"type {_shown(kind)}; track, identify, page and screen are accepted")
         user = self._user(item)
         body = item.get("traits" if kind == IDENTIFY else "properties")
         if body is None:
@@ -161,7 +161,7 @@ def as_sent(message: Message) -> str:
 
 
 class _RefusedError(Exception):
-    """A message is not taken."""
+    """A message is refused."""
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(reason)
@@ -177,7 +177,7 @@ def _text(item: Mapping[str, object], key: str) -> str:
         raise _RefusedError("not_text", f"{key} is {type(value).__name__}, not text")
     text = str(value).strip()
     if len(text) > _LONGEST:
-        raise _RefusedError("too_large", f"{key} has {len(text):,} characters; at most {_LONGEST} are taken")
+        raise _RefusedError("too_large", f"{key} has {len(text):,} characters; at most {_LONGEST} are allowed")
     if "\x00" in text or not is_unicode(text):
         raise _RefusedError("not_text", f"{key} holds NUL or characters that are not valid Unicode")
     return text

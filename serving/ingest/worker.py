@@ -147,7 +147,7 @@ class Worker:
         try:
             self._leases.give_back()
         except UnavailableError as error:
-            log.warning("leases end by themselves: %s", error)
+            log.warning("leases could not be returned, and expire: %s", error)
 
     def step(self) -> int:
         """Fold the next messages; returns how many there were."""

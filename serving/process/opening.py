@@ -61,7 +61,7 @@ class Opening(Generic[Thing]):
         return bool(self._thing) or self._thread.is_alive()
 
     def close(self, closing: Callable[[Thing], None]) -> None:
-        """Try no more, and close what was opened."""
+        """Stop trying, and close what was opened."""
         self._closed.set()
         if self._thread.is_alive():
             self._thread.join(LAST)

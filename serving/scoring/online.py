@@ -167,7 +167,7 @@ class Answers:
     def _look(
         self, users: Sequence[str], as_of: datetime, *, latest: bool, bulk: bool
     ) -> tuple[Scorer, Scored | None, list[Missing]]:
-        """Score users, and say whom not; None when nobody is known."""
+        """Score users, and name those who are not known; None when none is."""
         scorer = self._served.scorer  # one scorer for the whole answer, whatever is promoted meanwhile
         found = self._rows(self._bulk if bulk else self._near, users, as_of, latest=latest)
         missing = [Missing.model_validate({"user_id": user, "why": why}) for user, why in found.missing.items()]
@@ -237,11 +237,11 @@ class Answers:
         return self._served.scorer.silent
 
     def refresh(self) -> bool:
-        """Take up champions promoted since, and RFM cut-offs; returns whether anything changed."""
+        """Load the champions promoted since, and RFM cut-offs; returns whether anything changed."""
         return self._served.refresh()
 
     def watch(self, stopped: threading.Event) -> None:
-        """Take up champions as they are promoted, until it is stopped."""
+        """Load champions as they are promoted, until it is stopped."""
         self._served.watch(stopped)
 
 

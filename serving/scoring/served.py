@@ -1,4 +1,4 @@
-"""What is served: the scorer with the champions that could be taken up, and why the others could not."""
+"""What is served: the scorer with the champions that could be loaded, and why the others could not."""
 
 import logging
 import threading
@@ -76,7 +76,7 @@ class Served:
         return {name: refusal.message for name, refusal in list(self._refused.items())}
 
     def refresh(self) -> bool:
-        """Take up champions promoted since, and RFM cut-offs.
+        """Load the champions promoted since, and RFM cut-offs.
 
         Returns:
             Whether anything changed.
@@ -106,7 +106,7 @@ class Served:
         return True
 
     def watch(self, stopped: threading.Event) -> None:
-        """Take up champions as they are promoted, until it is stopped."""
+        """Load champions as they are promoted, until it is stopped."""
         while not stopped.wait(POLL_SECONDS):
             try:
                 self.refresh()
@@ -115,7 +115,7 @@ class Served:
                 log.exception("cannot ask the registry for champions")
 
     def _with(self, scorer: Scorer, outcome: str, champion: Promoted) -> Scorer:
-        """The scorer with a champion; as it was, where that cannot be taken up."""
+        """The scorer with a champion; as it was, where that cannot be loaded."""
         try:
             model = self._loader.load(outcome, champion.number)
             candidate = Scorer(self._definition, {**scorer.models, outcome: model}, scorer.rfm, scorer.absent)

@@ -35,7 +35,7 @@ def shaped(answer: httpx.Response) -> dict[str, str]:
     ("method", "url", "status", "output"),
     [
         ("GET", "/nothing", 404, "no such path"),
-        ("PUT", "/models", 405, "PUT is not taken here"),
+        ("PUT", "/models", 405, "PUT is not allowed here"),
         ("GET", "/segments/nothing/users", 404, "there is no segment 'nothing'"),
         ("GET", "/segments/carts/users?limit=0", 422, "limit: Input should be greater than or equal to 1"),
         ("GET", "/segments/carts/users?limits=3", 400, "unknown key 'limits'; did you mean 'limit'?"),
