@@ -127,7 +127,9 @@ def usual_way(world: World) -> float:
     traits = found.rows.frame(found.rows.traits).drop("user", "cutoff").to_pandas()
     mlflow.set_tracking_uri(world.settings.mlflow_uri)
     mlflow.set_registry_uri(world.settings.mlflow_uri)
-    champions = [f"models:/{registered_name(world.definition, name)}@{CHAMPION}" for name in world.definition.outcomes]
+    champions = [
+        f"models:/{registered_name(world.definition, name)}@{CHAMPION}" for name in world.definition.likelihoods
+    ]
     models = [mlflow.pyfunc.load_model(uri) for uri in champions]
     refs, entities, taken = [f"named:{name}" for name in names], [{"user": user} for user in frame["user"]], []
     for _ in range(7):

@@ -63,7 +63,7 @@ def judged(folder: Path, outcome: str) -> Learnt:
     cutoffs = np.array([first + i * 14 * DAY for i in range(20)] + [to_instant(datetime(1998, 4, 1, tzinfo=UTC))])
     folder = snapshots_path(settings.folder(definition.name))
     write_snapshots(store, cutoffs, definition, folder, more=Labels(definition))
-    purge = definition.asked[outcome].reach
+    purge = definition.outcomes[outcome].reach
     parts = Split(learn=cutoffs[cutoffs + purge <= cutoffs[-1]], test=cutoffs[-1:])
     data = build(folder, OfflineFeatures(definition, settings), definition, outcome, parts=parts)
     return learn(data, Matrices.of(data, definition), definition, None)

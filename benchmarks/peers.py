@@ -122,7 +122,7 @@ def _wide(rows: Rows, frame: pl.DataFrame) -> Floats:
 
 
 def _bg_nbd(rows: Rows) -> Floats | None:
-    rule = rows.definition.outcomes[rows.outcome]
+    rule = rows.definition.likelihoods[rows.outcome]
     model = bg_nbd_of(rows.learn, rule.signal)
     if model is None:
         return None

@@ -56,12 +56,14 @@ def distance_from_best(world: World, name: str) -> pl.DataFrame:
     instant = to_instant(cutoff)  # type: ignore[arg-type]
     with TemporaryDirectory() as home:
         settings = Settings(definition=world.settings.definition, home=Path(home))
-        train(definition, settings, steps=unseen, ends=instant, outcomes=list(definition.outcomes), force="to measure")
+        train(
+            definition, settings, steps=unseen, ends=instant, outcomes=list(definition.likelihoods), force="to measure"
+        )
         scorer = Scorer(definition, Loader(definition, settings).champions(), load_cuts(definition, settings))
     rows = batch_rows(events, definition, instant, latest_traits(definition, instant, NONE))
     scored = pl.concat([scorer.score(r, r.cutoffs).frame for r in rows if len(r)])
     found = []
-    for outcome in definition.outcomes:
+    for outcome in definition.likelihoods:
         predicted = scored.drop_nulls(f"{outcome}_probability").select("user", "cutoff", f"{outcome}_probability")
         both = predicted.join(truth.select("user", outcome), on="user")
         labels = label(events, both, definition, outcome).to_numpy().astype(np.float64)
@@ -104,7 +106,7 @@ def amounts() -> tuple[pl.DataFrame, dict[str, float]]:
         learnt = {"cdnow": judged(Path(folder), "spend")}
         for file in examples(Path(folder)):
             definition = load_definition(file)
-            sets = _data_sets(definition, Settings(definition=file, home=Path(folder) / "var"), definition.values)
+            sets = _data_sets(definition, Settings(definition=file, home=Path(folder) / "var"), definition.amounts)
             for data in sets:
                 learnt[definition.name] = learn(data, Matrices.of(data, definition), definition, None)
     shown = ("normalised_gini", "value_at_10", "observed_over_expected", "calibration_error", "mean_absolute_error")
@@ -147,7 +149,7 @@ def examples(folder: Path) -> Iterator[Path]:
 
 def _of_log(file: Path, home: Path) -> Iterator[dict[str, object]]:
     definition = load_definition(file)
-    for data in _data_sets(definition, Settings(definition=file, home=home), definition.outcomes):
+    for data in _data_sets(definition, Settings(definition=file, home=home), definition.likelihoods):
         yield beside(definition, data, learn(data, Matrices.of(data, definition), definition, None))
 
 

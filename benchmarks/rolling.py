@@ -91,7 +91,7 @@ def rolling(only: str = "") -> tuple[pl.DataFrame, dict[str, float]]:
                 continue
             settings = Settings(home=Path(folder) / "var")
             _write(definition, settings)
-            for outcome in definition.outcomes:
+            for outcome in definition.likelihoods:
                 held = _held_out(definition, settings, outcome)
                 if held is None:
                     continue
@@ -137,7 +137,7 @@ def _write(definition: Definition, settings: Settings) -> None:
 def _held_out(definition: Definition, settings: Settings, outcome: str) -> Held | None:
     """Train as of each held-out cutoff on what was known then, and ask everybody in the population at it."""
     snapshots, store = snapshots_path(settings.folder(definition.name)), OfflineFeatures(definition, settings)
-    rule, rows = definition.outcomes[outcome], labelled(snapshots, outcome)
+    rule, rows = definition.likelihoods[outcome], labelled(snapshots, outcome)
     parts: list[tuple[dict[str, Floats], pl.DataFrame]] = []
     flips, silenced = float("nan"), list[np.ndarray]()
     kinds: list[str] = []

@@ -54,7 +54,7 @@ class Snapshots:
                  live: Compacted = NONE) -> None:  # fmt: skip
         self._definition = definition
         self._cutoffs = cutoffs
-        self._population = Program({name: rule.among for name, rule in definition.asked.items()})
+        self._population = Program({name: rule.among for name, rule in definition.outcomes.items()})
         asked = self._population.columns
         needed = definition.traits is not None and asked & set(definition.traits.fields)
         self._traits = read_traits(definition, live) if needed else None

@@ -13,6 +13,7 @@ def outcomes_in(rule: Segment, definition: Definition) -> frozenset[str]:
     """
     named = rule.when.columns | (rule.exit_when.columns if rule.exit_when else frozenset())
     columns_of = {
-        o: {f"{o}_{key}" for key in ("tier", "percentile", asked.answer)} for o, asked in definition.asked.items()
+        name: {f"{name}_{key}" for key in ("tier", "percentile", outcome.answer)}
+        for name, outcome in definition.outcomes.items()
     }
     return frozenset(outcome for outcome, columns in columns_of.items() if columns & named)

@@ -22,7 +22,7 @@ class Holdout:
     def __init__(self, definition: Definition) -> None:
         share = definition.transitions.holdout
         own = {Dimension.segment(name): rule.holdout for name, rule in definition.segments.items()}
-        names = [STATES, RFM, *(Dimension.tier(name) for name in definition.asked), *own]
+        names = [STATES, RFM, *(Dimension.tier(name) for name in definition.outcomes), *own]
         keys = salt([f"{definition.name}\x00{name}" for name in names])
         shares = [share if (given := own.get(name)) is None else given for name in names]
         self._place: Mapping[str, int] = {name: i for i, name in enumerate(names)}

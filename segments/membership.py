@@ -130,7 +130,7 @@ class Hysteresis:
         cuts, answer = self._cuts.get(outcome), observed.scores.get(outcome)
         if cuts is None or answer is None or now == before:
             return now
-        tiers, scale = (VALUE_TIERS, _log) if outcome in self._definition.values else (TIERS, _logit)
+        tiers, scale = (VALUE_TIERS, _log) if outcome in self._definition.amounts else (TIERS, _logit)
         if abs(tiers.index(now) - tiers.index(before)) > 1:
             return now  # past both cut-offs
         cut = cuts.most if tiers[0] in (now, before) else cuts.least
@@ -158,7 +158,7 @@ def rule_digests(definition: Definition) -> dict[str, str]:
     rfm = definition.rfm.model_dump_json() if definition.rfm else ""
     states = json.dumps({name: rule.when for name, rule in definition.states.items()})
     made_of: dict[str, str] = {STATES: states + rfm, RFM: rfm}
-    made_of |= {Dimension.tier(name): outcome.model_dump_json() for name, outcome in definition.asked.items()}
+    made_of |= {Dimension.tier(name): outcome.model_dump_json() for name, outcome in definition.outcomes.items()}
     for name, rule in definition.segments.items():
         made_of[Dimension.segment(name)] = _meant(rule) + (states if "state" in rule.when.columns else "") + rfm
     return {name: sha256(f"{features}{text}".encode()).hexdigest()[:8] for name, text in made_of.items()}

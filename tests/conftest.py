@@ -124,12 +124,8 @@ class World:
         )
 
     def redefined(self, **changes: object) -> Definition:
-        """The world's definition with some keys replaced; paths start where they did.
-
-        Other ``outcomes`` are all that is asked, unless the ``values`` that are kept are named, too.
-        """
-        values = {"values": {}} if "outcomes" in changes else {}
-        definition = Definition.model_validate(self.definition.model_dump() | values | changes)
+        """The world's definition with some keys replaced; paths start where they did."""
+        definition = Definition.model_validate(self.definition.model_dump() | changes)
         definition._source = self.definition._source
         return definition
 

@@ -64,7 +64,7 @@ def test_peers_learn_from_the_same_rows_and_rank_what_they_are_asked() -> None:
     definition = definition_of()
     data = dataset(definition)
     asked = data.part("test")
-    found = peers(Rows(definition, "churn", data.part("learn"), asked, definition.outcomes["churn"].reach))
+    found = peers(Rows(definition, "churn", data.part("learn"), asked, definition.likelihoods["churn"].reach))
     assert {"recency", "logistic on RFM", "boosting on RFM", "wide LightGBM", "wide logistic"} <= set(found)
     labels, ones = asked["label"].to_numpy().astype(np.float64), np.ones(len(asked))
     for name, answer in found.items():

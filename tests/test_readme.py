@@ -46,7 +46,7 @@ PROGRAM = ".venv/bin/propensity"
 #: commands of our program that are run as they are typed
 TYPED = {"keys", "feast"}
 #: parts of the definition that speak of outcomes
-ASKED = {"values", "leads", "segments", "destinations"}
+ASKED = {"leads", "segments", "destinations"}
 
 #: this very test, a run of minutes, and one that the tests of the real logs run
 ELSEWHERE = {

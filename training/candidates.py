@@ -72,7 +72,7 @@ class Candidates:
     @cached_property
     def kinds(self) -> tuple[Kind, ...]:
         """The kinds of models that can answer the outcome, the simplest first."""
-        repeated = applies(self._learn, self.definition.asked[self.data.outcome])
+        repeated = applies(self._learn, self.definition.outcomes[self.data.outcome])
         return tuple(kind for kind in KINDS if repeated or kind != "bg_nbd")
 
     @cached_property
@@ -120,7 +120,7 @@ def _follow(matrices: Matrices, definition: Definition, outcome: str, procedure:
 
 def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fitted, procedure: Procedure) -> ModelCard:
     """The card of a model that is not judged yet, of the rows it was fitted on."""
-    rule, features = definition.asked[data.outcome], feature_set(definition)
+    rule, features = definition.outcomes[data.outcome], feature_set(definition)
     base_rate = float(np.average(matrices.y, weights=fitted.weights))
     from_, through = (str(pl.Series([f(matrices.cutoffs)]).cast(pl.Datetime("us", "UTC"))[0]) for f in (np.min, np.max))
     return ModelCard(

@@ -98,7 +98,7 @@ def train(
         RefusalError: ``log_too_short`` for any outcome.
     """
     folder, registry = settings.folder(definition.name), Registry(definition, settings)
-    for outcome in outcomes or definition.asked:
+    for outcome in outcomes or definition.outcomes:
         registry.experiment(outcome)  # a registry that does not answer is reported before the work, not after
     with locked(folder):
         log = open_log(definition, settings, ends=ends, steps=steps)
@@ -115,7 +115,7 @@ def train(
             future = future_check(log, cutoffs[[0, len(cutoffs) // 2, -1]], definition, folder / "probe")
             both = parity(log, definition, settings, folder / "probe")
         work = _Work(definition, settings, registry, log, cutoffs, cuts, future, both, steps, trials, force)
-        return [work.outcome(outcome) for outcome in outcomes or definition.asked]
+        return [work.outcome(outcome) for outcome in outcomes or definition.outcomes]
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class _Work:
     force: str | None
 
     def outcome(self, outcome: str) -> Result:
-        """Learn one outcome; its run in MLflow tells how it went, a refusal too."""
+        """Learn one outcome; its run in MLflow records the result, a refusal too."""
         run = ""
         try:
             with self.registry.run(outcome, self.log.ends) as run:
@@ -161,7 +161,7 @@ class _Work:
             card = learnt.model.card
             findings = [*audit(data, matrices, definition, learnt.answers), self.future]
             criteria = [*learnt.criteria, self._parity(learnt.model)]
-            rule, table = definition.asked[outcome], learnt.tables["slices"]
+            rule, table = definition.outcomes[outcome], learnt.tables["slices"]
             report = Report(card, rule, criteria, findings, learnt.charts, learnt.against, table)
             registry.log(learnt, report)
         refuse(findings)
@@ -182,7 +182,7 @@ class _Work:
 
     def _comparable(self, registry: Registry, outcome: str) -> ModelCard | None:
         """The champion's card, where it answers the same question from the same features."""
-        champion, rule = registry.champion(outcome), self.definition.asked[outcome]
+        champion, rule = registry.champion(outcome), self.definition.outcomes[outcome]
         if champion is None or champion.card.feature_digest != feature_set(self.definition).digest:
             return None
         asked = (rule.question, rule.among)

@@ -49,7 +49,7 @@ class Learnt:
         model: what serves, fitted on everything that is known, with its card.
         answers: what the same procedure, fitted on the ``learn`` slice alone, says of the test slice.
         parameters: of the fit.
-        criteria: of the gate, as far as the test slice tells them.
+        criteria: of the gate, as far as the test slice decides them.
         against: how far the model is ahead of the champion and the baselines, by model and metric.
         charts: pictures by name.
         tables: tables by name: ``slices``, ``snapshots``, ``base_rates``, ``kinds``.
@@ -85,7 +85,7 @@ def learn(
         champion: the card of the model served now, if it answers the same question from the same features.
         procedure: how to fit; its kind is chosen here.
     """
-    rule, seed = definition.asked[data.outcome], definition.training.seed
+    rule, seed = definition.outcomes[data.outcome], definition.training.seed
     protocol, pictures, test = protocol_of(rule), pictures_of(rule), data.part("test")
     candidates = Candidates(data, matrices, definition)
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
@@ -208,7 +208,7 @@ def _beside(judgement: Judgement, baseline: str, protocol: EvaluationProtocol) -
 
 
 def _of_unseen(answers: Floats, test: pl.DataFrame, protocol: EvaluationProtocol, seed: int) -> dict[str, Measure]:
-    """How well the users are ordered whom no slice but the test has held."""
+    """How well the users are ordered who are in the test only."""
     held = test["unseen"].to_numpy()
     unseen = test.filter("unseen")
     labels, weights = unseen["label"].to_numpy().astype(np.float64), unseen[WEIGHT].to_numpy()

@@ -75,7 +75,7 @@ class Registry:
 
         What is logged within goes there, and one that ends in an error is marked failed.
         """
-        rule = self._definition.asked[outcome]
+        rule = self._definition.outcomes[outcome]
         tags = {"definition": self._definition.version, "data_ends": to_datetime(ends).isoformat(),
                 "population": rule.among, "question": rule.question}  # fmt: skip
         with mlflow.start_run(
@@ -172,7 +172,7 @@ class Registry:
         return highest
 
     def champion(self, outcome: str) -> Model | None:
-        """The model served now; None where there is none, or one of a form that is read no more (the run says so)."""
+        """The model served now; None where there is none, or one of a form that is no longer read (the run says so)."""
         version = self._loader.versions().get(outcome)
         try:
             return self._loader.load(outcome, version) if version else None

@@ -68,10 +68,6 @@ def load_definition(path: Path | str) -> Definition:
         raise DefinitionError(f"{path} is nested too deeply.", fix="write keys: name, events, signals, …") from error
     if not isinstance(content, dict):
         raise DefinitionError(f"{path} holds {type(content).__name__}.", fix="write keys: name, events, signals, …")
-    if "values" in content:
-        raise DefinitionError(
-            f"{path}: values: unknown key.", fix="an outcome with 'sum_of' stands among the others, under 'outcomes'"
-        )
     try:
         definition = Definition.model_validate(content)
     except ValidationError as error:
@@ -110,7 +106,8 @@ def _explain(error: ValidationError) -> str:
 
 
 def _mistake(item: ErrorDetails) -> str:
-    written = ("outcomes", *item["loc"][1:]) if item["loc"][:1] == ("values",) else item["loc"]
+    written = [step for i, step in enumerate(item["loc"]) if (i, item["loc"][0]) != (2, "outcomes")]
+    # the third step of an outcome's place is its class, which nobody wrote
     key = bounded(".".join(str(part) for part in written), 200) or "definition"
     if item["type"] == "extra_forbidden":
         if (now := RENAMED.get(str(item["loc"][-1]))) and now in _allowed(item["loc"]):
@@ -137,6 +134,8 @@ def _allowed(where: tuple[int | str, ...]) -> list[str]:
             part = option if "$ref" in option else part
         if "discriminator" in part:
             continue  # the next step names the kind of tier policy
+        for option in part.get("oneOf", []):
+            part = option if option["$ref"].endswith(f"/{step}") else part  # an outcome's class
         if "mapping" in part.get("discriminator", {}) and step in part["discriminator"]["mapping"]:
             part = {"$ref": part["discriminator"]["mapping"][step]}
         if "$ref" in part:
@@ -159,7 +158,7 @@ def row_schema(definition: Definition) -> dict[str, pl.DataType]:
 def segment_schema(definition: Definition) -> dict[str, pl.DataType]:
     """Columns a segment may use: the feature row, the state, the RFM group, and each outcome's answer."""
     columns = row_schema(definition) | {"state": pl.String()} | RFM_COLUMNS
-    for name, rule in definition.asked.items():
+    for name, rule in definition.outcomes.items():
         columns |= {f"{name}_{rule.answer}": pl.Float64(), f"{name}_percentile": pl.Int64()}
         columns |= {f"{name}_tier": pl.String()}
     columns |= {f"{name}_points": pl.Float64() for name in definition.leads}
@@ -178,8 +177,8 @@ def _check_expressions(definition: Definition, mistakes: Mistakes) -> None:
                     f"derived.{name}: {shown(sql)} yields {found}.", fix="write a number, as in 'a / b'"
                 )
     row = row_schema(definition)
-    _check_all([(f"outcomes.{k}.among", o.among) for k, o in definition.asked.items()], row, mistakes=mistakes)
-    for key, outcome in definition.asked.items():
+    _check_all([(f"outcomes.{k}.among", o.among) for k, o in definition.outcomes.items()], row, mistakes=mistakes)
+    for key, outcome in definition.outcomes.items():
         for name in outcome.monotone:
             with mistakes.gathered():
                 if name not in features.numeric:
@@ -243,7 +242,7 @@ def _check_destinations(definition: Definition, mistakes: Mistakes) -> None:
     there = {"states", "rfm", "tiers", "segments"}
     there |= {STATES.named(name) for name in definition.states}
     there |= {Dimension.segment(name) for name in definition.segments}
-    there |= {Dimension.tier(name) for name in definition.asked}
+    there |= {Dimension.tier(name) for name in definition.outcomes}
     for name, destination in definition.destinations.items():
         for wanted in destination.of:
             if wanted not in there:

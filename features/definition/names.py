@@ -60,7 +60,7 @@ def check_names(definition: Definition) -> None:
                 f"{whose} makes a column {name!r}: Feast leaves out columns that end with {JOINED!r}.",
                 fix=f"rename {whose.split()[-1]}",
             )
-    for outcome in definition.asked:
+    for outcome in definition.outcomes:
         if outcome in INTERNAL:
             raise DefinitionError(
                 f"outcomes.{outcome}: {outcome!r} is the name of a column of our own.", fix="give it another name"
@@ -73,8 +73,8 @@ def check_names(definition: Definition) -> None:
 
 def known_values(definition: Definition) -> dict[str, tuple[str, ...]]:
     """The values that a column can have, of the columns whose values we give."""
-    tiers = {f"{name}_tier": TIERS for name in definition.outcomes}
-    tiers |= {f"{name}_tier": VALUE_TIERS for name in definition.values}
+    tiers = {f"{name}_tier": TIERS for name in definition.likelihoods}
+    tiers |= {f"{name}_tier": VALUE_TIERS for name in definition.amounts}
     return {"state": tuple(definition.states), "rfm_group": RFM_GROUPS, **tiers}
 
 
@@ -87,7 +87,7 @@ def _columns(definition: Definition) -> Iterator[tuple[str, str]]:
         yield name, f"derived.{name}"
     for name in features.traits:
         yield name, f"trait {name}"
-    for outcome, rule in definition.asked.items():
+    for outcome, rule in definition.outcomes.items():
         for part in (rule.answer, *OF_OUTCOME):
             yield f"{outcome}_{part}", f"outcomes.{outcome}"
         yield f"label_{outcome}", f"outcomes.{outcome}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, model_validator
+from pydantic_core import to_json
 
 from features.definition.sections.base import Name, ProjectName, Span, Sql, Strict
 from features.definition.sections.destinations import Destination, Transitions
@@ -13,7 +14,7 @@ from features.definition.sections.event_log import Events, Traits
 from features.definition.sections.families import Features
 from features.definition.sections.lead_score import LeadScore
 from features.definition.sections.learning import Audit, Gate, Scoring, Snapshots, Training
-from features.definition.sections.outcome import Outcome, ValueOutcome
+from features.definition.sections.outcome import Outcome, Outcomes, ValueOutcome
 from features.definition.sections.rfm import RfmRule
 from features.definition.sections.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule
 from features.definition.sections.signal import Signal
@@ -33,7 +34,6 @@ class Definition(Strict):
         features: families of features beside those that every definition has.
         derived: more columns, as SQL expressions over the others.
         outcomes: the questions that models answer, by name.
-        values: the outcomes with ``sum_of``; in the file they stand among the other ``outcomes``.
         rfm: recency, frequency and money; without it, users have no RFM group.
         leads: scores of points that people give by hand, by name.
         packs: ready-made states and segments to include: a list of names, or a map with the settings of each.
@@ -57,8 +57,7 @@ class Definition(Strict):
     half_lives: list[Span] = Field(default=[14 * DAY, 45 * DAY])
     features: Features = Features()
     derived: dict[Name, Sql] = Field(default_factory=dict)
-    outcomes: dict[Name, Outcome]
-    values: dict[Name, ValueOutcome] = Field(default_factory=dict)
+    outcomes: Outcomes
     rfm: RfmRule | None = None
     leads: dict[Name, LeadScore] = Field(default_factory=dict)
     packs: Packs = Field(default_factory=dict)
@@ -77,27 +76,16 @@ class Definition(Strict):
     _left_out: tuple[LeftOut, ...] = PrivateAttr(default=())
     _kept: dict[str, object] = PrivateAttr(default_factory=dict)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _values_apart(cls, content: object) -> object:
-        if not isinstance(content, dict) or not isinstance(outcomes := content.get("outcomes"), dict):
-            return content
-        if not isinstance(values := content.get("values", {}), dict):
-            return content
-        sums = {key: rule for key, rule in outcomes.items() if isinstance(rule, dict) and "sum_of" in rule}
-        others = {key: rule for key, rule in outcomes.items() if key not in sums}
-        return content | {"outcomes": others, "values": {**values, **sums}}
-
     @model_validator(mode="after")
     def _names_meet(self) -> Self:
         found = [*self._unknown_signals(), *self._wrong_rfm(), *self._wrong_windows()]
         known = ", ".join(self.signals)
-        if not self.asked:
+        if not self.outcomes:
             found.append("'outcomes' is empty; ask at least one question")
         for key, lead in self.leads.items():
-            if lead.outcome not in self.outcomes:
-                outcomes = ", ".join(self.outcomes)
-                found.append(f"leads.{key}.outcome is {lead.outcome!r}; the outcomes are {outcomes}")
+            if lead.outcome not in self.likelihoods:
+                likelihoods = ", ".join(self.likelihoods)
+                found.append(f"leads.{key}.outcome is {lead.outcome!r}; the outcomes are {likelihoods}")
         if sum(s.activity for s in self.signals.values()) != 1:
             found.append(f"exactly one signal must say 'activity: true' (the sign of life); the signals are {known}")
         if self.states and not self.packs and list(self.states.values())[-1].when != OTHERWISE:
@@ -109,10 +97,10 @@ class Definition(Strict):
     def _unknown_signals(self) -> Iterator[str]:
         """Outcomes about signals that are not there, or have no value where one is summed."""
         known = ", ".join(self.signals)
-        for key, outcome in self.asked.items():
+        for key, outcome in self.outcomes.items():
             if outcome.signal not in self.signals:
                 yield f"outcomes.{key} asks about signal {outcome.signal!r}; the signals are {known}"
-            elif key in self.values and self.signals[outcome.signal].value is None:
+            elif key in self.amounts and self.signals[outcome.signal].value is None:
                 yield f"outcomes.{key} sums signal {outcome.signal!r}, which has no 'value'"
 
     def _wrong_rfm(self) -> Iterator[str]:
@@ -143,14 +131,17 @@ class Definition(Strict):
 
     def as_file(self) -> dict[str, Any]:
         """What a definition file would say, without what is at its default; `load_definition` reads it again."""
-        content = self.model_dump(mode="json", exclude_defaults=True)
-        amounts = content.pop("values", {})
-        return content | {"outcomes": {**content.get("outcomes", {}), **amounts}}
+        return self.model_dump(mode="json", exclude_defaults=True)
 
     @property
-    def asked(self) -> dict[str, Outcome | ValueOutcome]:
-        """All outcomes by name: those answered by yes or no, then those answered by an amount."""
-        return {**self.outcomes, **self.values}
+    def likelihoods(self) -> dict[str, Outcome]:
+        """The outcomes that are answered by yes or no."""
+        return {name: rule for name, rule in self.outcomes.items() if isinstance(rule, Outcome)}
+
+    @property
+    def amounts(self) -> dict[str, ValueOutcome]:
+        """The outcomes that are answered by an amount."""
+        return {name: rule for name, rule in self.outcomes.items() if isinstance(rule, ValueOutcome)}
 
     @property
     def valued(self) -> list[str]:
@@ -172,7 +163,12 @@ class Definition(Strict):
     @property
     def digest(self) -> str:
         """Eight hex digits that change when anything in the definition changes."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        content: dict[str, Any] = {}
+        for key, value in self.model_dump(mode="json").items():
+            content[key] = value
+            if key == "outcomes":  # amounts have always stood apart here: definitions keep their digests
+                content["values"] = {name: value.pop(name) for name in self.amounts}
+        return hashlib.sha256(to_json(content)).hexdigest()[:8]
 
     @property
     def version(self) -> str:

@@ -75,7 +75,7 @@ def feast_objects(definition: Definition, folder: Path, engine: str) -> list[Fea
     profile = _profile_view(definition, folder, engine, user, tags)
     services = [
         FeatureService(name=feature_service_name(name, definition), features=list(views), tags=tags)
-        for name in definition.asked
+        for name in definition.outcomes
     ]
     services.append(FeatureService(name=SEGMENTS_SERVICE, features=[profile], tags=tags))
     return [user, *views, profile, *services]

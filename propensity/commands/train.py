@@ -66,6 +66,6 @@ def rollback(
 
 
 def _known(names: list[str], rules: "Definition") -> None:
-    unknown = [name for name in names if name not in rules.asked]
+    unknown = [name for name in names if name not in rules.outcomes]
     if unknown:
-        raise PropensityError(f"unknown outcome {unknown[0]!r}.", fix=f"choose from {', '.join(rules.asked)}")
+        raise PropensityError(f"unknown outcome {unknown[0]!r}.", fix=f"choose from {', '.join(rules.outcomes)}")

@@ -46,7 +46,7 @@ def transitions(
         "before": [t.before for t in moved],
         "after": [t.after for t in moved],
         "cause": [t.cause for t in moved],
-        **{name: [_two(t.scores_before.get(name), t.scores_after.get(name)) for t in moved] for name in rules.asked},
+        **{name: [_two(t.scores_before.get(name), t.scores_after.get(name)) for t in moved] for name in rules.outcomes},
     }
     out.print(table(f"Transitions of {user}, the newest first", pl.DataFrame(rows)), highlight=False)
 

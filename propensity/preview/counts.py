@@ -42,7 +42,9 @@ def count(store: EventStore, steps: Steps) -> Counts:
     definition = store.log.definition
     cutoffs = snapshot_cutoffs(definition, store)
     snapshots = Snapshots(definition.model_copy(update={"snapshots": SnapshotRules()}), cutoffs)
-    silences = [list(definition.signals).index(rule.signal) for rule in definition.outcomes.values() if rule.will_not]
+    silences = [
+        list(definition.signals).index(rule.signal) for rule in definition.likelihoods.values() if rule.will_not
+    ]
 
     def look(events: Events) -> Counts:
         fired = [events.of_signal(i)["user"] for i in range(len(definition.signals))]
@@ -62,7 +64,7 @@ def count(store: EventStore, steps: Steps) -> Counts:
 def _weeks(definition: Definition, snapshots: Snapshots, events: Events) -> Iterator[pl.DataFrame]:
     """Of each outcome at each matured cutoff: who is eligible, who is positive, and the sum of the answers."""
     for frame in snapshots.of(events):
-        for name, rule in definition.asked.items():
+        for name, rule in definition.outcomes.items():
             newest = to_datetime(last_cutoff(definition, name, events.ends))
             eligible = frame.filter(holds(rule.among, frame) & (pl.col("cutoff") <= newest))
             answers = eligible.select("user", "cutoff").with_columns(label(events, eligible, definition, name))

@@ -89,9 +89,9 @@ def _outcomes(store: EventStore, counts: Counts, weeks_shown: int | None) -> dic
     definition = store.log.definition
     index = {signal: i for i, signal in enumerate(definition.signals)}
     found = {}
-    for name, rule in definition.asked.items():
+    for name, rule in definition.outcomes.items():
         weeks = counts.weeks.filter(pl.col("outcome") == name)
-        silent = definition.outcomes[name].will_not if name in definition.outcomes else None
+        silent = definition.likelihoods[name].will_not if name in definition.likelihoods else None
         returns = counts.returns[index[rule.signal]] if silent else None
         found[name] = outcome_preview(name, rule, weeks, returns, definition.training, weeks_shown=weeks_shown)
     return found

@@ -1,11 +1,12 @@
 """Every key of the definition file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
 from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.definition.wording import ENGLISH
 from propensity.reference.fields import Field, fields
 from propensity.reference.markdown import plain, table
@@ -26,18 +27,18 @@ WORDING = """Keys are the templates of reasons below, and `name.<signal, trait o
 `{signal}`, `{window}`, `{of}` (a property or further value), `{n}` (the value), `{days}` (the value as a time), `{percent}` (the value as a share) and `{usual}` (the user's own usual
 gap), as far as its family has them. `.none` is for a value of 0, `.missing` for no value."""
 
-#: outcomes that sum a value stand among the others in the file
-_KEPT_APART = {"values": "outcomes"}
+#: of values that are one of several kinds, each with a section of its own, what tells the kind
+_KINDS: dict[type[BaseModel], str] = {Outcome: ": yes or no", ValueOutcome: ": amounts"}
 
 
 def page() -> str:
     """The page."""
     parts = [HEAD, "## The whole file", _table(_rows("", Definition, deep=False))]
     for field in fields(Definition):
-        if field.models:
-            parts += [f"## `{_KEPT_APART.get(field.name, field.name)}`{_which(field.name)}"]
-            parts += [plain(model.__doc__ or "") for model in dict.fromkeys(field.models)]
-            parts.append(_table(_below(field.name, Definition.model_fields[field.name].annotation, field)))
+        for models in _sections(field):
+            parts += [f"## `{field.name}`{_KINDS.get(models[0], '')}"]
+            parts += [plain(model.__doc__ or "") for model in dict.fromkeys(models)]
+            parts.append(_table(_below(field.name, Definition.model_fields[field.name].annotation, models)))
     templates = table(["template", "English"], [(f"`{name}`", f"`{text}`") for name, text in ENGLISH.items()])
     parts += ["## `wording`", WORDING, templates]
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
@@ -48,8 +49,11 @@ def keys() -> set[str]:
     return {row[0].strip("`") for row in _rows("", Definition, deep=True)}
 
 
-def _which(name: str) -> str:
-    return {"outcomes": ": yes or no", "values": ": amounts"}.get(name, "")
+def _sections(field: Field) -> list[tuple[type[BaseModel], ...]]:
+    """The models of a field, by the section they are described in."""
+    if not field.models:
+        return []
+    return [(model,) for model in field.models if model in _KINDS] or [field.models]
 
 
 def _table(rows: Iterator[tuple[str, str, str, str]]) -> str:
@@ -58,18 +62,16 @@ def _table(rows: Iterator[tuple[str, str, str, str]]) -> str:
 
 def _rows(path: str, model: type[BaseModel], *, deep: bool, note: str = "") -> Iterator[tuple[str, str, str, str]]:
     for field in fields(model):
-        if not path and field.name in _KEPT_APART and not deep:
-            continue
-        key = f"{path}{_KEPT_APART.get(field.name, field.name) if not path else field.name}"
+        key = f"{path}{field.name}"
         kind = field.kind if not field.models else _shape(model.model_fields[field.name].annotation)
         yield f"`{key}`", kind, field.default, f"{field.meaning}{note}"
         if deep and field.models:
-            yield from _below(key, model.model_fields[field.name].annotation, field)
+            yield from _below(key, model.model_fields[field.name].annotation, field.models)
 
 
-def _below(key: str, annotation: Any, field: Field) -> Iterator[tuple[str, str, str, str]]:
-    key = f"{_KEPT_APART.get(key, key)}{_place(annotation)}."
-    for model in dict.fromkeys(field.models):
+def _below(key: str, annotation: Any, models: Sequence[type[BaseModel]]) -> Iterator[tuple[str, str, str, str]]:
+    key = f"{key}{_place(annotation)}."
+    for model in dict.fromkeys(models):
         by = model.model_fields.get("by")
         note = f" (`by: {get_args(by.annotation)[0]}`)" if by is not None else ""
         yield from _rows(key, model, deep=True, note=note)

@@ -56,7 +56,7 @@ def batch(result: "BatchResult", scorer: "Scorer", cutoff: int, moved: int | Non
         note: why outcomes have no champion; empty where all have one.
     """
     definition = scorer.definition
-    models = {name: scorer.models[name].version if name in scorer.models else None for name in definition.asked}
+    models = {name: scorer.models[name].version if name in scorer.models else None for name in definition.outcomes}
     return json.dumps(
         {
             "definition": definition.version,
@@ -68,7 +68,7 @@ def batch(result: "BatchResult", scorer: "Scorer", cutoff: int, moved: int | Non
             "segments": dict(result.segments.iter_rows()),
             "silent": {
                 name: dict(result.silent.filter(pl.col("outcome") == name).select("why", "users").iter_rows())
-                for name in definition.asked
+                for name in definition.outcomes
             },
             "moved": moved,
             "note": note or None,

@@ -44,7 +44,7 @@ def sizes(
     entered = memberships.flows(to_instant(newest.as_of) - WEEKS * 7 * DAY)
     share = definition.transitions.holdout
     shown: list[RenderableType] = []
-    for name, outcome in definition.outcomes.items():
+    for name, outcome in definition.likelihoods.items():
         of, rows = _tiers(newest, name, outcome), []
         mine = entered.filter(pl.col("dimension") == Dimension.tier(name))
         for tier in [tier for tier in TIERS if tier != SILENT and tier in of]:

@@ -18,7 +18,7 @@ def batch(result: "BatchResult", definition: Definition) -> list[RenderableType]
     """Show how many users sit in each state and tier, who is given no answer and why, and each segment's size."""
     order = list(definition.states)
     grids: list[RenderableType] = []
-    for name, rule in definition.asked.items():
+    for name, rule in definition.outcomes.items():
         grids.append(table(f"{name}: {rule.question}", _states_by_tier(result.states, name, order)))
         if text := silence(result.silent, name, result.users):
             grids.append(text)
@@ -28,7 +28,7 @@ def batch(result: "BatchResult", definition: Definition) -> list[RenderableType]
 def transitions(moved: int | None) -> str:
     """Say how many transitions a batch made."""
     if moved is None:
-        return "Nobody was moved: a later batch has moved users already."
+        return "No transitions were recorded: a later batch has recorded them already."
     return f"{moved:,} transitions between states, tiers, groups and segments (propensity transitions)"
 
 

@@ -57,7 +57,7 @@ def dimension_of(definition: Definition, name: str) -> tuple[str, str]:
     if kind == "rfm" and rest:
         return RFM, rest
     outcome, _, tier = rest.partition(".")
-    if kind == "tiers" and outcome in definition.asked and tier:
+    if kind == "tiers" and outcome in definition.outcomes and tier:
         return Dimension.tier(outcome), tier
     raise PropensityError(
         f"there is no audience {name!r}.",

@@ -105,7 +105,7 @@ class TransitionRecorder:
         if self._finder[0] != versions or self._finder[1] is None:
             cuts: dict[str, TierCuts] = {name: model.card.tiers for name, model in scorer.models.items()}
             made = TransitionFinder(Hysteresis(self._definition, cuts), versions, self._definition.version, self._known)
-            if missing := [name for name in self._definition.asked if name not in versions]:
+            if missing := [name for name in self._definition.outcomes if name not in versions]:
                 log.warning(
                     "no model of %s: transitions that need it wait until there is one (propensity train, then score)",
                     ", ".join(missing),
@@ -154,7 +154,7 @@ def _answers(earlier: Earlier, definition: Definition) -> pl.DataFrame:
 
 def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[str], bool]) -> pl.DataFrame:
     """Records with a column a dimension, and in short, ``summary``, those of which something is known."""
-    asked, unknown = definition.asked, [Dimension.segment(name) for name in definition.segments]
+    asked, unknown = definition.outcomes, [Dimension.segment(name) for name in definition.segments]
     unknown = [name for name in unknown if is_silent(name)]
     frame = records.select(
         pl.col("user_id").alias("user"),
@@ -175,7 +175,7 @@ def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[st
 
 
 def _observations(frame: pl.DataFrame, definition: Definition) -> Iterator[Observation]:
-    names = list(definition.asked)
+    names = list(definition.outcomes)
     single = [STATES, RFM, *map(Dimension.tier, names)]
     for row in frame.iter_rows(named=True):
         values = {name: row[name] for name in single if row[name] is not None} | dict.fromkeys(row["segments"], IN)

@@ -113,7 +113,7 @@ class Loader:
             return {}
         found = {}
         with registry_errors(self._uri):
-            for outcome in self.definition.asked:
+            for outcome in self.definition.outcomes:
                 version = self._champion(outcome)
                 if version is not None:
                     found[outcome] = Promoted(str(version.version), version.tags.get(CARD_DIGEST))
@@ -127,7 +127,7 @@ class Loader:
         with registry_errors(self._uri):
             client = self._client()
             every = {model.name for model in client.search_registered_models(max_results=1_000)}
-        mine = every & {registered_name(self.definition, outcome) for outcome in self.definition.asked}
+        mine = every & {registered_name(self.definition, outcome) for outcome in self.definition.outcomes}
         if not every:
             return f"The model registry at {place} is empty."
         if not mine:

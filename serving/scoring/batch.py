@@ -84,7 +84,7 @@ def score_all(
         shutil.rmtree(path)
         raise ScoringError(f"no user is visible at {to_datetime(cutoff).isoformat()}.", fix="score at a later instant")
     records = pl.scan_parquet(part_files(path))
-    asked = scorer.definition.asked
+    asked = scorer.definition.outcomes
     states, why = (
         records.select("state", *(field_of(rule, name, field).alias(name) for name, rule in asked.items())).unpivot(
             list(asked), index="state", variable_name="outcome", value_name=field
@@ -109,7 +109,7 @@ def _explained(scorer: Scorer) -> pl.Schema:
     """The columns of the records, with reasons and change in the answers of which there is a model."""
     schema = dict(scorer.schema)
     for name in scorer.models:
-        rule = scorer.definition.asked[name]
+        rule = scorer.definition.outcomes[name]
         explained = {"reasons": pl.List(REASON)} | ({"change": CHANGE} if isinstance(rule, Outcome) else {})
         answers: dict[str, pl.DataType] = dict(schema[part_of(rule)])  # type: ignore[call-overload]
         answers[name] = pl.Struct({**dict(answers[name]), **explained})  # type: ignore[call-overload]
@@ -124,7 +124,7 @@ def _with_reasons(
     found = scorer.reasons(scored, count)
     changes = scorer.changes(scored, earlier, count) if earlier else {}
     parts: dict[str, list[pl.Series]] = {}
-    for name, rule in scorer.definition.asked.items():
+    for name, rule in scorer.definition.outcomes.items():
         part = part_of(rule)
         answer = scored.records[part].struct.field(name)
         if name in found:

@@ -41,7 +41,7 @@ class Champions:
             UnavailableError: the registry does not answer, or is damaged.
         """
         definition, models = loader.definition, loader.champions()
-        missing = [name for name in definition.asked if name not in models]
+        missing = [name for name in definition.outcomes if name not in models]
         if not missing:
             return cls(models, "")
         had = _had(definition, scores)
@@ -63,7 +63,7 @@ def _had(definition: Definition, scores: Path) -> dict[str, str]:
 
 
 def _note(missing: list[str], definition: Definition, loader: Loader) -> str:
-    if len(missing) == len(definition.asked):
+    if len(missing) == len(definition.outcomes):
         return (
             f"{loader.absence()} States, RFM groups and segments need none; there is no answer to what users will do "
             "(no_model). Run propensity train first."

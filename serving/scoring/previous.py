@@ -33,7 +33,7 @@ END = to_instant(datetime(9999, 1, 1, tzinfo=UTC))
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """Scores of before.
+    """Scores of an earlier batch.
 
     Attributes:
         as_of: the instant they speak of.
@@ -45,7 +45,7 @@ class Earlier:
 
     @classmethod
     def before(cls, folder: Path, instant: int) -> "Earlier | None":
-        """The newest scores of before an instant, or None; never those of the instant itself.
+        """The newest scores before an instant, or None; never those of the instant itself.
 
         Folders are named to the second, and a log often ends a microsecond after its last event.
         """
@@ -102,4 +102,4 @@ def answered_in(definition: Definition, records: pl.LazyFrame) -> dict[str, Outc
     """The outcomes that records speak of; those of an earlier definition may not know all of today's."""
     schema = records.collect_schema()
     there = {part: {field.name for field in schema[part].fields} for part in ("intent", "value") if part in schema}  # type: ignore[attr-defined]
-    return {name: rule for name, rule in definition.asked.items() if name in there.get(part_of(rule), ())}
+    return {name: rule for name, rule in definition.outcomes.items() if name in there.get(part_of(rule), ())}

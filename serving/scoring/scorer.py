@@ -95,7 +95,7 @@ class Scorer:
         }
         answerable = {name: rule for name, rule in definition.segments.items() if name not in self.silent}
         self._states, self._every = (Evaluator(predicates(rules)) for rules in (definition.states, answerable))
-        self._among = Evaluator({name: outcome.among for name, outcome in definition.asked.items()})
+        self._among = Evaluator({name: outcome.among for name, outcome in definition.outcomes.items()})
         self._exits = Evaluator(
             {name: rule.exit_when for name, rule in answerable.items() if rule.exit_when is not None}
         )
@@ -107,7 +107,7 @@ class Scorer:
         self._tenure = numeric.index("tenure_days")
         # models that know the same values of traits share one matrix
         self._layouts = {name: json.dumps(model.card.categories) for name, model in self.models.items()}
-        self._versions = {name: models[name].version if name in models else None for name in definition.asked}
+        self._versions = {name: models[name].version if name in models else None for name in definition.outcomes}
         measured = {name for name in rfm_columns(definition.rfm) if name} if definition.rfm else set()
         rules = (self._states, self._among, self._every, self._exits, self._leads)
         self._needed = measured.union(*(rule.columns for rule in rules))
@@ -157,7 +157,7 @@ class Scorer:
         old = rows.cutoffs - through > rules.max_age
         short = rows.matrix[:, self._tenure] * DAY < rules.min_history
         laid_out: dict[str, NDArray[np.float64]] = {}
-        for i, (name, question) in enumerate(self.definition.asked.items()):
+        for i, (name, question) in enumerate(self.definition.outcomes.items()):
             why = self._why(name, inside[:, i], old, short)
             answer, percentile, outside = self._answer(name, rows, why.codes < 0, laid_out)
             why.codes[list(outside.silent)] = len(why.values) - 1
@@ -218,7 +218,7 @@ class Scorer:
         return answer, percentile, marks_of
 
     def _tiers(self, outcome: str, answers: NDArray[np.float64]) -> Texts:
-        names, model = VALUE_TIERS if outcome in self.definition.values else TIERS, self.models.get(outcome)
+        names, model = VALUE_TIERS if outcome in self.definition.amounts else TIERS, self.models.get(outcome)
         return Texts(
             tier_codes(answers, model.card.tiers) if model else np.full(len(answers), names.index(SILENT)), names
         )
@@ -229,7 +229,7 @@ class Scorer:
 
     def changes(self, scored: Scored, earlier: Earlier, count: int) -> dict[str, list[Change | None]]:
         """What changed for each user and likelihood since earlier scores; None for whom there are none."""
-        likelihoods = {name: model for name, model in self.models.items() if name in self.definition.outcomes}
+        likelihoods = {name: model for name, model in self.models.items() if name in self.definition.likelihoods}
         return Explainer(scored.rows, self._wording).changes(likelihoods, scored.answered, earlier, count)
 
 

@@ -84,7 +84,7 @@ class Scored:
 
     def answered(self, outcome: str) -> NDArray[np.bool_]:
         """Who has a likelihood, or an amount."""
-        answers = self._columns[f"{outcome}_{self._definition.asked[outcome].answer}"]
+        answers = self._columns[f"{outcome}_{self._definition.outcomes[outcome].answer}"]
         return ~np.isnan(np.asarray(answers, dtype=np.float64))
 
     def to_records(

@@ -55,7 +55,7 @@ def records_of(
         for row, values in zip(rows, value_rows, strict=True):
             row["value_to_date"] = dict(zip(VALUE_TO_DATE_PARTS, values, strict=True))
     for name, model in outcomes.items():
-        keys, part = fields_of(rule := definition.asked[name]), part_of(rule)
+        keys, part = fields_of(rule := definition.outcomes[name]), part_of(rule)
         answers = zip(*(of(f"{name}_{key}") for key in keys), strict=True)
         for i, (row, values) in enumerate(zip(rows, answers, strict=True)):
             answer = dict(zip(keys, values, strict=True))
@@ -78,7 +78,7 @@ def json_of(records: pl.DataFrame, definition: Definition) -> str:
         definition: by which they were scored.
     """
     parts: dict[str, list[pl.Expr]] = {"intent": [], "value": []}
-    for name, rule in definition.asked.items():
+    for name, rule in definition.outcomes.items():
         answer = pl.col(part := part_of(rule)).struct.field(name)
         more = (_NO_REASONS, _NO_CHANGE) if isinstance(rule, Outcome) else (_NO_REASONS,)
         parts[part].append(answer.struct.with_fields(*more).alias(name))
@@ -109,7 +109,7 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition, v
     value = pl.struct(pl.col(c).alias(k) for k, c in VALUE_TO_DATE_PARTS.items())
     parts: dict[str, list[pl.Expr]] = {"intent": [], "value": []}
     for name, model in outcomes.items():
-        rule = definition.asked[name]
+        rule = definition.outcomes[name]
         fields = (pl.col(f"{name}_{key}").alias(key) for key in fields_of(rule))
         answer = pl.struct(*fields, pl.lit(model, dtype=pl.String).alias("model"))
         parts[part_of(rule)].append(answer.alias(name))

@@ -127,7 +127,7 @@ def test_a_training_killed_inside_and_while_it_promotes(own: World, tmp_path: Pa
     assert len(harmed) >= 4
     for one in harmed:
         champions = Loader(one.definition, one.settings).champions()
-        assert set(champions) == set(one.definition.asked)
+        assert set(champions) == set(one.definition.outcomes)
         steps_of(one, "score")
     # what it had registered and not promoted
     steps_of(harmed[-2], *train)

@@ -122,11 +122,11 @@ def test_a_model_of_three_thousand_users_comes_near_the_best_possible(world: Wor
     events = EventLog(world.definition).read()
     cutoff = int(truth["cutoff"].cast(INSTANT).dt.epoch("us")[0])
     champions = Loader(world.definition, world.settings).champions()
-    for name, model in ((name, champions[name]) for name in world.definition.outcomes):
+    for name, model in ((name, champions[name]) for name in world.definition.likelihoods):
         scored = []
         for rows in batch_rows(events, world.definition, cutoff, latest_traits(world.definition, cutoff, NONE)):
-            frame = rows.frame(world.definition.outcomes[name].among.columns)
-            inside = holds(world.definition.outcomes[name].among, frame)
+            frame = rows.frame(world.definition.likelihoods[name].among.columns)
+            inside = holds(world.definition.likelihoods[name].among, frame)
             p = model.predict(model.matrix_of(rows))
             scored.append(frame.select("user", "cutoff").with_columns(p=pl.Series(p)).filter(inside))
         both = pl.concat(scored).join(truth.select("user", name), on="user")

@@ -51,13 +51,13 @@ def test_a_real_log_is_trained_and_scored(example: str, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     definition, settings = load_definition(file), Settings(home=tmp_path / "var")
     models = Loader(definition, settings).champions()
-    assert set(models) == set(EXPECTED[example]) | set(definition.values)
+    assert set(models) == set(EXPECTED[example]) | set(definition.amounts)
     for name, least in EXPECTED[example].items():
         assert models[name].card.metrics["auc"].value > least, name
     [scores] = (settings.folder(definition.name) / "scores").glob("*.parquet")
     records = pl.read_parquet(scores)
     assert records["state"].null_count() == 0
-    for name in definition.values:
+    for name in definition.amounts:
         card = models[name].card
         assert card.metrics["normalised_gini"].value > card.baselines["historic_value"]["normalised_gini"].value, name
         amounts = records["value"].struct.field(name).struct.field("amount").drop_nulls()

@@ -51,7 +51,7 @@ def test_a_trained_home_is_scored_and_served_at_another_path(world: World, tmp_p
         ready = server.ready().client.get("/readyz").json()
         assert (ready["missing"], ready["degraded"]) == ({}, {})
         models = {model["outcome"] for model in server.client.get("/models").json()}
-        assert models == set(new.definition.asked)
+        assert models == set(new.definition.outcomes)
         event = {"userId": "u0000001", "event": "purchase", "messageId": "after", "properties": {"revenue": 2}}
         assert server.client.post("/v1/track", json=event).status_code == 200
         [record] = server.client.post("/score", json={"user_ids": ["u0000001"], "reasons": 1}).json()["records"]

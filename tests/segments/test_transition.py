@@ -231,7 +231,7 @@ def test_a_value_tier_is_left_when_the_amount_is_past_the_cut_off_by_the_margin(
 
 
 def test_a_segment_that_names_an_amount_rests_on_its_model() -> None:
-    definition = moving(outcomes=SPENDING.model_dump()["values"], segments={"big": "spend_amount > 100"})
+    definition = moving(outcomes=SPENDING.amounts, segments={"big": "spend_amount > 100"})
     assert Hysteresis(definition, SPEND_CUTS).rests_on["segments.big"] == {"spend"}
 
 

@@ -69,7 +69,7 @@ def test_a_version_says_which_features_it_needs(world: World) -> None:
 
 def test_models_rank_better_than_chance_on_users_never_seen(world: World) -> None:
     champions = Loader(world.definition, world.settings).champions()
-    for model in (champions[outcome] for outcome in world.definition.outcomes):
+    for model in (champions[outcome] for outcome in world.definition.likelihoods):
         assert model.card.metrics["auc"].low is not None
         assert model.card.metrics["auc"].low > 0.5
         assert model.card.metrics["unseen_auc"].value > 0.5

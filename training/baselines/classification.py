@@ -57,7 +57,7 @@ def _pointed(rows: pl.DataFrame, definition: Definition, states: pl.Series) -> p
 
 def rfm_columns(definition: Definition, outcome: str) -> list[str]:
     """Recency, tenure, frequency and value: of the sign of life and of the signal asked about."""
-    signals = list(dict.fromkeys([definition.activity, definition.asked[outcome].signal]))
+    signals = list(dict.fromkeys([definition.activity, definition.outcomes[outcome].signal]))
     windows = [span_name(w) for w in definition.windows if w >= DAY]
     names = [*(f"days_since_{s}" for s in signals), "tenure_days", *(f"{s}_active_days_{windows[-1]}" for s in signals)]
     names += [f"{s}_count_{windows[len(windows) // 2]}" for s in signals]

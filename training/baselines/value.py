@@ -25,7 +25,7 @@ def amount_floors(data: Dataset, definition: Definition) -> dict[str, Floats]:
         Amounts of ``historic_value`` (a user goes on as they did so far), ``last_window`` (as they did in the window
         nearest to the horizon) and, for signals that people repeat, ``bg_nbd_gamma_gamma``.
     """
-    fit, test, rule = data.part("learn"), data.part("test"), definition.values[data.outcome]
+    fit, test, rule = data.part("learn"), data.part("test"), definition.amounts[data.outcome]
     found = {
         "historic_value": _historic(test, rule),
         "last_window": _last_window(test, definition, rule),

@@ -23,13 +23,13 @@ class Labels:
     def __init__(self, definition: Definition) -> None:
         self._definition = definition
         self.schema = pl.Schema(
-            {f"label_{name}": pl.Float64() if name in definition.values else pl.Int8() for name in definition.asked}
+            {f"label_{name}": pl.Float64() if name in definition.amounts else pl.Int8() for name in definition.outcomes}
         )
 
     def add(self, events: Events, rows: pl.DataFrame) -> pl.DataFrame:
         """Label some users' rows."""
         labels = []
-        for outcome, rule in self._definition.asked.items():
+        for outcome, rule in self._definition.outcomes.items():
             newest = to_datetime(last_cutoff(self._definition, outcome, events.ends))
             inside = (rows["cutoff"] <= newest) & holds(rule.among, rows)
             answer = label(events, rows.select("user", "cutoff").filter(inside), self._definition, outcome)

@@ -91,7 +91,7 @@ def build(
         RefusalError: ``population_empty``, ``outcome_never_happens``, ``outcome_always_happens``, ``too_few_positives``
             or ``too_few_negatives``.
     """
-    rule, limits = definition.asked[outcome], definition.training
+    rule, limits = definition.outcomes[outcome], definition.training
     rows = labelled(snapshots, outcome)
     if through is not None:
         rows = rows.filter(pl.col("cutoff") <= to_datetime(through))

@@ -15,7 +15,7 @@ from features.time import Instants, schedule, span_name, to_datetime
 
 def last_cutoff(definition: Definition, outcome: str, ends: int) -> int:
     """The newest cutoff whose label is known: the log's end minus gap, horizon and maturity."""
-    return ends - definition.asked[outcome].reach
+    return ends - definition.outcomes[outcome].reach
 
 
 def snapshot_cutoffs(definition: Definition, log: Log) -> Instants:
@@ -25,10 +25,10 @@ def snapshot_cutoffs(definition: Definition, log: Log) -> Instants:
         RefusalError: ``log_too_short``: the log is shorter than warm-up and label window.
     """
     rules = definition.snapshots
-    newest = max(last_cutoff(definition, name, log.ends) for name in definition.asked)
+    newest = max(last_cutoff(definition, name, log.ends) for name in definition.outcomes)
     oldest = log.first + rules.warm_up
     if newest < oldest:
-        reach = min(rule.reach for rule in definition.asked.values())
+        reach = min(rule.reach for rule in definition.outcomes.values())
         raise RefusalError(
             "log_too_short",
             found=f"a log from {to_datetime(log.first):%Y-%m-%d %H:%M} to {to_datetime(log.ends):%Y-%m-%d %H:%M}",
@@ -46,7 +46,7 @@ def check_matured(definition: Definition, outcome: str, cutoffs: Instants, ends:
     Raises:
         RefusalError: ``log_too_short``: there is none.
     """
-    rule = definition.asked[outcome]
+    rule = definition.outcomes[outcome]
     newest = last_cutoff(definition, outcome, ends)
     if cutoffs[0] > newest:
         raise RefusalError(
@@ -74,7 +74,7 @@ def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: s
     Raises:
         ImmatureLabelError: a row's label window, with its maturity delay, runs past the end of the log.
     """
-    rule = definition.asked[outcome]
+    rule = definition.outcomes[outcome]
     cutoff = pl.col("cutoff").dt.epoch("us")
     asked = rows.select("user", (cutoff + rule.gap).alias("start")).with_row_index("row")
     newest = asked["start"].max()

@@ -54,7 +54,7 @@ def finding(check: Check, rules: Audit, text: str, *, alarm: bool) -> Finding:
 
 def audit(data: Dataset, matrices: Matrices, definition: Definition, answers: Floats) -> list[Finding]:
     """Check a data set and the model's answers on its test slice; amounts as more or less than the middle one."""
-    rules, one_answer = definition.audit, one_sided(data.previewed) if data.outcome in definition.outcomes else None
+    rules, one_answer = definition.audit, one_sided(data.previewed) if data.outcome in definition.likelihoods else None
     data = data.yes_or_no
     labels = data.part("test")["label"].to_numpy().astype(np.float64)
     ranking, ones = Ranking.of(answers), np.ones(len(labels))
@@ -119,7 +119,7 @@ def _too_good(auc: float, data: Dataset, matrices: Matrices, definition: Definit
     rules = definition.audit
     text = f"AUC {auc:.3f} on the test slice (alarm from {rules.too_good:g})"
     if auc >= rules.too_good:
-        signal = definition.asked[data.outcome].signal
+        signal = definition.outcomes[data.outcome].signal
         spread, rhythm = _rhythm(signal, data, matrices, definition.training.seed)
         if spread <= REGULAR and rhythm >= rules.too_good - 0.02:
             text += f"; explained by a regular rhythm: gaps of {signal} vary by {spread:.0%} of their mean, and alone "
@@ -167,7 +167,7 @@ def _label_shuffle(data: Dataset, matrices: Matrices, rules: Audit, seed: int) -
 
 def _label_days(data: Dataset, definition: Definition) -> Finding:
     """Columns that tell the label at the cutoff, and told nothing of it a horizon before, of the same users."""
-    horizon = definition.asked[data.outcome].within
+    horizon = definition.outcomes[data.outcome].within
     learn, names = data.part("learn"), [*feature_set(definition).numeric, *feature_set(definition).traits]
     then = data.rows.select("user", pl.col("cutoff").alias("known"), *names).sort("known")
     before = (pl.col("cutoff") - pl.duration(microseconds=horizon)).alias("before")

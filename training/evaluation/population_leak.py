@@ -34,7 +34,7 @@ def check_population(log: Log, definition: Definition, outcome: str, scratch: Pa
         RefusalError: ``population_leak``: on one side of a condition the outcome hardly ever happens, on the other
             mostly.
     """
-    rule = definition.asked[outcome]
+    rule = definition.outcomes[outcome]
     conditions = rule.among.conditions
     asked = [c for c in conditions if c.columns & set(feature_set(definition).traits)]
     cutoff, count = last_cutoff(definition, outcome, log.ends), USERS // log.runs + 1

@@ -57,7 +57,7 @@ def fit(
         procedure: how.
         columns: what a regression alone reads.
     """
-    rule, seed, folds = definition.asked[outcome], definition.training.seed, matrices.folds(FOLDS)
+    rule, seed, folds = definition.outcomes[outcome], definition.training.seed, matrices.folds(FOLDS)
     family, y = objective_of(rule), matrices.y
     aged = matrices.weights * fading(matrices, rule.within, procedure.half_life)
     line = _alone(matrices, rule, aged, folds, seed, procedure, columns)

@@ -52,7 +52,7 @@ def tune(
         report: called with each trial that is done.
         progress: called for each trial.
     """
-    rule, learn = definition.asked[outcome], matrices.part("learn")
+    rule, learn = definition.outcomes[outcome], matrices.part("learn")
     family, folds = objective_of(rule), learn.folds(FOLDS)
     base = {**usual(learn, definition.training.seed, rule), **family.objective}
     varied: dict[str, optuna.distributions.BaseDistribution] = {

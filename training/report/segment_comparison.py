@@ -93,14 +93,14 @@ class Compared:
 
         Columns: ``segment, users, <outcome> (share of those asked about), value (mean of the 30 days after)``.
         """
-        shares = [pl.col(f"{name}_label").cast(pl.Float64).mean().alias(name) for name in self.definition.outcomes]
+        shares = [pl.col(f"{name}_label").cast(pl.Float64).mean().alias(name) for name in self.definition.likelihoods]
         value = [pl.col("value").mean()] if self.money else []
         found = self.members(self.matured).group_by("segment").agg(pl.len().alias("users"), *shares, *value)
         return self._in_order(found)
 
     def expected(self) -> pl.DataFrame:
         """What is expected of who is in a segment now: ``segment, users, <value outcome>``, the predicted mean."""
-        means = [pl.col(f"{name}_amount").mean().alias(name) for name in self.definition.values]
+        means = [pl.col(f"{name}_amount").mean().alias(name) for name in self.definition.amounts]
         return self._in_order(self.members(self.newest).group_by("segment").agg(pl.len().alias("users"), *means))
 
     def _in_order(self, found: pl.DataFrame) -> pl.DataFrame:
@@ -115,14 +115,14 @@ class Compared:
 
     def silent(self) -> pl.DataFrame:
         """Who is given no answer now: ``outcome, why, users``."""
-        why = self.at(self.newest).select(pl.col(f"{name}_why").alias(name) for name in self.definition.asked)
+        why = self.at(self.newest).select(pl.col(f"{name}_why").alias(name) for name in self.definition.outcomes)
         counts = why.unpivot(variable_name="outcome", value_name="why").drop_nulls("why")
         counts = counts.group_by("outcome", "why").len("users")
         return counts.with_columns((pl.col("users") / self.share).round().cast(pl.Int64)).sort("outcome", "why")
 
     def by_trait(self, trait: str) -> pl.DataFrame:
         """What became of users by a trait: ``name, users, <outcome>, value``."""
-        shares = [pl.col(f"{name}_label").cast(pl.Float64).mean().alias(name) for name in self.definition.outcomes]
+        shares = [pl.col(f"{name}_label").cast(pl.Float64).mean().alias(name) for name in self.definition.likelihoods]
         value = [pl.col("value").mean()] if self.money else []
         rows = self.at(self.matured).with_columns(pl.col(trait).fill_null("not known").alias("name"))
         return rows.group_by("name").agg(pl.len().alias("users"), *shares, *value).sort("users", descending=True)
@@ -214,7 +214,7 @@ def compare(
     Raises:
         EventLogError: the log is too short to know what became of anybody.
     """
-    reach = max([rule.reach for rule in definition.outcomes.values()] + [VALUE_DAYS * DAY])
+    reach = max([rule.reach for rule in definition.likelihoods.values()] + [VALUE_DAYS * DAY])
     back, newest = -(-reach // WEEK), log.ends
     matured = newest - back * WEEK
     if matured <= log.first:
@@ -251,10 +251,10 @@ class _Looking:
         self._definition, self._scorer, self._share = definition, scorer, share
         self._cutoffs, self._matured = cutoffs, matured
         self._traits = read_traits(definition, live) if definition.traits is not None else None
-        names, features = list(definition.outcomes), feature_set(definition)
-        tiers = [f"{name}_tier" for name in definition.asked]
-        amounts = [f"{name}_amount" for name in definition.values]
-        whys = [f"{name}_why" for name in definition.asked]
+        names, features = list(definition.likelihoods), feature_set(definition)
+        tiers = [f"{name}_tier" for name in definition.outcomes]
+        amounts = [f"{name}_amount" for name in definition.amounts]
+        whys = [f"{name}_why" for name in definition.outcomes]
         self._answers = ["state", "segments", *tiers, *whys, *amounts]
         text = {"user": pl.String(), "state": pl.String()} | dict.fromkeys([*tiers, *whys], pl.String())
         self.schema = pl.Schema(
@@ -279,7 +279,7 @@ class _Looking:
         """Add what became of the users of `matured`, and take the features off all but the newest rows."""
         then = (rows["cutoff"] == to_datetime(self._matured)).to_numpy()
         columns = []
-        for name, rule in self._definition.outcomes.items():
+        for name, rule in self._definition.likelihoods.items():
             among = holds(rule.among, rows).to_numpy()
             at = np.flatnonzero(then & among)
             answer = label(events, rows[at].select("user", "cutoff"), self._definition, name)

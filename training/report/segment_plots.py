@@ -118,7 +118,7 @@ def _ribbons(found: pl.DataFrame, states: list[str], sides: dict[str, list[tuple
 def outcomes(compared: Compared) -> list[Picture]:
     """What became of each segment's users, beside everybody: a chart for each outcome."""
     found = compared.outcomes().filter(pl.col("users") >= 20).with_columns(_words("segment"))
-    names = list(compared.definition.outcomes)
+    names = list(compared.definition.likelihoods)
     long = found.unpivot(names, index=["segment", "users"], variable_name="outcome", value_name="share").drop_nulls()
     order = found["segment"].to_list()
     all_ = long.filter(pl.col("segment") == EVERYBODY)
@@ -132,7 +132,7 @@ def outcomes(compared: Compared) -> list[Picture]:
         mean = alt.Chart(all_.filter(pl.col("outcome") == name))
         line = mean.mark_rule(color=INK, strokeDash=[4, 3]).encode(x="share:Q")
         bars = base.transform_filter(alt.datum.outcome == name).mark_bar(color=MODEL)
-        title = alt.Title(f"{name}: {compared.definition.outcomes[name].question}", fontSize=11)
+        title = alt.Title(f"{name}: {compared.definition.likelihoods[name].question}", fontSize=11)
         parts.append((bars + line).properties(width=170, height=18 * max(len(order), 3), title=title))
     return parts
 
@@ -144,7 +144,7 @@ def value(compared: Compared) -> Picture:
 
 def expected(compared: Compared, outcome: str) -> Picture:
     """What is expected of each segment's users from now on, a user."""
-    return _amounts(compared.expected(), outcome, f"{compared.definition.values[outcome].question}, a user")
+    return _amounts(compared.expected(), outcome, f"{compared.definition.amounts[outcome].question}, a user")
 
 
 def _amounts(by_segment: pl.DataFrame, column: str, title: str) -> Picture:
@@ -182,7 +182,7 @@ def tiers(compared: Compared, outcome: str) -> Picture:
 def by_trait(compared: Compared, trait: str) -> list[Picture]:
     """Value, and what became of users, by a trait such as the source they came from."""
     found = compared.by_trait(trait).head(MOST)
-    measures = [*(["value"] if compared.money else []), *compared.definition.outcomes]
+    measures = [*(["value"] if compared.money else []), *compared.definition.likelihoods]
     parts: list[Picture] = []
     for name in measures:
         is_value = name == "value"

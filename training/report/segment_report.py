@@ -55,14 +55,14 @@ def charts(compared: Compared, trait: str | None) -> dict[str, tuple[str, list[p
     if rules.states:
         found["states"] = ("How many users are in each state, week by week.", [plots.states(compared)])
         found["flows"] = ("Where they were four weeks ago, and where they are now.", [plots.flows(compared)])
-    if rules.segments and rules.outcomes:
+    if rules.segments and rules.likelihoods:
         caption = f"What became of who was in a segment on {then}; dashed: everybody."
         found["outcomes"] = (caption, plots.outcomes(compared))
     if rules.segments:
         found["sizes"] = ("How many users are in each segment, week by week.", plots.sizes(compared))
     if rules.segments and compared.money:
         found["value"] = (f"What they spent in the 30 days after {then}.", [plots.value(compared)])
-    for outcome in rules.values if rules.segments else ():
+    for outcome in rules.amounts if rules.segments else ():
         caption = (
             "What those who are in it now are expected to bring, of whom there is enough to say; dashed: everybody."
         )
@@ -71,7 +71,7 @@ def charts(compared: Compared, trait: str | None) -> dict[str, tuple[str, list[p
         caption = f"Value, and what became of users, by {trait.replace('_', ' ')}."
         found["trait"] = (caption, plots.by_trait(compared, trait))
     silent, now = compared.silent(), round(len(compared.at(compared.newest)) / compared.share)
-    for outcome, rule in rules.asked.items() if rules.states else ():
+    for outcome, rule in rules.outcomes.items() if rules.states else ():
         going = f"how likely {outcome} is" if isinstance(rule, Outcome) else f"tiers of {outcome}"
         caption = f"Where they stand and where they are going: states, and {going}."
         if text := silence(silent, outcome, now):
@@ -93,7 +93,7 @@ def first_words(compared: Compared) -> Iterator[str]:
         )
     found = compared.outcomes().filter(pl.col("users") >= FEW)
     everybody = found.filter(pl.col("segment") == EVERYBODY)
-    for outcome, rule in compared.definition.outcomes.items():
+    for outcome, rule in compared.definition.likelihoods.items():
         base = everybody[outcome].item() if len(everybody) else None
         others = found.filter((pl.col("segment") != EVERYBODY) & pl.col(outcome).is_not_null())
         if base and len(others):
@@ -129,9 +129,9 @@ def _cards(compared: Compared) -> Iterator[dict[str, object]]:
             "rule": rule,
             "users": round(counts.get(name, 0) / compared.share),
             "of": counts.get(name, 0) / max(counts.get(EVERYBODY, 1), 1),
-            "became": {o: became.get(o) for o in compared.definition.outcomes},
+            "became": {o: became.get(o) for o in compared.definition.likelihoods},
             "value": became.get("value") if compared.money else None,
-            "expected": {o: expected.get(name, {}).get(o) for o in compared.definition.values},
+            "expected": {o: expected.get(name, {}).get(o) for o in compared.definition.amounts},
             "apart": [apart_in_words(apart, wording) for apart in compared.apart(name)],
         }
 

@@ -118,8 +118,8 @@ def _words(definition: Definition, name: str, pack: Pack, use: PackUse) -> dict[
     for key, role in pack.roles.items():
         there = {
             "trait": definition.traits.fields if definition.traits else [],
-            "outcome": definition.outcomes,
-            "value": definition.values,
+            "outcome": definition.likelihoods,
+            "value": definition.amounts,
         }.get(role.kind, definition.signals)
         given = use.roles.get(key, definition.activity if key == "activity" else key)
         filled = [given] if isinstance(given, str) else given

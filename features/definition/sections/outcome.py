@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from features.definition.sections.base import Name, Span, Sql, Strict
 from features.time import span_name
@@ -205,3 +205,26 @@ class ValueOutcome(Question):
     def question(self) -> str:
         """The question in words: ``value of purchase within 30d``."""
         return f"value of {self.sum_of} {self.when}"
+
+
+def _kind(content: object) -> str:
+    """The class of an outcome: one with ``sum_of`` is answered by an amount."""
+    sums = "sum_of" in content if isinstance(content, dict) else isinstance(content, ValueOutcome)
+    return ValueOutcome.__name__ if sums else Outcome.__name__
+
+
+def _likelihoods_first(outcomes: dict[str, Outcome | ValueOutcome]) -> dict[str, Outcome | ValueOutcome]:
+    return dict(sorted(outcomes.items(), key=lambda item: isinstance(item[1], ValueOutcome)))
+
+
+#: by name: those answered by yes or no, then those answered by an amount
+Outcomes = Annotated[
+    dict[
+        Name,
+        Annotated[
+            Annotated[Outcome, Tag(Outcome.__name__)] | Annotated[ValueOutcome, Tag(ValueOutcome.__name__)],
+            Discriminator(_kind),
+        ],
+    ],
+    AfterValidator(_likelihoods_first),
+]

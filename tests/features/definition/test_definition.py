@@ -31,7 +31,8 @@ OUTCOME = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28
 
 MISTAKES = {
     "a list of packs with roles": ({"packs": [{"lifecycle": {}}, ["x"]]}, "a list of packs holds their names alone"),
-    "values that are no mapping": ({"values": [3]}, "values"),
+    "outcomes that are no mapping": ({"outcomes": [3]}, "outcomes: Input should be a valid dictionary, found [3]"),
+    "an outcome that is no mapping": ({"outcomes": {"churn": 3}}, "outcomes.churn: "),
     "key of before": (
         {"segments": {"away": {"when": "tenure_days > 9", "until": "tenure_days > 99"}}},
         "segments.away.until: this key is called 'exit_when' now",
@@ -78,7 +79,11 @@ MISTAKES = {
         },
         "more than all users",
     ),
-    "values by themselves": ({"values": {}}, "an outcome with 'sum_of' stands among the others, under 'outcomes'"),
+    "amounts apart from the other outcomes": ({"values": {}}, "values: unknown key; allowed: name, events"),
+    "an unknown key of an amount": (
+        {"outcomes": {"spend": {"sum_of": "purchase", "within": "7d", "among": "tenure_days >= 0", "will": "visit"}}},
+        "outcomes.spend.will: unknown key; allowed: within, among, gap, matures_after, monotone, sum_of, tiers",
+    ),
     "nothing asked": ({"outcomes": {}}, "ask at least one question"),
     "two questions": ({"outcomes": {"churn": OUTCOME | {"will": "visit"}}}, "exactly one of 'will' and 'will_not'"),
     "unknown signal": (
@@ -261,7 +266,7 @@ def test_what_the_service_shows_of_a_definition_loads_again(tmp_path: Path, file
     (tmp_path / "d.yaml").write_text(yaml.safe_dump(definition.as_file(), sort_keys=False, allow_unicode=True))
     again = load_definition(tmp_path / "d.yaml")
     assert again.version == definition.version
-    assert list(again.asked) == list(definition.asked)
+    assert list(again.asked) == list(definition.outcomes)
 
 
 def test_a_copy_of_a_definition_has_a_feature_set_of_its_own() -> None:

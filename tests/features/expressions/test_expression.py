@@ -24,7 +24,7 @@ def test_nothing_is_parsed_again_once_the_definition_is_loaded(monkeypatch: pyte
     monkeypatch.setattr(sqlglot, "parse", refuse)
     states = predicates({name: rule for name, rule in definition.states.items() if rule.when != OTHERWISE})
     Evaluator({**states, **predicates(definition.segments)})
-    Evaluator({name: outcome.among for name, outcome in definition.asked.items()})
+    Evaluator({name: outcome.among for name, outcome in definition.outcomes.items()})
     TimeEdges(definition)
     rule_digests(definition)
     assert any(outcomes_in(rule, definition) for rule in definition.segments.values())
@@ -58,7 +58,7 @@ def test_what_is_no_expression_names_no_columns(text: str) -> None:
 def test_a_definition_holds_expressions_and_dumps_texts() -> None:
     definition = load_definition(ROOT / "propensity.yaml")
     held = [*definition.derived.values(), *(rule.when for rule in definition.segments.values())]
-    held += [outcome.among for outcome in definition.asked.values()] + [s.where for s in definition.signals.values()]
+    held += [outcome.among for outcome in definition.outcomes.values()] + [s.where for s in definition.signals.values()]
     assert all(type(sql) is Expression for sql in held)
     content = definition.model_dump()
     shown = [*content["derived"].values(), *(rule["when"] for rule in content["segments"].values())]

@@ -198,7 +198,7 @@ def test_scores_are_those_of_the_local_engine(both: tuple[World, SparkLog, Event
     assert len(found) > 2_000
     answers = ("intent", "value", "as_of")
     assert found.drop(answers).equals(expected.drop(answers))
-    for outcome, rule in world.definition.asked.items():
+    for outcome, rule in world.definition.outcomes.items():
         left, right = (f.select(field_of(rule, outcome, "tier"), field_of(rule, outcome, rule.answer))
                        for f in (found, expected))  # fmt: skip
         assert left["tier"].equals(right["tier"])

@@ -7,7 +7,7 @@ from tests.serving.registries import files_of
 
 
 def model_files(world: World) -> list[Path]:
-    return [path for outcome in world.definition.asked for path in files_of(world, outcome).iterdir()]
+    return [path for outcome in world.definition.outcomes for path in files_of(world, outcome).iterdir()]
 
 
 def cut(path: Path) -> None:

@@ -34,7 +34,7 @@ def test_every_user_gets_a_whole_record(scored: Scored, world: World, rows: Feat
     assert len(records) == len(rows) == 3_000
     for record in records:
         assert record.state in world.definition.states
-        assert set(record.intent) == set(world.definition.outcomes)
+        assert set(record.intent) == set(world.definition.likelihoods)
         for intent in record.intent.values():
             assert intent.tier in TIERS
             assert (intent.probability is None) == (intent.why is not None) == (intent.tier == "not_enough_to_say")
@@ -50,13 +50,13 @@ def test_the_api_says_what_the_batch_says(scorer: Scorer, scored: Scored, world:
     assert online.records.equals(scored.records)
 
 
-@pytest.mark.parametrize("changed", [{}, {"values": {}, "leads": {}, "segments": {}, "packs": {}}, {"outcomes": {}}])
+@pytest.mark.parametrize("kept", ["outcomes", "likelihoods", "amounts"])
 def test_json_of_many_says_what_their_records_say(
-    world: World, models: Mapping[str, Model], rows: FeatureRows, changed: dict[str, object]
+    world: World, models: Mapping[str, Model], rows: FeatureRows, kept: str
 ) -> None:
-    kept = {"values": world.definition.model_dump()["values"], "leads": {}, "segments": {}, "packs": {}}
-    definition = world.redefined(**(kept | changed if "outcomes" in changed else changed))
-    answered = {name: model for name, model in models.items() if name in definition.asked and name != "uninstall"}
+    fewer = {"outcomes": getattr(world.definition, kept), "leads": {}, "segments": {}, "packs": {}}
+    definition = world.redefined(**(fewer if kept != "outcomes" else {}))
+    answered = {name: model for name, model in models.items() if name in definition.outcomes and name != "uninstall"}
     scorer = Scorer(definition, answered, load_cuts(definition, world.settings))
     for some in (rows, rows.take(np.arange(3))):
         scored = scorer.score(some, some.cutoffs)
@@ -87,7 +87,7 @@ def test_a_few_users_are_scored_like_all_of_them(
         assert np.array_equal(found.rows.matrix, rows.matrix[lo : lo + 19], equal_nan=True)
         few = scorer.score(found.rows, found.through)
         expected = scored.frame[lo : lo + 19].select(few.frame.columns)
-        shares = [f"{name}_{rule.answer}" for name, rule in world.definition.asked.items()]
+        shares = [f"{name}_{rule.answer}" for name, rule in world.definition.outcomes.items()]
         for column in few.frame.drop(shares).columns:
             assert few.frame[column].to_list() == expected[column].to_list(), column
         for name in shares:
@@ -100,7 +100,7 @@ def named(scored: Scored) -> pl.DataFrame:
 
 
 def test_percentiles_follow_probabilities(scored: Scored, world: World) -> None:
-    for name in world.definition.outcomes:
+    for name in world.definition.likelihoods:
         answer = scored.frame.drop_nulls(f"{name}_probability").sort(f"{name}_probability")
         assert answer[f"{name}_percentile"].is_sorted()
         assert answer[f"{name}_percentile"].is_between(0, 100).all()
@@ -250,7 +250,7 @@ def test_a_feature_that_never_was_missing_and_is_now_is_outside(
 
 
 def test_nearly_everybody_lies_inside(scored: Scored, world: World) -> None:
-    for name in world.definition.asked:
+    for name in world.definition.outcomes:
         assert (scored.frame[f"{name}_why"] == "outside_trained_range").sum() < 0.01 * len(scored.frame)
 
 

@@ -58,8 +58,7 @@ def test_segments_may_name_amounts_and_value_tiers(
 
 
 def test_amounts_may_be_all_that_is_asked(world: World, models: Mapping[str, Model], tmp_path: Path) -> None:
-    values = world.definition.model_dump()["values"]
-    definition = world.redefined(outcomes={}, values=values, states={}, segments={}, leads={}, packs={})
+    definition = world.redefined(outcomes=world.definition.amounts, states={}, segments={}, leads={}, packs={})
     scorer = Scorer(definition, {"spend": models["spend"]}, None)
     log = InMemory(EventLog(world.definition).read())
     score_all(log, scorer, log.ends - 14 * DAY, tmp_path, reasons=2)

@@ -19,7 +19,7 @@ def test_the_first_champion_and_the_first_cut_offs_are_taken_up_without_a_restar
     uri = mine.settings.mlflow_uri
     client = mlflow.MlflowClient(uri, uri)
     versions = {}
-    for outcome in mine.definition.asked:
+    for outcome in mine.definition.outcomes:
         name = registered_name(mine.definition, outcome)
         versions[name] = client.get_model_version_by_alias(name, CHAMPION).version
         client.delete_registered_model_alias(name, CHAMPION)

@@ -38,7 +38,7 @@ def test_a_home_is_read_and_written_at_its_new_place(world: World, tmp_path: Pat
         as_older_versions_wrote_it(there, there.settings.home)
         assert str(there.settings.home).encode() in (there.settings.home / "mlflow.db").read_bytes()
     here = moved(there, tmp_path / "a new place")
-    assert set(Loader(here.definition, here.settings).champions()) == set(here.definition.asked)
+    assert set(Loader(here.definition, here.settings).champions()) == set(here.definition.outcomes)
     registry = Registry(here.definition, here.settings)
     with registry.run("churn", 0):
         run = mlflow.active_run()
@@ -78,7 +78,7 @@ def test_a_moved_home_scores_and_answers(world: World, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     [path] = here.settings.scores("demo-shop").glob("*.parquet")
     assert set(pl.read_parquet(path)["intent"].struct.field("churn").struct.field("model")) == {"churn/1"}
-    assert len(Answers(here.definition, here.settings).models()) == len(here.definition.asked)
+    assert len(Answers(here.definition, here.settings).models()) == len(here.definition.outcomes)
     assert not (tmp_path / "there").exists()
 
 
@@ -90,5 +90,5 @@ def test_the_pages_of_mlflow_find_the_files_of_an_older_home(world: World, tmp_p
     assert {e.artifact_location for e in client(here).search_experiments() if e.name != "Default"} == {
         "mlflow-artifacts:/"
     }
-    for name in here.definition.asked:
+    for name in here.definition.outcomes:
         assert files_of(here, name).is_dir()

@@ -42,14 +42,14 @@ def matrices(*, customers: int = 2_000, once: float = 0.0, never: int = 300) -> 
 
 
 def outcome(**changes: object):  # type: ignore[no-untyped-def]
-    return definition_of(outcomes={"it": PURCHASE | changes}).asked["it"]
+    return definition_of(outcomes={"it": PURCHASE | changes}).outcomes["it"]
 
 
 def test_it_answers_whether_a_repeated_signal_comes_or_stays_away() -> None:
     rows = matrices()
     assert applies(rows, outcome())
     stays_away = definition_of(outcomes={"it": {"will_not": "purchase", "within": "13d", "among": "tenure_days > 0"}})
-    assert applies(rows, stays_away.asked["it"])
+    assert applies(rows, stays_away.outcomes["it"])
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_it_does_not_answer_another_question(changes: dict[str, object]) -> None
 
 def test_it_does_not_answer_for_amounts() -> None:
     value = definition_of(outcomes={"it": {"sum_of": "purchase", "within": "13d", "among": "tenure_days > 0"}})
-    assert not applies(matrices(), value.asked["it"])
+    assert not applies(matrices(), value.outcomes["it"])
 
 
 def test_it_needs_people_who_come_back() -> None:

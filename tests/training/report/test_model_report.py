@@ -67,7 +67,7 @@ def test_words_tell_when_the_level_is_off(world: World) -> None:
     from serving.model.loader import Loader
 
     card = Loader(world.definition, world.settings).champions()["churn"].card
-    protocol = protocol_of(world.definition.outcomes["churn"])
+    protocol = protocol_of(world.definition.likelihoods["churn"])
     off = card.model_copy(update={"metrics": card.metrics | {"observed_over_expected": Measure(value=1.31)}})
     assert "come true 1.31 times as often as predicted" in protocol.words(off)
     right = card.model_copy(update={"metrics": card.metrics | {"observed_over_expected": Measure(value=1.01)}})
