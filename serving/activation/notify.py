@@ -54,9 +54,7 @@ class Notices:
         if self._under_way.is_alive():
             raise TimeoutError("the service did not answer in time")
         if taken != [True]:
-            raise PropensityError(
-                "the service refused the notice.", fix="try the address with the apprise command"
-            )
+            raise PropensityError("the service refused the notice.", fix="try the address with the apprise command")
 
 
 def _service(url: str) -> object:
