@@ -26,8 +26,8 @@ from features.profile.fold import profile_rows
 from features.settings import Settings
 from features.time import Clock, to_instant
 from segments.evaluator import Evaluator
-from segments.membership import IN, Hysteresis, Observation
-from segments.transition import Scoring, TransitionFinder
+from segments.transitions.membership import IN, Hysteresis, Observation
+from segments.transitions.transition import Scoring, TransitionFinder
 from serving.activation.delivery import Sender
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog

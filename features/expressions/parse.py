@@ -35,11 +35,6 @@ _SAY = (
 )
 
 
-def tree_of(sql: str) -> exp.Expression:
-    """The tree of an expression that was checked when the definition was loaded; copy it before you change it."""
-    return Expression.of(sql).tree
-
-
 def parse_expression(sql: Expression, *, key: str) -> exp.Expression:
     """Parse an expression and refuse what is not plain arithmetic and logic over columns.
 

@@ -8,7 +8,7 @@ import polars as pl
 from sqlglot import exp
 
 from features.expressions import operators as op
-from features.expressions.parse import tree_of
+from features.expressions.expression import Expression
 from features.expressions.single import Single, for_one, single
 from features.expressions.values import Flags, Numbers, Texts, Truths, Value, column_of
 
@@ -28,7 +28,7 @@ class Program:
         self._places: dict[str, int] = {}
         self._inputs: dict[str, int] = {}
         self._steps: list[tuple[int, op.Operator, tuple[int, ...]]] = []
-        self._answers = {name: self._place(tree_of(sql)) for name, sql in expressions.items()}
+        self._answers = {name: self._place(Expression.of(sql).tree) for name, sql in expressions.items()}
         #: the columns that the expressions name
         self.columns = frozenset(self._inputs)
         # the same for a single row

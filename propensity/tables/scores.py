@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from features.definition.schema import Definition
 from propensity.console import table
 from segments.tiers import TIERS, VALUE_TIERS
-from serving.scoring.silence import silence
+from serving.scoring.reasons.silence import silence
 
 if TYPE_CHECKING:  # a job imports much that its table does not need
     from serving.scoring.batch import BatchResult

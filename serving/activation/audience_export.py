@@ -12,7 +12,7 @@ from features.errors import PropensityError
 from features.system.durable import new_folder, replacing
 from features.system.kept_files import reading
 from segments.holdout import Holdout
-from segments.membership import IN
+from segments.transitions.membership import IN
 from serving.activation.memberships import Memberships
 from serving.scoring.previous import Earlier, answered_in, field_of
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from features.definition.schema import Definition
 from features.time import Clock
-from segments.membership import Observation, UserMemberships, rule_digests
-from segments.transition import Scoring, Transition, TransitionFinder
+from segments.transitions.membership import Observation, UserMemberships, rule_digests
+from segments.transitions.transition import Scoring, Transition, TransitionFinder
 from serving.activation.outbox import ERASED, Outbox
 from serving.database.activation_tables import definitions, make_tables, outbox, scorings, standings, transitions
 from serving.database.erasure import erased_among

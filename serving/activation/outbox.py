@@ -12,7 +12,7 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.time import Clock
 from segments.holdout import Holdout
-from segments.transition import Transition
+from segments.transitions.transition import Transition
 from serving.activation.payload import body_of
 from serving.database.activation_tables import destinations, outbox
 from serving.database.live_log import LiveLog

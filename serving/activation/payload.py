@@ -10,7 +10,7 @@ from hashlib import sha256
 from features.definition.dimension import Dimension
 from features.errors import PropensityError
 from features.time import to_datetime
-from segments.transition import Transition
+from segments.transitions.transition import Transition
 
 Body = dict[str, object]
 

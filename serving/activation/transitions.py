@@ -12,11 +12,11 @@ from features.definition.schema import Definition
 from features.events.write import part_files
 from features.system.progress import Progress, ignore
 from features.time import to_instant
-from segments.evidence import evidence_of
-from segments.membership import IN, Hysteresis, Observation
-from segments.next_change import TimeEdges
 from segments.tiers import TierCuts
-from segments.transition import Scoring, Transition, TransitionFinder
+from segments.transitions.evidence import evidence_of
+from segments.transitions.membership import IN, Hysteresis, Observation
+from segments.transitions.next_change import TimeEdges
+from segments.transitions.transition import Scoring, Transition, TransitionFinder
 from serving.activation.memberships import CHUNK, Memberships
 from serving.process.metrics import MOVED
 from serving.scoring.previous import EVIDENCE, Earlier, answered_in, field_of

@@ -6,7 +6,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 
 from features.time import to_datetime
-from segments.transition import Cause, Transition
+from segments.transitions.transition import Cause, Transition
 from serving.activation.memberships import Memberships
 from serving.scoring.online import Answers
 from serving.scoring.record import ScoreRecord

@@ -16,7 +16,7 @@ from features.rows import INSTANT
 from features.system.progress import Progress, ignore
 from features.time import to_datetime
 from features.traits import latest_traits
-from segments.evidence import evidence_of
+from segments.transitions.evidence import evidence_of
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.previous import EVIDENCE, Earlier, field_of, scores_path
 from serving.scoring.record import Change

@@ -26,11 +26,11 @@ from segments.tiers import SILENT, TIERS, VALUE_TIERS, tier_codes
 from segments.value_to_date import ValueToDate
 from serving.model.model import Model
 from serving.model.treeshap import WORTHWHILE
-from serving.scoring.explain import Explainer
 from serving.scoring.previous import Earlier
+from serving.scoring.reasons.explain import Explainer
+from serving.scoring.reasons.wording import Wording
 from serving.scoring.record import Change, Reason
 from serving.scoring.scores import Column, Scored
-from serving.scoring.wording import Wording
 
 #: why there is no answer for who is far outside what the model saw
 BEYOND = "outside_trained_range"
@@ -74,15 +74,7 @@ class Scorer:
         rfm: RfmCuts | None,
         absent: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        digest = feature_set(definition).digest
-        for name, model in models.items():
-            if model.card.feature_digest != digest:
-                raise ScoringError(
-                    f"{model.version} was trained on feature set {model.card.feature_digest}; "
-                    f"{definition.version} yields {digest}.",
-                    fix=f"train {name} again under this definition, or serve the definition it was trained under",
-                    code="feature_digest_mismatch",
-                )
+        _check_features(definition, models)
         self.definition = definition
         self.models, self.absent = dict(models), dict(absent)
         self._wording = Wording(definition)
@@ -249,3 +241,16 @@ def _texts_at(texts: Mapping[int, str], count: int) -> Texts:
     codes = np.full(count, -1)
     codes[list(texts)] = np.arange(len(texts))
     return Texts(codes, tuple(texts.values()))
+
+
+def _check_features(definition: Definition, models: Mapping[str, Model]) -> None:
+    """Refuse a model that was trained on other features than the definition yields."""
+    digest = feature_set(definition).digest
+    for name, model in models.items():
+        if model.card.feature_digest != digest:
+            raise ScoringError(
+                f"{model.version} was trained on feature set {model.card.feature_digest}; "
+                f"{definition.version} yields {digest}.",
+                fix=f"train {name} again under this definition, or serve the definition it was trained under",
+                code="feature_digest_mismatch",
+            )

@@ -9,8 +9,8 @@ import polars as pl
 from features.definition.sections.outcome import Outcome
 from features.time import span_name, to_datetime
 from segments.rfm import tie
-from serving.scoring.silence import silence
-from serving.scoring.wording import Wording, number
+from serving.scoring.reasons.silence import silence
+from serving.scoring.reasons.wording import Wording, number
 from training.report import segment_plots as plots
 from training.report.model_report import library, themed
 from training.report.segment_comparison import EVERYBODY, Apart, Compared

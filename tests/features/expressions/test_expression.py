@@ -10,8 +10,8 @@ from features.expressions.dialects import written
 from features.expressions.expression import Expression
 from segments.dependencies import outcomes_in
 from segments.evaluator import Evaluator
-from segments.membership import rule_digests
-from segments.next_change import TimeEdges
+from segments.transitions.membership import rule_digests
+from segments.transitions.next_change import TimeEdges
 from tests.conftest import ROOT
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from features.definition import Definition
 from features.time import DAY, Clock
-from segments.membership import IN, Hysteresis, Observation
-from segments.transition import Scoring, Transition, TransitionFinder
+from segments.transitions.membership import IN, Hysteresis, Observation
+from segments.transitions.transition import Scoring, Transition, TransitionFinder
 from serving.activation.delivery import Sender
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from features.time import DAY, HOUR
-from segments.membership import IN, Observation
+from segments.transitions.membership import IN, Observation
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.database.schema import connect

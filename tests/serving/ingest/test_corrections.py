@@ -16,7 +16,7 @@ from features.feature_store import OnlineProfiles
 from features.reading.live_messages import Message
 from features.settings import Settings
 from features.time import DAY, HOUR
-from segments.evidence import evidence_of
+from segments.transitions.evidence import evidence_of
 from serving.ingest.compact import compact
 from serving.ingest.reconcile import reconcile
 from serving.scoring.feature_rows import online_rows

@@ -17,8 +17,8 @@ from features.system.progress import unseen
 from features.time import DAY, to_datetime
 from segments.rfm_cuts import load_cuts
 from serving.model.loader import Loader
+from serving.scoring.reasons.wording import Wording
 from serving.scoring.scorer import Scorer
-from serving.scoring.wording import Wording
 from tests.conftest import World
 from tests.serving.conftest import copy_of
 from training.report.segment_comparison import EVERYBODY, Compared, auc_of, compare

@@ -11,7 +11,7 @@ from features.definition.load import load_definition
 from features.definition.sections.families import Family
 from features.definition.wording import ENGLISH, fields_of, problems
 from features.errors import DefinitionError
-from serving.scoring.wording import Wording
+from serving.scoring.reasons.wording import Wording
 from tests.conftest import ROOT
 
 DEMO = load_definition(ROOT / "propensity.yaml").model_dump()

@@ -9,8 +9,8 @@ from features.rows import FeatureRows
 from serving.model.model import Model
 from serving.model.numbers import Floats
 from serving.scoring.previous import Earlier
+from serving.scoring.reasons.wording import Wording
 from serving.scoring.record import Change, Move, Reason
-from serving.scoring.wording import Wording
 
 Answered = Callable[[str], NDArray[np.bool_]]
 

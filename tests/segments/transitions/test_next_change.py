@@ -9,7 +9,7 @@ from features.definition.columns import feature_set
 from features.expressions.program import holds
 from features.rows import FeatureRows
 from features.time import DAY
-from segments.next_change import TimeEdges
+from segments.transitions.next_change import TimeEdges
 from tests.segments.worlds import moving
 
 DEFINITION = moving(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from segments.membership import Hysteresis, Observation, UserMemberships
+from segments.transitions.membership import Hysteresis, Observation, UserMemberships
 
 Cause = Literal["behaviour", "time", "new_model", "new_definition", "erased"]
 

@@ -31,7 +31,7 @@ class Observation:
         leaving: the segments whose ``exit_when`` holds.
         scores: likelihoods and amounts by outcome, where there was enough to say.
         last_seen: when the user last did something.
-        evidence: what is known of the user, as `segments.evidence` has it; None where that was not kept.
+        evidence: what is known of the user, as `segments.transitions.evidence` has it; None where that was not kept.
     """
 
     user: str

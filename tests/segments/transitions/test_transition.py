@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.time import DAY, HOUR
-from segments.membership import IN, Hysteresis, Observation, UserMemberships, rule_digests
 from segments.tiers import SILENT, VALUE_TIERS, TierCuts, tiers_of
-from segments.transition import Scoring, Transition, TransitionFinder
+from segments.transitions.membership import IN, Hysteresis, Observation, UserMemberships, rule_digests
+from segments.transitions.transition import Scoring, Transition, TransitionFinder
 from tests.segments.worlds import CUTS, moving
 
 DEFINITION = moving()

@@ -1,0 +1,1 @@
+"""What users are in, and when that changes: memberships, transitions, and when to look again."""

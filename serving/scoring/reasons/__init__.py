@@ -1,0 +1,1 @@
+"""Why an answer is what it is, or why there is none, in words."""
