@@ -266,7 +266,7 @@ def test_what_the_service_shows_of_a_definition_loads_again(tmp_path: Path, file
     (tmp_path / "d.yaml").write_text(yaml.safe_dump(definition.as_file(), sort_keys=False, allow_unicode=True))
     again = load_definition(tmp_path / "d.yaml")
     assert again.version == definition.version
-    assert list(again.asked) == list(definition.outcomes)
+    assert list(again.outcomes) == list(definition.outcomes)
 
 
 def test_a_copy_of_a_definition_has_a_feature_set_of_its_own() -> None:
