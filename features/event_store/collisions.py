@@ -49,7 +49,7 @@ class Judged:
     Attributes:
         ids: a table of them (`set_of`); new rows of these ids are left out, unless they are in ``counting``.
         counting: new rows that count, with their ``bucket``.
-        gone: rows of the store that count no more: ``bucket``, ``id``.
+        gone: rows of the store that no longer count: ``bucket``, ``id``.
         left_out: how many rows do not count that did, or are new.
         claims: what is known of these ids from now on.
         whole: ``claims`` are all there are, not those of these ids alone.
@@ -77,7 +77,7 @@ class Judged:
                 for frame in found if len(frame)]  # fmt: skip
 
     def removed(self, bucket: int) -> NDArray[np.int64]:
-        """Ids of a bucket's rows that count no more."""
+        """Ids of a bucket's rows that no longer count."""
         found = [frame.filter(pl.col("bucket") == bucket)["id"].to_numpy() for frame in self.gone]
         return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
 

@@ -122,7 +122,7 @@ def frame_of(rows: Rows) -> pl.DataFrame:
 
 
 def changes(now: pl.DataFrame, stored: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows that count now and are not stored as they are, and the stored ones that count no more."""
+    """The rows that count now and are not stored as they are, and the stored ones that no longer count."""
     same = [name for name in now.columns if name != "place"]
     changed = now.join(stored, on=same, how="anti")
     return changed, stored.join(changed, on="id", how="semi").select("bucket", "id")

@@ -1,4 +1,4 @@
-"""Commands of the live path: the worker, the nightly job, and what mends a live log."""
+"""Commands of the live path: the worker, the nightly job, and what repairs a live log."""
 
 import signal
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""The sender: brings what waits in the outbox to the destinations, at least once, and in order."""
+"""The sender: brings the messages of the outbox to the destinations, at least once, and in order."""
 
 import logging
 import os
@@ -49,7 +49,7 @@ class Sender:
 
     Args:
         definition: its destinations.
-        outbox: what waits.
+        outbox: the waiting messages.
         clock: the service's clock.
 
     Raises:

@@ -35,7 +35,7 @@ class TransitionRecorder:
     Args:
         definition: its rules and destinations.
         memberships: where transitions are recorded.
-        scores: the folder of the batches' scores, for the answers of before.
+        scores: the folder of the batches' scores, for the earlier answers.
     """
 
     def __init__(self, definition: Definition, memberships: Memberships, scores: Path) -> None:

@@ -261,7 +261,7 @@ class LiveLog:
             connection.execute(sa.update(dead).where(dead.c.id.in_(letters)).values(replayed=True))
 
     def erase(self, users: Sequence[str]) -> dict[str, int]:
-        """Bury users: their messages and dead letters go, and new ones are refused.
+        """Erase users: their messages and dead letters go, and new ones are refused.
 
         Returns:
             How many rows went, by what they were.

@@ -64,7 +64,7 @@ class Committer:
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Append what waits, and stop."""
+        """Append the waiting messages, and stop."""
         self._orders.put(None)
         self._thread.join(30)
 

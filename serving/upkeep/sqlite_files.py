@@ -97,7 +97,7 @@ def scrub(files: Iterable[Path], users: Sequence[str]) -> None:
 
 
 def _settle(file: Path) -> None:
-    """Move what waits beside a database into it."""
+    """Move the write-ahead log of a database into it."""
     with _opened(file) as connection, _waited_for(file):
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     if busy:

@@ -56,7 +56,7 @@ Rank = Callable[[Floats], Ranked]
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """A probability's order over rows, worked out once for all resamples.
+    """A probability's order over rows, computed once for all resamples.
 
     Attributes:
         order: rows from the highest score down.

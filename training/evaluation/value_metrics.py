@@ -18,7 +18,7 @@ AMOUNT_METRICS = (
 
 @dataclass(frozen=True, slots=True)
 class AmountRanking:
-    """A model's amounts over rows, worked out once for all resamples.
+    """A model's amounts over rows, computed once for all resamples.
 
     What is measured: ``normalised_gini``, the Gini coefficient of what came in the order of the predictions over that
     in the best possible order, ties taken together; ``value_at_10``, the share of all value that the top tenth brings;
