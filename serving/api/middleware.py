@@ -78,7 +78,7 @@ def required_keys(settings: Settings) -> KeyRing | None:
 
 
 class Guard:
-    """ASGI middleware: who asks, what for, how often, and how much is sent, before the body is understood.
+    """ASGI middleware: authentication, known paths, rate limit and body size, before the body is parsed.
 
     Keys are given as ``Authorization: Bearer KEY``, or as the user name of basic authentication, as the tracking API
     has it.
