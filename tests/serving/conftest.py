@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from features.events.compacted import NONE
+from features.expressions.values import Texts
 from features.reading.source import EventLog
 from features.rows import FeatureRows
 from features.traits import latest_traits
@@ -73,7 +74,9 @@ def rows(world: World) -> FeatureRows:
         users=pl.concat([p.users for p in parts]),
         cutoffs=np.concatenate([p.cutoffs for p in parts]),
         matrix=np.vstack([p.matrix for p in parts]),
-        traits=pl.concat([p.traits for p in parts]),
+        traits={
+            name: Texts.of_series(pl.concat([p.traits[name].to_series() for p in parts])) for name in parts[0].traits
+        },
     )
 
 

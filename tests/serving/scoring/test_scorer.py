@@ -204,10 +204,7 @@ def test_a_user_outside_what_was_learnt_is_scored_as_at_its_end_and_marked(
     assert end is not None
     far, there = (moved(rows, at, name, value) for value in (1e6, end))
     if few:
-        far, there = (
-            replace(r, users=r.users[[at]], cutoffs=r.cutoffs[[at]], matrix=r.matrix[[at]], traits=r.traits[[at]])
-            for r in (far, there)
-        )
+        far, there = (r.take(np.array([at])) for r in (far, there))
     answer, same = (
         next(r for r in scorer.score(r, r.cutoffs).to_records() if r.user_id == rows.users[at]).intent["purchase"]
         for r in (far, there)
