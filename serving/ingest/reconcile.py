@@ -82,11 +82,11 @@ def reconcile(
     marks = Marks.of(online, files, kept)
     check_files(check(live, marks.all), files, str(settings.live(definition.name)))
     messages: dict[str, list[Message]] = {}
-    for message in _all(live, kept.live, live.last()):
-        messages.setdefault(message.user, []).append(message)
+    read = _read_on(live, kept.live, messages)
     users, differences, repaired = 0, [], 0
     for names, rows in _buckets(definition, settings, history, kept, set(messages)):
         stored = dict(zip(names, online.read_values(names), strict=True))
+        read = _read_on(live, read, messages)  # after the profiles: what they hold is in the log by then
         shards = dict(zip(names, shards_of(names), strict=True))
         mine = {name: _due(messages.get(name, []), stored[name], marks.shards[shards[name]]) for name in names}
         tracked = columns.rows([m for some in mine.values() for m in some if m.kind == TRACK])
@@ -129,10 +129,14 @@ def _due(messages: list[Message], value: bytes | None, mark: int) -> list[Messag
     return [message for message in messages if message.position <= max(position, mark)]
 
 
-def _all(live: LiveLog, since: int, through: int) -> Iterator[Message]:
+def _read_on(live: LiveLog, since: int, messages: dict[str, list[Message]]) -> int:
+    """Add the messages after a position to those of their users; returns the position of the last one."""
+    through = live.last()
     while some := live.between(since, through, 50_000):
-        yield from some
+        for message in some:
+            messages.setdefault(message.user, []).append(message)
         since = some[-1].position
+    return since
 
 
 def _buckets(
