@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from propensity import __version__
-from propensity.commands import backup, check, destinations, erase, imports, live, score, serve, train, transitions
+from propensity.commands import (
+    backup,
+    check,
+    destinations,
+    erase,
+    imports,
+    init,
+    live,
+    score,
+    serve,
+    train,
+    transitions,
+)
 from propensity.commands.dead_letters import letters
 from propensity.commands.keys import keys
 
@@ -34,6 +46,7 @@ for command in (
     score.score,
 ):
     app.command()(command)
+app.command("init")(init.init)
 app.command("import")(imports.import_export)
 app.command("report")(score.segments_report)
 app.command()(live.materialize)

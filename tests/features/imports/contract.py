@@ -10,9 +10,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from features.definition import load_definition
 from features.imports.convert import Converted
 from features.imports.importer import CANONICAL, load
 from features.imports.job import Passed, import_files
+from features.proposal.draft import Given, draft
 from features.reading.source import EventLog
 from tests.worlds import definition_of
 
@@ -109,6 +111,13 @@ class ImporterContract:
         assert not list((tmp_path / "log").glob("*.parquet"))
         self.imported(exported, tmp_path / "log")
         assert len(self.log(tmp_path / "log")) == len(self.expected)
+
+    def test_a_definition_can_be_proposed_for_the_log(self, exported: Path, tmp_path: Path) -> None:
+        self.imported(exported, tmp_path / "log")
+        known = Given(None, {key: key for key in ("user", "event", "time")}, None, "utf-8")
+        found = draft("mine", "log", tmp_path, known)
+        (tmp_path / "mine.yaml").write_text(found.text)
+        EventLog(load_definition(tmp_path / "mine.yaml"))
 
     def test_the_product_reads_the_log(self, exported: Path, tmp_path: Path) -> None:
         self.imported(exported, tmp_path / "log")

@@ -1,0 +1,109 @@
+"""Which events a log has, and what they are: signs of life, purchases, ways to leave, and what is done to users."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+from features.engines.duckdb import Connection, quote, rows_of
+from features.proposal.columns import Columns, money
+
+#: names that are listed; the others of a log with more are counted together
+LISTED = 200
+
+_DONE_TO_USERS = r"push|notification|e_?mail|sms|sent|delivered|delivery|bounced?|impression|served|scheduled|failed"
+_LEAVES = (
+    r"uninstall|app_remove|unregister|unsubscribe|(cancel|end|close|delete|terminate|deactivate)\w*_"
+    r"(account|subscription|membership|contract|plan)|(account|subscription|membership|contract|plan)_"
+    r"(cancel|end|close|delete|terminate|deactivate)\w*|churn(ed)?"
+)
+_BUYS = r"purchase|order|buy|bought|paid|payment|checkout_complete|transaction|sale|charge|invoice|subscribe"
+_NOT_BOUGHT = r"cancel|refund|fail|abandon|start|begin|view|list|initiat|add|remove|return|unpaid|pending"
+_CART = r"cart_?add|add(ed)?_?(to)?_?(the)?_?(cart|basket|bag)|(product|item)_added"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """The events of one name.
+
+    Attributes:
+        name: their name.
+        rows: how many.
+        users: of how many users.
+        first: the first of them.
+        last: the last of them.
+        worth: the column with what they are worth, where most of them have one.
+    """
+
+    name: str
+    rows: int
+    users: int
+    first: datetime
+    last: datetime
+    worth: str | None
+
+    @property
+    def words(self) -> str:
+        """The name in small letters and underscores."""
+        return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", self.name).lower()).strip("_")
+
+    def says(self, pattern: str) -> bool:
+        """Whether the name has a word of a pattern."""
+        return re.search(rf"(^|_)({pattern})(s|d|ed)?(_|$)", self.words) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """What the kinds of events are.
+
+    Attributes:
+        every: all kinds, the most frequent first.
+        activity: signs of life.
+        purchase: what was bought or paid.
+        leave: ways to leave for good.
+        cart: something was put into the cart.
+    """
+
+    every: list[Kind]
+    activity: list[Kind]
+    purchase: list[Kind]
+    leave: list[Kind]
+    cart: list[Kind]
+
+    @property
+    def worth(self) -> str | None:
+        """The column with what a purchase is worth."""
+        return self.purchase[0].worth if self.purchase and all(kind.worth for kind in self.purchase) else None
+
+
+def kinds(connection: Connection, rows: str, columns: Columns) -> list[Kind]:
+    """Count the events of each name.
+
+    Args:
+        connection: a connection.
+        rows: SQL of rows ``u, e, t`` and the log's columns.
+        columns: what they are.
+    """
+    worths = money(columns.seen.values())
+    counted = "".join(
+        f", count(*) FILTER (TRY_CAST(CAST({quote(one.name)} AS VARCHAR) AS DOUBLE) <> 0)" for one in worths
+    )
+    found = rows_of(
+        connection,
+        f"SELECT e, count(*), count(DISTINCT u), min(make_timestamp(t)), max(make_timestamp(t)){counted} "
+        f"FROM {rows} WHERE e IS NOT NULL GROUP BY e ORDER BY 2 DESC, 1 LIMIT {LISTED}",
+    )
+    every = []
+    for name, count, users, first, last, *worth in found:
+        best = next((one.name for one, n in zip(worths, worth, strict=True) if n > 0.5 * count), None)
+        every.append(Kind(name, count, users, first, last, best))
+    return every
+
+
+def sort_out(every: list[Kind]) -> Signals:
+    """Say what kinds of events are."""
+    leave = [kind for kind in every if kind.says(_LEAVES) and kind.rows < 2 * kind.users]
+    purchase = [k for k in every if k.says(_BUYS) and not k.says(_NOT_BOUGHT) and k not in leave]
+    cart = [kind for kind in every if kind.says(_CART)]
+    undone = r"cancel\w*|refund\w*"
+    activity = [k for k in every if not k.says(_DONE_TO_USERS) and not k.says(undone) and k not in leave]
+    return Signals(every, activity or every, purchase, leave, cart)

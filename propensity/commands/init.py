@@ -1,0 +1,92 @@
+"""The command that proposes a definition for a log."""
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from propensity.console import out, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from features.proposal.draft import Draft
+
+
+def init(
+    log: Annotated[str, typer.Argument(help="the log: a file, a folder or a pattern; with --like an export")],
+    to: Annotated[Path, typer.Option("--to", help="the definition to write")] = Path("mine.yaml"),
+    name: Annotated[str, typer.Option(help="the definition's name; all that is kept lies under it")] = "mine",
+    like: Annotated[str | None, typer.Option(help="import it first, as an export of this tool")] = None,
+    user: Annotated[str | None, typer.Option(help="the column of the user")] = None,
+    event: Annotated[str | None, typer.Option(help="the column of the event's name")] = None,
+    time: Annotated[str | None, typer.Option(help="the column of the time")] = None,
+    time_format: Annotated[str | None, typer.Option(help="how times in text are written, as '%d.%m.%Y %H:%M'")] = None,
+    table_name: Annotated[str | None, typer.Option("--table", help="the table of a DuckDB file")] = None,
+    encoding: Annotated[str, typer.Option(help="encoding of CSV files: utf-8, utf-16 or latin-1")] = "utf-8",
+    yes: Annotated[bool, typer.Option("--yes", help="write it without asking")] = False,
+) -> None:
+    """Propose a definition for a log: its columns, signals, windows, horizons and base rates, as commented YAML."""
+    from features.definition.load import load_definition
+    from features.errors import PropensityError
+    from features.proposal.draft import Given, draft
+    from features.system.kept_files import write_durably
+
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", name):
+        raise PropensityError(f"--name {name!r} cannot be used.", fix="use small letters, digits and hyphens")
+    if to.exists():
+        raise PropensityError(f"{to} is there already.", fix="name another file with --to, or remove it")
+    path = _imported(log, like, to) if like is not None else _seen_from(to, log)
+    columns = {key: column for key, column in (("user", user), ("event", event), ("time", time)) if column is not None}
+    columns |= {key: key for key in ("user", "event", "time")} if like is not None else {}
+    found = draft(name, path, to.resolve().parent, Given(table_name, columns, time_format, encoding))
+    out.print(*_page(found), sep="\n")
+    if not yes and not typer.confirm(f"Write {to}?", default=True):
+        raise typer.Exit(1)
+    write_durably(to, found.text.encode())
+    load_definition(to)
+    out.print(f"Written to {to}. Look through it, then: propensity check --definition {to}", highlight=False)
+
+
+def _seen_from(to: Path, log: str) -> str:
+    """A path as it is written in the definition: relative ones start at its folder."""
+    if "://" in log or "$" in log or Path(log).is_absolute():
+        return log
+    return os.path.relpath(Path(log).absolute(), to.absolute().parent)
+
+
+def _imported(log: str, like: str, to: Path) -> str:
+    from features.imports.convert import Converted
+    from features.imports.importer import load
+    from features.imports.job import import_files
+
+    folder = to.resolve().parent / "data" / "events"
+    done = list(import_files([Path(log)], load(like), folder))
+    rows = sum(one.rows for one in done if isinstance(one, Converted))
+    out.print(f"{rows:,} events imported into {folder}.", highlight=False, soft_wrap=True)
+    return "data/events"
+
+
+def _page(found: "Draft") -> "list[RenderableType]":
+    import polars as pl
+
+    columns: list[dict[str, object]] = [
+        {"what": key, "column": guess.column, "why": ("" if guess.sure else "? ") + guess.why}
+        for key, guess in found.columns.guesses.items()
+    ]
+    signals = found.signals
+    roles = {"activity": signals.activity, "purchase": signals.purchase, "leave": signals.leave, "cart": signals.cart}
+    events: list[dict[str, object]] = [
+        {"event": kind.name, "rows": kind.rows, "users": kind.users, "first": f"{kind.first:%Y-%m-%d}",
+         "last": f"{kind.last:%Y-%m-%d}", "in": ", ".join(role for role, some in roles.items() if kind in some)}
+        for kind in signals.every[:20]
+    ]  # fmt: skip
+    asked: list[dict[str, object]] = [
+        {"outcome": outcome, "within": f"{h.days}d", "was so": "–" if h.share is None else f"{h.share:.1%}",
+         "of answers": h.users}
+        for outcome, h in found.horizons.items()
+    ]  # fmt: skip
+    titles = {"Columns": columns, f"Events ({len(signals.every)} names)": events, "Outcomes": asked}
+    return [table(title, pl.DataFrame(rows)) for title, rows in titles.items()]

@@ -1,0 +1,132 @@
+"""A proposed definition: right about columns and events, loadable as it is, and said to be unsure where it is."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.definition import load_definition
+from features.errors import EventLogError
+from features.proposal.draft import Draft, Given, draft
+from features.reading.source import EventLog
+from tests.features.proposal.shop import shop
+
+NOTHING = Given(None, {}, None, "utf-8")
+
+
+def proposed(folder: Path, frame: pl.DataFrame, given: Given = NOTHING, name: str = "log.parquet") -> Draft:
+    if name.endswith(".csv"):
+        frame.write_csv(folder / name)
+    else:
+        frame.write_parquet(folder / name)
+    return draft("mine", name, folder, given)
+
+
+def loads(found: Draft, folder: Path) -> EventLog:
+    """The log as the proposed definition reads it; all signals fit it."""
+    (folder / "mine.yaml").write_text(found.text)
+    return EventLog(load_definition(folder / "mine.yaml"))
+
+
+def test_columns_and_events_are_recognised(tmp_path: Path) -> None:
+    found = proposed(tmp_path, shop())
+    assert {key: guess.column for key, guess in found.columns.guesses.items()} == {
+        "user": "customer_id", "event": "event_name", "time": "occurred_at", "id": "event_id"
+    }  # fmt: skip
+    signals = found.signals
+    assert {kind.name for kind in signals.activity} == {"Sign Up", "page_view", "add_to_cart", "Order Completed"}
+    assert [kind.name for kind in signals.purchase] == ["Order Completed"]
+    assert [kind.name for kind in signals.leave] == ["account_closed"]
+    assert [kind.name for kind in signals.cart] == ["add_to_cart"]
+    assert signals.worth == "total_price"
+
+
+def test_the_definition_loads_as_it_is_and_reads_the_log(tmp_path: Path) -> None:
+    frame = shop()
+    found = proposed(tmp_path, frame)
+    events = loads(found, tmp_path).read()
+    assert len(events.users) == 150
+    definition = load_definition(tmp_path / "mine.yaml")
+    assert {"churn", "purchase", "uninstall"} <= set(definition.outcomes)
+    assert set(definition.values) == {"spend"}
+    assert definition.activity == "activity"
+
+
+def test_horizons_are_of_the_logs_own_rhythm(tmp_path: Path) -> None:
+    found = proposed(tmp_path, shop())
+    gaps = shop().filter(pl.col("event_name") != "push_sent", pl.col("event_name") != "account_closed")
+    days = gaps.select("customer_id", pl.col("occurred_at").dt.date()).unique().sort("customer_id", "occurred_at")
+    between = days.select(pl.col("occurred_at").diff().over("customer_id").dt.total_days()).drop_nulls().to_series()
+    assert found.rhythm.usual_gap == between.quantile(0.95, "higher")
+    churn = found.horizons["churn"]
+    assert churn.days == next(n for n in (7, 14, 30) if n >= found.rhythm.usual_gap)
+    assert churn.share is not None
+    assert 0.05 < churn.share < 0.6
+    assert all(window <= 120 for window in found.rhythm.windows)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+def test_times_that_are_numbers_have_their_unit_found(tmp_path: Path, unit: str) -> None:
+    by = {"s": 1_000_000, "ms": 1_000, "us": 1}[unit]
+    frame = shop().with_columns(pl.col("occurred_at").dt.epoch("us") // by)
+    found = proposed(tmp_path, frame)
+    assert found.columns.unit == unit
+    assert len(loads(found, tmp_path).read().users) == 150
+
+
+def test_a_csv_is_read_as_it_is_written(tmp_path: Path) -> None:
+    frame = shop().with_columns(pl.col("occurred_at").dt.strftime("%Y-%m-%d %H:%M:%S"))
+    found = proposed(tmp_path, frame, name="log.csv")
+    assert found.signals.worth == "total_price"
+    assert len(loads(found, tmp_path).read().users) == 150
+
+
+def test_dates_that_can_be_read_in_two_ways_are_not_guessed(tmp_path: Path) -> None:
+    frame = shop().filter(pl.col("occurred_at").dt.day() <= 12)
+    american = frame.with_columns(pl.col("occurred_at").dt.strftime("%m/%d/%Y"))
+    with pytest.raises(EventLogError, match="no column holds a time") as caught:
+        proposed(tmp_path, american, name="log.csv")
+    assert "%m/%d/%Y" in caught.value.fix
+    assert "%d/%m/%Y" in caught.value.fix
+    given = Given(None, {"time": "occurred_at"}, "%m/%d/%Y", "utf-8")
+    found = draft("mine", "log.csv", tmp_path, given)
+    assert found.rhythm.daily
+    assert len(loads(found, tmp_path).read().users) == frame["customer_id"].n_unique()
+
+
+@pytest.mark.parametrize(
+    ("dropped", "said"), [("customer_id", "who did it"), ("event_name", "what was done"), ("occurred_at", "a time")]
+)
+def test_what_is_missing_is_said_with_what_there_is(tmp_path: Path, dropped: str, said: str) -> None:
+    with pytest.raises(EventLogError, match=said) as caught:
+        proposed(tmp_path, shop().drop(dropped))
+    assert "note" in str(caught.value)
+
+
+def test_what_is_given_is_taken_and_must_be_there(tmp_path: Path) -> None:
+    frame = shop().with_columns(pl.lit("guest").alias("user_id"))
+    found = proposed(tmp_path, frame, Given(None, {"user": "customer_id"}, None, "utf-8"))
+    assert found.columns["user"] == "customer_id"
+    with pytest.raises(EventLogError, match="no such column"):
+        proposed(tmp_path, frame, Given(None, {"user": "who"}, None, "utf-8"))
+
+
+def test_a_second_candidate_is_named(tmp_path: Path) -> None:
+    frame = shop().with_columns(pl.col("customer_id").alias("client_id"))
+    guess = proposed(tmp_path, frame).columns.guesses["user"]
+    assert guess.column == "customer_id"
+    frame = frame.rename({"customer_id": "member_id"})
+    guess = proposed(tmp_path, frame).columns.guesses["user"]
+    assert not guess.sure
+    assert "client_id" in guess.why or "member_id" in guess.why
+
+
+def test_names_that_need_quotes_are_quoted(tmp_path: Path) -> None:
+    frame = shop().rename({"event_name": "Event Name", "total_price": "Total Price", "customer_id": "Customer ID"})
+    frame = frame.with_columns(pl.col("Event Name").str.replace("page_view", 'page\'s "view"'))
+    assert len(loads(proposed(tmp_path, frame), tmp_path).read().users) == 150
+
+
+def test_an_empty_log_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EventLogError):
+        proposed(tmp_path, shop().clear())
