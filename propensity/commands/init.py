@@ -32,7 +32,7 @@ def init(
     from features.definition.load import load_definition
     from features.errors import PropensityError
     from features.proposal.draft import Given, draft
-    from features.system.kept_files import write_durably
+    from features.system.durable import write_durably
 
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", name):
         raise PropensityError(f"--name {name!r} cannot be used.", fix="use small letters, digits and hyphens")
