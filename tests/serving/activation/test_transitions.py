@@ -90,7 +90,7 @@ def test_scoring_again_moves_nobody(moved: World) -> None:
     done = moved.run(*PROPENSITY, "score")
     assert "0 transitions between" in done.stdout
     done = moved.run(*PROPENSITY, "score", "--as-of", "2026-02-01")
-    assert "a later batch has moved users already" in done.stdout
+    assert "a later batch has recorded them already" in done.stdout
     shutil.rmtree(moved.settings.scores("demo-shop") / "scores-2026-02-01T000000Z.parquet")
 
 
