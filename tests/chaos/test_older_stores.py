@@ -40,14 +40,12 @@ def restarted(site: Site, buyers: Buyers, restore: Callable[[], None]) -> None:
     buyers.move_to(site.url)
 
 
-def adopted(site: Site) -> str:
-    """Do what is said to be done with a log that is refused; returns what `adopt` and `reconcile` say."""
-    said = site.run("adopt")
+def adopt(site: Site) -> None:
+    """Do what is said to be done with a log that is refused."""
+    site.run("adopt")
     site.run("compact")
-    said += site.refused("reconcile")
     site.run_until_done("reconcile", "--repair")  # what the worker changes meanwhile is left to the next one
     site.wait_until_ready()
-    return said
 
 
 def sent_again(site: Site, ledger: Ledger) -> set[str]:
@@ -74,7 +72,7 @@ def test_an_older_live_log(site: Site, tmp_path: Path) -> None:
         assert "propensity adopt" in reported
         assert "is older than the online store" in site.refused("compact")
         buyers.go_on()
-        assert "differences" in adopted(site)
+        adopt(site)
     lost = sent_again(site, ledger)
     assert lost
     assert not lost & in_files

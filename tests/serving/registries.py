@@ -1,7 +1,11 @@
 """Registries that tests may damage: a copy of a trained world, and where a version's files lie."""
 
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +13,37 @@ from pathlib import Path
 import mlflow
 
 from serving.model.loader import CARD_DIGEST, CHAMPION, registered_name
-from tests.conftest import World
+from tests.conftest import World, free_port, wait_for
+
+
+class RegistryServer:
+    """An MLflow server over the registry of a world, at a port of its own; it is not started yet."""
+
+    def __init__(self, world: World, log: Path) -> None:
+        self._world, self._log, self.port = world, log, free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        files = (self._world.settings.home / "mlartifacts").as_uri()
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self._world.settings.mlflow_uri,
+                   "--artifacts-destination", files, "--port", str(self.port), "--workers", "1"]  # fmt: skip
+        environment = self._world.environment | {"MLFLOW_DISABLE_TELEMETRY": "true"}
+        with self._log.open("ab") as out:
+            self.process = subprocess.Popen(
+                command, env=environment, cwd=self._world.folder, stdout=out, stderr=out, start_new_session=True
+            )
+        wait_for(self.port, self.process, 120)
+
+    def stop(self) -> None:
+        """At once, with its workers."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(20)
+            self.process = None
 
 
 def client(world: World) -> mlflow.MlflowClient:

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -14,7 +13,9 @@ from propensity.startup import free
 from serving.database.live_log import LiveLog
 from tests.conftest import ROOT, World, free_port
 from tests.serving.conftest import copy_of
+from tests.serving.disks import SmallDisk, small_disk
 from tests.serving.ingest.asking import until
+from tests.serving.registries import RegistryServer
 from tests.serving.servers import Postgres, Redis, Successor
 
 CLOCK = "2026-03-01T09:00:00Z"
@@ -87,6 +88,30 @@ def test_a_successor_takes_events_while_redis_is_away(mine: World, tmp_path: Pat
     finally:
         server.stop()
         store.stop()
+
+
+@pytest.mark.long
+@pytest.mark.xdist_group("failures")
+def test_a_successor_waits_for_a_registry_server_that_is_away(mine: World, tmp_path: Path) -> None:
+    registry = RegistryServer(mine, tmp_path / "registry.log")
+    environment = {"PROPENSITY_AUTH": "off", "PROPENSITY_CLOCK": CLOCK, "PROPENSITY_TRACKING_URI": registry.url}
+    server = Successor(mine, tmp_path / "log", **environment)
+    try:
+        waits_for_what_is_away(server, f"the model registry at {registry.url} fails")
+        assert "PROPENSITY_TRACKING_URI" in server.log.read_text()
+        registry.start()
+        until(lambda: server.status() == 200, SLOW)
+        asked = {"user_ids": ["u0000001"]}
+        assert server.status("/score", asked) == 200
+        models = server.ask("/models")
+        assert models is not None
+        assert {model["outcome"] for model in models.json()} == set(mine.definition.asked)
+        registry.stop()  # what is loaded is still served
+        assert server.status("/score", asked) == 200
+        assert server.status() == 200
+    finally:
+        server.stop()
+        registry.stop()
 
 
 @pytest.mark.long
@@ -191,24 +216,15 @@ def record_of(ask: httpx.Client, user: str) -> dict:
 
 
 @pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.decode().strip()}")
-    try:
+def full_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", 96) as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.mark.long
 @pytest.mark.xdist_group("failures")
-def test_a_full_disk_under_the_home(world: World, tmp_path: Path, full_disk: Path) -> None:
-    mine = copy_of(world, full_disk / "world")
+def test_a_full_disk_under_the_home(world: World, tmp_path: Path, full_disk: SmallDisk) -> None:
+    mine = copy_of(world, full_disk.folder / "world")
     server = Successor(mine, tmp_path / "log", PROPENSITY_AUTH="off", PROPENSITY_CLOCK=CLOCK)
     sent, number = set(), 0
 
@@ -227,16 +243,13 @@ def test_a_full_disk_under_the_home(world: World, tmp_path: Path, full_disk: Pat
     try:
         until(lambda: server.status() == 200, SLOW)
         assert send() == 200
-        filler = full_disk / "filler"
-        with suppress(OSError), filler.open("wb", buffering=0) as file:
-            while file.write(b"\0" * 65_536):
-                pass
+        full_disk.fill()
         until(lambda: send() == 503, SLOW)
         for _ in range(20):
             assert server.status("/score", {"user_ids": ["u0000001"]}) == 200
             assert send() == 503
             assert server.status("/metrics") == 200
-        filler.unlink()
+        full_disk.free()
         until(lambda: send() == 200, SLOW)
         until(lambda: server.status() == 200, SLOW)
     finally:
