@@ -10,26 +10,33 @@ from features.engines.duckdb import quote, text
 _TYPED = ("string_value", "int_value", "float_value", "double_value", "bool_value")
 
 
-def named(expressions: Iterable[str]) -> dict[str, list[str]]:
-    """The fields that expressions name, each with its path."""
-    found: dict[str, list[str]] = {}
-    for sql in expressions:
-        for column in parse_one(sql, read="duckdb").find_all(exp.Column):
-            path = [part.name for part in column.parts]
-            found[".".join(path)] = path
-    return found
+class Fields:
+    """The fields that expressions name; each is read into a column of a table of texts.
 
+    Columns are numbered, since SQL tells ``Id`` and ``id`` apart as little as it does ``"Id"`` and ``"id"``.
 
-def over(sql: str) -> str:
-    """The expression over columns that are called what the fields are: ``"a.b"`` instead of ``a.b``."""
+    Args:
+        expressions: SQL over fields.
+    """
 
-    def flat(node: exp.Expression) -> exp.Expression:
-        if isinstance(node, exp.Column):
-            return exp.column(exp.to_identifier(".".join(part.name for part in node.parts), quoted=True))
-        return node
+    def __init__(self, expressions: Iterable[str]) -> None:
+        self.paths: dict[str, list[str]] = {}
+        for sql in expressions:
+            for column in parse_one(sql, read="duckdb").find_all(exp.Column):
+                path = [part.name for part in column.parts]
+                self.paths.setdefault(".".join(path), path)
+        self.columns = {name: f"f{i}" for i, name in enumerate(self.paths)}
 
-    flattened: str = parse_one(sql, read="duckdb").transform(flat).sql("duckdb")
-    return flattened
+    def over(self, sql: str) -> str:
+        """An expression over the columns, instead of the fields."""
+
+        def column_of(node: exp.Expression) -> exp.Expression:
+            if isinstance(node, exp.Column):
+                return exp.column(self.columns[".".join(part.name for part in node.parts)])
+            return node
+
+        replaced: str = parse_one(sql, read="duckdb").transform(column_of).sql("duckdb")
+        return replaced
 
 
 def of_json(root: str, path: list[str], lists: Iterable[str]) -> str:

@@ -113,7 +113,7 @@ class Importer(Strict):
     where: FieldSql | None = None
     columns: dict[Name, Column] = Field(default_factory=dict)
     lists: list[str] = Field(default_factory=list)
-    one_row_per: str | None = None
+    one_row_per: FieldSql | None = None
     skip: list[str] = Field(default_factory=list)
     headers: str | None = None
     zone: Annotated[str, AfterValidator(_zone)] | None = None
@@ -125,6 +125,19 @@ class Importer(Strict):
         if taken := sorted(set(self.columns) & set(CANONICAL)):
             raise ValueError(f"columns.{taken[0]} is a column that every import has; give it another name")
         return self
+
+    @property
+    def sql(self) -> dict[str, str]:
+        """The expression of each column that the log gets."""
+        own = {"user": self.user, "event": self.event, "time": self.time.sql}
+        own |= {"arrived": self.arrived.sql} if self.arrived is not None else {}
+        own |= {"id": self.id} if self.id is not None else {}
+        return own | {name: column.sql for name, column in self.columns.items()}
+
+    @property
+    def expressions(self) -> list[str]:
+        """All expressions over fields."""
+        return [*self.sql.values(), *(sql for sql in (self.where, self.one_row_per) if sql is not None)]
 
     def adding(self, columns: dict[str, Column], **changed: object) -> "Importer":
         """The importer with more columns, and with other values of its keys where they are not None.

@@ -8,6 +8,7 @@ import typer
 from propensity.console import err, out, progress
 
 if TYPE_CHECKING:
+    from features.imports.convert import Converted
     from features.imports.importer import Column
 
 
@@ -45,16 +46,20 @@ def import_export(
         for done in import_files(paths, importer, to, lambda n: bars.update(task, advance=n)):
             if isinstance(done, Passed):
                 passed += 1
-                continue
-            rows += done.rows
-            left = "".join(f", {n:,} left out: {reason}" for reason, n in done.dropped.items())
-            out.print(f"{done.file.name}: {done.rows:,} events{left}", highlight=False, soft_wrap=True)
-            for sentence in done.said:
-                err.print(f"[bold yellow]warning[/] {done.file.name}: {sentence}", soft_wrap=True, highlight=False)
+            else:
+                rows += done.rows
+                _show(done)
     out.print(f"{rows:,} events imported into {to}" + (f"; {passed:,} files passed over." if passed else "."))
     names_of = ["user", "event", "time", *(["arrived"] if importer.arrived else []), *(["id"] if importer.id else [])]
     columns = ", ".join(f"{name}: {name}" for name in names_of)
     out.print(f"In propensity.yaml:\nevents:\n  path: {to}\n  columns: {{{columns}}}", highlight=False, soft_wrap=True)
+
+
+def _show(done: "Converted") -> None:
+    left = "".join(f", {n:,} left out: {reason}" for reason, n in done.dropped.items())
+    out.print(f"{done.file.name}: {done.rows:,} events{left}", highlight=False, soft_wrap=True)
+    for sentence in done.said:
+        err.print(f"[bold yellow]warning[/] {done.file.name}: {sentence}", soft_wrap=True, highlight=False)
 
 
 def _columns(given: list[str]) -> "dict[str, Column]":

@@ -170,3 +170,13 @@ def test_an_expression_that_does_not_fit_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(lines(rows(1)))
     with pytest.raises(EventLogError, match=r"a\.jsonl: an expression of the importer for our own does not fit"):
         imported(tmp_path / "a.jsonl", load(str(tmp_path / "own.yaml")), tmp_path / "log")
+
+
+def test_fields_whose_names_differ_in_case_only_are_two(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(OWN.replace("user: who", "user: COALESCE(Id, id)"))
+    events = [{"Id": "u1", "id": "x", "what": "a", "at": "2026-01-01T00:00:00Z"},
+              {"id": "u2", "what": "a", "at": "2026-01-01T00:00:01Z"}]  # fmt: skip
+    (tmp_path / "a.jsonl").write_text(lines(events))
+    imported(tmp_path / "a.jsonl", load(str(tmp_path / "own.yaml")), tmp_path / "log")
+    [made] = (tmp_path / "log").glob("*.parquet")
+    assert pl.read_parquet(made)["user"].to_list() == ["u1", "u2"]
