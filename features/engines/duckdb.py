@@ -239,12 +239,36 @@ def fingerprint(connection: Connection, source: str) -> str:
 ZONED = r"(Z|[+-]\d{2}(:?\d{2})?|UTC|GMT|[A-Z][a-z]+/[A-Za-z_]+)\s*$"
 
 
-def names_of(connection: Connection, source: str, event: str, time: str | None) -> list[tuple[Any, ...]]:
-    """The names of events, how many rows have each, and how many of those have a time in text that says its zone."""
+def names_of(connection: Connection, source: str, event: str, time: str, written: str | None) -> list[tuple[Any, ...]]:
+    """The names of events with their rows, those of them whose time in text says its zone, the first and the last.
+
+    Args:
+        connection: a connection.
+        source: the rows.
+        event: the column of names.
+        time: SQL of the time in microseconds.
+        written: the column of times, where these are text.
+    """
     # the hyphens of a date look like an offset
-    zoned = f"length({quote(time)}) > 10 AND regexp_matches({quote(time)}, '{ZONED}')" if time else "false"
-    sql = f"SELECT coalesce(CAST({quote(event)} AS VARCHAR), ''), count(*), count(*) FILTER ({zoned}) FROM {source}"
-    return connection.execute(f"{sql} GROUP BY 1 ORDER BY 2 DESC, 1").fetchall()
+    zoned = f"length({quote(written)}) > 10 AND regexp_matches({quote(written)}, '{ZONED}')" if written else "false"
+    return rows_of(
+        connection,
+        f"SELECT coalesce(CAST({quote(event)} AS VARCHAR), ''), count(*), count(*) FILTER ({zoned}), "
+        f"min({time}), max({time}) FROM {source} GROUP BY 1 ORDER BY 2 DESC, 1",
+    )
+
+
+def days_of(connection: Connection, source: str, time: str, day: int) -> dict[int, int]:
+    """How many rows each day has, by its number since 1970."""
+    days = f"SELECT {time} // {day}, count(*) FROM {source} WHERE {time} IS NOT NULL GROUP BY 1"
+    return {int(number): int(rows) for number, rows in rows_of(connection, days)}
+
+
+def busiest_of(connection: Connection, source: str, user: str) -> tuple[str, int] | None:
+    """The user with most rows, and how many; None where there is no user."""
+    who = f"CAST({quote(user)} AS VARCHAR)"
+    most = f"SELECT {who}, count(*) FROM {source} WHERE {who} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1"
+    return next(((str(name), int(rows)) for name, rows in rows_of(connection, most)), None)
 
 
 def last_of(connection: Connection, source: str, time: str) -> str:

@@ -21,8 +21,8 @@ from features.reading.batch import Batch, add
 from features.reading.columns import check_expressions, typed_columns, used_columns
 from features.reading.findings import NOBODY, Findings, judge, placeholders, together, unreadable
 from features.reading.places import name_in, place_of, resolve
-from features.reading.survey import Survey
-from features.time import to_datetime
+from features.reading.survey import Named, Survey
+from features.time import DAY, to_datetime
 
 #: rows handed over at once
 BATCH = 500_000
@@ -136,17 +136,21 @@ class EventLog:
             return engine.fingerprint(connection, self._tables.whole)
 
     def survey(self) -> Survey:
-        """Look at the names of events, and whether times in text say their offset; one look at the files there are.
+        """Look at the names of events, at days and users, and whether times in text say their offset.
 
         Raises:
             EventLogError: a file cannot be read.
         """
-        names = self.definition.events.columns
-        written = self.columns[names.time] == "VARCHAR"
+        names, dtype = self.definition.events.columns, self.columns[self.definition.events.columns.time]
+        time = column_time(names.time, dtype, self.definition.events, "events.columns.time")
+        written = names.time if dtype == "VARCHAR" else None
         with engine.connect() as connection, engine.reading(self._paths):
             self._tables.attach(connection)
-            rows = engine.names_of(connection, self._tables.whole, names.event, names.time if written else None)
-        return Survey({str(name): int(n) for name, n, _ in rows}, sum(int(z) for _, _, z in rows))
+            rows = engine.names_of(connection, self._tables.whole, names.event, time, written)
+            days = engine.days_of(connection, self._tables.whole, time, DAY)
+            busiest = engine.busiest_of(connection, self._tables.whole, names.user)
+        found = {str(name): Named(int(n), first, last) for name, n, _, first, last in rows}
+        return Survey(found, sum(int(zoned) for _, _, zoned, _, _ in rows), days, busiest)
 
     def _without_end(self, connection: engine.Connection) -> EventLogError:
         name = self.definition.events.columns.time

@@ -1,6 +1,32 @@
 """What a log holds, whatever its signals are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+
+from features.time import DAY, to_datetime
+
+#: a log with fewer rows a day has days without events
+BUSY = 20
+
+#: gaps that are named
+NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The rows of one name.
+
+    Attributes:
+        rows: how many.
+        first: the instant of the first of them; None where no time can be read.
+        last: the instant of the last.
+    """
+
+    rows: int
+    first: int | None
+    last: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -8,9 +34,38 @@ class Survey:
     """What a log holds, whatever its signals are.
 
     Attributes:
-        events: how many rows have each name, the most frequent first.
+        names: by name of event, the most frequent first.
         zoned: rows whose time is text that says its offset.
+        days: rows by day since 1970.
+        busiest: the user with most rows, and how many.
     """
 
-    events: dict[str, int]
+    names: dict[str, Named]
     zoned: int
+    days: dict[int, int] = field(default_factory=dict)
+    busiest: tuple[str, int] | None = None
+
+    @property
+    def events(self) -> dict[str, int]:
+        """How many rows have each name."""
+        return {name: found.rows for name, found in self.names.items()}
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return sum(found.rows for found in self.names.values())
+
+    def gaps(self) -> list[str]:
+        """Two days or more on which nothing happened, in a log in which much happens on most days; the longest first.
+
+        Few events long before the others are another matter, see `features.reading.clocks`.
+        """
+        if len(self.days) < 2 or float(np.median(list(self.days.values()))) < BUSY:
+            return []
+        there = sorted(day for day, rows in self.days.items() if rows >= BUSY / 10)
+        empty = [(b - a - 1, a + 1) for a, b in pairwise(there) if b - a > 2]
+        longest = sorted(empty, reverse=True)[:NAMED]
+        return [
+            f"{to_datetime(first * DAY):%Y-%m-%d} to {to_datetime((first + n - 1) * DAY):%Y-%m-%d} ({n} days)"
+            for n, first in longest
+        ]

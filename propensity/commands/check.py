@@ -14,12 +14,14 @@ from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_insta
 def check(
     definition: DefinitionFile = None,
     ends: Ends = None,
-    verbose: Annotated[bool, typer.Option(help="show all weeks")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "--weeks", help="show all weeks")] = False,
+    strict: Annotated[bool, typer.Option(help="end with 1 where there is a warning")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Check the definition against the log, and preview what a model could learn.
 
-    Ends with 0 when something can be trained, 1 when no outcome can be learnt, 2 on an error.
+    Ends with 0 when something can be trained, 1 when no outcome can be learnt (with --strict also when there is a
+    warning), 2 on an error.
     """
     from features.event_store.open import open_log
     from features.event_store.store import EventStore
@@ -40,7 +42,7 @@ def check(
         typer.echo(json.dumps(found.content, indent=1))
     else:
         out.print(*found.page, sep="\n")
-    if not found.learnable:
+    if not found.learnable or (strict and (found.warnings or found.problems)):
         raise typer.Exit(1)
 
 

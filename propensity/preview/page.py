@@ -16,7 +16,16 @@ from features.time import to_datetime
 from propensity.console import table
 from propensity.preview.counts import Counts, count
 from propensity.preview.outcomes import OutcomePreview, outcome_preview
-from propensity.preview.warnings import like_ids, names_of_events, silent_signals, tied_in_frequency
+from propensity.preview.warnings import (
+    asking,
+    busy_user,
+    days_without,
+    like_ids,
+    names_of_events,
+    near_misses,
+    silent_signals,
+    tied_in_frequency,
+)
 from propensity.tables.packs import left_out
 
 #: weeks that are shown of an outcome unless all are requested
@@ -75,6 +84,7 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
     problems = [found.problem for found in outcomes.values() if found.problem is not None]
     warnings = [
         *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
+        *near_misses(definition, survey), *days_without(survey), *busy_user(definition, survey, len(counts.users)),
         *like_ids(counts.users), *tied_in_frequency(definition, counts.rfm),
         *(found.warning for found in outcomes.values() if found.warning is not None),
     ]  # fmt: skip
@@ -107,7 +117,7 @@ def _tables(store: EventStore, survey: Survey, counts: Counts) -> list[Renderabl
         f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, "
         f"times {_zone(store, survey)}, log complete through {to_datetime(store.ends):%Y-%m-%d %H:%M}",
         table("The event log", rows),
-        table("Names of events", names_of_events(survey)),
+        table("Names of events", names_of_events(definition, survey)),
         table("Signals", pl.concat([names, counts.signals, where], how="horizontal")),
         *left_out(definition),
     ]
@@ -121,6 +131,7 @@ def _content(
     return {
         "definition": definition.version, "complete_through": to_datetime(store.ends).isoformat(),
         "rows": {**store.counts, "kept": store.kept}, "events": survey.events,
+        "events_in_no_signal": [name for name, used in asking(definition, survey).items() if not used],
         "signals": {n: {"events": e, "users": u} for n, (e, u) in zip(definition.signals, signals, strict=True)},
         "outcomes": {name: found.weeks for name, found in outcomes.items() if found.weeks is not None},
         "learning": {name: found.learning for name, found in outcomes.items() if found.learning is not None},

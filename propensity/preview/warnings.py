@@ -8,13 +8,17 @@ from sqlglot import exp
 
 from features.definition.schema import Definition
 from features.reading.survey import Survey
+from features.time import to_datetime
 from segments.rfm import NobodyError, fit_cuts
 
 #: names of events that are listed
 LISTED = 30
 
-#: of so few users, ties say nothing
+#: of so few users, ties and shares say nothing
 FEW = 100
+
+#: one user has at most this share of the rows of a log of people
+BUSY = 0.05
 
 
 def silent_signals(definition: Definition, events: Sequence[int], survey: Survey) -> list[str]:
@@ -84,7 +88,67 @@ def like_ids(users: pl.Series) -> list[str]:
     ]
 
 
-def names_of_events(survey: Survey) -> pl.DataFrame:
-    """The most frequent names of events."""
-    some = list(survey.events.items())[:LISTED]
-    return pl.DataFrame({"event": [name for name, _ in some], "rows": [n for _, n in some]})
+def asking(definition: Definition, survey: Survey) -> dict[str, list[str]]:
+    """The signals that each of the log's events can be in: those that name it, and those that list no names."""
+    named = {signal: _names_in(rule.where.tree, definition) for signal, rule in definition.signals.items()}
+    return {
+        name: [signal for signal, names in named.items() if names is None or name in names] for name in survey.events
+    }
+
+
+def _names_in(tree: exp.Expression, definition: Definition) -> set[str] | None:
+    """The names of events that a condition lists; None where it asks for them in another way, or not at all."""
+    columns = [node for node in tree.find_all(exp.Column) if node.name == definition.events.columns.event]
+    if not columns or any(not isinstance(n.parent, exp.EQ | exp.In) or n.find_ancestor(exp.Not) for n in columns):
+        return None
+    return {str(node.this) for node in tree.find_all(exp.Literal) if node.is_string}
+
+
+def near_misses(definition: Definition, survey: Survey) -> list[str]:
+    """Events that no signal names, though one names them but for case, blanks or marks."""
+    used, named = asking(definition, survey), dict[str, str]()
+    for signal, rule in definition.signals.items():
+        for name in sorted(_names_in(rule.where.tree, definition) or ()):
+            if name in survey.events:
+                named.setdefault(_folded(name), f"{name!r} of signals.{signal}")
+    return [
+        f"{survey.events[name]:,} rows have the event {name!r}, which is in no signal and differs from "
+        f"{named[_folded(name)]} in case, blanks or marks only."
+        for name, signals in used.items()
+        if not signals and _folded(name) in named
+    ]
+
+
+def days_without(survey: Survey) -> list[str]:
+    """A warning about days on which nothing happened, where there are any."""
+    gaps = survey.gaps()
+    if not gaps:
+        return []
+    return [f"The log has no events from {'; '.join(gaps)}. If they are lost, users look silent then."]
+
+
+def busy_user(definition: Definition, survey: Survey, users: int) -> list[str]:
+    """A warning about one user with an improbable share of the rows."""
+    if survey.busiest is None or users < FEW or survey.busiest[1] < BUSY * survey.rows:
+        return []
+    name, rows = survey.busiest
+    text = name.replace("'", "''")
+    return [
+        f"One user has {rows / survey.rows:.0%} of all rows: {name!r}. If it is a robot, a test or a word for nobody, "
+        f"leave it out: events.exclude: [\"{definition.events.columns.user} = '{text}'\"]."
+    ]
+
+
+def names_of_events(definition: Definition, survey: Survey) -> pl.DataFrame:
+    """The most frequent names of events, with their days, their share and the signals that name them."""
+    used, all_rows = asking(definition, survey), max(survey.rows, 1)
+    rows = [
+        {"event": name, "rows": found.rows, "share": f"{found.rows / all_rows:.1%}", "first": _day(found.first),
+         "last": _day(found.last), "signals": ", ".join(used[name]) or "none"}
+        for name, found in list(survey.names.items())[:LISTED]
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=dict.fromkeys(("event", "rows", "share", "first", "last", "signals")))
+
+
+def _day(instant: int | None) -> str:
+    return "–" if instant is None else f"{to_datetime(instant):%Y-%m-%d}"

@@ -161,3 +161,52 @@ def test_users_whom_rfm_cannot_tell_apart_are_told(tmp_path: Path, days: list[in
     answer = [warning for warning in found.warnings if warning.startswith("RFM:")]
     assert bool(answer) is tied, found.warnings
     assert not tied or "were active on equally many days: they share one frequency score" in answer[0]
+
+
+def test_an_event_that_differs_from_a_signals_in_marks_only_is_told(tmp_path: Path) -> None:
+    rows = pl.concat([rows_of(daily(60)), rows_of(daily(3), event="purchase"), rows_of(daily(2), event="Pur-Chase")],
+                     how="vertical_relaxed")  # fmt: skip
+    file = case_with(tmp_path, rows)
+    content = yaml.safe_load(file.read_text())
+    content["signals"]["purchase"]["where"] = "event = 'purchase'"
+    file.write_text(yaml.safe_dump(content))
+    _, found = checked(file, tmp_path / "var")
+    told = "8 rows have the event 'Pur-Chase', which is in no signal and differs from 'purchase' of signals.purchase"
+    assert any(told in warning for warning in found.warnings)
+    assert found.content["events_in_no_signal"] == ["Pur-Chase"]
+
+
+@pytest.mark.parametrize(("rows_a_user", "told"), [(4, False), (400, True)])
+def test_a_user_with_an_improbable_share_of_the_rows_is_told(tmp_path: Path, rows_a_user: int, told: bool) -> None:
+    times = daily(120)
+    every = rows_of(times, user_id=[f"u{i % 120}" for i in range(len(times))])
+    robot = rows_of(times[:rows_a_user], user_id="robot's")
+    _, found = checked(case_with(tmp_path, pl.concat([every, robot], how="vertical_relaxed")), tmp_path / "var")
+    warnings = [warning for warning in found.warnings if "of all rows" in warning]
+    assert bool(warnings) == told
+    if told:
+        assert "events.exclude: [\"user_id = 'robot''s'\"]" in warnings[0]
+
+
+@pytest.mark.parametrize("missing", [0, 5])
+def test_days_on_which_nothing_happened_are_told(tmp_path: Path, missing: int) -> None:
+    times = [time for time in daily(60) for _ in range(8)]
+    kept = [t for t in times if not ("2025-12-10" <= t[:10] < f"2025-12-{10 + missing}")]
+    _, found = checked(case_with(tmp_path, rows_of(kept)), tmp_path / "var")
+    warnings = [warning for warning in found.warnings if "no events from" in warning]
+    assert bool(warnings) == bool(missing)
+    if missing:
+        assert "2025-12-10 to 2025-12-14 (5 days)" in warnings[0]
+
+
+def test_the_names_of_events_are_shown_with_days_shares_and_signals(tmp_path: Path) -> None:
+    done = run("--definition", str(CASES / "19-event-name-in-other-case" / "propensity.yaml"), home=tmp_path)
+    assert "2025" in done.stdout
+    assert "94.6%" in done.stdout
+    assert "visit" in done.stdout
+
+
+def test_strict_makes_warnings_errors(tmp_path: Path) -> None:
+    file = str(CASES / "19-event-name-in-other-case" / "propensity.yaml")
+    assert run("--definition", file, home=tmp_path).returncode == 0
+    assert run("--definition", file, "--strict", home=tmp_path).returncode == 1
