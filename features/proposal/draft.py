@@ -134,7 +134,7 @@ def _lines(
         "# cutoffs to learn from: every week; days only are cut at midnight" if of.daily else "# cutoffs to learn from",
         f"snapshots: {{stride: 7d, count: {max(4, min(52, of.days // 7))}{', spread: false' if of.daily else ''}}}",
         "",
-        f"rfm: {{signal: {'purchase' if signals.purchase else 'activity'}, window: {max(of.windows)}d"
+        f"rfm: {{signal: {'purchase' if signals.purchase else 'visit'}, window: {max(of.windows)}d"
         + (", money: purchase}" if signals.worth else "}"),
         "",
         "# states and segments in the words of this definition; propensity packs tells what each is for",
@@ -174,15 +174,17 @@ def _signals(signals: Signals, column: str) -> list[str]:
         return _yaml(f"{_sql(column)} = {names}" if len(some) == 1 else f"{_sql(column)} IN ({names})")
 
     lines = ["signals:   # conditions on the log's rows; exactly one is the sign of life"]
-    lines.append(f"  activity: {{where: {where(signals.activity)}, activity: true}}")
+    if signals.life == "visit":
+        lines.append(f"  visit: {{where: {where(signals.activity)}, activity: true}}")
     if signals.purchase:
         worth = f", value: {_yaml(_sql(signals.worth))}" if signals.worth else ""
-        lines.append(f"  purchase: {{where: {where(signals.purchase)}{worth}}}")
+        alive = ", activity: true" if signals.life == "purchase" else ""
+        lines.append(f"  purchase: {{where: {where(signals.purchase)}{worth}{alive}}}")
     if signals.leave:
         lines.append(f"  leave: {{where: {where(signals.leave)}}}   # left for good")
     if signals.cart:
         lines.append(f"  cart: {{where: {where(signals.cart)}}}")
-    taken = {"activity", "purchase", "leave", "cart"}
+    taken = {"visit", "purchase", "leave", "cart"}
     for kind in signals.activity:
         slug = re.sub(r"^[^a-z]+", "", kind.words)[:30].rstrip("_")
         if len(taken) < 12 and slug and slug not in taken and [kind] not in (signals.purchase, signals.cart):
@@ -196,14 +198,15 @@ def _signals(signals: Signals, column: str) -> list[str]:
 
 def _outcomes(signals: Signals, of: Rhythm, horizons: dict[str, Horizon]) -> list[str]:
     churn = horizons["churn"]
-    still = f"days_since_activity < {churn.days}"
+    life = signals.life
+    still = f"days_since_{life} < {churn.days}"
     if signals.leave:
-        still += " AND (leave_count_total = 0 OR days_since_leave > days_since_activity)"
+        still += f" AND (leave_count_total = 0 OR days_since_leave > days_since_{life})"
     longer = "; a longer horizon would leave too little of this log to learn from" if churn.days < of.usual_gap else ""
     lines = [
         f"# 95 % of all gaps between two active days are at most {of.usual_gap} days long{longer}",
         "outcomes:",
-        f"  churn: {{will_not: activity, within: {churn.days}d, among: {_yaml(still)}}}{_share(churn)}",
+        f"  churn: {{will_not: {life}, within: {churn.days}d, among: {_yaml(still)}}}{_share(churn)}",
     ]
     if (buys := horizons.get("purchase")) is not None:
         lines.append(f"  purchase: {{will: purchase, within: {buys.days}d, among: {_yaml(still)}}}{_share(buys)}")

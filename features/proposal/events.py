@@ -70,6 +70,11 @@ class Signals:
     cart: list[Kind]
 
     @property
+    def life(self) -> str:
+        """What the signal of life is called: where there is nothing but purchases, they are it."""
+        return "purchase" if self.activity == self.purchase else "visit"
+
+    @property
     def worth(self) -> str | None:
         """The column with what a purchase is worth."""
         return self.purchase[0].worth if self.purchase and all(kind.worth for kind in self.purchase) else None

@@ -48,8 +48,13 @@ def test_the_definition_loads_as_it_is_and_reads_the_log(tmp_path: Path) -> None
     assert len(events.users) == 150
     definition = load_definition(tmp_path / "mine.yaml")
     assert {"churn", "purchase", "uninstall"} <= set(definition.outcomes)
-    assert set(definition.values) == {"spend"}
-    assert definition.activity == "activity"
+    assert set(definition.amounts) == {"spend"}
+    assert definition.activity == "visit"
+
+
+def test_where_there_are_purchases_only_they_are_the_sign_of_life(tmp_path: Path) -> None:
+    found = proposed(tmp_path, shop().filter(pl.col("event_name") == "Order Completed"))
+    assert loads(found, tmp_path).definition.activity == "purchase"
 
 
 def test_horizons_are_of_the_logs_own_rhythm(tmp_path: Path) -> None:
