@@ -49,7 +49,8 @@ def import_export(
             else:
                 rows += done.rows
                 _show(done)
-    out.print(f"{rows:,} events imported into {to}" + (f"; {passed:,} files passed over." if passed else "."))
+    over = f"; {passed:,} files passed over." if passed else "."
+    out.print(f"{rows:,} events imported into {to}{over}", highlight=False, soft_wrap=True)
     names_of = ["user", "event", "time", *(["arrived"] if importer.arrived else []), *(["id"] if importer.id else [])]
     columns = ", ".join(f"{name}: {name}" for name in names_of)
     out.print(f"In propensity.yaml:\nevents:\n  path: {to}\n  columns: {{{columns}}}", highlight=False, soft_wrap=True)

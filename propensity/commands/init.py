@@ -47,7 +47,9 @@ def init(
         raise typer.Exit(1)
     write_durably(to, found.text.encode())
     load_definition(to)
-    out.print(f"Written to {to}. Look through it, then: propensity check --definition {to}", highlight=False)
+    out.print(
+        f"Written to {to}. Look through it, then: propensity check --definition {to}", highlight=False, soft_wrap=True
+    )
 
 
 def _seen_from(to: Path, log: str) -> str:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from features.definition import Definition
 from features.errors import EventLogError
 from features.event_store.store import EventStore
+from features.expressions.expression import Expression
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.time import to_instant
@@ -211,7 +212,7 @@ def test_another_definition_of_the_signals_has_a_store_of_its_own(tmp_path: Path
     first = opened(tmp_path)
     definition = definition_in(tmp_path)
     signals = definition.signals | {
-        "purchase": definition.signals["purchase"].model_copy(update={"value": "revenue * 2"})
+        "purchase": definition.signals["purchase"].model_copy(update={"value": Expression("revenue * 2")})
     }
     other = definition.model_copy(update={"signals": signals})
     doubled = EventStore.open(EventLog(other), Settings(home=tmp_path / "var"))
