@@ -105,7 +105,7 @@ def test_a_successor_waits_for_a_registry_server_that_is_away(mine: World, tmp_p
         assert server.status("/score", asked) == 200
         models = server.ask("/models")
         assert models is not None
-        assert {model["outcome"] for model in models.json()} == set(mine.definition.asked)
+        assert {model["outcome"] for model in models.json()} == set(mine.definition.outcomes)
         registry.stop()  # what is loaded is still served
         assert server.status("/score", asked) == 200
         assert server.status() == 200
