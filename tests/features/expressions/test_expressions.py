@@ -1,7 +1,8 @@
 """An expression means the same in DuckDB, in the product and row by row in plain Python; no row makes it fail."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 import duckdb
 import numpy as np
@@ -38,16 +39,26 @@ def allowed(sql: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=8)
+def program_of(sql: str) -> Program:
+    return Program({"x": sql})
+
+
+@lru_cache(maxsize=8)
+def meaning_of(sql: str) -> Callable[[Row], object]:
+    return meaning(sql)
+
+
 def evaluated(sql: str, rows: list[Row]) -> list[object]:
     """What the product makes of rows, all at once."""
-    program = Program({"x": sql})
+    program = program_of(sql)
     columns = columns_of(pl.DataFrame(rows, schema=SCHEMA), program.columns)
     return listed(program.run(columns)["x"], len(rows))
 
 
 def evaluated_alone(sql: str, row: Row) -> object:
     """What the product makes of a single row."""
-    program = Program({"x": sql})
+    program = program_of(sql)
     [value] = program.run_one(columns_of(pl.DataFrame([row], schema=SCHEMA), program.columns))
     return None if isinstance(value, float) and math.isnan(value) else value
 
@@ -65,7 +76,7 @@ def listed(value: Value, count: int) -> list[object]:
 
 def means(sql: str, row: Row) -> object:
     """What an expression means, row by row; all its numbers are doubles."""
-    found = meaning(sql)(row)
+    found = meaning_of(sql)(row)
     return float(found) if isinstance(found, int) and not isinstance(found, bool) else found
 
 
