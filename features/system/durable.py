@@ -33,30 +33,57 @@ def write_durably(path: Path, content: bytes) -> None:
         fresh.write_bytes(content)
 
 
-def new_folder(folder: Path) -> None:
-    """Make a folder, and the folders above it, where they are not there yet, and for good."""
+def new_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder, and the folders above it, where they are not there yet, and for good.
+
+    Args:
+        folder: the folder.
+        mode: its rights, less those that the process withholds from all it makes.
+    """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=mode)
     for path in missing:
         flush(path.parent)
 
 
+def place_folder(fresh: Path, folder: Path) -> None:
+    """Put a finished folder where none is, or an empty one: whole, and for good.
+
+    Args:
+        fresh: the finished folder, beside the place.
+        folder: the place.
+
+    Raises:
+        OSError: something is there.
+    """
+    _flush_all(fresh)
+    _rename(fresh, folder)
+
+
 def replace_folder(fresh: Path, folder: Path) -> None:
-    """Put a finished folder in the place of another, or of none: whole, and for good.
+    """Put a finished folder in the place of another one of ours, or of none: whole, and for good.
 
     Args:
         fresh: the finished folder, beside the other.
-        folder: the place; what was there is removed.
+        folder: the place; what was there is removed, and what is called as it is with ``.old``.
     """
-    for path in (*fresh.rglob("*"), fresh):
-        flush(path)
+    _flush_all(fresh)  # before anything moves: it may take long
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
+    _rename(fresh, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _flush_all(folder: Path) -> None:
+    for path in (*folder.rglob("*"), folder):
+        flush(path)
+
+
+def _rename(fresh: Path, folder: Path) -> None:
     fresh.rename(folder)
     flush(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def flush(path: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from features.errors import PropensityError
-from features.system.durable import new_folder, replace_folder
+from features.system.durable import new_folder, place_folder
 from features.system.lock import locked
 
 #: names every file of a backup with its SHA-256
@@ -44,9 +44,7 @@ def backup(home: Path, to: Path) -> int:
     if not home.is_dir():
         raise BackupError(f"there is no home at {home}.", fix="set PROPENSITY_HOME")
     _free(to)
-    fresh = to.with_name(to.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    new_folder(fresh)
+    fresh = _unfinished(to)
     with ExitStack() as locks:
         jobs = (*home.iterdir(), *home.glob("*/scores"), *home.glob("*/events"))
         for folder in sorted(path for path in jobs if path.is_dir()):
@@ -55,7 +53,8 @@ def backup(home: Path, to: Path) -> int:
         names = [str(path.relative_to(home)) for path in files]
         sums = {name: _copied(file, fresh / name) for name, file in zip(names, files, strict=True)}
     (fresh / CATALOGUE).write_text(json.dumps({"files": sums}, indent=1), encoding="utf-8")
-    replace_folder(fresh, to)
+    _free(to)  # whatever has come there meanwhile
+    place_folder(fresh, to)
     return len(sums)
 
 
@@ -79,21 +78,28 @@ def restore(source: Path, home: Path) -> int:
         if not file.resolve().is_relative_to(source) or not file.is_file() or _sum(file) != expected:
             raise BackupError(f"{file} is missing, or is not what was copied.", fix="take another backup")
     _free(home)
-    fresh = home.with_name(home.name + ".new")
-    shutil.rmtree(fresh, ignore_errors=True)
-    new_folder(fresh)
+    fresh = _unfinished(home)
     for name, expected in sums.items():
         if _copied(source / name, fresh / name, plain=True) != expected:
             raise BackupError(f"{fresh / name} is not what the backup holds.", fix="check the disk, and try again")
         if name.endswith(".db"):
             _check(fresh / name)
-    replace_folder(fresh, home)
+    _free(home)  # whatever has come there meanwhile
+    place_folder(fresh, home)
     return len(sums)
 
 
 def _free(place: Path) -> None:
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise BackupError(f"{place} is there already.", fix="name a folder that is not there, or is empty")
+
+
+def _unfinished(place: Path) -> Path:
+    """A new folder beside a place, for what will be there; what a run before has left of it is removed."""
+    fresh = place.with_name(f".{place.name}.unfinished")
+    shutil.rmtree(fresh, ignore_errors=True)
+    new_folder(fresh, mode=0o700)
+    return fresh
 
 
 def _is_data(path: Path) -> bool:

@@ -1,5 +1,6 @@
 """A backup is consistent, is brought back at another path, and says when it is not whole."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from features.settings import Settings
 from features.time import HOUR
 from serving.database.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
+from serving.upkeep import backup as jobs
 from serving.upkeep.backup import BackupError, backup, restore
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 
@@ -66,3 +68,53 @@ def test_what_is_not_whole_or_in_the_way_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="is not what was copied"):
         restore(kept, tmp_path / "two")
     assert not (tmp_path / "two").exists()
+
+
+def test_folders_that_lie_beside_are_left_alone(tmp_path: Path) -> None:
+    """People rename a home to home.old before they restore another."""
+    (tmp_path / "one").mkdir()
+    scene = Scene.set(tmp_path / "one")
+    scene.live.close()
+    for name in ("backup.old", "backup.new", "home.old", "home.new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text("kept")
+    backup(scene.settings.home, tmp_path / "backup")
+    restore(tmp_path / "backup", tmp_path / "home")
+    for name in ("backup.old", "backup.new", "home.old", "home.new"):
+        assert (tmp_path / name / "mine").read_text() == "kept", name
+
+
+def test_copies_are_the_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    scene = Scene.set(tmp_path / "one")
+    scene.live.close()
+    before = os.umask(0o022)
+    try:
+        backup(scene.settings.home, tmp_path / "backup")
+        restore(tmp_path / "backup", tmp_path / "home")
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / "backup", tmp_path / "home"):
+        assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("what", ["backup", "restore"])
+def test_what_appears_in_the_place_meanwhile_is_not_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    (tmp_path / "one").mkdir()
+    scene = Scene.set(tmp_path / "one")
+    scene.live.close()
+    backup(scene.settings.home, tmp_path / "first")
+    place = tmp_path / "place"
+    copied = jobs._copied
+
+    def appearing(*files: Path, plain: bool = False) -> str:
+        place.mkdir(exist_ok=True)
+        (place / "mine").write_text("kept")
+        return copied(*files, plain=plain)
+
+    monkeypatch.setattr(jobs, "_copied", appearing)
+    with pytest.raises(BackupError, match="is there already"):
+        backup(scene.settings.home, place) if what == "backup" else restore(tmp_path / "first", place)
+    assert (place / "mine").read_text() == "kept"
