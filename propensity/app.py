@@ -7,11 +7,8 @@ import typer
 from propensity import __version__
 from propensity.commands import (
     backup,
-    check,
     destinations,
     erase,
-    imports,
-    init,
     live,
     score,
     serve,
@@ -20,6 +17,7 @@ from propensity.commands import (
 )
 from propensity.commands.dead_letters import letters
 from propensity.commands.keys import keys
+from propensity.commands.log import check, imports, init
 
 # what a command needs is imported when it runs, so that help comes at once
 app = typer.Typer(

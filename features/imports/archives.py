@@ -27,7 +27,7 @@ class Relation:
     """Rows of a file.
 
     Attributes:
-        sql: what to select from; of JSON a column ``row``.
+        sql: what to select from; of JSON the columns ``row``, null where it is none, and ``broken``, what it is then.
         types: the columns of a table with their types; empty for JSON.
     """
 
@@ -39,7 +39,7 @@ def members(file: Path, scratch: Path, importer: Importer) -> Iterator[Path]:
     """The files to read: the file itself, or what is in it.
 
     Raises:
-        EventLogError: the archive is damaged.
+        EventLogError: the archive is damaged, or holds nothing to read.
     """
     name = file.name.lower()
     if not name.endswith((*_ZIPPED, *_TARRED)):
@@ -54,17 +54,30 @@ def members(file: Path, scratch: Path, importer: Importer) -> Iterator[Path]:
                 archive.extractall(scratch, filter="data")
     except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise EventLogError(f"{file} cannot be unpacked: {error}.", fix="export or copy it again") from error
-    inside = sorted(path for path in scratch.rglob("*") if path.is_file() and path.name != importer.headers)
-    if importer.headers is not None:
-        inside = [path for path in inside if path.name.startswith("hit_data")]
-    for path in inside:
-        if not skipped(path, importer) and not path.name.startswith(".") and "__MACOSX" not in path.parts:
-            yield path
+    inside = [path for path in sorted(scratch.rglob("*")) if path.is_file() and _is_data(path, importer)]
+    if not inside:
+        raise EventLogError(f"{file} holds no file that the importer reads.", fix="check what was exported")
+    yield from inside
+
+
+def _is_data(member: Path, importer: Importer) -> bool:
+    """Whether a member of an archive is to be read: what begins with a dot or two underscores is bookkeeping."""
+    hidden = any(part.startswith((".", "__")) for part in (member.name, member.parent.name))
+    return (
+        not hidden
+        and member.name != importer.headers
+        and _fits(member.name, importer.only)
+        and not skipped(member, importer)
+    )
+
+
+def _fits(name: str, patterns: list[str]) -> bool:
+    return not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
 def skipped(file: Path, importer: Importer) -> bool:
     """Whether an importer passes over a file of this name."""
-    return any(fnmatch.fnmatch(file.name, pattern) for pattern in importer.skip)
+    return bool(importer.skip) and _fits(file.name, importer.skip)
 
 
 def relation(connection: Connection, file: Path, importer: Importer) -> Relation:
@@ -79,12 +92,14 @@ def relation(connection: Connection, file: Path, importer: Importer) -> Relation
     if name.endswith((".csv", ".tsv")):
         return _table(connection, file, f"read_csv({text(str(file))}, {_csv(file, name, importer)})")
     if _first_byte(file) == b"[":
-        return Relation(f"(SELECT json AS row FROM read_json_objects({text(str(file))}, format = 'array'))", {})
+        objects = f"read_json_objects({text(str(file))}, format = 'array')"
+        return Relation(f"(SELECT json AS row, NULL::VARCHAR AS broken FROM {objects})", {})
     lines = (
         f"read_csv({text(str(file))}, columns = {{'row': 'VARCHAR'}}, header = false, auto_detect = false, "
         f"delim = chr(1), quote = '', escape = '', max_line_size = {_LONGEST})"
     )
-    return Relation(f"(SELECT row FROM {lines} WHERE TRIM(row) <> '')", {})
+    good = "CASE WHEN json_valid(row) THEN row END AS row, CASE WHEN NOT json_valid(row) THEN row END AS broken"
+    return Relation(f"(SELECT {good} FROM {lines} WHERE TRIM(row) <> '')", {})
 
 
 def _csv(file: Path, name: str, importer: Importer) -> str:

@@ -9,7 +9,7 @@ from features.engines.duckdb import Connection, connect, quote, reading, rows_of
 from features.errors import EventLogError
 from features.imports.archives import members, relation
 from features.imports.fields import Fields, of_json, of_table
-from features.imports.importer import CANONICAL, Importer
+from features.imports.importer import Importer
 from features.imports.typed import judge, typed
 from features.reading.findings import Finding, words
 from features.system.durable import replacing
@@ -32,7 +32,7 @@ class Converted:
     findings: dict[str, Finding]
 
     @property
-    def said(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """The findings in sentences."""
         return [f"{words(name, found)}." for name, found in self.findings.items() if found.rows]
 
@@ -53,61 +53,65 @@ def convert(file: Path, importer: Importer, to: Path, marks: dict[str, str]) -> 
         connection.execute(f"SET temp_directory = {text(scratch)}")  # what does not fit into memory
         unpacked = Path(scratch) / "files"
         fields = Fields(importer.expressions)
-        broken = _gather(connection, members(file, unpacked, importer), importer, fields)
-        rows = _collapse(connection, importer, fields)
-        findings = {"line of JSON": broken} if broken.of else {}
+        _gather(connection, members(file, unpacked, importer), importer, fields)
+        findings = _broken(connection, file)
+        dropped = _collapse(connection, importer, fields)
+        [(rows,)] = rows_of(connection, "SELECT count(*) FROM raw")
         findings |= typed(connection, importer, fields, file)
         judge(findings)
         with replacing(to) as fresh:
             counts = _write(connection, importer, fresh, marks)
     kept = counts.pop("rows")
-    dropped = {"not an event": rows - kept - sum(counts.values()), **counts}
+    dropped |= {"not an event": rows - kept - sum(counts.values()), **counts}
     return Converted(file, kept, {reason: n for reason, n in dropped.items() if n}, findings)
 
 
-def _gather(connection: Connection, files: Iterable[Path], importer: Importer, fields: Fields) -> Finding:
-    """Read the fields of all rows as text into the table ``raw``; returns the lines of JSON that are none."""
-    connection.execute(f"CREATE TABLE raw ({', '.join(f'{column} VARCHAR' for column in fields.columns.values())})")
-    broken = Finding(rows=0, of=0)
+def _gather(connection: Connection, files: Iterable[Path], importer: Importer, fields: Fields) -> None:
+    """Read the fields of all rows as text into the table ``raw``, and lines that are not JSON as ``broken``."""
+    columns = ", ".join(f"{column} VARCHAR" for column in fields.columns.values())
+    connection.execute(f"CREATE TABLE raw ({columns}, broken VARCHAR)")
     for file in files:
         rows = relation(connection, file, importer)
         if rows.types:
-            values = [of_table(path, rows.types, importer.lists) for path in fields.paths.values()]
+            values = [*(of_table(path, rows.types, importer.lists) for path in fields.paths.values()), "NULL"]
             if all(value.startswith("NULL") for value in values):
                 fix = f"its columns are {', '.join(rows.types)}: is it an export of {importer.title}?"
                 raise EventLogError(f"{file.name} has none of the columns that the importer reads.", fix=fix)
-            sql = f"SELECT {', '.join(values)} FROM {rows.sql}"
         else:
-            values = [of_json("row", path, importer.lists) for path in fields.paths.values()]
-            sql = f"SELECT {', '.join(values)} FROM {rows.sql} WHERE json_valid(row)"
-            broken += _broken(connection, rows.sql, file)
+            values = [*(of_json("row", path, importer.lists) for path in fields.paths.values()), "broken"]
         with reading([file]):
-            connection.execute(f"INSERT INTO raw {sql}")
-    return broken
+            connection.execute(f"INSERT INTO raw SELECT {', '.join(values)} FROM {rows.sql}")
 
 
-def _broken(connection: Connection, rows: str, file: Path) -> Finding:
-    with reading([file]):
-        [(count, bad)] = rows_of(connection, f"SELECT count(*), count(*) FILTER (NOT json_valid(row)) FROM {rows}")
-        shown = rows_of(connection, f"SELECT row FROM {rows} WHERE NOT json_valid(row) LIMIT 3") if bad else []
-    return Finding(rows=bad, of=count, examples=tuple(f"{line[:80]!r} in {file.name}" for (line,) in shown))
+def _broken(connection: Connection, file: Path) -> dict[str, Finding]:
+    """Take lines that are not JSON out of ``raw``; returns what they were."""
+    [(rows, bad)] = rows_of(connection, "SELECT count(*), count(broken) FROM raw")
+    if not bad:
+        return {}
+    lines = rows_of(connection, "SELECT broken FROM raw WHERE broken IS NOT NULL LIMIT 3")
+    connection.execute("DELETE FROM raw WHERE broken IS NOT NULL")
+    examples = tuple(f"{line[:80]!r} in {file.name}" for (line,) in lines)
+    return {"line of JSON": Finding(rows=bad, of=rows, examples=examples)}
 
 
-def _collapse(connection: Connection, importer: Importer, fields: Fields) -> int:
-    """Make one row of the rows of one event: each field of the first row that has it; returns how many there are."""
-    if importer.one_row_per is not None:
-        key = fields.over(importer.one_row_per)
-        others = (f"arg_min(NULLIF({c}, ''), rowid) AS {c}" for c in fields.columns.values() if c != key)
-        connection.execute(f"CREATE TABLE once AS SELECT {key}, {', '.join(others)} FROM raw GROUP BY {key}")
-        connection.execute("DROP TABLE raw")
-        connection.execute("ALTER TABLE once RENAME TO raw")
-    [(rows,)] = rows_of(connection, "SELECT count(*) FROM raw")
-    return int(rows)
+def _collapse(connection: Connection, importer: Importer, fields: Fields) -> dict[str, int]:
+    """Make one row of the rows of one event: each field of the first row that has it; returns rows of no event."""
+    if importer.one_row_per is None:
+        return {}
+    key = fields.over(importer.one_row_per)
+    others = (f"arg_min(NULLIF({c}, ''), rowid) AS {c}" for c in fields.columns.values() if c != key)
+    [(of_none,)] = rows_of(connection, f"SELECT count(*) FROM raw WHERE {key} IS NULL OR TRIM({key}) = ''")
+    connection.execute(
+        f"CREATE TABLE once AS SELECT {key}, {', '.join(others)} FROM raw WHERE TRIM({key}) <> '' GROUP BY {key}"
+    )
+    connection.execute("DROP TABLE raw")
+    connection.execute("ALTER TABLE once RENAME TO raw")
+    return {f"no {importer.one_row_per}": of_none}
 
 
 def _write(connection: Connection, importer: Importer, to: Path, marks: dict[str, str]) -> dict[str, int]:
     """Write the rows that are events of users; returns how many there are, and those left out by reason."""
-    names = [name for name in (*CANONICAL, *importer.columns) if name in importer.sql]
+    names = [*importer.canonical, *importer.columns]
     columns = [
         f"CAST(make_timestamp({quote(name)}) AS TIMESTAMPTZ) AS {quote(name)}"
         if name in ("time", "arrived")

@@ -97,6 +97,7 @@ class Importer(Strict):
         lists: fields that are lists of a ``key`` and a ``value``, or several typed ones: ``a.b`` is the value of ``b``.
         one_row_per: a field that the rows of one event share, as the lines of an order do; each other field is that of
             the first row that has it.
+        only: patterns of the names of files that are read, in archives, too; all of them when empty.
         skip: patterns of file names that are not read.
         headers: the file beside the rows, in their archive, that names their columns.
         zone: the time zone of times that do not say their offset; without it they are UTC.
@@ -114,6 +115,7 @@ class Importer(Strict):
     columns: dict[Name, Column] = Field(default_factory=dict)
     lists: list[str] = Field(default_factory=list)
     one_row_per: FieldSql | None = None
+    only: list[str] = Field(default_factory=list)
     skip: list[str] = Field(default_factory=list)
     headers: str | None = None
     zone: Annotated[str, AfterValidator(_zone)] | None = None
@@ -133,6 +135,11 @@ class Importer(Strict):
         own |= {"arrived": self.arrived.sql} if self.arrived is not None else {}
         own |= {"id": self.id} if self.id is not None else {}
         return own | {name: column.sql for name, column in self.columns.items()}
+
+    @property
+    def canonical(self) -> list[str]:
+        """Those of the columns that every import has, as far as the export has them."""
+        return [name for name in CANONICAL if name in self.sql]
 
     @property
     def expressions(self) -> list[str]:

@@ -57,7 +57,7 @@ def import_files(
     mapping = hashlib.sha256(importer.model_dump_json().encode()).hexdigest()
     to.mkdir(parents=True, exist_ok=True)
     with locked(to):
-        made = _made(to)
+        made = _Made(to)
         for file in exported:
             yield _one(file, importer, to, mapping, made)
             progress(1)
@@ -74,39 +74,48 @@ def _exported(path: Path) -> Iterator[Path]:
             yield file
 
 
-def _one(
-    file: Path, importer: Importer, to: Path, mapping: str, made: dict[Path, dict[str, str]]
-) -> Converted | Passed:
+def _one(file: Path, importer: Importer, to: Path, mapping: str, made: "_Made") -> Converted | Passed:
     if skipped(file, importer):
         return Passed(file, "left out by the importer")
     source, content = str(file.resolve()), _content(file)
-    same = [path for path, marks in made.items() if marks[_CONTENT] == content and marks[_MAPPING] == mapping]
-    if same:
-        known = made[same[0]][_SOURCE] == source
-        return Passed(file, "imported before" if known else f"same content as {Path(made[same[0]][_SOURCE]).name}")
     marks = {_SOURCE: source, _CONTENT: content, _MAPPING: mapping}
     target = to / f"{_stem(file)}-{hashlib.sha256(source.encode()).hexdigest()[:8]}.parquet"
+    if (earlier := made.by_content.get(content)) is not None:
+        known = made.marks[earlier]
+        if known[_MAPPING] == mapping:
+            same = "imported before" if known[_SOURCE] == source else f"same content as {Path(known[_SOURCE]).name}"
+            return Passed(file, same)
+        target = earlier  # of another mapping, and maybe of another place: it is made again
     converted = convert(file, importer, target, marks)
-    made[target] = marks
+    made.add(target, marks)
     return converted
 
 
-def _made(folder: Path) -> dict[Path, dict[str, str]]:
-    """What earlier imports have made, by file, with its marks.
+class _Made:
+    """What imports have made in a folder, by file and by content.
 
     Raises:
         EventLogError: a file of the folder is damaged, or is not of an import.
     """
-    found = {}
-    for path in sorted(folder.glob("*.parquet")):
-        try:
-            marks = {k.decode(): v.decode() for k, v in (pq.read_metadata(path).metadata or {}).items()}
-        except (OSError, pa.ArrowException) as error:
-            raise EventLogError(f"{path} cannot be read: {error}.", fix="remove it: it is made again") from error
-        if _SOURCE not in marks:
-            raise EventLogError(f"{path} was not made by an import.", fix="import into a folder of its own")
-        found[path] = marks
-    return found
+
+    def __init__(self, folder: Path) -> None:
+        self.marks: dict[Path, dict[str, str]] = {}
+        self.by_content: dict[str, Path] = {}
+        for path in sorted(folder.glob("*.parquet")):
+            try:
+                marks = {k.decode(): v.decode() for k, v in (pq.read_metadata(path).metadata or {}).items()}
+            except (OSError, pa.ArrowException) as error:
+                raise EventLogError(f"{path} cannot be read: {error}.", fix="remove it: it is made again") from error
+            if _SOURCE not in marks:
+                raise EventLogError(f"{path} was not made by an import.", fix="import into a folder of its own")
+            self.add(path, marks)
+
+    def add(self, path: Path, marks: dict[str, str]) -> None:
+        """Remember a file that was made, maybe in the place of another."""
+        if path in self.marks and self.by_content.get(old := self.marks[path][_CONTENT]) == path:
+            del self.by_content[old]
+        self.marks[path] = marks
+        self.by_content[marks[_CONTENT]] = path
 
 
 def _content(file: Path) -> str:

@@ -38,8 +38,8 @@ def test_the_importers_are_listed(program: Program, untrained_world: World) -> N
     assert "Shopify orders" in done.out
 
 
-def test_what_is_missing_is_said(program: Program, untrained_world: World, tmp_path: Path) -> None:
-    for words, said in (
+def test_what_is_missing_is_named(program: Program, untrained_world: World, tmp_path: Path) -> None:
+    for words, message in (
         (("import",), "an importer and the files of the export are needed"),
         (("import", "segment", str(tmp_path / "none")), "no file at"),
         (("import", "segment", str(tmp_path), "--column", "x=("), "cannot be understood"),
@@ -47,4 +47,4 @@ def test_what_is_missing_is_said(program: Program, untrained_world: World, tmp_p
     ):
         done = program(untrained_world, *words)
         assert done.code == 2
-        assert said in done.err
+        assert message in done.err

@@ -14,7 +14,8 @@ from features.definition import load_definition
 from features.imports.convert import Converted
 from features.imports.importer import CANONICAL, load
 from features.imports.job import Passed, import_files
-from features.proposal.draft import Given, draft
+from features.proposal.draft import draft
+from features.proposal.given import Given
 from features.reading.source import EventLog
 from tests.worlds import definition_of
 

@@ -1,6 +1,7 @@
 """Exports that cannot be read as they should: counted, refused with what to do, and nothing twice."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import polars as pl
@@ -41,28 +42,28 @@ def rows(count: int, **changed: object) -> list[dict[str, object]]:
     return [row] * count
 
 
-def test_a_few_values_that_cannot_be_read_are_said_with_examples(own: Importer, tmp_path: Path) -> None:
+def test_a_few_values_that_cannot_be_read_are_shown_by_example(own: Importer, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     broken = 'not json\n{"who": \n'
     file.write_text(lines([*rows(96), *rows(2, amount="1,5"), *rows(2, at="01/02/2026")]) + broken)
     [done] = imported(file, own, tmp_path / "log")
     assert done.rows == 98
     assert done.dropped == {"no time": 2}
-    said = " ".join(done.said)
-    assert "2 of 102 values (2.0%) of line of JSON cannot be read: 'not json' in a.jsonl" in said
-    assert "2 of 100 values (2.0%) of amount cannot be read: '1,5' in a.jsonl" in said
-    assert "2 of 100 values (2.0%) of time cannot be read: '01/02/2026' in a.jsonl" in said
+    message = " ".join(done.warnings)
+    assert "2 of 102 values (2.0%) of line of JSON cannot be read: 'not json' in a.jsonl" in message
+    assert "2 of 100 values (2.0%) of amount cannot be read: '1,5' in a.jsonl" in message
+    assert "2 of 100 values (2.0%) of time cannot be read: '01/02/2026' in a.jsonl" in message
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "column"),
     [({"at": "01/02/2026"}, "time"), ({"amount": "1,5"}, "amount"), ({"paid": "perhaps"}, "paid")],
 )
 def test_too_much_that_cannot_be_read_is_refused(
-    own: Importer, tmp_path: Path, changed: dict[str, object], said: str
+    own: Importer, tmp_path: Path, changed: dict[str, object], column: str
 ) -> None:
     (tmp_path / "a.jsonl").write_text(lines([*rows(90), *rows(10, **changed)]))
-    with pytest.raises(EventLogError, match=rf"10 of 100 values \(10.0%\) of {said} cannot be read") as caught:
+    with pytest.raises(EventLogError, match=rf"10 of 100 values \(10.0%\) of {column} cannot be read") as caught:
         imported(tmp_path / "a.jsonl", own, tmp_path / "log")
     assert caught.value.code == "unreadable"
     assert caught.value.fix
@@ -88,6 +89,16 @@ def test_a_file_that_changed_takes_the_place_of_what_it_was(own: Importer, tmp_p
         imported(file, own, tmp_path / "log")
         [made] = (tmp_path / "log").glob("*.parquet")
         assert len(pl.read_parquet(made)) == count
+
+
+def test_what_a_changed_file_was_can_be_imported_from_another(own: Importer, tmp_path: Path) -> None:
+    for name, events in (("1.jsonl", rows(3)), ("2.jsonl", rows(1))):
+        (tmp_path / name).write_text(lines(events))
+        imported(tmp_path / name, own, tmp_path / "log")
+    (tmp_path / "1.jsonl").write_text(lines(rows(5)))
+    (tmp_path / "3.jsonl").write_text(lines(rows(3)))
+    done = list(import_files([tmp_path / f"{n}.jsonl" for n in (1, 2, 3)], own, tmp_path / "log"))
+    assert [getattr(one, "rows", "passed over") for one in done] == [5, "passed over", 3]
 
 
 def test_another_mapping_reads_the_files_again(own: Importer, tmp_path: Path) -> None:
@@ -142,7 +153,7 @@ def test_two_imports_at_once_are_refused(own: Importer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("declared", "said"),
+    ("declared", "message"),
     [
         ("title: x\nuser: u\nevent: e\n", "time"),
         ("title: x\nuser: (SELECT 1)\nevent: e\ntime: t\n", "not an expression over the fields"),
@@ -153,9 +164,9 @@ def test_two_imports_at_once_are_refused(own: Importer, tmp_path: Path) -> None:
         ("title: [", "not YAML"),
     ],
 )
-def test_a_mapping_that_cannot_be_meant_is_refused(tmp_path: Path, declared: str, said: str) -> None:
+def test_a_mapping_that_cannot_be_meant_is_refused(tmp_path: Path, declared: str, message: str) -> None:
     (tmp_path / "own.yaml").write_text(declared)
-    with pytest.raises(EventLogError, match=said):
+    with pytest.raises(EventLogError, match=message):
         load(str(tmp_path / "own.yaml"))
 
 
@@ -180,3 +191,37 @@ def test_fields_whose_names_differ_in_case_only_are_two(tmp_path: Path) -> None:
     imported(tmp_path / "a.jsonl", load(str(tmp_path / "own.yaml")), tmp_path / "log")
     [made] = (tmp_path / "log").glob("*.parquet")
     assert pl.read_parquet(made)["user"].to_list() == ["u1", "u2"]
+
+
+def test_lines_of_no_order_are_not_made_one(tmp_path: Path) -> None:
+    head = "order_id,customer_user,status,order_date,order_total\n"
+    orders = "".join(f",{i},completed,2026-01-0{i + 1} 10:00:00,5\n" for i in range(3))
+    (tmp_path / "orders.csv").write_text(head + "7,1,completed,2026-01-01 10:00:00,5\n" + orders)
+    [done] = imported(tmp_path / "orders.csv", load("woocommerce"), tmp_path / "log")
+    assert (done.rows, done.dropped) == (1, {"no order_id": 3})
+
+
+def test_a_moved_export_read_by_another_mapping_takes_the_place_of_what_was_made_of_it(
+    own: Importer, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jsonl").write_text(lines(rows(3)))
+    imported(tmp_path / "a.jsonl", own, tmp_path / "log")
+    (tmp_path / "a.jsonl").rename(tmp_path / "moved.jsonl")
+    imported(tmp_path / "moved.jsonl", own.adding({}, zone="Asia/Tokyo"), tmp_path / "log")
+    assert sum(len(pl.read_parquet(file)) for file in (tmp_path / "log").glob("*.parquet")) == 3
+
+
+def test_an_archive_with_nothing_to_read_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        archive.writestr(".hidden.json", "{}")
+    with pytest.raises(EventLogError, match=r"export\.zip holds no file that the importer reads"):
+        imported(tmp_path / "export.zip", load("amplitude"), tmp_path / "log")
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_columns_name(own: Importer, tmp_path: Path) -> None:
+    text = "who;what;at;amount\nu1;a;2026-01-01T00:00:00Z;1,5\n"
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    imported(tmp_path / "a.csv", own.adding({}, decimal=","), tmp_path / "log")
+    [made] = (tmp_path / "log").glob("*.parquet")
+    [row] = pl.read_parquet(made).to_dicts()
+    assert (row["user"], row["amount"]) == ("u1", 1.5)

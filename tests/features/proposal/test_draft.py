@@ -1,4 +1,4 @@
-"""A proposed definition: right about columns and events, loadable as it is, and said to be unsure where it is."""
+"""A proposed definition: right about columns and events, loadable as it is, and open about what it is not sure of."""
 
 from pathlib import Path
 
@@ -7,7 +7,8 @@ import pytest
 
 from features.definition import load_definition
 from features.errors import EventLogError
-from features.proposal.draft import Draft, Given, draft
+from features.proposal.draft import Draft, draft
+from features.proposal.given import Given
 from features.reading.source import EventLog
 from tests.features.proposal.shop import shop
 
@@ -100,10 +101,10 @@ def test_dates_that_can_be_read_in_two_ways_are_not_guessed(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("dropped", "said"), [("customer_id", "who did it"), ("event_name", "what was done"), ("occurred_at", "a time")]
+    ("dropped", "message"), [("customer_id", "who did it"), ("event_name", "what was done"), ("occurred_at", "a time")]
 )
-def test_what_is_missing_is_said_with_what_there_is(tmp_path: Path, dropped: str, said: str) -> None:
-    with pytest.raises(EventLogError, match=said) as caught:
+def test_what_is_missing_is_named_with_what_there_is(tmp_path: Path, dropped: str, message: str) -> None:
+    with pytest.raises(EventLogError, match=message) as caught:
         proposed(tmp_path, shop().drop(dropped))
     assert "note" in str(caught.value)
 
@@ -135,3 +136,18 @@ def test_names_that_need_quotes_are_quoted(tmp_path: Path) -> None:
 def test_an_empty_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EventLogError):
         proposed(tmp_path, shop().clear())
+
+
+@pytest.mark.parametrize("path", ["*.parquet", "a: b #1/log.parquet", "logs/[ab]*.parquet"])
+def test_any_path_is_written_as_it_is(tmp_path: Path, path: str) -> None:
+    for folder in ("a: b #1", "logs"):
+        (tmp_path / folder).mkdir()
+    for file in ("log.parquet", "a: b #1/log.parquet", "logs/a.parquet"):
+        shop(users=30).write_parquet(tmp_path / file)
+    found = draft("mine", path, tmp_path, NOTHING)
+    assert load_again(found, tmp_path) == path
+
+
+def load_again(found: Draft, folder: Path) -> str | list[str]:
+    (folder / "mine.yaml").write_text(found.text)
+    return load_definition(folder / "mine.yaml").events.path

@@ -6,13 +6,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
+from propensity.commands.log.imports import run
 from propensity.console import out, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from features.proposal.draft import Draft
+    from features.proposal.given import Given
+
+#: where an export is imported to, seen from the definition
+IMPORTED = "data/events"
 
 
 def init(
@@ -31,25 +37,28 @@ def init(
     """Propose a definition for a log: its columns, signals, windows, horizons and base rates, as commented YAML."""
     from features.definition.load import load_definition
     from features.errors import PropensityError
-    from features.proposal.draft import Given, draft
+    from features.proposal.draft import draft
+    from features.proposal.given import Given
     from features.system.durable import write_durably
 
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", name):
         raise PropensityError(f"--name {name!r} cannot be used.", fix="use small letters, digits and hyphens")
     if to.exists():
         raise PropensityError(f"{to} is there already.", fix="name another file with --to, or remove it")
-    path = _imported(log, like, to) if like is not None else _seen_from(to, log)
-    columns = {key: column for key, column in (("user", user), ("event", event), ("time", time)) if column is not None}
-    columns |= {key: key for key in ("user", "event", "time")} if like is not None else {}
-    found = draft(name, path, to.resolve().parent, Given(table_name, columns, time_format, encoding))
+    given = {"user": user, "event": event, "time": time}
+    columns = {key: column for key, column in given.items() if column is not None}
+    if like is None:
+        path, known = _seen_from(to, log), Given(table_name, columns, time_format, encoding)
+    else:
+        path, known = IMPORTED, _imported(log, like, to, encoding)
+    found = draft(name, path, to.resolve().parent, known)
     out.print(*_page(found), sep="\n")
     if not yes and not typer.confirm(f"Write {to}?", default=True):
         raise typer.Exit(1)
     write_durably(to, found.text.encode())
     load_definition(to)
-    out.print(
-        f"Written to {to}. Look through it, then: propensity check --definition {to}", highlight=False, soft_wrap=True
-    )
+    words = escape(f"Written to {to}. Look through it, then: propensity check --definition {to}")
+    out.print(words, highlight=False, soft_wrap=True)
 
 
 def _seen_from(to: Path, log: str) -> str:
@@ -59,16 +68,14 @@ def _seen_from(to: Path, log: str) -> str:
     return os.path.relpath(Path(log).absolute(), to.absolute().parent)
 
 
-def _imported(log: str, like: str, to: Path) -> str:
-    from features.imports.convert import Converted
+def _imported(export: str, like: str, to: Path, encoding: str) -> "Given":
+    """Import an export; what is known of the log that it makes."""
     from features.imports.importer import load
-    from features.imports.job import import_files
+    from features.proposal.given import Given
 
-    folder = to.resolve().parent / "data" / "events"
-    done = list(import_files([Path(log)], load(like), folder))
-    rows = sum(one.rows for one in done if isinstance(one, Converted))
-    out.print(f"{rows:,} events imported into {folder}.", highlight=False, soft_wrap=True)
-    return "data/events"
+    importer = load(like).adding({}, encoding=encoding)
+    run([Path(export)], importer, to.resolve().parent / IMPORTED)
+    return Given(None, {name: name for name in importer.canonical}, None, "utf-8")
 
 
 def _page(found: "Draft") -> "list[RenderableType]":

@@ -4,12 +4,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from propensity.console import err, out, progress
 
 if TYPE_CHECKING:
-    from features.imports.convert import Converted
-    from features.imports.importer import Column
+    from features.imports.importer import Column, Importer
 
 
 def import_export(
@@ -30,7 +30,6 @@ def import_export(
     """Make an event log of an export of another tool; files that were imported before are passed over."""
     from features.errors import EventLogError
     from features.imports.importer import load, names
-    from features.imports.job import Passed, import_files
 
     if listed:
         for name in names():
@@ -40,27 +39,35 @@ def import_export(
         fix = f"as in: propensity import segment exports/; importers: {', '.join(names())}"
         raise EventLogError("an importer and the files of the export are needed.", fix=fix)
     importer = load(like).adding(_columns(column or []), zone=zone, decimal=decimal, encoding=encoding)
+    run(paths, importer, to)
+    columns = ", ".join(f"{name}: {name}" for name in importer.canonical)
+    _print(f"In propensity.yaml:\nevents:\n  path: {to}\n  columns: {{{columns}}}")
+
+
+def run(paths: list[Path], importer: "Importer", to: Path) -> None:
+    """Import the files of an export, and show what became of each."""
+    from features.imports.job import Passed, import_files
+
     rows = passed = 0
     with progress() as bars:
         task = bars.add_task("files", total=None)
         for done in import_files(paths, importer, to, lambda n: bars.update(task, advance=n)):
             if isinstance(done, Passed):
                 passed += 1
-            else:
-                rows += done.rows
-                _show(done)
+                continue
+            rows += done.rows
+            left = "".join(f", {n:,} left out: {reason}" for reason, n in done.dropped.items())
+            _print(f"{done.file.name}: {done.rows:,} events{left}")
+            for warning in done.warnings:
+                words = escape(f"{done.file.name}: {warning}")
+                err.print(f"[bold yellow]warning[/] {words}", soft_wrap=True, highlight=False)
     over = f"; {passed:,} files passed over." if passed else "."
-    out.print(f"{rows:,} events imported into {to}{over}", highlight=False, soft_wrap=True)
-    names_of = ["user", "event", "time", *(["arrived"] if importer.arrived else []), *(["id"] if importer.id else [])]
-    columns = ", ".join(f"{name}: {name}" for name in names_of)
-    out.print(f"In propensity.yaml:\nevents:\n  path: {to}\n  columns: {{{columns}}}", highlight=False, soft_wrap=True)
+    _print(f"{rows:,} events imported into {to}{over}")
 
 
-def _show(done: "Converted") -> None:
-    left = "".join(f", {n:,} left out: {reason}" for reason, n in done.dropped.items())
-    out.print(f"{done.file.name}: {done.rows:,} events{left}", highlight=False, soft_wrap=True)
-    for sentence in done.said:
-        err.print(f"[bold yellow]warning[/] {done.file.name}: {sentence}", soft_wrap=True, highlight=False)
+def _print(text: str) -> None:
+    """Print a text that may hold any path."""
+    out.print(escape(text), highlight=False, soft_wrap=True)
 
 
 def _columns(given: list[str]) -> "dict[str, Column]":

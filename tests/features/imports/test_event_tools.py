@@ -1,4 +1,4 @@
-"""The importers there are, each with the traps of its export."""
+"""Importers of tools that record events, each with the traps of its export."""
 
 import io
 import tarfile
@@ -11,12 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.imports.importer import names
 from tests.features.imports.contract import ImporterContract, gz, lines
-
-
-def test_every_importer_has_its_contract() -> None:
-    assert sorted(case.like for case in ImporterContract.__subclasses__()) == names()
 
 
 class TestSegment(ImporterContract):
@@ -181,100 +176,6 @@ class TestSnowplow(ImporterContract):
         added = "e2\tevent\tstruct\tadd\t2\t\tv2\t2026-01-01 11:00:00.000\t2026-01-01 11:00:01.000\t\n"
         (folder / "part-0.tsv").write_text(head + view.format("2026-01-01 10:00:01.000") + added)
         (folder / "part-1.tsv").write_text(head + view.format("2026-01-01 10:00:09.000"))
-
-
-class TestStripeEvents(ImporterContract):
-    """Amounts in the smallest unit, which the yen has not; the test mode; a list instead of lines."""
-
-    like = "stripe_events"
-    expected = (
-        {"user": "cus_1", "event": "charge.succeeded", "time": "2026-01-01T10:00:00Z", "id": "evt_1", "amount": 12.34,
-         "currency": "usd"},
-        {"user": "cus_1", "event": "invoice.paid", "time": "2026-01-01T10:00:01Z", "amount": 1500.0, "currency": "jpy"},
-        {"user": "cus_2", "event": "customer.created", "time": "2026-01-01T10:00:02Z", "amount": None},
-    )  # fmt: skip
-    dropped: ClassVar = {"not an event": 1}
-
-    def export(self, folder: Path) -> None:
-        began = 1_767_261_600
-
-        def event(number: int, kind: str, **of: object) -> dict[str, object]:
-            return {"id": f"evt_{number}", "type": kind, "created": began + number - 1, "livemode": number < 4,
-                    "data": {"object": of}}  # fmt: skip
-
-        rows = [
-            event(1, "charge.succeeded", object="charge", customer="cus_1", amount=1234, currency="usd"),
-            event(2, "invoice.paid", object="invoice", customer="cus_1", amount_paid=1500, currency="jpy"),
-            event(3, "customer.created", object="customer", id="cus_2"),
-            event(4, "charge.succeeded", object="charge", customer="cus_1", amount=1, currency="usd"),
-        ]
-        (folder / "events.json").write_text("[" + ",".join(lines([row]).strip() for row in rows) + "]")
-
-
-class TestStripeCharges(ImporterContract):
-    """What was refunded is taken off."""
-
-    like = "stripe_charges"
-    expected = (
-        {"user": "cus_1", "event": "charge", "time": "2026-01-01T10:00:00Z", "id": "ch_1", "amount": 7.5},
-        {"user": "a@b.c", "event": "charge failed", "time": "2026-01-01T11:00:00Z", "id": "ch_2", "amount": 3.0},
-    )
-
-    def export(self, folder: Path) -> None:
-        (folder / "unified_payments.csv").write_text(
-            "id,Created date (UTC),Amount,Amount Refunded,Currency,Customer ID,Customer Email,Status\n"
-            "ch_1,2026-01-01 10:00:00,10.00,2.50,usd,cus_1,a@b.c,Paid\n"
-            "ch_2,2026-01-01 11:00:00,3.00,0.00,usd,,a@b.c,Failed\n"
-        )
-
-
-class TestShopify(ImporterContract):
-    """A row a line item; what the order has is on its first row alone; offsets without a colon; refunds."""
-
-    like = "shopify"
-    expected = (
-        {"user": "ann@example.com", "event": "purchase", "time": "2026-01-01T15:00:00Z", "id": "101", "revenue": 30.0,
-         "currency": "USD", "country": "US"},
-        {"user": "bob@example.com", "event": "refunded order", "time": "2026-01-01T16:00:00Z", "id": "102",
-         "revenue": 0.0},
-        {"user": "ann@example.com", "event": "unpaid order", "time": "2026-01-02T15:00:00Z", "id": "103"},
-    )  # fmt: skip
-
-    def export(self, folder: Path) -> None:
-        (folder / "orders_export_1.csv").write_text(
-            "Name,Email,Financial Status,Total,Refunded Amount,Currency,Created at,Cancelled at,Lineitem name,"
-            "Shipping Country,Phone,Id,Discount Code,Source\n"
-            "#1,ann@example.com,partially_refunded,40.00,10.00,USD,2026-01-01 10:00:00 -0500,,"
-            '"Shoes, red",US,,101,,web\n'
-            "#1,ann@example.com,,,,,2026-01-01 10:00:00 -0500,,Socks,,,,,\n"
-            "#2,bob@example.com,refunded,5.00,5.00,USD,2026-01-01 11:00:00 -0500,,Hat,US,,102,,web\n"
-            "#3,ann@example.com,pending,5.00,,USD,2026-01-02 10:00:00 -0500,,Hat,US,,103,,web\n"
-        )
-
-
-class TestWoocommerce(ImporterContract):
-    """A byte order mark, semicolons, decimal commas, Latin-1, local times, guests who are customer 0."""
-
-    like = "woocommerce"
-    given: ClassVar = {"zone": "Europe/Berlin", "decimal": ",", "encoding": "latin-1"}
-    expected = (
-        {"user": "12", "event": "purchase", "time": "2026-01-01T09:00:00Z", "id": "1", "revenue": 1234.5},
-        {
-            "user": "jörg@example.de",
-            "event": "refunded order",
-            "time": "2026-07-01T08:00:00Z",
-            "id": "2",
-            "revenue": 7.0,
-        },
-    )
-
-    def export(self, folder: Path) -> None:
-        text = (
-            "order_id;order_number;order_date;status;customer_user;billing_email;order_total;order_currency\n"
-            "1;1001;2026-01-01 10:00:00;wc-completed;12;a@example.de;1.234,50;EUR\n"
-            "2;1002;2026-07-01 10:00:00;refunded;0;Jörg@example.de;7,00;EUR\n"
-        )
-        (folder / "orders.csv").write_bytes(text.encode("latin-1"))
 
 
 class TestAdobe(ImporterContract):

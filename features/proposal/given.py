@@ -1,0 +1,20 @@
+"""What is known of a log beforehand."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is said by who asks.
+
+    Attributes:
+        table: the table of a DuckDB file.
+        columns: columns by ``user``, ``event``, ``time``, ``arrived`` and ``id``.
+        time_format: how times in text are written.
+        encoding: of CSV files.
+    """
+
+    table: str | None
+    columns: dict[str, str]
+    time_format: str | None
+    encoding: str

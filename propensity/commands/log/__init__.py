@@ -1,0 +1,1 @@
+"""Commands about a log of one's own: import it, propose a definition for it, check it."""
