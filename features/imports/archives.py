@@ -2,10 +2,12 @@
 
 import fnmatch
 import gzip
+import re
 import tarfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import has_magic
 from pathlib import Path
 
 import pyarrow as pa
@@ -80,26 +82,36 @@ def skipped(file: Path, importer: Importer) -> bool:
     return bool(importer.skip) and _fits(file.name, importer.skip)
 
 
-def relation(connection: Connection, file: Path, importer: Importer) -> Relation:
+def relation(connection: Connection, file: Path, importer: Importer, scratch: Path) -> Relation:
     """The rows of a file.
 
     Raises:
         EventLogError: it cannot be read.
     """
     name = file.name.lower().removesuffix(".gz").removesuffix(".zst")
+    place = text(str(_literal(file, scratch)))
     if ".parquet" in name or name.endswith(".pq"):
-        return _table(connection, file, f"read_parquet({text(str(file))}, hive_partitioning = false)")
+        return _table(connection, file, f"read_parquet({place}, hive_partitioning = false)")
     if name.endswith((".csv", ".tsv")):
-        return _table(connection, file, f"read_csv({text(str(file))}, {_csv(file, name, importer)})")
+        return _table(connection, file, f"read_csv({place}, {_csv(file, name, importer)})")
     if _first_byte(file) == b"[":
-        objects = f"read_json_objects({text(str(file))}, format = 'array')"
+        objects = f"read_json_objects({place}, format = 'array')"
         return Relation(f"(SELECT json AS row, NULL::VARCHAR AS broken FROM {objects})", {})
     lines = (
-        f"read_csv({text(str(file))}, columns = {{'row': 'VARCHAR'}}, header = false, auto_detect = false, "
+        f"read_csv({place}, columns = {{'row': 'VARCHAR'}}, header = false, auto_detect = false, "
         f"delim = chr(1), quote = '', escape = '', max_line_size = {_LONGEST})"
     )
     good = "CASE WHEN json_valid(row) THEN row END AS row, CASE WHEN NOT json_valid(row) THEN row END AS broken"
     return Relation(f"(SELECT {good} FROM {lines} WHERE TRIM(row) <> '')", {})
+
+
+def _literal(file: Path, scratch: Path) -> Path:
+    """A path of a file in which DuckDB sees no pattern: the file's own, or that of a link to it."""
+    if not has_magic(str(file)):
+        return file
+    link = scratch / f"{len(list(scratch.iterdir()))}-{re.sub(r'[^A-Za-z0-9._-]', '-', file.name)}"
+    link.symlink_to(file.resolve())
+    return link
 
 
 def _csv(file: Path, name: str, importer: Importer) -> str:

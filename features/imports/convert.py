@@ -1,6 +1,5 @@
 """One exported file made into one Parquet file of the log: whole or not at all, with what became of its rows."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,9 +50,8 @@ def convert(file: Path, importer: Importer, to: Path, marks: dict[str, str]) -> 
     """
     with connect() as connection, TemporaryDirectory(dir=to.parent, prefix=".unpacked-") as scratch:
         connection.execute(f"SET temp_directory = {text(scratch)}")  # what does not fit into memory
-        unpacked = Path(scratch) / "files"
         fields = Fields(importer.expressions)
-        _gather(connection, members(file, unpacked, importer), importer, fields)
+        _gather(connection, file, importer, fields, Path(scratch))
         findings = _broken(connection, file)
         dropped = _collapse(connection, importer, fields)
         [(rows,)] = rows_of(connection, "SELECT count(*) FROM raw")
@@ -66,12 +64,12 @@ def convert(file: Path, importer: Importer, to: Path, marks: dict[str, str]) -> 
     return Converted(file, kept, {reason: n for reason, n in dropped.items() if n}, findings)
 
 
-def _gather(connection: Connection, files: Iterable[Path], importer: Importer, fields: Fields) -> None:
+def _gather(connection: Connection, exported: Path, importer: Importer, fields: Fields, scratch: Path) -> None:
     """Read the fields of all rows as text into the table ``raw``, and lines that are not JSON as ``broken``."""
     columns = ", ".join(f"{column} VARCHAR" for column in fields.columns.values())
     connection.execute(f"CREATE TABLE raw ({columns}, broken VARCHAR)")
-    for file in files:
-        rows = relation(connection, file, importer)
+    for file in members(exported, scratch / "files", importer):
+        rows = relation(connection, file, importer, scratch)
         if rows.types:
             values = [*(of_table(path, rows.types, importer.lists) for path in fields.paths.values()), "NULL"]
             if all(value.startswith("NULL") for value in values):

@@ -13,7 +13,7 @@ from features.imports.convert import Converted
 from features.imports.importer import Importer, load
 from features.imports.job import import_files
 from features.system.lock import locked
-from tests.features.imports.contract import lines
+from tests.features.imports.contract import gz, lines
 
 BEGAN = 1_767_261_600
 OWN = """
@@ -225,3 +225,16 @@ def test_a_byte_order_mark_is_not_part_of_the_first_columns_name(own: Importer, 
     [made] = (tmp_path / "log").glob("*.parquet")
     [row] = pl.read_parquet(made).to_dicts()
     assert (row["user"], row["amount"]) == ("u1", 1.5)
+
+
+@pytest.mark.parametrize("name", ["a [1].jsonl", "a*.jsonl", "what?.jsonl.gz"])
+def test_a_name_that_looks_like_a_pattern_is_a_name(own: Importer, tmp_path: Path, name: str) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export/ab.jsonl").write_text(lines(rows(5)))
+    text = lines(rows(2))
+    if name.endswith(".gz"):
+        gz(tmp_path / "export" / name, text)
+    else:
+        (tmp_path / "export" / name).write_text(text)
+    done = {one.file.name: one.rows for one in imported(tmp_path / "export", own, tmp_path / "log")}
+    assert done == {"ab.jsonl": 5, name: 2}
