@@ -239,36 +239,41 @@ def fingerprint(connection: Connection, source: str) -> str:
 ZONED = r"(Z|[+-]\d{2}(:?\d{2})?|UTC|GMT|[A-Z][a-z]+/[A-Za-z_]+)\s*$"
 
 
-def names_of(connection: Connection, source: str, event: str, time: str, written: str | None) -> list[tuple[Any, ...]]:
-    """The names of events with their rows, those of them whose time in text says its zone, the first and the last.
+def surveyed(
+    connection: Connection, source: str, event: str, user: str, time: str, written: str | None, day: int
+) -> tuple[list[tuple[Any, ...]], dict[int, int], tuple[str, int] | None]:
+    """Count the rows of a source by name of event, by day and by user, in one look at it.
 
     Args:
         connection: a connection.
         source: the rows.
         event: the column of names.
+        user: the column of users.
         time: SQL of the time in microseconds.
         written: the column of times, where these are text.
+        day: microseconds of a day.
+
+    Returns:
+        Of each name, the most frequent first: name, rows, those whose time in text says its zone, first and last time.
+        Rows by day since 1970. The user with most rows, and how many; None where there is no user.
     """
     # the hyphens of a date look like an offset
     zoned = f"length({quote(written)}) > 10 AND regexp_matches({quote(written)}, '{ZONED}')" if written else "false"
-    return rows_of(
-        connection,
-        f"SELECT coalesce(CAST({quote(event)} AS VARCHAR), ''), count(*), count(*) FILTER ({zoned}), "
-        f"min({time}), max({time}) FROM {source} GROUP BY 1 ORDER BY 2 DESC, 1",
+    connection.execute(
+        f"""CREATE TEMP TABLE counted AS
+            SELECT name, day, who, GROUPING(name, day, who) AS others, count(*) AS n, count(*) FILTER (zoned) AS zoned,
+                   min(t) AS first, max(t) AS last
+            FROM (SELECT coalesce(CAST({quote(event)} AS VARCHAR), '') AS name, {time} AS t, ({time}) // {day} AS day,
+                         CAST({quote(user)} AS VARCHAR) AS who, {zoned} AS zoned FROM {source})
+            GROUP BY GROUPING SETS ((name), (day), (who))"""
     )
-
-
-def days_of(connection: Connection, source: str, time: str, day: int) -> dict[int, int]:
-    """How many rows each day has, by its number since 1970."""
-    days = f"SELECT {time} // {day}, count(*) FROM {source} WHERE {time} IS NOT NULL GROUP BY 1"
-    return {int(number): int(rows) for number, rows in rows_of(connection, days)}
-
-
-def busiest_of(connection: Connection, source: str, user: str) -> tuple[str, int] | None:
-    """The user with most rows, and how many; None where there is no user."""
-    who = f"CAST({quote(user)} AS VARCHAR)"
-    most = f"SELECT {who}, count(*) FROM {source} WHERE {who} IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 1"
-    return next(((str(name), int(rows)) for name, rows in rows_of(connection, most)), None)
+    # GROUPING has a bit for each column that rows are not grouped by
+    names = rows_of(
+        connection, "SELECT name, n, zoned, first, last FROM counted WHERE others = 3 ORDER BY n DESC, name"
+    )
+    days = dict(rows_of(connection, "SELECT day, n FROM counted WHERE others = 5 AND day IS NOT NULL"))
+    users = "SELECT who, n FROM counted WHERE others = 6 AND who IS NOT NULL ORDER BY n DESC, who LIMIT 1"
+    return names, days, next(((str(who), int(n)) for who, n in rows_of(connection, users)), None)
 
 
 def last_of(connection: Connection, source: str, time: str) -> str:

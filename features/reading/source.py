@@ -146,9 +146,9 @@ class EventLog:
         written = names.time if dtype == "VARCHAR" else None
         with engine.connect() as connection, engine.reading(self._paths):
             self._tables.attach(connection)
-            rows = engine.names_of(connection, self._tables.whole, names.event, time, written)
-            days = engine.days_of(connection, self._tables.whole, time, DAY)
-            busiest = engine.busiest_of(connection, self._tables.whole, names.user)
+            rows, days, busiest = engine.surveyed(
+                connection, self._tables.whole, names.event, names.user, time, written, DAY
+            )
         found = {str(name): Named(int(n), first, last) for name, n, _, first, last in rows}
         return Survey(found, sum(int(zoned) for _, _, zoned, _, _ in rows), days, busiest)
 

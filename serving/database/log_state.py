@@ -51,7 +51,7 @@ def adopt_log(
     connection.execute(sa.insert(log_ids), rows)
     connection.execute(sa.update(log_state).values(position=top, refused=None, pruned=pruned))
     if pruned < state.pruned:
-        # files may lack messages that were pruned: who sends them again must not be told that they are there
+        # files may lack messages that were pruned: sending them again must not be answered as if they were there
         connection.execute(sa.delete(pruned_ids))
 
 

@@ -193,7 +193,7 @@ class Model:
         effect[rows] = abs(self.numbers.calibration.slope) * (1 - self.numbers.weight) * np.abs(change)
         return Outside(furthest, effect)
 
-    def told_beyond(self, row: Floats, column: int) -> str:
+    def words_beyond(self, row: Floats, column: int) -> str:
         """Say which column of a row lies outside, and what was seen in fitting."""
         ranges, name = self.card.ranges, self.card.features[column]
         found = "missing" if np.isnan(row[column]) else f"{row[column]:.6g}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from features.definition.columns import feature_set
 from features.definition.dimension import Dimension
 from features.definition.schema import Definition
+from features.definition.sections.outcome import ValueOutcome
 from features.definition.sections.rule import predicates
 from features.errors import ScoringError
 from features.expressions.values import Texts, Value
@@ -92,6 +93,9 @@ class Scorer:
             {name: rule.exit_when for name, rule in answerable.items() if rule.exit_when is not None}
         )
         self._version = definition.version
+        self._tier_names = {
+            name: VALUE_TIERS if isinstance(rule, ValueOutcome) else TIERS for name, rule in definition.outcomes.items()
+        }
         self._leads, self._value_to_date = Leads(definition.leads), ValueToDate(definition)
         self._holdout = Holdout(definition)
         numeric = feature_set(definition).numeric
@@ -196,7 +200,7 @@ class Scorer:
             outside = model.outside(matrix, rules.max_beyond)
             for at in np.flatnonzero(asked & (outside.column >= 0)).tolist():
                 column = int(outside.column[at])
-                marks_of.details[at] = model.told_beyond(matrix[at], column)
+                marks_of.details[at] = model.words_beyond(matrix[at], column)
                 if outside.effect[at] > rules.max_extrapolation:
                     marks_of.silent.add(at)
                 else:
@@ -210,7 +214,7 @@ class Scorer:
         return answer, percentile, marks_of
 
     def _tiers(self, outcome: str, answers: NDArray[np.float64]) -> Texts:
-        names, model = VALUE_TIERS if outcome in self.definition.amounts else TIERS, self.models.get(outcome)
+        names, model = self._tier_names[outcome], self.models.get(outcome)
         return Texts(
             tier_codes(answers, model.card.tiers) if model else np.full(len(answers), names.index(SILENT)), names
         )

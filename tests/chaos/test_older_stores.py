@@ -41,7 +41,7 @@ def restarted(site: Site, buyers: Buyers, restore: Callable[[], None]) -> None:
 
 
 def adopt(site: Site) -> None:
-    """Do what is said to be done with a log that is refused."""
+    """Adopt a log that is refused, as the error says."""
     site.run("adopt")
     site.run("compact")
     site.run_until_done("reconcile", "--repair")  # what the worker changes meanwhile is left to the next one
@@ -98,7 +98,7 @@ def test_an_older_online_store(site: Site, tmp_path: Path) -> None:
 
 
 def test_older_event_store_and_profiles(site: Site, tmp_path: Path) -> None:
-    """The next batch makes both again; nobody has to be told."""
+    """The next batch makes both again, without a command."""
     ledger = Ledger.opened(site.url)
     with Buyers(ledger, site.url) as buyers:
         buyers.go_on()

@@ -171,20 +171,22 @@ def test_an_event_that_differs_from_a_signals_in_marks_only_is_told(tmp_path: Pa
     content["signals"]["purchase"]["where"] = "event = 'purchase'"
     file.write_text(yaml.safe_dump(content))
     _, found = checked(file, tmp_path / "var")
-    told = "8 rows have the event 'Pur-Chase', which is in no signal and differs from 'purchase' of signals.purchase"
-    assert any(told in warning for warning in found.warnings)
+    expected = (
+        "8 rows have the event 'Pur-Chase', which is in no signal and differs from 'purchase' of signals.purchase"
+    )
+    assert any(expected in warning for warning in found.warnings)
     assert found.content["events_in_no_signal"] == ["Pur-Chase"]
 
 
-@pytest.mark.parametrize(("rows_a_user", "told"), [(4, False), (400, True)])
-def test_a_user_with_an_improbable_share_of_the_rows_is_told(tmp_path: Path, rows_a_user: int, told: bool) -> None:
+@pytest.mark.parametrize(("rows_a_user", "warned"), [(4, False), (400, True)])
+def test_a_user_with_an_improbable_share_of_the_rows_is_told(tmp_path: Path, rows_a_user: int, warned: bool) -> None:
     times = daily(120)
     every = rows_of(times, user_id=[f"u{i % 120}" for i in range(len(times))])
     robot = rows_of(times[:rows_a_user], user_id="robot's")
     _, found = checked(case_with(tmp_path, pl.concat([every, robot], how="vertical_relaxed")), tmp_path / "var")
     warnings = [warning for warning in found.warnings if "of all rows" in warning]
-    assert bool(warnings) == told
-    if told:
+    assert bool(warnings) == warned
+    if warned:
         assert "events.exclude: [\"user_id = 'robot''s'\"]" in warnings[0]
 
 

@@ -250,3 +250,14 @@ def test_an_export_is_refused_with_the_command_that_makes_a_log_of_it(tmp_path: 
     with pytest.raises(EventLogError, match="is of kind") as caught:
         EventLog(definition(tmp_path, path=str(tmp_path / name)))
     assert "propensity import" in caught.value.fix
+
+
+def test_a_survey_counts_names_days_and_users_whatever_columns_are_called(tmp_path: Path) -> None:
+    frame = log(t=[1, 2], day=["x", "y"], who=["p", "q"], name=["n", "m"])
+    frame = pl.concat([frame, frame.head(1).with_columns(event_id=pl.lit("3"))])
+    found = open_log(tmp_path, frame).survey()
+    first = to_instant(NOON.replace(tzinfo=UTC))
+    assert found.events == {"visit": 2, "purchase": 1}
+    assert (found.names["visit"].first, found.names["purchase"].last) == (first, first + DAY)
+    assert found.days == {first // DAY: 2, first // DAY + 1: 1}
+    assert found.busiest == ("a", 2)

@@ -39,13 +39,13 @@ def walk(
     steps: list[Observation], finder: TransitionFinder | None = None
 ) -> tuple[UserMemberships | None, list[Transition]]:
     """What the steps make of a user, one scoring after the other."""
-    standing, made = None, []
+    memberships, made = None, []
     last = Scoring(-1, MODELS, DEFINITION.version)
     for step in steps:
-        standing, moved = (finder or TELLER).of(standing, step, last, {})
+        memberships, moved = (finder or TELLER).of(memberships, step, last, {})
         made += moved
         last = Scoring(step.at, MODELS, DEFINITION.version)
-    return standing, made
+    return memberships, made
 
 
 def path(made: list[Transition], dimension: str) -> list[tuple[str | None, str | None]]:
@@ -60,11 +60,11 @@ def test_each_move_is_told_once_with_what_was_before() -> None:
 
 
 def test_a_state_is_kept_for_its_stay() -> None:
-    standing, made = walk([seen(0, states="silent"), seen(DAY, states="active"), seen(3 * DAY, states="active")])
+    memberships, made = walk([seen(0, states="silent"), seen(DAY, states="active"), seen(3 * DAY, states="active")])
     assert path(made, "states") == [(None, "silent"), ("silent", "active")]
     assert made[-1].at == 3 * DAY
-    assert standing is not None
-    assert standing.held["states"] == ("active", 3 * DAY)
+    assert memberships is not None
+    assert memberships.held["states"] == ("active", 3 * DAY)
 
 
 def test_a_segment_is_left_when_its_until_holds() -> None:
@@ -90,11 +90,11 @@ def test_a_likelihood_that_wavers_about_the_cut_off_moves_nobody(wavering: list[
 @given(st.lists(st.floats(0.01, 0.99), min_size=2, max_size=40))
 def test_who_is_far_from_the_cut_offs_counts_as_what_they_are(likelihoods: list[float]) -> None:
     steps = [seen(i * 2 * DAY, churn=p) for i, p in enumerate(likelihoods)]
-    standing, _ = walk(steps)
-    assert standing is not None
+    memberships, _ = walk(steps)
+    assert memberships is not None
     last = likelihoods[-1]
     if min(abs(last - 0.4), abs(last - 0.1)) > 0.03:
-        assert standing.held["tiers.churn"][0] == steps[-1].values["tiers.churn"]
+        assert memberships.held["tiers.churn"][0] == steps[-1].values["tiers.churn"]
 
 
 def test_nothing_to_say_is_told_at_once() -> None:
@@ -144,12 +144,12 @@ def test_nobody_moves_by_a_model_that_is_not_there() -> None:
     was = UserMemberships(0, dict(held), {"churn": 0.5}, MODELS, DEFINITION.version)
     untrained = TransitionFinder(Hysteresis(DEFINITION, {}), {}, DEFINITION.version, {})
     now = seen(9 * DAY, states="silent", tiers__churn="not_enough_to_say")
-    standing, made = untrained.of(was, now, Scoring(8 * DAY, MODELS, DEFINITION.version), {})
+    memberships, made = untrained.of(was, now, Scoring(8 * DAY, MODELS, DEFINITION.version), {})
     assert {move.dimension for move in made} == {"states", "segments.cart"}
-    assert standing.held["tiers.churn"] == ("most_likely", 0)
-    assert standing.held["segments.leaving"] == (IN, 0)
+    assert memberships.held["tiers.churn"] == ("most_likely", 0)
+    assert memberships.held["segments.leaving"] == (IN, 0)
     first, _ = untrained.of(None, now, Scoring(8 * DAY, {}, ""), {})
-    assert "tiers.churn" not in first.held, "who was never told anything is not told that there is nothing to say"
+    assert "tiers.churn" not in first.held, "no transition to not_enough_to_say for who had no tier"
     trained = seen(10 * DAY, states="silent", churn=0.5)
     [move] = TELLER.of(first, trained, Scoring(9 * DAY, {}, DEFINITION.version), {})[1]
     assert (move.dimension, move.before, move.after, move.cause) == ("tiers.churn", None, "most_likely", "new_model")
@@ -205,9 +205,9 @@ def test_who_is_in_a_segment_that_is_no_more_leaves_it() -> None:
 
 
 def test_a_standing_reads_back_as_it_was() -> None:
-    standing, _ = walk([seen(0, states="new", churn=0.3, segments__cart=IN)])
-    assert standing is not None
-    assert UserMemberships.of_json(standing.at, standing.to_json()) == standing
+    memberships, _ = walk([seen(0, states="new", churn=0.3, segments__cart=IN)])
+    assert memberships is not None
+    assert UserMemberships.of_json(memberships.at, memberships.to_json()) == memberships
 
 
 SPENDING = moving(outcomes={
@@ -225,9 +225,9 @@ def test_a_value_tier_is_left_when_the_amount_is_past_the_cut_off_by_the_margin(
     for at, worth in ((0, 20.0), (4 * DAY, amount)):
         [called] = tiers_of(np.array([worth]), SPEND_CUTS["spend"], VALUE_TIERS)
         steps.append(Observation("u1", at, {"tiers.spend": called}, frozenset(), {"spend": worth}, 0))
-    standing, _ = walk(steps, finder)
-    assert standing is not None
-    assert standing.held["tiers.spend"][0] == tier
+    memberships, _ = walk(steps, finder)
+    assert memberships is not None
+    assert memberships.held["tiers.spend"][0] == tier
 
 
 def test_a_segment_that_names_an_amount_rests_on_its_model() -> None:
@@ -237,12 +237,12 @@ def test_a_segment_that_names_an_amount_rests_on_its_model() -> None:
 
 def test_what_rests_on_a_missing_model_stays_as_it_was() -> None:
     """A model that is lost, or not trained yet, is no reason to leave a tier, nor to enter *not enough to say*."""
-    standing, _ = walk([seen(0, states="active", churn=0.9)])
+    memberships, _ = walk([seen(0, states="active", churn=0.9)])
     without = TransitionFinder(Hysteresis(DEFINITION, {}), {}, DEFINITION.version, {})
     silent = seen(DAY, states="silent", tiers__churn=SILENT)
-    kept, moved = without.of(standing, silent, Scoring(0, MODELS, DEFINITION.version), {})
+    kept, moved = without.of(memberships, silent, Scoring(0, MODELS, DEFINITION.version), {})
     assert [(t.dimension, t.after) for t in moved] == [("states", "silent")]
-    assert kept.held["tiers.churn"] == standing.held["tiers.churn"]  # type: ignore[union-attr]
+    assert kept.held["tiers.churn"] == memberships.held["tiers.churn"]  # type: ignore[union-attr]
     new, moved = without.of(None, silent, Scoring(0, {}, DEFINITION.version), {})
     assert {t.dimension for t in moved} == {"states"}
     assert "tiers.churn" not in new.held

@@ -243,7 +243,7 @@ def test_a_feature_that_never_was_missing_and_is_now_is_outside(
     assert (model.outside(matrix, 1.0).column < 0).all()
     matrix[1, never] = np.nan
     assert model.outside(matrix, 1.0).column.tolist() == [-1, never, -1]
-    assert "is missing" in model.told_beyond(matrix[1], never)
+    assert "is missing" in model.words_beyond(matrix[1], never)
 
 
 def test_nearly_everybody_lies_inside(scored: Scored, world: World) -> None:

@@ -76,13 +76,13 @@ def totals(records: list[dict]) -> dict[str, float]:
 @pytest.mark.long
 def test_an_older_home_is_opened_whole(older: World, tmp_path: Path) -> None:
     assert version_of(older) < VERSION, "else it is no older home"
-    said_before = newest_batch(older)
+    before = newest_batch(older)
     assert run(older, "score")
-    said = newest_batch(older)
-    assert said["user_id"].to_list() == said_before["user_id"].to_list()
+    now = newest_batch(older)
+    assert now["user_id"].to_list() == before["user_id"].to_list()
     for column in ("rfm", "segments", "value_to_date"):
-        assert said[column].to_list() == said_before[column].to_list(), column
-    assert intent(said) == intent(said_before)
+        assert now[column].to_list() == before[column].to_list(), column
+    assert intent(now) == intent(before)
     assert Loader(older.definition, older.settings).versions() == {"purchase": "1"}
     run(older, "materialize")
     assert " 0 differences" in run(older, "reconcile")
