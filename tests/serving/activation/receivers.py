@@ -54,7 +54,10 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                length = int(self.headers.get("content-length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:  # the sender died in the middle of it: this is no request
+                    return
                 with lock:
                     output = outer.answer(len(outer.requests), body)
                     headers = {name.lower(): value for name, value in self.headers.items()}
