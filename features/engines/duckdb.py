@@ -130,6 +130,21 @@ def rows_of(connection: Connection, sql: str) -> list[tuple[Any, ...]]:
     return connection.execute(sql).fetchall()
 
 
+def some_of(
+    connection: Connection, source: str, columns: Sequence[str], where: str, most: int
+) -> list[tuple[Any, ...]]:
+    """The first rows of a source for which a condition holds, as DuckDB finds them.
+
+    Args:
+        connection: a connection.
+        source: the rows.
+        columns: SQL of what is wanted of them.
+        where: the condition.
+        most: how many at most.
+    """
+    return rows_of(connection, f"SELECT {', '.join(columns)} FROM {source} WHERE {where} LIMIT {most}")
+
+
 def check_event_sql(
     connection: Connection, columns: dict[str, str], sql: Expression, key: str, kind: str, example: str = ""
 ) -> None:

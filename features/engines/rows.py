@@ -1,8 +1,9 @@
 """The rows of a log in our terms, as DuckDB's SQL, with what of them could not be read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from sqlglot import exp
 
@@ -21,8 +22,17 @@ from features.user_id import EXACT
 #: why a row of the log is left out, in the order of precedence
 DROPS = ("no user", "no or unreadable time", "implausible time", "excluded user", "no signal")
 
+#: what a check of ids is called, before the column
+USER = "user in column"
+
+#: why a row that is read is left out
+LATE = "at or after the declared end"
+
 #: what no log of a service is older than: a device whose clock was never set says 1970 or 1980
 PLAUSIBLE = to_instant(datetime(1990, 1, 1, tzinfo=UTC))
+
+#: no further columns
+NO_MORE: Mapping[str, str] = MappingProxyType({})
 
 #: parts of a text that are shown as an example
 SHOWN = 60
@@ -84,13 +94,11 @@ def checks_of(definition: Definition, columns: dict[str, str], raw: Sequence[str
     if dtype in ("DOUBLE", "FLOAT", "REAL"):
         limit = EXACT if dtype == "DOUBLE" else 2**24
         fits = f"CASE WHEN abs({quote(names.user)}) < {limit} THEN 1 END"
-        found.append(
-            Check(f"user in column {names.user!r}", f"CAST({quote(names.user)} AS VARCHAR)", fits, strict=True)
-        )
+        found.append(Check(f"{USER} {names.user!r}", f"CAST({quote(names.user)} AS VARCHAR)", fits, strict=True))
     elif csv and dtype == "VARCHAR":
         user = quote(names.user)
         rounded = rf"contains({user}, 'e+') AND regexp_full_match(TRIM({user}), '\d(\.\d+)?e\+\d+')"
-        found.append(Check(f"user in column {names.user!r}", user, f"CASE WHEN {rounded} THEN NULL ELSE 1 END", True))
+        found.append(Check(f"{USER} {names.user!r}", user, f"CASE WHEN {rounded} THEN NULL ELSE 1 END", True))
     found += [Check(f"column {n!r}", quote(RAW + n), quote(n)) for n in raw]
     for key, sql, only in _expressions(definition):
         for node in sql.tree.find_all(exp.Cast):
@@ -122,8 +130,9 @@ def _number(number: EventNumber, definition: Definition) -> str:
 
 
 def event_rows(
-    definition: Definition, columns: dict[str, str], source: str, checks: Sequence[Check] = (), *, ours: bool = False
-) -> str:
+    definition: Definition, columns: dict[str, str], source: str, checks: Sequence[Check] = (), *, ours: bool = False,
+    more: Mapping[str, str] = NO_MORE,
+) -> str:  # fmt: skip
     """SQL of the log's rows in our terms.
 
     Columns: ``user`` text, ``t`` and ``visible`` microseconds, ``id`` text or null, ``mask``, ``v0…`` values,
@@ -136,6 +145,7 @@ def event_rows(
         source: SQL of the rows.
         checks: what is checked to be readable.
         ours: the rows were written by us: times in text are ISO 8601 whatever the format of the log.
+        more: further columns by name, as SQL over the log's.
     """
     rules = definition.events
     names = rules.columns
@@ -157,6 +167,8 @@ def event_rows(
     excluded = " OR ".join(f"({written(sql, 'duckdb')})" for sql in rules.exclude) or "false"
     row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
     inner, found, findings = _checked(checks)
+    inner += "".join(f", {sql} AS {name}" for name, sql in more.items())
+    findings += "".join(f", {name}" for name in more)
     return f"""
         SELECT "user", t, GREATEST(t + 1, COALESCE(arrived, 0)) AS visible, id, mask{names_of_values},
                (CASE WHEN "user" IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN t < {begins(definition)} THEN 2

@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.engines.rows import LATE
 from features.errors import EventLogError
 from features.event_store.collisions import bucket_of
 from features.event_store.erasure import clean, erase_events, without_erased
@@ -123,7 +124,7 @@ class EventStore:
             if part.last >= self.ends
         )
         erased = {"erased user": self.manifest.buried} if self.manifest.buried else {}
-        return add(counts, erased) | {"duplicate id": self.manifest.doubles, "at or after the declared end": late}
+        return add(counts, erased) | {"duplicate id": self.manifest.doubles, LATE: late}
 
     @property
     def findings(self) -> Findings:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.sections.event_log import AtMost
-from features.engines.rows import Check
+from features.engines.rows import USER, Check
 from features.errors import EventLogError
 
 #: words that programs write where there is no user
@@ -112,10 +112,10 @@ def judge(findings: Findings, limits: AtMost, checks: Sequence[Check], column: s
             continue
         if not check.strict and (found.of < FEW or found.share <= limits.unreadable):
             continue
-        fix = hint if check.name.startswith("time ") and hint else "correct the values, or name another column"
         if check.strict:
             fix = "store ids as text or whole numbers: numbers with a fraction of this size merge users"
             raise EventLogError(f"{words(check.name, found)}.", fix=fix, code="unreadable")
+        fix = hint if check.name.startswith("time ") and hint else "correct the values, or name another column"
         fix += f"; to leave such rows out, raise events.at_most.unreadable ({limits.unreadable:g} now)"
         raise EventLogError(f"{words(check.name, found)}.", fix=fix, code="unreadable")
     nobody = findings.get(PLACEHOLDER)
@@ -134,4 +134,7 @@ def words(name: str, found: Finding) -> str:
     examples = ", ".join(found.examples)
     if name == PLACEHOLDER:
         return f"{found.rows:,} of {found.of:,} rows ({share}) have a word for nobody as their user: {examples}"
-    return f"{found.rows:,} of {found.of:,} values ({share}) of {name} cannot be read: {examples}"
+    wrong = "cannot be read"
+    if name.startswith(USER):
+        wrong = "are numbers so large that they were rounded, so that several users have one id"
+    return f"{found.rows:,} of {found.of:,} values ({share}) of {name} {wrong}: {examples}"

@@ -10,7 +10,7 @@ from features.definition.schema import Definition
 from features.engines import duckdb as engine
 from features.engines.files import shown
 from features.engines.formats import hint
-from features.engines.rows import DROPS, checks_of, column_time, event_rows
+from features.engines.rows import DROPS, LATE, NO_MORE, Check, checks_of, column_time, event_rows
 from features.engines.tables import Tables
 from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
@@ -182,13 +182,10 @@ class EventLog:
         Raises:
             EventLogError: the file cannot be read; the error names it.
         """
-        ours = file in self.live.event_files
-        tables = Tables([file], "parquet", None, columns=self.columns) if ours else self._tables
-        checks = [] if ours else self.checks
+        checks = self._checks_of(file)
         nobody = dict(zip(hashed_names(NOBODY).tolist(), NOBODY, strict=True))
         with engine.connect() as connection:
-            source = tables.one(connection, file, () if ours else self._needed, self.definition.events.columns.user)
-            sql = event_rows(self.definition, self.columns, source, checks, ours=ours)
+            sql = self.rows_sql(connection, file)
             with engine.reading([file]):
                 for batch in engine.batches(connection, sql, BATCH, in_order=self.has_ids):
                     table = pa.Table.from_batches([batch])
@@ -197,6 +194,17 @@ class EventLog:
                     found = unreadable(table, checks, file.name) | placeholders(keys, nobody, file.name)
                     names = ["user", "t", "visible", "mask", *(f"v{i}" for i in range(self.n_values))]
                     yield Batch(table.select(names).append_column("id", pa.array(ids)), dropped, keys, found)
+
+    def _checks_of(self, file: Path) -> list[Check]:
+        """What is checked of a file's rows: nothing of those that we wrote."""
+        return [] if file in self.live.event_files else self.checks
+
+    def rows_sql(self, connection: engine.Connection, file: Path, more: Mapping[str, str] = NO_MORE) -> str:
+        """SQL of the rows of a file in our terms, see `event_rows`."""
+        ours = file in self.live.event_files
+        tables = Tables([file], "parquet", None, columns=self.columns) if ours else self._tables
+        source = tables.one(connection, file, () if ours else self._needed, self.definition.events.columns.user)
+        return event_rows(self.definition, self.columns, source, self._checks_of(file), ours=ours, more=more)
 
     def judge(self, findings: Findings) -> None:
         """Refuse rows of which too much could not be read.
@@ -232,7 +240,7 @@ class EventLog:
         once, duplicates = one_row_an_id(Rows.of(rows, self.n_values), by_arrival=self.has_arrivals)
         ordered = once.sorted()
         late = int((ordered.t >= self.ends).sum())
-        counts |= {"duplicate id": duplicates, "at or after the declared end": late}
+        counts |= {"duplicate id": duplicates, LATE: late}
         if late == len(ordered.t):
             raise nothing_left(self, counts)
         return ordered.events(self.ends, counts)

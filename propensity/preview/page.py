@@ -1,15 +1,17 @@
 """The page of `propensity check`: what is wrong first, then tables, then a verdict."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import polars as pl
 from rich.console import RenderableType
 from rich.markup import escape
 
 from features.definition.columns import feature_set
+from features.engines.rows import LATE
 from features.engines.times import is_number
 from features.event_store.store import EventStore
 from features.event_store.warnings import warnings_of
+from features.reading.left_out import LeftOut, examples
 from features.reading.survey import Survey
 from features.system.progress import Steps
 from features.time import to_datetime
@@ -30,6 +32,9 @@ from propensity.tables.packs import left_out
 
 #: weeks that are shown of an outcome unless all are requested
 WEEKS = 6
+
+#: columns of the table of rows that are left out
+EXAMPLE = dict.fromkeys(("left out", "user", "event", "time", "file"), pl.String)
 
 
 @dataclass(frozen=True)
@@ -80,16 +85,19 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
     counts = count(store, steps)
     with steps("the names of events"):
         survey = store.log.survey()
+    with steps("examples of rows left out"):
+        counted = {file.path: file.counts for file in store.manifest.files}
+        left = examples(store.log, counted, store.counts[LATE])
     outcomes = _outcomes(store, counts, weeks_shown)
     problems = [found.problem for found in outcomes.values() if found.problem is not None]
     warnings = [
         *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
-        *near_misses(definition, survey), *days_without(survey), *busy_user(definition, survey, len(counts.users)),
+        *near_misses(definition, survey), *days_without(survey), *busy_user(definition, survey, counts.users),
         *like_ids(counts.users), *tied_in_frequency(definition, counts.rfm),
-        *(found.warning for found in outcomes.values() if found.warning is not None),
+        *(warning for found in outcomes.values() for warning in found.warnings),
     ]  # fmt: skip
-    shown = [*_tables(store, survey, counts), *(part for found in outcomes.values() for part in found.shown)]
-    content = _content(store, survey, counts, outcomes) | {"problems": problems, "warnings": warnings}
+    shown = [*_tables(store, survey, counts, left), *(part for found in outcomes.values() for part in found.shown)]
+    content = _content(store, survey, counts, left, outcomes) | {"problems": problems, "warnings": warnings}
     learnable = any(found.weeks is not None for found in outcomes.values())
     preview = Preview(problems, warnings, shown, content, learnable=learnable)
     return replace(preview, content=content | {"verdict": preview.verdict})
@@ -107,7 +115,7 @@ def _outcomes(store: EventStore, counts: Counts, weeks_shown: int | None) -> dic
     return found
 
 
-def _tables(store: EventStore, survey: Survey, counts: Counts) -> list[RenderableType]:
+def _tables(store: EventStore, survey: Survey, counts: Counts, left: dict[str, list[LeftOut]]) -> list[RenderableType]:
     """The log's rows, names of events and signals, and the entries of packs that cannot apply."""
     definition, lost = store.log.definition, store.counts
     rows = pl.DataFrame({"what": [*lost, "kept"], "rows": [*lost.values(), store.kept]})
@@ -117,24 +125,36 @@ def _tables(store: EventStore, survey: Survey, counts: Counts) -> list[Renderabl
         f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, "
         f"times {_zone(store, survey)}, log complete through {to_datetime(store.ends):%Y-%m-%d %H:%M}",
         table("The event log", rows),
+        *_examples(left),
         table("Names of events", names_of_events(definition, survey)),
         table("Signals", pl.concat([names, counts.signals, where], how="horizontal")),
         *left_out(definition),
     ]
 
 
+def _examples(left: dict[str, list[LeftOut]]) -> list[RenderableType]:
+    """A table of a few rows of each reason for which rows are left out."""
+    rows = [{"left out": reason, **asdict(row)} for reason, some in left.items() for row in some]
+    return [table("Some of the rows left out", pl.DataFrame(rows, schema=EXAMPLE))] if rows else []
+
+
 def _content(
-    store: EventStore, survey: Survey, counts: Counts, outcomes: dict[str, OutcomePreview]
-) -> dict[str, object]:
+    store: EventStore, survey: Survey, counts: Counts, left: dict[str, list[LeftOut]],
+    outcomes: dict[str, OutcomePreview],
+) -> dict[str, object]:  # fmt: skip
     """The tables for machines."""
     definition, signals = store.log.definition, counts.signals.rows()
     return {
         "definition": definition.version, "complete_through": to_datetime(store.ends).isoformat(),
-        "rows": {**store.counts, "kept": store.kept}, "events": survey.events,
+        "rows": {**store.counts, "kept": store.kept},
+        "left_out": {reason: [asdict(row) for row in some] for reason, some in left.items()},
+        "unreadable": {name: found.model_dump() for name, found in store.findings.items() if found.rows},
+        "events": survey.events, "names": names_of_events(definition, survey, listed=None).to_dicts(),
         "events_in_no_signal": [name for name, used in asking(definition, survey).items() if not used],
         "signals": {n: {"events": e, "users": u} for n, (e, u) in zip(definition.signals, signals, strict=True)},
         "outcomes": {name: found.weeks for name, found in outcomes.items() if found.weeks is not None},
         "learning": {name: found.learning for name, found in outcomes.items() if found.learning is not None},
+        "rhythm": {name: found.rhythm for name, found in outcomes.items() if found.rhythm is not None},
     }  # fmt: skip
 
 

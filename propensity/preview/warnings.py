@@ -127,11 +127,19 @@ def days_without(survey: Survey) -> list[str]:
     return [f"The log has no events from {'; '.join(gaps)}. If they are lost, users look silent then."]
 
 
-def busy_user(definition: Definition, survey: Survey, users: int) -> list[str]:
-    """A warning about one user with an improbable share of the rows."""
-    if survey.busiest is None or users < FEW or survey.busiest[1] < BUSY * survey.rows:
+def busy_user(definition: Definition, survey: Survey, users: pl.Series) -> list[str]:
+    """A warning about one user with an improbable share of the rows.
+
+    Args:
+        definition: the definition.
+        survey: of the log.
+        users: the distinct users; who was erased or excluded is not among them, though the log names them still.
+    """
+    if survey.busiest is None or len(users) < FEW or survey.busiest[1] < BUSY * survey.rows:
         return []
     name, rows = survey.busiest
+    if not users.is_in([name, name.removesuffix(".0")]).any():  # a number may be written with a fraction
+        return []
     text = name.replace("'", "''")
     return [
         f"One user has {rows / survey.rows:.0%} of all rows: {name!r}. If it is a robot, a test or a word for nobody, "
@@ -139,13 +147,19 @@ def busy_user(definition: Definition, survey: Survey, users: int) -> list[str]:
     ]
 
 
-def names_of_events(definition: Definition, survey: Survey) -> pl.DataFrame:
-    """The most frequent names of events, with their days, their share and the signals that name them."""
+def names_of_events(definition: Definition, survey: Survey, *, listed: int | None = LISTED) -> pl.DataFrame:
+    """The most frequent names of events, with their days, their share and the signals that name them.
+
+    Args:
+        definition: the definition.
+        survey: of the log.
+        listed: how many names; all when None.
+    """
     used, all_rows = asking(definition, survey), max(survey.rows, 1)
     rows = [
         {"event": name, "rows": found.rows, "share": f"{found.rows / all_rows:.1%}", "first": _day(found.first),
          "last": _day(found.last), "signals": ", ".join(used[name]) or "none"}
-        for name, found in list(survey.names.items())[:LISTED]
+        for name, found in list(survey.names.items())[:listed]
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=dict.fromkeys(("event", "rows", "share", "first", "last", "signals")))
 

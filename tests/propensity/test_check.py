@@ -208,6 +208,106 @@ def test_the_names_of_events_are_shown_with_days_shares_and_signals(tmp_path: Pa
     assert "visit" in done.stdout
 
 
+def some_left_out(folder: Path, **events: object) -> Path:
+    """Rows that are left out for each reason there is."""
+    times, users, names = daily(80), [f"u{i % 20}" for i in range(320)], ["view"] * 320
+    users[3], users[4] = "", " "
+    times[10], times[11], times[12], times[13] = "1975-01-01 00:00:00", "garbage", "", "2026-05-01 00:00:00"
+    names[20] = names[21] = names[22] = names[23] = "push_sent"
+    rows = rows_of(times, user_id=users, event=names)
+    return case_with(folder, rows, exclude=["user_id = 'u7'"], **events)
+
+
+LEFT_OUT = {
+    "no user": [None, None], "no or unreadable time": ["u11", "u12"], "implausible time": ["u10"],
+    "excluded user": ["u7"] * 3, "no signal": ["u0", "u1", "u2"], "at or after the declared end": ["u13"],
+}  # fmt: skip
+
+
+def users_left_out(found: Preview) -> dict[str, list[str | None]]:
+    left = found.content["left_out"]
+    assert isinstance(left, dict)
+    return {reason: [(row["user"] or "").strip() or None for row in some] for reason, some in left.items()}
+
+
+def test_rows_left_out_are_shown_by_reason_with_three_examples(tmp_path: Path) -> None:
+    file = some_left_out(tmp_path)
+    _, found = checked(file, tmp_path / "var")
+    assert users_left_out(found) == LEFT_OUT
+    left = found.content["left_out"]
+    assert isinstance(left, dict)
+    assert left["no or unreadable time"][0] == {
+        "user": "u11", "event": "view", "time": "garbage", "file": "events.csv"
+    }  # fmt: skip
+    done = run("-d", str(file), home=tmp_path / "var")
+    assert "Some of the rows left out" in done.stdout
+    assert "garbage" in done.stdout
+    for kept in (tmp_path / "var").rglob("manifest.json"):
+        assert '"u7"' not in kept.read_text(), "examples are looked up, not kept"
+
+
+def test_examples_are_of_files_that_were_taken_in_before_too(tmp_path: Path) -> None:
+    file = some_left_out(tmp_path, path="*.csv")
+    checked(file, tmp_path / "var")
+    more = rows_of(daily(3), user_id=["late"] * 12, event=["odd"] * 12)
+    more.write_csv(tmp_path / "later.csv")
+    _, found = checked(file, tmp_path / "var")
+    assert users_left_out(found) == LEFT_OUT
+    rows = found.content["rows"]
+    assert isinstance(rows, dict)
+    assert rows["no signal"] == 16
+
+
+def test_erased_users_are_no_examples(tmp_path: Path) -> None:
+    file = some_left_out(tmp_path)
+    store, _ = checked(file, tmp_path / "var")
+    store.erase(["u0", "u11"])
+    _, found = checked(file, tmp_path / "var")
+    users = users_left_out(found)
+    assert users["no or unreadable time"] == ["u12"]
+    assert users["no signal"] == ["u1", "u2", "u3"]
+
+
+def test_ids_that_a_number_with_a_fraction_rounds_are_refused_with_the_column_a_count_and_examples(
+    tmp_path: Path,
+) -> None:
+    ids = [float(2**53 + 2 * (i % 20)) if i % 4 == 0 else float(i % 20) for i in range(320)]
+    file = case_with(tmp_path, rows_of(daily(1)), path="log.parquet")
+    rows_of(daily(80), user_id=ids).cast({"amount": pl.Float64}).write_parquet(tmp_path / "log.parquet")
+    done = run("-d", str(file), home=tmp_path / "var")
+    assert done.returncode == 2
+    assert "80 of 320 values (25.0%) of user in column 'user_id' are numbers so large" in done.stderr
+    assert "'9007199254740992.0' in log.parquet" in done.stderr
+    assert "store ids as text or whole numbers" in done.stderr
+
+
+@pytest.mark.parametrize(("within", "warned"), [("4d", True), ("7d", False)])
+def test_a_horizon_shorter_than_usual_gaps_is_told_with_the_number(tmp_path: Path, within: str, warned: bool) -> None:
+    times = daily(90)  # each user is here every five days
+    file = case_with(tmp_path, rows_of(times))
+    content = yaml.safe_load(file.read_text())
+    content["outcomes"]["churn"]["within"] = within
+    file.write_text(yaml.safe_dump(content))
+    _, found = checked(file, tmp_path / "var")
+    warnings = [warning for warning in found.warnings if "outcomes.churn" in warning]
+    assert bool(warnings) == warned
+    if warned:
+        assert "100% of all gaps between two days with visit are longer than 'within' (4d)" in warnings[0]
+        assert "the middle one has 5 days" in warnings[0]
+    rhythm = found.content["rhythm"]
+    assert isinstance(rhythm, dict)
+    assert rhythm["churn"]["middle_gap_days"] == 5
+
+
+def test_a_robot_that_is_excluded_is_told_no_more(tmp_path: Path) -> None:
+    times = daily(120)
+    every = rows_of(times, user_id=[f"u{i % 120}" for i in range(len(times))])
+    robot = rows_of(times[:400], user_id="robot")
+    rows = pl.concat([every, robot], how="vertical_relaxed")
+    _, found = checked(case_with(tmp_path, rows, exclude=["user_id = 'robot'"]), tmp_path / "var")
+    assert not [warning for warning in found.warnings if "of all rows" in warning]
+
+
 def test_strict_makes_warnings_errors(tmp_path: Path) -> None:
     file = str(CASES / "19-event-name-in-other-case" / "propensity.yaml")
     assert run("--definition", file, home=tmp_path).returncode == 0

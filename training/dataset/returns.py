@@ -98,6 +98,11 @@ class Returns:
         total = self.ended.cumsum()
         return int(np.searchsorted(total, total[-1] / 2)) if total[-1] else None
 
+    def longer(self, days: int) -> float | None:
+        """The share of gaps between two active days that are longer than so many days; None when nobody came back."""
+        total = int(self.ended.sum())
+        return float(self.ended[days + 1 :].sum() / total) if total else None
+
     def table(self) -> pl.DataFrame:
         """The curve at a few silences: who is still silent, and how many of them come back in as long again."""
         silent = self.silent

@@ -118,7 +118,7 @@ def test_ids_that_a_program_has_rounded_are_refused(tmp_path: Path) -> None:
     )
     csv(tmp_path, "a.csv", ["2026-01-03"] * 2, users=["7", "1.2345678901234568e+17"])
     for path in ("a.parquet", "a.csv"):
-        with pytest.raises(EventLogError, match=r"user in column 'user_id' cannot be read.*store ids as text"):
+        with pytest.raises(EventLogError, match=r"user in column 'user_id' are numbers so large.*store ids as text"):
             EventLog(rules(tmp_path, path)).read()
 
 

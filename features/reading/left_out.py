@@ -1,0 +1,76 @@
+"""Rows of a log that are left out, by example: looked up where they lie, so that nothing of them is kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from features.engines import duckdb as engine
+from features.engines.rows import DROPS, LATE, SHOWN
+from features.reading.findings import EXAMPLES
+from features.reading.source import EventLog
+
+#: rows that are looked at where some may be of erased users
+LOOKED_AT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A row that is left out, as it is written.
+
+    Attributes:
+        user: whose.
+        event: its event.
+        time: its time.
+        file: where it is.
+    """
+
+    user: str | None
+    event: str | None
+    time: str | None
+    file: str
+
+
+def examples(log: EventLog, counts: Mapping[str, Mapping[str, int]], late: int) -> dict[str, list[LeftOut]]:
+    """A few of the rows that are left out, by reason; none of erased users.
+
+    Args:
+        log: the log.
+        counts: how many rows of each file are left out, by the file's name and the reason.
+        late: how many rows are at or after the log's end.
+
+    Raises:
+        EventLogError: a file cannot be read.
+    """
+    found: dict[str, list[LeftOut]] = {}
+    for reason in (*DROPS, LATE):
+        some: list[LeftOut] = []
+        files = [file for file in log.files if reason == LATE or counts.get(log.name_of(file), {}).get(reason)]
+        if reason == LATE:  # the newest files hold them
+            files = files[::-1] if late else []
+        for file in files:
+            if len(some) < EXAMPLES:
+                some += _in_file(log, file, reason)
+        if some:
+            found[reason] = some[:EXAMPLES]
+    return found
+
+
+def _in_file(log: EventLog, file: Path, reason: str) -> list[LeftOut]:
+    """A few rows of a file that are left out for a reason."""
+    names, erased = log.definition.events.columns, log.live.erased
+    texts = [f"left(CAST({engine.quote(n)} AS VARCHAR), {SHOWN})" for n in (names.user, names.event, names.time)]
+    shown = {f"shown{i}": sql for i, sql in enumerate(texts)}
+    which = f"dropped < 0 AND t >= {log.ends}" if reason == LATE else f"dropped = {DROPS.index(reason)}"
+    most = LOOKED_AT if erased else EXAMPLES
+    with engine.connect() as connection:
+        sql = log.rows_sql(connection, file, shown)
+        with engine.reading([file]):
+            rows = engine.some_of(connection, f"({sql})", ['"user"', *shown], which, most)
+    gone = erased.flags(pa.array([user for user, *_ in rows], pa.string()))
+    return [
+        LeftOut(user, event, time, file.name)
+        for (_, user, event, time), erased_one in zip(rows, gone, strict=True)
+        if not erased_one
+    ]
