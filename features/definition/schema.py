@@ -168,6 +168,8 @@ class Definition(Strict):
             content[key] = value
             if key == "outcomes":  # amounts have always stood apart here: definitions keep their digests
                 content["values"] = {name: value.pop(name) for name in self.amounts}
+            if key == "events" and not self.events.sources:  # definitions without any keep their digests
+                del value["sources"]
         return hashlib.sha256(to_json(content)).hexdigest()[:8]
 
     @property

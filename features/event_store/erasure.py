@@ -22,6 +22,7 @@ from features.events.sort import members, set_of
 from features.events.tombstones import Tombstones
 from features.events.write import rows_of_users
 from features.reading.places import name_in
+from features.sources.parts import fetched_files
 from features.system.lock import held, locked
 
 
@@ -31,7 +32,7 @@ class ErasedEvents:
 
     Attributes:
         stores: of each store, by the name of its folder, how many of each user.
-        compacted: out of the compacted files.
+        compacted: out of the compacted files, and those that were fetched.
     """
 
     stores: dict[str, dict[str, int]]
@@ -39,7 +40,7 @@ class ErasedEvents:
 
 
 def erase_events(definition: Definition, home: Path, live: Compacted, users: Sequence[str]) -> ErasedEvents:
-    """Take users out of all stores of a log and out of the files its live log was compacted into; both are ours.
+    """Take users out of all stores of a log, and out of the files that were compacted or fetched; all these are ours.
 
     Args:
         definition: names the log.
@@ -51,7 +52,8 @@ def erase_events(definition: Definition, home: Path, live: Compacted, users: Seq
     with locked(home, wait=True):
         erased = Tombstones.load(home) | Tombstones.of(users)
         erased.save(home)
-        counts = {file: rows_of_users(file, column, users, remove=True) for file in live.event_files}
+        ours = [*live.event_files, *fetched_files(definition)]
+        counts = {file: rows_of_users(file, column, users, remove=True) for file in ours}
         changed = {name_in(definition, file): file for file, rows in counts.items() if rows}
         removed = {folder.name: _from_store(folder, erased, changed) for folder in store_folders(home)}
     return ErasedEvents(removed, sum(counts.values()))

@@ -215,7 +215,7 @@ class Manifest(Strict):
 
 def made_of(definition: Definition, paths: list[str]) -> str:
     """Digest of what a store's rows depend on: place, columns, exclusions and signals, not windows or outcomes."""
-    events = definition.events.model_dump_json(exclude={"path", "ends", "at_most"}) + "".join(paths)
+    events = definition.events.model_dump_json(exclude={"path", "sources", "ends", "at_most"}) + "".join(paths)
     signals = "".join(f"{name}{s.where}|{s.value};" for name, s in definition.signals.items())
     signals += "".join(
         f"{number.place}|{number.sql};" for number in event_numbers(definition) if number.part != "value"

@@ -18,19 +18,23 @@ def untaken(state: Manifest, log: EventLog) -> list[Path]:
 
 
 def has_changed_files(state: Manifest, log: EventLog, folder: Path) -> bool:
-    """Whether a file has changed since it was taken in.
+    """Whether a file has changed since it was taken in, or was removed by a source that has its rows no more.
 
     Raises:
         EventLogError: one has, and others that were taken in are gone, so that nothing can be rebuilt of them.
     """
     taken = {file.path: file for file in state.files}
+    if log.is_fetched:
+        there = {log.name_of(file) for file in log.files}
+        if any(path not in there and not is_compacted(path) for path in taken):
+            return True
     for file in log.files:
         known = taken.get(log.name_of(file))
         if known is None or known.is_still(file, log.content_of(file)):
             continue
         there = {log.name_of(f) for f in log.files}
         gone = [path for path in taken if path not in there]
-        if gone:
+        if gone and not log.is_fetched:
             raise EventLogError(
                 f"{file} has changed since its rows were taken in, and {len(gone)} files taken in before are "
                 f"gone ({gone[0]}).",

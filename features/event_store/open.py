@@ -4,12 +4,13 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.event_store.manifest import Manifest, made_of
 from features.event_store.store import EventStore
-from features.event_store.warnings import warn
+from features.event_store.warnings import warn, warn_of_fetched
 from features.events.compacted import Compacted
 from features.events.log import Log
 from features.reading.places import place_of
 from features.reading.source import EventLog
 from features.settings import Settings
+from features.sources.fetch import fetch
 from features.system.progress import Steps
 
 
@@ -20,7 +21,7 @@ def open_files(definition: Definition, settings: Settings, *, ends: int | None =
 
 
 def open_log(definition: Definition, settings: Settings, *, ends: int | None, steps: Steps) -> Log:
-    """Open the log: take what is new into the event store, or connect to Spark.
+    """Open the log: fetch what is new at its sources, and take it into the event store, or connect to Spark.
 
     Args:
         definition: the definition.
@@ -31,6 +32,8 @@ def open_log(definition: Definition, settings: Settings, *, ends: int | None, st
     Raises:
         PropensityError: Spark is asked for and not installed.
     """
+    for fetched in fetch(definition, settings, steps):
+        warn_of_fetched(fetched)
     live = Compacted.load(settings.live(definition.name))
     if settings.engine == "spark":
         try:

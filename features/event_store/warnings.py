@@ -5,6 +5,7 @@ import logging
 from features.event_store.store import EventStore
 from features.reading.clocks import strays, together
 from features.reading.findings import words
+from features.sources.parts import Fetched
 
 log = logging.getLogger("propensity.log")
 
@@ -43,3 +44,12 @@ def warn(store: EventStore) -> None:
     """Tell the warnings of a log once."""
     for message in warnings_of(store):
         log.warning("%s", message)
+
+
+def warn_of_fetched(fetched: Fetched) -> None:
+    """Tell what of a source was left out."""
+    if fetched.undated:
+        log.warning(
+            "%s rows of source %r have no arrival, and were not fetched: say when they arrived, as in "
+            "columns: {arrived: COALESCE(received_at, happened_at)}.", f"{fetched.undated:,}", fetched.source,
+        )  # fmt: skip

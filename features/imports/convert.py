@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from features.engines.duckdb import Connection, connect, quote, reading, rows_of, text
+from features.engines.duckdb import Connection, connect, quote, reading, rows_of, spill, text
 from features.errors import EventLogError
 from features.imports.archives import members, relation
 from features.imports.fields import Fields, of_json, of_table
@@ -49,7 +49,7 @@ def convert(file: Path, importer: Importer, to: Path, marks: dict[str, str]) -> 
         EventLogError: the file cannot be read, or too many of its values cannot (``unreadable``).
     """
     with connect() as connection, TemporaryDirectory(dir=to.parent, prefix=".unpacked-") as scratch:
-        connection.execute(f"SET temp_directory = {text(scratch)}")  # what does not fit into memory
+        spill(connection, Path(scratch))
         fields = Fields(importer.expressions)
         _gather(connection, file, importer, fields, Path(scratch))
         findings = _broken(connection, file)

@@ -23,7 +23,8 @@ def _fields(sql: str) -> str:
     try:
         tree = parse_one(sql, read="duckdb")
     except SqlglotError as error:
-        raise ValueError(f"{shown(sql)} cannot be parsed") from error
+        quotes = "double quotes belong around a name that is a word of SQL or holds a space"
+        raise ValueError(f"{shown(sql)} cannot be parsed; {quotes}") from error
     if tree.find(exp.Query, exp.Command, exp.AggFunc, exp.Window) is not None:
         raise ValueError(f"{shown(sql)} is not an expression over the fields of a row")
     return sql

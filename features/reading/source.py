@@ -127,6 +127,11 @@ class EventLog:
         """Whether the log is a view, whose rows change without its file."""
         return self._tables.is_view
 
+    @property
+    def is_fetched(self) -> bool:
+        """Whether its files are fetched from sources: then those that are there are all of it."""
+        return bool(self.definition.events.sources)
+
     def content_of(self, file: Path) -> str:
         """A digest of the rows of a view, which is read whole for it; empty for files, which say when they changed."""
         if not self.is_view or file not in self._tables.files:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from features.definition.sections.base import Name, Sql, Strict
+from features.definition.sections.sources import Source
 
 
 class EventColumns(Strict):
@@ -73,6 +74,8 @@ class Events(Reading):
         path: a file, a folder, a pattern (``*``, ``**``, ``?``, ``[…]``), a ``file://`` address, or a list of them.
             Relative paths start at the definition's folder; ``${NAME}`` comes from the environment.
         table: the table or view to read, if ``path`` is a DuckDB file.
+        sources: databases, buckets and tables whose rows are fetched into ``path``, a folder of their own, before the
+            log is read.
         columns: which columns hold what.
         exclude: SQL conditions; rows for which one holds are left out everywhere, and counted.
         ends: the log is complete through this instant. Later events are dropped and counted, and no label window may
@@ -83,11 +86,18 @@ class Events(Reading):
 
     path: str | list[str]
     table: str | None = None
+    sources: dict[Name, Source] = Field(default_factory=dict)
     columns: EventColumns
     exclude: list[Sql] = Field(default_factory=list)
     ends: datetime | None = None
     begins: datetime | None = None
     at_most: AtMost = AtMost()
+
+    @model_validator(mode="after")
+    def _own_folder(self) -> Self:
+        if self.sources and (not isinstance(self.path, str) or self.table is not None or "*" in self.path):
+            raise ValueError("'path' must be one folder, into which the rows of 'sources' are fetched")
+        return self
 
 
 class TraitColumns(Strict):

@@ -1,0 +1,1 @@
+"""Databases, buckets and tables of lakes: what is new at them becomes files of the log."""

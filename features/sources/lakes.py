@@ -1,0 +1,124 @@
+"""Tables of lakes, Delta and Iceberg: the data files of their newest version, each made into one file of the log."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from features.definition.sections.sources import DeltaSource, IcebergSource
+from features.errors import PropensityError, UnavailableError
+from features.sources.databases import expanded, without_secrets
+from features.sources.files import Remote, follow
+from features.sources.parts import BATCH, Fetched, Parts
+from features.system.progress import Steps
+
+
+class Delta:
+    """A Delta table.
+
+    Args:
+        source: says which.
+        folder: where relative paths start.
+        parts: what was fetched of it.
+    """
+
+    def __init__(self, source: DeltaSource, folder: Path, parts: Parts) -> None:
+        url = expanded(source.url)
+        self._url, self._parts = url if "://" in url else str((folder / url).absolute()), parts
+
+    def fetch(self, steps: Steps) -> Fetched:
+        """Fetch the data files that are new in the newest version; what was made of files that left it is removed.
+
+        Raises:
+            UnavailableError: the table cannot be read.
+        """
+        with _answers(self._parts, "delta", self._url):
+            from deltalake import DeltaTable
+
+            table = DeltaTable(self._url).to_pyarrow_dataset()
+            fragments = list(table.get_fragments())
+        there = [
+            Remote(fragment.path, "", partial(self._rows, fragment, table.schema))
+            for fragment in sorted(fragments, key=lambda fragment: fragment.path)
+        ]
+        return follow(self._parts, there, steps, keep=False)
+
+    def _rows(self, fragment: Any, schema: pa.Schema) -> pa.RecordBatchReader:
+        needed = self._parts.mapping.needs(schema.names)
+        with _answers(self._parts, "delta", self._url):
+            return fragment.scanner(schema=schema, columns=needed, batch_size=BATCH).to_reader()
+
+
+class Iceberg:
+    """An Iceberg table.
+
+    Args:
+        source: says which.
+        parts: what was fetched of it.
+    """
+
+    def __init__(self, source: IcebergSource, parts: Parts) -> None:
+        self._source, self._parts = source, parts
+
+    def fetch(self, steps: Steps) -> Fetched:
+        """Fetch the data files that are new in the current snapshot; what was made of files that left it is removed.
+
+        Raises:
+            UnavailableError: the table cannot be read.
+        """
+        with self._answers():
+            from pyiceberg.catalog import load_catalog
+            from pyiceberg.utils.config import Config
+
+            name = self._source.catalog
+            said = Config().get_catalog_config(name) or {}  # pyiceberg itself reads the environment when it is imported
+            table = load_catalog(name, **said).load_table(self._source.table)
+            names = [field.name for field in table.schema().fields]
+            scan = table.scan(selected_fields=tuple(self._parts.mapping.needs(names)))
+            tasks = list(scan.plan_files())
+        there = [Remote(task.file.file_path, _deleted(task), partial(self._rows, table, scan, task)) for task in tasks]
+        return follow(self._parts, sorted(there, key=lambda one: one.of), steps, keep=False)
+
+    def _rows(self, table: Any, scan: Any, task: Any) -> pa.RecordBatchReader:
+        from pyiceberg.io.pyarrow import ArrowScan, schema_to_pyarrow
+
+        reading = ArrowScan(table.metadata, table.io, scan.projection(), scan.row_filter, scan.case_sensitive)
+        schema = schema_to_pyarrow(scan.projection())
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            with self._answers():
+                for batch in reading.to_record_batches([task]):
+                    yield pa.RecordBatch.from_arrays(batch.cast(schema).columns, schema=schema)
+
+        return pa.RecordBatchReader.from_batches(schema, batches())
+
+    def _answers(self) -> Any:
+        return _answers(self._parts, "iceberg", self._source.table)
+
+
+def _deleted(task: Any) -> str:
+    """Tells whether rows of a data file were deleted since: files of deletions lie beside it."""
+    return " ".join(sorted(file.file_path for file in task.delete_files))
+
+
+@contextmanager
+def _answers(parts: Parts, extra: str, url: str) -> Iterator[None]:
+    """Tell what goes wrong at a table, without secrets; each library has errors of its own."""
+    try:
+        yield
+    except PropensityError:
+        raise
+    except ImportError as error:
+        raise PropensityError(
+            f"what reads {parts.mapping.place} is not installed: {error.name or error}.",
+            fix=f"pip install 'propensity[{extra}]'",
+        ) from None
+    except Exception as error:
+        reason = without_secrets((str(error).strip() or type(error).__name__).splitlines()[0], url)
+        raise UnavailableError(
+            f"{parts.mapping.place}: {url} cannot be read: {reason[:300]}.",
+            fix="check the address and the rights; what was fetched so far is kept",
+        ) from None

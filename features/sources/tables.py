@@ -1,0 +1,177 @@
+"""A table of a database, fetched by arrival: slices of whole days, each once, none with a row twice."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from features.definition.sections.sources import DatabaseSource
+from features.errors import EventLogError
+from features.sources.databases import Database
+from features.sources.parts import Fetched, Parts
+from features.system.progress import Steps
+
+#: rows of a slice, about; it is the most that is fetched again after an interruption
+SLICE = 1_000_000
+
+#: a larger share of rows without an arrival is refused
+UNDATED = 0.05
+
+_ALL = "all rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows that arrived in [since, until).
+
+    Attributes:
+        since: the first instant; None for all before ``until``.
+        until: the first instant after it; None for all from ``since`` on.
+        rows: how many there were when it was planned.
+    """
+
+    since: datetime | None
+    until: datetime | None
+    rows: int
+
+
+class Table:
+    """A table that is fetched.
+
+    Args:
+        source: says which, and how.
+        database: where it is.
+        parts: what was fetched of it.
+
+    Raises:
+        EventLogError: it lacks a column, or its arrivals are no times.
+    """
+
+    def __init__(self, source: DatabaseSource, database: Database, parts: Parts) -> None:
+        self._database, self._parts, self._overlap = database, parts, source.overlap
+        raw = database.columns(source.table)
+        self._schema = parts.mapping.types(raw)
+        table = exp.to_table(source.table, dialect=database.dialect)
+        self._query = parts.mapping.select(self._schema, raw.names, table, database.dialect)
+        self._arrived = parts.mapping.roles.arrived
+        has_it = self._arrived in self._schema.names
+        self._dtype = self._schema.field(self._arrived).type if has_it else None
+        if self._arrived is not None and not (self._dtype is not None and pa.types.is_temporal(self._dtype)):
+            found = self._dtype or "not there"
+            raise EventLogError(
+                f"{parts.mapping.place}: {self._arrived!r}, by which rows are fetched, is {found}.",
+                fix=f"make it a time in columns: {{{self._arrived}: CAST(… AS TIMESTAMP)}}",
+            )
+
+    def fetch(self, steps: Steps) -> Fetched:
+        """Fetch what is new; without arrivals, all rows.
+
+        Raises:
+            UnavailableError: the database does not answer; the slices before are kept.
+        """
+        added = undated = 0
+        if self._arrived is None:
+            with steps(f"fetch {self._parts.source}"):
+                rows = self._stream(self._query)
+                added = self._parts.write(rows, _ALL, mapped=True)
+        else:
+            undated, slices = self._planned()
+            self._check(undated, sum(one.rows for one in slices))
+            with steps(f"fetch {self._parts.source}", sum(one.rows for one in slices)) as advance:
+                for one in slices:
+                    added += self._slice(one)
+                    advance(one.rows)
+        for path in self._stale:
+            self._parts.remove(path)
+        return Fetched(self._parts.source, added, undated)
+
+    def _check(self, undated: int, new: int) -> None:
+        """Refuse a table of which too many rows have no arrival.
+
+        Raises:
+            EventLogError: more of them than `UNDATED`.
+        """
+        kept = sum(pq.read_metadata(path).num_rows for path in self._parts.marks)
+        if undated > UNDATED * (undated + new + kept):
+            raise EventLogError(
+                f"{self._parts.mapping.place}: {undated:,} rows have no {self._arrived!r}, and would not be fetched.",
+                fix=f"say when they arrived, as in columns: {{{self._arrived}: COALESCE(received_at, happened_at)}}",
+            )
+
+    @property
+    def _stale(self) -> list[Path]:
+        """Files with other columns than are fetched now."""
+        return [path for path, marks in self._parts.marks.items() if marks.mapping != self._parts.mapping.digest]
+
+    @property
+    def _newest(self) -> datetime | None:
+        """The newest arrival that was fetched."""
+        stale, marks = self._stale, self._parts.marks
+        found = [datetime.fromisoformat(marks[path].through) for path in marks if path not in stale]
+        return max(found, default=None)
+
+    def _planned(self) -> tuple[int, list[Slice]]:
+        """How many rows have no arrival, and the slices to fetch, of whole hours but for the first and the last."""
+        newest = self._newest
+        since = None if newest is None else (newest - timedelta(microseconds=self._overlap)).replace(microsecond=0)
+        hour = exp.TimestampTrunc(this=self._column, unit=exp.var("HOUR"))
+        counted = exp.select(exp.alias_(hour, "hour"), exp.alias_(exp.Count(this=exp.Star()), "n"))
+        counted = counted.from_(self._query.subquery("counted")).group_by(hour.copy())
+        if since is not None:
+            counted = counted.where(exp.or_(self._column >= self._literal(since), self._column.is_(exp.null())))
+        schema = pa.schema([("hour", self._dtype), ("n", pa.int64())])
+        rows_of = self._database.stream(self._written(counted), schema).read_all().to_pylist()
+        found = {_instant(row["hour"]): int(row["n"]) for row in rows_of}
+        undated = found.pop(None, 0)
+        slices: list[Slice] = []
+        start, rows = since, 0
+        for hour, n in sorted(found.items()):
+            if rows and rows + n > SLICE:
+                slices.append(Slice(start, hour, rows))
+                start, rows = hour, 0
+            rows += n
+        return undated, [*slices, Slice(start, None, rows)] if rows else slices
+
+    def _slice(self, one: Slice) -> int:
+        """Fetch a slice, without rows that were fetched before."""
+        query = self._query
+        for bound, compare in ((one.since, exp.GTE), (one.until, exp.LT)):
+            if bound is not None:
+                query = query.where(compare(this=self._column, expression=self._literal(bound)))
+        if one.since is None:  # rows without an arrival belong to no slice
+            query = query.where(exp.not_(self._column.is_(exp.null())))
+        stale = self._stale
+        known = [
+            path
+            for path, marks in self._parts.marks.items()
+            if path not in stale and (one.since is None or datetime.fromisoformat(marks.through) >= one.since)
+        ]
+        number = 1 + max((int(marks.of) for marks in self._parts.marks.values() if marks.of.isdigit()), default=0)
+        return self._parts.write(self._stream(query), f"{number:06}", known=known, mapped=True)
+
+    @property
+    def _column(self) -> exp.Column:
+        return exp.column(self._arrived or "", quoted=True)
+
+    def _literal(self, instant: datetime) -> exp.Expression:
+        """An instant as the column of arrivals has it."""
+        if pa.types.is_date(self._dtype):
+            return exp.cast(exp.Literal.string(instant.date().isoformat()), "date")
+        zoned = getattr(self._dtype, "tz", None) is not None
+        utc = instant.astimezone(UTC) if instant.tzinfo else instant
+        written = utc.replace(tzinfo=None).isoformat(sep=" ") + ("+00:00" if zoned else "")
+        return exp.cast(exp.Literal.string(written), "timestamptz" if zoned else "timestamp")
+
+    def _stream(self, query: exp.Expression) -> pa.RecordBatchReader:
+        return self._database.stream(self._written(query), self._schema)
+
+    def _written(self, query: exp.Expression) -> str:
+        return str(query.sql(dialect=self._database.dialect, identify=True))
+
+
+def _instant(found: date | None) -> datetime | None:
+    """The time of a count: a date's midnight."""
+    return found if found is None or isinstance(found, datetime) else datetime.combine(found, time())

@@ -1,0 +1,5 @@
+"""A real PostgreSQL for tests of sources."""
+
+from tests.serving.conftest import postgres, postgres_server
+
+__all__ = ["postgres", "postgres_server"]
