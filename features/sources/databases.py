@@ -104,11 +104,12 @@ class IbisDatabase:
             # with a schema, ibis need not make a view to learn of it, which whoever may only read cannot
             query = self._connection.sql(sql, schema=ibis.Schema.from_pyarrow(schema), dialect=self.dialect)
             batches = self._connection.to_pyarrow_batches(query, chunk_size=BATCH)
-        return pa.RecordBatchReader.from_batches(batches.schema, self._passed_on(batches))
+        return pa.RecordBatchReader.from_batches(schema, self._passed_on(batches, schema))
 
-    def _passed_on(self, batches: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    def _passed_on(self, batches: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         with self._answers():
-            yield from batches
+            for batch in batches:
+                yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
     @contextmanager
     def _answers(self) -> Iterator[None]:

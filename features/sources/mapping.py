@@ -132,7 +132,10 @@ class Mapping:
         """
         columns = []
         for name, sql in self.expressions(there).items():
-            asked = exp.cast(sql.tree.copy(), _SQL[schema.field(name).type])
+            cast = _CASTS.get(
+                schema.field(name).type
+            )  # others come as they are: a cast may take the fractions of seconds
+            asked = sql.tree.copy() if cast is None else exp.cast(sql.tree.copy(), cast)
             columns.append(exp.alias_(asked, name, quoted=True))
         query = exp.select(*columns).from_(table)
         if self.where is not None:
@@ -178,16 +181,8 @@ def _plain(dtype: str, *, text: bool) -> pa.DataType:
     return {"BOOLEAN": pa.bool_(), "DATE": pa.date32()}.get(dtype, pa.string())
 
 
-#: how those types are called in DuckDB's SQL
-_SQL = {
-    pa.float64(): "double",
-    pa.string(): "text",
-    pa.int64(): "bigint",
-    pa.bool_(): "boolean",
-    pa.date32(): "date",
-    pa.timestamp("us"): "timestamp",
-    pa.timestamp("us", tz="UTC"): "timestamptz",
-}
+#: what a database is asked to make of values, in DuckDB's SQL
+_CASTS = {pa.float64(): "double", pa.string(): "text"}
 
 
 def roots(sql: Expression) -> set[str]:

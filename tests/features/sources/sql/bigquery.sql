@@ -1,0 +1,80 @@
+SELECT
+  TIMESTAMP_TRUNC(`received`, HOUR) AS `hour`,
+  COUNT(*) AS `n`
+FROM (
+  SELECT
+    *
+  FROM (
+    SELECT
+      CAST(`event_id` AS STRING) AS `event_id`,
+      CAST(`user_id` AS STRING) AS `user_id`,
+      CAST(LOWER(`name`) AS STRING) AS `name`,
+      `happened` AS `happened`,
+      COALESCE(`received`, `happened`) AS `received`,
+      CAST(`amount` AS FLOAT64) AS `amount`
+    FROM `web`.`events`
+    WHERE
+      `name` <> 'ping'
+  ) AS `asked`
+) AS `counted`
+GROUP BY
+  TIMESTAMP_TRUNC(`received`, HOUR);
+
+SELECT
+  *
+FROM (
+  SELECT
+    CAST(`event_id` AS STRING) AS `event_id`,
+    CAST(`user_id` AS STRING) AS `user_id`,
+    CAST(LOWER(`name`) AS STRING) AS `name`,
+    `happened` AS `happened`,
+    COALESCE(`received`, `happened`) AS `received`,
+    CAST(`amount` AS FLOAT64) AS `amount`
+  FROM `web`.`events`
+  WHERE
+    `name` <> 'ping'
+) AS `asked`
+WHERE
+  NOT `received` IS NULL;
+
+SELECT
+  TIMESTAMP_TRUNC(`received`, HOUR) AS `hour`,
+  COUNT(*) AS `n`
+FROM (
+  SELECT
+    *
+  FROM (
+    SELECT
+      CAST(`event_id` AS STRING) AS `event_id`,
+      CAST(`user_id` AS STRING) AS `user_id`,
+      CAST(LOWER(`name`) AS STRING) AS `name`,
+      `happened` AS `happened`,
+      COALESCE(`received`, `happened`) AS `received`,
+      CAST(`amount` AS FLOAT64) AS `amount`
+    FROM `web`.`events`
+    WHERE
+      `name` <> 'ping'
+  ) AS `asked`
+) AS `counted`
+WHERE
+  `received` >= CAST('2026-01-01 04:43:01+00:00' AS TIMESTAMP)
+  OR `received` IS NULL
+GROUP BY
+  TIMESTAMP_TRUNC(`received`, HOUR);
+
+SELECT
+  *
+FROM (
+  SELECT
+    CAST(`event_id` AS STRING) AS `event_id`,
+    CAST(`user_id` AS STRING) AS `user_id`,
+    CAST(LOWER(`name`) AS STRING) AS `name`,
+    `happened` AS `happened`,
+    COALESCE(`received`, `happened`) AS `received`,
+    CAST(`amount` AS FLOAT64) AS `amount`
+  FROM `web`.`events`
+  WHERE
+    `name` <> 'ping'
+) AS `asked`
+WHERE
+  `received` >= CAST('2026-01-01 04:43:01+00:00' AS TIMESTAMP);
