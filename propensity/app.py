@@ -17,7 +17,7 @@ from propensity.commands import (
 )
 from propensity.commands.dead_letters import letters
 from propensity.commands.keys import keys
-from propensity.commands.log import check, imports, init
+from propensity.commands.log import check, fetch, imports, init
 
 # what a command needs is imported when it runs, so that help comes at once
 app = typer.Typer(
@@ -46,6 +46,7 @@ for command in (
     app.command()(command)
 app.command("init")(init.init)
 app.command("import")(imports.import_export)
+app.command()(fetch.fetch)
 app.command("report")(score.segments_report)
 app.command()(live.materialize)
 app.command()(serve.serve)

@@ -65,7 +65,7 @@ def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool
         file: a Parquet file.
         column: names the users.
         users: whose rows.
-        remove: rewrite the file without them, whole or not at all.
+        remove: rewrite the file without them, whole or not at all; what it says of itself stays.
     """
     asked = pl.Series(list(users), dtype=pl.String).implode()
     theirs = _ids(column, pl.read_parquet_schema(file)[column]).is_in(asked)
@@ -73,8 +73,10 @@ def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool
     if found and remove:
         table = pq.read_table(file, partitioning=None)
         keep = ~pl.DataFrame(table.select([column])).select(theirs.fill_null(False)).to_series()
-        with replacing(file) as fresh:
-            pq.write_table(table.filter(pa.array(keep.to_arrow())), fresh, compression="lz4")
+        said = {key: value for key, value in pq.read_metadata(file).metadata.items() if key != b"ARROW:schema"}
+        with replacing(file) as fresh, pq.ParquetWriter(fresh, table.schema, compression="lz4") as rest:
+            rest.write_table(table.filter(pa.array(keep.to_arrow())))
+            rest.add_key_value_metadata(said)
         file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Spark's checksum is of the file's content before
     return found
 

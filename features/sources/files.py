@@ -29,7 +29,7 @@ class Remote:
 
     Attributes:
         of: its name there.
-        content: tells whether it has changed.
+        content: tells whether it has changed; not empty.
         rows: opens its rows, of the columns that are needed.
         mapped: whether they have the log's columns already.
     """

@@ -15,6 +15,9 @@ from features.sources.files import Remote, follow
 from features.sources.parts import BATCH, Fetched, Parts
 from features.system.progress import Steps
 
+#: a data file of a table never changes
+_WRITTEN = "as written"
+
 
 class Delta:
     """A Delta table.
@@ -41,7 +44,7 @@ class Delta:
             table = DeltaTable(self._url).to_pyarrow_dataset()
             fragments = list(table.get_fragments())
         there = [
-            Remote(fragment.path, "", partial(self._rows, fragment, table.schema))
+            Remote(fragment.path, _WRITTEN, partial(self._rows, fragment, table.schema))
             for fragment in sorted(fragments, key=lambda fragment: fragment.path)
         ]
         return follow(self._parts, there, steps, keep=False)
@@ -101,7 +104,7 @@ class Iceberg:
 
 def _deleted(task: Any) -> str:
     """Tells whether rows of a data file were deleted since: files of deletions lie beside it."""
-    return " ".join(sorted(file.file_path for file in task.delete_files))
+    return " without ".join([_WRITTEN, *sorted(file.file_path for file in task.delete_files)])
 
 
 @contextmanager

@@ -12,8 +12,10 @@ import pytest
 
 from features.definition import Definition
 from features.errors import EventLogError, PropensityError, UnavailableError
+from features.event_store.erasure import erase_events
 from features.event_store.open import open_log
 from features.event_store.store import EventStore
+from features.events.compacted import NONE
 from features.events.tombstones import Tombstones
 from features.settings import Settings
 from features.sources.fetch import fetch
@@ -149,6 +151,21 @@ class SourceContract:
         self.put(rows(0, 300))
         self.fetched(definition, settings)
         assert self.log(definition) == self.expected([r for r in rows(0, 300) if r["user_id"] not in (3, 7)])
+
+    def test_who_is_erased_leaves_what_was_fetched(self, definition: Definition, settings: Settings) -> None:
+        """The store is not rebuilt for it, and the source brings nobody back."""
+        self.put(rows(0, 300))
+        _counts(definition, settings)
+        erased = erase_events(definition, settings.events(definition.name), NONE, ["3"])
+        of_them = [row for row in rows(0, 300) if row["user_id"] == 3]
+        assert erased.compacted == len(of_them)
+        left = [row for row in rows(0, 300) if row["user_id"] != 3]
+        assert self.log(definition) == self.expected(left)
+        self.put(rows(300, 50))
+        counts = _counts(definition, settings)
+        left += [row for row in rows(300, 50) if row["user_id"] != 3]
+        assert self.log(definition) == self.expected(left)
+        assert counts["erased user"] == len(of_them)
 
     def test_other_columns_are_fetched_anew(
         self, source: dict[str, object], definition: Definition, settings: Settings, tmp_path: Path

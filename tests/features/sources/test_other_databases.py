@@ -63,8 +63,7 @@ class Answering:
             connection.register("given", self.rows)
             connection.execute("CREATE TABLE web.events AS SELECT * FROM given")
             found = connection.sql(query).to_arrow_table()
-        table = pa.Table.from_arrays([column.cast(f.type) for column, f in zip(found.columns, schema, strict=True)], schema=schema)
-        return table.to_reader()
+        return found.rename_columns(schema.names).cast(schema).to_reader()
 
 
 @pytest.mark.parametrize("dialect", ["bigquery", "snowflake", "clickhouse", "databricks"])
