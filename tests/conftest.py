@@ -6,10 +6,8 @@ import os
 os.environ |= {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
 
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from features.definition import Definition, load_definition
 from features.settings import Settings
 from features.system.lock import locked
+from tests.databases import Redis
 from tests.forks import run_module
 from tests.order import pytest_collection_modifyitems as pytest_collection_modifyitems
 
@@ -34,46 +33,22 @@ settings.register_profile("explore", deadline=None, suppress_health_check=_SLOW,
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 60) -> None:
-    """Wait until something listens on a port; fails when its process ends first."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert process.poll() is None, f"the process ended with {process.returncode} before it listened"
-        time.sleep(0.05)
-    raise AssertionError(f"nothing listens on port {port} after {seconds} s")
-
-
 @pytest.fixture(scope="session")
-def redis_process() -> Iterator[str]:
-    if shutil.which("redis-server") is None:
-        pytest.skip("redis-server is not installed (CI installs it)")
-    port = free_port()
-    command = ["redis-server", "--port", str(port), "--save", "", "--bind", "127.0.0.1"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        wait_for(port, process)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
+def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    store = Redis(tmp_path_factory.mktemp("redis"), kept=False)
+    yield store
+    store.stop()
 
 
 @pytest.fixture
-def redis_server(redis_process: str) -> Iterator[str]:
-    """A real Redis, empty."""
-    host, port = redis_process.split(":")
-    with redis.Redis(host, int(port)) as client:
+def redis_server(redis_process: Redis) -> Iterator[str]:
+    """The address of a real Redis, empty."""
+    if redis_process.process is None:  # an earlier test has said how it ended
+        redis_process.start()
+    with redis.Redis(port=redis_process.port) as client:
         client.flushall()
-    return redis_process
+    yield redis_process.address
+    redis_process.check()
 
 
 @dataclass(frozen=True)

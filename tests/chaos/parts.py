@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -13,9 +14,10 @@ from pydantic import SecretStr
 
 from features.settings import Settings
 from tests.conftest import ROOT, World
+from tests.databases import Postgres, Redis
 from tests.forks import run_module
 from tests.serving.ingest.asking import CLOCK, until
-from tests.serving.servers import Postgres, Redis, Server
+from tests.serving.servers import Server
 from tests.serving.stores import Stores
 
 
@@ -62,12 +64,13 @@ class Site:
         self.serve()
 
     def _end(self) -> None:
-        for worker in self.workers:
-            worker.kill()
-            worker.wait(20)
-        for store in (self.redis, self.postgres):
-            if store is not None:
-                store.stop()
+        with ExitStack() as ending:
+            for store in (self.redis, self.postgres):
+                if store is not None:
+                    ending.callback(store.stop)
+            for worker in self.workers:
+                worker.kill()
+                worker.wait(20)
 
     @property
     def settings(self) -> Settings:

@@ -21,29 +21,30 @@ from serving.scoring.feature_rows import batch_rows
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored
 from tests.conftest import World
-from tests.serving.servers import Postgres
+from tests.databases import Postgres
 
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
     server = Postgres(tmp_path_factory.mktemp("postgres"))
-    try:
-        yield server
-    finally:
-        server.stop()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
-def postgres(postgres_server: Postgres) -> str:
+def postgres(postgres_server: Postgres) -> Iterator[str]:
     """The address of a real PostgreSQL, empty."""
     import sqlalchemy as sa
 
+    if postgres_server.process is None:  # an earlier test has said how it ended
+        postgres_server.start()
     engine = sa.create_engine(postgres_server.url)
     with engine.begin() as connection:
         connection.execute(sa.text("DROP SCHEMA public CASCADE"))
         connection.execute(sa.text("CREATE SCHEMA public"))
     engine.dispose()
-    return postgres_server.url
+    yield postgres_server.url
+    postgres_server.check()
 
 
 def copy_of(world: World, folder: Path) -> World:

@@ -102,10 +102,12 @@ class Image:
     ) -> "subprocess.Popen[str]":
         """Start a service, or another command in it; ``replaced`` are addresses and folders outside."""
 
+        inside = {BENTO: str(self.bento), **replaced}
+        # in one pass: what has taken a part's place may hold another's name, as a port does that of a port
+        parts = re.compile("|".join(re.escape(part) for part in sorted(inside, key=len, reverse=True)))
+
         def here(text: str) -> str:
-            for old, new in {BENTO: str(self.bento), **replaced}.items():
-                text = text.replace(old, new)
-            return text
+            return parts.sub(lambda found: inside[found[0]], text)
 
         environment = {"PATH": f"{self._bin}{os.pathsep}/usr/bin{os.pathsep}/bin", "BENTO_PATH": str(self.bento)}
         environment |= self.baked | {name: here(value) for name, value in service.environment.items()}

@@ -1,8 +1,6 @@
 """Registries that tests may damage: a copy of a trained world, and where a version's files lie."""
 
 import json
-import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,7 +11,9 @@ from pathlib import Path
 import mlflow
 
 from serving.model.loader import CARD_DIGEST, CHAMPION, registered_name
-from tests.conftest import World, free_port, wait_for
+from tests.conftest import World
+from tests.ports import free_port, wait_for
+from tests.serving.servers import kill_with_children
 
 
 class RegistryServer:
@@ -41,8 +41,7 @@ class RegistryServer:
     def stop(self) -> None:
         """At once, with its workers."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(20)
+            kill_with_children(self.process)
             self.process = None
 
 

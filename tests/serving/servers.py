@@ -1,8 +1,5 @@
-"""Real servers, databases and stores that tests start, stop and kill."""
+"""Real servers that tests start, stop and kill."""
 
-import os
-import pwd
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,9 +8,18 @@ from pathlib import Path
 
 import httpx
 import psutil
-import pytest
 
-from tests.conftest import ROOT, World, free_port, wait_for
+from tests.conftest import ROOT, World
+from tests.ports import free_port, wait_for
+
+
+def kill_with_children(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    """End a process, and those it has started, at once; not another that has its number since it ended."""
+    if process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            child.kill()
+        process.kill()
+    process.wait(20)
 
 
 class Server:
@@ -58,11 +64,7 @@ class Server:
     def kill(self) -> None:
         """At once, with its workers, as a machine that fails."""
         self.client.close()
-        if self.process.poll() is None:
-            for process in psutil.Process(self.process.pid).children(recursive=True):
-                process.kill()
-            self.process.kill()
-        self.process.wait(20)
+        kill_with_children(self.process)
 
 
 class Successor:
@@ -109,110 +111,3 @@ class Successor:
 
 
 _SUPERVISE = "import subprocess, sys; subprocess.Popen(sys.argv[2:], pass_fds=[int(sys.argv[1])]).wait()"
-
-
-def postgres_programs() -> Path:
-    """The folder of PostgreSQL's programs; the test is skipped where it is not installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    if not found:
-        pytest.skip("PostgreSQL is not installed (CI has it)")
-    return found[-1].parent
-
-
-class Postgres:
-    """A PostgreSQL of our own, from Debian's packages."""
-
-    def __init__(self, folder: Path) -> None:
-        self._bin, self.port = postgres_programs(), free_port()
-        self._home = folder / "postgres"
-        self._home.mkdir(mode=0o755)
-        # PostgreSQL does not run as root
-        self._who: dict[str, object] = {}
-        if os.geteuid() == 0:
-            account = pwd.getpwnam("postgres")
-            os.chown(self._home, account.pw_uid, account.pw_gid)
-            self._who = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-            for parent in self._home.parents:
-                if parent.stat().st_uid == 0 and parent != Path("/"):
-                    parent.chmod(parent.stat().st_mode | 0o711)
-        self._run(self._bin / "initdb", "-D", self._home / "data", "-U", "postgres", "--auth=trust", "-E", "UTF8")
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-        self._run(self._bin / "createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "propensity")
-
-    @property
-    def url(self) -> str:
-        return f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/propensity"
-
-    def start(self) -> None:
-        command = [
-            self._bin / "postgres",
-            "-D",
-            self._home / "data",
-            "-p",
-            str(self.port),
-            "-k",
-            self._home,
-            "-h",
-            "127.0.0.1",
-        ]
-        self.process = subprocess.Popen(
-            command,
-            cwd=self._home,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **self._who,  # type: ignore[call-overload]
-        )
-        wait_for(self.port, self.process)
-        ready = [self._bin / "pg_isready", "-h", "127.0.0.1", "-p", str(self.port)]
-        for _ in range(100):
-            if subprocess.run(ready, capture_output=True, check=False).returncode == 0:
-                return
-            time.sleep(0.1)
-        raise AssertionError("PostgreSQL does not get ready")
-
-    def stop(self) -> None:
-        """As a crash would: at once."""
-        if self.process is not None:
-            self.process.send_signal(3)  # SIGQUIT: immediate shutdown
-            self.process.wait(20)
-            self.process = None
-
-    def _run(self, *command: object) -> None:
-        subprocess.run([str(c) for c in command], cwd=self._home, check=True, capture_output=True, **self._who)  # type: ignore[call-overload]
-
-
-class Redis:
-    """A Redis of our own that writes every change to its file, as a store that must not lose any is set up."""
-
-    def __init__(self, folder: Path) -> None:
-        if shutil.which("redis-server") is None:
-            pytest.skip("redis-server is not installed (CI installs it)")
-        self._folder, self.port = folder, free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-        self.start()
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        command = [
-            "redis-server",
-            "--port",
-            str(self.port),
-            "--save",
-            "",
-            "--appendonly",
-            "yes",
-            "--dir",
-            str(self._folder),
-        ]
-        self.process = subprocess.Popen([*command, "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL)
-        wait_for(self.port, self.process)
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait(20)
-            self.process = None

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from features.definition import Definition
 from features.settings import Settings
-from tests.serving.servers import postgres_programs
+from tests.databases import postgres_programs
 
 #: what each store is made of, in the folder of a definition
 STORES = {

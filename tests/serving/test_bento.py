@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 
 from propensity.app import app
-from tests.conftest import ROOT, World, free_port
+from tests.conftest import ROOT, World
+from tests.ports import free_port
 from tests.serving.conftest import copy_of
 from tests.serving.image import BENTO, Image, services
-from tests.serving.servers import Server
+from tests.serving.servers import Server, kill_with_children
 
 pytestmark = pytest.mark.xdist_group("failures")
 
@@ -133,10 +133,7 @@ class Box:
         for client in self._clients:
             client.close()
         for process in self._running.values():
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.kill()
-            process.kill()
-            process.wait(20)
+            kill_with_children(process)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 from features.errors import PropensityError
 from features.settings import Settings
 from serving.api.middleware import required_keys
-from tests.conftest import World, free_port
+from tests.conftest import World
+from tests.ports import free_port
 from tests.serving.servers import Server
 
 AS_OF = "2026-03-01T10:15:00Z"

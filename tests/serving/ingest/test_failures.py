@@ -9,10 +9,11 @@ import pytest
 from tests.chaos.ledger import Buyers, Ledger
 from tests.chaos.parts import Site
 from tests.conftest import World
+from tests.databases import Postgres, Redis
 from tests.serving.conftest import copy_of
 from tests.serving.disks import small_disk
 from tests.serving.ingest.asking import CLOCK
-from tests.serving.servers import Postgres, Redis, Server
+from tests.serving.servers import Server
 
 pytestmark = [pytest.mark.xdist_group("failures"), pytest.mark.long]
 

@@ -11,12 +11,14 @@ import pytest
 
 from propensity.startup import free
 from serving.database.live_log import LiveLog
-from tests.conftest import ROOT, World, free_port
+from tests.conftest import ROOT, World
+from tests.databases import Postgres, Redis
+from tests.ports import free_port
 from tests.serving.conftest import copy_of
 from tests.serving.disks import SmallDisk, small_disk
 from tests.serving.ingest.asking import until
 from tests.serving.registries import RegistryServer
-from tests.serving.servers import Postgres, Redis, Successor
+from tests.serving.servers import Successor
 
 CLOCK = "2026-03-01T09:00:00Z"
 SLOW = 120.0

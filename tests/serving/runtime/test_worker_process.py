@@ -12,7 +12,8 @@ import serving.process.opening
 from features.settings import Settings
 from features.time import Clock
 from serving.runtime.worker_process import WorkerProcess
-from tests.conftest import ROOT, World, free_port
+from tests.conftest import ROOT, World
+from tests.ports import free_port
 from tests.serving.conftest import copy_of
 from tests.serving.ingest.asking import CLOCK, until
 from tests.serving.servers import Successor

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from features.definition import load_definition
-from tests.conftest import World, wait_for
+from tests.conftest import World
 from tests.permissions import open_to_others
+from tests.ports import wait_for
 from tests.serving.activation.receivers import Receiver
 from tests.serving.activation.scenes import SECRET, going_to
 from tests.serving.conftest import copy_of
