@@ -91,9 +91,9 @@ def stored_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.Da
     rows = _known_before(definition, cutoff, live)
     # a table that says the same again each night changes nothing
     new = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1).over("user")) for name in fields)
-    visible = rows.with_columns(told=pl.when(new).then(pl.col("known").dt.epoch("us") + 1))
-    last = visible.group_by("user").agg(pl.col(fields).last(), pl.col("told").max().fill_null(0))
-    return last.select("user", pl.struct(fields).struct.json_encode().alias("traits"), "told")
+    visible = rows.with_columns(visible_from=pl.when(new).then(pl.col("known").dt.epoch("us") + 1))
+    last = visible.group_by("user").agg(pl.col(fields).last(), pl.col("visible_from").max().fill_null(0))
+    return last.select("user", pl.struct(fields).struct.json_encode().alias("traits"), "visible_from")
 
 
 def _known_before(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame:

@@ -134,7 +134,7 @@ def without_erased(state: Manifest, files: PartFiles, erased: Tombstones) -> tup
         "parts": parts,
         "merged": again,
         "erased": sorted(erased.marks, key=str),
-        "buried": state.buried + sum(removed.values()),
+        "erased_rows": state.erased_rows + sum(removed.values()),
     }
     return state.model_copy(update=change).marked(), removed
 

@@ -85,7 +85,7 @@ class Intake:
         change_of = {"position": self._position, "files": every, "parts": list(parts.values()), "merged": again,
                      "types": self._log.types, "by_arrival": self._log.has_arrivals}  # fmt: skip
         if judged is not None:
-            change_of |= {"doubles": state.doubles + judged.left_out,
+            change_of |= {"duplicates": state.duplicates + judged.left_out,
                           "repeats": keep_claims(judged, state, self._files, self._position),
                           "differing": state.differing + judged.differing,
                           "shared": state.shared + judged.shared}  # fmt: skip

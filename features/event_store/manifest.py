@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
@@ -17,6 +17,10 @@ NAME = "manifest.json"
 
 #: so many positions keep their tokens; a profile that is further behind is folded again
 MOST_TOKENS = 1_000
+
+
+#: what older versions called things
+_RENAMED = {"doubles": "duplicates", "buried": "erased_rows"}
 
 
 class Strict(BaseModel):
@@ -135,11 +139,11 @@ class Manifest(Strict):
         files: what has been taken in.
         parts: what there is.
         by_arrival: rows say when they arrived; else the order of the log says which is the newer.
-        doubles: rows left out, because another row of the same id counts.
+        duplicates: rows left out, because another row of the same id counts.
         repeats: files of what is known of ids that came more than once, oldest first (`features.events.repeats`).
         differing: how many ids stand on rows that differ.
         shared: how many ids several users have sent.
-        buried: rows taken out again, because their user was erased.
+        erased_rows: rows taken out again, because their user was erased.
         erased: marks of the users who were taken out, as `Tombstones` has them; their events never come in again.
         types: types of CSV columns that the log's values have decided; later files obey them.
         merged: by bucket, a position through which its parts no longer tell which rows came in when: who has folded
@@ -155,15 +159,23 @@ class Manifest(Strict):
     files: list[TakenFile]
     parts: list[Part]
     by_arrival: bool = True
-    doubles: int = 0
+    duplicates: int = 0
     repeats: list[str] = []
     differing: int = 0
     shared: int = 0
-    buried: int = 0
+    erased_rows: int = 0
     erased: list[int | str] = []
     types: dict[str, str] = {}
     merged: dict[int, int] = {}
     history: dict[int, str] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, content: object) -> object:
+        """A manifest of an older version opens."""
+        if not isinstance(content, dict):
+            return content
+        return {_RENAMED.get(name, name): value for name, value in content.items()}
 
     @property
     def name(self) -> str:

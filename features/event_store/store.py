@@ -123,8 +123,8 @@ class EventStore:
             for part in self.manifest.parts
             if part.last >= self.ends
         )
-        erased = {"erased user": self.manifest.buried} if self.manifest.buried else {}
-        return add(counts, erased) | {"duplicate id": self.manifest.doubles, LATE: late}
+        erased = {"erased user": self.manifest.erased_rows} if self.manifest.erased_rows else {}
+        return add(counts, erased) | {"duplicate id": self.manifest.duplicates, LATE: late}
 
     @property
     def findings(self) -> Findings:

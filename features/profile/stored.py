@@ -20,7 +20,7 @@ from features.profile.codec import pack_all, stored_bytes, unpack
 from features.profile.fold import fold_into
 from features.profile.layout import H_LAST, NEVER, layout_of
 from features.profile.manifest import ProfileManifest
-from features.profile.stored_bucket import SCHEMA, TRAITS, Folded, Known, StoredBucket
+from features.profile.stored_bucket import SCHEMA, TRAITS, Folded, Known, StoredBucket, kept_traits
 from features.system.durable import new_folder, replacing, write_durably
 from features.system.kept_files import reading, sealed, unsealed
 from features.system.parallel import each
@@ -152,7 +152,7 @@ class Profiles:
         now = traits if traits is not None else pl.DataFrame(schema=TRAITS)
         path = self._folder / "traits.parquet"
         with reading(path, fix=f"remove {path}, and run propensity materialize"):
-            was = pl.read_parquet(path) if path.exists() else now.clear()
+            was = kept_traits(path).collect() if path.exists() else now.clear()
         places: Iterable[int] = []
         users = pl.concat([now.join(was, on=TRAITS.names(), how="anti"), was.join(now, on="user", how="anti")])["user"]
         moved: dict[int, list[str]] = {}

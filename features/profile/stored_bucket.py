@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -17,8 +18,13 @@ Folded: TypeAlias = dict[str, tuple[int, bytes | None]]
 """Of each user ``ahead`` and the packed profile."""
 
 #: each user's attributes as JSON, and the first cutoff that sees them
-TRAITS = pl.Schema({"user": pl.String(), "traits": pl.String(), "told": pl.Int64()})
+TRAITS = pl.Schema({"user": pl.String(), "traits": pl.String(), "visible_from": pl.Int64()})
 Known: TypeAlias = dict[str, tuple[str, int]]
+
+
+def kept_traits(path: Path) -> pl.LazyFrame:
+    """A kept file of attributes, `TRAITS`, also one of an older version, which called ``visible_from`` ``told``."""
+    return pl.scan_parquet(path).rename({"told": "visible_from"}, strict=False)
 
 
 @dataclass(frozen=True, slots=True)

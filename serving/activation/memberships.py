@@ -13,7 +13,7 @@ from features.time import Clock
 from segments.transitions.membership import Observation, UserMemberships, rule_digests
 from segments.transitions.transition import Scoring, Transition, TransitionFinder
 from serving.activation.outbox import ERASED, Outbox
-from serving.database.activation_tables import definitions, make_tables, outbox, scorings, standings, transitions
+from serving.database.activation_tables import definitions, make_tables, memberships, outbox, scorings, transitions
 from serving.database.erasure import erased_among
 from serving.database.live_log import LiveLog
 from serving.database.tables import MOVING, dead, events, insert, one_at_a_time, pruned_ids
@@ -23,7 +23,7 @@ CHUNK = 500
 
 #: what tables of users are called in reports of an erasure; others by their own name
 PLACES = {
-    events.name: "live events", dead.name: "dead letters", standings.name: "memberships",
+    events.name: "live events", dead.name: "dead letters", memberships.name: "memberships",
     transitions.name: "transitions", outbox.name: "outbox", pruned_ids.name: "ids of pruned events",
 }  # fmt: skip
 
@@ -68,7 +68,7 @@ class Memberships:
 
     def summaries(self) -> pl.DataFrame:
         """Everybody's memberships in short: ``user, at, summary``."""
-        query = sa.select(standings.c.user_id, standings.c.at, standings.c.summary)
+        query = sa.select(memberships.c.user_id, memberships.c.at, memberships.c.summary)
         schema = {"user": pl.String, "at": pl.Int64, "summary": pl.String}
         with self.live.reading() as connection:
             rows = connection.execution_options(yield_per=_READ).execute(query)
@@ -102,7 +102,7 @@ class Memberships:
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
             erased_users = erased_among(connection, users)
-            found = self._standings(connection, users)
+            found = self._of_users(connection, users)
             rows = []
             for one in observations:
                 was = found.get(one.user)
@@ -114,7 +114,7 @@ class Memberships:
                 membership, moved = finder.of(was, one, earlier, answers, had)
                 made += moved if last is not None else []
                 row = {"user_id": one.user, "at": one.at, "summary": summary_of(membership.held)}
-                row |= {"held": membership.to_json()} | ({} if due is None else {"due": due.get(one.user)})
+                row |= {"content": membership.to_json()} | ({} if due is None else {"due": due.get(one.user)})
                 rows.append(row)
             _put(connection, rows)
             kept = self._keep(connection, made)
@@ -134,21 +134,21 @@ class Memberships:
 
     def take_due(self, limit: int) -> list[str]:
         """Users who must be checked again by now, the longest overdue first; each is returned once."""
-        asked = sa.select(standings.c.user_id).where(standings.c.due <= self._clock.now())
-        asked = asked.order_by(standings.c.due).limit(limit)
+        asked = sa.select(memberships.c.user_id).where(memberships.c.due <= self._clock.now())
+        asked = asked.order_by(memberships.c.due).limit(limit)
         with self.live.reading() as connection:
             if connection.scalar(asked.limit(1)) is None:
                 return []
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
             users = list(connection.scalars(asked))
-            connection.execute(sa.update(standings).where(standings.c.user_id.in_(users)).values(due=None))
+            connection.execute(sa.update(memberships).where(memberships.c.user_id.in_(users)).values(due=None))
         return users
 
     def user(self, user: str) -> UserMemberships | None:
         """A user's memberships; None where none were recorded yet."""
         with self.live.reading() as connection:
-            return self._standings(connection, [user]).get(user)
+            return self._of_users(connection, [user]).get(user)
 
     def history(
         self,
@@ -216,12 +216,12 @@ class Memberships:
     def _everybody(self) -> Iterator[tuple[str, UserMemberships]]:
         after = ""
         while True:
-            asked = sa.select(standings).where(standings.c.user_id > after).order_by(standings.c.user_id).limit(_READ)
+            asked = sa.select(memberships).where(memberships.c.user_id > after)
             with self.live.reading() as connection:
-                rows = connection.execute(asked).all()
+                rows = connection.execute(asked.order_by(memberships.c.user_id).limit(_READ)).all()
             if not rows:
                 return
-            yield from ((row.user_id, UserMemberships.of_json(row.at, row.held)) for row in rows)
+            yield from ((row.user_id, UserMemberships.of_json(row.at, row.content)) for row in rows)
             after = rows[-1].user_id
 
     def erase(self, users: Collection[str]) -> dict[str, int]:
@@ -233,13 +233,10 @@ class Memberships:
         names = list(users)
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
-            found = self._standings(connection, names)
+            found = self._of_users(connection, names)
             gone = {
-                "memberships": connection.execute(sa.delete(standings).where(standings.c.user_id.in_(names))).rowcount,
-                "transitions": connection.execute(
-                    sa.delete(transitions).where(transitions.c.user_id.in_(names))
-                ).rowcount,
-                "outbox": connection.execute(sa.delete(outbox).where(outbox.c.user_id.in_(names))).rowcount,
+                PLACES[table.name]: connection.execute(sa.delete(table).where(table.c.user_id.in_(names))).rowcount
+                for table in (memberships, transitions, outbox)
             }
             version = self._definition.version
             self.outbox.add(
@@ -258,11 +255,11 @@ class Memberships:
         found = {PLACES.get(table, table): rows for table, rows in self.live.rows_of(names).items()}
         return found | {"outbox": found["outbox"] - self.outbox.farewells(names)}
 
-    def _standings(self, connection: sa.Connection, users: Sequence[str]) -> dict[str, UserMemberships]:
+    def _of_users(self, connection: sa.Connection, users: Sequence[str]) -> dict[str, UserMemberships]:
         found: dict[str, UserMemberships] = {}
         for lo in range(0, len(users), CHUNK):
-            asked = sa.select(standings).where(standings.c.user_id.in_(users[lo : lo + CHUNK]))
-            found |= {r.user_id: UserMemberships.of_json(r.at, r.held) for r in connection.execute(asked)}
+            asked = sa.select(memberships).where(memberships.c.user_id.in_(users[lo : lo + CHUNK]))
+            found |= {r.user_id: UserMemberships.of_json(r.at, r.content) for r in connection.execute(asked)}
         return found
 
 
@@ -277,7 +274,7 @@ def _put(connection: sa.Connection, rows: list[dict[str, object]]) -> None:
     """Insert memberships, in the place of the users' former ones; a column that rows do not have stays as it is."""
     if not rows:
         return
-    put = insert(standings, connection)
+    put = insert(memberships, connection)
     change = {name: put.excluded[name] for name in rows[0] if name != "user_id"}
     connection.execute(put.on_conflict_do_update(index_elements=["user_id"], set_=change), rows)
 

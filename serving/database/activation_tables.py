@@ -9,15 +9,15 @@ from serving.database.tables import NUMBER, one_at_a_time
 
 metadata = sa.MetaData()
 
-#: what each user is; ``summary`` is the same in short, to see who has moved without reading ``held``
-standings = Table(
-    "handoff_standings",
+#: what each user is in, as ``content``; ``summary`` is the same in short, to see whose changed without reading that
+memberships = Table(
+    "handoff_memberships",
     metadata,
     Column("user_id", String, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("due", BigInteger, index=True),
-    Column("told", Text, key="summary", nullable=False),
-    Column("held", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("content", Text, nullable=False),
 )
 
 #: who moved, and why; rows are only ever added, but for those of erased users

@@ -10,7 +10,7 @@ from features.errors import DatabaseError
 from serving.database.tables import APPENDING, SHARDS, engine_of, events, log_ids, log_state, metadata, shards
 
 #: the version that this code reads and writes
-VERSION = 3
+VERSION = 4
 
 
 def new_id() -> str:
@@ -115,5 +115,19 @@ def _to_3(connection: sa.Connection) -> None:
     next(index for index in events.indexes if index.name == "live_events_by_id").create(connection)
 
 
+def _to_4(connection: sa.Connection) -> None:
+    """Up to version 3 the table of memberships, which is made when the first are recorded, had other names."""
+    if "handoff_standings" not in sa.inspect(connection).get_table_names():
+        return
+    for change in (
+        "ALTER TABLE handoff_standings RENAME TO handoff_memberships",
+        "ALTER TABLE handoff_memberships RENAME COLUMN told TO summary",
+        "ALTER TABLE handoff_memberships RENAME COLUMN held TO content",
+        "DROP INDEX ix_handoff_standings_due",
+        "CREATE INDEX ix_handoff_memberships_due ON handoff_memberships (due)",
+    ):
+        connection.execute(sa.text(change))
+
+
 #: from a version to the next; the tables of the newest version are there already, without their rows
-MIGRATIONS: Mapping[int, Callable[[sa.Connection], Any]] = {1: _to_2, 2: _to_3}
+MIGRATIONS: Mapping[int, Callable[[sa.Connection], Any]] = {1: _to_2, 2: _to_3, 3: _to_4}

@@ -20,7 +20,7 @@ from features.feature_store.objects import profiles_path
 from features.profile.codec import Attributes
 from features.profile.manifest import ProfileManifest
 from features.profile.stored import Profiles
-from features.profile.stored_bucket import TRAITS
+from features.profile.stored_bucket import TRAITS, kept_traits
 from features.reading.live_messages import LogColumns
 from features.reading.source import EventLog
 from features.settings import Settings
@@ -102,7 +102,7 @@ class History:
             return {}
         asked = pl.Series(list(users), dtype=pl.String)
         with reading(path, fix=f"remove {path}, and run propensity materialize"):
-            found = pl.scan_parquet(path).filter(pl.col("user").is_in(asked.implode())).collect()
+            found = kept_traits(path).filter(pl.col("user").is_in(asked.implode())).collect()
             rows = found.select(TRAITS.names()).iter_rows()
             return {user: Attributes(json.loads(traits), visible_from) for user, traits, visible_from in rows}
 

@@ -117,7 +117,7 @@ def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: 
             traits_now = (known if known is not None else pl.DataFrame(schema=TRAITS)).select(TRAITS.names())
             mine = (
                 users.join(traits_now, on="user", how="left", maintain_order="left")
-                .select("traits", "told")
+                .select("traits", "visible_from")
                 .iter_rows()
             )
             values = [

@@ -87,7 +87,8 @@ def fold(
     if lo == hi:
         return
     # what a loop over events needs again and again is kept at hand; dividing once a day, not once an event, and
-    # writing the header once a run made the fold 2.5 times as fast
+    # writing the header once a run made the fold 2.5 times as fast; the part of a signal as a function of its own, even
+    # an inlined one, made it 8 % slower
     floats, valued, decay, signals, block = (
         words.view(np.float64),
         layout.valued,

@@ -57,7 +57,8 @@ def read(words: Words, layout: Layout, c: int, edges: NDArray[np.int64], out: ND
             are left alone.
         row: which row.
     """
-    # one function, though long: nearly all of its parts share these variables, in the order of the columns
+    # one function, though long: nearly all of its parts share these variables, in the order of the columns; split into
+    # four inlined functions, folding and reading 26 cutoffs took 40 % longer
     floats, signals, valued, decay, n_long = (
         words.view(np.float64),
         layout.signals,

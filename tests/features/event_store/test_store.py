@@ -1,5 +1,6 @@
 """The event store says what the log says, however it came in."""
 
+import json
 import math
 from dataclasses import replace
 from datetime import timedelta
@@ -18,6 +19,7 @@ from features.event_store.store import EventStore
 from features.expressions.expression import Expression
 from features.reading.source import EventLog
 from features.settings import Settings
+from features.system.kept_files import sealed, unsealed
 from features.time import to_instant
 from tests.features.event_store.logs import (
     COLUMNS,
@@ -73,10 +75,29 @@ def test_many_days_are_merged_and_stay_the_same(tmp_path: Path) -> None:
         store = opened(tmp_path)
     assert store.manifest.position == 30
     assert max(len(store.manifest.of_bucket(b)) for b in store.buckets) < 31, "parts are merged now and then"
-    assert store.manifest.doubles >= 250, "what was sent again is not counted twice"
+    assert store.manifest.duplicates >= 250, "what was sent again is not counted twice"
     assert_same(store.read(), EventLog(definition_in(tmp_path)).read())
     del store  # nobody reads an older state any more
     assert {part.name for part in opened(tmp_path).manifest.parts} == parts(tmp_path)
+
+
+def test_a_manifest_of_an_older_version_opens(tmp_path: Path) -> None:
+    put(tmp_path, "0", random_rows(300))
+    put(tmp_path, "1", random_rows(300))
+    state = opened(tmp_path).manifest
+    assert state.duplicates
+    [path] = (tmp_path / "var").rglob("manifest.json")
+    content = json.loads(unsealed(path.read_bytes()))
+    path.write_bytes(sealed(json.dumps({_OLDER.get(name, name): value for name, value in content.items()})))
+    assert b'"doubles": ' in path.read_bytes()
+    assert opened(tmp_path).manifest == state, "nothing is read again"
+    path.write_bytes(sealed("[]"))
+    with pytest.raises(EventLogError, match="is not a manifest"):
+        opened(tmp_path)
+
+
+#: what the manifest called things before
+_OLDER = {"duplicates": "doubles", "erased_rows": "buried"}
 
 
 def test_nothing_new_reads_no_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

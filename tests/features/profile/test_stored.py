@@ -13,6 +13,7 @@ from features.event_store import store as store_module
 from features.event_store.store import EventStore
 from features.profile.codec import stored_words
 from features.profile.stored import Profiles
+from features.profile.stored_bucket import kept_traits
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.time import DAY
@@ -100,13 +101,23 @@ def test_only_changed_users_are_handed_on(tmp_path: Path) -> None:
 def test_a_change_of_traits_is_a_change(tmp_path: Path) -> None:
     days_of(tmp_path)
     plan = ['{"plan":"free"}'] * 2
-    traits = pl.DataFrame({"user": ["u001", "u002"], "traits": plan, "told": [START, START]})
+    traits = pl.DataFrame({"user": ["u001", "u002"], "traits": plan, "visible_from": [START, START]})
     forward(tmp_path, START + 12 * DAY, traits=traits)
     moved = traits.with_columns(traits=pl.when(user="u002").then(pl.lit('{"plan":"plus"}')).otherwise("traits"))
     changed = forward(tmp_path, START + 12 * DAY, traits=moved)
     assert set(changed) == {"u002"}
     assert b'{"plan":"plus"}' in changed["u002"]
     assert set(forward(tmp_path, START + 12 * DAY, traits=moved.filter(user="u001"))) == {"u002"}
+
+
+def test_kept_traits_of_an_older_version_are_no_change(tmp_path: Path) -> None:
+    days_of(tmp_path)
+    traits = pl.DataFrame({"user": ["u001"], "traits": ['{"plan":"free"}'], "visible_from": [START]})
+    forward(tmp_path, START + 12 * DAY, traits=traits)
+    path = tmp_path / "profiles" / "traits.parquet"
+    pl.read_parquet(path).rename({"visible_from": "told"}).write_parquet(path)
+    assert kept_traits(path).collect().equals(traits)
+    assert forward(tmp_path, START + 12 * DAY, traits=traits) == {}
 
 
 def test_a_run_that_does_not_end_changes_nothing(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from features.definition import Definition
 from features.errors import EventLogError, UnavailableError
 from features.settings import Settings
 from features.sources import tables
+from tests.databases import Postgres
 from tests.features.sources.contract import BEGIN, SECRET, Row, SourceContract, rows
-from tests.serving.servers import Postgres
 
 TABLE = """CREATE TABLE shop.events (event_id uuid, user_id bigint, name text, happened timestamptz,
            received timestamptz, amount numeric, props jsonb)"""

@@ -161,6 +161,40 @@ def test_tables_without_corrections_are_brought_forward_in_postgresql(scene: Sce
     log.close()
 
 
+#: the table of memberships as it was up to version 3
+VERSION_3 = """
+DROP TABLE handoff_memberships;
+CREATE TABLE handoff_standings (user_id VARCHAR NOT NULL, at BIGINT NOT NULL, due BIGINT, told TEXT NOT NULL,
+  held TEXT NOT NULL, PRIMARY KEY (user_id));
+CREATE INDEX ix_handoff_standings_due ON handoff_standings (due);
+INSERT INTO handoff_standings VALUES ('u001', 5, 7, 'states=active', '[{"states":["active",3]},{},{},"shop@1",null]');
+UPDATE live_state SET schema = 3
+"""
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_memberships_of_version_3_are_brought_forward(
+    scene: Scene, database: str, request: pytest.FixtureRequest
+) -> None:
+    url = "" if database == "sqlite" else request.getfixturevalue("postgres")
+    log, clock = open_live(scene, url), scene.memberships._clock
+    Memberships(scene.definition, log, clock)
+    with log.writing() as connection:
+        for change in VERSION_3.split(";\n"):
+            connection.exec_driver_sql(change)
+    log.close()
+    log = open_live(scene, url)
+    memberships = Memberships(scene.definition, log, clock)
+    assert memberships.summaries().rows() == [("u001", 5, "states=active")]
+    [(_, found)] = memberships._everybody()
+    assert (found.at, found.held) == (5, {"states": ("active", 3)})
+    assert memberships.take_due(9) == ["u001"]
+    with log.reading() as connection:
+        [index] = sa.inspect(connection).get_indexes("handoff_memberships")
+    assert index["name"] == "ix_handoff_memberships_due"
+    log.close()
+
+
 def test_newer_tables_and_missing_columns_are_told(scene: Scene) -> None:
     with scene.live.writing() as connection:
         connection.execute(sa.text(f"UPDATE live_state SET schema = {VERSION + 1}"))
