@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from features.engines.duckdb import Connection, quote, reading, text
+from features.engines.duckdb import Connection, connect, quote, reading, text
 from features.engines.files import files_of, kind_of, partitions_of, shown, suffix_of
 from features.engines.times import MISSING
 from features.errors import EventLogError
@@ -49,8 +49,9 @@ class Tables:
         files = files_of(paths)
         kind = kind_of(files)
         if kind == "duckdb" and (table is None or len(files) != 1):
+            there = f": {', '.join(tables_of(files[0])) or 'it has none'}" if len(files) == 1 else ""
             raise EventLogError(f"{shown(files)} is a DuckDB file.",
-                                fix="name one file, and the table in 'events.table'")  # fmt: skip
+                                fix=f"name one file, and the table in 'events.table'{there}")  # fmt: skip
         options = _dialect(connection, files, encoding) if kind == "csv" else ""
         tables = cls(files, kind, table, options)
         tables.attach(connection)
@@ -146,6 +147,21 @@ class Tables:
     def raw(self) -> list[str]:
         """Columns of CSV files that are cast, so that what is written may be lost."""
         return [name for name, dtype in self.columns.items() if dtype != "VARCHAR"] if self.kind == "csv" else []
+
+
+def tables_of(file: Path) -> list[str]:
+    """The tables and views of a DuckDB file.
+
+    Raises:
+        EventLogError: it is none.
+    """
+    with connect() as connection, reading([file]):
+        connection.execute(f"ATTACH {text(str(file))} AS source (READ_ONLY)")
+        rows = connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'source' "
+            "AND table_schema = 'main' ORDER BY 1"
+        ).fetchall()
+    return [str(name) for (name,) in rows]
 
 
 def _holds_rows(file: Path) -> bool:

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from features.engines.duckdb import Connection, quote, rows_of
-from features.proposal.columns import Columns, money
+from features.proposal.columns import Columns
+from features.proposal.seen import money, numbers
 
 #: names that are listed; the others of a log with more are counted together
 LISTED = 200
 
-_DONE_TO_USERS = r"push|notification|e_?mail|sms|sent|delivered|delivery|bounced?|impression|served|scheduled|failed"
+_DONE_TO_USERS = (
+    r"push|notification|e_?mail|sms|sent|delivered|delivery|bounced?|impression|served|scheduled|failed|campaign|"
+    r"newsletter"
+)
+_BY_USERS = r"open|click|tap|tapped|read|repl(y|ied)|redeem|accept|use"
 _LEAVES = (
     r"uninstall|app_remove|unregister|unsubscribe|(cancel|end|close|delete|terminate|deactivate)\w*_"
     r"(account|subscription|membership|contract|plan)|(account|subscription|membership|contract|plan)_"
@@ -18,6 +23,10 @@ _LEAVES = (
 )
 _BUYS = r"purchase|order|buy|bought|paid|payment|checkout_complete|transaction|sale|charge|invoice|subscribe"
 _NOT_BOUGHT = r"cancel|refund|fail|abandon|start|begin|view|list|initiat|add|remove|return|unpaid|pending"
+_UNDOES = r"cancel\w*|refund\w*|(item|order|product|line)_return|return(ed)?_(item|order|product|line)"
+_SIGNS_UP = r"sign_?up|signed_up|regist(er|ration)|account_created|create_account|install"
+_TRIAL = r"trial(_?(start|begin|began))?|start_?trial"
+_REMOVES = r"remov(e|ed|al)_from_(the_)?(cart|basket|bag)|(cart|basket)_(remov|clear|empt)\w*|(product|item)_removed"
 _CART = r"cart_?add|add(ed)?_?(to)?_?(the)?_?(cart|basket|bag)|(product|item)_added"
 
 
@@ -32,6 +41,7 @@ class Kind:
         first: the first of them.
         last: the last of them.
         worth: the column with what they are worth, where most of them have one.
+        amount: the same, or else a number that these events alone have.
     """
 
     name: str
@@ -40,6 +50,7 @@ class Kind:
     first: datetime
     last: datetime
     worth: str | None
+    amount: str | None
 
     @property
     def words(self) -> str:
@@ -61,6 +72,10 @@ class Signals:
         purchase: what was bought or paid.
         leave: ways to leave for good.
         cart: something was put into the cart.
+        removed: something was taken out of the cart.
+        undone: something bought is taken back.
+        sign_up: somebody became a user.
+        trial: a trial began.
     """
 
     every: list[Kind]
@@ -68,6 +83,10 @@ class Signals:
     purchase: list[Kind]
     leave: list[Kind]
     cart: list[Kind]
+    removed: list[Kind]
+    undone: list[Kind]
+    sign_up: list[Kind]
+    trial: list[Kind]
 
     @property
     def life(self) -> str:
@@ -88,19 +107,21 @@ def kinds(connection: Connection, rows: str, columns: Columns) -> list[Kind]:
         rows: SQL of rows ``u, e, t`` and the log's columns.
         columns: what they are.
     """
-    worths = money(columns.seen.values())
-    counted = "".join(
-        f", count(*) FILTER (TRY_CAST(CAST({quote(one.name)} AS VARCHAR) AS DOUBLE) <> 0)" for one in worths
-    )
+    worths = [one.name for one in money(columns.seen.values())]
+    amounts = [one.name for one in numbers(columns.seen.values(), [g.column for g in columns.guesses.values()])]
+    counted = "".join(f", count(*) FILTER (TRY_CAST(CAST({quote(n)} AS VARCHAR) AS DOUBLE) <> 0)" for n in amounts)
     found = rows_of(
         connection,
         f"SELECT e, count(*), count(DISTINCT u), min(make_timestamp(t)), max(make_timestamp(t)){counted} "
         f"FROM {rows} WHERE e IS NOT NULL GROUP BY e ORDER BY 2 DESC, 1 LIMIT {LISTED}",
     )
+    in_all = {name: sum(row[5 + i] for row in found) for i, name in enumerate(amounts)}
     every = []
-    for name, count, users, first, last, *worth in found:
-        best = next((one.name for one, n in zip(worths, worth, strict=True) if n > 0.5 * count), None)
-        every.append(Kind(name, count, users, first, last, best))
+    for name, count, users, first, last, *filled in found:
+        there = [n for n, rows in zip(amounts, filled, strict=True) if rows > 0.5 * count]
+        own = [n for n, rows in zip(amounts, filled, strict=True) if n in there and rows > 0.9 * in_all[n]]
+        worth = next((n for n in there if n in worths), None)
+        every.append(Kind(name, count, users, first, last, worth, worth or next(iter(own), None)))
     return every
 
 
@@ -109,6 +130,11 @@ def sort_out(every: list[Kind]) -> Signals:
     leave = [kind for kind in every if kind.says(_LEAVES) and kind.rows < 2 * kind.users]
     purchase = [k for k in every if k.says(_BUYS) and not k.says(_NOT_BOUGHT) and k not in leave]
     cart = [kind for kind in every if kind.says(_CART)]
-    undone = r"cancel\w*|refund\w*"
-    activity = [k for k in every if not k.says(_DONE_TO_USERS) and not k.says(undone) and k not in leave]
-    return Signals(every, activity or every, purchase, leave, cart)
+    undone = [kind for kind in every if kind.says(_UNDOES) and kind not in leave]
+    done_to = [kind for kind in every if kind.says(_DONE_TO_USERS) and not kind.says(_BY_USERS)]
+    activity = [kind for kind in every if kind not in (*done_to, *undone, *leave)]
+    removed = [kind for kind in activity if kind.says(_REMOVES)]
+    # an installed app has no account yet
+    sign_up = sorted((kind for kind in activity if kind.says(_SIGNS_UP)), key=lambda kind: kind.says("install"))
+    trial = [kind for kind in activity if kind.says(_TRIAL)]
+    return Signals(every, activity or every, purchase, leave, cart, removed, undone, sign_up, trial)

@@ -12,9 +12,12 @@ class Given:
         columns: columns by ``user``, ``event``, ``time``, ``arrived`` and ``id``.
         time_format: how times in text are written.
         encoding: of CSV files.
+        traits: the table of the users' attributes, as it will stand in the definition; looked for beside the log when
+            None.
     """
 
     table: str | None
     columns: dict[str, str]
     time_format: str | None
     encoding: str
+    traits: str | None = None

@@ -17,6 +17,9 @@ RETURNED = 0.95
 #: cutoffs at which shares are counted, a horizon apart, back from the end
 CUTOFFS = 6
 
+#: a week with less than this share of the rows of the usual one is thin; thin weeks at the end are no part of the log
+THIN = 0.05
+
 #: of all users, at least this share should do what a likelihood is about, so that there is something to learn
 ENOUGH = 0.02
 
@@ -47,12 +50,14 @@ class Rhythm:
         ends: the day before which the log is complete.
         daily: whether times say the day only.
         usual_gap: of all gaps between two active days of a user, 95 % are at most so long.
+        later: rows at or after the end: few of them, long after the others.
     """
 
     first: int
     ends: int
     daily: bool
     usual_gap: int
+    later: int = 0
 
     @property
     def days(self) -> int:
@@ -77,13 +82,41 @@ def rhythm(connection: Connection) -> Rhythm:
     )
     # the last day of a log that says times breaks off when it was exported
     ends = last // DAY + 1 if daily or last % DAY > 0.95 * DAY else last // DAY
-    ends = max(ends, first // DAY + 1)
+    whole, ends = ends, max(_dense(connection, ends), first // DAY + 1)
+    [(after,)] = rows_of(connection, f"DELETE FROM acts WHERE t >= {ends * DAY}")
     [(gap,)] = rows_of(
         connection,
         f"SELECT quantile_disc(gap, {RETURNED}) FROM (SELECT day - lag(day) OVER (PARTITION BY u ORDER BY day) AS gap "
         f"FROM (SELECT DISTINCT u, t // {DAY} AS day FROM acts WHERE alive)) WHERE gap IS NOT NULL",
     )
-    return Rhythm(first // DAY, ends, daily, int(gap) if gap is not None else 0)
+    return Rhythm(first // DAY, ends, daily, int(gap) if gap is not None else 0, int(after) if ends < whole else 0)
+
+
+def _dense(connection: Connection, ends: int) -> int:
+    """The day before which a log is dense: without the last weeks in which hardly anything happens.
+
+    Such are the rows of clocks that go wrong, of tests, and of an export that lacks most of its last files.
+    """
+    weeks = dict(rows_of(connection, f"SELECT ({ends * DAY} - 1 - t) // {7 * DAY}, count(*) FROM acts GROUP BY 1"))
+    usual, all_rows = sorted(weeks.values())[len(weeks) // 2], sum(weeks.values())
+    gone = 0
+    for week in sorted(weeks):
+        if weeks[week] >= THIN * usual:
+            return int(ends - 7 * max(week, 0))
+        gone += weeks[week]
+        if gone > THIN / 5 * all_rows:
+            break
+    return ends
+
+
+def usual_gap_of(connection: Connection, what: str) -> int:
+    """The middle gap in days between two days of a user on which something was done; 0 where nobody did it twice."""
+    [(gap,)] = rows_of(
+        connection,
+        f"SELECT quantile_disc(gap, 0.5) FROM (SELECT day - lag(day) OVER (PARTITION BY u ORDER BY day) AS gap "
+        f"FROM (SELECT DISTINCT u, t // {DAY} AS day FROM acts WHERE {what})) WHERE gap IS NOT NULL",
+    )
+    return int(gap) if gap is not None else 0
 
 
 def silence(connection: Connection, of: Rhythm) -> Horizon:
@@ -94,7 +127,7 @@ def silence(connection: Connection, of: Rhythm) -> Horizon:
     return Horizon(days, days, share, users)
 
 
-def doing(connection: Connection, of: Rhythm, among: int, what: str) -> Horizon:
+def doing(connection: Connection, of: Rhythm, among: int, what: str, least: int = 0) -> Horizon:
     """The horizon of something that is done: the shortest in which enough users do it.
 
     Args:
@@ -102,8 +135,9 @@ def doing(connection: Connection, of: Rhythm, among: int, what: str) -> Horizon:
         of: the log's rhythm.
         among: users who were active within so many days are asked about.
         what: the column of ``acts`` that says it was done.
+        least: days that it should have at least: the usual gap between two times.
     """
-    horizons = of.horizons
+    horizons = [n for n in of.horizons if n >= least] or of.horizons[-1:]
     for days in horizons:
         share, users = _share(connection, of, days, among, f"{what}_later")
         if share is not None and share >= ENOUGH:

@@ -9,29 +9,40 @@ from features.proposal.columns import Columns
 from features.proposal.events import Kind, Signals
 from features.proposal.given import Given
 from features.proposal.rhythm import Horizon, Rhythm
+from features.proposal.traits import TraitTable
+
+#: days of a log for which the usual warm-up is long
+SHORT = 84
+
+#: signals that are proposed, those of one kind of event included
+MOST_SIGNALS = 12
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def written_as(
-    name: str, path: str, given: Given, columns: Columns, signals: Signals, of: Rhythm, horizons: dict[str, Horizon]
-) -> str:
+    name: str, path: str | list[str], given: Given, columns: Columns, signals: Signals, of: Rhythm,
+    horizons: dict[str, Horizon], traits: TraitTable | None,
+) -> str:  # fmt: skip
     """A definition of what was found in a log, as YAML with comments that say why."""
     churn = horizons["churn"]
-    lines = [
-        f"# Proposed by propensity init for {path}. Change what you know better, then run propensity check.",
+    lines, named = _signals(signals, columns)
+    return "\n".join([
+        f"# Proposed by propensity init for {_first(path)}. Change what you know better, then run propensity check.",
         f"name: {name}",
         "",
         *_events(path, given, columns, of),
         "",
-        *_signals(signals, columns["event"]),
+        *_traits(traits),
+        *lines,
         "",
         f"windows: [{', '.join(f'{days}d' for days in of.windows)}]   # over which features count",
         "",
         *_outcomes(signals, of, horizons),
         "",
         "# cutoffs to learn from: every week; days only are cut at midnight" if of.daily else "# cutoffs to learn from",
-        f"snapshots: {{stride: 7d, count: {max(4, min(52, of.days // 7))}{', spread: false' if of.daily else ''}}}",
+        f"snapshots: {{stride: 7d, count: {max(4, min(52, of.days // 7))}{', spread: false' if of.daily else ''}"
+        + (f", warm_up: {of.days // 4}d}}   # shorter than usual, as the log is" if of.days < SHORT else "}"),
         "",
         f"rfm: {{signal: {'purchase' if signals.purchase else 'visit'}, window: {max(of.windows)}d"
         + (", money: purchase}" if signals.worth else "}"),
@@ -40,16 +51,53 @@ def written_as(
         "packs:",
         f"  lifecycle: {{settings: {{churned_after: {2 * churn.days}, dormant_after: {churn.days}, "
         f"at_risk_after: {max(churn.days // 3, 2)}}}" + (", roles: {leave: leave}}" if signals.leave else "}"),
-        *(["  commerce: {roles: {order: purchase}}"] if signals.purchase else []),
-        *(["  conflicts: {roles: {order: purchase}}"] if signals.purchase else []),
+        *_packs(signals, named),
+    ]) + "\n"  # fmt: skip
+
+
+def _first(path: str | list[str]) -> str:
+    return path if isinstance(path, str) else ", ".join(path)
+
+
+def _packs(signals: Signals, named: dict[str, str]) -> list[str]:
+    """Packs beside the states, where the log has what they are about."""
+
+    def role(some: Sequence[Kind]) -> str | None:
+        return next((named[kind.name] for kind in some if kind.name in named), None)
+
+    lines = []
+    if signals.purchase:
+        removed = role(signals.removed)
+        more = f", removed: {removed}" if removed is not None else ""
+        lines += [f"  commerce: {{roles: {{order: purchase{more}}}}}", "  conflicts: {roles: {order: purchase}}"]
+    if (sign_up := role(signals.sign_up)) is not None and signals.life == "visit":
+        lines.append(f"  onboarding: {{roles: {{sign_up: {sign_up}}}}}")
+    if (trial := role(signals.trial)) is not None:
+        lines.append(f"  saas: {{roles: {{trial: {trial}" + (", payment: purchase}}" if signals.purchase else "}}"))
+    return lines
+
+
+def _traits(traits: TraitTable | None) -> list[str]:
+    if traits is None:
+        return []
+    lines = [
+        f"traits:   # {traits.why}",
+        f"  path: {_yaml(traits.path)}",
+        f"  columns: {{user: {_yaml(traits.user)}, known: {_yaml(traits.known)}}}   # known: when a row became known; "
+        "a value that changed since must not stand on the old row",
+        *([f"  time_unit: {traits.unit}"] if traits.unit is not None else []),
+        f"  fields: [{', '.join(traits.fields)}]",
     ]
-    return "\n".join(lines) + "\n"
+    if traits.left:
+        lines.append(f"  # left out, as they may say what happened later: {', '.join(traits.left)}")
+    return [*lines, ""]
 
 
-def _events(path: str, given: Given, columns: Columns, of: Rhythm) -> list[str]:
+def _events(path: str | list[str], given: Given, columns: Columns, of: Rhythm) -> list[str]:
     guesses = columns.guesses
     ends = _EPOCH + timedelta(days=of.ends)
-    lines = ["events:", f"  path: {_yaml(path)}"]
+    listed = _yaml(path) if isinstance(path, str) else f"[{', '.join(_yaml(each) for each in path)}]"
+    lines = ["events:", f"  path: {listed}"]
     lines += [f"  table: {_yaml(given.table)}"] if given.table is not None else []
     lines.append("  columns:")
     width = max(len(g.column) for g in guesses.values()) + 10
@@ -62,12 +110,18 @@ def _events(path: str, given: Given, columns: Columns, of: Rhythm) -> list[str]:
     lines += [f"  time_unit: {columns.unit}"] if columns.unit is not None else []
     lines += [f"  time_format: {_yaml(given.time_format)}"] if given.time_format is not None else []
     lines += [f"  encoding: {given.encoding}"] if given.encoding != "utf-8" else []
-    lines.append(f"  ends: {ends:%Y-%m-%dT%H:%M:%SZ}   # the log is complete through here; the last day may break off")
+    why = "the last day may break off"
+    if of.later:
+        why = f"the {of.later:,} rows after it are few a week, as those of clocks that go wrong or of missing files"
+    lines.append(f"  ends: {ends:%Y-%m-%dT%H:%M:%SZ}   # the log is complete through here; {why}")
     return lines
 
 
-def _signals(signals: Signals, column: str) -> list[str]:
-    known = {kind.name for kind in (*signals.activity, *signals.purchase, *signals.leave)}
+def _signals(signals: Signals, columns: Columns) -> tuple[list[str], dict[str, str]]:
+    """The lines of the signals, and the names of signals of one kind of event by that kind's."""
+    column = columns["event"]
+    groups = {"purchase": signals.purchase, "leave": signals.leave, "cart": signals.cart}
+    named = {some[0].name: name for name, some in groups.items() if len(some) == 1}
 
     def where(some: Sequence[Kind]) -> str:
         names = ", ".join(text(kind.name) for kind in some)
@@ -77,23 +131,34 @@ def _signals(signals: Signals, column: str) -> list[str]:
     if signals.life == "visit":
         lines.append(f"  visit: {{where: {where(signals.activity)}, activity: true}}")
     if signals.purchase:
-        worth = f", value: {_yaml(_sql(signals.worth))}" if signals.worth else ""
         alive = ", activity: true" if signals.life == "purchase" else ""
-        lines.append(f"  purchase: {{where: {where(signals.purchase)}{worth}{alive}}}")
+        lines.append(f"  purchase: {{where: {where(signals.purchase)}{_value(signals.worth, columns)}{alive}}}")
     if signals.leave:
         lines.append(f"  leave: {{where: {where(signals.leave)}}}   # left for good")
     if signals.cart:
         lines.append(f"  cart: {{where: {where(signals.cart)}}}")
-    taken = {"visit", "purchase", "leave", "cart"}
-    for kind in signals.activity:
+    taken = {"visit", *groups}
+    for kind in (*signals.activity, *signals.undone):
         slug = re.sub(r"^[^a-z]+", "", kind.words)[:30].rstrip("_")
-        if len(taken) < 12 and slug and slug not in taken and [kind] not in (signals.purchase, signals.cart):
+        if len(taken) < MOST_SIGNALS and slug and slug not in taken and kind.name not in named:
             taken.add(slug)
-            lines.append(f"  {slug}: {{where: {where([kind])}}}   # {kind.rows:,} rows of {kind.users:,} users")
+            named[kind.name] = slug
+            undone = "; something is taken back, no sign of life" if kind in signals.undone else ""
+            line = f"  {slug}: {{where: {where([kind])}{_value(kind.amount, columns)}}}"
+            lines.append(f"{line}   # {kind.rows:,} rows of {kind.users:,} users{undone}")
+    known = {kind.name for some in (signals.activity, *groups.values()) for kind in some} | set(named)
     left = [kind.name for kind in signals.every if kind.name not in known]
     if left:
-        lines.append(f"  # in no signal, as users do not do them, or they undo something: {', '.join(left[:8])}")
-    return lines
+        lines.append(f"  # in no signal, as users do not do them: {', '.join(left[:8])}")
+    return lines, named
+
+
+def _value(column: str | None, columns: Columns) -> str:
+    if column is None:
+        return ""
+    # text of CSV files is read as numbers where these are added up
+    number = columns.kind == "csv" or columns.seen[column].dtype != "VARCHAR"
+    return f", value: {_yaml(_sql(column) if number else f'TRY_CAST({_sql(column)} AS DOUBLE)')}"
 
 
 def _outcomes(signals: Signals, of: Rhythm, horizons: dict[str, Horizon]) -> list[str]:

@@ -15,6 +15,9 @@ from features.errors import EventLogError
 NOBODY = ("undefined", "Undefined", "UNDEFINED", "null", "Null", "NULL", "none", "None", "NONE", "nan", "NaN", "NAN",
           "nil", "0", "-1", "N/A", "n/a", "(not set)", "00000000-0000-0000-0000-000000000000")  # fmt: skip
 
+#: what to do about ids that were rounded
+AS_TEXT = "store ids as text or whole numbers: numbers with a fraction of this size merge users"
+
 PLACEHOLDER = "placeholder user"
 
 #: a share of fewer values says little; they are reported, but not refused
@@ -113,8 +116,7 @@ def judge(findings: Findings, limits: AtMost, checks: Sequence[Check], column: s
         if not check.strict and (found.of < FEW or found.share <= limits.unreadable):
             continue
         if check.strict:
-            fix = "store ids as text or whole numbers: numbers with a fraction of this size merge users"
-            raise EventLogError(f"{words(check.name, found)}.", fix=fix, code="unreadable")
+            raise EventLogError(f"{words(check.name, found)}.", fix=AS_TEXT, code="unreadable")
         fix = hint if check.name.startswith("time ") and hint else "correct the values, or name another column"
         fix += f"; to leave such rows out, raise events.at_most.unreadable ({limits.unreadable:g} now)"
         raise EventLogError(f"{words(check.name, found)}.", fix=fix, code="unreadable")

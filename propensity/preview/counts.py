@@ -1,21 +1,29 @@
 """Counts of a log: how often each signal fires, and each outcome's population and base rate per cutoff."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
 from features.definition.schema import Definition
 from features.definition.sections.learning import Snapshots as SnapshotRules
+from features.errors import RefusalError
 from features.event_store.store import EventStore
 from features.events.events import Events
 from features.expressions.program import holds
 from features.snapshot import Snapshots
 from features.system.progress import Steps
-from features.time import to_datetime
+from features.time import Instants, to_datetime
 from segments.rfm_cuts import measured
 from training.dataset.outcomes import label, last_cutoff, snapshot_cutoffs
 from training.dataset.returns import Returns
+
+#: of a log that is too short for any
+NO_WEEKS = pl.DataFrame(
+    schema={"cutoff": pl.Datetime("us", "UTC"), "eligible": pl.UInt32, "positives": pl.Int64, "total": pl.Float64,
+            "outcome": pl.String}
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Counts:
         returns: how long users stay silent, by the index of the signal.
         users: all users.
         rfm: what RFM measures of users at the newest cutoff, in parts.
+        short: why there is no cutoff to learn from, where the log is too short; then there are no weeks.
     """
 
     signals: pl.DataFrame
@@ -35,12 +44,13 @@ class Counts:
     returns: dict[int, Returns]
     users: pl.Series
     rfm: list[pl.DataFrame]
+    short: str | None = None
 
 
 def count(store: EventStore, steps: Steps) -> Counts:
     """Count what a log holds, in one pass over its buckets."""
     definition = store.log.definition
-    cutoffs = snapshot_cutoffs(definition, store)
+    cutoffs, short = _cutoffs(definition, store)
     snapshots = Snapshots(definition.model_copy(update={"snapshots": SnapshotRules()}), cutoffs)
     silences = [
         list(definition.signals).index(rule.signal) for rule in definition.likelihoods.values() if rule.will_not
@@ -49,8 +59,10 @@ def count(store: EventStore, steps: Steps) -> Counts:
     def look(events: Events) -> Counts:
         fired = [events.of_signal(i)["user"] for i in range(len(definition.signals))]
         signals = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
-        weeks = pl.concat(_weeks(definition, snapshots, events))
         returns = {i: Returns.of(events, i) for i in silences}
+        if short is not None:
+            return Counts(signals, NO_WEEKS, returns, events.users, [])
+        weeks = pl.concat(_weeks(definition, snapshots, events))
         return Counts(signals, weeks, returns, events.users, list(measured(events, definition, int(cutoffs[-1]))))
 
     found = []
@@ -58,7 +70,15 @@ def count(store: EventStore, steps: Steps) -> Counts:
         for counts in store.map(look):
             found.append(counts)
             advance(1)
-    return _together(found, silences)
+    return replace(_together(found, silences), short=short)
+
+
+def _cutoffs(definition: Definition, store: EventStore) -> tuple[Instants, str | None]:
+    """The cutoffs to learn from; none, and why, where the log is too short."""
+    try:
+        return snapshot_cutoffs(definition, store), None
+    except RefusalError as error:
+        return np.zeros(0, dtype=np.int64), str(error)
 
 
 def _weeks(definition: Definition, snapshots: Snapshots, events: Events) -> Iterator[pl.DataFrame]:

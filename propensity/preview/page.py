@@ -90,6 +90,8 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
         left = examples(store.log, counted, store.counts[LATE])
     outcomes = _outcomes(store, counts, weeks_shown)
     problems = [found.problem for found in outcomes.values() if found.problem is not None]
+    if counts.short is not None:  # which explains that nobody is there
+        problems = [counts.short]
     warnings = [
         *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
         *near_misses(definition, survey), *days_without(survey), *busy_user(definition, survey, counts.users),

@@ -312,3 +312,15 @@ def test_strict_makes_warnings_errors(tmp_path: Path) -> None:
     file = str(CASES / "19-event-name-in-other-case" / "propensity.yaml")
     assert run("--definition", file, home=tmp_path).returncode == 0
     assert run("--definition", file, "--strict", home=tmp_path).returncode == 1
+
+
+def test_a_log_that_is_too_short_has_its_page_all_the_same(tmp_path: Path) -> None:
+    file = case_with(tmp_path, rows_of(daily(20)), ends="2025-12-10T00:00:00Z")
+    done = run("-d", str(file), home=tmp_path / "var")
+    assert done.returncode == 1, done.stderr
+    assert "problem found a log from 2025-11-20 00:00 to 2025-12-10 00:00; needed 28d of warm-up" in done.stdout
+    assert "Names of events" in done.stdout
+    assert "nothing can be learnt of this log yet" in done.stdout
+    _, found = checked(file, tmp_path / "var")
+    assert len(found.problems) == 1
+    assert found.content["outcomes"] == {}

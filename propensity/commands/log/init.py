@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from propensity.commands.log.asking import Silent, Terminal, choose, in_terminal
 from propensity.commands.log.imports import run
 from propensity.console import out, table
 
@@ -22,17 +23,24 @@ IMPORTED = "data/events"
 
 
 def init(
-    log: Annotated[str, typer.Argument(help="the log: a file, a folder or a pattern; with --like an export")],
+    logs: Annotated[
+        list[str], typer.Argument(metavar="LOG...", help="the log: files, folders or patterns; with --like an export")
+    ],
     to: Annotated[Path, typer.Option("--to", help="the definition to write")] = Path("mine.yaml"),
     name: Annotated[str, typer.Option(help="the definition's name; all that is kept lies under it")] = "mine",
     like: Annotated[str | None, typer.Option(help="import it first, as an export of this tool")] = None,
     user: Annotated[str | None, typer.Option(help="the column of the user")] = None,
     event: Annotated[str | None, typer.Option(help="the column of the event's name")] = None,
     time: Annotated[str | None, typer.Option(help="the column of the time")] = None,
+    arrived: Annotated[str | None, typer.Option(help="the column of the time at which a row arrived")] = None,
+    event_id: Annotated[str | None, typer.Option("--id", help="the column of the event's id")] = None,
     time_format: Annotated[str | None, typer.Option(help="how times in text are written, as '%d.%m.%Y %H:%M'")] = None,
     table_name: Annotated[str | None, typer.Option("--table", help="the table of a DuckDB file")] = None,
     encoding: Annotated[str, typer.Option(help="encoding of CSV files: utf-8, utf-16 or latin-1")] = "utf-8",
-    yes: Annotated[bool, typer.Option("--yes", help="write it without asking")] = False,
+    traits: Annotated[
+        str | None, typer.Option(help="a table of the users' attributes; one beside the log is found without")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="take all guesses, and write it without asking")] = False,
 ) -> None:
     """Propose a definition for a log: its columns, signals, windows, horizons and base rates, as commented YAML."""
     from features.definition.load import load_definition
@@ -45,20 +53,58 @@ def init(
         raise PropensityError(f"--name {name!r} cannot be used.", fix="use small letters, digits and hyphens")
     if to.exists():
         raise PropensityError(f"{to} is there already.", fix="name another file with --to, or remove it")
-    given = {"user": user, "event": event, "time": time}
+    given = {"user": user, "event": event, "time": time, "arrived": arrived, "id": event_id}
     columns = {key: column for key, column in given.items() if column is not None}
+    beside = None if traits is None else _seen_from(to, traits)
     if like is None:
-        path, known = _seen_from(to, log), Given(table_name, columns, time_format, encoding)
+        table_name = _table(logs, table_name, ask=not yes and in_terminal())
+        path: str | list[str] = _seen_from(to, logs[0]) if len(logs) == 1 else [_seen_from(to, log) for log in logs]
+        known = Given(table_name, columns, time_format, encoding, beside)
     else:
-        path, known = IMPORTED, _imported(log, like, to, encoding)
-    found = draft(name, path, to.resolve().parent, known)
+        path, known = IMPORTED, _imported(logs, like, to, encoding, beside)
+    silent = Silent()
+    asking = Terminal() if not yes and in_terminal() else silent
+    found = draft(name, path, to.resolve().parent, known, asking)
     out.print(*_page(found), sep="\n")
-    if not yes and not typer.confirm(f"Write {to}?", default=True):
-        raise typer.Exit(1)
+    if not yes:
+        silent.refuse()
+        if asking is not silent and not typer.confirm(f"Write {to}?", default=True):
+            raise typer.Exit(1)
     write_durably(to, found.text.encode())
-    load_definition(to)
+    try:
+        load_definition(to)
+    except PropensityError:
+        to.unlink()  # what cannot be loaded is in nobody's way
+        raise
     words = escape(f"Written to {to}. Look through it, then: propensity check --definition {to}")
     out.print(words, highlight=False, soft_wrap=True)
+
+
+def _table(logs: list[str], table: str | None, *, ask: bool) -> str | None:
+    """The table of a DuckDB file: the one it has, or the one that is meant.
+
+    Raises:
+        EventLogError: it has several, and nobody can be asked.
+    """
+    from features.engines.files import KINDS, suffix_of
+    from features.engines.tables import tables_of
+    from features.errors import EventLogError
+
+    file = Path(logs[0])
+    if table is not None or len(logs) > 1 or KINDS.get(suffix_of(file)) != "duckdb" or not file.is_file():
+        return table
+    there = tables_of(file)
+    if len(there) == 1:
+        return there[0]
+    if not there:
+        raise EventLogError(f"{file} has no table.", fix="name another file")
+    if ask:
+        typer.echo(f"{file} has the tables {', '.join(there)}.")
+        return choose("table of the events", there, next((n for n in there if "event" in n.lower()), None))
+    raise EventLogError(
+        f"{file} has {len(there)} tables: {', '.join(there)}.",
+        fix=f"name the one of the events, as in --table {there[0]}",
+    )
 
 
 def _seen_from(to: Path, log: str) -> str:
@@ -68,14 +114,14 @@ def _seen_from(to: Path, log: str) -> str:
     return os.path.relpath(Path(log).absolute(), to.absolute().parent)
 
 
-def _imported(export: str, like: str, to: Path, encoding: str) -> "Given":
+def _imported(exports: list[str], like: str, to: Path, encoding: str, traits: str | None) -> "Given":
     """Import an export; what is known of the log that it makes."""
     from features.imports.importer import load
     from features.proposal.given import Given
 
     importer = load(like).adding({}, encoding=encoding)
-    run([Path(export)], importer, to.resolve().parent / IMPORTED)
-    return Given(None, {name: name for name in importer.canonical}, None, "utf-8")
+    run([Path(export) for export in exports], importer, to.resolve().parent / IMPORTED)
+    return Given(None, {name: name for name in importer.canonical}, None, "utf-8", traits)
 
 
 def _page(found: "Draft") -> "list[RenderableType]":
@@ -86,7 +132,8 @@ def _page(found: "Draft") -> "list[RenderableType]":
         for key, guess in found.columns.guesses.items()
     ]
     signals = found.signals
-    roles = {"activity": signals.activity, "purchase": signals.purchase, "leave": signals.leave, "cart": signals.cart}
+    roles = {"activity": signals.activity, "purchase": signals.purchase, "leave": signals.leave, "cart": signals.cart,
+             "undone": signals.undone}  # fmt: skip
     events: list[dict[str, object]] = [
         {"event": kind.name, "rows": kind.rows, "users": kind.users, "first": f"{kind.first:%Y-%m-%d}",
          "last": f"{kind.last:%Y-%m-%d}", "in": ", ".join(role for role, some in roles.items() if kind in some)}
@@ -97,5 +144,8 @@ def _page(found: "Draft") -> "list[RenderableType]":
          "of answers": h.users}
         for outcome, h in found.horizons.items()
     ]  # fmt: skip
+    if found.traits is not None:
+        columns.append({"what": "traits", "column": found.traits.path, "why": found.traits.why})
+        columns.append({"what": "", "column": ", ".join(found.traits.fields), "why": f"known at {found.traits.known}"})
     titles = {"Columns": columns, f"Events ({len(signals.every)} names)": events, "Outcomes": asked}
     return [table(title, pl.DataFrame(rows)) for title, rows in titles.items()]

@@ -1,5 +1,6 @@
 """A proposed definition: right about columns and events, loadable as it is, and open about what it is not sure of."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,8 @@ from features.errors import EventLogError
 from features.proposal.draft import Draft, draft
 from features.proposal.given import Given
 from features.reading.source import EventLog
-from tests.features.proposal.shop import shop
+from features.time import DAY
+from tests.features.proposal.shop import BEGAN, shop
 
 NOTHING = Given(None, {}, None, "utf-8")
 
@@ -133,6 +135,106 @@ def test_names_that_need_quotes_are_quoted(tmp_path: Path) -> None:
     assert len(loads(proposed(tmp_path, frame), tmp_path).read().users) == 150
 
 
+def with_events(*events: tuple[str, str, datetime], **more: object) -> pl.DataFrame:
+    """The shop's log with further events of ``user, name, time``."""
+    users, names, times = zip(*events, strict=True)
+    columns = {"customer_id": users, "event_name": names, "occurred_at": times}
+    further = pl.DataFrame(columns).with_columns(pl.col("occurred_at").cast(shop().schema["occurred_at"]))
+    return pl.concat([shop(), further.with_columns(**{k: pl.lit(v) for k, v in more.items()})], how="diagonal")
+
+
+def some(name: str, every: int = 1, users: int = 100) -> list[tuple[str, str, datetime]]:
+    return [(f"c{u}", name, BEGAN + timedelta(days=u % 90 + d)) for u in range(users) for d in range(0, 30, every)]
+
+
+@pytest.mark.parametrize("after", [timedelta(days=60), timedelta(days=27_000)])
+def test_a_few_rows_long_after_the_others_are_not_the_logs_end(tmp_path: Path, after: timedelta) -> None:
+    last = shop()["occurred_at"].max()
+    assert isinstance(last, datetime)
+    whole = proposed(tmp_path, shop())
+    late = [(f"c{n}", "page_view", last + after + timedelta(days=n)) for n in range(3)]
+    found = proposed(tmp_path, with_events(*late))
+    assert found.rhythm.ends - whole.rhythm.ends <= 1
+    assert whole.rhythm.ends - found.rhythm.ends < 14
+    assert "rows after it are few a week, as those of clocks that go wrong" in found.text
+    assert found.horizons["churn"].share == pytest.approx(whole.horizons["churn"].share, abs=0.1)
+
+
+def test_purchases_are_asked_about_over_the_middle_gap_between_two_of_them(tmp_path: Path) -> None:
+    orders = shop().filter(pl.col("event_name") == "Order Completed")
+    days = orders.select("customer_id", pl.col("occurred_at").dt.date()).unique().sort("customer_id", "occurred_at")
+    between = days.select(pl.col("occurred_at").diff().over("customer_id").dt.total_days()).drop_nulls().to_series()
+    middle = between.quantile(0.5, "higher")
+    assert middle is not None
+    assert middle > 7
+    assert proposed(tmp_path, shop()).horizons["purchase"].days >= min(middle, 30)
+
+
+def test_what_is_done_to_users_is_no_sign_of_life_and_what_they_do_of_it_is(tmp_path: Path) -> None:
+    frame = with_events(
+        *some("campaign", 5), *some("newsletter_sent", 5), *some("email_opened", 5), *some("push click")
+    )
+    found = proposed(tmp_path, frame)
+    alive = {kind.name for kind in found.signals.activity}
+    assert {"email_opened", "push click"} <= alive
+    assert not {"campaign", "newsletter_sent", "push_sent"} & alive
+
+
+def test_what_is_taken_back_is_a_signal_and_no_sign_of_life(tmp_path: Path) -> None:
+    found = proposed(tmp_path, with_events(*some("order_refunded", 10), *some("item_returned", 10)))
+    assert {kind.name for kind in found.signals.undone} == {"order_refunded", "item_returned"}
+    definition = loads(found, tmp_path).definition
+    assert {"order_refunded", "item_returned"} <= set(definition.signals)
+    assert "refund" not in str(definition.signals["visit"].where)
+
+
+def test_a_number_that_only_some_events_have_is_their_value(tmp_path: Path) -> None:
+    found = proposed(tmp_path, with_events(*some("watch", 5), minutes=12.5, lesson_id=7))
+    [watch] = [kind for kind in found.signals.every if kind.name == "watch"]
+    assert (watch.worth, watch.amount) == (None, None), "one value says nothing"
+    frame = with_events(*some("watch", 5)).with_row_index("n")
+    watched = pl.col("event_name") == "watch"
+    frame = frame.with_columns(
+        minutes=pl.when(watched).then(pl.col("n") % 50 + 1.0), lesson_id=pl.when(watched).then(pl.col("n") % 50 + 1)
+    ).drop("n")
+    found = proposed(tmp_path, frame.select(*shop().columns, "lesson_id", "minutes"))
+    definition = loads(found, tmp_path).definition
+    assert str(definition.signals["watch"].value) == "minutes"
+
+
+def test_amounts_that_are_text_are_read_as_numbers(tmp_path: Path) -> None:
+    found = proposed(tmp_path, shop().with_columns(pl.col("total_price").cast(pl.String)))
+    events = loads(found, tmp_path).read()
+    assert float(events.values.sum()) > 0
+    assert found.signals.worth == "total_price"
+
+
+def test_packs_are_proposed_where_the_log_has_what_they_are_about(tmp_path: Path) -> None:
+    found = proposed(
+        tmp_path, with_events(*some("remove_from_cart", 10), *some("trial_started", 30), *some("install", 30))
+    )
+    assert "commerce: {roles: {order: purchase, removed: remove_from_cart}}" in found.text
+    assert "onboarding: {roles: {sign_up: sign_up}}" in found.text
+    assert "saas: {roles: {trial: trial_started, payment: purchase}}" in found.text
+    loads(found, tmp_path)
+
+
+def test_several_logs_are_one(tmp_path: Path) -> None:
+    frame = shop()
+    frame[:1000].write_parquet(tmp_path / "a.parquet")
+    frame[1000:].write_parquet(tmp_path / "b.parquet")
+    found = draft("mine", ["a.parquet", "b.parquet"], tmp_path, NOTHING)
+    assert len(loads(found, tmp_path).read().users) == 150
+
+
+def test_ids_that_were_rounded_are_refused(tmp_path: Path) -> None:
+    frame = shop().with_columns(pl.col("customer_id").str.slice(1).cast(pl.Float64) + 2.0**53)
+    with pytest.raises(EventLogError, match="of user in column 'customer_id' are numbers so large") as caught:
+        proposed(tmp_path, frame)
+    assert "9007199254740992.0" in str(caught.value)
+    proposed(tmp_path, frame.with_columns(pl.col("customer_id") - 2.0**53))
+
+
 def test_an_empty_log_is_refused(tmp_path: Path) -> None:
     with pytest.raises(EventLogError):
         proposed(tmp_path, shop().clear())
@@ -151,3 +253,9 @@ def test_any_path_is_written_as_it_is(tmp_path: Path, path: str) -> None:
 def load_again(found: Draft, folder: Path) -> str | list[str]:
     (folder / "mine.yaml").write_text(found.text)
     return load_definition(folder / "mine.yaml").events.path
+
+
+def test_a_short_log_has_a_short_warm_up(tmp_path: Path) -> None:
+    short = loads(proposed(tmp_path, shop().filter(pl.col("occurred_at") < BEGAN + timedelta(days=40))), tmp_path)
+    assert short.definition.snapshots.warm_up == 9 * DAY
+    assert "warm_up" not in proposed(tmp_path, shop()).text
