@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from features.engines.duckdb import Connection, connect, quote, reading, text
+from features.engines.duckdb import ENGINE_ERRORS, Connection, connect, quote, reading, text
 from features.engines.files import files_of, kind_of, partitions_of, shown, suffix_of
 from features.engines.times import MISSING
 from features.errors import EventLogError
@@ -28,6 +28,7 @@ class Tables:
         written: of CSV columns that expressions use, a value that is not a number, where there is one.
         decided: types that values have decided, and which later files obey.
         is_view: the table is a view: what it reads changes without the file that holds it.
+        computed: columns that are expressions over the others, which are read as they are written, by their names.
     """
 
     files: list[Path]
@@ -38,6 +39,7 @@ class Tables:
     written: dict[str, str] = field(default_factory=dict)
     decided: dict[str, str] = field(default_factory=dict)
     is_view: bool = False
+    computed: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, connection: Connection, paths: list[Path], table: str | None, encoding: str) -> "Tables":
@@ -76,7 +78,37 @@ class Tables:
     @property
     def whole(self) -> str:
         """SQL that names all files that hold something; an empty one says nothing of the types of its columns."""
-        return self.sql([file for file in self.files if self.kind == "duckdb" or _holds_rows(file)] or self.files)
+        files = [file for file in self.files if self.kind == "duckdb" or _holds_rows(file)]
+        return self._with_computed(self.sql(files or self.files))
+
+    def computing(self, connection: Connection, computed: Mapping[str, str]) -> "Tables":
+        """The table with more columns.
+
+        Args:
+            connection: a connection.
+            computed: SQL over the columns, by the names of the new ones.
+
+        Raises:
+            EventLogError: one cannot be computed of columns of these types.
+        """
+        if not computed:
+            return self
+        tables, types = replace(self, computed=dict(computed)), dict(self.columns)
+        empty = ", ".join(f"NULL::{dtype} AS {quote(name)}" for name, dtype in self.columns.items())
+        for name, sql in computed.items():
+            try:
+                [row] = connection.execute(f"DESCRIBE SELECT {sql} AS x FROM (SELECT {empty})").fetchall()
+            except ENGINE_ERRORS as error:
+                reason = str(error).strip().splitlines()[0]
+                raise EventLogError(f"{name} cannot be computed: {reason}.", fix="compare it with the log") from error
+            types[name] = row[1]
+        return replace(tables, columns=types)
+
+    def _with_computed(self, source: str) -> str:
+        if not self.computed:
+            return source
+        more = ", ".join(f"{sql} AS {quote(name)}" for name, sql in self.computed.items())
+        return f"(SELECT *, {more} FROM {source})"
 
     def typed(
         self, connection: Connection, *, used: Collection[str], numbers: Collection[str], kept: Mapping[str, str]
@@ -129,24 +161,27 @@ class Tables:
         for name in needed if there else ():
             if name not in there:
                 raise EventLogError(f"{file} has no column {name!r}.", fix=f"its columns are {', '.join(there)}")
-        if there == self.columns:
-            return source
+        columns = {name: dtype for name, dtype in self.columns.items() if name not in self.computed}
+        if there == columns:
+            return self._with_computed(source)
         cast = "TRY_CAST" if self.kind == "csv" else "CAST"
         named = [
             f"{cast}({quote(name) if name in there else 'NULL'} AS {dtype}) AS {quote(name)}"
-            for name, dtype in self.columns.items()
+            for name, dtype in columns.items()
         ]
         if self.kind == "csv":
             if user in there:
-                named[list(self.columns).index(user)] = _whole_number(quote(user))
+                named[list(columns).index(user)] = _whole_number(quote(user))
             named += [f"{quote(n)} AS {quote(RAW + n)}" for n in self.raw if n in there]
             named += [f"NULL::VARCHAR AS {quote(RAW + n)}" for n in self.raw if n not in there]
-        return f"(SELECT {', '.join(named)} FROM {source})"
+        return self._with_computed(f"(SELECT {', '.join(named)} FROM {source})")
 
     @property
     def raw(self) -> list[str]:
         """Columns of CSV files that are cast, so that what is written may be lost."""
-        return [name for name, dtype in self.columns.items() if dtype != "VARCHAR"] if self.kind == "csv" else []
+        if self.kind != "csv":
+            return []
+        return [name for name, dtype in self.columns.items() if dtype != "VARCHAR" and name not in self.computed]
 
 
 def tables_of(file: Path) -> list[str]:

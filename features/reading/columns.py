@@ -1,16 +1,66 @@
 """The log's columns that a definition uses, and whether its expressions fit them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
 from features.definition.numbers import event_numbers, number_columns, typed_number_columns
 from features.definition.schema import Definition
+from features.definition.sections.event_log import EventColumns
 from features.engines import duckdb as engine
-from features.expressions.parse import check_columns, check_predicate
+from features.errors import EventLogError
+from features.expressions.expression import Expression
+from features.expressions.parse import check_columns, check_predicate, parse_expression
 
 
 def used_columns(definition: Definition) -> set[str]:
     """Columns of the log that the definition uses."""
     return typed_columns(definition) | number_columns(definition)
+
+
+def computed(columns: EventColumns, there: Collection[str]) -> dict[str, Expression]:
+    """Those of the mapped columns that are expressions over the log's, as ``COALESCE(user_id, device_id)`` or ``a.b``.
+
+    Args:
+        columns: the mapped columns.
+        there: the log's columns.
+
+    Returns:
+        The expressions by the names of the columns that they become: these are their texts.
+
+    Raises:
+        DefinitionError: one is unsafe.
+        EventLogError: one is a column that the log does not have, or is over such columns.
+    """
+    found: dict[str, Expression] = {}
+    for key, name in columns.model_dump(exclude_none=True).items():
+        place, known = f"events.columns.{key}", f"its columns are {', '.join(there)}"
+        if name in there:
+            continue
+        if not _is_expression(sql := Expression(name)):
+            raise EventLogError(f"{place} is {name!r}, which the log does not have.", fix=known)
+        parse_expression(sql, key=place)
+        if unknown := sorted(roots(sql) - set(there)):
+            raise EventLogError(f"{place} uses {unknown[0]!r}, which the log does not have.", fix=known)
+        found[name] = sql
+    return found
+
+
+def _is_expression(sql: Expression) -> bool:
+    """Whether a text reads as more than a name, which may hold spaces or signs."""
+    try:
+        tree = sql.tree
+    except (SqlglotError, RecursionError):
+        return False
+    if isinstance(tree, exp.Alias | exp.Add | exp.Sub | exp.Mul | exp.Div | exp.Mod):  # user id, user-id, user/id
+        return False
+    return "." in sql if isinstance(tree, exp.Column) else tree.find(exp.Column) is not None
+
+
+def roots(sql: Expression) -> set[str]:
+    """The columns that an expression reads, of ``a.b`` the ``a``."""
+    return {column.parts[0].name for column in sql.tree.find_all(exp.Column)}
 
 
 def typed_columns(definition: Definition) -> set[str]:

@@ -17,8 +17,9 @@ from features.events.compacted import NONE, Compacted, declared_end
 from features.events.events import Events, Rows
 from features.events.hashing import hashed, hashed_names
 from features.events.repeats import log_order, one_row_an_id
+from features.expressions.dialects import written
 from features.reading.batch import Batch, add
-from features.reading.columns import check_expressions, typed_columns, used_columns
+from features.reading.columns import check_expressions, computed, roots, typed_columns, used_columns
 from features.reading.findings import NOBODY, Findings, judge, placeholders, together, unreadable
 from features.reading.places import name_in, place_of, resolve
 from features.reading.survey import Named, Survey
@@ -77,20 +78,19 @@ class EventLog:
     def _typed(self, tables: Tables, connection: engine.Connection, types: Mapping[str, str]) -> Tables:
         """Give columns of text types; what tells people and instants apart stays as it is written."""
         mapped = set(self.definition.events.columns.model_dump(exclude_none=True, exclude={"event"}).values())
+        there = tables.typed(connection, used=(), numbers=(), kept={}).columns
+        self._computed = computed(self.definition.events.columns, there)
+        mapped = mapped.union(*map(roots, self._computed.values()))
         typed, added = typed_columns(self.definition) - mapped, added_columns(self.definition) - mapped
-        return tables.typed(connection, used=typed, numbers=added, kept=types)
+        found = tables.typed(connection, used=typed, numbers=added, kept=types)
+        return found.computing(connection, {name: written(sql, "duckdb") for name, sql in self._computed.items()})
 
     def _check_columns(self, connection: engine.Connection) -> None:
         """Check that the log has the mapped columns, of types that fit, and that expressions fit them."""
         rules, names = self.definition.events, self.definition.events.columns
-        for key, name in names.model_dump(exclude_none=True).items():
-            if name not in self.columns:
-                raise EventLogError(
-                    f"events.columns.{key} is {name!r}, which the log does not have.",
-                    fix=f"its columns are {', '.join(self.columns)}",
-                )
         if self._tables.kind == "parquet":
-            engine.check_same_columns(connection, self._tables.files, self._needed, used_columns(self.definition))
+            used = used_columns(self.definition).union(*map(roots, self._computed.values()))
+            engine.check_same_columns(connection, self._tables.files, self._needed, used)
         check_expressions(self.definition, self.columns, connection, self._tables.written)
         for key in ("time", "arrived"):
             if (name := getattr(names, key)) is not None:
@@ -103,9 +103,9 @@ class EventLog:
 
     @property
     def _needed(self) -> tuple[str, ...]:
-        """Columns that every file must have."""
+        """Columns that every file must have; of what an expression reads, any may be missing."""
         names = self.definition.events.columns
-        return names.user, names.event, names.time
+        return tuple(name for name in (names.user, names.event, names.time) if name not in self._computed)
 
     @property
     def types(self) -> dict[str, str]:

@@ -19,7 +19,7 @@ from features.expressions.dialects import written
 from features.expressions.expression import Expression
 from features.expressions.parse import parse_expression
 from features.imports.importer import load
-from features.reading.columns import used_columns
+from features.reading.columns import computed, roots, used_columns
 
 #: the name under which rows that are on their way are a table
 _ROWS = "fetched"
@@ -79,8 +79,10 @@ class Mapping:
         Raises:
             EventLogError: one that is needed is not there.
         """
-        needed = [name for name in (self.roles.user, self.roles.event, self.roles.time) if name]
+        needed = [self.roles.user, self.roles.event, self.roles.time]
         found = self.given or {name: Expression(quote(name)) for name in self.names if name in there}
+        if not self.given:
+            found |= computed(self.roles, there)
         if missing := [name for name in needed if name not in found]:
             listed = ", ".join(sorted(there)) if not self.given else ", ".join(self.given)
             raise EventLogError(
@@ -183,8 +185,3 @@ def _plain(dtype: str, *, text: bool) -> pa.DataType:
 
 #: what a database is asked to make of values, in DuckDB's SQL
 _CASTS = {pa.float64(): "double", pa.string(): "text"}
-
-
-def roots(sql: Expression) -> set[str]:
-    """The columns that an expression reads, of ``a.b`` the ``a``."""
-    return {column.parts[0].name for column in sql.tree.find_all(exp.Column)}

@@ -10,7 +10,7 @@ from features.definition.sections.sources import Source
 
 
 class EventColumns(Strict):
-    """Which columns of the log hold what.
+    """Which columns of the log hold what, by name, or as SQL over columns such as ``COALESCE(user_id, device_id)``.
 
     Attributes:
         user: the column with the user's id.
