@@ -126,7 +126,7 @@ class Intake:
                         writers[bucket].write_table(ordered.slice(starts[bucket], starts[bucket + 1] - starts[bucket]))
                 taken.append(described.model_copy(update={"counts": counts, "findings": all_findings(findings)}))
                 progress(described.size)
-        self._log.judge(all_findings(file.findings for file in taken))
+        self._log.judge([file.findings for file in taken])
         return taken
 
     def _merge(self, file: Path, bucket: int, judged: Judged | None) -> Change:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.engines.duckdb import Connection, connect, quote, reading, rows_of, text, user_sql
-from features.engines.files import files_of, path_of
+from features.engines.files import path_of
 from features.engines.rows import USER
 from features.engines.tables import Tables
 from features.engines.times import time_sql
@@ -15,7 +15,7 @@ from features.proposal.events import Kind, Signals, kinds, sort_out
 from features.proposal.given import Given
 from features.proposal.rhythm import Horizon, Rhythm, doing, rhythm, silence, usual_gap_of
 from features.proposal.seen import Seen, numbers
-from features.proposal.traits import OVERLAP, TraitTable, beside, trait_table
+from features.proposal.traits import OVERLAP, TraitTable, beside, check_unmixed, trait_table
 from features.proposal.written import written_as
 from features.reading.findings import AS_TEXT, EXAMPLES, Finding, words
 from features.user_id import EXACT
@@ -59,7 +59,7 @@ def draft(name: str, path: str | list[str], folder: Path, given: Given, asking: 
         EventLogError: the log cannot be read, or has no user, event or time.
     """
     paths = [path_of(each, folder) for each in ([path] if isinstance(path, str) else path)]
-    files_of(paths)
+    check_unmixed(paths)
     with connect() as connection:
         columns = _read(connection, paths, given, asking)
         found = kinds(connection, "(SELECT * FROM named WHERE t IS NOT NULL AND u IS NOT NULL)", columns)

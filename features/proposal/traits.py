@@ -91,6 +91,23 @@ def beside(log: list[Path], address: str) -> Iterator[tuple[Path, str]]:
             yield each, str(Path(address).parent / each.name)
 
 
+def check_unmixed(log: list[Path]) -> None:
+    """See that a folder does not hold a table of users among the files of a log.
+
+    Raises:
+        EventLogError: it does; names the files.
+    """
+    for folder in log:
+        files = [file for file in files_of([folder]) if file.parent == folder]
+        users = [file.name for file in files if re.fullmatch(_NAMED, snake(file.name.split(".")[0]))]
+        others = [file.name for file in files if file.name not in users]
+        if users and others:
+            raise EventLogError(
+                f"{folder} holds {', '.join(users[:3])}, a table of users by its name, beside {', '.join(others[:3])}.",
+                fix=f"name the files of the log, as in {folder / others[0]}; the table of users is found beside them",
+            )
+
+
 def _holds(folder: Path, files: set[Path]) -> bool:
     return any(folder in file.parents for file in files)
 

@@ -1,6 +1,6 @@
 """The event log where it lies: opened lazily, its columns checked, its rows streamed in our terms."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +20,7 @@ from features.events.repeats import log_order, one_row_an_id
 from features.expressions.dialects import written
 from features.reading.batch import Batch, add
 from features.reading.columns import check_expressions, computed, roots, typed_columns, used_columns
-from features.reading.findings import NOBODY, Findings, judge, placeholders, together, unreadable
+from features.reading.findings import NOBODY, PLACEHOLDER, Findings, judge, placeholders, together, unreadable
 from features.reading.places import name_in, place_of, resolve
 from features.reading.survey import Named, Survey
 from features.time import DAY, to_datetime
@@ -211,12 +211,20 @@ class EventLog:
         source = tables.one(connection, file, () if ours else self._needed, self.definition.events.columns.user)
         return event_rows(self.definition, self.columns, source, self._checks_of(file), ours=ours, more=more)
 
-    def judge(self, findings: Findings) -> None:
-        """Refuse rows of which too much could not be read.
+    def judge(self, files: Sequence[Findings]) -> None:
+        """Refuse files of which too much could not be read, each by itself: what is taken in together decides nothing.
+
+        Args:
+            files: the findings of each file.
 
         Raises:
             EventLogError: ``unreadable``; with the formats that would fit, where times are concerned.
         """
+        for findings in files:
+            self._judge({name: found for name, found in findings.items() if name != PLACEHOLDER})
+        self._judge(together(files))
+
+    def _judge(self, findings: Findings) -> None:
         rules, column = self.definition.events, self.definition.events.columns.time
         bad = next((c for c in self.checks if c.name.startswith("time ") and c.name in findings), None)
         advice = ""
@@ -232,13 +240,15 @@ class EventLog:
         Raises:
             EventLogError: a file cannot be read, too much of the log cannot, or nothing is left of it.
         """
-        parts, counts, findings = [], dict.fromkeys(("rows", *DROPS[:2], *DROPS[3:]), 0), [Findings()]
+        parts, counts, findings = [], dict.fromkeys(("rows", *DROPS[:2], *DROPS[3:]), 0), []
         for file in sorted(self.files, key=lambda file: log_order(self.name_of(file))):
+            of_file = [Findings()]
             for batch in self.batches(file):
                 parts.append(batch.kept())
                 counts = add(counts, batch.counts())
-                findings.append(batch.findings)
-        self.judge(together(findings))
+                of_file.append(batch.findings)
+            findings.append(together(of_file))
+        self.judge(findings)
         rows = pa.concat_tables(parts) if parts else None
         if rows is None or not rows.num_rows:
             raise nothing_left(self, counts)

@@ -59,7 +59,8 @@ class AtMost(Strict):
     """The largest shares that only cause a warning; above them the log is refused.
 
     Attributes:
-        unreadable: the share of values that cannot be read: times, numbers of CSV columns, what a CAST converts.
+        unreadable: the share of a file's values that cannot be read: times, numbers of CSV columns, what a CAST
+            converts.
         placeholders: the share of rows whose user is a word for nobody, such as ``undefined``, ``null`` or ``0``.
     """
 

@@ -145,3 +145,15 @@ def test_who_is_asked_may_refuse_it(tmp_path: Path) -> None:
     people().write_parquet(tmp_path / "users.parquet")
     shop().write_parquet(tmp_path / "log.parquet")
     assert draft("mine", "log.parquet", tmp_path, NOTHING, Refusing()).traits is None
+
+
+def test_a_folder_that_holds_both_is_not_read_as_one_log(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    shop().write_parquet(tmp_path / "data/events.parquet")
+    people().write_parquet(tmp_path / "data/users.parquet")
+    with pytest.raises(EventLogError, match=r"holds users.parquet, a table of users by its name") as caught:
+        draft("mine", "data", tmp_path, NOTHING)
+    assert "data/events.parquet" in caught.value.fix
+    found = draft("mine", "data/events.parquet", tmp_path, NOTHING)
+    assert found.traits is not None
+    assert found.traits.path == "data/users.parquet"

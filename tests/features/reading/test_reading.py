@@ -46,6 +46,22 @@ def test_tomorrows_file_obeys_what_the_first_ones_decided(tmp_path: Path) -> Non
     )
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_file_is_judged_by_itself_whatever_is_taken_in_with_it(tmp_path: Path, at_once: bool) -> None:
+    times = ["2026-01-03"] * 30
+    definition = rules(tmp_path)
+    for name in ("1", "2", "3"):
+        csv(tmp_path, f"{name}.csv", times * 100, amounts=[1] * 3000)
+    if not at_once:
+        opened(definition, tmp_path)
+    csv(tmp_path, "4.csv", [*times[:20], *["never"] * 10], amounts=[1] * 30)
+    message = r"10 of 30 values \(33.3%\) of time in column 'time' cannot be read: 'never' in 4.csv"
+    with pytest.raises(EventLogError, match=message):
+        opened(definition, tmp_path)
+    with pytest.raises(EventLogError, match=message):
+        EventLog(definition).read()
+
+
 def test_a_log_without_any_purchase_is_a_log(tmp_path: Path) -> None:
     csv(tmp_path, "a.csv", ["2026-01-03"] * 3)
     assert EventLog(rules(tmp_path)).read().values.sum() == 0

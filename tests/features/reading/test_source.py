@@ -208,7 +208,7 @@ def test_text_that_is_no_time_is_counted(tmp_path: Path) -> None:
         ({"path": "nowhere/*.parquet"}, EventLogError, "no file at"),
         ({"path": "events.xlsx"}, EventLogError, "of kind 'xlsx'"),
         ({"path": ["events.parquet", "events.csv"]}, EventLogError, "mixes csv, parquet"),
-        ({"path": "events.duckdb"}, EventLogError, "name one file, and the table"),
+        ({"path": "events.duckdb"}, EventLogError, "cannot read .*events.duckdb.*not a valid DuckDB"),
         ({"path": "broken.parquet"}, EventLogError, "cannot read .*broken.parquet"),
         ({"path": "${NOT_SET_ANYWHERE}/events.parquet"}, EventLogError, "names a variable that is not set"),
         (
