@@ -16,6 +16,9 @@ from features.proposal.seen import Seen, look, snake
 #: what columns are for, in the order in which they are looked for
 KEYS = ("time", "user", "event", "arrived", "id")
 
+#: a column of users is full when at least this share of rows has one
+FULL = 0.95
+
 #: events have at most so many names
 MOST_NAMES = 2_000
 
@@ -109,6 +112,9 @@ def _best(key: str, seen: Iterable[Seen], rows: int) -> Guess | None:
     score, one, why = ranked[0]
     others = tuple(other.name for other_score, other, _ in ranked[1:] if other_score > score - 0.5)
     doubt = f"; it could also be {', '.join(others[:3])}" if others else ""
+    fuller = next((other.name for _, other, _ in ranked[1:] if other.there > one.there), None)
+    if key == "user" and one.there < FULL and fuller is not None:
+        doubt += f"; {1 - one.there:.0%} of rows have none: 'COALESCE({one.name}, {fuller})' would take the other there"
     return Guess(one.name, why + doubt, others)
 
 

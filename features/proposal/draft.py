@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.definition.sections.event_log import EventColumns
 from features.engines.duckdb import Connection, connect, quote, reading, rows_of, text, user_sql
 from features.engines.files import path_of
 from features.engines.rows import USER
 from features.engines.tables import Tables
 from features.engines.times import time_sql
 from features.errors import EventLogError
+from features.expressions.dialects import written as in_duckdb
+from features.expressions.expression import Expression
 from features.proposal.asking import Asking, Nobody
 from features.proposal.columns import Columns, guess
 from features.proposal.events import Kind, Signals, kinds, sort_out
@@ -17,6 +20,7 @@ from features.proposal.rhythm import Horizon, Rhythm, doing, rhythm, silence, us
 from features.proposal.seen import Seen, numbers
 from features.proposal.traits import OVERLAP, TraitTable, beside, check_unmixed, trait_table
 from features.proposal.written import written_as
+from features.reading.columns import computed, is_expression
 from features.reading.findings import AS_TEXT, EXAMPLES, Finding, words
 from features.user_id import EXACT
 
@@ -78,6 +82,14 @@ def _read(connection: Connection, paths: list[Path], given: Given, asking: Askin
     """Guess the columns of a log, and read those that matter into the table ``named``."""
     tables = Tables.open(connection, paths, given.table, given.encoding)
     tables = tables.typed(connection, used=(), numbers=(), kept={})
+    stated = {
+        key: name
+        for key, name in given.columns.items()
+        if name not in tables.columns and is_expression(Expression(name))
+    }
+    some = dict.fromkeys(("user", "event", "time"), next(iter(tables.columns)))
+    more = computed(EventColumns(**(some | stated)), tables.columns)
+    tables = tables.computing(connection, {name: in_duckdb(sql, "duckdb") for name, sql in more.items()})
     columns = guess(connection, tables, paths, given.columns, asking)
     user = columns.seen[columns["user"]]
     others = [g.column for g in columns.guesses.values()]

@@ -9,7 +9,7 @@ class Given:
 
     Attributes:
         table: the table of a DuckDB file.
-        columns: columns by ``user``, ``event``, ``time``, ``arrived`` and ``id``.
+        columns: columns, or SQL over columns, by ``user``, ``event``, ``time``, ``arrived`` and ``id``.
         time_format: how times in text are written.
         encoding: of CSV files.
         traits: the table of the users' attributes, as it will stand in the definition; looked for beside the log when

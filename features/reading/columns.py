@@ -38,7 +38,7 @@ def computed(columns: EventColumns, there: Collection[str]) -> dict[str, Express
         place, known = f"events.columns.{key}", f"its columns are {', '.join(there)}"
         if name in there:
             continue
-        if not _is_expression(sql := Expression(name)):
+        if not is_expression(sql := Expression(name)):
             raise EventLogError(f"{place} is {name!r}, which the log does not have.", fix=known)
         parse_expression(sql, key=place)
         if unknown := sorted(roots(sql) - set(there)):
@@ -47,7 +47,7 @@ def computed(columns: EventColumns, there: Collection[str]) -> dict[str, Express
     return found
 
 
-def _is_expression(sql: Expression) -> bool:
+def is_expression(sql: Expression) -> bool:
     """Whether a text reads as more than a name, which may hold spaces or signs."""
     try:
         tree = sql.tree

@@ -129,6 +129,22 @@ def test_a_second_candidate_is_named(tmp_path: Path) -> None:
     assert "client_id" in guess.why or "member_id" in guess.why
 
 
+def test_a_second_column_that_fills_the_first_is_named(tmp_path: Path) -> None:
+    number = pl.int_range(pl.len())
+    frame = shop().with_columns(
+        user_id=pl.when(number % 3 > 0).then(pl.col("customer_id")), anonymous_id=pl.col("customer_id") + "a"
+    )
+    guess = proposed(tmp_path, frame.drop("customer_id")).columns.guesses["user"]
+    assert guess.column == "user_id"
+    assert "33% of rows have none: 'COALESCE(user_id, anonymous_id)' would take the other there" in guess.why
+    both = Given(None, {"user": "COALESCE(user_id, anonymous_id)"}, None, "utf-8")
+    for name in ("log.parquet", "log.csv"):
+        found = proposed(tmp_path, frame.drop("customer_id"), both, name)
+        assert loads(found, tmp_path).read().counts["no user"] == 0
+    with pytest.raises(EventLogError, match="uses 'visitor', which the log does not have"):
+        proposed(tmp_path, frame, Given(None, {"user": "COALESCE(user_id, visitor)"}, None, "utf-8"))
+
+
 def test_names_that_need_quotes_are_quoted(tmp_path: Path) -> None:
     frame = shop().rename({"event_name": "Event Name", "total_price": "Total Price", "customer_id": "Customer ID"})
     frame = frame.with_columns(pl.col("Event Name").str.replace("page_view", 'page\'s "view"'))
