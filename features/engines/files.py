@@ -77,7 +77,7 @@ def path_of(address: str, folder: Path) -> Path:
     if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
         raise EventLogError(
             f"{address} is not on this machine.",
-            fix="copy the files here and name their folder, or set PROPENSITY_ENGINE=spark",
+            fix="name it in events.sources, or set PROPENSITY_ENGINE=spark",
         )
     return Path(unquote(parts.path))
 
@@ -103,7 +103,7 @@ def _inside(folder: Path) -> Iterator[Path]:
     if (folder / "_delta_log").exists():
         raise EventLogError(
             f"{folder} is a Delta table; its files hold rows that were deleted since.",
-            fix="export the table's rows as Parquet, and name that folder",
+            fix="name it in events.sources, as kind: delta",
         )
     files = (file for file in folder.rglob("*") if file.is_file() and _is_ours(file.relative_to(folder).parts))
     yield from sorted(file for file in files if suffix_of(file) in KINDS)

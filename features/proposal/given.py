@@ -14,6 +14,7 @@ class Given:
         encoding: of CSV files.
         traits: the table of the users' attributes, as it will stand in the definition; looked for beside the log when
             None.
+        source: where the rows of the log were fetched from, as it will stand in the definition.
     """
 
     table: str | None
@@ -21,3 +22,4 @@ class Given:
     time_format: str | None
     encoding: str
     traits: str | None = None
+    source: dict[str, str] | None = None

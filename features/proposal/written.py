@@ -99,6 +99,10 @@ def _events(path: str | list[str], given: Given, columns: Columns, of: Rhythm) -
     listed = _yaml(path) if isinstance(path, str) else f"[{', '.join(_yaml(each) for each in path)}]"
     lines = ["events:", f"  path: {listed}"]
     lines += [f"  table: {_yaml(given.table)}"] if given.table is not None else []
+    if given.source is not None:
+        said = ", ".join(f"{key}: {_yaml(value)}" for key, value in given.source.items())
+        lines += ["  sources:   # what is new there is fetched into the path, before each time the log is read",
+                  f"    log: {{{said}}}"]  # fmt: skip
     lines.append("  columns:")
     width = max(len(g.column) for g in guesses.values()) + 10
     named = {key: guesses[key] for key in ("user", "event", "time", "arrived", "id") if key in guesses}

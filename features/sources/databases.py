@@ -16,8 +16,8 @@ from features.errors import EventLogError, PropensityError, UnavailableError
 #: rows that come at once
 BATCH = 100_000
 
-#: what an address begins with, the backend, and what to install for it
-_BACKENDS = {
+#: what an address begins with, and Ibis's name for it
+BACKENDS = {
     "postgresql": "postgres",
     "postgres": "postgres",
     "bigquery": "bigquery",
@@ -59,11 +59,11 @@ class IbisDatabase:
     def __init__(self, name: str, url: str) -> None:
         self._name, self._url = name, expanded(url)
         scheme = self._url.split("://")[0].split("+")[0]
-        if scheme not in _BACKENDS:
+        if scheme not in BACKENDS:
             raise EventLogError(
-                f"events.sources.{name}.url begins with {scheme!r}.", fix=f"use one of {', '.join(_BACKENDS)}"
+                f"events.sources.{name}.url begins with {scheme!r}.", fix=f"use one of {', '.join(BACKENDS)}"
             )
-        self.dialect = _BACKENDS[scheme]
+        self.dialect = BACKENDS[scheme]
 
     def __enter__(self) -> Self:
         return self

@@ -37,20 +37,39 @@ def fetch(definition: Definition, settings: Settings, steps: Steps) -> list[Fetc
     erased = Tombstones.load(settings.events(definition.name))
     with sharing(settings.folder(definition.name)), locked(folder):
         _check_owners(definition)
-        return [_fetch(definition, name, source, folder, erased, steps) for name, source in sources.items()]
+        found = {
+            name: Parts(folder, name, Mapping.of(definition, name, source), erased) for name, source in sources.items()
+        }
+        return [_fetch(source, definition.folder, found[name], steps) for name, source in sources.items()]
 
 
-def _fetch(
-    definition: Definition, name: str, source: Source, folder: Path, erased: Tombstones, steps: Steps
-) -> Fetched:
-    parts = Parts(folder, name, Mapping.of(definition, name, source), erased)
+def fetch_whole(name: str, source: Source, base: Path, folder: Path, steps: Steps) -> Fetched:
+    """Fetch all rows and columns of a source of which nothing is known yet.
+
+    Args:
+        name: what it will be called.
+        source: the source.
+        base: where relative paths start.
+        folder: the folder of the log.
+        steps: shows progress.
+
+    Raises:
+        EventLogError: it cannot be read.
+        UnavailableError: it does not answer, or another job fetches.
+    """
+    like = source.like if isinstance(source, FilesSource) else None
+    with locked(folder):
+        return _fetch(source, base, Parts(folder, name, Mapping.whole(name, like), Tombstones()), steps)
+
+
+def _fetch(source: Source, base: Path, parts: Parts, steps: Steps) -> Fetched:
     if isinstance(source, DatabaseSource):
-        with IbisDatabase(name, source.url) as database:
+        with IbisDatabase(parts.source, source.url) as database:
             return Table(source, database, parts).fetch(steps)
     if isinstance(source, FilesSource):
-        return Bucket(source, definition.folder, parts).fetch(steps)
+        return Bucket(source, base, parts).fetch(steps)
     if isinstance(source, DeltaSource):
-        return Delta(source, definition.folder, parts).fetch(steps)
+        return Delta(source, base, parts).fetch(steps)
     return Iceberg(source, parts).fetch(steps)
 
 

@@ -36,6 +36,7 @@ class Mapping:
         names: the columns that the definition uses.
         roles: which of them hold the user, the event and so on.
         importer: the importer in full, for files that are read by one.
+        everything: all columns there are, under their names.
     """
 
     place: str
@@ -44,6 +45,7 @@ class Mapping:
     names: tuple[str, ...]
     roles: EventColumns
     importer: str = ""
+    everything: bool = False
 
     @classmethod
     def of(cls, definition: Definition, name: str, source: Source) -> Self:
@@ -63,11 +65,21 @@ class Mapping:
         names = tuple(sorted(used_columns(definition)))
         return cls(place, dict(source.columns), source.where, names, rules, importer)
 
+    @classmethod
+    def whole(cls, place: str, like: str | None) -> Self:
+        """All columns there are, of which nothing is known yet.
+
+        Raises:
+            EventLogError: there is no such importer.
+        """
+        importer = load(like).model_dump_json() if like is not None else ""
+        return cls(place, {}, None, (), EventColumns(user="", event="", time=""), importer, everything=True)
+
     @property
     def digest(self) -> str:
         """Changes when what is fetched of a row does."""
         parts = [f"{name}={sql}" for name, sql in (self.given or {name: Expression() for name in self.names}).items()]
-        content = "\n".join([*parts, str(self.where or ""), self.importer])
+        content = "\n".join([*parts, str(self.where or ""), self.importer, "*" * self.everything])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def expressions(self, there: Collection[str]) -> dict[str, Expression]:
@@ -79,6 +91,8 @@ class Mapping:
         Raises:
             EventLogError: one that is needed is not there.
         """
+        if self.everything:
+            return {name: Expression(quote(name)) for name in there}
         needed = [self.roles.user, self.roles.event, self.roles.time]
         found = self.given or {name: Expression(quote(name)) for name in self.names if name in there}
         if not self.given:

@@ -3,6 +3,9 @@
 import pytest
 
 from tests.propensity.programs import Program
+from tests.serving.conftest import postgres, postgres_server
+
+__all__ = ["postgres", "postgres_server", "program"]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from deltalake import write_deltalake
 
 from tests.conftest import World
 from tests.features.proposal.shop import shop
@@ -56,3 +57,39 @@ def test_a_definition_without_sources_says_so(program: Program, untrained_world:
     assert done.code == 2
     assert "has no sources" in done.err
     assert "events.sources" in done.err
+
+
+def test_init_of_a_table_of_a_lake(program: Program, untrained_world: World, tmp_path: Path) -> None:
+    write_deltalake(tmp_path / "lake", shop(users=300).to_arrow())
+    _init_and_check(program, untrained_world, tmp_path, str(tmp_path / "lake"))
+
+
+def test_init_of_a_table_of_a_database(
+    program: Program, untrained_world: World, tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop(users=300).write_database("events", postgres, engine="sqlalchemy")
+    monkeypatch.setenv("SHOP_DATABASE", postgres)
+    told = program(untrained_world, "init", "${SHOP_DATABASE}", "--to", str(tmp_path / "mine.yaml"), "--yes")
+    assert (told.code, "--table" in told.err) == (2, True), told.err
+    _init_and_check(program, untrained_world, tmp_path, "${SHOP_DATABASE}", "--table", "public.events")
+
+
+def test_an_address_with_a_password_is_refused(program: Program, untrained_world: World, tmp_path: Path) -> None:
+    address = "postgresql://reader:hunter2@host/db"
+    told = program(untrained_world, "init", address, "--table", "x", "--to", str(tmp_path / "mine.yaml"), "--yes")
+    assert told.code == 2
+    assert "holds a password" in told.err
+    assert "hunter2" not in told.err
+
+
+def _init_and_check(program: Program, world: World, folder: Path, *log: str) -> None:
+    to = folder / "mine.yaml"
+    done = program(world, "init", *log, "--to", str(to), "--yes")
+    assert done.code == 0, done.err
+    assert "rows fetched" in done.out
+    assert "sources:" in to.read_text()
+    checked = program(world, "check", "--definition", str(to), PROPENSITY_HOME=str(folder / "var"))
+    assert checked.code == 0, checked.out + checked.err
+    assert "it can be trained" in checked.out
+    again = program(world, "fetch", "--definition", str(to), PROPENSITY_HOME=str(folder / "var"))
+    assert "log: 0 rows" in again.out

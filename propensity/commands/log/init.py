@@ -10,11 +10,13 @@ from rich.markup import escape
 
 from propensity.commands.log.asking import Silent, Terminal, choose, in_terminal
 from propensity.commands.log.imports import run
-from propensity.console import out, table
+from propensity.commands.log.sourced import source_of
+from propensity.console import ShownSteps, out, progress, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from features.definition.sections.sources import Source
     from features.proposal.draft import Draft
     from features.proposal.given import Given
 
@@ -24,7 +26,11 @@ IMPORTED = "data/events"
 
 def init(
     logs: Annotated[
-        list[str], typer.Argument(metavar="LOG...", help="the log: files, folders or patterns; with --like an export")
+        list[str],
+        typer.Argument(
+            metavar="LOG...",
+            help="the log: files, folders, patterns, or an address as in events.sources; with --like an export",
+        ),
     ],
     to: Annotated[Path, typer.Option("--to", help="the definition to write")] = Path("mine.yaml"),
     name: Annotated[str, typer.Option(help="the definition's name; all that is kept lies under it")] = "mine",
@@ -35,7 +41,7 @@ def init(
     arrived: Annotated[str | None, typer.Option(help="the column of the time at which a row arrived")] = None,
     event_id: Annotated[str | None, typer.Option("--id", help="the column of the event's id")] = None,
     time_format: Annotated[str | None, typer.Option(help="how times in text are written, as '%d.%m.%Y %H:%M'")] = None,
-    table_name: Annotated[str | None, typer.Option("--table", help="the table of a DuckDB file")] = None,
+    table_name: Annotated[str | None, typer.Option("--table", help="the table of a database or a DuckDB file")] = None,
     encoding: Annotated[str, typer.Option(help="encoding of CSV files: utf-8, utf-16 or latin-1")] = "utf-8",
     traits: Annotated[
         str | None, typer.Option(help="a table of the users' attributes; one beside the log is found without")
@@ -55,10 +61,13 @@ def init(
         raise PropensityError(f"{to} is there already.", fix="name another file with --to, or remove it")
     given = {"user": user, "event": event, "time": time, "arrived": arrived, "id": event_id}
     columns = {key: column for key, column in given.items() if column is not None}
+    path: str | list[str]
     beside = None if traits is None else _seen_from(to, traits)
-    if like is None:
+    if (source := source_of(logs[0], table_name, like)) is not None:
+        path, known = IMPORTED, _fetched(source, to, columns, time_format, beside)
+    elif like is None:
         table_name = _table(logs, table_name, ask=not yes and in_terminal())
-        path: str | list[str] = _seen_from(to, logs[0]) if len(logs) == 1 else [_seen_from(to, log) for log in logs]
+        path = _seen_from(to, logs[0]) if len(logs) == 1 else [_seen_from(to, log) for log in logs]
         known = Given(table_name, columns, time_format, encoding, beside)
     else:
         path, known = IMPORTED, _imported(logs, like, to, encoding, beside)
@@ -122,6 +131,23 @@ def _imported(exports: list[str], like: str, to: Path, encoding: str, traits: st
     importer = load(like).adding({}, encoding=encoding)
     run([Path(export) for export in exports], importer, to.resolve().parent / IMPORTED)
     return Given(None, {name: name for name in importer.canonical}, None, "utf-8", traits)
+
+
+def _fetched(
+    source: "Source", to: Path, columns: dict[str, str], time_format: str | None, traits: str | None
+) -> "Given":
+    """Fetch a source; what is known of the log that it makes."""
+    from features.imports.importer import load
+    from features.proposal.given import Given
+    from features.sources.fetch import fetch_whole
+
+    folder, like = to.resolve().parent, getattr(source, "like", None)
+    with progress() as bars:
+        done = fetch_whole("log", source, folder, folder / IMPORTED, ShownSteps(bars))
+    out.print(f"{done.rows:,} rows fetched into {escape(str(folder / IMPORTED))}", highlight=False, soft_wrap=True)
+    known = columns if like is None else {name: name for name in load(like).canonical}
+    said = {key: str(value) for key, value in source.model_dump(mode="json", exclude_defaults=True).items()}
+    return Given(None, known, time_format, "utf-8", traits, {"kind": source.kind} | said)
 
 
 def _page(found: "Draft") -> "list[RenderableType]":
