@@ -173,7 +173,7 @@ def test_most_partitions_may_be_empty(tmp_path: Path, spark_settings: Settings) 
 
 def test_a_log_that_is_not_as_declared(tmp_path: Path, spark_settings: Settings) -> None:
     put(tmp_path, "a", random_rows(10).drop("event"))
-    with pytest.raises(EventLogError, match="event.*which the log does not have"):
+    with pytest.raises(EventLogError, match=r"events.columns.event is .event., which the log does not have"):
         SparkLog(definition_in(tmp_path), spark_settings)
 
 
