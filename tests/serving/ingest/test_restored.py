@@ -1,14 +1,17 @@
 """Each store comes back from a backup alone, older or empty: no acknowledged event is lost, what is wrong is named."""
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from features.errors import LiveLogError
 from features.event_store.open import open_log
 from features.events.compacted import Compacted
 from features.reading.live_messages import Message
+from features.settings import Settings
 from features.system.progress import unseen
 from features.time import HOUR
 from serving.database.identity import Marks, adopt, check
@@ -18,9 +21,17 @@ from serving.upkeep.materialize import materialize
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 
 
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    return Scene.set(tmp_path)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql and redis", marks=pytest.mark.long)])
+def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scene]:
+    """Live log and online store are SQLite, or PostgreSQL and Redis."""
+    settings = Settings(home=tmp_path / "var")
+    if request.param != "sqlite":
+        address, server = request.getfixturevalue("postgres"), request.getfixturevalue("redis_server")
+        more = {"live_log": SecretStr(address), "online_store": "redis", "redis": server}
+        settings = settings.model_copy(update=more)
+    made = Scene.set(tmp_path, settings)
+    yield made
+    made.live.close()
 
 
 def bought(first: int, count: int) -> list[Message]:
