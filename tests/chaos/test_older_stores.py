@@ -1,5 +1,6 @@
 """A store comes back from a backup, older, while two clients buy: what another store holds is kept, the rest named."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,12 +17,16 @@ pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("older stores")]
 LATER = "2026-03-05T09:00:00Z"
 
 
-@pytest.fixture(scope="module")
-def site(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql and redis"])
+def site(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all tests, each of which leaves it whole."""
     folder = tmp_path_factory.mktemp("site")
-    with Site(copy_of(world, folder / "world"), folder) as running:
+    with Site(copy_of(world, folder / "world"), folder, stores=request.param != "sqlite") as running:
         yield running
+
+
+#: stores that are files whatever the databases are
+files_only = pytest.mark.parametrize("site", ["sqlite"], indirect=True)
 
 
 def compacted(site: Site, buyers: Buyers) -> set[str]:
@@ -40,12 +45,13 @@ def restarted(site: Site, buyers: Buyers, restore: Callable[[], None]) -> None:
     buyers.move_to(site.url)
 
 
-def adopt(site: Site) -> None:
-    """Adopt a log that is refused, as the error says."""
-    site.run("adopt")
+def adopt(site: Site) -> str:
+    """Adopt a log that is refused, as the error says; returns what `adopt` reports."""
+    reported = site.run("adopt")
     site.run("compact")
     site.run_until_done("reconcile", "--repair")  # what the worker changes meanwhile is left to the next one
     site.wait_until_ready()
+    return reported
 
 
 def sent_again(site: Site, ledger: Ledger) -> set[str]:
@@ -97,6 +103,7 @@ def test_an_older_online_store(site: Site, tmp_path: Path) -> None:
     ledger.agrees_with(site.url, site.world, site.settings)
 
 
+@files_only
 def test_older_event_store_and_profiles(site: Site, tmp_path: Path) -> None:
     """The next batch makes both again, without a command."""
     ledger = Ledger.opened(site.url)
@@ -111,5 +118,55 @@ def test_older_event_store_and_profiles(site: Site, tmp_path: Path) -> None:
         site.stores.bring_back(tmp_path, "profiles")
         site.run("compact")
         buyers.go_on()
+    assert buyers.wrong == []
+    ledger.agrees_with(site.url, site.world, site.settings)
+
+
+@files_only
+def test_older_compacted_files(site: Site, tmp_path: Path) -> None:
+    """Nothing is made of them while they lack what was removed from the live log; a newer backup has it, or clients."""
+    ledger = Ledger.opened(site.url)
+    with Buyers(ledger, site.url) as buyers:
+        buyers.go_on()
+        site.stores.keep(tmp_path / "older", "files")
+        compacted(site, buyers)
+        site.stores.keep(tmp_path / "newer", "files")
+        restarted(site, buyers, lambda: site.stores.bring_back(tmp_path / "older", "files"))
+        site.wait_until_ready()
+        assert "restore a newer backup" in site.refused("compact")
+        site.stores.bring_back(tmp_path / "newer", "files")
+        site.run("compact")
+        buyers.go_on()
+        assert ledger.lost(site.world, site.settings) == set()
+        site.stores.bring_back(tmp_path / "older", "files")
+        assert "restore a newer backup" in site.refused("compact")
+        assert "files here do not hold them all" in adopt(site)
+    assert sent_again(site, ledger)
+    assert buyers.wrong == []
+    ledger.agrees_with(site.url, site.world, site.settings)
+
+
+def test_an_older_home(site: Site, tmp_path: Path) -> None:
+    """PostgreSQL still has what came since, and it is folded again; SQLite came back with the rest, older as it is."""
+    ledger, home = Ledger.opened(site.url), site.world.settings.home
+    with Buyers(ledger, site.url) as buyers:
+        buyers.go_on()
+        before = set(ledger.bought)
+        site.run("backup", str(tmp_path / "backup"))
+        buyers.go_on()
+        site.run("compact")
+        buyers.go_on()
+
+        def restore() -> None:
+            shutil.move(home, tmp_path / "broken")
+            assert "propensity materialize" in site.run("restore", str(tmp_path / "backup"))
+            site.run("materialize")
+
+        restarted(site, buyers, restore)
+        site.wait_until_ready()
+        buyers.go_on()
+    lost = sent_again(site, ledger)
+    assert bool(lost) == (site.postgres is None)
+    assert not lost & before
     assert buyers.wrong == []
     ledger.agrees_with(site.url, site.world, site.settings)
