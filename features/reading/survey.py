@@ -55,14 +55,18 @@ class Survey:
         """All rows."""
         return sum(found.rows for found in self.names.values())
 
-    def gaps(self) -> list[str]:
+    def gaps(self, ends: int) -> list[str]:
         """Two days or more on which nothing happened, in a log in which much happens on most days; the longest first.
 
         Few events long before the others are another matter, see `features.reading.clocks`.
+
+        Args:
+            ends: the log is complete through this instant; what comes later is left out.
         """
-        if len(self.days) < 2 or float(np.median(list(self.days.values()))) < BUSY:
+        days = {day: rows for day, rows in self.days.items() if day * DAY < ends}
+        if len(days) < 2 or float(np.median(list(days.values()))) < BUSY:
             return []
-        there = sorted(day for day, rows in self.days.items() if rows >= BUSY / 10)
+        there = sorted(day for day, rows in days.items() if rows >= BUSY / 10)
         empty = [(b - a - 1, a + 1) for a, b in pairwise(there) if b - a > 2]
         longest = sorted(empty, reverse=True)[:NAMED]
         return [

@@ -94,8 +94,9 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
         problems = [counts.short]
     warnings = [
         *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
-        *near_misses(definition, survey), *days_without(survey), *busy_user(definition, survey, counts.users),
-        *like_ids(counts.users), *tied_in_frequency(definition, counts.rfm),
+        *near_misses(definition, survey), *days_without(survey, store.ends),
+        *busy_user(definition, survey, counts.users), *like_ids(counts.users),
+        *tied_in_frequency(definition, counts.rfm),
         *(warning for found in outcomes.values() for warning in found.warnings),
     ]  # fmt: skip
     shown = [*_tables(store, survey, counts, left), *(part for found in outcomes.values() for part in found.shown)]

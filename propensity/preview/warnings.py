@@ -119,9 +119,9 @@ def near_misses(definition: Definition, survey: Survey) -> list[str]:
     ]
 
 
-def days_without(survey: Survey) -> list[str]:
-    """A warning about days on which nothing happened, where there are any."""
-    gaps = survey.gaps()
+def days_without(survey: Survey, ends: int) -> list[str]:
+    """A warning about days before the log's end on which nothing happened, where there are any."""
+    gaps = survey.gaps(ends)
     if not gaps:
         return []
     return [f"The log has no events from {'; '.join(gaps)}. If they are lost, users look silent then."]

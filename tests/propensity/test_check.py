@@ -201,6 +201,15 @@ def test_days_on_which_nothing_happened_are_told(tmp_path: Path, missing: int) -
         assert "2025-12-10 to 2025-12-14 (5 days)" in warnings[0]
 
 
+def test_days_after_the_declared_end_are_no_days_without_events(tmp_path: Path) -> None:
+    times = [time for time in daily(60) for _ in range(8)]
+    later = ["2026-02-20 00:00:00"] * 8
+    rows = rows_of([*times, *later])
+    for ends, warned in (("2026-02-25T00:00:00Z", True), ("2026-01-19T00:00:00Z", False)):
+        _, found = checked(case_with(tmp_path, rows, ends=ends), tmp_path / "var")
+        assert bool([warning for warning in found.warnings if "no events from" in warning]) == warned
+
+
 def test_the_names_of_events_are_shown_with_days_shares_and_signals(tmp_path: Path) -> None:
     done = run("--definition", str(CASES / "19-event-name-in-other-case" / "propensity.yaml"), home=tmp_path)
     assert "2025" in done.stdout
