@@ -119,10 +119,10 @@ class IbisDatabase:
         except (PropensityError, GeneratorExit):
             raise
         except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = without_secrets(" ".join([type(error).__name__, *str(error).split("\n")[:1]]), self._url)
             raise UnavailableError(
-                f"the database of source {self._name!r} did not answer: {without_secrets(reason, self._url)[:300]}.",
-                fix="try again when it does; what was fetched so far is kept",
+                f"the database of source {self._name!r} cannot be read: {reason[:300]}.",
+                fix="check the address, the table and the rights, or wait until it answers; what was fetched is kept",
             ) from None
 
 

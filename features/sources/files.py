@@ -189,6 +189,6 @@ class Bucket:
         except OSError as error:
             reason = without_secrets(str(error).splitlines()[0], self._url)
             raise UnavailableError(
-                f"{self._parts.mapping.place}: {self._shown} did not answer: {reason[:300]}.",
-                fix="check the address and the rights; what was fetched so far is kept",
+                f"{self._parts.mapping.place}: {self._shown} cannot be read: {reason[:300]}.",
+                fix="check the address and the rights, or wait until it answers; what was fetched is kept",
             ) from None

@@ -123,5 +123,5 @@ def _answers(parts: Parts, extra: str, url: str) -> Iterator[None]:
         reason = without_secrets((str(error).strip() or type(error).__name__).splitlines()[0], url)
         raise UnavailableError(
             f"{parts.mapping.place}: {url} cannot be read: {reason[:300]}.",
-            fix="check the address and the rights; what was fetched so far is kept",
+            fix="check the address and the rights, or wait until it answers; what was fetched is kept",
         ) from None

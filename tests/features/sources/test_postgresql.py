@@ -118,6 +118,30 @@ class TestPostgresql(SourceContract):
         with pytest.raises(EventLogError, match=r"'received', by which rows are fetched, is int64.*TIMESTAMP"):
             self.fetched(self.defined(tmp_path, {**source, "columns": columns}), settings)
 
+    @pytest.mark.parametrize("table", ["shop.nothing", "hidden.events"])
+    def test_a_table_that_cannot_be_read_is_named(
+        self, table: str, source: dict[str, object], settings: Settings, tmp_path: Path
+    ) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS hidden"))
+            connection.execute(sa.text("CREATE TABLE IF NOT EXISTS hidden.events (LIKE shop.events)"))
+        with pytest.raises(UnavailableError, match=r"source 'shop' cannot be read.*(nothing|hidden)") as raised:
+            self.fetched(self.defined(tmp_path, {**source, "table": table}), settings)
+        assert SECRET not in str(raised.value)
+
+    def test_names_that_are_words_of_sql(self, source: dict[str, object], settings: Settings, tmp_path: Path) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(
+                'CREATE VIEW shop."Order Lines" AS SELECT event_id, user_id AS "user", name AS "order", '
+                'happened AS "time", received AS "when", amount AS "Total" FROM shop.events'))  # fmt: skip
+            connection.execute(sa.text('GRANT SELECT ON shop."Order Lines" TO reader'))
+        self.put(rows(0, 20))
+        columns = {"event_id": "event_id", "user_id": '"user"', "name": '"order"', "happened": '"time"',
+                   "received": '"when"', "amount": '"Total"'}  # fmt: skip
+        made = self.defined(tmp_path, {**source, "table": 'shop."Order Lines"', "columns": columns})
+        assert self.fetched(made, settings) == 20
+        assert self.log(made) == self.expected(rows(0, 20))
+
     def test_nothing_is_written_at_the_source(self, definition: Definition, settings: Settings) -> None:
         self.put(rows(0, 10))
         self.fetched(definition, settings)
@@ -147,7 +171,7 @@ def test_a_server_that_is_restarted_in_the_middle(tmp_path: Path, monkeypatch: p
         folder = Path(str(made.events.path))
         interrupted = threading.Thread(target=_restart_after, args=(server, folder, 2))
         interrupted.start()
-        with pytest.raises(UnavailableError, match="what was fetched so far is kept"):
+        with pytest.raises(UnavailableError, match="what was fetched is kept"):
             contract.fetched(made, settings)
         interrupted.join()
         kept = contract.log(made)
