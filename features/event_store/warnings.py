@@ -48,6 +48,11 @@ def warn(store: EventStore) -> None:
 
 def warn_of_fetched(fetched: Fetched) -> None:
     """Tell what of a source was left out."""
+    if fetched.ahead:
+        log.warning(
+            "%s rows of source %r have an arrival in the future, and are fetched when it has come: correct them there, "
+            "or say in columns when they arrived.", f"{fetched.ahead:,}", fetched.source,
+        )  # fmt: skip
     if fetched.undated:
         log.warning(
             "%s rows of source %r have no arrival, and were not fetched: say when they arrived, as in "

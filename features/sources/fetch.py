@@ -28,14 +28,14 @@ def fetch(definition: Definition, settings: Settings, steps: Steps) -> list[Fetc
 
     Raises:
         EventLogError: a source lacks a column or cannot be read, or a file in the folder is of none of the sources.
-        UnavailableError: a source does not answer, or another job fetches.
+        UnavailableError: a source does not answer.
     """
     sources = definition.events.sources
     if not sources:
         return []
     [folder] = resolve(definition, definition.events.path)
     erased = Tombstones.load(settings.events(definition.name))
-    with sharing(settings.folder(definition.name)), locked(folder):
+    with sharing(settings.folder(definition.name)), locked(folder, wait=True):
         _check_owners(definition)
         found = {
             name: Parts(folder, name, Mapping.of(definition, name, source), erased) for name, source in sources.items()

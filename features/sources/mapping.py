@@ -79,7 +79,9 @@ class Mapping:
     def digest(self) -> str:
         """Changes when what is fetched of a row does."""
         parts = [f"{name}={sql}" for name, sql in (self.given or {name: Expression() for name in self.names}).items()]
-        content = "\n".join([*parts, str(self.where or ""), self.importer, "*" * self.everything])
+        content = "\n".join(
+            [*parts, self.roles.model_dump_json(), str(self.where or ""), self.importer, "*" * self.everything]
+        )
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def expressions(self, there: Collection[str]) -> dict[str, Expression]:

@@ -59,7 +59,10 @@ class Marks:
             raise EventLogError(f"{path} cannot be read: {error}.", fix="remove it: it is fetched again") from error
         if kept is None:
             raise EventLogError(f"{path} was not fetched from a source.", fix="name a folder of its own in events.path")
-        return cls(**json.loads(kept))
+        try:
+            return cls(**json.loads(kept))
+        except (ValueError, TypeError) as error:
+            raise EventLogError(f"{path} is damaged: {error}.", fix="remove it: it is fetched again") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,14 @@ class Fetched:
         source: its name.
         rows: how many were added.
         undated: rows that have no arrival, and were left out.
+        ahead: rows whose arrival lies in the future, and that are fetched when it has come.
         removed: files of ours that were removed, because the source has them no more.
     """
 
     source: str
     rows: int
     undated: int = 0
+    ahead: int = 0
     removed: int = 0
 
 

@@ -1,6 +1,6 @@
 """A table of a database, fetched by arrival: slices of whole days, each once, none with a row twice."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
@@ -20,6 +20,9 @@ SLICE = 1_000_000
 #: a larger share of rows without an arrival is refused
 UNDATED = 0.05
 
+#: an arrival may be so far ahead of the database's clock: it may be written in another zone
+AHEAD = timedelta(days=1)
+
 _ALL = "all rows"
 
 
@@ -36,6 +39,26 @@ class Slice:
     since: datetime | None
     until: datetime | None
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be fetched.
+
+    Attributes:
+        slices: of the rows, in the order of their arrival.
+        undated: rows without an arrival.
+        ahead: rows whose arrival is still to come.
+    """
+
+    slices: list[Slice] = field(default_factory=list)
+    undated: int = 0
+    ahead: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are to fetch, those of the overlap included."""
+        return sum(one.rows for one in self.slices)
 
 
 class Table:
@@ -72,21 +95,21 @@ class Table:
         Raises:
             UnavailableError: the database does not answer; the slices before are kept.
         """
-        added = undated = 0
+        added, plan = 0, Plan()
         if self._arrived is None:
             with steps(f"fetch {self._parts.source}"):
                 rows = self._stream(self._query)
                 added = self._parts.write(rows, _ALL, mapped=True)
         else:
-            undated, slices = self._planned()
-            self._check(undated, sum(one.rows for one in slices))
-            with steps(f"fetch {self._parts.source}", sum(one.rows for one in slices)) as advance:
-                for one in slices:
+            plan = self._planned()
+            self._check(plan.undated, plan.rows)
+            with steps(f"fetch {self._parts.source}", plan.rows) as advance:
+                for one in plan.slices:
                     added += self._slice(one)
                     advance(one.rows)
         for path in self._stale:
             self._parts.remove(path)
-        return Fetched(self._parts.source, added, undated)
+        return Fetched(self._parts.source, added, plan.undated, plan.ahead)
 
     def _check(self, undated: int, new: int) -> None:
         """Refuse a table of which too many rows have no arrival.
@@ -113,27 +136,41 @@ class Table:
         found = [datetime.fromisoformat(marks[path].through) for path in marks if path not in stale]
         return max(found, default=None)
 
-    def _planned(self) -> tuple[int, list[Slice]]:
-        """How many rows have no arrival, and the slices to fetch, of whole hours but for the first and the last."""
+    def _planned(self) -> Plan:
+        """The slices to fetch, of whole hours but for the first and the last."""
         newest = self._newest
         since = None if newest is None else (newest - timedelta(microseconds=self._overlap)).replace(microsecond=0)
-        hour = exp.TimestampTrunc(this=self._column, unit=exp.var("HOUR"))
+        found = self._counted(since)
+        undated, future = found.pop(None, 0), self._now() + AHEAD
+        ahead = {hour: n for hour, n in found.items() if hour is not None and _utc(hour) >= future}
+        slices: list[Slice] = []
+        start, rows = since, 0
+        for hour, n in sorted((hour, n) for hour, n in found.items() if hour is not None and hour not in ahead):
+            if rows and rows + n > SLICE:
+                slices.append(Slice(start, hour, rows))
+                start, rows = hour, 0
+            rows += n
+        slices += [Slice(start, min(ahead, default=None), rows)] if rows else []
+        return Plan(slices, undated, sum(ahead.values()))
+
+    def _counted(self, since: datetime | None) -> dict[datetime | None, int]:
+        """How many rows arrived in each hour since an instant; and, of all, how many without an arrival."""
+        date_alone = pa.types.is_date(self._dtype)
+        hour = self._column if date_alone else exp.TimestampTrunc(this=self._column, unit=exp.var("HOUR"))
         counted = exp.select(exp.alias_(hour, "hour"), exp.alias_(exp.Count(this=exp.Star()), "n"))
         counted = counted.from_(self._query.subquery("counted")).group_by(hour.copy())
         if since is not None:
             counted = counted.where(exp.or_(self._column >= self._literal(since), self._column.is_(exp.null())))
         schema = pa.schema([("hour", self._dtype), ("n", pa.int64())])
-        rows_of = self._database.stream(self._written(counted), schema).read_all().to_pylist()
-        found = {_instant(row["hour"]): int(row["n"]) for row in rows_of}
-        undated = found.pop(None, 0)
-        slices: list[Slice] = []
-        start, rows = since, 0
-        for hour, n in sorted(found.items()):
-            if rows and rows + n > SLICE:
-                slices.append(Slice(start, hour, rows))
-                start, rows = hour, 0
-            rows += n
-        return undated, [*slices, Slice(start, None, rows)] if rows else slices
+        rows = self._database.stream(self._written(counted), schema).read_all().to_pylist()
+        return {_instant(row["hour"]): int(row["n"]) for row in rows}
+
+    def _now(self) -> datetime:
+        """The database's clock: one row that says 2099 must not hide all that come before then."""
+        asked = exp.select(exp.alias_(exp.CurrentTimestamp(), "clock"))
+        schema = pa.schema([("clock", pa.timestamp("us", tz="UTC"))])
+        [row] = self._database.stream(self._written(asked), schema).read_all().to_pylist()
+        return _utc(row["clock"])
 
     def _slice(self, one: Slice) -> int:
         """Fetch a slice, without rows that were fetched before."""
@@ -175,3 +212,7 @@ class Table:
 def _instant(found: date | None) -> datetime | None:
     """The time of a count: a date's midnight."""
     return found if found is None or isinstance(found, datetime) else datetime.combine(found, time())
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,26 @@ class TestPostgresql(SourceContract):
         assert self.fetched(definition, settings) == 1000
         assert len(list(Path(str(definition.events.path)).glob("*.parquet"))) > 10
         assert self.log(definition) == self.expected(rows(0, 1000))
+
+    def test_an_arrival_in_the_future_hides_no_later_row(
+        self, definition: Definition, settings: Settings, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A clock that was never set says 2099; what comes tomorrow is fetched all the same."""
+        some = rows(0, 50)
+        self.put([*some[:30], {**some[30], "received": datetime(2099, 1, 1, tzinfo=UTC)}])
+        assert _warned(definition, settings, caplog) == ["1 rows of source 'shop' have an arrival in the future"]
+        self.put(some[31:])
+        assert self.fetched(definition, settings) == 19
+        assert len(self.log(definition)) == 49
+
+    def test_days_alone_may_be_arrivals(self, source: dict[str, object], settings: Settings, tmp_path: Path) -> None:
+        columns = {name: name for name in rows(0, 1)[0]} | {"received": "CAST(received AS DATE)"}
+        made = self.defined(tmp_path, {**source, "columns": columns})
+        self.put(rows(0, 500))
+        assert self.fetched(made, settings) == 500
+        self.put(rows(500, 10))
+        assert self.fetched(made, settings) == 10
+        assert self.fetched(made, settings) == 0
 
     def test_rows_without_an_arrival_are_counted(
         self, definition: Definition, settings: Settings, caplog: pytest.LogCaptureFixture, tmp_path: Path,

@@ -21,6 +21,9 @@ GROUP BY
   TIMESTAMP_TRUNC(`received`, HOUR);
 
 SELECT
+  CURRENT_TIMESTAMP() AS `clock`;
+
+SELECT
   *
 FROM (
   SELECT
@@ -61,6 +64,9 @@ WHERE
   OR `received` IS NULL
 GROUP BY
   TIMESTAMP_TRUNC(`received`, HOUR);
+
+SELECT
+  CURRENT_TIMESTAMP() AS `clock`;
 
 SELECT
   *

@@ -21,6 +21,9 @@ GROUP BY
   dateTrunc('HOUR', "received");
 
 SELECT
+  CURRENT_TIMESTAMP() AS "clock";
+
+SELECT
   *
 FROM (
   SELECT
@@ -63,6 +66,9 @@ WHERE
   OR "received" IS NULL
 GROUP BY
   dateTrunc('HOUR', "received");
+
+SELECT
+  CURRENT_TIMESTAMP() AS "clock";
 
 SELECT
   *
