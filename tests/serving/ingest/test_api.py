@@ -192,7 +192,7 @@ def test_schemathesis_finds_no_server_error_and_one_error_shape(
         until(lambda: asking.get("/segments").status_code != 401)
     done = subprocess.run(
         [sys.executable, "-m", "schemathesis.cli", "run", f"{url}/docs.json", "--url", url, "--checks",
-         "not_a_server_error,one_error_shape", "--max-examples", "15", "--seed", "1",
+         "not_a_server_error,one_error_shape", "--max-examples", "100", "--seed", "1",
          "--header", f"Authorization: Bearer {keys[role]}"],
         cwd=served_world.folder, capture_output=True, text=True, timeout=300, check=False,
         env=served_world.environment | {"SCHEMATHESIS_HOOKS": hooks, "PYTHONPATH": str(ROOT)},
