@@ -3,19 +3,22 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from features.definition.sections.base import Span, Sql, Strict
 from features.time import HOUR
 
-#: a password that stands in an address
-_PASSWORD = re.compile(r"://[^/@]*:(?!\$\{)[^/@]+@")
+#: a password, a token or a key that stands in an address
+_PASSWORD = re.compile(r"://[^/@]*:(?!\$\{)[^/@]+@|[?&]\w*(token|password|secret|key)\w*=(?!\$\{)", re.IGNORECASE)
 
 
 def _secret(url: str) -> str:
     if _PASSWORD.search(url):
         raise ValueError("the address holds a password; write ${NAME} in its place, and set NAME in the environment")
     return url
+
+
+Address = Annotated[str, Field(min_length=1), AfterValidator(_secret)]
 
 
 class _Source(Strict):
@@ -44,14 +47,9 @@ class DatabaseSource(_Source):
     """
 
     kind: Literal["database"]
-    url: Annotated[str, Field(min_length=1)]
+    url: Address
     table: Annotated[str, Field(min_length=1)]
     overlap: Span = HOUR
-
-    @model_validator(mode="after")
-    def _no_secret(self) -> Self:
-        _secret(self.url)
-        return self
 
 
 class FilesSource(_Source):
@@ -64,12 +62,11 @@ class FilesSource(_Source):
     """
 
     kind: Literal["files"]
-    url: Annotated[str, Field(min_length=1)]
+    url: Address
     like: str | None = None
 
     @model_validator(mode="after")
     def _one_mapping(self) -> Self:
-        _secret(self.url)
         if self.like is not None and (self.columns or self.where is not None):
             raise ValueError("'columns' and 'where' are the importer's where there is 'like'")
         return self
@@ -84,7 +81,7 @@ class DeltaSource(_Source):
     """
 
     kind: Literal["delta"]
-    url: Annotated[str, Field(min_length=1)]
+    url: Address
 
 
 class IcebergSource(_Source):

@@ -122,10 +122,23 @@ def test_an_address_that_cannot_be(url: str, told: str) -> None:
         IbisDatabase("shop", url)
 
 
-def test_a_password_in_a_definition_is_refused() -> None:
-    source = {"kind": "database", "url": f"postgresql://reader:{SECRET}@host/db", "table": "web.events"}
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"kind": "database", "url": f"postgresql://reader:{SECRET}@host/db", "table": "web.events"},
+        {"kind": "database", "url": f"databricks://host/path?access_token={SECRET}", "table": "web.events"},
+        {"kind": "files", "url": f"s3://key:{SECRET}@bucket/logs"},
+        {"kind": "files", "url": f"s3://bucket/logs?region=eu&secret_key={SECRET}"},
+    ],
+)
+def test_a_password_in_a_definition_is_refused(source: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="holds a password"):
         SourceContract().defined(Path("x"), source)
+
+
+def test_a_secret_may_come_from_the_environment() -> None:
+    for url in ("postgresql://reader:${PASSWORD}@host/db", "databricks://host/path?access_token=${TOKEN}"):
+        SourceContract().defined(Path("x"), {"kind": "database", "url": url, "table": "web.events"})
 
 
 @pytest.mark.parametrize(
