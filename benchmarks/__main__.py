@@ -135,13 +135,14 @@ def known_logs() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
     }, numbers | more
 
 
-def replace(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float]) -> None:
+def replace(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float], users: int) -> None:
     """Put new tables and numbers in the place of the old ones; tables that are measured no more go."""
     file = folder / "results.md"
     head, *sections = file.read_text(encoding="utf-8").split("\n## ")
     kept = {section.split("\n", 1)[0]: section.rstrip("\n") for section in sections}
     kept |= {title: markdown(title, rows).removeprefix("## ").rstrip("\n") for title, rows in tables.items()}
     shown = [kept[title] for title in TITLES if title in kept]
+    head = introduction(users, numbers) if "train.seconds" in numbers else head
     file.write_text("\n\n## ".join([head.rstrip("\n"), *shown]) + "\n", encoding="utf-8")
     published(folder, json.loads((folder / "results.json").read_text()) | numbers)
 
@@ -159,14 +160,14 @@ def main(
     logs: Annotated[Path | None, typer.Option(help="folder in which the logs are kept for the next time")] = None,
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
     only: Annotated[
-        str, typer.Option(help="'live', 'segments', 'models' or 'rolling': that alone; the rest stays")
+        str, typer.Option(help="'live', 'segments', 'worlds', 'models' or 'rolling': that alone; the rest stays")
     ] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
 ) -> None:
     """Measure, print, and write ``results.md`` and ``results.json``."""
     if only:
         tables, numbers = part(only, users, soak)
-        replace(folder, tables, numbers)
+        replace(folder, tables, numbers, users)
     else:
         tables, numbers = feature_costs(events * 1_000_000, logs)
         more_tables, more = model_costs(users, soak)
@@ -179,6 +180,8 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
     """Measure one part alone."""
     if only == "models":
         return known_logs()
+    if only == "worlds":
+        return worlds(users, None)
     if only == "rolling":
         rows, numbers = rolling.rolling()
         return {ROLLING: rows}, numbers
@@ -207,7 +210,17 @@ def feature_costs(most: int, logs: Path | None) -> tuple[dict[str, pl.DataFrame]
 
 
 def model_costs(users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
-    """Measure the models of every world, and what is done with the shop's."""
+    """Measure all models, and what is done with those of the shop."""
+    tables, numbers = worlds(users, soak)
+    more_tables, more = known_logs()
+    tables |= more_tables
+    numbers |= more
+    tables[ROLLING], more = rolling.rolling()
+    return tables, numbers | more
+
+
+def worlds(users: int, soak: float | None) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+    """Measure the models of every world; with the seconds of a soak also what is done with the shop's."""
     tables: dict[str, pl.DataFrame] = {}
     numbers: dict[str, float] = {}
     distances = []
@@ -215,15 +228,11 @@ def model_costs(users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[
         with trained(users, dynamics) as world:
             distances.append(quality.distance_from_best(world, dynamics))
             if dynamics == "shop":
-                tables |= {**live_path(world, numbers, soak), **acting(world, numbers)}
                 tables[REASONS], more = reasons.cost(world)
-                numbers |= more | {"train.seconds": world.train_seconds}
+                numbers |= more | {"train.seconds": world.train_seconds, "train.peak_gib": world.train_gib}
+                if soak is not None:
+                    tables |= {**live_path(world, numbers, soak), **acting(world, numbers)}
     tables[BEST] = best = pl.concat(distances)
-    more_tables, more = known_logs()
-    tables |= more_tables
-    numbers |= more
-    tables[ROLLING], more = rolling.rolling()
-    numbers |= more
     for row in best.to_dicts():
         key = f"models.{'demo' if row['world'] == 'shop' else row['world']}.{row['outcome']}"
         numbers |= {f"{key}.auc_over_bayes": row["AUC_over_best"], f"{key}.calibration_error": row["calibration_error"],
@@ -233,15 +242,20 @@ def model_costs(users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[
 
 def write(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float], users: int) -> None:
     """Write both files."""
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    trained_in = f"Models: {users:,} users of the demo world, trained in {numbers['train.seconds']:.0f} s."
-    introduction = f"{trained_in} {machine}; {versions}. "
-    introduction += "Times are of one run on one machine, and ratios are within it."
-    text = "\n".join(["# Results", "", introduction, "", *(markdown(title, rows) for title, rows in tables.items())])
+    text = "\n".join([introduction(users, numbers), "", *(markdown(title, rows) for title, rows in tables.items())])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "results.md").write_text(text, encoding="utf-8")
     published(folder, numbers)
+
+
+def introduction(users: int, numbers: dict[str, float]) -> str:
+    """The head of the page: what was measured where."""
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    trained_in = f"Models: {users:,} users of the demo world, trained in {numbers['train.seconds']:.0f} s"
+    memory = f" and {numbers['train.peak_gib']:.1f} GiB of memory. "
+    once = "Times are of one run on one machine, and ratios are within it."
+    return f"# Results\n\n{trained_in}{memory}{machine}; {versions}. {once}"
 
 
 if __name__ == "__main__":

@@ -18,12 +18,13 @@ ROOT = Path(__file__).parents[1]
 
 @dataclass(frozen=True)
 class World:
-    """A trained demo world, and how long its training took."""
+    """A trained demo world, how long its training took, and the most memory that a process of it had."""
 
     folder: Path
     definition: Definition
     settings: Settings
     train_seconds: float
+    train_gib: float
 
 
 #: users of the demo world whose log has ten million events
@@ -77,8 +78,11 @@ def trained(users: int, dynamics: str = "shop") -> Iterator[World]:
         # what is measured is the model, whatever the gate says of it
         command = [sys.executable, "-m", "propensity", "train", "-d", str(file), "--force", "to be measured"]
         began = perf_counter()
-        subprocess.run(command, cwd=ROOT, check=True, env=environment(settings))
-        yield World(folder, load_definition(file), settings, perf_counter() - began)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment(settings))
+        _, status, usage = os.wait4(process.pid, 0)
+        if status:
+            raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)
+        yield World(folder, load_definition(file), settings, perf_counter() - began, usage.ru_maxrss / 2**20)
 
 
 def environment(settings: Settings) -> dict[str, str]:
