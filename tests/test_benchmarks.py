@@ -107,7 +107,7 @@ def test_the_published_results_are_complete() -> None:
 def test_a_part_that_is_measured_again_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "results.md").write_text(f"# Results\n\nOf old.\n\n## {HTTP}\n\nold\n\n## A former title\n\nold\n")
     (tmp_path / "results.json").write_text('{"a": 1.0, "b": 2.0}')
-    replace(tmp_path, {BESIDE: pl.DataFrame({"n": [1]}), HTTP: pl.DataFrame({"n": [2]})}, {"b": 3.0})
+    replace(tmp_path, {BESIDE: pl.DataFrame({"n": [1]}), HTTP: pl.DataFrame({"n": [2]})}, {"b": 3.0}, 100)
     page = (tmp_path / "results.md").read_text()
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == [BESIDE, HTTP]
     assert "old\n" not in page
