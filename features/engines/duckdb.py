@@ -1,20 +1,16 @@
 """Reading event logs with DuckDB: lazily and in UTC."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-from sqlglot import exp
 
-from features.engines.files import partitions_of
 from features.engines.files import shown as listed
 from features.engines.times import MICROSECONDS, Unit, is_number
-from features.errors import DefinitionError, EventLogError, shown
-from features.expressions.dialects import compared, constants, written
-from features.expressions.expression import Expression
+from features.errors import EventLogError
 from features.user_id import EXACT, LONGEST, SPACE
 
 Connection = duckdb.DuckDBPyConnection
@@ -48,56 +44,6 @@ def quote(name: str) -> str:
 def text(value: str) -> str:
     """Quote a string."""
     return "'" + value.replace("'", "''") + "'"
-
-
-#: kinds of Parquet columns that can stand in for one another
-_KINDS = """CASE WHEN logical_type LIKE 'Null%' THEN NULL  -- all of it is empty
-                 WHEN logical_type LIKE 'Timestamp%' OR logical_type LIKE 'Date%' OR type = 'INT96' THEN 'a time'
-                 WHEN type LIKE '%BYTE_ARRAY' AND coalesce(logical_type, '') NOT LIKE 'Decimal%' THEN 'text'
-                 WHEN type = 'BOOLEAN' THEN 'true or false' ELSE 'a number' END"""
-
-
-def check_same_columns(connection: Connection, files: list[Path], needed: Iterable[str], used: set[str]) -> None:
-    """Check that Parquet files agree on the columns that matter, so that no day is read as something else.
-
-    Args:
-        connection: a connection.
-        files: the log's files; other kinds than Parquet are not looked into.
-        needed: every file must have these.
-        used: these must be of one kind in all files that have them.
-
-    Raises:
-        EventLogError: names the first file that differs.
-    """
-    if files[0].suffix not in (".parquet", ".pq"):
-        return
-    listed = "[" + ", ".join(text(str(f)) for f in files) + "]"
-    with reading(files):
-        rows = connection.execute(
-            f"SELECT file_name, name, {_KINDS} FROM parquet_schema({listed}) WHERE type IS NOT NULL"
-        ).fetchall()
-        counted = connection.execute(f"SELECT file_name, num_rows FROM parquet_file_metadata({listed})").fetchall()
-    empty = {file for file, count in counted if not count}
-    kinds: dict[str, tuple[str, str]] = {}
-    there: dict[str, set[str]] = {str(f): set(partitions_of(f)) for f in files if str(f) not in empty}
-    for file, name, kind in rows:
-        if file in empty:
-            continue
-        there[file].add(name)
-        if kind is None:
-            continue
-        first, found = kinds.setdefault(name, (file, kind))
-        if name in used and kind != found:
-            raise EventLogError(
-                f"{file}: column {name!r} holds {kind}; in {first} it holds {found}.",
-                fix="write the files again with one type for each column",
-            )
-    for file, names in there.items():
-        for name in needed:
-            if name not in names:
-                raise EventLogError(
-                    f"{file} has no column {name!r}.", fix=f"its columns are {', '.join(sorted(names))}"
-                )
 
 
 @contextmanager
@@ -145,59 +91,6 @@ def some_of(
     return rows_of(connection, f"SELECT {', '.join(columns)} FROM {source} WHERE {where} LIMIT {most}")
 
 
-def check_event_sql(
-    connection: Connection, columns: dict[str, str], sql: Expression, key: str, kind: str, example: str = ""
-) -> None:
-    """Bind an expression to the log's columns and check its type: ``BOOLEAN``, ``DOUBLE``, or what a ``KEY`` is of.
-
-    Raises:
-        DefinitionError: it does not bind, compares text with something else, or yields another type.
-    """
-    empty = ", ".join(f"NULL::{dtype} AS {quote(name)}" for name, dtype in columns.items())
-
-    def types(*expressions: str) -> list[str]:
-        listed = ", ".join(f"({one}) AS x{i}" for i, one in enumerate(expressions))
-        return [row[1] for row in connection.execute(f"DESCRIBE SELECT {listed} FROM (SELECT {empty})").fetchall()]
-
-    same = "compare numbers with numbers, text with text"
-    try:
-        found, _ = types(sql, written(sql, "duckdb"))
-        for parts in compared(sql):
-            kinds = types(*(part.sql("duckdb") for part in parts))
-            others = [dtype for dtype in kinds if dtype not in ("VARCHAR", '"NULL"')]
-            for part, dtype in zip(parts, kinds, strict=True):
-                if others and dtype == "VARCHAR" and not _fits(connection, part, others):
-                    raise DefinitionError(
-                        f"{key}: {shown(sql)} compares {shown(part.sql('duckdb'))}, which is text, with {others[0]}.",
-                        fix=f"{same}; TRY_CAST(x AS DOUBLE) makes a number of text",
-                    )
-        for constant in constants(sql):
-            connection.execute(f"SELECT {constant.sql('duckdb')}").fetchall()
-    except duckdb.Error as error:
-        reason = str(error).strip().split("\n")[0]
-        raise DefinitionError(f"{key}: {shown(sql)}: {reason}.", fix=same) from error
-    if kind == "KEY":
-        if not (found.startswith(("BOOLEAN", "VARCHAR", "UUID", "ENUM", "DATE")) or is_number(found)):
-            raise DefinitionError(
-                f"{key}: {shown(sql)} yields {found}, whose values cannot be compared.", fix="name text or a number"
-            )
-        return
-    if not (found == "BOOLEAN" if kind == "BOOLEAN" else is_number(found)):
-        needed = "true or false" if kind == "BOOLEAN" else "a number"
-        fix = f"write an expression that yields {needed}"
-        if found == "VARCHAR" and kind != "BOOLEAN":
-            fix += f", as in TRY_CAST({sql} AS DOUBLE)"
-        raise DefinitionError(f"{key}: {shown(sql)} yields {found}{example}.", fix=fix)
-
-
-def _fits(connection: Connection, part: exp.Expression, dtypes: list[str]) -> bool:
-    """Whether a text is a literal that each type can hold: a date, say."""
-    if not isinstance(part, exp.Literal):
-        return False
-    cast = ", ".join(f"TRY_CAST({part.sql('duckdb')} AS {dtype})" for dtype in dtypes)
-    return None not in connection.execute(f"SELECT {cast}").fetchall()[0]
-
-
 def user_sql(column: str, dtype: str) -> str:
     """Say how a column's value becomes a user id, as `features.user_id.user_id` has it; what is none is null."""
     name = quote(column)
@@ -235,12 +128,6 @@ def typed(types: dict[str, str], times: dict[str | None, Unit | None], source: s
 
     columns = ", ".join(f"{cast(name, dtype)} AS {quote(name)}" for name, dtype in types.items())
     return f"SELECT {columns} FROM {source}"
-
-
-def batches(connection: Connection, sql: str, size: int, *, in_order: bool) -> pa.RecordBatchReader:
-    """Stream the rows of a query; where their order does not matter, all cores read."""
-    connection.execute(f"SET preserve_insertion_order = {str(in_order).lower()}").fetchall()
-    return connection.sql(sql).to_arrow_reader(size)
 
 
 def fingerprint(connection: Connection, source: str) -> str:
@@ -289,46 +176,6 @@ def surveyed(
     days = dict(rows_of(connection, "SELECT day, n FROM counted WHERE others = 5 AND day IS NOT NULL"))
     users = "SELECT who, n FROM counted WHERE others = 6 AND who IS NOT NULL ORDER BY n DESC, who LIMIT 1"
     return names, days, next(((str(who), int(n)) for who, n in rows_of(connection, users)), None)
-
-
-def registered(connection: Connection, name: str, rows: pa.RecordBatchReader | pa.Table) -> str:
-    """Make Arrow rows a table of a connection, to be read once where they are on their way; returns its name."""
-    connection.register(name, rows)
-    return quote(name)
-
-
-def spill(connection: Connection, folder: Path) -> None:
-    """Say where a connection puts what does not fit into memory."""
-    connection.execute(f"SET temp_directory = {text(str(folder))}")
-
-
-def with_texts(connection: Connection, source: str, user: str, others: Sequence[str]) -> str:
-    """SQL of rows whose ids are text: users in their normal form, others as they are written.
-
-    Args:
-        connection: a connection.
-        source: SQL that names the rows.
-        user: the column of users; one of broken numbers stays, so that its rounded values are found.
-        others: columns of other ids and names.
-    """
-    types = {row[0]: row[1] for row in rows_of(connection, f"DESCRIBE SELECT * FROM {source}")}
-
-    def column(name: str, dtype: str) -> str:
-        if name == user and dtype not in ("DOUBLE", "FLOAT"):
-            return f"{user_sql(name, dtype)} AS {quote(name)}"
-        return f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}" if name in others else quote(name)
-
-    return f"SELECT {', '.join(column(name, dtype) for name, dtype in types.items())} FROM {source}"
-
-
-def without(connection: Connection, sql: str, files: Sequence[Path]) -> str:
-    """SQL of the rows of a query that some Parquet files do not have; each row of theirs takes away one like it."""
-    listed = "[" + ", ".join(text(str(file)) for file in files) + "]"
-    known = f"read_parquet({listed}, union_by_name = true, hive_partitioning = false)"
-    names = [row[0] for row in rows_of(connection, f"DESCRIBE {sql}")]
-    there = {row[0] for row in rows_of(connection, f"DESCRIBE SELECT * FROM {known}")}
-    columns = ", ".join(quote(name) if name in there else "NULL" for name in names)
-    return f"{sql} EXCEPT ALL SELECT {columns} FROM {known}"
 
 
 def last_of(connection: Connection, source: str, time: str) -> str:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from features.engines.duckdb import Connection, connect, quote, reading, rows_of, spill, text
+from features.engines.arrow import spill
+from features.engines.duckdb import Connection, connect, quote, reading, rows_of, text
 from features.errors import EventLogError
 from features.imports.archives import members, relation
 from features.imports.fields import Fields, of_json, of_table

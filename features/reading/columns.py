@@ -8,7 +8,8 @@ from sqlglot.errors import SqlglotError
 from features.definition.numbers import event_numbers, number_columns, typed_number_columns
 from features.definition.schema import Definition
 from features.definition.sections.event_log import EventColumns
-from features.engines import duckdb as engine
+from features.engines.checking import check_event_sql
+from features.engines.duckdb import Connection
 from features.errors import EventLogError
 from features.expressions.expression import Expression
 from features.expressions.parse import check_columns, check_predicate, parse_expression
@@ -72,7 +73,7 @@ def typed_columns(definition: Definition) -> set[str]:
 
 
 def check_expressions(
-    definition: Definition, columns: dict[str, str], connection: engine.Connection, written: Mapping[str, str]
+    definition: Definition, columns: dict[str, str], connection: Connection, written: Mapping[str, str]
 ) -> None:
     """Check the definition's expressions over the log against the log's columns.
 
@@ -90,9 +91,9 @@ def check_expressions(
     questions += [(f"events.exclude[{i}]", sql) for i, sql in enumerate(definition.events.exclude)]
     for key, sql in questions:
         check_predicate(sql, columns, key=key, booleans=booleans)
-        engine.check_event_sql(connection, columns, sql, key, "BOOLEAN")
+        check_event_sql(connection, columns, sql, key, "BOOLEAN")
     for number in event_numbers(definition):
         check_columns(number.sql, columns, key=number.place)
         texts = [f"; {n!r} holds {written[n]!r}" for n in sorted(number.sql.columns) if n in written]
         kind = "KEY" if number.key else "DOUBLE"
-        engine.check_event_sql(connection, columns, number.sql, number.place, kind, "".join(texts))
+        check_event_sql(connection, columns, number.sql, number.place, kind, "".join(texts))

@@ -8,6 +8,8 @@ import pyarrow as pa
 from features.definition.numbers import added_columns, event_numbers
 from features.definition.schema import Definition
 from features.engines import duckdb as engine
+from features.engines.arrow import batches
+from features.engines.checking import check_same_columns
 from features.engines.files import shown
 from features.engines.formats import hint
 from features.engines.rows import DROPS, LATE, NO_MORE, Check, checks_of, column_time, event_rows
@@ -90,7 +92,7 @@ class EventLog:
         rules, names = self.definition.events, self.definition.events.columns
         if self._tables.kind == "parquet":
             used = used_columns(self.definition).union(*map(roots, self._computed.values()))
-            engine.check_same_columns(connection, self._tables.files, self._needed, used)
+            check_same_columns(connection, self._tables.files, self._needed, used)
         check_expressions(self.definition, self.columns, connection, self._tables.written)
         for key in ("time", "arrived"):
             if (name := getattr(names, key)) is not None:
@@ -192,7 +194,7 @@ class EventLog:
         with engine.connect() as connection:
             sql = self.rows_sql(connection, file)
             with engine.reading([file]):
-                for batch in engine.batches(connection, sql, BATCH, in_order=self.has_ids):
+                for batch in batches(connection, sql, BATCH, in_order=self.has_ids):
                     table = pa.Table.from_batches([batch])
                     dropped = table["dropped"].to_numpy()
                     keys, ids = hashed(table["user"]), hashed(table["id"])

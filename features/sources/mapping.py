@@ -13,6 +13,7 @@ from features.definition.schema import Definition
 from features.definition.sections.event_log import EventColumns
 from features.definition.sections.sources import FilesSource, Source
 from features.engines import duckdb as engine
+from features.engines.arrow import registered, with_texts
 from features.engines.duckdb import quote
 from features.errors import EventLogError
 from features.expressions.dialects import written
@@ -132,7 +133,7 @@ class Mapping:
         listed = ", ".join(f"{written(sql, 'duckdb')} AS {quote(n)}" for n, sql in self.expressions(raw.names).items())
         ids = (self.roles.user, self.roles.event, self.roles.id)
         with engine.connect() as connection:
-            source = engine.registered(connection, _ROWS, raw.empty_table())
+            source = registered(connection, _ROWS, raw.empty_table())
             found = engine.rows_of(connection, f"DESCRIBE SELECT {listed} FROM {source}")
         return pa.schema([(name, _plain(dtype, text=name in ids)) for name, dtype, *_ in found])
 
@@ -176,12 +177,12 @@ class Mapping:
         """
         there = rows.schema.names
         if mapped:
-            inner = engine.registered(connection, _ROWS, rows)
+            inner = registered(connection, _ROWS, rows)
         else:
             listed = ", ".join(f"{written(sql, 'duckdb')} AS {quote(n)}" for n, sql in self.expressions(there).items())
             where = f" WHERE {written(self.where, 'duckdb')}" if self.where is not None else ""
-            inner = f"(SELECT {listed} FROM {engine.registered(connection, _ROWS, rows)}{where})"
-        return engine.with_texts(connection, inner, self.roles.user, [self.roles.event, self.roles.id or ""])
+            inner = f"(SELECT {listed} FROM {registered(connection, _ROWS, rows)}{where})"
+        return with_texts(connection, inner, self.roles.user, [self.roles.event, self.roles.id or ""])
 
 
 def _plain(dtype: str, *, text: bool) -> pa.DataType:

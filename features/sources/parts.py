@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.definition.schema import Definition
+from features.engines import arrow
 from features.engines import duckdb as engine
 from features.errors import EventLogError, PropensityError
 from features.events.tombstones import Tombstones
@@ -143,10 +144,10 @@ class Parts:
         with TemporaryDirectory(dir=self.folder, prefix=".fetching-") as scratch, engine.connect() as connection:
             fresh = Path(scratch, "rows.parquet")
             with _told(rows) as passed, engine.reading([target]):
-                engine.spill(connection, Path(scratch))
+                arrow.spill(connection, Path(scratch))
                 sql = self.mapping.normal(connection, passed, mapped=mapped)
-                sql = engine.without(connection, sql, known) if known else sql
-                fetched = engine.batches(connection, sql, BATCH, in_order=True)
+                sql = arrow.without(connection, sql, known) if known else sql
+                fetched = arrow.batches(connection, sql, BATCH, in_order=True)
                 count, marks = self._written(self._without_erased(fetched), fetched.schema, fresh, of, content)
             if marks == self.marks.get(target) or not (count or content or target in self.marks):
                 return 0
