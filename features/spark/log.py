@@ -26,7 +26,7 @@ from features.spark.expressions import checked_sql, columns_sql
 from features.spark.files import duckdb_types, open_files, paths_of
 from features.spark.partitions import answering
 from features.spark.repeats import of_one_user
-from features.spark.session import open_session
+from features.spark.session import open_session, plain_names
 from features.system.durable import replace_folder
 from features.system.private import make_all_private
 from features.system.progress import Progress, ignore
@@ -149,16 +149,18 @@ class SparkLog:
     @cached_property
     def columns(self) -> dict[str, str]:
         """The log's columns with DuckDB's types; what DuckDB has no name for is text."""
-        return duckdb_types(open_files(self.session, self.definition, self._paths))
+        with plain_names(self.session):
+            return duckdb_types(open_files(self.session, self.definition, self._paths))
 
     def _read(self, paths: list[str], *, ours: bool = False) -> DataFrame:
         """The log's rows in our terms: as `engines.rows.event_rows`, ids as 64 bits."""
         try:
-            opened = self.session.read.parquet(*paths) if ours else open_files(self.session, self.definition, paths)
-            types = dict(opened.dtypes)
-            place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
-            rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place)
-            return rows.selectExpr(*checked_sql(self.n_values, begins(self.definition)), "ours", "file", "place")
+            with plain_names(self.session):
+                opened = self.session.read.parquet(*paths) if ours else open_files(self.session, self.definition, paths)
+                types = dict(opened.dtypes)
+                place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
+                rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place)
+                return rows.selectExpr(*checked_sql(self.n_values, begins(self.definition)), "ours", "file", "place")
         except AnalysisException as error:
             raise EventLogError(
                 f"cannot read {', '.join(paths[:3])}: {str(error).splitlines()[0]}",

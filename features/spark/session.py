@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
@@ -16,6 +18,8 @@ SESSION = {
     "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
 }
 
+_REGULAR = "spark.sql.parser.quotedRegexColumnNames"
+
 
 def open_session(settings: Settings) -> SparkSession:
     """Connect to the Spark of the settings; one that runs already (Databricks, EMR notebooks) is used as it is."""
@@ -27,3 +31,14 @@ def open_session(settings: Settings) -> SparkSession:
     for key, value in SESSION.items():
         session.conf.set(key, value)
     return session
+
+
+@contextmanager
+def plain_names(session: SparkSession) -> Iterator[None]:
+    """Names in backticks are names meanwhile; Feast has its sessions read them as regular expressions."""
+    before = session.conf.get(_REGULAR, "false")
+    session.conf.set(_REGULAR, "false")
+    try:
+        yield
+    finally:
+        session.conf.set(_REGULAR, before)
