@@ -1,5 +1,6 @@
 """Real databases that tests start, stop and kill; one that ends by itself fails the test, and its log says why."""
 
+import atexit
 import os
 import pwd
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -75,12 +77,20 @@ def postgres_programs() -> Path:
 
 
 class Postgres(Database):
-    """A PostgreSQL of our own, from Debian's packages."""
+    """A PostgreSQL of our own, from Debian's packages.
+
+    Its files lie apart from those of the tests: it is of another user, and pytest closes its folders to all others
+    whenever a run begins on the machine, this one or another.
+
+    Args:
+        folder: for its log.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._bin, self._home = postgres_programs(), folder / "postgres"
-        super().__init__(self._home / "log")
-        self._home.mkdir(mode=0o755)
+        self._bin, self._home = postgres_programs(), Path(mkdtemp(prefix="postgres-"))
+        atexit.register(shutil.rmtree, self._home, ignore_errors=True)
+        super().__init__(folder / "postgres.log")
+        self._home.chmod(0o755)
         # PostgreSQL does not run as root
         self._who: dict[str, object] = {}
         if os.geteuid() == 0:
