@@ -74,7 +74,6 @@ def test_two_scorings_do_not_write_into_one_folder(world: World) -> None:
         (("score", "--as-of", "tomorrow"), "--as-of 'tomorrow' is not an instant", "2026-03-01T10:00:00Z"),
         (("score", "--as-of", "2027-01-01"), "--as-of lies after the end of the log", "at or before it"),
         (("check", "--ends", "2020-01-01"), "no event is left", "propensity check"),
-        (("check", "--ends", "2025-06-01"), "28d of warm-up", "longer log"),
         (("train", "--force", " "), "--force without a reason", "say why"),
         (("rollback", "dance"), "unknown outcome 'dance'", "choose from churn, purchase, uninstall"),
         (("rollback", "churn"), "churn has had 1 champions: there is none to go back to", "train a better model"),
@@ -88,6 +87,14 @@ def test_a_mistake_is_told_in_words_without_a_traceback(
     assert answer in done.stderr
     assert fix in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_log_that_is_too_short_is_described_all_the_same(world: World) -> None:
+    done = world.run(*PROPENSITY, "check", "--ends", "2025-06-01")
+    assert done.returncode == 1
+    assert "28d of warm-up" in done.stdout
+    assert "longer log" in done.stdout
+    assert "The event log" in done.stdout
 
 
 def test_training_where_every_outcome_is_refused_fails(untrained_world: World, tmp_path: Path) -> None:
