@@ -196,6 +196,7 @@ def test_two_jobs_do_not_write_into_one_folder(untrained_world: World, tmp_path:
         train(untrained_world.definition, settings, steps=quiet)
 
 
+@pytest.mark.long
 def test_rfm_cut_offs_stay_when_training_again(untrained_world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     definition = untrained_world.redefined(outcomes={"churn": CHURN}, leads={}, segments={})

@@ -16,6 +16,7 @@ AS_OF = "2026-03-01T10:15:00Z"
 USER = "u0000001"
 
 
+@pytest.mark.long
 def test_authentication_is_off_only_when_said_and_then_it_is_logged(world: World, tmp_path: Path) -> None:
     refused = world.run(sys.executable, "-m", "propensity", "serve", "--port", str(free_port()))
     assert refused.returncode == 2

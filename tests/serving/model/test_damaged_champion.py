@@ -103,6 +103,7 @@ def test_nobody_is_in_a_segment_that_rests_on_a_damaged_model(home: World) -> No
         live.close()
 
 
+@pytest.mark.long
 def test_a_server_started_beside_a_damaged_champion_is_ready_and_says_why(home: World, tmp_path: Path) -> None:
     cut_booster(home)
     server = Server(home, tmp_path / "log", PROPENSITY_AUTH="off", PROPENSITY_CLOCK=CLOCK)
