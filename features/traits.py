@@ -30,7 +30,7 @@ def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:
         raise DefinitionError("the definition has no 'traits'.", fix="declare them")
     paths = resolve(definition, rules.path)
     with engine.connect() as connection:
-        tables = Tables.open(connection, paths, None, rules.encoding).typed(connection, used=(), numbers=(), kept={})
+        tables = Tables.open(connection, paths, None, rules.encoding)
         columns = tables.columns
         for name in (rules.columns.user, rules.columns.known, *rules.fields):
             if name not in columns:

@@ -43,7 +43,7 @@ def redis_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 @pytest.fixture
 def redis_server(redis_process: Redis) -> Iterator[str]:
     """The address of a real Redis, empty."""
-    if redis_process.process is None:  # an earlier test has said how it ended
+    if redis_process.process is None:  # an earlier test has failed with the reason
         redis_process.start()
     with redis.Redis(port=redis_process.port) as client:
         client.flushall()

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from features.engines.duckdb import Connection, reading, rows_of, text
-from features.engines.tables import missing
-from features.engines.times import ISO, candidates, time_sql, unit_of
+from features.engines.times import ISO, candidates, missing, time_sql, unit_of
 from features.errors import EventLogError
 
 #: texts that formats are tried on before all are

@@ -12,8 +12,8 @@ from features.definition.schema import Definition
 from features.definition.sections.event_log import Reading
 from features.engines.duckdb import quote, user_sql
 from features.engines.keys import key_sql
-from features.engines.tables import RAW, missing
-from features.engines.times import is_number, is_time, time_sql
+from features.engines.tables import RAW
+from features.engines.times import is_number, is_time, missing, time_sql
 from features.expressions.dialects import written
 from features.expressions.expression import Expression
 from features.time import to_instant

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from features.engines.duckdb import ENGINE_ERRORS, Connection, connect, quote, reading, text
+from features.engines.csv_files import decide, dialect
+from features.engines.duckdb import ENGINE_ERRORS, Connection, connect, quote, reading, rows_of, text
 from features.engines.files import files_of, kind_of, partitions_of, shown, suffix_of
-from features.engines.times import MISSING
 from features.errors import EventLogError
 
 #: the columns of a CSV file as they are written stand beside the typed ones, under these names
@@ -24,7 +24,7 @@ class Tables:
         kind: ``parquet``, ``csv`` or ``duckdb``.
         table: the table, of a DuckDB file.
         options: how CSV files are parsed, for all of them alike.
-        columns: the columns with DuckDB's types; empty until `typed` decides them.
+        columns: the columns with DuckDB's types.
         written: of CSV columns that expressions use, a value that is not a number, where there is one.
         decided: types that values have decided, and which later files obey.
         is_view: the table is a view: what it reads changes without the file that holds it.
@@ -54,10 +54,18 @@ class Tables:
             there = f": {', '.join(tables_of(files[0])) or 'it has none'}" if len(files) == 1 else ""
             raise EventLogError(f"{shown(files)} is a DuckDB file.",
                                 fix=f"name one file, and the table in 'events.table'{there}")  # fmt: skip
-        options = _dialect(connection, files, encoding) if kind == "csv" else ""
+        options = dialect(connection, files, encoding) if kind == "csv" else ""
         tables = cls(files, kind, table, options)
         tables.attach(connection)
-        return tables
+        return tables._described(connection)
+
+    def _described(self, connection: Connection) -> "Tables":
+        """The table with its columns, of the types that its files say; those of CSV files are text."""
+        with reading(self.files):
+            columns = {row[0]: row[1] for row in rows_of(connection, f"DESCRIBE SELECT * FROM {self.whole}")}
+        views = f"SELECT 1 FROM duckdb_views() WHERE database_name = 'source' AND view_name = {text(self.table or '')}"
+        is_view = self.kind == "duckdb" and bool(rows_of(connection, views))
+        return replace(self, columns=columns, is_view=is_view)
 
     def attach(self, connection: Connection) -> None:
         """Make the files readable on a connection."""
@@ -113,11 +121,10 @@ class Tables:
     def typed(
         self, connection: Connection, *, used: Collection[str], numbers: Collection[str], kept: Mapping[str, str]
     ) -> "Tables":
-        """Decide the types of the columns, for all files alike.
+        """Decide the types of the columns of CSV files, for all of them alike; other files say theirs.
 
-        Those of Parquet and DuckDB files are the files'. Of CSV files, columns are text, unless the definition's
-        expressions use them: then they are numbers (DOUBLE), true or false, or times, where all their values are; what
-        is empty in all files is a number where the definition needs one.
+        A column is text, unless the definition's expressions use it: then it is a number (DOUBLE), true or false, or a
+        time, where all its values are; what is empty in all files is a number where the definition needs one.
 
         Args:
             connection: a connection.
@@ -125,20 +132,13 @@ class Tables:
             numbers: those of them whose values are added up.
             kept: types that were decided when the log was first read.
         """
-        with reading(self.files):
-            rows = connection.execute(f"DESCRIBE SELECT * FROM {self.whole}").fetchall()
-        columns = {row[0]: row[1] for row in rows}
-        if self.kind == "duckdb":
-            views = connection.execute(
-                "SELECT 1 FROM duckdb_views() WHERE database_name = 'source' AND view_name = ?", [self.table]
-            ).fetchall()
-            return replace(self, columns=columns, is_view=bool(views))
         if self.kind != "csv":
-            return replace(self, columns=columns)
-        asked = [name for name in columns if name in used and name not in kept]
-        types, decided, written = _decide(connection, self, asked, numbers) if asked else ({}, {}, {})
-        known = {name: dtype for name, dtype in kept.items() if name in columns and name in used}
-        return replace(self, columns=columns | types | known, written=written, decided=decided | known)
+            return self
+        asked = [name for name in self.columns if name in used and name not in kept]
+        with reading(self.files):
+            types, decided, written = decide(connection, self.whole, asked, numbers)
+        known = {name: dtype for name, dtype in kept.items() if name in self.columns and name in used}
+        return replace(self, columns=self.columns | types | known, written=written, decided=decided | known)
 
     def one(self, connection: Connection, file: Path, needed: Iterable[str], user: str = "") -> str:
         """SQL that reads one file as if it had all columns, of their types; what it lacks is null.
@@ -209,72 +209,3 @@ def _holds_rows(file: Path) -> bool:
 def _whole_number(name: str) -> str:
     digits = rf"regexp_replace({name}, '^(\d+)\.0$', '\1')"
     return f"CASE WHEN ends_with({name}, '.0') THEN {digits} ELSE {name} END AS {name}"
-
-
-def missing(sql: str) -> str:
-    """SQL that says whether a text stands for nothing."""
-    return f"lower(TRIM({sql})) IN ({', '.join(text(word) for word in MISSING)})"
-
-
-def _dialect(connection: Connection, files: list[Path], encoding: str) -> str:
-    """How the first file that holds something is parsed, and so all of them."""
-    first = next((file for file in files if file.stat().st_size), files[0])
-    options = f", header = true, all_varchar = true, encoding = {text(encoding)}"
-    if suffix_of(first) == "tsv":
-        return options + ", delim = '\t'"
-    with reading([first]):
-        [(delim, quoted, escape)] = connection.execute(
-            f"SELECT Delimiter, Quote, Escape FROM sniff_csv({text(str(first))}, header = true, all_varchar = true, "
-            f"encoding = {text(encoding)})"
-        ).fetchall()
-    if not first.stat().st_size or delim == "(empty)":
-        return options
-    quoted = '"' if quoted == "(empty)" else quoted  # a later file may quote what the first did not need to
-    escape = quoted if escape == "(empty)" else escape
-    return f"{options}, delim = {text(delim)}, quote = {text(quoted)}, escape = {text(escape)}"
-
-
-def _decide(
-    connection: Connection, tables: Tables, asked: list[str], numbers: Collection[str]
-) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """The types of CSV columns by all their values; those that hold any; and of each a value that is not a number."""
-    parts = []
-    for name in asked:
-        column = f"TRIM({quote(name)})"
-        there = f"FILTER ({column} IS NOT NULL AND NOT {missing(column)})"
-        number = f"(TRY_CAST({column} AS DOUBLE) IS NOT NULL)"
-        # leading zeros, and what a number would round, are written for a reason
-        exact = rf"(NOT regexp_matches({column}, '^[+-]?0\d') AND abs(TRY_CAST({column} AS DOUBLE)) < 9007199254740992)"
-        parts += [
-            f"count(*) {there}",
-            f"count(*) FILTER ({number} AND NOT {missing(column)})",
-            f"count(*) FILTER ({number} AND {exact} AND NOT {missing(column)})",
-            f"count(*) FILTER (lower({column}) IN ('true', 'false'))",
-            f"count(TRY_CAST({column} AS TIMESTAMP))",
-            f"any_value({column}) FILTER (NOT {number} AND NOT {missing(column)})",
-        ]
-    with reading(tables.files):
-        [found] = connection.execute(f"SELECT {', '.join(parts)} FROM {tables.whole}").fetchall()
-    types: dict[str, str] = {}
-    decided: dict[str, str] = {}
-    written: dict[str, str] = {}
-    for i, name in enumerate(asked):
-        values, parsed, exact_ones, booleans, times, other = found[6 * i : 6 * i + 6]
-        types[name] = _type(values, parsed, exact_ones, booleans, times, added_up=name in numbers)
-        if values:
-            decided[name] = types[name]
-        if other is not None:
-            written[name] = other
-    return types, decided, written
-
-
-def _type(values: int, parsed: int, exact: int, booleans: int, times: int, *, added_up: bool) -> str:
-    if not values:
-        return "DOUBLE" if added_up else "VARCHAR"
-    if added_up and 2 * parsed > values:  # what is not a number is counted, and above a share refused
-        return "DOUBLE"
-    if exact == values:
-        return "DOUBLE"
-    if booleans == values:
-        return "BOOLEAN"
-    return "TIMESTAMP" if times == values else "VARCHAR"

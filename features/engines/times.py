@@ -144,3 +144,9 @@ def java_pattern(written: str) -> str:
         out += pattern * 2 if touches and len(pattern) == 1 and pattern not in "aDz" else pattern
         at += 2
     return out
+
+
+def missing(sql: str) -> str:
+    """SQL that says whether a text stands for nothing."""
+    words = ", ".join(f"'{word}'" for word in MISSING)
+    return f"lower(TRIM({sql})) IN ({words})"

@@ -32,11 +32,13 @@ class ErasedEvents:
 
     Attributes:
         stores: of each store, by the name of its folder, how many of each user.
-        compacted: out of the compacted files, and those that were fetched.
+        compacted: out of the compacted files.
+        fetched: out of the files that were fetched from sources.
     """
 
     stores: dict[str, dict[str, int]]
     compacted: int
+    fetched: int
 
 
 def erase_events(definition: Definition, home: Path, live: Compacted, users: Sequence[str]) -> ErasedEvents:
@@ -52,11 +54,11 @@ def erase_events(definition: Definition, home: Path, live: Compacted, users: Seq
     with locked(home, wait=True):
         erased = Tombstones.load(home) | Tombstones.of(users)
         erased.save(home)
-        ours = [*live.event_files, *fetched_files(definition)]
-        counts = {file: rows_of_users(file, column, users, remove=True) for file in ours}
+        fetched = fetched_files(definition)
+        counts = {file: rows_of_users(file, column, users, remove=True) for file in (*live.event_files, *fetched)}
         changed = {name_in(definition, file): file for file, rows in counts.items() if rows}
         removed = {folder.name: _from_store(folder, erased, changed) for folder in store_folders(home)}
-    return ErasedEvents(removed, sum(counts.values()))
+    return ErasedEvents(removed, sum(counts[file] for file in live.event_files), sum(counts[file] for file in fetched))
 
 
 def store_folders(home: Path) -> list[Path]:

@@ -73,10 +73,10 @@ def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool
     if found and remove:
         table = pq.read_table(file, partitioning=None)
         keep = ~pl.DataFrame(table.select([column])).select(theirs.fill_null(False)).to_series()
-        said = {key: value for key, value in pq.read_metadata(file).metadata.items() if key != b"ARROW:schema"}
+        metadata = {key: value for key, value in pq.read_metadata(file).metadata.items() if key != b"ARROW:schema"}
         with replacing(file) as fresh, pq.ParquetWriter(fresh, table.schema, compression="lz4") as rest:
             rest.write_table(table.filter(pa.array(keep.to_arrow())))
-            rest.add_key_value_metadata(said)
+            rest.add_key_value_metadata(metadata)
         file.with_name(f".{file.name}.crc").unlink(missing_ok=True)  # Spark's checksum is of the file's content before
     return found
 

@@ -163,13 +163,17 @@ def names() -> list[str]:
     return sorted(file.name.removesuffix(".yaml") for file in files("features.imports").joinpath("importers").iterdir())
 
 
-def load(like: str) -> Importer:
+def load(like: str, folder: Path = Path()) -> Importer:
     """An importer by its name, or from a YAML file of one's own.
+
+    Args:
+        like: the name, or the file.
+        folder: where relative paths start.
 
     Raises:
         EventLogError: there is none of that name, or the file does not declare one.
     """
-    own = Path(like)
+    own = folder / like
     if own.suffix in (".yaml", ".yml"):
         if not own.is_file():
             raise EventLogError(f"there is no file {own}.", fix="check the path")

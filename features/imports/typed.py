@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.engines.duckdb import ENGINE_ERRORS, Connection, quote, rows_of, text
-from features.engines.tables import missing
-from features.engines.times import time_sql
+from features.engines.times import missing, time_sql
 from features.errors import EventLogError
 from features.imports.fields import Fields
 from features.imports.importer import Column, Importer, Time

@@ -81,7 +81,6 @@ def draft(name: str, path: str | list[str], folder: Path, given: Given, asking: 
 def _read(connection: Connection, paths: list[Path], given: Given, asking: Asking) -> Columns:
     """Guess the columns of a log, and read those that matter into the table ``named``."""
     tables = Tables.open(connection, paths, given.table, given.encoding)
-    tables = tables.typed(connection, used=(), numbers=(), kept={})
     stated = {
         key: name
         for key, name in given.columns.items()

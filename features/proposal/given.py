@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What is said by who asks.
+    """What the caller knows.
 
     Attributes:
         table: the table of a DuckDB file.

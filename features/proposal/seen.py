@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.engines.duckdb import Connection, quote, reading, rows_of
-from features.engines.tables import Tables, missing
-from features.engines.times import Unit, is_number, is_time, time_sql, unit_of
+from features.engines.tables import Tables
+from features.engines.times import Unit, is_number, is_time, missing, time_sql, unit_of
 
 #: rows that are looked at; names and rhythm are counted over all of them later
 LOOKED_AT = 2_000_000

@@ -124,7 +124,7 @@ def trait_table(connection: Connection, path: Path, address: str, encoding: str)
     Raises:
         EventLogError: no column holds the log's users, a time, or traits.
     """
-    tables = Tables.open(connection, [path], None, encoding).typed(connection, used=(), numbers=(), kept={})
+    tables = Tables.open(connection, [path], None, encoding)
     seen, _ = look(connection, tables, [path])
     there = f"there are {', '.join(seen)}"
     user, share, users = _user(connection, tables, path, seen)

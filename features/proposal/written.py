@@ -100,9 +100,9 @@ def _events(path: str | list[str], given: Given, columns: Columns, of: Rhythm) -
     lines = ["events:", f"  path: {listed}"]
     lines += [f"  table: {_yaml(given.table)}"] if given.table is not None else []
     if given.source is not None:
-        said = ", ".join(f"{key}: {_yaml(value)}" for key, value in given.source.items())
+        listed = ", ".join(f"{key}: {_yaml(value)}" for key, value in given.source.items())
         lines += ["  sources:   # what is new there is fetched into the path, before each time the log is read",
-                  f"    log: {{{said}}}"]  # fmt: skip
+                  f"    log: {{{listed}}}"]  # fmt: skip
     lines.append("  columns:")
     width = max(len(g.column) for g in guesses.values()) + 10
     named = {key: guesses[key] for key in ("user", "event", "time", "arrived", "id") if key in guesses}

@@ -80,8 +80,7 @@ class EventLog:
     def _typed(self, tables: Tables, connection: engine.Connection, types: Mapping[str, str]) -> Tables:
         """Give columns of text types; what tells people and instants apart stays as it is written."""
         mapped = set(self.definition.events.columns.model_dump(exclude_none=True, exclude={"event"}).values())
-        there = tables.typed(connection, used=(), numbers=(), kept={}).columns
-        self._computed = computed(self.definition.events.columns, there)
+        self._computed = computed(self.definition.events.columns, tables.columns)
         mapped = mapped.union(*map(roots, self._computed.values()))
         typed, added = typed_columns(self.definition) - mapped, added_columns(self.definition) - mapped
         found = tables.typed(connection, used=typed, numbers=added, kept=types)

@@ -1,17 +1,15 @@
 """Databases through ibis: what is asked of one, whichever it is."""
 
-import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from typing import Any, Protocol, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pyarrow as pa
 from sqlglot import exp
 
-from features.errors import EventLogError, PropensityError, UnavailableError
+from features.errors import EventLogError
+from features.sources.answers import answering, expanded
 
 #: rows that come at once
 BATCH = 100_000
@@ -49,20 +47,18 @@ class IbisDatabase:
     """A database by its address; it is connected to when something is asked, until the end of the ``with``.
 
     Args:
-        name: the source's name, for errors.
+        place: where the source stands in the definition, for errors.
         url: the address; ``${NAME}`` comes from the environment.
 
     Raises:
         EventLogError: a variable is not set, or the address is of no database that we know.
     """
 
-    def __init__(self, name: str, url: str) -> None:
-        self._name, self._url = name, expanded(url)
+    def __init__(self, place: str, url: str) -> None:
+        self._place, self._url = place, expanded(url)
         scheme = self._url.split("://")[0].split("+")[0]
         if scheme not in BACKENDS:
-            raise EventLogError(
-                f"events.sources.{name}.url begins with {scheme!r}.", fix=f"use one of {', '.join(BACKENDS)}"
-            )
+            raise EventLogError(f"{place}.url begins with {scheme!r}.", fix=f"use one of {', '.join(BACKENDS)}")
         self.dialect = BACKENDS[scheme]
 
     def __enter__(self) -> Self:
@@ -70,24 +66,18 @@ class IbisDatabase:
 
     def __exit__(self, *_: object) -> None:
         if "_connection" in self.__dict__:
-            with suppress(Exception):  # one that broke cannot be closed, and what broke it was told
+            with suppress(Exception):  # a broken one cannot be closed, and the error that broke it is on its way
                 self._connection.disconnect()
 
     @cached_property
     def _connection(self) -> Any:
-        try:
+        with self._answers():
             import ibis
 
-            address = self._url.split("://", 1)[1]
-            connection = ibis.connect(f"{self.dialect}://{address}")
-        except ImportError as error:
-            raise PropensityError(
-                f"what reads {self.dialect} is not installed: {error.name or error}.",
-                fix=f"pip install 'propensity[{self.dialect}]'",
-            ) from None
-        if self.dialect == "postgres":
-            connection.raw_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
-        return connection
+            connection = ibis.connect(f"{self.dialect}://{self._url.split('://', 1)[1]}")
+            if self.dialect == "postgres":
+                connection.raw_sql("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY")
+            return connection
 
     def columns(self, table: str) -> pa.Schema:
         """The columns of a table."""
@@ -101,7 +91,7 @@ class IbisDatabase:
         with self._answers():
             import ibis
 
-            # with a schema, ibis need not make a view to learn of it, which whoever may only read cannot
+            # without a schema, ibis makes a view to infer it, which a role that may only read cannot
             query = self._connection.sql(sql, schema=ibis.Schema.from_pyarrow(schema), dialect=self.dialect)
             batches = self._connection.to_pyarrow_batches(query, chunk_size=BATCH)
         return pa.RecordBatchReader.from_batches(schema, self._passed_on(batches, schema))
@@ -111,38 +101,5 @@ class IbisDatabase:
             for batch in batches:
                 yield from pa.Table.from_batches([batch]).cast(schema).to_batches()
 
-    @contextmanager
-    def _answers(self) -> Iterator[None]:
-        """Tell what goes wrong at the database, without secrets; each driver has errors of its own."""
-        try:
-            yield
-        except (PropensityError, GeneratorExit):
-            raise
-        except Exception as error:
-            reason = without_secrets(" ".join([type(error).__name__, *str(error).split("\n")[:1]]), self._url)
-            raise UnavailableError(
-                f"the database of source {self._name!r} cannot be read: {reason[:300]}.",
-                fix="check the address, the table and the rights, or wait until it answers; what was fetched is kept",
-            ) from None
-
-
-def expanded(url: str) -> str:
-    """An address with what the environment says.
-
-    Raises:
-        EventLogError: a variable is not set.
-    """
-    found = os.path.expandvars(url)
-    if missing := re.search(r"\$\{?(\w+)", found):
-        raise EventLogError(f"{missing[1]} is not set in the environment.", fix=f"set it: {url} needs it")
-    return found
-
-
-def without_secrets(message: str, url: str) -> str:
-    """A message in which nothing stands that an address alone may say."""
-    parts = urlsplit(url)
-    values = [value for _, value in parse_qsl(parts.query)]
-    for secret in (url, parts.netloc.rpartition("@")[0], parts.password, parts.username, *values):
-        if secret:
-            message = message.replace(secret, "***").replace(unquote(secret), "***")
-    return message
+    def _answers(self) -> AbstractContextManager[None]:
+        return answering(self._place, self._url, extra=self.dialect)

@@ -34,13 +34,13 @@ def fetch(definition: Definition, settings: Settings, steps: Steps) -> list[Fetc
     if not sources:
         return []
     [folder] = resolve(definition, definition.events.path)
-    erased = Tombstones.load(settings.events(definition.name))
+    erased, at_most = Tombstones.load(settings.events(definition.name)), definition.events.at_most.unreadable
     with sharing(settings.folder(definition.name)), locked(folder, wait=True):
         _check_owners(definition)
         found = {
             name: Parts(folder, name, Mapping.of(definition, name, source), erased) for name, source in sources.items()
         }
-        return [_fetch(source, definition.folder, found[name], steps) for name, source in sources.items()]
+        return [_fetch(source, definition.folder, found[name], at_most, steps) for name, source in sources.items()]
 
 
 def fetch_whole(name: str, source: Source, base: Path, folder: Path, steps: Steps) -> Fetched:
@@ -57,15 +57,14 @@ def fetch_whole(name: str, source: Source, base: Path, folder: Path, steps: Step
         EventLogError: it cannot be read.
         UnavailableError: it does not answer, or another job fetches.
     """
-    like = source.like if isinstance(source, FilesSource) else None
     with locked(folder):
-        return _fetch(source, base, Parts(folder, name, Mapping.whole(name, like), Tombstones()), steps)
+        return _fetch(source, base, Parts(folder, name, Mapping.whole(name, source, base), Tombstones()), 0.0, steps)
 
 
-def _fetch(source: Source, base: Path, parts: Parts, steps: Steps) -> Fetched:
+def _fetch(source: Source, base: Path, parts: Parts, at_most: float, steps: Steps) -> Fetched:
     if isinstance(source, DatabaseSource):
-        with IbisDatabase(parts.source, source.url) as database:
-            return Table(source, database, parts).fetch(steps)
+        with IbisDatabase(parts.mapping.place, source.url) as database:
+            return Table(source, database, parts, at_most).fetch(steps)
     if isinstance(source, FilesSource):
         return Bucket(source, base, parts).fetch(steps)
     if isinstance(source, DeltaSource):

@@ -3,7 +3,7 @@
 import fnmatch
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 
 from features.definition.sections.sources import FilesSource
 from features.engines.files import partitions_of
-from features.errors import EventLogError, UnavailableError
+from features.errors import EventLogError
 from features.imports.archives import ENDS, skipped
 from features.imports.convert import convert
-from features.imports.importer import Importer, load
-from features.sources.databases import expanded, without_secrets
+from features.imports.importer import Importer
+from features.sources.answers import answering, expanded, without_secrets
 from features.sources.parts import BATCH, Fetched, Parts
 from features.system.progress import Steps
 
@@ -76,13 +76,14 @@ class Bucket:
     """
 
     def __init__(self, source: FilesSource, folder: Path, parts: Parts) -> None:
-        self._parts, self._importer = parts, load(source.like) if source.like is not None else None
+        self._parts, self._importer = parts, parts.mapping.importer
         self._url = expanded(source.url)
         try:
             if "://" in self._url:
                 self._files, self._path = pafs.FileSystem.from_uri(self._url)
             else:
                 self._files, self._path = pafs.LocalFileSystem(), str((folder / self._url).absolute())
+                self._check_apart()
         except (pa.ArrowException, OSError, ValueError) as error:
             raise EventLogError(
                 f"{parts.mapping.place}.url cannot be used: {without_secrets(str(error), self._url)}.",
@@ -101,18 +102,39 @@ class Bucket:
         if not there:
             kinds = "exported files" if self._importer is not None else "Parquet files"
             raise EventLogError(
-                f"{self._parts.mapping.place}: no {kinds} at {self._shown}.",
+                f"{self._parts.mapping.place}: there are no {kinds} at the address.",
                 fix="check the address; files of other kinds are read by an importer, as in like: segment",
             )
         with TemporaryDirectory(dir=self._parts.folder, prefix=".fetching-") as scratch:
             remote = [self._remote(info, Path(scratch)) for info in there]
             return follow(self._parts, remote, steps, keep=True)
 
+    def _check_apart(self) -> None:
+        """Refuse a folder that holds the log's own: each fetch would fetch what the one before has made.
+
+        Raises:
+            EventLogError: it does.
+        """
+        if self._parts.folder.resolve().is_relative_to(Path(self._base).resolve()):
+            raise EventLogError(
+                f"{self._parts.mapping.place}.url holds the folder events.path, into which it is fetched.",
+                fix="name folders beside each other",
+            )
+
+    @property
+    def _base(self) -> str:
+        """The part of the path that is no pattern."""
+        parts = PurePosixPath(self._path).parts
+        return str(PurePosixPath(*parts[: self._fixed]))
+
+    @property
+    def _fixed(self) -> int:
+        parts = PurePosixPath(self._path).parts
+        return next((i for i, part in enumerate(parts) if "*" in part), len(parts))
+
     def _there(self) -> Iterator[pafs.FileInfo]:
         """The files to read, in the order of their names."""
-        parts = PurePosixPath(self._path).parts
-        fixed = next((i for i, part in enumerate(parts) if "*" in part), len(parts))
-        base = str(PurePosixPath(*parts[:fixed]))
+        base, fixed, is_pattern = self._base, self._fixed, "*" in self._path
         found = self._files.get_file_info(base)
         if found.type == pafs.FileType.Directory:
             inside = self._files.get_file_info(pafs.FileSelector(base, recursive=True))
@@ -121,7 +143,7 @@ class Bucket:
             some = [found] if found.type == pafs.FileType.File else []
         for info in sorted(some, key=lambda info: info.path):
             hidden = any(part.startswith(("_", ".")) for part in PurePosixPath(info.path).parts[fixed:])
-            fits = fixed == len(parts) or fnmatch.fnmatchcase(info.path, self._path)
+            fits = not is_pattern or fnmatch.fnmatchcase(info.path, self._path)
             if fits and not hidden and self._is_read(info):
                 yield info
 
@@ -140,7 +162,7 @@ class Bucket:
 
     def _parquet(self, path: str) -> pa.RecordBatchReader:
         """The columns that are needed of a Parquet file, and of the folders it lies in."""
-        with self._answers():
+        with self._readable(path):
             file = pq.ParquetFile(self._files.open_input_file(path))
         folders = {
             name: value for name, value in partitions_of(Path(path)).items() if name not in file.schema_arrow.names
@@ -151,7 +173,7 @@ class Bucket:
             schema = schema.append(pa.field(name, pa.string()))
 
         def batches() -> Iterator[pa.RecordBatch]:
-            with self._answers(), file:
+            with self._readable(path), file:
                 for batch in file.iter_batches(BATCH, columns=[name for name in needed if name not in folders]):
                     columns = [pa.repeat(folders[n], len(batch)) if n in folders else batch[n] for n in schema.names]
                     yield pa.RecordBatch.from_arrays(columns, schema=schema)
@@ -172,23 +194,17 @@ class Bucket:
         file = pq.ParquetFile(made)
         return pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches(BATCH))
 
-    @property
-    def _shown(self) -> str:
-        return without_secrets(self._url, self._url) if "@" in self._url else self._url
+    def _answers(self) -> AbstractContextManager[None]:
+        return answering(self._parts.mapping.place, self._url, errors=(OSError,))
 
     @contextmanager
-    def _answers(self) -> Iterator[None]:
-        """Tell what goes wrong at the bucket, without secrets."""
+    def _readable(self, path: str) -> Iterator[None]:
+        """A file that is damaged is another matter than a bucket that does not answer."""
         try:
-            yield
+            with self._answers():
+                yield
         except pa.ArrowInvalid as error:
             raise EventLogError(
-                f"{self._parts.mapping.place}: a file cannot be read: {without_secrets(str(error), self._url)}.",
+                f"{self._parts.mapping.place}: {path} cannot be read: {str(error).rstrip('.')}.",
                 fix="repair or remove it at the source",
-            ) from None
-        except OSError as error:
-            reason = without_secrets(str(error).splitlines()[0], self._url)
-            raise UnavailableError(
-                f"{self._parts.mapping.place}: {self._shown} cannot be read: {reason[:300]}.",
-                fix="check the address and the rights, or wait until it answers; what was fetched is kept",
-            ) from None
+            ) from error

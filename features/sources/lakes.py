@@ -1,7 +1,7 @@
 """Tables of lakes, Delta and Iceberg: the data files of their newest version, each made into one file of the log."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.definition.sections.sources import DeltaSource, IcebergSource
-from features.errors import PropensityError, UnavailableError
-from features.sources.databases import expanded, without_secrets
+from features.sources.answers import answering, expanded
 from features.sources.files import Remote, follow
 from features.sources.parts import BATCH, Fetched, Parts
 from features.system.progress import Steps
@@ -38,7 +37,7 @@ class Delta:
         Raises:
             UnavailableError: the table cannot be read.
         """
-        with _answers(self._parts, "delta", self._url):
+        with answering(self._parts.mapping.place, self._url, extra="delta"):
             from deltalake import DeltaTable
 
             table = DeltaTable(self._url).to_pyarrow_dataset()
@@ -51,7 +50,7 @@ class Delta:
 
     def _rows(self, fragment: Any, schema: pa.Schema) -> pa.RecordBatchReader:
         needed = self._parts.mapping.needs(schema.names)
-        with _answers(self._parts, "delta", self._url):
+        with answering(self._parts.mapping.place, self._url, extra="delta"):
             return fragment.scanner(schema=schema, columns=needed, batch_size=BATCH).to_reader()
 
 
@@ -77,8 +76,8 @@ class Iceberg:
             from pyiceberg.utils.config import Config
 
             name = self._source.catalog
-            said = Config().get_catalog_config(name) or {}  # pyiceberg itself reads the environment when it is imported
-            table = load_catalog(name, **said).load_table(self._source.table)
+            # pyiceberg itself reads the environment only once, when it is imported
+            table = load_catalog(name, **(Config().get_catalog_config(name) or {})).load_table(self._source.table)
             names = [field.name for field in table.schema().fields]
             scan = table.scan(selected_fields=tuple(self._parts.mapping.needs(names)))
             tasks = list(scan.plan_files())
@@ -98,30 +97,10 @@ class Iceberg:
 
         return pa.RecordBatchReader.from_batches(schema, batches())
 
-    def _answers(self) -> Any:
-        return _answers(self._parts, "iceberg", self._source.table)
+    def _answers(self) -> AbstractContextManager[None]:
+        return answering(self._parts.mapping.place, "", extra="iceberg")
 
 
 def _deleted(task: Any) -> str:
     """Tells whether rows of a data file were deleted since: files of deletions lie beside it."""
     return " without ".join([_WRITTEN, *sorted(file.file_path for file in task.delete_files)])
-
-
-@contextmanager
-def _answers(parts: Parts, extra: str, url: str) -> Iterator[None]:
-    """Tell what goes wrong at a table, without secrets; each library has errors of its own."""
-    try:
-        yield
-    except PropensityError:
-        raise
-    except ImportError as error:
-        raise PropensityError(
-            f"what reads {parts.mapping.place} is not installed: {error.name or error}.",
-            fix=f"pip install 'propensity[{extra}]'",
-        ) from None
-    except Exception as error:
-        reason = without_secrets((str(error).strip() or type(error).__name__).splitlines()[0], url)
-        raise UnavailableError(
-            f"{parts.mapping.place}: {url} cannot be read: {reason[:300]}.",
-            fix="check the address and the rights, or wait until it answers; what was fetched is kept",
-        ) from None

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from features.errors import EventLogError
 from features.expressions.dialects import written
 from features.expressions.expression import Expression
 from features.expressions.parse import parse_expression
-from features.imports.importer import load
+from features.imports.importer import Importer, load
 from features.reading.columns import computed, roots, used_columns
 
 #: the name under which rows that are on their way are a table
@@ -36,7 +37,7 @@ class Mapping:
         where: which rows.
         names: the columns that the definition uses.
         roles: which of them hold the user, the event and so on.
-        importer: the importer in full, for files that are read by one.
+        importer: for files that are read by one.
         everything: all columns there are, under their names.
     """
 
@@ -45,7 +46,7 @@ class Mapping:
     where: Expression | None
     names: tuple[str, ...]
     roles: EventColumns
-    importer: str = ""
+    importer: Importer | None = None
     everything: bool = False
 
     @classmethod
@@ -61,28 +62,32 @@ class Mapping:
             parse_expression(sql, key=f"{place}.columns.{column}")
         if source.where is not None:
             parse_expression(source.where, key=f"{place}.where")
-        like = source.like if isinstance(source, FilesSource) else None
-        importer = load(like).model_dump_json() if like is not None else ""
         names = tuple(sorted(used_columns(definition)))
+        importer = _importer(source, definition.folder)
         return cls(place, dict(source.columns), source.where, names, rules, importer)
 
     @classmethod
-    def whole(cls, place: str, like: str | None) -> Self:
-        """All columns there are, of which nothing is known yet.
+    def whole(cls, name: str, source: Source, folder: Path) -> Self:
+        """All columns of a source of which nothing is known yet.
+
+        Args:
+            name: the source's name.
+            source: the source.
+            folder: where relative paths start.
 
         Raises:
             EventLogError: there is no such importer.
         """
-        importer = load(like).model_dump_json() if like is not None else ""
-        return cls(place, {}, None, (), EventColumns(user="", event="", time=""), importer, everything=True)
+        unknown, importer = EventColumns(user="", event="", time=""), _importer(source, folder)
+        return cls(f"events.sources.{name}", {}, None, (), unknown, importer, everything=True)
 
     @property
     def digest(self) -> str:
         """Changes when what is fetched of a row does."""
         parts = [f"{name}={sql}" for name, sql in (self.given or {name: Expression() for name in self.names}).items()]
-        content = "\n".join(
-            [*parts, self.roles.model_dump_json(), str(self.where or ""), self.importer, "*" * self.everything]
-        )
+        importer = self.importer.model_dump_json() if self.importer is not None else ""
+        rest = [self.roles.model_dump_json(), str(self.where or ""), importer, "*" * self.everything]
+        content = "\n".join([*parts, *rest])
         return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def expressions(self, there: Collection[str]) -> dict[str, Expression]:
@@ -163,7 +168,7 @@ class Mapping:
             query.sql(dialect=dialect, unsupported_level=ErrorLevel.RAISE)
         except SqlglotError as error:
             raise EventLogError(
-                f"{self.place} cannot be said in the SQL of {dialect}: {error}.", fix="use simpler expressions"
+                f"{self.place} cannot be translated into the SQL of {dialect}: {error}.", fix="use simpler expressions"
             ) from error
         return exp.select("*").from_(query.subquery("asked"))
 
@@ -183,6 +188,11 @@ class Mapping:
             where = f" WHERE {written(self.where, 'duckdb')}" if self.where is not None else ""
             inner = f"(SELECT {listed} FROM {registered(connection, _ROWS, rows)}{where})"
         return with_texts(connection, inner, self.roles.user, [self.roles.event, self.roles.id or ""])
+
+
+def _importer(source: Source, folder: Path) -> Importer | None:
+    like = source.like if isinstance(source, FilesSource) else None
+    return load(like, folder) if like is not None else None
 
 
 def _plain(dtype: str, *, text: bool) -> pa.DataType:

@@ -143,7 +143,7 @@ class Parts:
         target = self.of(of) or self.folder / f"{self.source}-{_name(of)}.parquet"
         with TemporaryDirectory(dir=self.folder, prefix=".fetching-") as scratch, engine.connect() as connection:
             fresh = Path(scratch, "rows.parquet")
-            with _told(rows) as passed, engine.reading([target]):
+            with _passed_on(rows) as passed, engine.reading([target]):
                 arrow.spill(connection, Path(scratch))
                 sql = self.mapping.normal(connection, passed, mapped=mapped)
                 sql = arrow.without(connection, sql, known) if known else sql
@@ -189,8 +189,8 @@ class Parts:
 
 
 @contextmanager
-def _told(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatchReader]:
-    """Pass rows on; what goes wrong at their source is told as it is, whoever reads them."""
+def _passed_on(rows: pa.RecordBatchReader) -> Iterator[pa.RecordBatchReader]:
+    """Pass rows on to an engine; an error at their source comes out as it is, not as the engine's."""
     wrong: list[PropensityError] = []
 
     def passed() -> Iterator[pa.RecordBatch]:

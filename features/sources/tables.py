@@ -17,9 +17,6 @@ from features.system.progress import Steps
 #: rows of a slice, about; it is the most that is fetched again after an interruption
 SLICE = 1_000_000
 
-#: a larger share of rows without an arrival is refused
-UNDATED = 0.05
-
 #: an arrival may be so far ahead of the database's clock: it may be written in another zone
 AHEAD = timedelta(days=1)
 
@@ -68,13 +65,14 @@ class Table:
         source: says which, and how.
         database: where it is.
         parts: what was fetched of it.
+        at_most: the largest share of rows without an arrival that is only a warning.
 
     Raises:
         EventLogError: it lacks a column, or its arrivals are no times.
     """
 
-    def __init__(self, source: DatabaseSource, database: Database, parts: Parts) -> None:
-        self._database, self._parts, self._overlap = database, parts, source.overlap
+    def __init__(self, source: DatabaseSource, database: Database, parts: Parts, at_most: float) -> None:
+        self._database, self._parts, self._overlap, self._at_most = database, parts, source.overlap, at_most
         raw = database.columns(source.table)
         self._schema = parts.mapping.types(raw)
         table = exp.to_table(source.table, dialect=database.dialect)
@@ -115,10 +113,10 @@ class Table:
         """Refuse a table of which too many rows have no arrival.
 
         Raises:
-            EventLogError: more of them than `UNDATED`.
+            EventLogError: more of them than the definition allows.
         """
         kept = sum(pq.read_metadata(path).num_rows for path in self._parts.marks)
-        if undated > UNDATED * (undated + new + kept):
+        if undated > self._at_most * (undated + new + kept):
             raise EventLogError(
                 f"{self._parts.mapping.place}: {undated:,} rows have no {self._arrived!r}, and would not be fetched.",
                 fix=f"say when they arrived, as in columns: {{{self._arrived}: COALESCE(received_at, happened_at)}}",

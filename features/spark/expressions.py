@@ -3,8 +3,7 @@
 from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
 from features.engines.keys import spark_key_sql
-from features.engines.tables import missing
-from features.engines.times import MICROSECONDS, java_pattern
+from features.engines.times import MICROSECONDS, java_pattern, missing
 from features.expressions.dialects import written
 from features.user_id import EXACT, LONGEST, SPACE
 

@@ -7,9 +7,11 @@ from features.definition.schema import Definition
 from features.errors import StoreError
 from features.event_store.erasure import erase_events, store_folders
 from features.events.compacted import Compacted
+from features.events.write import rows_of_users
 from features.feature_store import OnlineProfiles
 from features.reading.places import resolve
 from features.settings import Settings
+from features.sources.parts import fetched_files
 from features.system.lock import sharing
 from features.user_id import user_id
 from serving.activation.memberships import PLACES, Memberships
@@ -19,8 +21,8 @@ from serving.upkeep.search import Search
 
 #: what a report always lists, found or not
 EVERYWHERE = (
-    *PLACES.values(), "event store", "compacted events", "compacted traits", "kept profiles", "kept traits",
-    "snapshots", "scores", "audiences", "online store", "unfinished files",
+    *PLACES.values(), "event store", "compacted events", "fetched events", "compacted traits", "kept profiles",
+    "kept traits", "snapshots", "scores", "audiences", "online store", "unfinished files",
 )  # fmt: skip
 
 
@@ -73,7 +75,7 @@ def _erase(definition: Definition, settings: Settings, memberships: Memberships,
     compacted = Compacted.load(settings.live(definition.name))
     events = erase_events(definition, settings.events(definition.name), compacted, names)
     removed["event store"] = sum(sum(users.values()) for users in events.stores.values())
-    removed["compacted events"] = events.compacted
+    removed["compacted events"], removed["fetched events"] = events.compacted, events.fetched
     removed["unfinished files"] = search.remove_unfinished()
     for place, rows in search.remove().items():
         removed[place] = removed.get(place, 0) + rows
@@ -81,6 +83,8 @@ def _erase(definition: Definition, settings: Settings, memberships: Memberships,
     removed["online store"] = online.remove(names)
     sqlite_files.scrub({*search.sqlite, *([live.file] if live.file is not None else [])}, names)
     left = dict.fromkeys(removed, 0) | memberships.left(names) | search.look()
+    column = definition.events.columns.user
+    left["fetched events"] = sum(rows_of_users(file, column, names) for file in fetched_files(definition))
     left["online store"] = max(left["online store"], online.count(names))
     return Erased({place: removed.get(place, 0) for place in left}, left)
 

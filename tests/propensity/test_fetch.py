@@ -69,17 +69,17 @@ def test_init_of_a_table_of_a_database(
 ) -> None:
     shop(users=300).write_database("events", postgres, engine="sqlalchemy")
     monkeypatch.setenv("SHOP_DATABASE", postgres)
-    told = program(untrained_world, "init", "${SHOP_DATABASE}", "--to", str(tmp_path / "mine.yaml"), "--yes")
-    assert (told.code, "--table" in told.err) == (2, True), told.err
+    done = program(untrained_world, "init", "${SHOP_DATABASE}", "--to", str(tmp_path / "mine.yaml"), "--yes")
+    assert (done.code, "--table" in done.err) == (2, True), done.err
     _init_and_check(program, untrained_world, tmp_path, "${SHOP_DATABASE}", "--table", "public.events")
 
 
 def test_an_address_with_a_password_is_refused(program: Program, untrained_world: World, tmp_path: Path) -> None:
     address = "postgresql://reader:hunter2@host/db"
-    told = program(untrained_world, "init", address, "--table", "x", "--to", str(tmp_path / "mine.yaml"), "--yes")
-    assert told.code == 2
-    assert "holds a password" in told.err
-    assert "hunter2" not in told.err
+    done = program(untrained_world, "init", address, "--table", "x", "--to", str(tmp_path / "mine.yaml"), "--yes")
+    assert done.code == 2
+    assert "holds a password" in done.err
+    assert "hunter2" not in done.err
 
 
 def _init_and_check(program: Program, world: World, folder: Path, *log: str) -> None:

@@ -36,7 +36,7 @@ def postgres(postgres_server: Postgres) -> Iterator[str]:
     """The address of a real PostgreSQL, empty."""
     import sqlalchemy as sa
 
-    if postgres_server.process is None:  # an earlier test has said how it ended
+    if postgres_server.process is None:  # an earlier test has failed with the reason
         postgres_server.start()
     engine = sa.create_engine(postgres_server.url)
     with engine.begin() as connection:

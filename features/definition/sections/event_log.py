@@ -60,7 +60,7 @@ class AtMost(Strict):
 
     Attributes:
         unreadable: the share of a file's values that cannot be read: times, numbers of CSV columns, what a CAST
-            converts.
+            converts; and of a database's rows that do not say when they arrived.
         placeholders: the share of rows whose user is a word for nobody, such as ``undefined``, ``null`` or ``0``.
     """
 

@@ -146,8 +146,8 @@ def _fetched(
         done = fetch_whole("log", source, folder, folder / IMPORTED, ShownSteps(bars))
     out.print(f"{done.rows:,} rows fetched into {escape(str(folder / IMPORTED))}", highlight=False, soft_wrap=True)
     known = columns if like is None else {name: name for name in load(like).canonical}
-    said = {key: str(value) for key, value in source.model_dump(mode="json", exclude_defaults=True).items()}
-    return Given(None, known, time_format, "utf-8", traits, {"kind": source.kind} | said)
+    stated = {key: str(value) for key, value in source.model_dump(mode="json", exclude_defaults=True).items()}
+    return Given(None, known, time_format, "utf-8", traits, {"kind": source.kind} | stated)
 
 
 def _page(found: "Draft") -> "list[RenderableType]":

@@ -80,7 +80,7 @@ def test_a_column_may_have_a_name_that_reads_as_sql(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("user", "told"),
+    ("user", "problem"),
     [
         ("COALESCE(user_id, visitor)", "uses 'visitor', which the log does not have"),
         ("usr", "is 'usr', which the log does not have"),
@@ -90,8 +90,8 @@ def test_a_column_may_have_a_name_that_reads_as_sql(name: str, tmp_path: Path) -
         ("COALESCE(user_id, (SELECT event))", "cannot|is not allowed|use columns"),
     ],
 )
-def test_a_column_that_cannot_be_computed_is_refused(user: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises((EventLogError, DefinitionError), match=re.escape(told) if "|" not in told else told):
+def test_a_column_that_cannot_be_computed_is_refused(user: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises((EventLogError, DefinitionError), match=re.escape(problem) if "|" not in problem else problem):
         open_log(tmp_path, log(), columns=COLUMNS | {"user": user})
 
 

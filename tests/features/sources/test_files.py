@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,8 +16,9 @@ from moto.server import ThreadedMotoServer
 from features.definition import Definition
 from features.errors import EventLogError
 from features.settings import Settings
-from features.sources.fetch import fetch
+from features.sources.fetch import fetch, fetch_whole
 from features.system.progress import unseen
+from propensity.commands.log.sourced import source_of
 from tests.features.sources.contract import BEGIN, SECRET, Row, SourceContract, rows
 from tests.worlds import DEFINITION
 
@@ -152,6 +154,11 @@ class TestBucket(SourceContract):
         assert (done.source, done.rows) == ("cdp", 20)
         [done] = fetch(made, settings, unseen)
         assert done.rows == 0
+        # what `init` does, which knows no columns yet
+        bucket = source_of(os.environ["BUCKET"], None, "segment")
+        assert bucket is not None
+        whole = fetch_whole("log", bucket, tmp_path, tmp_path / "whole", unseen)
+        assert whole.rows == 20
 
 
 def test_logs_of_different_columns_become_one(tmp_path: Path) -> None:
@@ -167,7 +174,7 @@ def test_logs_of_different_columns_become_one(tmp_path: Path) -> None:
     names = {"user": "user_id", "event": "name", "time": "happened", "id": "event_id"}
     sources = {
         "app": {"kind": "files", "url": "visits", "columns": names},
-        "orders": {"kind": "files", "url": "orders.csv", "like": str(tmp_path / "orders.yaml")},
+        "orders": {"kind": "files", "url": "orders.csv", "like": "orders.yaml"},
     }
     columns = {name: name for name in names}
     signals = {"visit": {"where": "event <> 'order'", "activity": True},
@@ -183,6 +190,14 @@ def test_logs_of_different_columns_become_one(tmp_path: Path) -> None:
     assert log.counts["rows"] == 55
     spent = sum(float(events.values.sum()) for events in log.map(lambda events: events))
     assert spent == pytest.approx(sum(i + 0.5 for i in range(5)))
+
+
+def test_a_source_that_holds_the_log_is_refused(tmp_path: Path) -> None:
+    """Each fetch would fetch what the one before has made."""
+    parquet(rows(0, 5), tmp_path / "data" / "1.parquet")
+    made = SourceContract().defined(tmp_path / "data", {"kind": "files", "url": "."})
+    with pytest.raises(EventLogError, match=r"holds the folder events\.path"):
+        fetch(made, Settings(home=tmp_path / "var"), unseen)
 
 
 def test_a_file_of_no_source_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ import sqlglot
 from features.errors import EventLogError, PropensityError, UnavailableError
 from features.settings import Settings
 from features.sources import fetch as fetching
-from features.sources.databases import IbisDatabase, without_secrets
+from features.sources.answers import without_secrets
+from features.sources.databases import IbisDatabase
 from tests.features.sources.contract import SECRET, Row, SourceContract, rows
 
 SCHEMA = pa.schema(
@@ -110,15 +111,15 @@ def test_what_is_not_installed_is_named(dialect: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "problem"),
     [
         ("mysql://host/db", "begins with 'mysql'"),
         ("${NOT_SET_ANYWHERE}", "NOT_SET_ANYWHERE is not set"),
         ("postgresql://reader:${NOT_SET_ANYWHERE}@host/db", "NOT_SET_ANYWHERE is not set"),
     ],
 )
-def test_an_address_that_cannot_be(url: str, told: str) -> None:
-    with pytest.raises(EventLogError, match=told):
+def test_an_address_that_cannot_be(url: str, problem: str) -> None:
+    with pytest.raises(EventLogError, match=problem):
         IbisDatabase("shop", url)
 
 
@@ -149,7 +150,7 @@ def test_a_secret_may_come_from_the_environment() -> None:
         f"databricks://host/path?access_token={SECRET}",
     ],
 )
-def test_no_secret_is_told(url: str) -> None:
-    told = without_secrets(f"no connection to {url} with password {SECRET}", url)
-    assert SECRET not in told
-    assert "no connection" in told
+def test_messages_hold_no_secret(url: str) -> None:
+    message = without_secrets(f"no connection to {url} with password {SECRET}", url)
+    assert SECRET not in message
+    assert "no connection" in message

@@ -42,7 +42,7 @@ class TestPostgresql(SourceContract):
 
     @pytest.fixture
     def source(self, postgres: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-        """Whoever fetches may only read."""
+        """A role that may only read."""
         address = re.sub(r"//[^@]*@", f"//reader:{SECRET}@", postgres)
         monkeypatch.setenv("SHOP_DATABASE", address)
         self.patch, self.address = monkeypatch, address
@@ -113,8 +113,8 @@ class TestPostgresql(SourceContract):
         with pytest.raises(EventLogError, match=r"32 rows have no 'received'.*COALESCE"):
             self.fetched(definition, settings)
         columns = {name: name for name in some[0]} | {"received": "COALESCE(received, happened)"}
-        told = self.defined(tmp_path, {**source, "columns": columns})
-        assert self.fetched(told, settings) == 130
+        stated = self.defined(tmp_path, {**source, "columns": columns})
+        assert self.fetched(stated, settings) == 130
 
     def test_without_arrivals_all_is_read_and_what_changed_is_noticed(
         self, source: dict[str, object], settings: Settings, tmp_path: Path
@@ -145,7 +145,7 @@ class TestPostgresql(SourceContract):
         with self.engine.begin() as connection:
             connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS hidden"))
             connection.execute(sa.text("CREATE TABLE IF NOT EXISTS hidden.events (LIKE shop.events)"))
-        with pytest.raises(UnavailableError, match=r"source 'shop' cannot be read.*(nothing|hidden)") as raised:
+        with pytest.raises(UnavailableError, match=r"sources\.shop cannot be read.*(nothing|hidden|events)") as raised:
             self.fetched(self.defined(tmp_path, {**source, "table": table}), settings)
         assert SECRET not in str(raised.value)
 
