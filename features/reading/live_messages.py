@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,15 +10,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import TypeAdapter
+from sqlglot import exp
 
 from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
+from features.definition.sections.event_log import EventColumns
 from features.engines import duckdb as engine
 from features.engines.rows import event_rows
 from features.errors import EventLogError
 from features.events.events import Rows
 from features.events.hashing import hashed
-from features.reading.columns import used_columns
+from features.expressions.expression import Expression
+from features.reading.columns import is_expression, used_columns
 from features.reading.values import ColumnValues, text_of
 from features.system.durable import write_durably
 from features.system.kept_files import reading, sealed, unsealed
@@ -73,7 +76,8 @@ class LogColumns:
         self.definition = definition
         self.types = types
         names = definition.events.columns
-        self._mapped = {name for name in names.model_dump().values() if name is not None}
+        self._of = _parts_of(names, types)
+        self._mapped = {name for name in names.model_dump().values() if name is not None} | set(self._of)
         self._read = sorted((used_columns(definition) - self._mapped) & set(types))
         self._n_values = len(event_numbers(definition))
         self._values = ColumnValues()
@@ -168,12 +172,25 @@ class LogColumns:
         for name in names:
             if name in (mapped.time, mapped.arrived):
                 columns[name] = pa.array([m.t if name == mapped.time else m.received for m in messages], pa.int64())
-            elif name in self._mapped:
-                of = {mapped.user: "user", mapped.event: "event", mapped.id: "id"}[name]
-                columns[name] = pa.array([getattr(m, of) for m in messages], pa.string())
+            elif name in self._of:
+                columns[name] = pa.array([getattr(m, self._of[name]) for m in messages], pa.string())
             else:
                 columns[name] = pa.array([text_of(m.body.get(name)) for m in messages], pa.string())
         return pa.table(columns)
+
+
+def _parts_of(names: EventColumns, types: Mapping[str, str]) -> dict[str, str]:
+    """Which part of a message fills which column: user, event and id.
+
+    Where one is SQL over columns of the log, the first of them is filled as well, if it is text: signals may read it.
+    """
+    found = {name: part for part in ("user", "event", "id") if (name := getattr(names, part)) is not None}
+    for name, part in list(found.items()):
+        if is_expression(sql := Expression(name)):
+            first = next(column.parts[0].name for column in sql.tree.find_all(exp.Column))
+            if types.get(first) == "VARCHAR":
+                found.setdefault(first, part)
+    return found
 
 
 def read_time(value: object) -> int | None:

@@ -15,7 +15,7 @@ from features.events.compacted import NONE
 from features.reading.source import EventLog
 from features.time import DAY, to_instant
 from features.traits import read_traits
-from tests.worlds import DEFINITION
+from tests.worlds import DEFINITION, with_signal
 
 NOON = datetime(2025, 3, 1, 12)
 COLUMNS = {"user": "user_id", "event": "event", "time": "event_time", "arrived": "arrived_at", "id": "event_id"}
@@ -67,7 +67,13 @@ def test_columns_may_lie_in_others(tmp_path: Path) -> None:
     frame = log().with_columns(who=pl.struct(id="user_id", kind="event")).drop("user_id", "arrived_at", "event_id")
     columns = {"user": "who.id", "event": "who.kind", "time": "event_time"}
     path = written_as("parquet", frame, tmp_path)
-    assert EventLog(definition(tmp_path, path=path, columns=columns)).read().users.to_list() == ["a", "b"]
+    rules = definition(tmp_path, path=path, columns=columns)
+    assert EventLog(rules).read().users.to_list() == ["a", "b"]
+    visit = with_signal("visit", where="\"who.kind\" = 'visit'")
+    by_result = Definition.model_validate(
+        DEFINITION | {"events": rules.events.model_dump(mode="json"), "signals": visit}
+    )
+    assert EventLog(by_result).read().users.to_list() == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["User (id)", "user-id", "user id", "user.id", "SELECT"])

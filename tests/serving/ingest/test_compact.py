@@ -15,6 +15,7 @@ from serving.ingest import compact as module
 from serving.ingest.compact import compact
 from serving.ingest.reconcile import reconcile
 from serving.upkeep.erase import erase
+from tests.features.event_store.logs import COLUMNS
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 
 
@@ -45,6 +46,29 @@ def test_what_was_compacted_is_in_the_log_and_the_log_goes_on(scene: Scene) -> N
     assert rows.columns == ["event_id", "user_id", "event", "event_time", "arrived_at", "revenue"]
     assert rows.schema["revenue"] == pl.Float64
     assert rows["revenue"].to_list() == [None] * 10 + [7.5]
+
+
+def test_columns_that_are_computed_of_the_logs_are_those_of_messages_too(tmp_path: Path) -> None:
+    """Live, folded, compacted and read again: a user, an event and an id that files say by SQL over columns."""
+    computed = {"user": "COALESCE(user_id, event_id)", "event": "LOWER(event)", "id": "event_id || ''"}
+    scene = Scene.set(tmp_path, columns=COLUMNS | computed)
+    before = log_of(scene).kept
+    scene.live.append([*some(0, 10), message(10, "u001", "purchase", BEGIN + 2 * HOUR, revenue="7.5")])
+    scene.fold()
+    folded = scene.stored()
+    scene.compact()
+    assert log_of(scene).kept == before + 11
+    scene.materialize()
+    assert scene.stored() == folded
+    assert reconcile(scene.definition, scene.settings, scene.live).differences == []
+    again = [*some(0, 3), message(11, "u002", "visit", BEGIN + 3 * HOUR)]
+    scene.live.append(again)
+    scene.fold()
+    scene.compact()
+    assert log_of(scene).kept == before + 12
+    erase(scene.definition, scene.settings, scene.memberships, ["u001"])
+    [*_, newest] = log_of(scene).live.event_files
+    assert "u001" not in str(pl.read_parquet(newest).to_dicts())
 
 
 @pytest.mark.parametrize("killed_at", ["write", "save"])
