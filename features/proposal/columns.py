@@ -73,7 +73,7 @@ def guess(connection: Connection, tables: Tables, paths: list[Path], given: dict
     for key, name in given.items():
         if name not in seen:
             raise EventLogError(f"--{key} {name}: there is no such column.", fix=f"there are {', '.join(seen)}")
-    found = {key: Guess(name, "as you said") for key, name in given.items()}
+    found = {key: Guess(name, "as given") for key, name in given.items()}
     for key in KEYS:
         if key in found:
             continue
@@ -99,7 +99,7 @@ def _answer(key: str, best: Guess | None, columns: list[str], asking: Asking) ->
     answer = asking.column(key, best, columns)
     if best is not None and answer == best.column:
         return best
-    return Guess(answer, "as you said") if answer else None
+    return Guess(answer, "as given") if answer else None
 
 
 def _best(key: str, seen: Iterable[Seen], rows: int) -> Guess | None:

@@ -16,7 +16,7 @@ from serving.database.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
 from tests.conftest import World
 
-#: whoever buys during a test
+#: those who buy during a test
 USERS = [f"u{number:07d}" for number in range(40)]
 
 _names = itertools.count()

@@ -74,7 +74,7 @@ def test_an_expression_can_be_counted(tmp_path: Path) -> None:
         (["whens"], "yields TIMESTAMP"),
     ],
 )
-def test_what_cannot_be_counted_is_told(tmp_path: Path, distinct: object, says: str) -> None:
+def test_what_cannot_be_counted_is_reported(tmp_path: Path, distinct: object, says: str) -> None:
     file = tmp_path / "log.parquet"
     pl.DataFrame(
         {"user_id": ["a"], "event": ["purchase"], "event_time": ["2025-03-01T00:00:00Z"], "revenue": [1.0],
@@ -86,7 +86,7 @@ def test_what_cannot_be_counted_is_told(tmp_path: Path, distinct: object, says: 
 
 
 @pytest.mark.parametrize("distinct", [["of", "of"], [3], ["Of this"], "of", {"x": ""}, {"Ab": "of"}])
-def test_what_is_no_list_of_properties_is_told(distinct: object) -> None:
+def test_what_is_no_list_of_properties_is_reported(distinct: object) -> None:
     with pytest.raises(ValidationError, match="distinct"):
         definition_of(signals=with_signal("purchase", distinct=distinct))
 
@@ -100,7 +100,7 @@ def test_what_is_no_list_of_properties_is_told(distinct: object) -> None:
         ({"items": "revenue > 1"}, "yields BOOLEAN"),
     ],
 )
-def test_what_cannot_be_added_up_is_told(tmp_path: Path, more: dict[str, str], says: str) -> None:
+def test_what_cannot_be_added_up_is_reported(tmp_path: Path, more: dict[str, str], says: str) -> None:
     file = tmp_path / "log.parquet"
     pl.DataFrame(
         {"user_id": ["a"], "event": ["purchase"], "event_time": ["2025-03-01T00:00:00Z"], "revenue": [1.0],
@@ -133,7 +133,7 @@ def test_a_further_value_has_a_name_of_its_own(tmp_path: Path, name: str) -> Non
         load_definition(tmp_path / "propensity.yaml")
 
 
-def test_two_columns_of_one_name_are_told(tmp_path: Path) -> None:
+def test_two_columns_of_one_name_are_reported(tmp_path: Path) -> None:
     text = (ROOT / "propensity.yaml").read_text()
     more = "derived:\n  purchase_distinct_product_id_total: purchase_count_7d\n"
     changed = text.replace("value: revenue", "value: revenue, distinct: [product_id]", 1).replace("derived:\n", more)

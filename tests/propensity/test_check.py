@@ -13,7 +13,7 @@ from propensity.preview.warnings import like_ids
 from tests.propensity.logs import CASES, case_with, checked, daily, rows_of, run
 
 
-def test_case_19_a_signal_that_never_fires_is_told_with_the_names_there_are(tmp_path: Path) -> None:
+def test_case_19_a_signal_that_never_fires_is_reported_with_the_names_there_are(tmp_path: Path) -> None:
     _, found = checked(CASES / "19-event-name-in-other-case" / "propensity.yaml", tmp_path)
     assert "signals.purchase never fires: event = 'Purchase'; the log has 'purchase'." in found.warnings
     assert found.content["events"] == {"view": 351, "purchase": 20}
@@ -50,14 +50,14 @@ def test_case_14_the_edges_of_a_label_window(tmp_path: Path) -> None:
     assert outcomes["churn"][-1] == {"week of": "2026-01-12", "eligible": 4, "positives": 2, "base_rate": 0.5}
 
 
-def test_users_that_are_words_for_nobody_are_told(tmp_path: Path) -> None:
+def test_users_that_are_words_for_nobody_are_reported(tmp_path: Path) -> None:
     users = ["undefined" if i % 10 == 0 else f"u{i % 20}" for i in range(320)]
     _, found = checked(case_with(tmp_path, rows_of(daily(80), user_id=users)), tmp_path / "var")
     answer = "32 of 320 rows (10.0%) have a word for nobody as their user: 'undefined' in events.csv."
     assert answer in found.warnings
 
 
-def test_ids_that_differ_in_case_or_blanks_are_told() -> None:
+def test_ids_that_differ_in_case_or_blanks_are_reported() -> None:
     [answer] = like_ids(pl.Series(["User7@X", "user7@x", "u 8", "u8", "u9"]))
     assert answer.startswith("4 of 5 users have an id that is another's but for case or blanks, such as")
     assert like_ids(pl.Series(["a", "b"])) == []
@@ -109,7 +109,7 @@ def test_check_for_machines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("days", "tied"), [([5] * 120, True), (list(range(1, 31)) * 4, False)])
-def test_users_whom_rfm_cannot_tell_apart_are_told(tmp_path: Path, days: list[int], tied: bool) -> None:
+def test_users_whom_rfm_cannot_tell_apart_are_reported(tmp_path: Path, days: list[int], tied: bool) -> None:
     start = datetime(2026, 1, 20)
     lines = [
         {"user_id": f"u{u}", "event": "view", "time": f"{start + timedelta(days=d):%Y-%m-%d %H:%M:%S}", "amount": None}
@@ -122,7 +122,7 @@ def test_users_whom_rfm_cannot_tell_apart_are_told(tmp_path: Path, days: list[in
     assert not tied or "were active on equally many days: they share one frequency score" in answer[0]
 
 
-def test_an_event_that_differs_from_a_signals_in_marks_only_is_told(tmp_path: Path) -> None:
+def test_an_event_that_differs_from_a_signals_in_marks_only_is_reported(tmp_path: Path) -> None:
     rows = pl.concat([rows_of(daily(60)), rows_of(daily(3), event="purchase"), rows_of(daily(2), event="Pur-Chase")],
                      how="vertical_relaxed")  # fmt: skip
     file = case_with(tmp_path, rows)
@@ -138,7 +138,9 @@ def test_an_event_that_differs_from_a_signals_in_marks_only_is_told(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("rows_a_user", "warned"), [(4, False), (400, True)])
-def test_a_user_with_an_improbable_share_of_the_rows_is_told(tmp_path: Path, rows_a_user: int, warned: bool) -> None:
+def test_a_user_with_an_improbable_share_of_the_rows_is_reported(
+    tmp_path: Path, rows_a_user: int, warned: bool
+) -> None:
     times = daily(120)
     every = rows_of(times, user_id=[f"u{i % 120}" for i in range(len(times))])
     robot = rows_of(times[:rows_a_user], user_id="robot's")
@@ -150,7 +152,7 @@ def test_a_user_with_an_improbable_share_of_the_rows_is_told(tmp_path: Path, row
 
 
 @pytest.mark.parametrize("missing", [0, 5])
-def test_days_on_which_nothing_happened_are_told(tmp_path: Path, missing: int) -> None:
+def test_days_on_which_nothing_happened_are_reported(tmp_path: Path, missing: int) -> None:
     times = [time for time in daily(60) for _ in range(8)]
     kept = [t for t in times if not ("2025-12-10" <= t[:10] < f"2025-12-{10 + missing}")]
     _, found = checked(case_with(tmp_path, rows_of(kept)), tmp_path / "var")
@@ -177,7 +179,9 @@ def test_the_names_of_events_are_shown_with_days_shares_and_signals(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("within", "warned"), [("4d", True), ("7d", False)])
-def test_a_horizon_shorter_than_usual_gaps_is_told_with_the_number(tmp_path: Path, within: str, warned: bool) -> None:
+def test_a_horizon_shorter_than_usual_gaps_is_reported_with_the_number(
+    tmp_path: Path, within: str, warned: bool
+) -> None:
     times = daily(90)  # each user is here every five days
     file = case_with(tmp_path, rows_of(times))
     content = yaml.safe_load(file.read_text())
@@ -194,7 +198,7 @@ def test_a_horizon_shorter_than_usual_gaps_is_told_with_the_number(tmp_path: Pat
     assert rhythm["churn"]["middle_gap_days"] == 5
 
 
-def test_a_robot_that_is_excluded_is_told_no_more(tmp_path: Path) -> None:
+def test_a_robot_that_is_excluded_is_reported_no_more(tmp_path: Path) -> None:
     times = daily(120)
     every = rows_of(times, user_id=[f"u{i % 120}" for i in range(len(times))])
     robot = rows_of(times[:400], user_id="robot")

@@ -79,7 +79,7 @@ def test_two_scorings_do_not_write_into_one_folder(world: World) -> None:
         (("rollback", "churn"), "churn has had 1 champions: there is none to go back to", "train a better model"),
     ],
 )
-def test_a_mistake_is_told_in_words_without_a_traceback(
+def test_a_mistake_is_reported_in_words_without_a_traceback(
     world: World, command: tuple[str, ...], answer: str, fix: str
 ) -> None:
     done = world.run(*PROPENSITY, *command)

@@ -9,7 +9,7 @@ from tests.conftest import World
 from tests.propensity.programs import Program
 
 
-def test_an_export_is_imported_and_the_definition_is_told(
+def test_an_export_is_imported_and_the_definition_is_reported(
     program: Program, untrained_world: World, tmp_path: Path
 ) -> None:
     message = {"type": "track", "event": "Bought", "userId": "u1", "messageId": "m1",

@@ -104,7 +104,7 @@ def test_training_says_where_the_reports_are(world: World, program: Program, mon
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])
-def test_a_full_or_read_only_disk_is_told_in_words(
+def test_a_full_or_read_only_disk_is_reported_in_words(
     world: World, program: Program, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -130,7 +130,7 @@ def test_a_line_a_step_is_written_where_there_is_no_terminal(capsys: pytest.Capt
     assert re.fullmatch(r"00:00 churn: fit \[calibrate\] judge \(\d+\.\d s\)", second)
 
 
-def test_profiles_that_are_not_what_the_logs_say_are_told_with_the_remedy(
+def test_profiles_that_are_not_what_the_logs_say_are_reported_with_the_remedy(
     world: World, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Reconciled(3, [Difference("u0000001", "profile")], 0)
@@ -141,7 +141,7 @@ def test_profiles_that_are_not_what_the_logs_say_are_told_with_the_remedy(
     assert "fix propensity reconcile --repair" in done.err
 
 
-def test_an_erasure_that_leaves_something_is_told_with_the_remedy(
+def test_an_erasure_that_leaves_something_is_reported_with_the_remedy(
     world: World, program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("serving.upkeep.erase.erase", lambda *_: Erased({"scores": 1}, {"scores": 2}))

@@ -44,7 +44,7 @@ def test_no_name_is_cut_at_any_width(width: int, monkeypatch: pytest.MonkeyPatch
     assert ("┃" in result) == (width == 200), "a table where there is room for one"
 
 
-def test_the_commands_cut_nothing_and_status_is_told_to_programs(
+def test_the_commands_cut_nothing_and_status_is_reported_to_programs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
 ) -> None:
     monkeypatch.setenv("HOOK_SECRET", SECRET)

@@ -103,7 +103,7 @@ def test_told_so_it_goes_on_and_nobody_is_moved_to_not_enough_to_say(emptied: Wo
     assert last.models["churn"].partition("@")[0] == "churn/1", "the model that users were last judged by"
 
 
-def test_a_wrong_address_of_the_registry_is_told(scored: World, program: Program, tmp_path: Path) -> None:
+def test_a_wrong_address_of_the_registry_is_reported(scored: World, program: Program, tmp_path: Path) -> None:
     nowhere = tmp_path / "typo" / "mlflow.db"
     done = program(scored, "score", PROPENSITY_TRACKING_URI=f"sqlite:///{nowhere}")
     assert done.code == 2
@@ -129,7 +129,7 @@ def half(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [garbage, zeros, half])
-def test_a_damaged_registry_is_told_in_words(
+def test_a_damaged_registry_is_reported_in_words(
     scored: World, tmp_path: Path, program: Program, damage: Callable[[Path], None]
 ) -> None:
     world = copy_of(scored, tmp_path / "w")
@@ -148,7 +148,7 @@ def test_a_damaged_registry_is_told_in_words(
 
 
 @pytest.mark.parametrize("method", ["create_model_version", "set_registered_model_alias", "set_registered_model_tag"])
-def test_a_full_disk_under_the_registry_is_told_in_words(
+def test_a_full_disk_under_the_registry_is_reported_in_words(
     scored: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     world = copy_of(scored, tmp_path / "w")

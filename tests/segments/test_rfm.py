@@ -94,7 +94,7 @@ def test_the_shipped_states_are_those_of_the_design() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"snapshot": "te', b"\xff\xfe\x00"])
-def test_damaged_cut_offs_are_told_in_words(tmp_path: Path, content: bytes) -> None:
+def test_damaged_cut_offs_are_reported_in_words(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rfm-1.json").write_bytes(content)
     with pytest.raises(StoreError, match=r"cut-offs of the RFM groups in .*rfm-1\.json are damaged"):
         RfmCuts.load(tmp_path / "rfm-1.json")

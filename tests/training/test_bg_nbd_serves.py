@@ -186,7 +186,7 @@ def test_mlflow_loads_it_without_us(shop: World, model: Model, rows: FeatureRows
     assert np.array_equal(loaded.predict(frame), model.predict(matrix))
 
 
-def test_a_damaged_file_is_told_by_the_registry(shop: World, model: Model) -> None:
+def test_a_damaged_file_is_reported_by_the_registry(shop: World, model: Model) -> None:
     file = files_of(shop, "purchase") / "numbers.json"
     content = file.read_bytes()
     try:

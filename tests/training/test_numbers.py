@@ -1,4 +1,4 @@
-"""A version's number names one model for ever: a registry that was made anew does not count from 1 again."""
+"""A version's number names one model for ever: a registry that was made again does not count from 1 again."""
 
 from pathlib import Path
 

@@ -234,7 +234,7 @@ def test_a_dumped_definition_loads_as_itself() -> None:
     assert Definition.model_validate_json(definition.model_dump_json()).version == definition.version
 
 
-def test_mistakes_that_can_be_found_together_are_told_together(tmp_path: Path) -> None:
+def test_mistakes_that_can_be_found_together_are_reported_together(tmp_path: Path) -> None:
     wrong = {
         "derived": {"odd": "visit_count_7d > 1"},
         "outcomes": {"churn": OUTCOME | {"among": "dance_count_7d > 0"}},
@@ -251,7 +251,7 @@ def test_mistakes_that_can_be_found_together_are_told_together(tmp_path: Path) -
         assert line.strip().startswith(key)
 
 
-def test_names_that_do_not_meet_are_told_together(tmp_path: Path) -> None:
+def test_names_that_do_not_meet_are_reported_together(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError) as caught:
         load_definition(
             write(tmp_path, outcomes={"a": OUTCOME | {"will_not": "dance"}, "b": OUTCOME | {"will_not": "sing"}})

@@ -53,7 +53,7 @@ def changed(seed: int) -> object:
     return content
 
 
-def loads_or_is_told(folder: Path, seed: int) -> None:
+def loads_or_is_reported(folder: Path, seed: int) -> None:
     path = folder / "propensity.yaml"
     # libyaml writes the same, ten times as fast
     path.write_text(yaml.dump(changed(seed), Dumper=yaml.CSafeDumper, sort_keys=False), encoding="utf-8")
@@ -74,13 +74,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @settings(max_examples=100)
 @given(st.integers(0, 2**40))
-def test_a_changed_definition_loads_or_is_told(folder: Path, seed: int) -> None:
-    loads_or_is_told(folder, seed)
+def test_a_changed_definition_loads_or_is_reported(folder: Path, seed: int) -> None:
+    loads_or_is_reported(folder, seed)
 
 
 @settings(max_examples=100)
 @given(st.text(max_size=60) | st.text("(){}[]&*:,-#'\"|>!%@`\n x1", max_size=60) | st.binary(max_size=60))
-def test_any_text_is_told(folder: Path, content: str | bytes) -> None:
+def test_any_text_is_reported(folder: Path, content: str | bytes) -> None:
     path = folder / "any.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
     with pytest.raises(PropensityError):
@@ -139,6 +139,6 @@ def test_a_cast_within_a_cast_fails_on_no_row(folder: Path) -> None:
 @settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**40))
 def test_ten_thousand_changed_definitions(folder: Path, seed: int) -> None:
-    loads_or_is_told(folder, seed)
+    loads_or_is_reported(folder, seed)
     if seed % 40 == 0:
         signals_are_read_or_told(folder, seed)

@@ -37,7 +37,7 @@ def load(folder: Path, **changes: object) -> Definition:
     return load_definition(path)
 
 
-def test_the_settings_of_before_are_told(tmp_path: Path) -> None:
+def test_the_settings_of_before_are_reported(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match=r"returned_within.*resurrected_for"):
         load(tmp_path, packs={"lifecycle": {"settings": {"returned_within": "7d"}}})
 

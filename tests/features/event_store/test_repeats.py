@@ -1,4 +1,4 @@
-"""An id names one event of the whole log, whoever sends it; taken in file by file, in any order, or all at once."""
+"""An id names one event of the whole log, no matter who sends it; file by file, in any order, or all at once."""
 
 import shutil
 from collections.abc import Sequence

@@ -194,14 +194,14 @@ def test_erased_users_stay_out(tmp_path: Path) -> None:
     after = store.read()
     assert set(before.users) - set(after.users) == {"u007"}
     assert len(after.t) == len(before.t) - mine
-    assert len(parts(tmp_path) - names) == 1, "only the user's bucket is written anew"
+    assert len(parts(tmp_path) - names) == 1, "only the user's bucket is written again"
     put(tmp_path, "b", random_rows(3_000, users=300, seed=2))
     again = opened(tmp_path)
     assert "u007" not in again.read().users
     assert again.counts["erased user"] > 0
     assert len(again.read().t) == again.kept
     put(tmp_path, "a", random_rows(3_000, users=300, seed=4))
-    assert "u007" not in opened(tmp_path).read().users, "nor when the store is built anew"
+    assert "u007" not in opened(tmp_path).read().users, "nor when the store is rebuilt"
 
 
 def test_one_user_with_most_of_the_events(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_stores_of_other_definitions_lose_the_user_and_nothing_else(tmp_path: Pa
     for part in parts:
         assert "u007" not in pl.read_parquet(part)["user"].cast(pl.String).to_list()
     store = EventStore.open(EventLog(other), settings)
-    assert store.manifest.generation == 0, "it was not built anew"
+    assert store.manifest.generation == 0, "it was not rebuilt"
     assert "u008" in store.read().users
 
 

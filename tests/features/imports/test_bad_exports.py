@@ -170,7 +170,7 @@ def test_a_mapping_that_cannot_be_meant_is_refused(tmp_path: Path, declared: str
         load(str(tmp_path / "own.yaml"))
 
 
-def test_an_unknown_importer_is_told_with_those_there_are() -> None:
+def test_an_unknown_importer_is_reported_with_those_there_are() -> None:
     with pytest.raises(EventLogError, match="no importer 'gtag'") as caught:
         load("gtag")
     assert "ga4" in caught.value.fix

@@ -178,7 +178,7 @@ def test_columns_and_kernel_agree_on_the_number_of_columns(windows: list[object]
     assert_same(row, feature_row(definition, log, "a", START + 5 * DAY), "a")
 
 
-def test_a_comeback_is_told_however_many_events_came_since() -> None:
+def test_a_comeback_is_reported_however_many_events_came_since() -> None:
     """An absence of 23 days is none, one of 30 days to the second is one."""
     for away, back in ((23 * DAY, False), (30 * DAY - 1, False), (30 * DAY, True), (79 * DAY, True)):
         since = [START + away + i * 2 * HOUR for i in range(80)]

@@ -35,7 +35,7 @@ def with_early(*times: datetime, rows: int = 400) -> pl.DataFrame:
         [NOON - timedelta(days=150)],  # of a log of three weeks
     ],
 )
-def test_a_few_events_long_before_the_others_are_told(tmp_path: Path, clocks: list[datetime]) -> None:
+def test_a_few_events_long_before_the_others_are_reported(tmp_path: Path, clocks: list[datetime]) -> None:
     put(tmp_path, "0", with_early(*clocks))
     [answer] = warnings_of(opened(tmp_path))
     assert answer.startswith(f"{len(clocks)} of ")

@@ -1,4 +1,4 @@
-"""A kept file that cannot be read is told by name, with what makes it anew."""
+"""A kept file that cannot be read is named, with what makes it again."""
 
 import json
 from collections.abc import Iterator

@@ -52,7 +52,7 @@ def path(made: list[Transition], dimension: str) -> list[tuple[str | None, str |
     return [(t.before, t.after) for t in made if t.dimension == dimension]
 
 
-def test_each_move_is_told_once_with_what_was_before() -> None:
+def test_each_move_is_reported_once_with_what_was_before() -> None:
     _, made = walk([seen(0, states="new"), seen(DAY, states="new"), seen(2 * DAY, states="active", segments__cart=IN),
                     seen(3 * DAY, states="active")])  # fmt: skip
     assert path(made, "states") == [(None, "new"), ("new", "active")]
@@ -97,7 +97,7 @@ def test_who_is_far_from_the_cut_offs_counts_as_what_they_are(likelihoods: list[
         assert memberships.held["tiers.churn"][0] == steps[-1].values["tiers.churn"]
 
 
-def test_nothing_to_say_is_told_at_once() -> None:
+def test_nothing_to_say_is_reported_at_once() -> None:
     _, made = walk([seen(0, churn=0.5), seen(HOUR, tiers__churn="not_enough_to_say")])
     assert path(made, "tiers.churn")[-1] == ("most_likely", "not_enough_to_say")
 

@@ -99,7 +99,7 @@ class RawReceiver:
     """Reads a request and then does what it is told with the connection; for answers no HTTP server would give.
 
     Args:
-        answer: writes to the connection until done; whoever hangs up is not waited for.
+        answer: writes to the connection until done; nobody who hangs up is waited for.
     """
 
     def __init__(self, answer: Callable[[socket.socket], None]) -> None:

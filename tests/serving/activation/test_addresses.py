@@ -33,7 +33,7 @@ from tests.serving.activation.scenes import SECRET, MakeScene, going_to, once
         ("https://ho$t/s3cr3t", "characters no name has"),
     ],
 )
-def test_an_address_that_cannot_be_meant_is_told_at_start_without_its_secrets(
+def test_an_address_that_cannot_be_meant_is_reported_at_start_without_its_secrets(
     monkeypatch: pytest.MonkeyPatch, url: str, why: str
 ) -> None:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
@@ -48,7 +48,9 @@ def test_an_address_that_cannot_be_meant_is_told_at_start_without_its_secrets(
     ("kind", "secret"),
     [("webhook", "s3cr3t, no base64"), ("webhook", "whsec_"), ("audience", "s3cr3t\nx"), ("audience", "s3cr3té")],
 )
-def test_a_secret_that_cannot_be_used_is_told_at_start(monkeypatch: pytest.MonkeyPatch, kind: str, secret: str) -> None:
+def test_a_secret_that_cannot_be_used_is_reported_at_start(
+    monkeypatch: pytest.MonkeyPatch, kind: str, secret: str
+) -> None:
     monkeypatch.setenv("HOOK_SECRET", secret)
     with pytest.raises(PropensityError, match=r"destinations.hook.secret \(HOOK_SECRET\)") as caught:
         check_destinations(moving(destinations={"hook": going_to("https://host/", kind=kind)}))

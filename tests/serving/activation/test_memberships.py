@@ -53,7 +53,7 @@ def test_two_that_look_at_the_same_users_at_once_move_them_once(set_scene: Calla
     assert scene.memberships.outbox.status()["waiting"].to_list() == [len(users)]
 
 
-def test_what_is_due_is_told_to_one(set_scene: Callable[..., Scene], address: str) -> None:
+def test_what_is_due_is_reported_to_one(set_scene: Callable[..., Scene], address: str) -> None:
     scene = set_scene(HOOK, address)
     values = {"states": "active", "segments.cart": IN}
     for user, hours in (("u1", 3), ("u2", 1), ("u3", 30)):

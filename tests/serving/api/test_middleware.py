@@ -66,7 +66,7 @@ def test_every_refusal_has_one_shape(
         (KeyError("u0000001"), 500, "internal"),
     ],
 )
-def test_whatever_fails_is_told_in_the_shape_and_nobody_by_name(
+def test_whatever_fails_is_reported_in_the_shape_and_nobody_by_name(
     monkeypatch: pytest.MonkeyPatch, error: Exception, status: int, code: str
 ) -> None:
     def fail(**_: object) -> None:

@@ -61,7 +61,7 @@ def test_a_user_is_scored(api: httpx.Client, world: World) -> None:
         assert len(intent["reasons"]) == (0 if intent["probability"] is None else 3)
 
 
-def test_what_changed_since_the_batchs_scores_is_told_when_asked_for(api: httpx.Client, world: World) -> None:
+def test_what_changed_since_the_batchs_scores_is_reported_when_asked_for(api: httpx.Client, world: World) -> None:
     ids = [f"u{i:07d}" for i in range(40)]
     log = InMemory(EventLog(world.definition).read())
     scorer = Scorer(
@@ -162,7 +162,7 @@ def test_ten_thousand_ids_are_answered_in_order(api: httpx.Client) -> None:
         ([], "Input should be an object"),
     ],
 )
-def test_a_wrong_request_is_told_what_is_wrong(api: httpx.Client, body: object, output: str) -> None:
+def test_a_wrong_request_is_reported_what_is_wrong(api: httpx.Client, body: object, output: str) -> None:
     answer = api.post("/score", json=body)
     assert answer.status_code == 400
     reported = answer.json()

@@ -71,7 +71,7 @@ def spoil(file: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["text", "head", "middle", "cut"])
 @pytest.mark.parametrize("name", ["live.db", "online.db"])
-def test_a_damaged_database_is_told_with_what_to_do(scene: Scene, name: str, kind: str) -> None:
+def test_a_damaged_database_is_reported_with_what_to_do(scene: Scene, name: str, kind: str) -> None:
     scene.live.append([message(i, "u001", "visit", BEGIN + HOUR + i) for i in range(200)])
     scene.fold()
     scene.live.close()
@@ -99,7 +99,7 @@ def test_a_damaged_database_is_told_with_what_to_do(scene: Scene, name: str, kin
         assert "restore" in caught.value.fix or "materialize" in caught.value.fix
 
 
-def test_a_damaged_registry_of_the_feature_store_is_told(scene: Scene) -> None:
+def test_a_damaged_registry_of_the_feature_store_is_reported(scene: Scene) -> None:
     place(scene, "registry.db").write_bytes(b"\xff\xfe no registry")
     with pytest.raises(DatabaseError, match=r"registry\.db is damaged") as caught:
         OnlineProfiles(scene.definition, scene.settings)
@@ -109,7 +109,7 @@ def test_a_damaged_registry_of_the_feature_store_is_told(scene: Scene) -> None:
     assert scene.online.covered_through() == BEGIN
 
 
-def test_a_database_that_cannot_be_written_is_told(scene: Scene) -> None:
+def test_a_database_that_cannot_be_written_is_reported(scene: Scene) -> None:
     scene.live.close()
     with pytest.raises(DatabaseError, match="cannot be written") as caught:
         open_live(scene, f"sqlite:///file:{place(scene, 'live.db')}?mode=ro&uri=true").append(
@@ -119,7 +119,7 @@ def test_a_database_that_cannot_be_written_is_told(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("url", ["not an address", "nosuch://x/y", "mysql+nosuch://a:s3cret@b/c"])
-def test_an_address_that_is_none_is_told_without_its_secrets(scene: Scene, url: str) -> None:
+def test_an_address_that_is_none_is_reported_without_its_secrets(scene: Scene, url: str) -> None:
     with pytest.raises(PropensityError, match="PROPENSITY_LIVE_LOG") as caught:
         open_live(scene, url)
     assert "s3cret" not in str(caught.value)
@@ -195,7 +195,7 @@ def test_memberships_of_version_3_are_brought_forward(
     log.close()
 
 
-def test_newer_tables_and_missing_columns_are_told(scene: Scene) -> None:
+def test_newer_tables_and_missing_columns_are_reported(scene: Scene) -> None:
     with scene.live.writing() as connection:
         connection.execute(sa.text(f"UPDATE live_state SET schema = {VERSION + 1}"))
     with pytest.raises(DatabaseError, match=f"of version {VERSION + 1}, and this program knows versions up to"):
@@ -208,7 +208,7 @@ def test_newer_tables_and_missing_columns_are_told(scene: Scene) -> None:
         open_live(scene)
 
 
-def test_a_missing_column_of_the_hand_off_is_told(scene: Scene) -> None:
+def test_a_missing_column_of_the_hand_off_is_reported(scene: Scene) -> None:
     Memberships(scene.definition, scene.live, scene.memberships._clock)
     with scene.live.writing() as connection:
         connection.execute(sa.text("ALTER TABLE handoff_outbox DROP COLUMN error"))
@@ -216,7 +216,7 @@ def test_a_missing_column_of_the_hand_off_is_told(scene: Scene) -> None:
         Memberships(scene.definition, scene.live, scene.memberships._clock)
 
 
-def test_missing_rights_in_postgresql_are_told_with_the_grant(scene: Scene, postgres: str) -> None:
+def test_missing_rights_in_postgresql_are_reported_with_the_grant(scene: Scene, postgres: str) -> None:
     owner = sa.create_engine(postgres)
     with owner.begin() as connection:
         connection.execute(sa.text("DROP ROLE IF EXISTS worker"))

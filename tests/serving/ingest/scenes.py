@@ -125,7 +125,7 @@ class Scene:
         return fold_whole(once, self.online.layout, LogColumns(self.definition, log.columns))
 
     def restart(self) -> None:
-        """Open the live log anew, as a process does that starts."""
+        """Open the live log again, as a process does that starts."""
         self.live.close()
         self.live = LiveLog.open(self.definition, self.settings)
 
@@ -138,13 +138,13 @@ class Scene:
         self.stores.keep(place, *stores)
 
     def bring_back(self, place: Path, *stores: str) -> None:
-        """Put copies of stores in their place; the live log is opened anew."""
+        """Put copies of stores in their place; the live log is opened again."""
         self.live.close()
         self.stores.bring_back(place, *stores)
         self.live = LiveLog.open(self.definition, self.settings)
 
     def lose(self, *stores: str) -> None:
-        """Remove stores, as a replaced disk has none; the live log is made anew."""
+        """Remove stores, as a replaced disk has none; the live log is made again."""
         self.live.close()
         self.stores.lose(*stores)
         self.live = LiveLog.open(self.definition, self.settings)

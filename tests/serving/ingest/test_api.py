@@ -54,7 +54,7 @@ def test_a_rotated_key_is_taken_up_without_a_restart(served_world: World, server
     until(lambda: status(new) == 401)
 
 
-def test_who_asks_too_often_is_told_when_to_come_back(served_world: World, server: Server) -> None:
+def test_who_asks_too_often_is_reported_when_to_come_back(served_world: World, server: Server) -> None:
     key = command(served_world, "keys", "create", "greedy", "--role", "read").strip()
     with client(server, key) as asking:
         until(lambda: asking.get("/segments").status_code == 200)
@@ -110,7 +110,7 @@ def test_a_users_history_in_one_call(served_world: World, send: httpx.Client, as
     assert ask.get("/users/nobody-at-all").status_code == 404
 
 
-def test_who_erases_during_a_batch_is_told_to_come_back(
+def test_who_erases_during_a_batch_is_reported_to_come_back(
     served_world: World, server: Server, keys: dict[str, str]
 ) -> None:
     with client(server, keys["admin"]) as admin, locked(served_world.settings.folder("demo-shop")):

@@ -117,7 +117,7 @@ def test_who_does_nothing_is_as_fresh_as_the_feed(scene: Scene) -> None:
     assert scene.online.read(["u007"])["u007"].through == scene.online.covered_through()
 
 
-def test_an_erased_user_leaves_what_was_compacted_and_nothing_is_built_anew(scene: Scene) -> None:
+def test_an_erased_user_leaves_what_was_compacted_and_nothing_is_rebuilt(scene: Scene) -> None:
     scene.live.append([*some(0, 10), message(10, "u001", "identify", BEGIN + 2 * HOUR, plan="max")])
     scene.fold()
     scene.compact()
@@ -142,13 +142,13 @@ def test_an_erased_user_leaves_what_was_compacted_and_nothing_is_built_anew(scen
     assert reconcile(scene.definition, scene.settings, scene.live).differences == []
 
 
-@pytest.mark.parametrize("built_anew", [False, True])
-def test_late_events_of_others_are_folded_right_after_an_erasure(scene: Scene, built_anew: bool) -> None:
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_late_events_of_others_are_folded_right_after_an_erasure(scene: Scene, rebuilt: bool) -> None:
     sent = [message(i, f"u{i % 5:03d}", "visit", BEGIN + HOUR + i) for i in range(10)]
     scene.live.append(sent)
     scene.fold()
     erase(scene.definition, scene.settings, scene.memberships, ["u001"])
-    if built_anew:  # a file of the log was written again: positions in the event store begin anew
+    if rebuilt:  # a file of the log was written again: positions in the event store begin again
         file = scene.folder / "log" / "a.parquet"
         pl.read_parquet(file).write_parquet(file, compression="snappy")
         log_of(scene)

@@ -141,7 +141,7 @@ def test_a_damaged_champion_leaves_the_old_one_serving_and_is_taken_up_when_mend
 
 
 def test_another_model_of_the_same_number_is_taken_up(home: World) -> None:
-    """As when a registry is restored from a backup, or made anew, under a running service."""
+    """As when a registry is restored from a backup, or made again, under a running service."""
     answers = Answers(home.definition, home.settings)
     before = cards(answers)
     with_card(home, "purchase", words="Another model of that number.")
@@ -168,7 +168,7 @@ def test_another_model_of_the_same_number_that_is_damaged_leaves_the_old_one_ser
     assert answers.refused == {}
 
 
-def test_models_of_before_there_were_digests_are_told_by_their_number(home: World) -> None:
+def test_models_of_before_there_were_digests_are_reported_by_their_number(home: World) -> None:
     without_digests(home)
     answers = Answers(home.definition, home.settings)
     assert not answers.refresh()

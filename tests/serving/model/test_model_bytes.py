@@ -28,7 +28,7 @@ def take_from_churn(path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["booster.txt", "numbers.json", "card.json"])
 @pytest.mark.parametrize("damage", [cut, change_a_digit, empty, remove, take_from_churn])
-def test_a_damaged_file_is_told_before_it_is_parsed(home: World, file: str, damage: Callable[[Path], None]) -> None:
+def test_a_damaged_file_is_reported_before_it_is_parsed(home: World, file: str, damage: Callable[[Path], None]) -> None:
     CHURN[:] = [files_of(home, "churn")]
     damage(files_of(home, "purchase") / file)
     with pytest.raises(ScoringError, match=f"purchase/1 cannot be loaded: {file}") as caught:
@@ -37,14 +37,14 @@ def test_a_damaged_file_is_told_before_it_is_parsed(home: World, file: str, dama
     assert "propensity rollback purchase" in caught.value.fix
 
 
-def test_all_files_of_another_model_are_told(home: World) -> None:
+def test_all_files_of_another_model_are_reported(home: World) -> None:
     for path in files_of(home, "churn").iterdir():
         (files_of(home, "purchase") / path.name).write_bytes(path.read_bytes())
     with pytest.raises(ScoringError, match=r"purchase/1 cannot be loaded: card\.json has SHA-256"):
         Loader(home.definition, home.settings).load("purchase", "1")
 
 
-def test_a_card_whose_digests_were_edited_along_is_told(home: World) -> None:
+def test_a_card_whose_digests_were_edited_along_is_reported(home: World) -> None:
     card = files_of(home, "purchase") / "card.json"
     content = json.loads(card.read_text())
     change_a_digit(files_of(home, "purchase") / "booster.txt")
@@ -88,7 +88,7 @@ def test_models_registered_without_digests_are_loaded_and_said_to_be_unchecked(
 
 
 @pytest.mark.parametrize("damage", [cut, empty, remove])
-def test_an_unchecked_booster_that_is_damaged_is_told_without_ending_the_process(
+def test_an_unchecked_booster_that_is_damaged_is_reported_without_ending_the_process(
     home: World, damage: Callable[[Path], None]
 ) -> None:
     without_digests(home)

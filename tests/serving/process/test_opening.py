@@ -37,7 +37,7 @@ def test_what_is_away_is_waited_for(error: Exception) -> None:
     assert opening.alive
 
 
-def test_why_is_told_once_and_without_what_a_driver_says(caplog: pytest.LogCaptureFixture) -> None:
+def test_why_is_reported_once_and_without_what_a_driver_says(caplog: pytest.LogCaptureFixture) -> None:
     tried = []
     often = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Starting, as a successor too, while something is away; and ending with whoever started it."""
+"""Starting, as a successor too, while something is away; and ending with the process that started it."""
 
 import subprocess
 import sys
@@ -160,7 +160,7 @@ def refused(world: World, *more: str, **environment: str) -> str:
     return done.stderr
 
 
-def test_a_busy_port_is_told_in_a_line_with_the_fix(untrained_world: World) -> None:
+def test_a_busy_port_is_reported_in_a_line_with_the_fix(untrained_world: World) -> None:
     import socket
 
     with socket.socket() as busy:

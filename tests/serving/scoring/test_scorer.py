@@ -251,7 +251,7 @@ def test_nearly_everybody_lies_inside(scored: Scored, world: World) -> None:
         assert (scored.frame[f"{name}_why"] == "outside_trained_range").sum() < 0.01 * len(scored.frame)
 
 
-def test_what_changed_since_the_earlier_scores_is_told(
+def test_what_changed_since_the_earlier_scores_is_reported(
     scorer: Scorer, rows: FeatureRows, scored: Scored, world: World, tmp_path: Path
 ) -> None:
     log = InMemory(EventLog(world.definition).read())

@@ -168,7 +168,7 @@ def test_a_store_nobody_has_told_of_is_found(scene: Scene) -> None:
     assert pl.read_csv(folder / "new room" / "rows.csv")["user_id"].to_list() == ["u002"]
 
 
-def test_a_file_of_another_kind_that_names_the_user_is_told_of(scene: Scene) -> None:
+def test_a_file_of_another_kind_that_names_the_user_is_reported_of(scene: Scene) -> None:
     folder = scene.settings.folder(scene.definition.name)
     (folder / "notes.txt").write_text(f"call {WHO}, soon")
     (folder / "other.json").write_text(f'{{"who": "x{WHO}"}}')
@@ -193,7 +193,7 @@ def test_sparks_checksum_goes_with_what_it_is_of(scene: Scene) -> None:
     assert [file.name for file in folder.glob(".*.crc")] == [".others.parquet.crc"]
 
 
-def test_a_damaged_table_is_told_of(scene: Scene) -> None:
+def test_a_damaged_table_is_reported_of(scene: Scene) -> None:
     file = scene.settings.folder(scene.definition.name) / "scores" / "scores-x.parquet" / "part.parquet"
     file.parent.mkdir(parents=True)
     pl.DataFrame({"user_id": [f"user {i}" for i in range(2_000)]}).write_parquet(file, compression="uncompressed")
@@ -248,7 +248,7 @@ def test_rows_that_an_older_version_deleted_leave_no_bytes(scene: Scene) -> None
     assert holding(scene.settings.home, WHO) == []
 
 
-def test_a_database_that_is_being_read_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_being_read_is_reported_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_files, "_WAIT", 0.05)
     reader = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
     reader.execute("PRAGMA journal_mode = WAL")

@@ -92,6 +92,6 @@ def test_the_log_of_people_who_come_once() -> None:
         ([0.3] * 40, None),
     ],
 )
-def test_a_question_with_one_answer_is_told(rates: list[float], answer: str | None) -> None:
+def test_a_question_with_one_answer_is_reported(rates: list[float], answer: str | None) -> None:
     assert one_sided(pl.DataFrame({"eligible": [500] * len(rates), "base_rate": rates})) == answer
     assert one_sided(pl.DataFrame({"eligible": [3] * len(rates), "base_rate": rates})) is None, "too few to say"

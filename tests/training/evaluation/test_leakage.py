@@ -30,7 +30,7 @@ def test_an_honest_data_set_raises_no_alarm() -> None:
     refuse(list(found.values()))
 
 
-def test_a_question_with_one_answer_is_told_and_fails_nothing() -> None:
+def test_a_question_with_one_answer_is_reported_and_fails_nothing() -> None:
     data = dataset(definition := definition_of())
     data = replace(data, previewed=pl.DataFrame({"eligible": [400] * 9, "base_rate": [0.97] * 9}))
     answers = np.linspace(0.1, 0.9, len(data.part("test")))
@@ -118,7 +118,7 @@ def test_a_column_that_moved_is_drift_and_fails_nothing() -> None:
     assert next(iter(drifts(vanished, definition_of()))) == "visit_gap_std", "what is missing now has moved too"
 
 
-def test_an_accepted_check_is_told_and_fails_nothing() -> None:
+def test_an_accepted_check_is_reported_and_fails_nothing() -> None:
     found = findings(definition_of(audit={"accept": ["too_good"]}), knows=4.0)["too_good"]
     assert found.alarm
     assert not found.fails

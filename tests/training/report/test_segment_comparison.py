@@ -109,7 +109,7 @@ def test_tiers_stand_beside_states(compared: Compared) -> None:
     assert found.filter(pl.col("state") == "churned")["tier"].to_list() == ["not_enough_to_say"]
 
 
-def test_who_is_given_no_answer_is_told_by_reason(compared: Compared) -> None:
+def test_who_is_given_no_answer_is_reported_by_reason(compared: Compared) -> None:
     silent = compared.silent().filter(pl.col("outcome") == "churn")
     now = compared.at(compared.newest)
     assert silent["users"].sum() == (now["churn_tier"] == "not_enough_to_say").sum() > 0
@@ -185,7 +185,7 @@ def test_a_share_of_the_users_is_the_same_each_time(compared: Compared, world: W
     assert 2_300 < sizes["users"].sum() < 3_700
 
 
-def test_a_log_that_is_too_short_is_told(world: World, tmp_path: Path) -> None:
+def test_a_log_that_is_too_short_is_reported(world: World, tmp_path: Path) -> None:
     scorer = Scorer(world.definition, Loader(world.definition, world.settings).champions(), None)
     log = open_log(world.definition, world.settings, ends=None, steps=unseen)
 
