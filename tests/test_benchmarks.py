@@ -55,7 +55,8 @@ def test_stores_are_measured(log: Log) -> None:
 
 @pytest.mark.long
 def test_the_distance_from_the_best_forecast_is_measured_for_every_outcome(world: World) -> None:
-    rows = quality.distance_from_best(Measured(world.folder, world.definition, world.settings, 1.0), "shop")
+    measured = Measured(world.folder, world.definition, world.settings, train_seconds=1.0, train_gib=1.0)
+    rows = quality.distance_from_best(measured, "shop")
     assert rows["outcome"].to_list() == ["churn", "purchase", "uninstall"]
     assert rows["AUC_over_best"].is_between(0.9, 1.02).all()
 
