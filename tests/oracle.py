@@ -5,10 +5,12 @@ import itertools
 import math
 import statistics
 from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from features.definition import Definition
 from features.definition.sections.families import Family
-from features.time import DAY, HOUR, span_name, to_datetime
+from features.time import DAY, span_name, to_datetime
 
 RING = 16
 
@@ -35,9 +37,16 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
     long = [w for w in definition.windows if w >= DAY]
     share_over = max([w for w in long if w <= 30 * DAY] or long[:1])
 
+    def clock(t: int) -> datetime:
+        return to_datetime(t).astimezone(ZoneInfo(definition.timezone))
+
+    def day_of(t: int) -> int:
+        return clock(t).toordinal()
+
     def in_window(event: Event, w: int) -> bool:
-        start = (c - w) // DAY * DAY if w >= DAY else c - w
-        return start <= event.t < c
+        if w < DAY:
+            return c - w <= event.t < c
+        return day_of(event.t) >= day_of(c) - w // DAY and event.t < c
 
     for name, rule in definition.signals.items():
         mine = [e for e in seen if name in e.signals]
@@ -48,10 +57,10 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
                 row[f"{name}_count_{span_name(w)}"] = len(inside)
                 continue
             row[f"{name}_count_{span_name(w)}"] = len(inside)
-            row[f"{name}_active_days_{span_name(w)}"] = len({e.t // DAY for e in inside})
+            row[f"{name}_active_days_{span_name(w)}"] = len({day_of(e.t) for e in inside})
             if rule.value:
                 row[f"{name}_value_{span_name(w)}"] = sum(e.value for e in inside)
-        days = sorted({e.t // DAY for e in mine})
+        days = sorted({day_of(e.t) for e in mine})
         row[f"{name}_count_total"] = len(mine)
         row[f"{name}_active_days_total"] = len(days)
         if rule.value:
@@ -106,20 +115,20 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
             days_of: dict[str, int] = {}
             for e in mine:
                 if e.product:
-                    days_of[e.product] = max(e.t // DAY, days_of.get(e.product, e.t // DAY))
+                    days_of[e.product] = max(day_of(e.t), days_of.get(e.product, 0))
             for w in long:
-                row[f"{name}_distinct_{of}_{span_name(w)}"] = different(days_of, (c - w) // DAY)
-            row[f"{name}_distinct_{of}_total"] = different(days_of, -(10**6))
+                row[f"{name}_distinct_{of}_{span_name(w)}"] = different(days_of, day_of(c) - w // DAY)
+            row[f"{name}_distinct_{of}_total"] = different(days_of, 0)
     row["tenure_days"] = tenure
     active = [e for e in seen if definition.activity in e.signals]
     for part, label in enumerate(("night", "morning", "afternoon", "evening")):
-        n = sum(e.t % DAY // (6 * HOUR) == part for e in active)
+        n = sum(clock(e.t).hour // 6 == part for e in active)
         row[f"{definition.activity}_{label}_share"] = n / len(active) if active else math.nan
-    weekend = sum((e.t // DAY + 3) % 7 >= 5 for e in active)
+    weekend = sum(clock(e.t).weekday() >= 5 for e in active)
     row[f"{definition.activity}_weekend_share"] = weekend / len(active) if active else math.nan
     if Family.CALENDAR in definition.features.families:
-        row["cutoff_weekday"] = to_datetime(c).weekday()
-        row["cutoff_month_day"] = to_datetime(c).day
+        row["cutoff_weekday"] = clock(c).weekday()
+        row["cutoff_month_day"] = clock(c).day
     return row
 
 

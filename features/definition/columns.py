@@ -109,7 +109,9 @@ def feature_set(definition: Definition) -> FeatureSet:
     """Derive the feature set from the definition; names are never typed twice."""
     # what decides what a column of a name is; which columns there are, their names tell
     limits = {"absence", "session"} if Family.SESSIONS in definition.features.families else {"absence"}
-    meaning: dict[str, bool | set[str]] = dict.fromkeys(("signals", "windows", "half_lives", "derived"), True)
+    meaning: dict[str, bool | set[str]] = dict.fromkeys(
+        ("signals", "windows", "half_lives", "derived", "timezone"), True
+    )
     return FeatureSet(
         read=read_columns(definition),
         derived=tuple(definition.derived),

@@ -1,11 +1,11 @@
 """The schema of `propensity.yaml`."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import to_json
 
 from features.definition.sections.base import Name, ProjectName, Span, Sql, Strict
@@ -18,7 +18,13 @@ from features.definition.sections.outcome import Outcome, Outcomes, ValueOutcome
 from features.definition.sections.rfm import RfmRule
 from features.definition.sections.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule
 from features.definition.sections.signal import Signal
+from features.local_days import checked_timezone
 from features.time import DAY, span_name
+
+#: definitions that do not say it keep their digests
+_utc: Callable[[object], bool] = lambda name: name == "UTC"  # noqa: E731
+
+Timezone = Annotated[str, AfterValidator(checked_timezone), Field(exclude_if=_utc)]
 
 
 class Definition(Strict):
@@ -27,6 +33,8 @@ class Definition(Strict):
     Attributes:
         name: the definition's name; its files lie in ``PROPENSITY_HOME/<name>``.
         events: where the event log is, and how it is read.
+        timezone: whose days, hours and weekends features count, such as ``America/New_York``; windows begin at its
+            midnight. Times of the log are not read in it.
         traits: slowly changing attributes of users, from a table of their own.
         signals: the kinds of events that count, by name.
         windows: how far features look back, ascending: whole days, or less than a day.
@@ -51,6 +59,7 @@ class Definition(Strict):
 
     name: ProjectName
     events: Events
+    timezone: Timezone = "UTC"
     traits: Traits | None = None
     signals: Annotated[dict[Name, Signal], Field(min_length=1, max_length=60)]
     windows: Annotated[list[Span], Field(min_length=1)]

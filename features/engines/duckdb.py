@@ -142,9 +142,9 @@ ZONED = r"(Z|[+-]\d{2}(:?\d{2})?|UTC|GMT|[A-Z][a-z]+/[A-Za-z_]+)\s*$"
 
 
 def surveyed(
-    connection: Connection, source: str, event: str, user: str, time: str, written: str | None, day: int
+    connection: Connection, source: str, event: str, user: str, time: str, written: str | None, span: int
 ) -> tuple[list[tuple[Any, ...]], dict[int, int], tuple[str, int] | None]:
-    """Count the rows of a source by name of event, by day and by user, in one look at it.
+    """Count the rows of a source by name of event, by span of time and by user, in one look at it.
 
     Args:
         connection: a connection.
@@ -153,29 +153,29 @@ def surveyed(
         user: the column of users.
         time: SQL of the time in microseconds.
         written: the column of times, where these are text.
-        day: microseconds of a day.
+        span: its length in microseconds.
 
     Returns:
         Of each name, the most frequent first: name, rows, those whose time in text says its zone, first and last time.
-        Rows by day since 1970. The user with most rows, and how many; None where there is no user.
+        Rows by span since 1970. The user with most rows, and how many; None where there is no user.
     """
     # the hyphens of a date look like an offset
     zoned = f"length({quote(written)}) > 10 AND regexp_matches({quote(written)}, '{ZONED}')" if written else "false"
     connection.execute(
         f"""CREATE TEMP TABLE counted AS
-            SELECT name, day, who, GROUPING(name, day, who) AS others, count(*) AS n, count(*) FILTER (zoned) AS zoned,
-                   min(t) AS first, max(t) AS last
-            FROM (SELECT coalesce(CAST({quote(event)} AS VARCHAR), '') AS name, {time} AS t, ({time}) // {day} AS day,
+            SELECT name, span, who, GROUPING(name, span, who) AS others, count(*) AS n,
+                   count(*) FILTER (zoned) AS zoned, min(t) AS first, max(t) AS last
+            FROM (SELECT coalesce(CAST({quote(event)} AS VARCHAR), '') AS name, {time} AS t, ({time}) // {span} AS span,
                          CAST({quote(user)} AS VARCHAR) AS who, {zoned} AS zoned FROM {source})
-            GROUP BY GROUPING SETS ((name), (day), (who))"""
+            GROUP BY GROUPING SETS ((name), (span), (who))"""
     )
     # GROUPING has a bit for each column that rows are not grouped by
     names = rows_of(
         connection, "SELECT name, n, zoned, first, last FROM counted WHERE others = 3 ORDER BY n DESC, name"
     )
-    days = dict(rows_of(connection, "SELECT day, n FROM counted WHERE others = 5 AND day IS NOT NULL"))
+    spans = dict(rows_of(connection, "SELECT span, n FROM counted WHERE others = 5 AND span IS NOT NULL"))
     users = "SELECT who, n FROM counted WHERE others = 6 AND who IS NOT NULL ORDER BY n DESC, who LIMIT 1"
-    return names, days, next(((str(who), int(n)) for who, n in rows_of(connection, users)), None)
+    return names, spans, next(((str(who), int(n)) for who, n in rows_of(connection, users)), None)
 
 
 def last_of(connection: Connection, source: str, time: str) -> str:

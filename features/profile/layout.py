@@ -28,6 +28,7 @@ from features.definition.columns import share_window, trend_pairs
 from features.definition.memoise import kept
 from features.definition.schema import Definition
 from features.definition.sections.families import Family
+from features.local_days import Zone, zone_of
 from features.time import DAY
 
 Words = NDArray[np.int64]
@@ -84,6 +85,7 @@ class Layout(NamedTuple):
         sessions: the same of the number of its sessions; tiles have one of each signal then, after their values.
         session: the shortest gap that ends a session, in microseconds.
         calendar: whether columns of the calendar are asked for.
+        zone: how far clocks are from UTC where the users live: days, hours and weekends are theirs.
         plan: ``[signals, 16]``: of each signal where things stand that are seldom asked for, in one array: each further
             part of the layout makes every call slower.
         more: whether any of these is asked for.
@@ -109,6 +111,7 @@ class Layout(NamedTuple):
     sessions: int
     session: int
     calendar: bool
+    zone: Zone
     plan: NDArray[np.int64]
     more: bool
     block: int
@@ -147,6 +150,7 @@ def layout_of(definition: Definition) -> Layout:
         sessions=places.sessions,
         session=definition.features.session,
         calendar=Family.CALENDAR in families,
+        zone=zone_of(definition.timezone),
         plan=_plan(definition, places),
         more=bool(families) or bool(places.distinct[-1] or places.added[-1]),
         block=places.block,

@@ -33,6 +33,8 @@ def written_as(
         "",
         *_events(path, given, columns, of),
         "",
+        "# timezone: America/New_York   # whose days, hours and weekends features count; without it, those of UTC",
+        "",
         *_traits(traits),
         *lines,
         "",

@@ -24,8 +24,11 @@ from features.reading.batch import Batch, add
 from features.reading.columns import check_expressions, computed, roots, typed_columns, used_columns
 from features.reading.findings import NOBODY, PLACEHOLDER, Findings, judge, placeholders, together, unreadable
 from features.reading.places import name_in, place_of, resolve
-from features.reading.survey import Named, Survey
-from features.time import DAY, to_datetime
+from features.reading.survey import Named, Survey, by_day
+from features.time import MINUTE, to_datetime
+
+#: time zones begin their days at whole quarters of an hour
+QUARTER = 15 * MINUTE
 
 #: rows handed over at once
 BATCH = 500_000
@@ -152,11 +155,12 @@ class EventLog:
         written = names.time if dtype == "VARCHAR" else None
         with engine.connect() as connection, engine.reading(self._paths):
             self._tables.attach(connection)
-            rows, days, busiest = engine.surveyed(
-                connection, self._tables.whole, names.event, names.user, time, written, DAY
+            rows, quarters, busiest = engine.surveyed(
+                connection, self._tables.whole, names.event, names.user, time, written, QUARTER
             )
         found = {str(name): Named(int(n), first, last) for name, n, _, first, last in rows}
-        return Survey(found, sum(int(zoned) for _, _, zoned, _, _ in rows), days, busiest)
+        zoned, timezone = sum(int(zoned) for _, _, zoned, _, _ in rows), self.definition.timezone
+        return Survey(found, zoned, by_day(quarters, QUARTER, timezone), busiest, timezone)
 
     def _without_end(self, connection: engine.Connection) -> EventLogError:
         name = self.definition.events.columns.time

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from features.local_days import days_of, zone_of
 from features.time import DAY, to_datetime
 
 #: a log with fewer rows a day has days without events
@@ -36,14 +37,16 @@ class Survey:
     Attributes:
         names: by name of event, the most frequent first.
         zoned: rows whose time is text that says its offset.
-        days: rows by day since 1970.
+        days: rows by day since 1970, as the calendar of the time zone counts them.
         busiest: the user with most rows, and how many.
+        timezone: whose days these are.
     """
 
     names: dict[str, Named]
     zoned: int
     days: dict[int, int] = field(default_factory=dict)
     busiest: tuple[str, int] | None = None
+    timezone: str = "UTC"
 
     @property
     def events(self) -> dict[str, int]:
@@ -63,7 +66,8 @@ class Survey:
         Args:
             ends: the log is complete through this instant; what comes later is left out.
         """
-        days = {day: rows for day, rows in self.days.items() if day * DAY < ends}
+        [last] = days_of(zone_of(self.timezone), np.array([ends - 1]))
+        days = {day: rows for day, rows in self.days.items() if day <= last}
         if len(days) < 2 or float(np.median(list(days.values()))) < BUSY:
             return []
         there = sorted(day for day, rows in days.items() if rows >= BUSY / 10)
@@ -73,3 +77,18 @@ class Survey:
             f"{to_datetime(first * DAY):%Y-%m-%d} to {to_datetime((first + n - 1) * DAY):%Y-%m-%d} ({n} days)"
             for n, first in longest
         ]
+
+
+def by_day(counts: dict[int, int], span: int, timezone: str) -> dict[int, int]:
+    """Add up the rows of each day.
+
+    Args:
+        counts: rows by span of time since 1970.
+        span: its length in microseconds; no day of the zone begins within one.
+        timezone: whose days.
+    """
+    days = days_of(zone_of(timezone), np.array(list(counts), dtype=np.int64) * span).tolist()
+    added: dict[int, int] = {}
+    for day, rows in zip(days, counts.values(), strict=True):
+        added[day] = added.get(day, 0) + rows
+    return added

@@ -12,6 +12,7 @@ from features.errors import RefusalError
 from features.event_store.store import EventStore
 from features.events.events import Events
 from features.expressions.program import holds
+from features.local_days import zone_of
 from features.snapshot import Snapshots
 from features.system.progress import Steps
 from features.time import Instants, to_datetime
@@ -52,6 +53,7 @@ def count(store: EventStore, steps: Steps) -> Counts:
     definition = store.log.definition
     cutoffs, short = _cutoffs(definition, store)
     snapshots = Snapshots(definition.model_copy(update={"snapshots": SnapshotRules()}), cutoffs)
+    zone = zone_of(definition.timezone)
     silences = [
         list(definition.signals).index(rule.signal) for rule in definition.likelihoods.values() if rule.will_not
     ]
@@ -59,7 +61,7 @@ def count(store: EventStore, steps: Steps) -> Counts:
     def look(events: Events) -> Counts:
         fired = [events.of_signal(i)["user"] for i in range(len(definition.signals))]
         signals = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
-        returns = {i: Returns.of(events, i) for i in silences}
+        returns = {i: Returns.of(events, i, zone) for i in silences}
         if short is not None:
             return Counts(signals, NO_WEEKS, returns, events.users, [])
         weeks = pl.concat(_weeks(definition, snapshots, events))

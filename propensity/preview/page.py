@@ -126,7 +126,8 @@ def _tables(store: EventStore, survey: Survey, counts: Counts, left: dict[str, l
     where = pl.DataFrame({"where": [rule.where for rule in definition.signals.values()]})
     return [
         f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, "
-        f"times {_zone(store, survey)}, log complete through {to_datetime(store.ends):%Y-%m-%d %H:%M}",
+        f"times {_zone(store, survey)}, days of {definition.timezone}, log complete through "
+        f"{to_datetime(store.ends):%Y-%m-%d %H:%M} UTC",
         table("The event log", rows),
         *_examples(left),
         table("Names of events", names_of_events(definition, survey)),
@@ -149,6 +150,7 @@ def _content(
     definition, signals = store.log.definition, counts.signals.rows()
     return {
         "definition": definition.version, "complete_through": to_datetime(store.ends).isoformat(),
+        "timezone": definition.timezone,
         "rows": {**store.counts, "kept": store.kept},
         "left_out": {reason: [asdict(row) for row in some] for reason, some in left.items()},
         "unreadable": {name: found.model_dump() for name, found in store.findings.items() if found.rows},

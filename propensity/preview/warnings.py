@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from sqlglot import exp
@@ -155,14 +156,14 @@ def names_of_events(definition: Definition, survey: Survey, *, listed: int | Non
         survey: of the log.
         listed: how many names; all when None.
     """
-    used, all_rows = asking(definition, survey), max(survey.rows, 1)
+    used, all_rows, place = asking(definition, survey), max(survey.rows, 1), ZoneInfo(definition.timezone)
     rows = [
-        {"event": name, "rows": found.rows, "share": f"{found.rows / all_rows:.1%}", "first": _day(found.first),
-         "last": _day(found.last), "signals": ", ".join(used[name]) or "none"}
+        {"event": name, "rows": found.rows, "share": f"{found.rows / all_rows:.1%}", "first": _day(found.first, place),
+         "last": _day(found.last, place), "signals": ", ".join(used[name]) or "none"}
         for name, found in list(survey.names.items())[:listed]
     ]  # fmt: skip
     return pl.DataFrame(rows, schema=dict.fromkeys(("event", "rows", "share", "first", "last", "signals")))
 
 
-def _day(instant: int | None) -> str:
-    return "–" if instant is None else f"{to_datetime(instant):%Y-%m-%d}"
+def _day(instant: int | None, place: ZoneInfo) -> str:
+    return "–" if instant is None else f"{to_datetime(instant).astimezone(place):%Y-%m-%d}"

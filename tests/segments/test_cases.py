@@ -4,6 +4,7 @@ import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -127,3 +128,33 @@ def test_case_12_a_clock_of_1970_makes_nobody_old() -> None:
     with_clock = (CASES / "12-device-clock-1970" / "events.csv").read_text().split("\n")
     [user] = {line.split(",")[0] for line in with_clock if ",1970" in line}
     assert found[user].state == "new"
+
+
+def test_case_08_a_day_is_one_of_new_york(tmp_path: Path) -> None:
+    case = CASES / "08-day-of-new-york"
+    inside = {user for user, it in called(case).items() if "two_days" in it.segments}
+    assert inside & {"eve", "mor"} == {"eve"}
+    (tmp_path / "events.csv").write_bytes((case / "events.csv").read_bytes())
+    text = (case / "propensity.yaml").read_text()
+    (tmp_path / "propensity.yaml").write_text(text.replace("timezone: America/New_York\n", ""))
+    inside = {user for user, it in called(tmp_path).items() if "two_days" in it.segments}
+    assert inside & {"eve", "mor"} == {"mor"}, "in UTC"
+
+
+@pytest.mark.parametrize(
+    ("timezone", "first"), [("America/New_York", "2026-03-03"), ("Australia/Lord_Howe", "2026-04-01")]
+)
+def test_ten_evenings_over_a_change_of_clocks_are_ten_days(tmp_path: Path, timezone: str, first: str) -> None:
+    """One evening early and one late, so that neither days of UTC nor of 24 hours tell them apart."""
+    begins = datetime.fromisoformat(first).replace(tzinfo=ZoneInfo(timezone))
+    evenings = [begins + timedelta(days=day, hours=22 if day % 2 else 1) for day in range(10)]
+    rows = [f"u,view,{t.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}," for t in evenings]
+    (tmp_path / "events.csv").write_text("\n".join(["user_id,event,time,amount", *rows]) + "\n")
+    text = (CASES / "08-day-of-new-york" / "propensity.yaml").read_text()
+    text = text.replace("America/New_York", timezone).replace("2026-03-01T", "2026-05-01T")
+    (tmp_path / "propensity.yaml").write_text(text)
+    definition = load_definition(tmp_path / "propensity.yaml")
+    log = EventLog(definition)
+    [found] = batch_rows(log.read(), definition, log.ends, None)
+    row = found.frame().to_dicts()[0]
+    assert (row["visit_active_days_total"], row["visit_gap_mean"], row["visit_gap_std"]) == (10, 1.0, 0.0)

@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.events.events import Events
-from features.time import DAY
+from features.local_days import Zone, days_of
 
 #: silences are counted in days up to this many
 LONGEST = 730
@@ -33,17 +33,17 @@ class Returns:
     open: NDArray[np.int64]
 
     @classmethod
-    def of(cls, events: Events, signal: int) -> "Returns":
-        """Count the silences of some users."""
+    def of(cls, events: Events, signal: int, zone: Zone) -> "Returns":
+        """Count the silences of some users, in days of a zone."""
         rows = np.flatnonzero((events.mask >> signal) & 1)
         owner = np.searchsorted(events.starts, rows, side="right") - 1
-        day = events.t[rows] // DAY
+        day = days_of(zone, events.t[rows])
         # one row a user and day
         first = np.append(True, (np.diff(owner) != 0) | (np.diff(day) != 0)) if rows.size else np.zeros(0, dtype=bool)
         owner, day = owner[first], day[first]
         gaps = np.diff(day)[np.diff(owner) == 0]
         last = np.append(np.diff(owner) != 0, True) if owner.size else np.zeros(0, dtype=bool)
-        silent = events.ends // DAY - day[last]
+        silent = days_of(zone, np.array([events.ends])) - day[last]
         counts = (np.bincount(np.clip(part, 0, LONGEST), minlength=LONGEST + 1) for part in (gaps, silent))
         return cls(next(counts), next(counts))
 

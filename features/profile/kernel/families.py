@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from features.profile.kernel.days import day_of
 from features.profile.kernel.sketch import fold_key, read_sketch
 from features.profile.layout import (
     G_LARGEST,
@@ -45,7 +46,6 @@ from features.profile.layout import (
     Words,
 )
 from features.system.compiled import jit
-from features.time import DAY
 
 
 @jit
@@ -58,6 +58,7 @@ def fold_more(
     last: int,
     now: int,
     day: int,
+    gap: int,
     numbers: NDArray[np.float64],
     i: int,
 ) -> None:
@@ -72,12 +73,13 @@ def fold_more(
         last: the time of the last of those.
         now: the time of the event.
         day: its day.
+        gap: how many days lie between the last day of the signal and this one.
         numbers: the numbers of events.
         i: which event.
     """
     floats, at = words.view(np.float64), plan[s, P_BLOCK]
-    if plan[s, P_GAPS] >= 0 and count > 0 and day > last // DAY:
-        fold_gap(words, plan[s, P_GAPS], words[at + S_DAYS] - 2, day - last // DAY)
+    if plan[s, P_GAPS] >= 0 and gap > 0:
+        fold_gap(words, plan[s, P_GAPS], words[at + S_DAYS] - 2, gap)
     sessions = plan[s, P_SESSIONS]
     if sessions >= 0:
         words[sessions] += count == 0 or now - last >= plan[s, P_SESSION]
@@ -163,7 +165,7 @@ def read_families(
         for p in range(layout.plan[s, P_DISTINCT], layout.plan[s, P_DISTINCT_END]):
             o = read_sketch(words, layout, layout.plan[s, P_SKETCHES] + p * SKETCH_WORDS, c, out, row, o)
     if layout.calendar:
-        _read_calendar(c, out, row, o)
+        _read_calendar(day_of(layout.zone, c), out, row, o)
 
 
 @jit
@@ -276,9 +278,8 @@ def _read_values(
 
 
 @jit
-def _read_calendar(c: int, out: NDArray[np.float64], row: int, o: int) -> None:
-    """Read the weekday of an instant, Monday is 0, and its day of the month."""
-    day = c // DAY
+def _read_calendar(day: int, out: NDArray[np.float64], row: int, o: int) -> None:
+    """Read the weekday of a day, Monday is 0, and its day of the month."""
     out[o, row] = (day + 3) % 7
     # the days of an era of 400 years that begins on 1 March, so that leap days come last in a year
     of_era = (day + 719_468) % 146_097

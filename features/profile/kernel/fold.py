@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from features.profile.kernel.days import change_at, day_of
 from features.profile.kernel.families import fold_more
 from features.profile.layout import (
     H_EVENTS,
@@ -16,6 +17,7 @@ from features.profile.layout import (
     H_VISIBLE,
     H_WEEKEND,
     HEADER,
+    NEVER,
     RING,
     S_COMEBACK,
     S_COUNT,
@@ -96,21 +98,24 @@ def fold(
         layout.signals,
         layout.block,
     )
-    absence, more, plan = layout.absence, layout.more, layout.plan
+    absence, more, plan, zone = layout.absence, layout.more, layout.plan, layout.zone
     if words[H_EVENTS] == 0:
         words[H_VERSION] = VERSION
         words[H_FIRST] = t[lo]
     words[H_EVENTS] += hi - lo
     words[H_LAST] = t[hi - 1]
     seen = words[H_VISIBLE]
-    day, begin, end, tile, weekend = 0, 0, -1, 0, False
+    day, begin, end, tile, weekend, shift = 0, 0, -1, 0, False, 0
     for i in range(lo, hi):
         now = t[i]
         seen = max(seen, visible[i])
         if now >= end or now < begin:
-            day = now // DAY
-            begin = day * DAY
-            end = begin + DAY
+            # from begin to end it is one day and clocks do not change; now + shift is the time of day
+            change = change_at(zone, now)
+            day = (now + zone[1, change]) // DAY
+            shift = zone[1, change] - day * DAY
+            begin = max(-shift, zone[0, change])
+            end = min(DAY - shift, zone[0, change + 1] if change + 1 < zone.shape[1] else NEVER)
             tile = _tile_of(words, layout, day)
             weekend = (day + 3) % 7 >= 5  # 1970-01-01 was a Thursday
         fired, s = mask[i], -1
@@ -121,7 +126,7 @@ def fold(
             if not one:
                 continue
             at = HEADER + s * block
-            count, last = words[at + S_COUNT], words[at + S_LAST]
+            count, last, gap = words[at + S_COUNT], words[at + S_LAST], 0
             if count == 0:
                 words[at + S_FIRST] = now
                 words[at + S_DAYS] = 1
@@ -129,12 +134,13 @@ def fold(
                     floats[at + S_DECAYED + h] = 1.0
             else:
                 if last < begin:
-                    gap = day - last // DAY
                     if now - last >= absence:
                         words[at + S_COMEBACK] = now - words[at + S_FIRST]
-                    words[at + S_DAYS] += 1
-                    words[at + S_GAP_SQUARES] += gap * gap
-                    words[at + S_LAST_GAP] = gap
+                    gap = day - day_of(zone, last)
+                    if gap:
+                        words[at + S_DAYS] += 1
+                        words[at + S_GAP_SQUARES] += gap * gap
+                        words[at + S_LAST_GAP] = gap
                 for h in range(decay.size):
                     floats[at + S_DECAYED + h] = floats[at + S_DECAYED + h] * math.exp((last - now) * decay[h]) + 1.0
             words[at + S_DECAYED + decay.size + (count & (RING - 1))] = now
@@ -143,13 +149,13 @@ def fold(
             words[tile + 1 + s] = count + 1
             words[tile + 1 + signals + s] = words[at + S_DAYS]
             if more:  # by a call: what few ask for must not slow the loop of all
-                fold_more(words, plan, s, tile, count, last, now, day, values, i)
+                fold_more(words, plan, s, tile, count, last, now, day, gap, values, i)
             v = valued[s]
             if v >= 0:
                 floats[at + S_VALUE] += values[i, v]
                 floats[tile + 1 + 2 * signals + v] = floats[at + S_VALUE]
             if s == layout.activity:
-                words[H_PART + (now - begin) // (6 * HOUR)] += 1
+                words[H_PART + (now + shift) // (6 * HOUR)] += 1
                 if weekend:
                     words[H_WEEKEND] += 1
     words[H_VISIBLE] = seen

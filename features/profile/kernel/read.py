@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from features.profile.kernel.days import day_of
 from features.profile.kernel.families import read_families
 from features.profile.layout import (
     H_FIRST,
@@ -37,8 +38,9 @@ def _edges(words: Words, layout: Layout, c: int, edges: NDArray[np.int64]) -> No
     days serves all.
     """
     at = layout.tiles_at + (words[H_TILES] - 1) * layout.tile
+    today = day_of(layout.zone, c)
     for w in range(edges.size):
-        from_day = (c - layout.windows[layout.n_short + w]) // DAY
+        from_day = today - layout.windows[layout.n_short + w] // DAY
         while at >= layout.tiles_at and words[at] >= from_day:
             at -= layout.tile
         edges[w] = at if at >= layout.tiles_at else -1
@@ -109,7 +111,7 @@ def read(words: Words, layout: Layout, c: int, edges: NDArray[np.int64], out: ND
             out[o + 1, row] = (c - first) / DAY
             out[o + 2, row] = since / tenure
             if days > 1:
-                mean = (last // DAY - first // DAY) / (days - 1)
+                mean = (day_of(layout.zone, last) - day_of(layout.zone, first)) / (days - 1)
                 out[o + 3, row] = mean
                 out[o + 4, row] = math.sqrt(max(words[at + S_GAP_SQUARES] / (days - 1) - mean * mean, 0.0))
                 out[o + 5, row] = words[at + S_LAST_GAP]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.engines.keys import KEY_BITS
+from features.profile.kernel.days import day_of
 from features.profile.layout import DAY_BITS, DAY_ZERO, KEPT, Layout, Words
 from features.system.compiled import jit
 from features.time import DAY
@@ -48,8 +49,9 @@ def read_sketch(words: Words, layout: Layout, at: int, c: int, out: NDArray[np.f
         largest = (words[at + KEPT] >> DAY_BITS) / (1 << KEY_BITS)
         total = max(math.floor((KEPT - 1) / largest + 0.5), KEPT + 1.0)
     n_long = layout.windows.size - layout.n_short
+    today = day_of(layout.zone, c) + DAY_ZERO
     for w in range(n_long):
-        from_day = (c - layout.windows[layout.n_short + w]) // DAY + DAY_ZERO
+        from_day = today - layout.windows[layout.n_short + w] // DAY
         inside = 0
         for i in range(held):
             inside += (words[at + 1 + i] & (2 * DAY_ZERO - 1)) >= from_day

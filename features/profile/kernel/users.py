@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from features.profile.kernel.days import day_of
 from features.profile.kernel.fold import fold
 from features.profile.kernel.read import read
 from features.profile.layout import H_EVENTS, H_LAST, H_TILES, H_VISIBLE, NEVER, Layout, Words
 from features.system.compiled import jit
-from features.time import DAY
 
 
 @jit
@@ -123,7 +123,7 @@ def trim_profiles(layout: Layout, words: NDArray[np.int64]) -> tuple[NDArray[np.
     firsts = np.zeros(words.shape[0], dtype=np.int64)
     for u in range(words.shape[0]):
         tiles, old = words[u, H_TILES], 0
-        oldest = words[u, H_LAST] // DAY - layout.keep_days
+        oldest = day_of(layout.zone, words[u, H_LAST]) - layout.keep_days
         while old + 1 < tiles and words[u, layout.tiles_at + (old + 1) * layout.tile] < oldest:
             old += 1
         firsts[u] = old

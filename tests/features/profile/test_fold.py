@@ -25,23 +25,37 @@ from tests.worlds import definition_of, events_of, with_signal
 
 WINDOWS = ["30m", "2h", 1, 3, 7, 14, 30]
 DEFINITION = definition_of(windows=WINDOWS)
-#: with every family of features there is
-EVERYTHING = definition_of(
-    windows=WINDOWS,
-    features={"families": list(Family), "absence": "3d", "session": "1h"},
-    signals=with_signal("purchase", distinct=["product"], more_values={"items": "quantity", "margin": "revenue / 2"})
-    | {"cart_add": {"where": "event = 'cart_add'", "more_values": {"items": "quantity"}}}
-    | {"visit": {"where": "event = 'visit'", "activity": True, "distinct": {"pages": "page", "seen": "product"}}},
-)
+
+
+def everything(timezone: str) -> Definition:
+    """A definition with every family of features there is."""
+    return definition_of(
+        timezone=timezone,
+        windows=WINDOWS,
+        features={"families": list(Family), "absence": "3d", "session": "1h"},
+        signals=with_signal(
+            "purchase", distinct=["product"], more_values={"items": "quantity", "margin": "revenue / 2"}
+        )
+        | {"cart_add": {"where": "event = 'cart_add'", "more_values": {"items": "quantity"}}}
+        | {"visit": {"where": "event = 'visit'", "activity": True, "distinct": {"pages": "page", "seen": "product"}}},
+    )
+
+
+EVERYTHING = everything("UTC")
+#: a day of 25 hours, clocks that go back and forward at midnight, and by half an hour, between the cutoffs
+ZONED = [everything(name) for name in ("America/New_York", "Africa/Cairo", "America/Asuncion", "Australia/Lord_Howe")]
 #: without families
 MORE = definition_of(signals=with_signal("purchase", distinct=["product"], more_values={"items": "quantity"}))
+DEFINITIONS = [DEFINITION, EVERYTHING, MORE, *ZONED]
 START = 20_000 * DAY
 
 #: instants crowd on day edges, on the cutoffs and on each other
 instants = st.builds(
     lambda day, at: START + day * DAY + at,
     st.integers(0, 70),
-    st.sampled_from([0, 1, DAY - 1, 12 * HOUR, 12 * HOUR + 1, 6 * HOUR - 1, 90 * MINUTE]) | st.integers(0, DAY - 1),
+    st.sampled_from([0, 1, DAY - 1, 12 * HOUR, 12 * HOUR + 1, 6 * HOUR - 1, 90 * MINUTE])
+    | st.sampled_from([hour * HOUR + by for hour in (3, 4, 5, 10, 16, 21, 22) for by in (-1, 0, 30 * MINUTE)])
+    | st.integers(0, DAY - 1),
 )
 signals = st.sets(st.sampled_from(list(DEFINITION.signals)), min_size=1).map(lambda s: tuple(sorted(s)))
 
@@ -75,7 +89,7 @@ def assert_same(row: dict[str, object], expected: dict[str, float], where: str) 
         )
 
 
-@pytest.mark.parametrize("definition", [DEFINITION, EVERYTHING, MORE], ids=["plain", "everything", "more"])
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.timezone + str(len(read_columns(d))))
 @given(log=logs(), cutoffs=cutoff_lists)
 def test_every_cutoff_agrees_with_the_oracle(definition: Definition, log: list[Event], cutoffs: list[int]) -> None:
     events = events_of(definition, log)
@@ -104,7 +118,7 @@ def test_nothing_at_or_after_the_cutoff_is_seen(log: list[Event], cutoff: int) -
         assert whole.equals(seen)
 
 
-@pytest.mark.parametrize("definition", [DEFINITION, EVERYTHING, MORE], ids=["plain", "everything", "more"])
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.timezone + str(len(read_columns(d))))
 @given(log=logs(), cutoff=instants)
 def test_a_packed_profile_reads_what_the_batch_reads(definition: Definition, log: list[Event], cutoff: int) -> None:
     events = events_of(definition, log)

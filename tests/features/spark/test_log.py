@@ -98,6 +98,7 @@ def skewed(folder: Path) -> Definition:
     more = {"prices": "revenue", "ids": "event_id", "whole": "floor(revenue)", "dear": "revenue > 20"}
     return definition_in(
         folder,
+        timezone="America/New_York",  # where a day of the log has 23 hours
         features={"families": list(Family), "absence": "2d"},
         signals=with_signal("purchase", distinct=more, more_values={"margin": "revenue / 4"}),
     )

@@ -51,7 +51,7 @@ class Scene:
     @classmethod
     def set(
         cls, folder: Path, settings: Settings | None = None, *, rows: int = 300, users: int = 12,
-        columns: Mapping[str, str] = COLUMNS,
+        columns: Mapping[str, str] = COLUMNS, timezone: str = "UTC",
     ) -> "Scene":  # fmt: skip
         history = random_rows(rows, users=users)
         put(folder, "a", history.with_columns(pl.col("event_time").dt.offset_by("70d")))
@@ -60,7 +60,7 @@ class Scene:
         events = {"path": str(folder / "log" / "*.parquet"), "columns": dict(columns), "ends": ENDS.isoformat()}
         rule = {"path": str(folder / "traits.parquet"), "columns": {"user": "user", "known": "known"},
                 "fields": ["plan", "country"]}  # fmt: skip
-        changed = {"events": events, "traits": rule, "windows": ["2h", 1, 7, 14, 30],
+        changed = {"events": events, "traits": rule, "timezone": timezone, "windows": ["2h", 1, 7, 14, 30],
                    "features": {"families": list(Family), "absence": "2d"},
                    "signals": with_signal("purchase", distinct={"prices": "revenue", "kinds": "event"},
                                           more_values={"margin": "revenue / 4"})}  # fmt: skip

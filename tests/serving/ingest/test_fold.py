@@ -32,11 +32,11 @@ happenings = st.lists(
 
 
 @hypothesis_settings(max_examples=20)
-@given(happenings)
+@given(happenings, st.sampled_from(["UTC", "America/New_York"]))
 def test_live_is_batch(
-    tmp_path_factory: pytest.TempPathFactory, happened: list[tuple[str, str, int, bool, str]]
+    tmp_path_factory: pytest.TempPathFactory, happened: list[tuple[str, str, int, bool, str]], timezone: str
 ) -> None:
-    scene = Scene.set(tmp_path_factory.mktemp("live"))
+    scene = Scene.set(tmp_path_factory.mktemp("live"), timezone=timezone)
     sent = []
     for i, (user, event, late, again, then) in enumerate(happened):
         body = {"plan": f"plan-{i}"} if event == "identify" else {"revenue": i + 0.5} if event == "purchase" else {}

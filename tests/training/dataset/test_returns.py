@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from features.definition import load_definition
+from features.local_days import zone_of
 from features.reading.source import EventLog
 from features.time import DAY, to_instant
 from tests.conftest import ROOT
@@ -22,7 +23,7 @@ def returns_of(days: dict[str, list[float]], ends: int) -> Returns:
     log = [Event(user, START + int(day * DAY), ("visit",), 0.0) for user, found in days.items() for day in found]
     events = events_of(definition_of(), log)
     object.__setattr__(events, "ends", START + ends * DAY)
-    return Returns.of(events, 0)
+    return Returns.of(events, 0, zone_of("UTC"))
 
 
 def test_gaps_are_counted_by_day_and_the_last_of_each_user_is_open() -> None:
@@ -79,7 +80,7 @@ def test_nobody_comes_back_is_not_everybody_always_does() -> None:
 def test_the_log_of_people_who_come_once() -> None:
     definition = load_definition(ROOT / "tests" / "cases" / "21-nobody-comes-back" / "propensity.yaml")
     events = EventLog(definition).read()
-    assert Returns.of(events, 0).advice().startswith("Nobody comes back")
+    assert Returns.of(events, 0, zone_of("UTC")).advice().startswith("Nobody comes back")
 
 
 @pytest.mark.parametrize(
