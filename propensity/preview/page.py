@@ -23,6 +23,7 @@ from propensity.preview.warnings import (
     busy_user,
     days_without,
     like_ids,
+    local_days,
     names_of_events,
     near_misses,
     silent_signals,
@@ -95,6 +96,7 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
     warnings = [
         *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
         *near_misses(definition, survey), *days_without(survey, store.ends),
+        *local_days(definition, _zone(store, survey)),
         *busy_user(definition, survey, counts.users), *like_ids(counts.users),
         *tied_in_frequency(definition, counts.rfm),
         *(warning for found in outcomes.values() for warning in found.warnings),

@@ -128,6 +128,21 @@ def days_without(survey: Survey, ends: int) -> list[str]:
     return [f"The log has no events from {'; '.join(gaps)}. If they are lost, users look silent then."]
 
 
+def local_days(definition: Definition, times: str) -> list[str]:
+    """A warning where days are those of a time zone, and times say none.
+
+    Args:
+        definition: the definition.
+        times: how the log's times say their zone.
+    """
+    if definition.timezone == "UTC" or not times.endswith("taken as UTC"):
+        return []
+    return [
+        f"Days are those of {definition.timezone}, and the log's times are {times}. If they are local times, days are "
+        "off by the difference: leave 'timezone' out, or write times with their offset."
+    ]
+
+
 def busy_user(definition: Definition, survey: Survey, users: pl.Series) -> list[str]:
     """A warning about one user with an improbable share of the rows.
 

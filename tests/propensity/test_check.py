@@ -42,6 +42,37 @@ def test_case_27_how_times_say_their_zone(tmp_path: Path, suffix: str, answer: s
     assert f"times {answer}" in str(found.shown[0])
 
 
+@pytest.mark.parametrize(
+    ("timezone", "suffix", "warns"),
+    [("America/New_York", "", True), ("America/New_York", "-05:00", False), ("UTC", "", False)],
+)
+def test_whose_days_are_shown_is_told_and_times_that_may_be_local_are_warned_of(
+    tmp_path: Path, timezone: str, suffix: str, warns: bool
+) -> None:
+    file = case_with(tmp_path, rows_of(daily(80, suffix)))
+    file.write_text(file.read_text() + f"timezone: {timezone}\n")
+    _, found = checked(file, tmp_path / "var")
+    assert f"days of {timezone}," in str(found.shown[0])
+    assert found.content["timezone"] == timezone
+    assert any("If they are local times" in warning for warning in found.warnings) is warns
+
+
+def test_days_of_the_log_are_those_of_the_time_zone(tmp_path: Path) -> None:
+    """From 22:30 in New York on it is tomorrow in UTC: the days without events begin and end a day earlier there."""
+    times = [f"2026-01-{day:02d}T03:{m:02d}:00+00:00" for day in [*range(2, 12), *range(20, 29)] for m in range(30)]
+    gaps = {}
+    for timezone in ("UTC", "America/New_York"):
+        file = case_with(tmp_path, rows_of(times))
+        file.write_text(file.read_text() + f"timezone: {timezone}\n")
+        _, found = checked(file, tmp_path / timezone)
+        [gaps[timezone]] = [warning for warning in found.warnings if "no events from" in warning]
+        names = found.content["names"]
+        assert isinstance(names, list)
+        assert names[0]["first"] == ("2026-01-02" if timezone == "UTC" else "2026-01-01")
+    assert "2026-01-12 to 2026-01-19 (8 days)" in gaps["UTC"]
+    assert "2026-01-11 to 2026-01-18 (8 days)" in gaps["America/New_York"]
+
+
 def test_case_14_the_edges_of_a_label_window(tmp_path: Path) -> None:
     """Who visits at the cutoff itself or a second before the window ends stays; at its end, or before it, churns."""
     _, found = checked(CASES / "14-label-edges" / "propensity.yaml", tmp_path)
