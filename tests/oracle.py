@@ -24,11 +24,13 @@ class Event:
     arrived: int | None = None
     product: str | None = None
     items: float = 0.0
+    refunds: tuple[str, ...] = ()
 
 
 def feature_row(definition: Definition, events: list[Event], user: str, c: int) -> dict[str, float] | None:
     """The feature row of a user at a cutoff, or None when nothing of the user is visible."""
-    seen = [e for e in events if e.user == user and e.signals and e.t < c and (e.arrived is None or e.arrived <= c)]
+    mine_now = [e for e in events if e.user == user and e.t < c and (e.arrived is None or e.arrived <= c)]
+    seen = [e for e in mine_now if any(fires(definition, e, s) or taken(definition, e, s) for s in definition.signals)]
     if not seen:
         return None
     seen.sort(key=lambda e: e.t)
@@ -49,7 +51,8 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
         return day_of(event.t) >= day_of(c) - w // DAY and event.t < c
 
     for name, rule in definition.signals.items():
-        mine = [e for e in seen if name in e.signals]
+        mine = [e for e in seen if fires(definition, e, name)]
+        worth = [(e, worth_of(definition, e, name)) for e in seen]
         for w in definition.windows:
             inside = [e for e in mine if in_window(e, w)]
             if w < DAY:
@@ -59,12 +62,12 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
             row[f"{name}_count_{span_name(w)}"] = len(inside)
             row[f"{name}_active_days_{span_name(w)}"] = len({day_of(e.t) for e in inside})
             if rule.value:
-                row[f"{name}_value_{span_name(w)}"] = sum(e.value for e in inside)
+                row[f"{name}_value_{span_name(w)}"] = sum(v for e, v in worth if in_window(e, w))
         days = sorted({day_of(e.t) for e in mine})
         row[f"{name}_count_total"] = len(mine)
         row[f"{name}_active_days_total"] = len(days)
         if rule.value:
-            row[f"{name}_value_total"] = sum(e.value for e in mine)
+            row[f"{name}_value_total"] = sum(v for _, v in worth)
         gaps = [b - a for a, b in itertools.pairwise(days)]
         since = (c - mine[-1].t) / DAY if mine else math.nan
         mean = sum(gaps) / len(gaps) if gaps else math.nan
@@ -83,7 +86,7 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
                 before = len([e for e in mine if in_window(e, 2 * w)]) - recent
                 row[f"{name}_trend_{span_name(w)}"] = recent / before if before else math.nan
         own = len([e for e in mine if in_window(e, share_over)])
-        every = sum(len([e for e in seen if s in e.signals and in_window(e, share_over)]) for s in definition.signals)
+        every = sum(fires(definition, e, s) and in_window(e, share_over) for e in seen for s in definition.signals)
         row[f"{name}_share_{span_name(share_over)}"] = own / every if every else math.nan
         ended = [b.t for a, b in itertools.pairwise(mine) if b.t - a.t >= definition.features.absence]
         row[f"days_since_comeback_{name}"] = (c - ended[-1]) / DAY if ended else math.nan
@@ -99,9 +102,11 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
             row[f"{name}_session_events"] = len(mine) / len(begun) if begun else math.nan
         if rule.value and Family.VALUES in definition.features.families:
             row |= value_columns(f"{name}_value", [(e.t, e.value) for e in mine])
+            # an event's worth on average, less refunds: those of the window, whenever what they take back was
+            row[f"{name}_value_mean"] = sum(v for _, v in worth) / len(mine) if mine else math.nan
             for w in long:
-                inside = [e.value for e in mine if in_window(e, w)]
-                row[f"{name}_value_mean_{span_name(w)}"] = statistics.fmean(inside) if inside else math.nan
+                n, inside = len([e for e in mine if in_window(e, w)]), [v for e, v in worth if in_window(e, w)]
+                row[f"{name}_value_mean_{span_name(w)}"] = sum(inside) / n if n else math.nan
         for of in rule.more_values:
             row[f"{name}_{of}_total"] = sum(e.items for e in mine)
             for w in long:
@@ -120,7 +125,7 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
                 row[f"{name}_distinct_{of}_{span_name(w)}"] = different(days_of, day_of(c) - w // DAY)
             row[f"{name}_distinct_{of}_total"] = different(days_of, 0)
     row["tenure_days"] = tenure
-    active = [e for e in seen if definition.activity in e.signals]
+    active = [e for e in seen if fires(definition, e, definition.activity)]
     for part, label in enumerate(("night", "morning", "afternoon", "evening")):
         n = sum(clock(e.t).hour // 6 == part for e in active)
         row[f"{definition.activity}_{label}_share"] = n / len(active) if active else math.nan
@@ -130,6 +135,25 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
         row["cutoff_weekday"] = clock(c).weekday()
         row["cutoff_month_day"] = clock(c).day
     return row
+
+
+def taken(definition: Definition, event: Event, signal: str) -> bool:
+    """Whether an event takes value away from a signal: where `refund` holds, or `where` and its value is below 0."""
+    if definition.signals[signal].value is None:
+        return False
+    return signal in event.refunds or (signal in event.signals and event.value < 0)
+
+
+def fires(definition: Definition, event: Event, signal: str) -> bool:
+    """Whether an event is one of a signal; a refund is none."""
+    return signal in event.signals and not taken(definition, event, signal)
+
+
+def worth_of(definition: Definition, event: Event, signal: str) -> float:
+    """What an event adds to the value of a signal; a refund takes it away, however it is written."""
+    if taken(definition, event, signal):
+        return -abs(event.value)
+    return event.value if fires(definition, event, signal) else 0.0
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,10 @@ import numpy as np
 import polars as pl
 
 from features.definition import Definition
+from features.engines.refunds import REFUND
 from features.events.events import Events
 from features.time import DAY
-from tests.oracle import Event, key_of
+from tests.oracle import Event, fires, key_of, taken, worth_of
 
 #: a definition of three signals
 DEFINITION: dict[str, object] = {
@@ -42,9 +43,12 @@ def events_of(definition: Definition, log: list[Event]) -> Events:
     keyed = [i for i, n in enumerate(names) for _ in definition.signals[n].distinct]
     rows: list[tuple[str, int, int, tuple[float, ...], int]] = []
     for e in log:
-        mask = sum(1 << names.index(s) for s in e.signals)
+        mask = sum(1 << names.index(s) for s in names if fires(definition, e, s))
+        mask += REFUND if any(taken(definition, e, s) for s in names) else 0
+        if not mask:
+            continue
         visible = max(e.t + 1, e.arrived or 0)
-        numbers = [e.value if mask >> i & 1 else 0.0 for i in valued]
+        numbers = [worth_of(definition, e, names[i]) for i in valued]
         numbers += [e.items if mask >> i & 1 else 0.0 for i in added]
         numbers += [float(key_of(e.product)) if mask >> i & 1 else 0.0 for i in keyed]
         rows.append((e.user, e.t, mask, tuple(numbers), visible))

@@ -12,6 +12,7 @@ from features.definition.schema import Definition
 from features.definition.sections.event_log import Reading
 from features.engines.duckdb import quote, user_sql
 from features.engines.keys import key_sql
+from features.engines.refunds import refunded_sql, taken_sql, without_refunds
 from features.engines.tables import RAW
 from features.engines.times import is_number, is_time, missing, time_sql
 from features.expressions.dialects import written
@@ -113,8 +114,12 @@ def _expressions(definition: Definition) -> Iterator[tuple[str, Expression, str]
     """Where expressions over the log stand, the expressions, and for which rows they matter."""
     for name, rule in definition.signals.items():
         yield f"signals.{name}.where", rule.where, "true"
+        if rule.refund is not None:
+            yield f"signals.{name}.refund", rule.refund, "true"
     for number in event_numbers(definition):
-        yield number.place, number.sql, f"({written(definition.signals[number.signal].where, 'duckdb')})"
+        rule = definition.signals[number.signal]
+        asked = [rule.where] if rule.refund is None or number.part != "value" else [rule.where, rule.refund]
+        yield number.place, number.sql, " OR ".join(f"({written(sql, 'duckdb')})" for sql in asked)
     for i, sql in enumerate(definition.events.exclude):
         yield f"events.exclude[{i}]", sql, "true"
 
@@ -169,14 +174,17 @@ def event_rows(
     inner, found, findings = _checked(checks)
     inner += "".join(f", {sql} AS {name}" for name, sql in more.items())
     findings += "".join(f", {name}" for name in more)
+    rows = f"""SELECT {user} AS "user", {t} AS t, {arrived} AS arrived, {row_id} AS id, {mask} AS mask{value_sql},
+                     {refunded_sql(definition, "duckdb")} AS refunded, {excluded} AS excluded{inner}
+              FROM {source}"""
+    if definition.valued:
+        judged = ", ".join(f"{sql} AS {name}" for name, sql in without_refunds(definition))
+        rows = f"SELECT * REPLACE ({judged}) FROM (SELECT *, {taken_sql(definition)} AS taken FROM ({rows}))"
     return f"""
         SELECT "user", t, GREATEST(t + 1, COALESCE(arrived, 0)) AS visible, id, mask{names_of_values},
                (CASE WHEN "user" IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN t < {begins(definition)} THEN 2
                      WHEN excluded THEN 3 WHEN mask = 0 THEN 4 ELSE -1 END)::INTEGER AS dropped{findings}
-        FROM (SELECT *{found}
-              FROM (SELECT {user} AS "user", {t} AS t, {arrived} AS arrived, {row_id} AS id, {mask} AS mask{value_sql},
-                           {excluded} AS excluded{inner}
-                    FROM {source}))"""
+        FROM (SELECT *{found} FROM ({rows}))"""
 
 
 def _checked(checks: Sequence[Check]) -> tuple[str, str, str]:

@@ -150,6 +150,7 @@ class Manifest(Strict):
             less than that folds the bucket again.
         history: of positions a random token each, so that a store that came back from a backup and went on differently
             is told from the one that a profile was folded from.
+        refunds: rows that take value away are no events; where an older version wrote this, they were.
     """
 
     made_of: str
@@ -168,6 +169,7 @@ class Manifest(Strict):
     types: dict[str, str] = {}
     merged: dict[int, int] = {}
     history: dict[int, str] = {}
+    refunds: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -232,4 +234,5 @@ def made_of(definition: Definition, paths: list[str]) -> str:
     signals += "".join(
         f"{number.place}|{number.sql};" for number in event_numbers(definition) if number.part != "value"
     )
+    signals += "".join(f"{name}.refund|{s.refund};" for name, s in definition.signals.items() if s.refund)
     return hashlib.sha256(f"6{events}{signals}".encode()).hexdigest()[:8]

@@ -27,6 +27,7 @@ from features.event_store.new_files import (
     with_moved_live_files,
 )
 from features.event_store.part_files import PartFiles
+from features.event_store.refunds import with_refunds
 from features.events.compacted import Compacted
 from features.events.events import Events, Rows
 from features.events.hashing import hashed_names
@@ -226,6 +227,7 @@ class EventStore:
         with locked(self._home, wait=True):
             self._manifest = Manifest.load(self._folder)
             self._take_out_erased()
+            self._take_out_refunds()
             new = self._new_files()
             if new:
                 self._take(new, progress)
@@ -259,6 +261,14 @@ class EventStore:
         if state is not self._manifest:
             self._switch(state)
 
+    def _take_out_refunds(self) -> None:
+        """Refunds of a store that an older version has written are events no longer."""
+        if self._manifest is None:
+            return
+        state = with_refunds(self._manifest, self._files, self.log.definition)
+        if state is not self._manifest:
+            self._switch(state)
+
     def _new_files(self) -> list[Path]:
         """Files not taken in yet; all of them, and an empty start, when the store must be rebuilt.
 
@@ -288,6 +298,7 @@ class EventStore:
             position=0,
             files=[],
             parts=[],
+            refunds=True,
             erased=sorted(Tombstones.load(self._home).marks, key=str),
         )
         self._switch(Intake(self.log, self._files, state).take(files, progress))

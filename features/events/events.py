@@ -22,7 +22,7 @@ class Events:
         starts: user ``u`` has the rows ``[starts[u], starts[u + 1])``.
         t: event time.
         visible: the first cutoff that may see the event: ``max(t + 1, arrived_at)``.
-        mask: bit ``i`` is set when the event fires signal ``i``.
+        mask: bit ``i`` is set when the event fires signal ``i``, `REFUND` when it takes value away from others.
         values: ``[events, valued signals]``; 0 where an event has no value.
         ends: the log is complete through this instant; every ``t`` is before it.
         counts: rows read, rows dropped by reason, rows that fire no signal; of the whole log.

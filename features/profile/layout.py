@@ -11,7 +11,8 @@ Words hold integers, or floats bit by bit. A header, a block a signal, sketches 
     tile     day; count, active days, value and sessions of each signal, and each further value, through that day
              (only days with events)
 
-Tiles hold running totals, so that what a window holds is a difference of two.
+Tiles hold running totals, so that what a window holds is a difference of two. Refunds are taken from the values of
+tiles; the value of a signal is that of its events alone, from which the spread of values is computed.
 A gap is the number of days between two consecutive active days of a signal; their sum is the last minus the first.
 A comeback is the last event that ended an absence, as the time since the first event; 0 where there was none.
 Spread is the sum of squared distances from the mean. Four gaps share a word.

@@ -68,7 +68,7 @@ def typed_columns(definition: Definition) -> set[str]:
     """Those of them whose type matters, so that text is read as numbers, times or truths where all of it is."""
     rules = definition.events
     names = set(rules.columns.model_dump(exclude_none=True).values())
-    questions = [*rules.exclude, *(s.where for s in definition.signals.values())]
+    questions = [*rules.exclude, *(sql for s in definition.signals.values() for sql in s.conditions)]
     return names.union(typed_number_columns(definition), *(sql.columns for sql in questions))
 
 
@@ -87,7 +87,8 @@ def check_expressions(
         DefinitionError: an expression is unsafe, names an unknown column, or has the wrong type.
     """
     booleans = [name for name, dtype in columns.items() if dtype == "BOOLEAN"]
-    questions = [(f"signals.{name}.where", rule.where) for name, rule in definition.signals.items()]
+    questions = [(f"signals.{name}.{key}", sql) for name, rule in definition.signals.items()
+                 for key, sql in zip(("where", "refund"), rule.conditions, strict=False)]  # fmt: skip
     questions += [(f"events.exclude[{i}]", sql) for i, sql in enumerate(definition.events.exclude)]
     for key, sql in questions:
         check_predicate(sql, columns, key=key, booleans=booleans)

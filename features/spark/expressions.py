@@ -3,6 +3,7 @@
 from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
 from features.engines.keys import spark_key_sql
+from features.engines.refunds import refunded_sql, taken_sql, without_refunds
 from features.engines.times import MICROSECONDS, java_pattern, missing
 from features.expressions.dialects import written
 from features.user_id import EXACT, LONGEST, SPACE
@@ -32,16 +33,29 @@ def columns_sql(definition: Definition, types: dict[str, str], *, ours: bool) ->
         f"{instant(names.arrived) if names.arrived else 'CAST(NULL AS BIGINT)'} AS arrived",
         f"IF({row_id} IS NULL, 0L, xxhash64({row_id})) AS id",
         f"{mask} AS mask",
+        f"{refunded_sql(definition, 'spark')} AS refunded",
         *(f"{_number(number, definition)} AS v{i}" for i, number in enumerate(event_numbers(definition))),
         f"({excluded}) AS excluded",
     ]
 
 
-def checked_sql(n_values: int, earliest: int) -> list[str]:
-    """The same columns, checked: when an event is visible, and why a row is dropped."""
+def finite_sql(n_values: int) -> list[str]:
+    """The same columns, with numbers that are numbers."""
     finite = [
         f"IF(v{i} IS NULL OR isnan(v{i}) OR abs(v{i}) = double('inf'), 0D, v{i}) AS v{i}" for i in range(n_values)
     ]
+    return ["user", "t", "written", "arrived", "id", "mask", "refunded", *finite, "excluded"]
+
+
+def judged_sql(definition: Definition, n_values: int) -> tuple[str, list[str]]:
+    """What a row takes away, as a further column; then the same columns, in which refunds are no events."""
+    judged = {name: f"{sql} AS {name}" for name, sql in without_refunds(definition)} if definition.valued else {}
+    names = ["user", "t", "written", "arrived", "id", "mask", *(f"v{i}" for i in range(n_values)), "excluded"]
+    return f"{taken_sql(definition)} AS taken", [judged.get(name, name) for name in names]
+
+
+def checked_sql(n_values: int, earliest: int) -> list[str]:
+    """The same columns, checked: when an event is visible, and why a row is dropped."""
     dropped = (
         f"CASE WHEN user IS NULL THEN 0 WHEN t IS NULL THEN 1 WHEN t < {earliest} THEN 2 WHEN excluded THEN 3 "
         "WHEN mask = 0 THEN 4 ELSE -1 END"
@@ -52,7 +66,7 @@ def checked_sql(n_values: int, earliest: int) -> list[str]:
         "GREATEST(t + 1, COALESCE(arrived, 0L)) AS visible",
         "id",
         "mask",
-        *finite,
+        *(f"v{i}" for i in range(n_values)),
         f"{dropped} AS dropped",
         f"IF(t IS NULL AND NOT {missing('written')}, written, NULL) AS unread",
     ]

@@ -22,7 +22,7 @@ from features.events.write import Work
 from features.reading.clocks import BLOCK, strays
 from features.reading.findings import Finding, judge, words
 from features.settings import Settings
-from features.spark.expressions import checked_sql, columns_sql
+from features.spark.expressions import checked_sql, columns_sql, finite_sql, judged_sql
 from features.spark.files import duckdb_types, open_files, paths_of
 from features.spark.partitions import answering
 from features.spark.repeats import of_one_user
@@ -160,7 +160,10 @@ class SparkLog:
                 types = dict(opened.dtypes)
                 place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
                 rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place)
-                return rows.selectExpr(*checked_sql(self.n_values, begins(self.definition)), "ours", "file", "place")
+                where, (taken, judged) = ("ours", "file", "place"), judged_sql(self.definition, self.n_values)
+                rows = rows.selectExpr(*finite_sql(self.n_values), *where).selectExpr("*", taken)
+                checked = checked_sql(self.n_values, begins(self.definition))
+                return rows.selectExpr(*judged, *where).selectExpr(*checked, *where)
         except AnalysisException as error:
             raise EventLogError(
                 f"cannot read {', '.join(paths[:3])}: {str(error).splitlines()[0]}",

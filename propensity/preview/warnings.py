@@ -8,6 +8,7 @@ import polars as pl
 from sqlglot import exp
 
 from features.definition.schema import Definition
+from features.definition.sections.signal import Signal
 from features.reading.survey import Survey
 from features.time import to_datetime
 from segments.rfm import NobodyError, fit_cuts
@@ -91,10 +92,16 @@ def like_ids(users: pl.Series) -> list[str]:
 
 def asking(definition: Definition, survey: Survey) -> dict[str, list[str]]:
     """The signals that each of the log's events can be in: those that name it, and those that list no names."""
-    named = {signal: _names_in(rule.where.tree, definition) for signal, rule in definition.signals.items()}
+    named = {signal: _names_of(rule, definition) for signal, rule in definition.signals.items()}
     return {
         name: [signal for signal, names in named.items() if names is None or name in names] for name in survey.events
     }
+
+
+def _names_of(rule: Signal, definition: Definition) -> set[str] | None:
+    """The names of events that a signal's conditions list; None where one asks for them in another way."""
+    found = [_names_in(sql.tree, definition) for sql in rule.conditions]
+    return None if None in found else set().union(*(names for names in found if names is not None))
 
 
 def _names_in(tree: exp.Expression, definition: Definition) -> set[str] | None:
@@ -109,7 +116,7 @@ def near_misses(definition: Definition, survey: Survey) -> list[str]:
     """Events that no signal names, though one names them but for case, blanks or marks."""
     used, named = asking(definition, survey), dict[str, str]()
     for signal, rule in definition.signals.items():
-        for name in sorted(_names_in(rule.where.tree, definition) or ()):
+        for name in sorted(_names_of(rule, definition) or ()):
             if name in survey.events:
                 named.setdefault(_folded(name), f"{name!r} of signals.{signal}")
     return [

@@ -94,7 +94,7 @@ def test_one_user_is_called_as_in_the_batch(case: str) -> None:
             assert every[record.user_id].state == record.state
 
 
-def worths(case: str, at: str) -> dict[str, tuple[object, ...]]:
+def worths(case: str | Path, at: str) -> dict[str, tuple[object, ...]]:
     """What users have been worth at an instant: total, average of an order, and every how many days."""
     definition = load_definition(CASES / case / "propensity.yaml")
     instant = to_instant(datetime.fromisoformat(at))
@@ -110,6 +110,23 @@ def test_case_01_a_cart_and_its_order_in_one_second() -> None:
     found = called("01-cart-order-same-second")
     inside = {user for user, it in found.items() if "cart_abandoned_24h" in it.segments}
     assert inside == {"b", "c"}
+
+
+@pytest.mark.parametrize("written", ["refund: event = 'refund'", "# as rows of the same event"])
+def test_case_04a_who_was_refunded_has_not_bought_again(tmp_path: Path, written: str) -> None:
+    """A refund has a name of its own, or is a purchase below 0."""
+    for file in (CASES / "04a-refund-as-own-event").iterdir():
+        (tmp_path / file.name).write_text(file.read_text())
+    if written.startswith("#"):
+        rules, log = tmp_path / "propensity.yaml", tmp_path / "events.csv"
+        rules.write_text(rules.read_text().replace("refund: event = 'refund'", written))
+        log.write_text(log.read_text().replace(",refund,", ",purchase,"))
+    found = worths(tmp_path, "2026-03-01T00:00:00+00:00")
+    assert found["x"] == (120.0, 60.0, 9.0)
+    assert found["y"] == (0.0, 0.0, None)
+    segments = {user: it.segments for user, it in called(tmp_path).items()}
+    assert "repeat_buyer" in segments["x"]
+    assert "repeat_buyer" not in segments["y"]
 
 
 def test_case_07_two_orders_on_one_day_are_no_rhythm() -> None:

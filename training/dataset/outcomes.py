@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome
+from features.engines.refunds import REFUND
 from features.errors import ImmatureLabelError, RefusalError
 from features.events.events import Events
 from features.events.log import Log
@@ -128,7 +129,7 @@ def _sums(
         first, last = starts[place[row]], starts[place[row] + 1]
         at = first + np.searchsorted(t[first:last], start[row])
         while at < last and t[at] < start[row] + within:
-            if (mask[at] >> signal) & 1:
+            if (mask[at] >> signal) & 1 or mask[at] >= REFUND:  # what a refund does not take away is 0
                 found[row] += values[at]
             at += 1
     return found

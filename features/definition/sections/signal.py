@@ -1,9 +1,9 @@
 """What a signal is: a kind of event, what an event of it is worth, and which of its properties are counted."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from features.definition.sections.base import Name, Sql, Strict
 
@@ -29,7 +29,10 @@ class Signal(Strict):
 
     Attributes:
         where: an SQL condition over the log's columns.
-        value: an SQL expression for what one event is worth, such as ``revenue``.
+        value: an SQL expression for what one event is worth, such as ``revenue``. A row whose value is below 0 is a
+            refund: it takes its value away and is no event of the signal.
+        refund: an SQL condition; rows for which it holds are refunds, too: they take their value away, whether it is
+            written above or below 0.
         more_values: further numbers of an event that are added up, as SQL expressions by name, such as
             ``{items: quantity}``.
         distinct: properties whose different values are counted: a list of columns, or SQL expressions by name.
@@ -38,6 +41,21 @@ class Signal(Strict):
 
     where: Sql
     value: Sql | None = None
+    refund: Sql | None = Field(default=None, exclude_if=_nothing)
     more_values: dict[Name, Sql] = Field(default_factory=dict, exclude_if=_nothing)
     distinct: Annotated[dict[Name, Sql], BeforeValidator(_named)] = Field(default_factory=dict, exclude_if=_nothing)
     activity: bool = False
+
+    @property
+    def conditions(self) -> tuple[Sql, ...]:
+        """The conditions of rows that say something of the signal: ``where``, then ``refund`` if there is one."""
+        return (self.where,) if self.refund is None else (self.where, self.refund)
+
+    @model_validator(mode="after")
+    def _with_value(self) -> Self:
+        if self.refund is not None and self.value is None:
+            written = str(self.refund)[:60]
+            raise ValueError(
+                f"'refund' ({written}) takes value away, and the signal has no 'value'; add one, as in value: revenue"
+            )
+        return self

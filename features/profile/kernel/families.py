@@ -158,7 +158,7 @@ def read_families(
             o = _read_sessions(words, layout, at, s, edges, out, row, o)
         if layout.values >= 0 and v >= 0:
             place = 1 + 2 * layout.signals + v
-            total = words.view(np.float64)[at + S_VALUE]
+            total = words.view(np.float64)[layout.tiles_at + (words[H_TILES] - 1) * layout.tile + place]
             o = _read_values(words, s, at + layout.values, words[at + S_COUNT], total, place, edges, out, row, o)
         for a in range(layout.plan[s, P_ADDED], layout.plan[s, P_ADDED_END]):
             o = _read_added(words, layout, s, a, edges, out, row, o)

@@ -5,8 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from features.engines.refunds import REFUND
 from features.profile.kernel.days import change_at, day_of
 from features.profile.kernel.families import fold_more
+from features.profile.kernel.refunds import fold_refund
 from features.profile.layout import (
     H_EVENTS,
     H_FIRST,
@@ -81,7 +83,7 @@ def fold(
         layout: where things stand in it.
         t: event times.
         visible: the first cutoff that may see the event: ``max(t + 1, arrived_at)``.
-        mask: bit ``i`` is set when the event fires signal ``i``.
+        mask: bit ``i`` is set when the event fires signal ``i``, `REFUND` when it takes value away from others.
         values: ``[events, valued signals]``.
         lo: first event.
         hi: end of the events.
@@ -119,6 +121,8 @@ def fold(
             tile = _tile_of(words, layout, day)
             weekend = (day + 3) % 7 >= 5  # 1970-01-01 was a Thursday
         fired, s = mask[i], -1
+        if fired >= REFUND:  # by a call, as few rows are
+            fired = fold_refund(floats, tile + 1 + 2 * signals, valued, fired, values, i)
         while fired:
             s += 1
             one = fired & 1
@@ -153,7 +157,7 @@ def fold(
             v = valued[s]
             if v >= 0:
                 floats[at + S_VALUE] += values[i, v]
-                floats[tile + 1 + 2 * signals + v] = floats[at + S_VALUE]
+                floats[tile + 1 + 2 * signals + v] += values[i, v]
             if s == layout.activity:
                 words[H_PART + (now + shift) // (6 * HOUR)] += 1
                 if weekend:

@@ -22,7 +22,6 @@ from features.profile.layout import (
     S_GAP_SQUARES,
     S_LAST,
     S_LAST_GAP,
-    S_VALUE,
     Layout,
     Words,
 )
@@ -70,6 +69,7 @@ def read(words: Words, layout: Layout, c: int, edges: NDArray[np.int64], out: ND
     )
     _edges(words, layout, c, edges)
     total_shared, edge = 0, edges[layout.share]
+    worth = layout.tiles_at + (words[H_TILES] - 1) * layout.tile + 1 + 2 * signals  # newest totals, less refunds
     for s in range(signals):
         total_shared += words[HEADER + s * layout.block + S_COUNT] - (words[edge + 1 + s] if edge >= 0 else 0)
 
@@ -96,13 +96,13 @@ def read(words: Words, layout: Layout, c: int, edges: NDArray[np.int64], out: ND
             for w in range(n_long):
                 edge = edges[w]
                 before = floats[edge + 1 + 2 * signals + v] if edge >= 0 else 0.0
-                out[o + w, row] = floats[at + S_VALUE] - before
+                out[o + w, row] = floats[worth + v] - before
             o += n_long
         out[o, row] = count
         out[o + 1, row] = days
         o += 2
         if v >= 0:
-            out[o, row] = floats[at + S_VALUE]
+            out[o, row] = floats[worth + v]
             o += 1
         if count:
             first, last = words[at + S_FIRST], words[at + S_LAST]

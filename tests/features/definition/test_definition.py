@@ -50,6 +50,10 @@ MISTAKES = {
     "wrong kind of tiers": ({"outcomes": {"churn": OUTCOME | {"tiers": {"by": "luck"}}}}, "'luck'"),
     "missing key": ({"outcomes": {"churn": {"will_not": "visit", "within": "14d"}}}, "outcomes.churn.among: required"),
     "not a span": ({"outcomes": {"churn": OUTCOME | {"within": "soon"}}}, "'soon' is not a span of time"),
+    "a refund of what has no value": (
+        {"signals": SIGNALS | {"cart_add": {"where": "event = 'cart_add'", "refund": "event = 'cart_cleared'"}}},  # type: ignore[operator]
+        "signals.cart_add: 'refund' (event = 'cart_cleared') takes value away, and the signal has no 'value'; add one",
+    ),
     "a sum of what has no value": (
         {"outcomes": {"spend": {"sum_of": "visit", "within": "14d", "among": "tenure_days >= 0"}}},
         "outcomes.spend sums signal 'visit', which has no 'value'",

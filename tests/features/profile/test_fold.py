@@ -46,7 +46,11 @@ EVERYTHING = everything("UTC")
 ZONED = [everything(name) for name in ("America/New_York", "Africa/Cairo", "America/Asuncion", "Australia/Lord_Howe")]
 #: without families
 MORE = definition_of(signals=with_signal("purchase", distinct=["product"], more_values={"items": "quantity"}))
-DEFINITIONS = [DEFINITION, EVERYTHING, MORE, *ZONED]
+#: two signals with a value
+TWO = definition_of(
+    windows=WINDOWS, features={"families": ["values"]}, signals=with_signal("cart_add", value="revenue * 2")
+)
+DEFINITIONS = [DEFINITION, EVERYTHING, MORE, TWO, *ZONED]
 START = 20_000 * DAY
 
 #: instants crowd on day edges, on the cutoffs and on each other
@@ -66,12 +70,12 @@ def logs(draw: Callable) -> list[Event]:
     events = []
     for t in times + draw(st.lists(st.sampled_from(times), max_size=8)):
         late = draw(st.none() | st.sampled_from([0, 1, HOUR, DAY, 9 * DAY]))
-        value = draw(st.integers(0, 10_000)) / 100
+        value = draw(st.integers(0, 10_000) | st.integers(-10_000, -1)) / 100
+        refunds = draw(st.sampled_from([(), (), ("purchase",)]))
         arrived = None if late is None else t + late
         product = draw(st.none() | st.sampled_from("pqrs") | st.integers(0, 90).map(str))
-        events.append(
-            Event(draw(st.sampled_from("ab")), t, draw(signals), value, arrived, product, draw(st.integers(-3, 9)) / 4)
-        )
+        fired, items = draw(signals | st.just(())) if refunds else draw(signals), draw(st.integers(-3, 9)) / 4
+        events.append(Event(draw(st.sampled_from("ab")), t, fired, value, arrived, product, items, refunds))
     return events
 
 

@@ -66,7 +66,7 @@ def test_day_by_day_is_all_at_once(
             "event": [event for _, event, *_ in log],
             "event_time": [NOON + timedelta(hours=at) for *_, at, _ in log],
             "arrived_at": [NOON + timedelta(hours=at + late) for *_, at, late in log],
-            "revenue": [float(at) for *_, at, _ in log],
+            "revenue": [float(at if at % 5 else -at) for *_, at, _ in log],  # some are refunds
         },
         schema=SCHEMA,
     )

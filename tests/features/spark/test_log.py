@@ -123,6 +123,25 @@ def test_snapshots_are_those_of_the_local_engine(
     }
 
 
+def test_refunds_are_those_of_the_local_engine(tmp_path: Path, spark_settings: Settings) -> None:
+    """Values below 0, under the purchase's own name or another; some are no numbers."""
+    amounts = pl.Series("revenue", [9.5, -4.0, None, float("nan"), 30.0, -30.0, 0.0] * 200)
+    put(tmp_path, "a", random_rows(1_400, users=30).with_columns(amounts))
+    signals = with_signal("purchase", refund="event = 'push'")
+    signals |= {"dear": {"where": "abs(revenue) >= 9", "value": "revenue * 2"}}
+    outcomes = {"spend": {"sum_of": "purchase", "within": "3d", "among": "tenure_days >= 0"}}
+    definition = definition_in(tmp_path, signals=signals, outcomes=outcomes, features={"families": list(Family)})
+    local, spark = EventLog(definition).read(), SparkLog(definition, spark_settings)
+    assert (local.mask >= 1 << 60).sum() > 100
+    for log, name in ((EventStore.open(EventLog(definition), Settings(home=tmp_path / "var")), "local"),
+                      (spark, "spark")):  # fmt: skip
+        write_snapshots(log, CUTOFFS, definition, tmp_path / name, more=Labels(definition))
+    found, expected = rows_in(tmp_path / "spark"), rows_in(tmp_path / "local")
+    assert_same_rows(found, expected, definition)
+    assert np.allclose(found["label_spend"].to_numpy(), expected["label_spend"].to_numpy(), equal_nan=True)
+    assert spark.counts["no signal"] == local.counts["no signal"]
+
+
 def test_who_was_erased_stays_out_on_spark_too(tmp_path: Path, spark_settings: Settings) -> None:
     definition = skewed(tmp_path)
     ends = definition.events.ends

@@ -62,8 +62,8 @@ class Scene:
                 "fields": ["plan", "country"]}  # fmt: skip
         changed = {"events": events, "traits": rule, "timezone": timezone, "windows": ["2h", 1, 7, 14, 30],
                    "features": {"families": list(Family), "absence": "2d"},
-                   "signals": with_signal("purchase", distinct={"prices": "revenue", "kinds": "event"},
-                                          more_values={"margin": "revenue / 4"})}  # fmt: skip
+                   "signals": with_signal("purchase", refund="event = 'refund'", more_values={"margin": "revenue / 4"},
+                                          distinct={"prices": "revenue", "kinds": "event"})}  # fmt: skip
         definition = Definition.model_validate(DEFINITION | changed)
         settings = settings or Settings(home=folder / "var")
         scene = cls(folder, settings, definition, LiveLog.open(definition, settings))

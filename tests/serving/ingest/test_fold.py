@@ -17,11 +17,13 @@ from serving.ingest.reconcile import reconcile
 from serving.scoring.feature_rows import online_rows
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 
+WORTH = ("purchase", "refund")
+
 #: who, what, how many hours late, which is sent again, and what the operator does after it
 happenings = st.lists(
     st.tuples(
         st.sampled_from(["u000", "u001", "u002", "new1", "new2"]),
-        st.sampled_from(["visit", "visit", "purchase", "cart_add", "push", "identify"]),
+        st.sampled_from(["visit", "visit", "purchase", "refund", "cart_add", "push", "identify"]),
         st.sampled_from([0, 0, 0, 1, 3, 70, 24 * 40]),
         st.booleans(),
         st.sampled_from(["", "", "", "fold", "fold", "compact", "nightly"]),
@@ -39,7 +41,8 @@ def test_live_is_batch(
     scene = Scene.set(tmp_path_factory.mktemp("live"), timezone=timezone)
     sent = []
     for i, (user, event, late, again, then) in enumerate(happened):
-        body = {"plan": f"plan-{i}"} if event == "identify" else {"revenue": i + 0.5} if event == "purchase" else {}
+        worth = -i - 0.5 if event == "refund" and i % 2 else i + 0.5
+        body = {"plan": f"plan-{i}"} if event == "identify" else {"revenue": worth} if event in WORTH else {}
         sent.append(message(i, user, event, BEGIN + (i + 1) * HOUR, late=late * HOUR, **body))
         scene.live.append([sent[-1]])
         if again:

@@ -13,6 +13,7 @@ from tests.worlds import definition_of, events_of
 from training.dataset.outcomes import label, last_cutoff
 
 START = 20_000 * DAY
+BOUGHT = ("purchase",)
 DEFINITION = definition_of(
     outcomes={
         "buy": {"will": "purchase", "within": "7d", "gap": "1d", "among": "tenure_days >= 0"},
@@ -59,6 +60,17 @@ def test_labels_agree_with_a_loop(purchases: list[tuple[str, int, int]], asked: 
     cutoffs = [(user, START + day * DAY) for user, day in asked]
     expected = [int(any(e.user == u and c + DAY <= e.t < c + 8 * DAY for e in log)) for u, c in cutoffs]
     assert labels(log, cutoffs, "buy") == expected
+
+
+def test_a_refund_is_no_purchase_and_takes_its_value_away() -> None:
+    cutoff = START + 50 * DAY
+    taken = [Event("a", cutoff + 2 * DAY, ("purchase",), -30.0), Event("b", cutoff + 2 * DAY, (), 30.0, refunds=BOUGHT)]
+    bought = [Event(user, cutoff + 3 * DAY, BOUGHT, 50.0) for user in "ab"]
+    asked = [("a", cutoff), ("b", cutoff)]
+    assert labels(taken, asked, "buy") == [0, 0]
+    assert labels(taken, asked, "spend") == [0.0, 0.0]
+    assert labels([*taken, *bought], asked, "buy") == [1, 1]
+    assert labels([*taken, *bought], asked, "spend") == [20.0, 20.0]
 
 
 @given(
