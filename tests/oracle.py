@@ -25,6 +25,7 @@ class Event:
     product: str | None = None
     items: float = 0.0
     refunds: tuple[str, ...] = ()
+    order: str | None = None
 
 
 def feature_row(definition: Definition, events: list[Event], user: str, c: int) -> dict[str, float] | None:
@@ -51,7 +52,8 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
         return day_of(event.t) >= day_of(c) - w // DAY and event.t < c
 
     for name, rule in definition.signals.items():
-        mine = [e for e in seen if fires(definition, e, name)]
+        lines = [e for e in seen if fires(definition, e, name)]
+        mine = begun(definition, seen, name)
         worth = [(e, worth_of(definition, e, name)) for e in seen]
         for w in definition.windows:
             inside = [e for e in mine if in_window(e, w)]
@@ -86,7 +88,7 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
                 before = len([e for e in mine if in_window(e, 2 * w)]) - recent
                 row[f"{name}_trend_{span_name(w)}"] = recent / before if before else math.nan
         own = len([e for e in mine if in_window(e, share_over)])
-        every = sum(fires(definition, e, s) and in_window(e, share_over) for e in seen for s in definition.signals)
+        every = sum(in_window(e, share_over) for s in definition.signals for e in begun(definition, seen, s))
         row[f"{name}_share_{span_name(share_over)}"] = own / every if every else math.nan
         ended = [b.t for a, b in itertools.pairwise(mine) if b.t - a.t >= definition.features.absence]
         row[f"days_since_comeback_{name}"] = (c - ended[-1]) / DAY if ended else math.nan
@@ -95,11 +97,11 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
             row[f"{name}_gap_largest"] = max(gaps, default=math.nan)
         if Family.SESSIONS in definition.features.families:
             pairs = itertools.pairwise(mine)
-            begun = mine[:1] + [b for a, b in pairs if b.t - a.t >= definition.features.session]
+            starts = mine[:1] + [b for a, b in pairs if b.t - a.t >= definition.features.session]
             for w in long:
-                row[f"{name}_sessions_{span_name(w)}"] = len([e for e in begun if in_window(e, w)])
-            row[f"{name}_sessions_total"] = len(begun)
-            row[f"{name}_session_events"] = len(mine) / len(begun) if begun else math.nan
+                row[f"{name}_sessions_{span_name(w)}"] = len([e for e in starts if in_window(e, w)])
+            row[f"{name}_sessions_total"] = len(starts)
+            row[f"{name}_session_events"] = len(mine) / len(starts) if starts else math.nan
         if rule.value and Family.VALUES in definition.features.families:
             row |= value_columns(f"{name}_value", [(e.t, e.value) for e in mine])
             # an event's worth on average, less refunds: those of the window, whenever what they take back was
@@ -108,24 +110,29 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
                 n, inside = len([e for e in mine if in_window(e, w)]), [v for e, v in worth if in_window(e, w)]
                 row[f"{name}_value_mean_{span_name(w)}"] = sum(inside) / n if n else math.nan
         for of in rule.more_values:
-            row[f"{name}_{of}_total"] = sum(e.items for e in mine)
+            row[f"{name}_{of}_total"] = sum(e.items for e in lines)
             for w in long:
-                counted = [e.items for e in mine if in_window(e, w)]
+                n, counted = len([e for e in mine if in_window(e, w)]), [e.items for e in lines if in_window(e, w)]
                 row[f"{name}_{of}_{span_name(w)}"] = sum(counted)
                 if Family.VALUES in definition.features.families:
-                    row[f"{name}_{of}_mean_{span_name(w)}"] = statistics.fmean(counted) if counted else math.nan
+                    row[f"{name}_{of}_mean_{span_name(w)}"] = sum(counted) / n if n else math.nan
             if Family.VALUES in definition.features.families:
                 row |= value_columns(f"{name}_{of}", [(e.t, e.items) for e in mine])
+                row[f"{name}_{of}_mean"] = sum(e.items for e in lines) / len(mine) if mine else math.nan
         for of in rule.distinct:
             days_of: dict[str, int] = {}
-            for e in mine:
+            for e in lines:
                 if e.product:
                     days_of[e.product] = max(day_of(e.t), days_of.get(e.product, 0))
             for w in long:
                 row[f"{name}_distinct_{of}_{span_name(w)}"] = different(days_of, day_of(c) - w // DAY)
             row[f"{name}_distinct_{of}_total"] = different(days_of, 0)
+        if rule.order is not None:  # of orders only the mean is known: their rows are lines
+            for value in ("value", *rule.more_values):
+                for part in ("first", "last", "largest", "spread"):
+                    row.pop(f"{name}_{value}_{part}", None)
     row["tenure_days"] = tenure
-    active = [e for e in seen if fires(definition, e, definition.activity)]
+    active = begun(definition, seen, definition.activity)
     for part, label in enumerate(("night", "morning", "afternoon", "evening")):
         n = sum(clock(e.t).hour // 6 == part for e in active)
         row[f"{definition.activity}_{label}_share"] = n / len(active) if active else math.nan
@@ -147,6 +154,18 @@ def taken(definition: Definition, event: Event, signal: str) -> bool:
 def fires(definition: Definition, event: Event, signal: str) -> bool:
     """Whether an event is one of a signal; a refund is none."""
     return signal in event.signals and not taken(definition, event, signal)
+
+
+def begun(definition: Definition, seen: list[Event], signal: str) -> list[Event]:
+    """The events of a signal in time; of rows with the key of one of the last orders only the one that began it."""
+    mine, orders = [], list[str | None]()
+    for e in seen:
+        if not fires(definition, e, signal):
+            continue
+        if definition.signals[signal].order is None or not e.order or e.order not in orders[-RING:]:
+            mine.append(e)
+            orders.append(e.order)
+    return mine
 
 
 def worth_of(definition: Definition, event: Event, signal: str) -> float:

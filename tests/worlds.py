@@ -41,6 +41,7 @@ def events_of(definition: Definition, log: list[Event]) -> Events:
     valued = [i for i, n in enumerate(names) if definition.signals[n].value]
     added = [i for i, n in enumerate(names) for _ in definition.signals[n].more_values]
     keyed = [i for i, n in enumerate(names) for _ in definition.signals[n].distinct]
+    ordered = [i for i, n in enumerate(names) if definition.signals[n].order]
     rows: list[tuple[str, int, int, tuple[float, ...], int]] = []
     for e in log:
         mask = sum(1 << names.index(s) for s in names if fires(definition, e, s))
@@ -51,6 +52,7 @@ def events_of(definition: Definition, log: list[Event]) -> Events:
         numbers = [worth_of(definition, e, names[i]) for i in valued]
         numbers += [e.items if mask >> i & 1 else 0.0 for i in added]
         numbers += [float(key_of(e.product)) if mask >> i & 1 else 0.0 for i in keyed]
+        numbers += [float(key_of(e.order)) if mask >> i & 1 else 0.0 for i in ordered]
         rows.append((e.user, e.t, mask, tuple(numbers), visible))
     rows.sort()
     users = sorted({r[0] for r in rows})
@@ -61,7 +63,7 @@ def events_of(definition: Definition, log: list[Event]) -> Events:
         visible=np.array([r[4] for r in rows], dtype=np.int64),
         mask=np.array([r[2] for r in rows], dtype=np.int64),
         values=np.array([r[3] for r in rows], dtype=np.float64).reshape(
-            len(rows), len(valued) + len(added) + len(keyed)
+            len(rows), len(valued) + len(added) + len(keyed) + len(ordered)
         ),
         ends=max(r[1] for r in rows) + DAY,
     )

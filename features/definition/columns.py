@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from features.definition.memoise import kept
 from features.definition.schema import Definition
 from features.definition.sections.families import Family
+from features.definition.sections.signal import Signal
 from features.time import DAY, span_name
 
 #: of a signal's values, in the order in which a profile keeps them
@@ -86,11 +87,11 @@ def _families(definition: Definition) -> Iterator[str]:
             yield from (f"{signal}_sessions_{span_name(w)}" for w in definition.windows if w >= DAY)
             yield from (f"{signal}_sessions_total", f"{signal}_session_events")
         if Family.VALUES in families and rule.value:
-            yield from _statistics(f"{signal}_value", definition)
+            yield from _statistics(f"{signal}_value", definition, rule)
         for of in rule.more_values:
             yield from (f"{signal}_{of}_{span_name(w)}" for w in definition.windows if w >= DAY)
             yield f"{signal}_{of}_total"
-            yield from _statistics(f"{signal}_{of}", definition) if Family.VALUES in families else ()
+            yield from _statistics(f"{signal}_{of}", definition, rule) if Family.VALUES in families else ()
         for of in rule.distinct:
             yield from (f"{signal}_distinct_{of}_{span_name(w)}" for w in definition.windows if w >= DAY)
             yield f"{signal}_distinct_{of}_total"
@@ -98,9 +99,9 @@ def _families(definition: Definition) -> Iterator[str]:
         yield from CALENDAR
 
 
-def _statistics(value: str, definition: Definition) -> Iterator[str]:
-    """The columns of the family of values, of one of them."""
-    yield from (f"{value}_{part}" for part in VALUES)
+def _statistics(value: str, definition: Definition, rule: Signal) -> Iterator[str]:
+    """The columns of the family of values, of one of them; of orders, whose rows are lines, the means alone."""
+    yield from (f"{value}_{part}" for part in VALUES if rule.order is None or part == "mean")
     yield from (f"{value}_mean_{span_name(w)}" for w in definition.windows if w >= DAY)
 
 

@@ -13,7 +13,8 @@ class EventNumber:
 
     Attributes:
         signal: the signal's name.
-        part: where it stands in the definition of the signal: ``value``, ``more_values.items``, ``distinct.brand``.
+        part: where it stands in the definition of the signal: ``value``, ``more_values.items``, ``distinct.brand``,
+            ``order``.
         sql: the expression over the log's columns.
         key: a text or number becomes a key that tells it from others; else it is a number.
     """
@@ -31,7 +32,7 @@ class EventNumber:
 
 @kept
 def event_numbers(definition: Definition) -> tuple[EventNumber, ...]:
-    """The numbers of an event in the order of their columns: values, more values, then keys of properties."""
+    """The numbers of an event in the order of their columns: values, more values, keys of properties and of orders."""
     signals = definition.signals.items()
     values = [EventNumber(name, "value", rule.value) for name, rule in signals if rule.value is not None]
     keys = [
@@ -42,7 +43,15 @@ def event_numbers(definition: Definition) -> tuple[EventNumber, ...]:
     more = [
         EventNumber(name, f"more_values.{of}", sql) for name, rule in signals for of, sql in rule.more_values.items()
     ]
-    return (*values, *more, *keys)
+    orders = [EventNumber(name, "order", rule.order, key=True) for name, rule in signals if rule.order is not None]
+    return (*values, *more, *keys, *orders)
+
+
+@kept
+def order_keys(definition: Definition) -> tuple[tuple[int, int], ...]:
+    """Of each signal whose rows are lines of orders its place, and the column of its orders' keys."""
+    places, numbers = list(definition.signals), event_numbers(definition)
+    return tuple((places.index(number.signal), i) for i, number in enumerate(numbers) if number.part == "order")
 
 
 def number_columns(definition: Definition) -> set[str]:

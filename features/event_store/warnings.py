@@ -18,8 +18,9 @@ def warnings_of(store: EventStore) -> list[str]:
         newest = "the newest arrival" if store.log.has_arrivals else "the last in the log"
         messages.append(
             f"{store.manifest.differing:,} ids stand on rows that differ: of each id only {newest} counts, as its "
-            "correction. If the id is an order's, and its rows are lines, leave out events.columns.id, so that "
-            "all of them count."
+            "correction. If the id is an order's, and its rows are lines, leave out events.columns.id, and "
+            f"name it at the signal, as in order: {store.log.definition.events.columns.id}: then all of them count, as "
+            "one order."
         )
     if store.manifest.shared:
         messages.append(

@@ -8,6 +8,7 @@ Words hold integers, or floats bit by bit. A header, a block a signal, sketches 
              sessions
     sketch   of each property whose different values are counted: how many are kept, and those
     more     of each further value of a signal, where it is asked for: first, last, largest and spread
+    orders   of each signal whose rows are lines of orders: the keys of the last 16 orders
     tile     day; count, active days, value and sessions of each signal, and each further value, through that day
              (only days with events)
 
@@ -27,8 +28,10 @@ from numpy.typing import NDArray
 
 from features.definition.columns import share_window, trend_pairs
 from features.definition.memoise import kept
+from features.definition.numbers import order_keys
 from features.definition.schema import Definition
 from features.definition.sections.families import Family
+from features.events.orders import REMEMBERED
 from features.local_days import Zone, zone_of
 from features.time import DAY
 
@@ -60,11 +63,12 @@ DAY_ZERO = 1 << (DAY_BITS - 1)
 
 #: what `Layout.plan` says of a signal: where its block, gaps, sessions and values begin; how long a silence ends a
 #: session, where a tile counts sessions; the columns of an event's numbers for its value, further values and keys; and
-#: which further values and sketches are its own, and where those begin
+#: which further values and sketches are its own, and where those begin; where its orders begin, the column of their
+#: keys, and whether any signal has such
 (
     P_BLOCK, P_GAPS, P_SESSIONS, P_SESSION, P_SESSION_TILE, P_VALUES, P_VALUED, P_ADDED, P_ADDED_END, P_ADDED_COLUMN,
-    P_SUMS, P_STATISTICS, P_DISTINCT, P_DISTINCT_END, P_KEYS, P_SKETCHES,
-) = range(16)  # fmt: skip
+    P_SUMS, P_STATISTICS, P_DISTINCT, P_DISTINCT_END, P_KEYS, P_SKETCHES, P_ORDERS, P_ORDER_KEY, P_ORDERED,
+) = range(19)  # fmt: skip
 
 
 class Layout(NamedTuple):
@@ -87,7 +91,7 @@ class Layout(NamedTuple):
         session: the shortest gap that ends a session, in microseconds.
         calendar: whether columns of the calendar are asked for.
         zone: how far clocks are from UTC where the users live: days, hours and weekends are theirs.
-        plan: ``[signals, 16]``: of each signal where things stand that are seldom asked for, in one array: each further
+        plan: ``[signals, 19]``: of each signal where things stand that are seldom asked for, in one array: each further
             part of the layout makes every call slower.
         more: whether any of these is asked for.
         block: words of a signal.
@@ -155,7 +159,7 @@ def layout_of(definition: Definition) -> Layout:
         plan=_plan(definition, places),
         more=bool(families) or bool(places.distinct[-1] or places.added[-1]),
         block=places.block,
-        tiles_at=places.statistics + (int(places.added[-1]) * VALUE_WORDS if places.values >= 0 else 0),
+        tiles_at=places.orders + len(order_keys(definition)) * REMEMBERED,
         tile=places.sums + int(places.added[-1]),
         keep_days=keep_days,
         capacity=2 * (keep_days + 3),  # twice, so that old tiles are dropped in bulk and seldom
@@ -175,6 +179,7 @@ class _Places(NamedTuple):
     added: NDArray[np.int64]
     sketches: int
     statistics: int
+    orders: int
     sums: int
 
 
@@ -191,8 +196,10 @@ def _places(definition: Definition) -> _Places:
     added = np.cumsum([0, *(len(rule.more_values) for rule in rules)])
     sketches = HEADER + len(rules) * block
     statistics = sketches + int(distinct[-1]) * SKETCH_WORDS
+    orders = statistics + (int(added[-1]) * VALUE_WORDS if values >= 0 else 0)
     sums = 1 + 2 * len(rules) + len(with_value) + (len(rules) if sessions >= 0 else 0)
-    return _Places(valued, len(with_value), gaps, values, sessions, block, distinct, added, sketches, statistics, sums)
+    return _Places(valued, len(with_value), gaps, values, sessions, block, distinct, added, sketches, statistics,
+                   orders, sums)  # fmt: skip
 
 
 def _plan(definition: Definition, places: _Places) -> NDArray[np.int64]:
@@ -200,11 +207,13 @@ def _plan(definition: Definition, places: _Places) -> NDArray[np.int64]:
     p, n_signals = places, len(definition.signals)
     keys, session_tile = p.n_valued + int(p.added[-1]), 1 + 2 * n_signals + p.n_valued
     begins = [HEADER + s * p.block for s in range(n_signals)]
+    orders = {s: (p.orders + i * REMEMBERED, column) for i, (s, column) in enumerate(order_keys(definition))}
     return np.array(
         [
             (at, *(at + part if part >= 0 else -1 for part in (p.gaps, p.sessions)), definition.features.session,
              session_tile + s, at + p.values if p.values >= 0 else -1, p.valued[s], p.added[s], p.added[s + 1],
-             p.n_valued, p.sums, p.statistics, p.distinct[s], p.distinct[s + 1], keys, p.sketches)
+             p.n_valued, p.sums, p.statistics, p.distinct[s], p.distinct[s + 1], keys, p.sketches,
+             *orders.get(s, (-1, -1)), bool(orders))
             for s, at in enumerate(begins)
         ],
         dtype=np.int64,

@@ -11,6 +11,7 @@ from features.definition.sections.learning import Snapshots as SnapshotRules
 from features.errors import RefusalError
 from features.event_store.store import EventStore
 from features.events.events import Events
+from features.events.orders import without_lines
 from features.expressions.program import holds
 from features.local_days import zone_of
 from features.snapshot import Snapshots
@@ -59,9 +60,10 @@ def count(store: EventStore, steps: Steps) -> Counts:
     ]
 
     def look(events: Events) -> Counts:
-        fired = [events.of_signal(i)["user"] for i in range(len(definition.signals))]
+        begun = without_lines(events, definition)
+        fired = [begun.of_signal(i)["user"] for i in range(len(definition.signals))]
         signals = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
-        returns = {i: Returns.of(events, i, zone) for i in silences}
+        returns = {i: Returns.of(begun, i, zone) for i in silences}
         if short is not None:
             return Counts(signals, NO_WEEKS, returns, events.users, [])
         weeks = pl.concat(_weeks(definition, snapshots, events))

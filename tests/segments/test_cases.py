@@ -129,6 +129,17 @@ def test_case_04a_who_was_refunded_has_not_bought_again(tmp_path: Path, written:
     assert "repeat_buyer" not in segments["y"]
 
 
+def test_case_05_lines_of_an_order_are_one_order(tmp_path: Path) -> None:
+    for file in (CASES / "05-order-of-several-rows-one-id").iterdir():
+        (tmp_path / file.name).write_text(file.read_text())
+    rules = (tmp_path / "propensity.yaml").read_text().replace("    id: order_id\n", "")
+    rules = rules.replace("    value: amount\n", "    value: amount\n    order: order_id\n")
+    (tmp_path / "propensity.yaml").write_text(rules)
+    found = worths(tmp_path, "2026-03-01T00:00:00+00:00")
+    assert found["m"] == (136.66, 136.66, None)
+    assert found["n"] == (100.0, 100.0, None)
+
+
 def test_case_07_two_orders_on_one_day_are_no_rhythm() -> None:
     found = worths("07-two-orders-one-day", "2026-03-01T00:00:00+00:00")
     assert found["w"] == (40.0, 20.0, None)

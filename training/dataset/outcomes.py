@@ -11,6 +11,7 @@ from features.engines.refunds import REFUND
 from features.errors import ImmatureLabelError, RefusalError
 from features.events.events import Events
 from features.events.log import Log
+from features.events.orders import without_lines
 from features.time import Instants, schedule, span_name, to_datetime
 
 
@@ -91,7 +92,7 @@ def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: s
 
 
 def _happened(events: Events, asked: pl.DataFrame, definition: Definition, rule: Outcome) -> pl.Series:
-    fired = events.of_signal(list(definition.signals).index(rule.signal))
+    fired = without_lines(events, definition).of_signal(list(definition.signals).index(rule.signal))
     ahead = asked.sort("start").join_asof(
         fired, left_on="start", right_on="t", by="user", strategy="forward", check_sortedness=False
     )

@@ -33,6 +33,9 @@ class Signal(Strict):
             refund: it takes its value away and is no event of the signal.
         refund: an SQL condition; rows for which it holds are refunds, too: they take their value away, whether it is
             written above or below 0.
+        order: an SQL expression for the order that a row is a line of, such as ``order_id``; of a user's rows with the
+            same one the first in time is the event, and the others only add what they are worth. Rows without one are
+            orders by themselves.
         more_values: further numbers of an event that are added up, as SQL expressions by name, such as
             ``{items: quantity}``.
         distinct: properties whose different values are counted: a list of columns, or SQL expressions by name.
@@ -42,6 +45,7 @@ class Signal(Strict):
     where: Sql
     value: Sql | None = None
     refund: Sql | None = Field(default=None, exclude_if=_nothing)
+    order: Sql | None = Field(default=None, exclude_if=_nothing)
     more_values: dict[Name, Sql] = Field(default_factory=dict, exclude_if=_nothing)
     distinct: Annotated[dict[Name, Sql], BeforeValidator(_named)] = Field(default_factory=dict, exclude_if=_nothing)
     activity: bool = False
@@ -53,9 +57,9 @@ class Signal(Strict):
 
     @model_validator(mode="after")
     def _with_value(self) -> Self:
-        if self.refund is not None and self.value is None:
-            written = str(self.refund)[:60]
-            raise ValueError(
-                f"'refund' ({written}) takes value away, and the signal has no 'value'; add one, as in value: revenue"
-            )
+        for key, sql, why in (("refund", self.refund, "takes value away"), ("order", self.order, "adds lines up")):
+            if sql is not None and self.value is None:
+                raise ValueError(
+                    f"'{key}' ({str(sql)[:60]}) {why}, and the signal has no 'value'; add one, as in value: revenue"
+                )
         return self

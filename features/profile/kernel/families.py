@@ -23,6 +23,7 @@ from features.profile.layout import (
     P_DISTINCT_END,
     P_GAPS,
     P_KEYS,
+    P_ORDERS,
     P_SESSION,
     P_SESSION_TILE,
     P_SESSIONS,
@@ -159,7 +160,8 @@ def read_families(
         if layout.values >= 0 and v >= 0:
             place = 1 + 2 * layout.signals + v
             total = words.view(np.float64)[layout.tiles_at + (words[H_TILES] - 1) * layout.tile + place]
-            o = _read_values(words, s, at + layout.values, words[at + S_COUNT], total, place, edges, out, row, o)
+            mean = layout.plan[s, P_ORDERS] >= 0
+            o = _read_values(words, s, at + layout.values, words[at + S_COUNT], total, place, edges, out, row, o, mean)
         for a in range(layout.plan[s, P_ADDED], layout.plan[s, P_ADDED_END]):
             o = _read_added(words, layout, s, a, edges, out, row, o)
         for p in range(layout.plan[s, P_DISTINCT], layout.plan[s, P_DISTINCT_END]):
@@ -223,7 +225,7 @@ def _read_added(
     o += 1
     if layout.values >= 0:
         own, count = layout.plan[s, P_STATISTICS] + a * VALUE_WORDS, words[HEADER + s * layout.block + S_COUNT]
-        o = _read_values(words, s, own, count, total, place, edges, out, row, o)
+        o = _read_values(words, s, own, count, total, place, edges, out, row, o, layout.plan[s, P_ORDERS] >= 0)
     return int(o)
 
 
@@ -239,6 +241,7 @@ def _read_values(
     out: NDArray[np.float64],
     row: int,
     o: int,
+    mean: bool,
 ) -> int:
     """Read the statistics of a value.
 
@@ -253,13 +256,19 @@ def _read_values(
         out: ``out[:, row]`` gets the columns.
         row: which row.
         o: the first of them.
+        mean: of orders only the mean is known, as their rows are lines.
 
     Returns:
         The place after them.
     """
     floats = words.view(np.float64)
-    out[o : o + 5 + edges.size, row] = np.nan
-    if count:
+    if mean:
+        out[o, row] = total / count if count else np.nan
+        o -= 4
+    else:
+        out[o : o + 5, row] = np.nan
+    out[o + 5 : o + 5 + edges.size, row] = np.nan
+    if count and not mean:
         out[o, row] = floats[own + V_FIRST]
         out[o + 1, row] = floats[own + V_LAST]
         out[o + 2, row] = floats[own + V_LARGEST]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from features.engines.refunds import REFUND
 from features.profile.kernel.days import change_at, day_of
 from features.profile.kernel.families import fold_more
+from features.profile.kernel.orders import fold_lines
 from features.profile.kernel.refunds import fold_refund
 from features.profile.layout import (
     H_EVENTS,
@@ -20,6 +21,7 @@ from features.profile.layout import (
     H_WEEKEND,
     HEADER,
     NEVER,
+    P_ORDERED,
     RING,
     S_COMEBACK,
     S_COUNT,
@@ -101,6 +103,7 @@ def fold(
         layout.block,
     )
     absence, more, plan, zone = layout.absence, layout.more, layout.plan, layout.zone
+    ordered = plan[0, P_ORDERED]
     if words[H_EVENTS] == 0:
         words[H_VERSION] = VERSION
         words[H_FIRST] = t[lo]
@@ -123,6 +126,8 @@ def fold(
         fired, s = mask[i], -1
         if fired >= REFUND:  # by a call, as few rows are
             fired = fold_refund(floats, tile + 1 + 2 * signals, valued, fired, values, i)
+        if ordered:
+            fired = fold_lines(words, plan, fired, tile, day, values, i)
         while fired:
             s += 1
             one = fired & 1

@@ -94,4 +94,4 @@ def test_case_05_lines_of_an_order_are_said_loudly(tmp_path: Path, caplog: pytes
     assert log.ends
     [answer] = [r.getMessage() for r in caplog.records]
     assert answer.startswith("2 ids stand on rows that differ")
-    assert "leave out events.columns.id" in answer
+    assert "leave out events.columns.id, and name it at the signal, as in order: order_id" in answer

@@ -50,7 +50,14 @@ MORE = definition_of(signals=with_signal("purchase", distinct=["product"], more_
 TWO = definition_of(
     windows=WINDOWS, features={"families": ["values"]}, signals=with_signal("cart_add", value="revenue * 2")
 )
-DEFINITIONS = [DEFINITION, EVERYTHING, MORE, TWO, *ZONED]
+#: orders of several rows, with every family; those of the cart by a key of their own
+ORDERS = definition_of(
+    windows=WINDOWS,
+    features={"families": list(Family), "absence": "3d", "session": "1h"},
+    signals=with_signal("purchase", distinct=["product"], more_values={"items": "quantity"}, order="order_id")
+    | {"cart_add": {"where": "event = 'cart_add'", "value": "revenue", "order": "lower(order_id)"}},
+)
+DEFINITIONS = [DEFINITION, EVERYTHING, MORE, TWO, ORDERS, *ZONED]
 START = 20_000 * DAY
 
 #: instants crowd on day edges, on the cutoffs and on each other
@@ -75,7 +82,8 @@ def logs(draw: Callable) -> list[Event]:
         arrived = None if late is None else t + late
         product = draw(st.none() | st.sampled_from("pqrs") | st.integers(0, 90).map(str))
         fired, items = draw(signals | st.just(())) if refunds else draw(signals), draw(st.integers(-3, 9)) / 4
-        events.append(Event(draw(st.sampled_from("ab")), t, fired, value, arrived, product, items, refunds))
+        order = draw(st.none() | st.sampled_from(["o1", "o1", "o2", "o3"]))
+        events.append(Event(draw(st.sampled_from("ab")), t, fired, value, arrived, product, items, refunds, order))
     return events
 
 
@@ -136,20 +144,32 @@ def test_a_packed_profile_reads_what_the_batch_reads(definition: Definition, log
         assert batch.equals(online.frame())
 
 
-@given(logs(), st.lists(instants, max_size=4))
-def test_a_profile_that_is_packed_on_the_way_ends_as_one_that_never_was(log: list[Event], stops: list[int]) -> None:
+def test_a_line_that_comes_after_sixteen_other_orders_begins_another_one() -> None:
+    for others, count in ((15, 16), (16, 18)):
+        keys = ["first", *(f"o{i}" for i in range(others)), "first"]
+        log = [Event("a", START + i * HOUR, ("purchase",), 10.0, order=key) for i, key in enumerate(keys)]
+        row = _rows_at(events_of(ORDERS, log), START + 2 * DAY, ORDERS).to_dicts()[0]
+        assert (row["purchase_count_total"], row["purchase_value_total"]) == (count, 10.0 * len(log))
+        assert_same(row, feature_row(ORDERS, log, "a", START + 2 * DAY), "a")
+
+
+@pytest.mark.parametrize("definition", [EVERYTHING, ORDERS], ids=["everything", "orders"])
+@given(log=logs(), stops=st.lists(instants, max_size=4))
+def test_a_profile_that_is_packed_on_the_way_ends_as_one_that_never_was(
+    definition: Definition, log: list[Event], stops: list[int]
+) -> None:
     """Day by day and live, profiles are packed, stored and folded on."""
     log = [replace(e, arrived=None) for e in log]
-    end, layout = START + 80 * DAY, layout_of(EVERYTHING)
-    events = events_of(EVERYTHING, log)
+    end, layout = START + 80 * DAY, layout_of(definition)
+    events = events_of(definition, log)
     words = np.zeros((len(events.users), layout.size), dtype=np.int64)
     for lo, hi in itertools.pairwise([0, *sorted(stops), end]):
         some = [e if lo <= e.t < hi else replace(e, t=e.t + 10_000 * DAY) for e in log]
-        part = events_of(EVERYTHING, some)
+        part = events_of(definition, some)
         fold_into(part, 0, len(part.users), end, layout, words, np.full(len(words), NEVER))
         words = np.array([unpack(pack(w, layout), layout) if w[H_EVENTS] else w for w in words], dtype=np.int64)
-    rows = profile_rows(events.users.to_list(), words, np.full(len(words), end), EVERYTHING)
-    assert rows.frame().equals(_rows_at(events, end, EVERYTHING))
+    rows = profile_rows(events.users.to_list(), words, np.full(len(words), end), definition)
+    assert rows.frame().equals(_rows_at(events, end, definition))
 
 
 @given(logs(), st.lists(st.tuples(st.sampled_from("abz"), instants), min_size=1, max_size=8))

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from features.definition import Definition
 from features.event_store import store as store_module
 from features.event_store.store import EventStore
 from features.profile.codec import stored_words
@@ -19,6 +20,7 @@ from features.settings import Settings
 from features.time import DAY
 from tests.features.event_store.logs import NOON, SCHEMA, definition_in, put, random_rows
 from tests.features.profile.days import START, days_of
+from tests.worlds import with_signal
 
 
 @pytest.fixture(autouse=True)
@@ -26,15 +28,20 @@ def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store_module, "BUCKET_ROWS", 300)
 
 
+def rules(folder: Path) -> Definition:
+    """Purchases of about one revenue are lines of one order."""
+    return definition_in(folder, signals=with_signal("purchase", order="floor(revenue / 40)"))
+
+
 def opened(folder: Path, ends: int) -> EventStore:
-    return EventStore.open(EventLog(definition_in(folder), ends=ends), Settings(home=folder / "var"))
+    return EventStore.open(EventLog(rules(folder), ends=ends), Settings(home=folder / "var"))
 
 
 def forward(
     folder: Path, through: int, *, into: str = "profiles", traits: pl.DataFrame | None = None
 ) -> dict[str, bytes]:
     """Bring the profiles forward; what changed, by user."""
-    profiles = Profiles(definition_in(folder), folder / into)
+    profiles = Profiles(rules(folder), folder / into)
     changed = dict(pl.concat(profiles.advance(opened(folder, through), through, traits)).iter_rows())
     profiles.commit()
     return changed

@@ -127,7 +127,7 @@ def test_refunds_are_those_of_the_local_engine(tmp_path: Path, spark_settings: S
     """Values below 0, under the purchase's own name or another; some are no numbers."""
     amounts = pl.Series("revenue", [9.5, -4.0, None, float("nan"), 30.0, -30.0, 0.0] * 200)
     put(tmp_path, "a", random_rows(1_400, users=30).with_columns(amounts))
-    signals = with_signal("purchase", refund="event = 'push'")
+    signals = with_signal("purchase", refund="event = 'push'", order="revenue")
     signals |= {"dear": {"where": "abs(revenue) >= 9", "value": "revenue * 2"}}
     outcomes = {"spend": {"sum_of": "purchase", "within": "3d", "among": "tenure_days >= 0"}}
     definition = definition_in(tmp_path, signals=signals, outcomes=outcomes, features={"families": list(Family)})

@@ -51,7 +51,7 @@ class Scene:
     @classmethod
     def set(
         cls, folder: Path, settings: Settings | None = None, *, rows: int = 300, users: int = 12,
-        columns: Mapping[str, str] = COLUMNS, timezone: str = "UTC",
+        columns: Mapping[str, str] = COLUMNS, timezone: str = "UTC", order: str | None = None,
     ) -> "Scene":  # fmt: skip
         history = random_rows(rows, users=users)
         put(folder, "a", history.with_columns(pl.col("event_time").dt.offset_by("70d")))
@@ -62,7 +62,8 @@ class Scene:
                 "fields": ["plan", "country"]}  # fmt: skip
         changed = {"events": events, "traits": rule, "timezone": timezone, "windows": ["2h", 1, 7, 14, 30],
                    "features": {"families": list(Family), "absence": "2d"},
-                   "signals": with_signal("purchase", refund="event = 'refund'", more_values={"margin": "revenue / 4"},
+                   "signals": with_signal("purchase", refund="event = 'refund'", order=order,
+                                          more_values={"margin": "revenue / 4"},
                                           distinct={"prices": "revenue", "kinds": "event"})}  # fmt: skip
         definition = Definition.model_validate(DEFINITION | changed)
         settings = settings or Settings(home=folder / "var")

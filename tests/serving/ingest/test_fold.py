@@ -38,7 +38,7 @@ happenings = st.lists(
 def test_live_is_batch(
     tmp_path_factory: pytest.TempPathFactory, happened: list[tuple[str, str, int, bool, str]], timezone: str
 ) -> None:
-    scene = Scene.set(tmp_path_factory.mktemp("live"), timezone=timezone)
+    scene = Scene.set(tmp_path_factory.mktemp("live"), timezone=timezone, order="floor(revenue / 8)")
     sent = []
     for i, (user, event, late, again, then) in enumerate(happened):
         worth = -i - 0.5 if event == "refund" and i % 2 else i + 0.5

@@ -1,16 +1,20 @@
 """Labels: ``[c + gap, c + gap + horizon)``, by event time, only when they are known."""
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import ImmatureLabelError
+from features.events.orders import without_lines
+from features.local_days import zone_of
 from features.rows import INSTANT
 from features.time import DAY, HOUR
 from tests.oracle import Event
-from tests.worlds import definition_of, events_of
+from tests.worlds import definition_of, events_of, with_signal
 from training.dataset.outcomes import label, last_cutoff
+from training.dataset.returns import Returns
 
 START = 20_000 * DAY
 BOUGHT = ("purchase",)
@@ -60,6 +64,24 @@ def test_labels_agree_with_a_loop(purchases: list[tuple[str, int, int]], asked: 
     cutoffs = [(user, START + day * DAY) for user, day in asked]
     expected = [int(any(e.user == u and c + DAY <= e.t < c + 8 * DAY for e in log)) for u, c in cutoffs]
     assert labels(log, cutoffs, "buy") == expected
+
+
+def test_a_later_line_of_an_order_is_no_purchase() -> None:
+    """An order that began before the window goes on in it, and another one begins."""
+    cutoff, far = START + 50 * DAY, Event("z", START + 400 * DAY, ("visit",))
+    definition = DEFINITION.model_copy(
+        update={"signals": definition_of(signals=with_signal("purchase", order="order_id")).signals}
+    )
+    log = [
+        Event(user, cutoff + at * DAY, BOUGHT, 10.0, order=order)
+        for user, at, order in [("a", 0, "o1"), ("a", 2, "o1"), ("b", 0, "o1"), ("b", 2, "o2"), ("b", 3, "o2")]
+    ]
+    rows = pl.DataFrame({"user": ["a", "b"], "cutoff": [cutoff] * 2}).with_columns(pl.col("cutoff").cast(INSTANT))
+    events = events_of(definition, [*log, far])
+    assert label(events, rows, definition, "buy").to_list() == [0, 1]
+    assert label(events, rows, definition, "spend").to_list() == [10.0, 20.0]
+    [gap] = np.flatnonzero(Returns.of(without_lines(events, definition), 2, zone_of(definition.timezone)).ended)
+    assert gap == 2, "a line on another day ends no silence"
 
 
 def test_a_refund_is_no_purchase_and_takes_its_value_away() -> None:
