@@ -111,7 +111,7 @@ def feature_set(definition: Definition) -> FeatureSet:
     # what decides what a column of a name is; which columns there are, their names tell
     limits = {"absence", "session"} if Family.SESSIONS in definition.features.families else {"absence"}
     meaning: dict[str, bool | set[str]] = dict.fromkeys(
-        ("signals", "windows", "half_lives", "derived", "timezone"), True
+        ("signals", "windows", "half_lives", "derived", "timezone", "currencies"), True
     )
     return FeatureSet(
         read=read_columns(definition),

@@ -17,12 +17,14 @@ class EventNumber:
             ``order``.
         sql: the expression over the log's columns.
         key: a text or number becomes a key that tells it from others; else it is a number.
+        currency: the column that names the currency of an amount.
     """
 
     signal: str
     part: str
     sql: Expression
     key: bool = False
+    currency: str | None = None
 
     @property
     def place(self) -> str:
@@ -34,7 +36,11 @@ class EventNumber:
 def event_numbers(definition: Definition) -> tuple[EventNumber, ...]:
     """The numbers of an event in the order of their columns: values, more values, keys of properties and of orders."""
     signals = definition.signals.items()
-    values = [EventNumber(name, "value", rule.value) for name, rule in signals if rule.value is not None]
+    values = [
+        EventNumber(name, "value", rule.value, currency=rule.currency)
+        for name, rule in signals
+        if rule.value is not None
+    ]
     keys = [
         EventNumber(name, f"distinct.{of}", sql, key=True)
         for name, rule in signals
@@ -56,7 +62,9 @@ def order_keys(definition: Definition) -> tuple[tuple[int, int], ...]:
 
 def number_columns(definition: Definition) -> set[str]:
     """The columns of the log from which numbers of events are read."""
-    return set().union(*(number.sql.columns for number in event_numbers(definition)))
+    numbers = event_numbers(definition)
+    currencies = {number.currency for number in numbers if number.currency is not None}
+    return currencies.union(*(number.sql.columns for number in numbers))
 
 
 def typed_number_columns(definition: Definition) -> set[str]:

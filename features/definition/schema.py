@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import to_json
 
 from features.definition.sections.base import Name, ProjectName, Span, Sql, Strict
+from features.definition.sections.currencies import Currencies
 from features.definition.sections.destinations import Destination, Transitions
 from features.definition.sections.event_log import Events, Traits
 from features.definition.sections.families import Features
@@ -21,7 +22,8 @@ from features.definition.sections.signal import Signal
 from features.local_days import checked_timezone
 from features.time import DAY, span_name
 
-#: definitions that do not say it keep their digests
+#: definitions that do not say these keep their digests
+_nothing: Callable[[object], bool] = lambda value: value is None  # noqa: E731
 _utc: Callable[[object], bool] = lambda name: name == "UTC"  # noqa: E731
 
 Timezone = Annotated[str, AfterValidator(checked_timezone), Field(exclude_if=_utc)]
@@ -36,6 +38,7 @@ class Definition(Strict):
         timezone: whose days, hours and weekends features count, such as ``America/New_York``; windows begin at its
             midnight. Times of the log are not read in it.
         traits: slowly changing attributes of users, from a table of their own.
+        currencies: what amounts of other currencies are worth, for signals that name the currency of their values.
         signals: the kinds of events that count, by name.
         windows: how far features look back, ascending: whole days, or less than a day.
         half_lives: how fast decayed counts fade: after this time an event counts half.
@@ -61,6 +64,7 @@ class Definition(Strict):
     events: Events
     timezone: Timezone = "UTC"
     traits: Traits | None = None
+    currencies: Currencies | None = Field(default=None, exclude_if=_nothing)
     signals: Annotated[dict[Name, Signal], Field(min_length=1, max_length=60)]
     windows: Annotated[list[Span], Field(min_length=1)]
     half_lives: list[Span] = Field(default=[14 * DAY, 45 * DAY])
@@ -87,7 +91,7 @@ class Definition(Strict):
 
     @model_validator(mode="after")
     def _names_meet(self) -> Self:
-        found = [*self._unknown_signals(), *self._wrong_rfm(), *self._wrong_windows()]
+        found = [*self._unknown_signals(), *self._wrong_currencies(), *self._wrong_rfm(), *self._wrong_windows()]
         known = ", ".join(self.signals)
         if not self.outcomes:
             found.append("'outcomes' is empty; ask at least one question")
@@ -111,6 +115,18 @@ class Definition(Strict):
                 yield f"outcomes.{key} asks about signal {outcome.signal!r}; the signals are {known}"
             elif key in self.amounts and self.signals[outcome.signal].value is None:
                 yield f"outcomes.{key} sums signal {outcome.signal!r}, which has no 'value'"
+
+    def _wrong_currencies(self) -> Iterator[str]:
+        """Currencies that nothing converts, and conversions that nothing asks for."""
+        named = {name: rule.currency for name, rule in self.signals.items() if rule.currency is not None}
+        if named and self.currencies is None:
+            name, column = next(iter(named.items()))
+            yield (
+                f"signals.{name}.currency is column {column!r}, and 'currencies' does not say what its amounts become; "
+                "add currencies: {into: EUR, rates: {USD: 0.92}} with the currencies of the log"
+            )
+        if self.currencies is not None and not named:
+            yield "'currencies' converts nothing: name the column of the currency at a signal, as in currency: currency"
 
     def _wrong_rfm(self) -> Iterator[str]:
         """What RFM names and is not there."""

@@ -178,6 +178,13 @@ def surveyed(
     return names, spans, next(((str(who), int(n)) for who, n in rows_of(connection, users)), None)
 
 
+def texts_in(connection: Connection, source: str, column: str, where: str, most: int) -> list[str]:
+    """The most frequent texts of a column, in upper case and trimmed, among the rows for which SQL holds."""
+    sql = f"SELECT upper(trim(CAST({quote(column)} AS VARCHAR))) AS x FROM {source} WHERE {where}"
+    rows = rows_of(connection, f"SELECT x FROM ({sql}) WHERE x <> '' GROUP BY x ORDER BY count(*) DESC, x LIMIT {most}")
+    return [str(text) for (text,) in rows]
+
+
 def last_of(connection: Connection, source: str, time: str) -> str:
     """The last instant of a source, for people to read.
 

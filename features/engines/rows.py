@@ -10,6 +10,7 @@ from sqlglot import exp
 from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
 from features.definition.sections.event_log import Reading
+from features.engines.currencies import in_one_currency, unknown_currency
 from features.engines.duckdb import quote, user_sql
 from features.engines.keys import key_sql
 from features.engines.refunds import refunded_sql, taken_sql, without_refunds
@@ -25,6 +26,9 @@ DROPS = ("no user", "no or unreadable time", "implausible time", "excluded user"
 
 #: what a check of ids is called, before the column
 USER = "user in column"
+
+#: what a check of currencies is called, before the column
+CURRENCY = "currency in column"
 
 #: why a row that is read is left out
 LATE = "at or after the declared end"
@@ -107,6 +111,10 @@ def checks_of(definition: Definition, columns: dict[str, str], raw: Sequence[str
             inner, shown = written(node.this.sql(dialect="duckdb"), "duckdb"), node.sql(dialect="duckdb")
             text = f"CASE WHEN {only} THEN CAST(({inner}) AS VARCHAR) END"
             found.append(Check(f"{shown} in {key}", text, written(shown, "duckdb")))
+    for number in event_numbers(definition):
+        if number.currency is not None:
+            text, known = unknown_currency(number, definition, _rows_of(number, definition))
+            found.append(Check(f"{CURRENCY} {number.currency!r}", text, known))
     return found
 
 
@@ -117,16 +125,21 @@ def _expressions(definition: Definition) -> Iterator[tuple[str, Expression, str]
         if rule.refund is not None:
             yield f"signals.{name}.refund", rule.refund, "true"
     for number in event_numbers(definition):
-        rule = definition.signals[number.signal]
-        asked = [rule.where] if rule.refund is None or number.part != "value" else [rule.where, rule.refund]
-        yield number.place, number.sql, " OR ".join(f"({written(sql, 'duckdb')})" for sql in asked)
+        yield number.place, number.sql, _rows_of(number, definition)
     for i, sql in enumerate(definition.events.exclude):
         yield f"events.exclude[{i}]", sql, "true"
 
 
+def _rows_of(number: EventNumber, definition: Definition) -> str:
+    """SQL of the rows for which a number matters."""
+    rule = definition.signals[number.signal]
+    asked = rule.conditions if number.part == "value" else (rule.where,)
+    return " OR ".join(f"({written(sql, 'duckdb')})" for sql in asked)
+
+
 def _number(number: EventNumber, definition: Definition) -> str:
     """SQL of a number of an event; 0 where there is none."""
-    sql = written(number.sql, "duckdb")
+    sql = in_one_currency(written(number.sql, "duckdb"), number, definition, "duckdb")
     if not number.key:
         # what is missing is often written as NaN, which would spoil every sum it enters
         return f"CASE WHEN isfinite(CAST(({sql}) AS DOUBLE)) THEN CAST(({sql}) AS DOUBLE) ELSE 0.0 END"

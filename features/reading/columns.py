@@ -9,6 +9,7 @@ from features.definition.numbers import event_numbers, number_columns, typed_num
 from features.definition.schema import Definition
 from features.definition.sections.event_log import EventColumns
 from features.engines.checking import check_event_sql
+from features.engines.currencies import column_named
 from features.engines.duckdb import Connection
 from features.errors import EventLogError
 from features.expressions.expression import Expression
@@ -95,6 +96,8 @@ def check_expressions(
         check_event_sql(connection, columns, sql, key, "BOOLEAN")
     for number in event_numbers(definition):
         check_columns(number.sql, columns, key=number.place)
+        if number.currency is not None:
+            check_columns(column_named(number.currency), columns, key=f"signals.{number.signal}.currency")
         texts = [f"; {n!r} holds {written[n]!r}" for n in sorted(number.sql.columns) if n in written]
         kind = "KEY" if number.key else "DOUBLE"
         check_event_sql(connection, columns, number.sql, number.place, kind, "".join(texts))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.sections.event_log import AtMost
-from features.engines.rows import USER, Check
+from features.engines.rows import CURRENCY, USER, Check
 from features.errors import EventLogError
 
 #: words that programs write where there is no user
@@ -118,6 +118,7 @@ def judge(findings: Findings, limits: AtMost, checks: Sequence[Check], column: s
         if check.strict:
             raise EventLogError(f"{words(check.name, found)}.", fix=AS_TEXT, code="unreadable")
         fix = hint if check.name.startswith("time ") and hint else "correct the values, or name another column"
+        fix = "add their rates to currencies.rates" if check.name.startswith(CURRENCY) else fix
         fix += f"; to leave such rows out, raise events.at_most.unreadable ({limits.unreadable:g} now)"
         raise EventLogError(f"{words(check.name, found)}.", fix=fix, code="unreadable")
     nobody = findings.get(PLACEHOLDER)
@@ -137,6 +138,8 @@ def words(name: str, found: Finding) -> str:
     if name == PLACEHOLDER:
         return f"{found.rows:,} of {found.of:,} rows ({share}) have a word for nobody as their user: {examples}"
     wrong = "cannot be read"
+    if name.startswith(CURRENCY):
+        wrong = "have no rate"
     if name.startswith(USER):
         wrong = "are numbers so large that they were rounded, so that several users have one id"
     return f"{found.rows:,} of {found.of:,} values ({share}) of {name} {wrong}: {examples}"

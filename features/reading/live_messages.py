@@ -139,6 +139,20 @@ class LogColumns:
             text = text_of(value)
             if not isinstance(value, (dict, list)) and not self._values.takes(str(text), self.types[name]):
                 return f"properties.{name} is {value!r:.60}, the log's column holds {self.types[name]}"
+        return self._currency_problem(properties)
+
+    def _currency_problem(self, properties: dict[str, object]) -> str:
+        """What is wrong with the currency of an amount."""
+        known = self.definition.currencies
+        for number in event_numbers(self.definition):
+            if number.currency is None or known is None or number.currency not in self._read:
+                continue
+            code = properties.get(number.currency)
+            if code is None and any(properties.get(name) is not None for name in number.sql.columns):
+                return f"properties.{number.currency} is not there, and {number.place} is an amount of a currency"
+            if code is not None and str(text_of(code)).strip().upper() not in known.worth:
+                listed = ", ".join(known.worth)
+                return f"properties.{number.currency} is {code!r:.60}; 'currencies' has rates for {listed}"
         return ""
 
     def table(self, messages: Sequence[Message]) -> pa.Table:

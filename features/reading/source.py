@@ -162,6 +162,12 @@ class EventLog:
         zoned, timezone = sum(int(zoned) for _, _, zoned, _, _ in rows), self.definition.timezone
         return Survey(found, zoned, by_day(quarters, QUARTER, timezone), busiest, timezone)
 
+    def texts_in(self, column: str, where: str, most: int) -> list[str]:
+        """The most frequent texts of a column, in upper case and trimmed, among the rows for which SQL holds."""
+        with engine.connect() as connection, engine.reading(self._paths):
+            self._tables.attach(connection)
+            return engine.texts_in(connection, self._tables.whole, column, where, most)
+
     def _without_end(self, connection: engine.Connection) -> EventLogError:
         name = self.definition.events.columns.time
         time = column_time(name, self.columns[name], self.definition.events, "events.columns.time")

@@ -2,6 +2,7 @@
 
 from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
+from features.engines.currencies import in_one_currency
 from features.engines.keys import spark_key_sql
 from features.engines.refunds import refunded_sql, taken_sql, without_refunds
 from features.engines.times import MICROSECONDS, java_pattern, missing
@@ -96,7 +97,7 @@ def _instant(name: str, dtype: str, definition: Definition, *, ours: bool) -> st
 
 def _number(number: EventNumber, definition: Definition) -> str:
     """As `engines.rows` has it; what is not finite becomes 0 with the checks."""
-    sql = written(number.sql, "spark")
+    sql = in_one_currency(written(number.sql, "spark"), number, definition, "spark")
     if not number.key:
         return f"CAST(({sql}) AS DOUBLE)"
     return f"IF({written(definition.signals[number.signal].where, 'spark')}, {spark_key_sql(sql)}, 0D)"

@@ -24,6 +24,7 @@ from propensity.preview.warnings import (
     days_without,
     like_ids,
     local_days,
+    mixed_currencies,
     names_of_events,
     near_misses,
     silent_signals,
@@ -96,7 +97,7 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
     warnings = [
         *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
         *near_misses(definition, survey), *days_without(survey, store.ends),
-        *local_days(definition, _zone(store, survey)),
+        *local_days(definition, _zone(store, survey)), *mixed_currencies(store.log),
         *busy_user(definition, survey, counts.users), *like_ids(counts.users),
         *tied_in_frequency(definition, counts.rfm),
         *(warning for found in outcomes.values() for warning in found.warnings),

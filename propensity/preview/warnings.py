@@ -9,6 +9,8 @@ from sqlglot import exp
 
 from features.definition.schema import Definition
 from features.definition.sections.signal import Signal
+from features.expressions.dialects import written
+from features.reading.source import EventLog
 from features.reading.survey import Survey
 from features.time import to_datetime
 from segments.rfm import NobodyError, fit_cuts
@@ -18,6 +20,9 @@ LISTED = 30
 
 #: of so few users, ties and shares say nothing
 FEW = 100
+
+#: names of columns that say the currency of an amount
+CURRENCY_COLUMNS = ("currency", "currency_code", "currencycode", "iso_currency_code", "order_currency")
 
 #: one user has at most this share of the rows of a log of people
 BUSY = 0.05
@@ -148,6 +153,24 @@ def local_days(definition: Definition, times: str) -> list[str]:
         f"Days are those of {definition.timezone}, and the log's times are {times}. If they are local times, days are "
         "off by the difference: leave 'timezone' out, or write times with their offset."
     ]
+
+
+def mixed_currencies(log: EventLog) -> list[str]:
+    """A warning about amounts that are added up though a column says that they are of several currencies."""
+    definition, warnings = log.definition, []
+    named = {name.lower(): name for name in log.columns if name.lower() in CURRENCY_COLUMNS}
+    for signal, rule in definition.signals.items():
+        if rule.value is None or rule.currency is not None:
+            continue
+        for column in named.values():
+            codes = log.texts_in(column, f"({written(rule.where, 'duckdb')})", 4)
+            if len(codes) > 1:
+                warnings.append(
+                    f"signals.{signal}.value adds up amounts of several currencies: column {column!r} says "
+                    f"{', '.join(codes[:3])}{' and more' if len(codes) > 3 else ''}. Say what they are worth: "
+                    f"currency: {column} at the signal, and currencies: {{into: {codes[0]}, rates: {{{codes[1]}: …}}}}."
+                )
+    return warnings
 
 
 def busy_user(definition: Definition, survey: Survey, users: pl.Series) -> list[str]:

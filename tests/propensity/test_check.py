@@ -73,6 +73,22 @@ def test_days_of_the_log_are_those_of_the_time_zone(tmp_path: Path) -> None:
     assert "2026-01-11 to 2026-01-18 (8 days)" in gaps["America/New_York"]
 
 
+def test_amounts_of_several_currencies_are_warned_of(tmp_path: Path) -> None:
+    rows = rows_of(daily(80)).with_columns(
+        amount=pl.lit(5.0), event=pl.lit("purchase"), currency=pl.Series([["EUR", "usd "][i % 2] for i in range(320)])
+    )
+    file = case_with(tmp_path, rows)
+    content = yaml.safe_load(file.read_text())
+    content["signals"]["purchase"]["where"] = "event = 'purchase'"
+    file.write_text(yaml.safe_dump(content))
+    _, found = checked(file, tmp_path / "var")
+    [warning] = [text for text in found.warnings if "several currencies" in text]
+    assert "column 'currency' says EUR, USD" in warning
+    content["signals"]["purchase"]["currency"] = "currency"
+    file.write_text(yaml.safe_dump(content | {"currencies": {"into": "EUR", "rates": {"USD": 0.9}}}))
+    assert not [text for text in checked(file, tmp_path / "var")[1].warnings if "several currencies" in text]
+
+
 def test_case_14_the_edges_of_a_label_window(tmp_path: Path) -> None:
     """Who visits at the cutoff itself or a second before the window ends stays; at its end, or before it, churns."""
     _, found = checked(CASES / "14-label-edges" / "propensity.yaml", tmp_path)

@@ -31,6 +31,7 @@ class Signal(Strict):
         where: an SQL condition over the log's columns.
         value: an SQL expression for what one event is worth, such as ``revenue``. A row whose value is below 0 is a
             refund: it takes its value away and is no event of the signal.
+        currency: the column that names the currency of ``value``; ``currencies`` says what each is worth.
         refund: an SQL condition; rows for which it holds are refunds, too: they take their value away, whether it is
             written above or below 0.
         order: an SQL expression for the order that a row is a line of, such as ``order_id``; of a user's rows with the
@@ -44,6 +45,7 @@ class Signal(Strict):
 
     where: Sql
     value: Sql | None = None
+    currency: str | None = Field(default=None, exclude_if=_nothing)
     refund: Sql | None = Field(default=None, exclude_if=_nothing)
     order: Sql | None = Field(default=None, exclude_if=_nothing)
     more_values: dict[Name, Sql] = Field(default_factory=dict, exclude_if=_nothing)
@@ -57,7 +59,11 @@ class Signal(Strict):
 
     @model_validator(mode="after")
     def _with_value(self) -> Self:
-        for key, sql, why in (("refund", self.refund, "takes value away"), ("order", self.order, "adds lines up")):
+        for key, sql, why in (
+            ("currency", self.currency, "is that of a value"),
+            ("refund", self.refund, "takes value away"),
+            ("order", self.order, "adds lines up"),
+        ):
             if sql is not None and self.value is None:
                 raise ValueError(
                     f"'{key}' ({str(sql)[:60]}) {why}, and the signal has no 'value'; add one, as in value: revenue"

@@ -288,3 +288,14 @@ def test_user_ids_are_those_of_the_local_engine(ids: list[object], tmp_path: Pat
     users = {row["user"] for row in spark._kept.select("user").distinct().collect()}
     assert users == set(local.users)
     assert spark.counts["no user"] == local.counts["no user"] > 0
+
+
+def test_amounts_of_several_currencies_are_those_of_the_local_engine(tmp_path: Path, spark_settings: Settings) -> None:
+    codes = pl.Series("currency", ["EUR", "usd", " GBP", "USD "] * 150)
+    put(tmp_path, "a", random_rows(600, users=30).with_columns(codes))
+    rates = {"into": "EUR", "rates": {"USD": 0.92, "GBP": 1.17}}
+    definition = definition_in(tmp_path, signals=with_signal("purchase", currency="currency"), currencies=rates)
+    store = EventStore.open(EventLog(definition), Settings(home=tmp_path / "var"))
+    for log, name in ((store, "local"), (SparkLog(definition, spark_settings), "spark")):
+        write_snapshots(log, CUTOFFS, definition, tmp_path / name)
+    assert_same_rows(rows_in(tmp_path / "spark"), rows_in(tmp_path / "local"), definition)
