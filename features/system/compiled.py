@@ -6,18 +6,24 @@ from pathlib import Path
 
 import numba as nb
 
+#: the folder of the kernel
+KERNEL = Path(__file__).parents[1] / "profile" / "kernel"
+
+
+def made_of() -> list[Path]:
+    """The files that compiled code of the kernel is made of."""
+    beyond = ("time.py", "engines/keys.py", "engines/refunds.py", "events/orders.py", "profile/layout.py")
+    return [Path(__file__), *sorted(KERNEL.glob("*.py")), *(KERNEL.parents[1] / part for part in beyond)]
+
 
 def _code_folder() -> str:
     """Where compiled code is kept: by what all of it is made of.
 
     Numba looks at the outermost function's file alone, and would run an old fold inside an unchanged loop.
     """
-    kernel = Path(__file__).parents[1] / "profile" / "kernel"
-    made_of = [Path(__file__), *sorted(kernel.glob("*.py")), kernel.parent / "layout.py", kernel.parents[1] / "time.py",
-               kernel.parents[1] / "engines" / "keys.py"]  # fmt: skip
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in made_of)).hexdigest()[:12]
-    beside = kernel / "__pycache__"
-    writable = os.access(beside if beside.exists() else kernel, os.W_OK)
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in made_of())).hexdigest()[:12]
+    beside = KERNEL / "__pycache__"
+    writable = os.access(beside if beside.exists() else KERNEL, os.W_OK)
     kept = beside if writable else Path.home() / ".cache" / "propensity"
     return str(kept / digest)
 
