@@ -16,6 +16,7 @@ from features.proposal.asking import Asking, Nobody
 from features.proposal.columns import Columns, guess
 from features.proposal.events import Kind, Signals, kinds, sort_out
 from features.proposal.given import Given
+from features.proposal.lines import order_columns, order_lines
 from features.proposal.rhythm import Horizon, Rhythm, doing, rhythm, silence, usual_gap_of
 from features.proposal.seen import Seen, numbers
 from features.proposal.traits import OVERLAP, TraitTable, beside, check_unmixed, trait_table
@@ -74,7 +75,8 @@ def draft(name: str, path: str | list[str], folder: Path, given: Given, asking: 
         of = rhythm(connection)
         horizons = _horizons(connection, of, signals)
         traits = _traits(connection, paths, path, folder, given, asking)
-    written = written_as(name, path, given, columns, signals, of, horizons, traits)
+        lines = order_lines(connection, columns, signals.purchase)
+    written = written_as(name, path, given, columns, signals, of, horizons, traits, lines)
     return Draft(columns, signals, of, horizons, traits, written)
 
 
@@ -92,11 +94,12 @@ def _read(connection: Connection, paths: list[Path], given: Given, asking: Askin
     columns = guess(connection, tables, paths, given.columns, asking)
     user = columns.seen[columns["user"]]
     others = [g.column for g in columns.guesses.values()]
-    amounts = "".join(f", {quote(one.name)}" for one in numbers(columns.seen.values(), others))
+    needed = [*(one.name for one in numbers(columns.seen.values(), others)), *order_columns(columns)]
+    more_columns = "".join(f", {quote(name)}" for name in dict.fromkeys(needed))
     with reading(paths):
         connection.execute(
             f"CREATE TABLE named AS SELECT {user_sql(user.name, user.dtype)} AS u, "
-            f"CAST({quote(columns['event'])} AS VARCHAR) AS e, {_time(columns, given)} AS t{amounts} "
+            f"CAST({quote(columns['event'])} AS VARCHAR) AS e, {_time(columns, given)} AS t{more_columns} "
             f"FROM {tables.whole}"
         )
         _check_rounded(connection, user, tables)

@@ -98,6 +98,11 @@ class Signals:
         """The column with what a purchase is worth."""
         return self.purchase[0].worth if self.purchase and all(kind.worth for kind in self.purchase) else None
 
+    @property
+    def refunds(self) -> list[Kind]:
+        """What takes back what a purchase is worth: its amounts are in the same column."""
+        return [kind for kind in self.undone if self.worth is not None and kind.worth == self.worth]
+
 
 def kinds(connection: Connection, rows: str, columns: Columns) -> list[Kind]:
     """Count the events of each name.

@@ -1,13 +1,14 @@
 """A proposed definition as commented YAML."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from features.engines.duckdb import quote, text
 from features.proposal.columns import Columns
 from features.proposal.events import Kind, Signals
 from features.proposal.given import Given
+from features.proposal.lines import Lines
 from features.proposal.rhythm import Horizon, Rhythm
 from features.proposal.traits import TraitTable
 
@@ -22,11 +23,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def written_as(
     name: str, path: str | list[str], given: Given, columns: Columns, signals: Signals, of: Rhythm,
-    horizons: dict[str, Horizon], traits: TraitTable | None,
+    horizons: dict[str, Horizon], traits: TraitTable | None, order: Lines | None,
 ) -> str:  # fmt: skip
     """A definition of what was found in a log, as YAML with comments that say why."""
     churn = horizons["churn"]
-    lines, named = _signals(signals, columns)
+    lines, named = _signals(signals, columns, order)
     return "\n".join([
         f"# Proposed by propensity init for {_first(path)}. Change what you know better, then run propensity check.",
         f"name: {name}",
@@ -123,7 +124,7 @@ def _events(path: str | list[str], given: Given, columns: Columns, of: Rhythm) -
     return lines
 
 
-def _signals(signals: Signals, columns: Columns) -> tuple[list[str], dict[str, str]]:
+def _signals(signals: Signals, columns: Columns, order: Lines | None) -> tuple[list[str], dict[str, str]]:
     """The lines of the signals, and the names of signals of one kind of event by that kind's."""
     column = columns["event"]
     groups = {"purchase": signals.purchase, "leave": signals.leave, "cart": signals.cart}
@@ -137,8 +138,7 @@ def _signals(signals: Signals, columns: Columns) -> tuple[list[str], dict[str, s
     if signals.life == "visit":
         lines.append(f"  visit: {{where: {where(signals.activity)}, activity: true}}")
     if signals.purchase:
-        alive = ", activity: true" if signals.life == "purchase" else ""
-        lines.append(f"  purchase: {{where: {where(signals.purchase)}{_value(signals.worth, columns)}{alive}}}")
+        lines.append(_purchase(signals, columns, order, where))
     if signals.leave:
         lines.append(f"  leave: {{where: {where(signals.leave)}}}   # left for good")
     if signals.cart:
@@ -150,7 +150,7 @@ def _signals(signals: Signals, columns: Columns) -> tuple[list[str], dict[str, s
             taken.add(slug)
             named[kind.name] = slug
             undone = "; something is taken back, no sign of life" if kind in signals.undone else ""
-            line = f"  {slug}: {{where: {where([kind])}{_value(kind.amount, columns)}}}"
+            line = f"  {slug}: {{where: {where([kind])}{_value(kind.amount, columns, kind in signals.undone)}}}"
             lines.append(f"{line}   # {kind.rows:,} rows of {kind.users:,} users{undone}")
     known = {kind.name for some in (signals.activity, *groups.values()) for kind in some} | set(named)
     left = [kind.name for kind in signals.every if kind.name not in known]
@@ -159,12 +159,27 @@ def _signals(signals: Signals, columns: Columns) -> tuple[list[str], dict[str, s
     return lines, named
 
 
-def _value(column: str | None, columns: Columns) -> str:
+def _purchase(
+    signals: Signals, columns: Columns, order: Lines | None, where: Callable[[Sequence[Kind]], str]
+) -> str:  # fmt: skip
+    """The line of the signal of purchases."""
+    parts = f"where: {where(signals.purchase)}{_value(signals.worth, columns)}"
+    if signals.refunds:
+        parts += f", refund: {where(signals.refunds)}"
+    parts += f", order: {_yaml(_sql(order.column))}" if signals.worth and order is not None else ""
+    parts += ", activity: true" if signals.life == "purchase" else ""
+    why = f"   # {order.rows:,} rows are lines of {order.orders:,} orders" if order is not None else ""
+    return f"  purchase: {{{parts}}}{why}"
+
+
+def _value(column: str | None, columns: Columns, undone: bool = False) -> str:
+    """The value of a signal; of what is taken back it is written above or below 0."""
     if column is None:
         return ""
     # text of CSV files is read as numbers where these are added up
     number = columns.kind == "csv" or columns.seen[column].dtype != "VARCHAR"
-    return f", value: {_yaml(_sql(column) if number else f'TRY_CAST({_sql(column)} AS DOUBLE)')}"
+    sql = _sql(column) if number else f"TRY_CAST({_sql(column)} AS DOUBLE)"
+    return f", value: {_yaml(f'ABS({sql})' if undone else sql)}"
 
 
 def _outcomes(signals: Signals, of: Rhythm, horizons: dict[str, Horizon]) -> list[str]:

@@ -204,6 +204,33 @@ def test_what_is_taken_back_is_a_signal_and_no_sign_of_life(tmp_path: Path) -> N
     assert "refund" not in str(definition.signals["visit"].where)
 
 
+def test_refunds_in_the_column_of_amounts_take_value_away_from_purchases(tmp_path: Path) -> None:
+    for sign in (1.0, -1.0):
+        frame = with_events(*some("order_refunded", 10), total_price=12.5).with_columns(
+            total_price=pl.when(pl.col("event_name") == "order_refunded")
+            .then(sign * pl.col("total_price"))
+            .otherwise("total_price")
+        )
+        found = proposed(tmp_path, frame)
+        definition = loads(found, tmp_path).definition
+        assert str(definition.signals["purchase"].refund) == "event_name = 'order_refunded'"
+        assert str(definition.signals["order_refunded"].value) == "ABS(total_price)"
+
+
+def test_rows_that_are_lines_of_orders_are_proposed_as_such(tmp_path: Path) -> None:
+    """Each order has three rows; an order's number that is another in each row, or in few of them, is none."""
+    bought = pl.col("event_name") == "Order Completed"
+    one = shop().with_row_index("n").with_columns(order_no=pl.when(bought).then(pl.format("o{}", "n"))).drop("n")
+    three = pl.concat([one, *[one.filter(bought)] * 2]).with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
+    found = proposed(tmp_path, three)
+    assert str(loads(found, tmp_path).definition.signals["purchase"].order) == "order_no"
+    orders = one.filter(bought).height
+    assert f"# {3 * orders:,} rows are lines of {orders:,} orders" in found.text
+    assert loads(proposed(tmp_path, one), tmp_path).definition.signals["purchase"].order is None
+    few = three.with_columns(order_no=pl.when(pl.int_range(pl.len()) % 4 == 0).then("order_no"))
+    assert loads(proposed(tmp_path, few), tmp_path).definition.signals["purchase"].order is None
+
+
 def test_a_number_that_only_some_events_have_is_their_value(tmp_path: Path) -> None:
     found = proposed(tmp_path, with_events(*some("watch", 5), minutes=12.5, lesson_id=7))
     [watch] = [kind for kind in found.signals.every if kind.name == "watch"]
