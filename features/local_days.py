@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from features.time import DAY, SECOND, Instants, to_datetime, to_instant
 
 #: between these, clocks are known; before and after they stand as they did then
-FIRST, END = datetime(1900, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+FIRST, END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+#: clocks never change twice within so long; looking every day takes half a second
+STEP = 7 * DAY
 
 #: ``[2, changes]``: from the instant ``[0, i]`` on, clocks are ``[1, i]`` microseconds ahead of UTC
 Zone = NDArray[np.int64]
@@ -46,8 +49,10 @@ def zone_of(name: str) -> Zone:
     Returns:
         Ascending, the first from before all instants. Not to be written to.
     """
+    if name == "UTC":
+        return _read_only(np.array([[np.iinfo(np.int64).min], [0]], dtype=np.int64))
     place = ZoneInfo(name)
-    days = np.arange(to_instant(FIRST), to_instant(END) + 1, DAY)
+    days = np.arange(to_instant(FIRST), to_instant(END) + STEP, STEP)
     offsets = [_ahead(place, day) for day in days.tolist()]
     starts, ahead = [np.iinfo(np.int64).min], [offsets[0]]
     for (begin, end), (before, after) in zip(pairwise(days.tolist()), pairwise(offsets), strict=True):
@@ -59,15 +64,18 @@ def zone_of(name: str) -> Zone:
         midnight = (end - 1 + before) // DAY * DAY - before
         starts.append(min(end, midnight) if (end - 1 + before) // DAY > (end + after) // DAY else end)
         ahead.append(after)
-    zone = np.array([starts, ahead], dtype=np.int64)
-    zone.flags.writeable = False
-    return zone
+    return _read_only(np.array([starts, ahead], dtype=np.int64))
 
 
 def days_of(zone: Zone, instants: Instants) -> Instants:
     """The day since 1970 of each instant, as the zone's calendar counts them."""
     days: Instants = (instants + zone[1, np.searchsorted(zone[0], instants, side="right") - 1]) // DAY
     return days
+
+
+def _read_only(zone: Zone) -> Zone:
+    zone.flags.writeable = False
+    return zone
 
 
 def _ahead(place: ZoneInfo, instant: int) -> int:
