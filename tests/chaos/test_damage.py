@@ -77,7 +77,11 @@ def clean(used: World) -> str:
     return batch_of(used)
 
 
-@pytest.mark.parametrize("how", _WAYS)
+#: every way by make test-all, one of them in CI
+_EACH = [pytest.param(way, marks=pytest.mark.nightly) if way != "flipped" else way for way in _WAYS]
+
+
+@pytest.mark.parametrize("how", _EACH)
 def test_each_kind_of_file_damaged(used: World, clean: str, tmp_path: Path, how: str) -> None:
     faults = []
     for number, (kind, place) in enumerate(kinds(used).items()):

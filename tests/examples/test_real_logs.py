@@ -25,8 +25,12 @@ EXPECTED = {
 FILES = {"edu365": "edu365.parquet", "online_retail": "online_retail.parquet", "oulad": "oulad.parquet"}
 
 
+#: all of them by make test-all, two of them in CI
+_EACH = [pytest.param(name, marks=pytest.mark.nightly) if name in ("edu365", "oulad") else name for name in EXPECTED]
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("example", EXPECTED)
+@pytest.mark.parametrize("example", _EACH)
 def test_a_real_log_is_trained_and_scored(example: str, tmp_path: Path) -> None:
     logs = Path(os.environ.get("LOGS", "data/logs")).resolve()
     file = ROOT / "examples" / example / "propensity.yaml"

@@ -135,6 +135,7 @@ def test_a_cast_within_a_cast_fails_on_no_row(folder: Path) -> None:
     assert not any("cannot read" in message for message in found)
 
 
+@pytest.mark.nightly
 @pytest.mark.long
 @settings(max_examples=10_000, suppress_health_check=list(HealthCheck))
 @given(st.integers(0, 2**40))

@@ -120,6 +120,7 @@ def test_file_by_file_is_all_at_once_is_one_by_one(
     check_all_ways(tmp_path_factory, log, arrivals)
 
 
+@pytest.mark.nightly
 @pytest.mark.long
 @hypothesis_settings(max_examples=300, deadline=None)
 @given(logs(), st.booleans())

@@ -133,6 +133,7 @@ def test_duckdb_says_the_same(connection: duckdb.DuckDBPyConnection, seed: int) 
     duckdb_says_the_same(connection, seed)
 
 
+@pytest.mark.nightly
 @pytest.mark.long
 @settings(max_examples=10_000)
 @given(SEEDS)

@@ -221,6 +221,7 @@ def test_any_json_is_taken_or_refused(body: object, call: Call) -> None:
     _read(body, call)
 
 
+@pytest.mark.nightly
 @pytest.mark.long
 @given(bodies, calls)
 @settings(max_examples=10_000)

@@ -139,6 +139,7 @@ def test_live_corrections_are_those_of_files(
     check(set_scene(tmp_path_factory.mktemp("corrected"), arrivals=arrivals), taken)
 
 
+@pytest.mark.nightly
 @pytest.mark.long
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(steps, st.booleans())
