@@ -183,7 +183,9 @@ def test_compaction_and_reconciliation_by_their_commands(served_world: World, se
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("role", ["write", "read", "admin"])
+@pytest.mark.parametrize(
+    "role", ["admin", *(pytest.param(role, marks=pytest.mark.nightly) for role in ("write", "read"))]
+)
 def test_schemathesis_finds_no_server_error_and_one_error_shape(
     served_world: World, server: Server, keys: dict[str, str], role: str
 ) -> None:
