@@ -97,7 +97,7 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
     warnings = [
         *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
         *near_misses(definition, survey), *days_without(survey, store.ends),
-        *local_days(definition, _zone(store, survey)), *mixed_currencies(store.log),
+        *local_days(definition, naive=_naive(store, survey)), *mixed_currencies(store.log),
         *busy_user(definition, survey, counts.users), *like_ids(counts.users),
         *tied_in_frequency(definition, counts.rfm),
         *(warning for found in outcomes.values() for warning in found.warnings),
@@ -166,14 +166,22 @@ def _content(
     }  # fmt: skip
 
 
+def _naive(store: EventStore, survey: Survey) -> bool:
+    """Whether some of the log's times name no zone, and are taken as UTC."""
+    return store.log.naive_times and not _since_1970(store) and (survey.zoned < survey.rows or not survey.rows)
+
+
+def _since_1970(store: EventStore) -> bool:
+    """Whether the log's times are numbers since 1970."""
+    events = store.log.definition.events
+    return events.time_unit is not None and is_number(store.log.columns[events.columns.time])
+
+
 def _zone(store: EventStore, survey: Survey) -> str:
     """How the log's times say their zone."""
-    log, rows = store.log, sum(survey.events.values())
-    if survey.zoned == rows and rows:
-        return "with their offset, converted to UTC"
-    if survey.zoned:
-        return f"with their offset in {survey.zoned:,} of {rows:,} rows, the others taken as UTC"
-    unit = store.log.definition.events.time_unit
-    if unit is not None and is_number(log.columns[log.definition.events.columns.time]):
-        return f"as numbers ({unit} since 1970)"
-    return "without a zone, taken as UTC" if log.naive_times else "with a zone, converted to UTC"
+    if _naive(store, survey):
+        some = f"with their offset in {survey.zoned:,} of {survey.rows:,} rows, the others"
+        return f"{some if survey.zoned else 'without a zone,'} taken as UTC"
+    if _since_1970(store):
+        return f"as numbers ({store.log.definition.events.time_unit} since 1970)"
+    return "with their offset, converted to UTC" if survey.zoned else "with a zone, converted to UTC"

@@ -140,18 +140,18 @@ def days_without(survey: Survey, ends: int) -> list[str]:
     return [f"The log has no events from {'; '.join(gaps)}. If they are lost, users look silent then."]
 
 
-def local_days(definition: Definition, times: str) -> list[str]:
-    """A warning where days are those of a time zone, and times say none.
+def local_days(definition: Definition, *, naive: bool) -> list[str]:
+    """A warning where days are those of a time zone, and times name none.
 
     Args:
         definition: the definition.
-        times: how the log's times say their zone.
+        naive: whether some of the log's times name no zone.
     """
-    if definition.timezone == "UTC" or not times.endswith("taken as UTC"):
+    if definition.timezone == "UTC" or not naive:
         return []
     return [
-        f"Days are those of {definition.timezone}, and the log's times are {times}. If they are local times, days are "
-        "off by the difference: leave 'timezone' out, or write times with their offset."
+        f"Days are those of {definition.timezone}, and the log's times name no zone and are taken as UTC. If they are "
+        "local times, days are off by the difference: leave 'timezone' out, or write times with their offset."
     ]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.profile.kernel.days import day_of
-from features.profile.kernel.sketch import fold_key, read_sketch
+from features.profile.kernel.sketch import fold_keys, read_sketch
 from features.profile.layout import (
     G_LARGEST,
     G_RING,
@@ -22,7 +22,6 @@ from features.profile.layout import (
     P_DISTINCT,
     P_DISTINCT_END,
     P_GAPS,
-    P_KEYS,
     P_ORDERS,
     P_SESSION,
     P_SESSION_TILE,
@@ -93,10 +92,7 @@ def fold_more(
         if of_values >= 0:
             fold_value(floats, plan[s, P_STATISTICS] + a * VALUE_WORDS, count, value, floats[total], tied, still)
         floats[total] += value
-    for p in range(plan[s, P_DISTINCT], plan[s, P_DISTINCT_END]):
-        key = np.int64(numbers[i, plan[s, P_KEYS] + p])
-        if key > 0:
-            fold_key(words, plan[s, P_SKETCHES] + p * SKETCH_WORDS, key, day)
+    fold_keys(words, plan, s, day, numbers, i)
 
 
 @jit

@@ -4,22 +4,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.events.orders import begins
-from features.profile.kernel.sketch import fold_key
+from features.profile.kernel.sketch import fold_keys
 from features.profile.layout import (
     P_ADDED,
     P_ADDED_COLUMN,
     P_ADDED_END,
     P_BLOCK,
-    P_DISTINCT,
-    P_DISTINCT_END,
-    P_KEYS,
     P_ORDER_KEY,
     P_ORDERS,
-    P_SKETCHES,
     P_SUMS,
     P_VALUED,
     S_COUNT,
-    SKETCH_WORDS,
     Words,
 )
 from features.system.compiled import jit
@@ -54,8 +49,5 @@ def fold_lines(
         floats[tile + 1 + 2 * signals + plan[s, P_VALUED]] += numbers[i, plan[s, P_VALUED]]
         for a in range(plan[s, P_ADDED], plan[s, P_ADDED_END]):
             floats[tile + plan[s, P_SUMS] + a] += numbers[i, plan[s, P_ADDED_COLUMN] + a]
-        for p in range(plan[s, P_DISTINCT], plan[s, P_DISTINCT_END]):
-            key = np.int64(numbers[i, plan[s, P_KEYS] + p])
-            if key > 0:
-                fold_key(words, plan[s, P_SKETCHES] + p * SKETCH_WORDS, key, day)
+        fold_keys(words, plan, s, day, numbers, i)
     return fired

@@ -7,9 +7,29 @@ from numpy.typing import NDArray
 
 from features.engines.keys import KEY_BITS
 from features.profile.kernel.days import day_of
-from features.profile.layout import DAY_BITS, DAY_ZERO, KEPT, Layout, Words
+from features.profile.layout import (
+    DAY_BITS,
+    DAY_ZERO,
+    KEPT,
+    P_DISTINCT,
+    P_DISTINCT_END,
+    P_KEYS,
+    P_SKETCHES,
+    SKETCH_WORDS,
+    Layout,
+    Words,
+)
 from features.system.compiled import jit
 from features.time import DAY
+
+
+@jit
+def fold_keys(words: Words, plan: NDArray[np.int64], s: int, day: int, numbers: NDArray[np.float64], i: int) -> None:
+    """Note the properties of row ``i`` in the sketches of signal ``s``; 0 is no value."""
+    for p in range(plan[s, P_DISTINCT], plan[s, P_DISTINCT_END]):
+        key = np.int64(numbers[i, plan[s, P_KEYS] + p])
+        if key > 0:
+            fold_key(words, plan[s, P_SKETCHES] + p * SKETCH_WORDS, key, day)
 
 
 @jit
