@@ -2,8 +2,11 @@
 
 from features.definition.numbers import EventNumber
 from features.definition.schema import Definition
+from features.engines.times import missing
 from features.expressions.dialects import Dialect, written
 from features.expressions.expression import Expression
+
+_TEXT: dict[Dialect, str] = {"duckdb": "VARCHAR", "spark": "STRING"}
 
 #: what stands where a row with an amount names no currency
 NO_CURRENCY = "no currency"
@@ -13,31 +16,31 @@ def in_one_currency(sql: str, number: EventNumber, definition: Definition, diale
     """SQL of a number, converted where it is an amount of a currency; null where the currency is not known."""
     if number.currency is None or definition.currencies is None:
         return sql
-    code = _code(number.currency, dialect)
+    code = f"UPPER(TRIM(CAST({written(column_named(number.currency), dialect)} AS {_TEXT[dialect]})))"
     rates = (f"WHEN {code} = '{name}' THEN ({sql}) * {rate!r}" for name, rate in definition.currencies.worth.items())
     return f"CASE {' '.join(rates)} END"
 
 
-def unknown_currency(number: EventNumber, definition: Definition, only: str) -> tuple[str, str]:
-    """DuckDB's SQL of what is written as the currency of an amount, and of 1 where it is known.
+def rows_of(number: EventNumber, definition: Definition, dialect: Dialect) -> str:
+    """SQL of the rows for which a number matters."""
+    rule = definition.signals[number.signal]
+    asked = rule.conditions if number.part == "value" else (rule.where,)
+    return " OR ".join(f"({written(sql, dialect)})" for sql in asked)
 
-    Args:
-        number: an amount with a currency.
-        definition: the definition.
-        only: SQL of the rows that matter.
+
+def stated_currency(number: EventNumber, definition: Definition, dialect: Dialect) -> tuple[str, str]:
+    """SQL of what is written as the currency of an amount, null where there is no amount; and of 1 where it has a rate.
+
+    An amount of 0 needs no currency.
     """
-    column, known = written(column_named(number.currency or ""), "duckdb"), definition.currencies
+    named, known = number.currency or "", definition.currencies
+    text = f"TRIM(CAST({written(column_named(named), dialect)} AS {_TEXT[dialect]}))"
     listed = ", ".join(f"'{name}'" for name in (known.worth if known else ()))
-    amount = f"({only}) AND ({written(number.sql, 'duckdb')}) IS NOT NULL"
-    text = f"CASE WHEN {amount} THEN COALESCE(NULLIF(TRIM(CAST({column} AS VARCHAR)), ''), '{NO_CURRENCY}') END"
-    return text, f"CASE WHEN {_code(number.currency or '', 'duckdb')} IN ({listed}) THEN 1 END"
+    amount = f"({rows_of(number, definition, dialect)}) AND ({written(number.sql, dialect)}) <> 0"
+    stated = f"CASE WHEN {text} IS NULL OR {missing(text)} THEN '{NO_CURRENCY}' ELSE {text} END"
+    return f"CASE WHEN {amount} THEN {stated} END", f"CASE WHEN UPPER({text}) IN ({listed}) THEN 1 END"
 
 
 def column_named(name: str) -> Expression:
     """An expression that is a column, whatever its name holds."""
     return Expression('"' + name.replace('"', '""') + '"')
-
-
-def _code(column: str, dialect: Dialect) -> str:
-    text = "STRING" if dialect == "spark" else "VARCHAR"
-    return f"UPPER(TRIM(CAST({written(column_named(column), dialect)} AS {text})))"

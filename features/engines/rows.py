@@ -10,7 +10,7 @@ from sqlglot import exp
 from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
 from features.definition.sections.event_log import Reading
-from features.engines.currencies import in_one_currency, unknown_currency
+from features.engines.currencies import in_one_currency, rows_of, stated_currency
 from features.engines.duckdb import quote, user_sql
 from features.engines.keys import key_sql
 from features.engines.refunds import refunded_sql, taken_sql, without_refunds
@@ -113,8 +113,7 @@ def checks_of(definition: Definition, columns: dict[str, str], raw: Sequence[str
             found.append(Check(f"{shown} in {key}", text, written(shown, "duckdb")))
     for number in event_numbers(definition):
         if number.currency is not None:
-            text, known = unknown_currency(number, definition, _rows_of(number, definition))
-            found.append(Check(f"{CURRENCY} {number.currency!r}", text, known))
+            found.append(Check(f"{CURRENCY} {number.currency!r}", *stated_currency(number, definition, "duckdb")))
     return found
 
 
@@ -125,16 +124,9 @@ def _expressions(definition: Definition) -> Iterator[tuple[str, Expression, str]
         if rule.refund is not None:
             yield f"signals.{name}.refund", rule.refund, "true"
     for number in event_numbers(definition):
-        yield number.place, number.sql, _rows_of(number, definition)
+        yield number.place, number.sql, rows_of(number, definition, "duckdb")
     for i, sql in enumerate(definition.events.exclude):
         yield f"events.exclude[{i}]", sql, "true"
-
-
-def _rows_of(number: EventNumber, definition: Definition) -> str:
-    """SQL of the rows for which a number matters."""
-    rule = definition.signals[number.signal]
-    asked = rule.conditions if number.part == "value" else (rule.where,)
-    return " OR ".join(f"({written(sql, 'duckdb')})" for sql in asked)
 
 
 def _number(number: EventNumber, definition: Definition) -> str:

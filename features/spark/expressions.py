@@ -2,7 +2,7 @@
 
 from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
-from features.engines.currencies import in_one_currency
+from features.engines.currencies import in_one_currency, stated_currency
 from features.engines.keys import spark_key_sql
 from features.engines.refunds import refunded_sql, taken_sql, without_refunds
 from features.engines.times import MICROSECONDS, java_pattern, missing
@@ -38,6 +38,20 @@ def columns_sql(definition: Definition, types: dict[str, str], *, ours: bool) ->
         *(f"{_number(number, definition)} AS v{i}" for i, number in enumerate(event_numbers(definition))),
         f"({excluded}) AS excluded",
     ]
+
+
+def currencies_sql(definition: Definition) -> list[str]:
+    """Of each amount of a currency ``priced``, whether there is one, and ``no_rate``, the currency if it has none."""
+    found = []
+    for i, number in enumerate(priced(definition)):
+        text, known = stated_currency(number, definition, "spark")
+        found += [f"{text} IS NOT NULL AS priced{i}", f"CASE WHEN {known} IS NULL THEN {text} END AS no_rate{i}"]
+    return found
+
+
+def priced(definition: Definition) -> list[EventNumber]:
+    """The amounts that are of a currency."""
+    return [number for number in event_numbers(definition) if number.currency is not None]
 
 
 def finite_sql(n_values: int) -> list[str]:

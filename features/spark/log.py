@@ -14,7 +14,7 @@ from pyspark.sql.utils import AnalysisException
 
 from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
-from features.engines.rows import DROPS, SHOWN, Check, begins
+from features.engines.rows import CURRENCY, DROPS, SHOWN, Check, begins
 from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
 from features.events.tombstones import Tombstones
@@ -22,7 +22,7 @@ from features.events.write import Work
 from features.reading.clocks import BLOCK, strays
 from features.reading.findings import Finding, judge, words
 from features.settings import Settings
-from features.spark.expressions import checked_sql, columns_sql, finite_sql, judged_sql
+from features.spark.expressions import checked_sql, columns_sql, currencies_sql, finite_sql, judged_sql, priced
 from features.spark.files import duckdb_types, open_files, paths_of
 from features.spark.partitions import answering
 from features.spark.repeats import of_one_user
@@ -88,17 +88,28 @@ class SparkLog:
         return first, sum(counts.values())
 
     def _judge(self) -> None:
-        """Refuse a log of whose times too many cannot be read, as the local engine does."""
-        looks = self._rows.selectExpr("count(unread)", "count(t)", "min(unread)", "max(unread)").collect()
-        [[unread, read, one, other]] = looks
-        name = self.definition.events.columns.time
-        check = Check(f"time in column {name!r}", "", "")
-        examples = tuple(dict.fromkeys(repr(text[:SHOWN]) for text in (one, other) if text is not None))
-        found = Finding(rows=int(unread), of=int(unread) + int(read), examples=examples)
+        """Refuse a log of whose times or currencies too many cannot be read, as the local engine does."""
         advice = "say how they are written, as in events.time_format: '%d.%m.%Y %H:%M', or events.time_unit: s"
-        judge({check.name: found}, self.definition.events.at_most, [check], "", advice)
+        self._judge_one(f"time in column {self.definition.events.columns.time!r}", "unread", "t IS NOT NULL", advice)
+        for i, number in enumerate(priced(self.definition)):
+            self._judge_one(f"{CURRENCY} {number.currency!r}", f"no_rate{i}", f"priced{i} AND no_rate{i} IS NULL", "")
+
+    def _judge_one(self, name: str, unread: str, read: str, advice: str) -> None:
+        """Refuse the log if too many values of a kind cannot be read; warn of a few.
+
+        Args:
+            name: what is checked.
+            unread: the column of texts that cannot be read.
+            read: SQL of the rows where one could be.
+            advice: what to do about it.
+        """
+        texts = f"count({unread})", f"count_if({read})", f"min({unread})", f"max({unread})"
+        [[unreadable, readable, one, other]] = self._rows.selectExpr(*texts).collect()
+        examples = tuple(dict.fromkeys(repr(text[:SHOWN]) for text in (one, other) if text is not None))
+        found = Finding(rows=int(unreadable), of=int(unreadable) + int(readable), examples=examples)
+        judge({name: found}, self.definition.events.at_most, [Check(name, "", "")], "", advice)
         if found.rows:
-            log.warning("%s.", words(check.name, found))
+            log.warning("%s.", words(name, found))
 
     @property
     def first(self) -> int:
@@ -125,7 +136,7 @@ class SparkLog:
         if names.id is not None:
             content = ["t", "mask", *(f"v{i}" for i in range(self.n_values))]
             rows = of_one_user(rows, content, self._erased, by_arrival=names.arrived is not None)
-        return rows.where(f"t < {self.ends}").drop("ours", "file", "place")
+        return rows.where(f"t < {self.ends}").drop("ours", "file", "place", *self._currencies)
 
     def write(
         self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
@@ -152,15 +163,21 @@ class SparkLog:
         with plain_names(self.session):
             return duckdb_types(open_files(self.session, self.definition, self._paths))
 
+    @property
+    def _currencies(self) -> list[str]:
+        """The columns that say which amounts have no rate."""
+        return [f"{name}{i}" for i in range(len(priced(self.definition))) for name in ("priced", "no_rate")]
+
     def _read(self, paths: list[str], *, ours: bool = False) -> DataFrame:
         """The log's rows in our terms: as `engines.rows.event_rows`, ids as 64 bits."""
         try:
             with plain_names(self.session):
                 opened = self.session.read.parquet(*paths) if ours else open_files(self.session, self.definition, paths)
-                types = dict(opened.dtypes)
+                types, currencies = dict(opened.dtypes), currencies_sql(self.definition)
                 place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
-                rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place)
-                where, (taken, judged) = ("ours", "file", "place"), judged_sql(self.definition, self.n_values)
+                rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place, *currencies)
+                where = ("ours", "file", "place", *self._currencies)
+                taken, judged = judged_sql(self.definition, self.n_values)
                 rows = rows.selectExpr(*finite_sql(self.n_values), *where).selectExpr("*", taken)
                 checked = checked_sql(self.n_values, begins(self.definition))
                 return rows.selectExpr(*judged, *where).selectExpr(*checked, *where)

@@ -66,7 +66,7 @@ def test_amounts_are_converted_by_the_given_rates(tmp_path: Path) -> None:
     assert worth(definition_in(tmp_path)) == {"a": 10.0, "b": 10.0, "c": 10.0, "d": -4.0, "e": 0.0}
 
 
-@pytest.mark.parametrize("code", ["XYZ", None, "  "])
+@pytest.mark.parametrize("code", ["XYZ", None, "  ", "n/a"])
 def test_a_currency_without_a_rate_is_counted_or_refused_and_never_added_up(tmp_path: Path, code: str | None) -> None:
     some = [("a", 10.0, "EUR")] * 60 + [("b", 7.0, code)]
     put(tmp_path, "a", rows_of(some))
@@ -81,10 +81,12 @@ def test_a_currency_without_a_rate_is_counted_or_refused_and_never_added_up(tmp_
         EventStore.open(EventLog(converting(tmp_path)), Settings(home=tmp_path / "var2"))
 
 
-def test_rows_that_are_no_purchases_need_no_currency(tmp_path: Path) -> None:
+def test_rows_without_an_amount_of_a_purchase_need_no_currency(tmp_path: Path) -> None:
     put(tmp_path, "a", rows_of([("a", 10.0, "EUR")]).with_columns(revenue=pl.lit(3.0)))
+    put(tmp_path, "b", rows_of([("a", 0.0, None), ("b", None, None)]))
     store = EventStore.open(EventLog(converting(tmp_path)), Settings(home=tmp_path / "var"))
-    assert store.findings["currency in column 'currency'"].rows == 0
+    found = store.findings["currency in column 'currency'"]
+    assert (found.rows, found.of) == (0, 1)
 
 
 def test_live_messages_are_converted_as_files_are(tmp_path: Path) -> None:

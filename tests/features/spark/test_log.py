@@ -299,3 +299,15 @@ def test_amounts_of_several_currencies_are_those_of_the_local_engine(tmp_path: P
     for log, name in ((store, "local"), (SparkLog(definition, spark_settings), "spark")):
         write_snapshots(log, CUTOFFS, definition, tmp_path / name)
     assert_same_rows(rows_in(tmp_path / "spark"), rows_in(tmp_path / "local"), definition)
+
+
+def test_amounts_without_a_rate_are_refused_on_spark_too(tmp_path: Path, spark_settings: Settings) -> None:
+    codes = pl.Series("currency", ["EUR", "XYZ", None] * 200)
+    put(tmp_path, "a", random_rows(600, users=30).with_columns(codes))
+    definition = definition_in(
+        tmp_path, signals=with_signal("purchase", currency="currency"), currencies={"into": "EUR"}
+    )
+    with pytest.raises(EventLogError, match=r"of currency in column 'currency' have no rate: .*'no currency'"):
+        _ = SparkLog(definition, spark_settings).first
+    with pytest.raises(EventLogError, match="have no rate"):
+        EventStore.open(EventLog(definition), Settings(home=tmp_path / "var"))
