@@ -80,7 +80,7 @@ class Forks:
         return ours
 
 
-#: what is read when libraries are imported, and by Python itself; all else a fork is told
+#: what is read when libraries are imported, and by Python itself; all else is passed to the fork
 _READ_EARLY = ("OMP_", "POLARS_", "NUMBA_", "PYTHON")
 
 

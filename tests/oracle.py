@@ -176,15 +176,15 @@ def worth_of(definition: Definition, event: Event, signal: str) -> float:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What was said of a user's attribute, and when."""
+class Attribute:
+    """A value of a user's attribute, and when it became known."""
 
     user: str
     known: int
     plan: str | None
 
 
-def plan_at(answer: list[Told], user: str, c: int) -> str | None:
+def plan_at(answer: list[Attribute], user: str, c: int) -> str | None:
     """A user's attribute as known before a cutoff, as events are: what became known at the cutoff is not seen."""
     before = [t for t in answer if t.user == user and t.known < c]
     return max(before, key=lambda t: t.known).plan if before else None

@@ -149,7 +149,7 @@ class Manifest(Strict):
         merged: by bucket, a position through which its parts no longer tell which rows came in when: who has folded
             less than that folds the bucket again.
         history: of positions a random token each, so that a store that came back from a backup and went on differently
-            is told from the one that a profile was folded from.
+            is distinguished from the one that a profile was folded from.
         refunds: rows that take value away are no events; where an older version wrote this, they were.
     """
 

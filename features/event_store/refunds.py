@@ -1,4 +1,4 @@
-"""Stores that were written when a value below 0 was an event of its signal: they are brought to what is said now.
+"""Stores that were written when a value below 0 was an event of its signal: they are brought to the rule of today.
 
 The log's files may be gone, so that a store is not rebuilt: the buckets that have such rows are written again.
 """
@@ -53,6 +53,6 @@ def _claims(state: Manifest, files: PartFiles, valued: list[tuple[int, int]], po
     found = take_out(claims["mask"].to_numpy(), claims.select(columns).to_numpy(), valued)
     if found is None:
         return state.repeats
-    told = [pl.Series("mask", found[0]), *(pl.Series(name, found[1][:, i]) for i, name in enumerate(columns))]
+    columns_now = [pl.Series("mask", found[0]), *(pl.Series(name, found[1][:, i]) for i, name in enumerate(columns))]
     nothing = set_of(np.zeros(0, dtype=np.int64))
-    return keep_claims(Judged(nothing, claims=[claims.with_columns(told)], whole=True), state, files, position)
+    return keep_claims(Judged(nothing, claims=[claims.with_columns(columns_now)], whole=True), state, files, position)

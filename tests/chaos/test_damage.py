@@ -26,7 +26,7 @@ _COMMANDS = ("score",), ("reconcile",)
 
 
 def run(world: World, *commands: Sequence[str]) -> tuple[list[int], str]:
-    """Run commands on a world; returns their exit codes and all that they said."""
+    """Run commands on a world; returns their exit codes and their output."""
     done = [run_module("propensity", command, world.environment, ROOT) for command in commands]
     return [one.returncode for one in done], "".join(one.stdout + one.stderr for one in done)
 

@@ -1,4 +1,4 @@
-"""Settings that cannot be are told by the name of their variable."""
+"""Invalid settings are reported by the name of their variable."""
 
 import pytest
 

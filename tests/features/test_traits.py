@@ -11,7 +11,7 @@ from features.events.compacted import NONE
 from features.rows import INSTANT
 from features.time import DAY
 from features.traits import stored_traits, with_traits
-from tests.oracle import Told, plan_at
+from tests.oracle import Attribute, plan_at
 from tests.worlds import definition_of
 
 START = 20_000 * DAY
@@ -19,14 +19,14 @@ START = 20_000 * DAY
 #: instants that crowd around the same few, a microsecond apart
 instants = st.builds(lambda day, more: START + day * DAY + more, st.integers(0, 3), st.integers(-1, 1))
 reported = st.lists(
-    st.builds(Told, st.sampled_from("ab"), instants, st.sampled_from(["free", "pro"]) | st.none()),
+    st.builds(Attribute, st.sampled_from("ab"), instants, st.sampled_from(["free", "pro"]) | st.none()),
     max_size=8,
     unique_by=lambda t: (t.user, t.known),
 )
 
 
 @given(reported, st.lists(instants, min_size=1, max_size=4, unique=True))
-def test_a_cutoff_sees_what_was_known_before_it(answer: list[Told], cutoffs: list[int]) -> None:
+def test_a_cutoff_sees_what_was_known_before_it(answer: list[Attribute], cutoffs: list[int]) -> None:
     asked = [(user, c) for user in "ab" for c in cutoffs]
     rows = pl.DataFrame(asked, schema={"user": pl.String, "cutoff": INSTANT}, orient="row")
     found = with_traits(rows, table(answer))
@@ -34,9 +34,11 @@ def test_a_cutoff_sees_what_was_known_before_it(answer: list[Told], cutoffs: lis
 
 
 def test_what_is_stored_says_from_which_cutoff_on_it_is_seen(tmp_path: Path) -> None:
-    """A table that says the same again each night is known since it first said so."""
-    answer = [Told("a", START, "free"), Told("a", START + DAY, "free"), Told("a", START + 2 * DAY, "pro"),
-            Told("b", START, None), Told("c", START, "pro"), Told("c", START + DAY, None)]  # fmt: skip
+    """A table that repeats a value each night has known it since the first time."""
+    answer = [
+        Attribute("a", START, "free"), Attribute("a", START + DAY, "free"), Attribute("a", START + 2 * DAY, "pro"),
+        Attribute("b", START, None), Attribute("c", START, "pro"), Attribute("c", START + DAY, None),
+    ]  # fmt: skip
     definition = declared(tmp_path, answer)
     found = stored_traits(definition, START + 2 * DAY, NONE)
     assert found is not None
@@ -47,13 +49,13 @@ def test_what_is_stored_says_from_which_cutoff_on_it_is_seen(tmp_path: Path) -> 
     ]
 
 
-def table(answer: list[Told]) -> pl.DataFrame:
+def table(answer: list[Attribute]) -> pl.DataFrame:
     schema = {"user": pl.String, "known": INSTANT, "plan": pl.String}
     rows = [(t.user, t.known, t.plan) for t in answer]
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def declared(folder: Path, answer: list[Told]) -> Definition:
+def declared(folder: Path, answer: list[Attribute]) -> Definition:
     table(answer).write_parquet(folder / "traits.parquet")
     columns = {"user": "user", "known": "known"}
     return definition_of(traits={"path": str(folder / "traits.parquet"), "columns": columns, "fields": ["plan"]})

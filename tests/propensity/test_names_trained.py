@@ -129,7 +129,7 @@ def test_names_that_look_dangerous_go_through_training_and_scoring(tmp_path: Pat
 
 
 def check_one_by_one(definition: Definition, settings: Settings, batch: pl.DataFrame) -> None:
-    """Each user is said the same by the rows of the batch and by their record."""
+    """The rows of the batch and each user's record agree."""
     log, scorer = (
         EventLog(definition),
         Scorer(definition, Loader(definition, settings).champions(), load_cuts(definition, settings)),

@@ -17,7 +17,7 @@ def test_the_share_is_what_was_asked_for_and_stays() -> None:
     assert abs(held.mean() - 0.05) < 0.004
     assert (shares(moving(), "segments.cart") == held).all()
     assert [USERS[i] for i in np.flatnonzero(held)[:3]] == ["u000000", "u000040", "u000090"], "the same for ever"
-    assert (Holdout(moving()).of(USERS[:9], ["segments.cart"] * 9) == held[:9]).all(), "whoever else is asked about"
+    assert (Holdout(moving()).of(USERS[:9], ["segments.cart"] * 9) == held[:9]).all(), "no matter who else is requested"
 
 
 def test_a_larger_share_keeps_those_who_were_held_out() -> None:

@@ -33,7 +33,7 @@ def test_compose_says_what_each_service_needs() -> None:
     for name in OURS:
         service = found[name]
         assert service.working_dir == f"{BENTO}/src", "the code is not installed"
-        assert service.user == "1034", "the image's user, unless told otherwise"
+        assert service.user == "1034", "the image's user, unless set otherwise"
         assert service.environment["HOME"] == "/tmp", "any user can write caches there"  # noqa: S108
         assert service.volumes == ["../..:/data"]
         assert set(service.depends_on) == {"redis", "postgres"}

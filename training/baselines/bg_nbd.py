@@ -57,7 +57,7 @@ def log_likelihood(model: BgNbd, x: Floats, t_x: Floats, T: Floats) -> float:
 
 
 def _parameters(theta: Floats) -> Floats:
-    """Parameters, held where they can be told apart: where nobody drops out, ``b`` would grow for ever."""
+    """Parameters, held where the data determine them: where nobody drops out, ``b`` would grow for ever."""
     return np.asarray(np.exp(np.clip(theta, -12, 12)))
 
 

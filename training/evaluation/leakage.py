@@ -166,7 +166,7 @@ def _label_shuffle(data: Dataset, matrices: Matrices, rules: Audit, seed: int) -
 
 
 def _label_days(data: Dataset, definition: Definition) -> Finding:
-    """Columns that tell the label at the cutoff, and told nothing of it a horizon before, of the same users."""
+    """Columns that tell the label at the cutoff, and did not a horizon before, of the same users."""
     horizon = definition.outcomes[data.outcome].within
     learn, names = data.part("learn"), [*feature_set(definition).numeric, *feature_set(definition).traits]
     then = data.rows.select("user", pl.col("cutoff").alias("known"), *names).sort("known")

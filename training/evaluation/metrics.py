@@ -43,7 +43,7 @@ class Ranked(Protocol):
 
     @staticmethod
     def can_tell(labels: Floats, weights: Floats) -> bool:
-        """Whether the labels of a resample can be told apart at all."""
+        """Whether the labels of a resample differ at all."""
         ...
 
     def measure(self, labels: Floats, weights: Floats) -> Floats:
@@ -230,7 +230,7 @@ def judge(
         users: whose rows they are; a user's rows are drawn together.
         rows: how many rows each row stands for.
         seed: of the resampling.
-        draws: how many resamples; those whose labels cannot be told apart are left out.
+        draws: how many resamples; those whose labels are all alike are left out.
         rank: makes a model's answers ready to be measured.
     """
     owner = users.rank("dense").to_numpy().astype(np.int64) - 1
@@ -275,7 +275,7 @@ def by_group(
         rows: with ``label`` and ``weight``.
         group: each row's.
         rank: makes answers ready to be measured on labels.
-        kept: the metrics to report, null where a group's labels cannot be told apart.
+        kept: the metrics to report, null where a group's labels are all alike.
     """
     answer = []
     framed = rows.with_columns(group.alias("group"), pl.Series("answer", answers))

@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is a definition or a mistake that is told; nothing else ever comes out."""
+"""Whatever a file holds, it is a definition or a reported mistake; nothing else ever comes out."""
 
 import copy
 import random
@@ -88,7 +88,7 @@ def test_any_text_is_reported(folder: Path, content: str | bytes) -> None:
 
 
 def signals_are_read_or_told(folder: Path, seed: int) -> None:
-    """Any expression as a signal's predicate: the log is read, or the definition is told to be wrong."""
+    """Any expression as a signal's predicate: the log is read, or the definition is reported as wrong."""
     content = yaml.safe_load((CASE / "propensity.yaml").read_text())
     sql = Maker(seed).truth()
     for name, column in (("a", "amount"), ("b", "amount"), ("c", "amount"), ("s", "event"), ("t", "user_id")):

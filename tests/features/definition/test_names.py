@@ -63,7 +63,7 @@ def test_no_two_of_a_kind_make_one_column(tmp_path: Path) -> None:
 
 
 def harmless(definition: Definition) -> None:
-    """One user and many are said the same, and each column is what it is called."""
+    """One user and many get the same answers, and each column is what it is called."""
     features, scorer = feature_set(definition), Scorer(definition, {}, None)
     answer = []
     for count in (1, 21):

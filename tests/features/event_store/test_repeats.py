@@ -177,7 +177,7 @@ def test_a_retry_under_another_user_is_the_first_ones(tmp_path: Path) -> None:
 
 
 def test_another_user_cannot_correct_an_event(tmp_path: Path) -> None:
-    """As live, where such a message is refused; whoever arrived first has the event, in whichever order files come."""
+    """As live, where such a message is refused; the first to arrive has the event, in whichever order files come."""
     files = [[Row("b", 1, 0, 5, 0.0)], [Row("a", 1, 0, 1, 1.0), Row("a", 2, 0, 1, 1.0)], [Row("a", 1, 0, 4, 2.0)]]
     store = deliver(tmp_path, files, [[0], [1], [2]], arrivals=True)
     assert reported(store.read()) == [("a", 0, HOUR, 1.0), ("a", 0, 4 * HOUR, 2.0)]

@@ -1,4 +1,4 @@
-"""Rows of one id: repeats, corrections and lines of an order are told apart, and none is decided by what it says."""
+"""Rows of one id: repeats, corrections and lines of an order are three cases, and none is decided by its content."""
 
 import logging
 from datetime import timedelta

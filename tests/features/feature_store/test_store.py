@@ -21,7 +21,7 @@ from features.snapshot import write_snapshots
 from features.time import DAY, HOUR
 from features.traits import latest_traits
 from tests.features.feature_store.logs import CUTOFF, START, random_log
-from tests.oracle import Told, plan_at
+from tests.oracle import Attribute, plan_at
 from tests.worlds import definition_of, events_of
 
 
@@ -167,9 +167,9 @@ class TestHistorical:
     def test_a_trait_is_seen_after_it_became_known(self, tmp_path: Path, after: int) -> None:
         cutoff = START + 27 * DAY
         answer = [
-            Told("u1", START + 10 * DAY, "free"),
-            Told("u1", cutoff + after, "plus"),
-            Told("u2", START + 50 * DAY, "free"),
+            Attribute("u1", START + 10 * DAY, "free"),
+            Attribute("u1", cutoff + after, "plus"),
+            Attribute("u2", START + 50 * DAY, "free"),
         ]
         traits = pl.DataFrame(
             {

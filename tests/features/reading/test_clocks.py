@@ -1,4 +1,4 @@
-"""Clocks that were never set: few events, long before the others, are told with their number and what to do."""
+"""Clocks that were never set: few events, long before the others, are reported with their number and what to do."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

@@ -49,7 +49,7 @@ def rows_of(log: list[tuple[str, str, int, float | None]]) -> pl.DataFrame:
     )
 
 
-def told_by_hand(log: list[tuple[str, str, int, float | None]], definition: Definition) -> list[tuple[object, ...]]:
+def expected_rows(log: list[tuple[str, str, int, float | None]], definition: Definition) -> list[tuple[object, ...]]:
     """User, time, signals and values of each row, by the oracle's rule, in one order."""
     found = []
     for user, event, at, amount in log:
@@ -82,7 +82,7 @@ def test_files_store_and_messages_agree_with_the_oracle(
 ) -> None:
     folder = tmp_path_factory.mktemp("refunds")
     definition = definition_in(folder, signals=SIGNALS)
-    expected = told_by_hand(log, definition)
+    expected = expected_rows(log, definition)
     put(folder, "a", rows_of(log))
     if not expected:
         return
@@ -122,7 +122,7 @@ def as_before(folder: Path, definition: Definition, monkeypatch: pytest.MonkeyPa
 def test_a_store_of_an_older_version_is_brought_to_the_rule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
-    """Its log's files may be gone, ids may have come twice, and its profiles are folded anew."""
+    """Its log's files may be gone, ids may have come twice, and its profiles are rebuilt."""
     below = random_rows(600).with_columns(
         revenue=pl.when(pl.int_range(600) % 3 == 0).then(-pl.col("revenue")).otherwise("revenue")
     )

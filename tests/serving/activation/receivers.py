@@ -1,4 +1,4 @@
-"""A real HTTP server that takes what destinations are sent, or fails as it is told to."""
+"""A real HTTP server that takes what destinations are sent, or fails as it is set to."""
 
 import json
 import socket
@@ -96,7 +96,7 @@ class Receiver:
 
 
 class RawReceiver:
-    """Reads a request and then does what it is told with the connection; for answers no HTTP server would give.
+    """Reads a request and then does what it is set to with the connection; for answers no HTTP server would give.
 
     Args:
         answer: writes to the connection until done; nobody who hangs up is waited for.

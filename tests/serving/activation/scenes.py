@@ -1,4 +1,4 @@
-"""A definition with destinations, and a memberships whose users move as they are told."""
+"""A definition with destinations, and memberships whose users move as the test sets them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Hands(Clock):
 
 
 def going_to(url: str, **changes: object) -> dict[str, object]:
-    """A webhook that is told of carts."""
+    """A webhook that receives carts."""
     hook = {"kind": "webhook", "url": url, "secret": "HOOK_SECRET", "of": ["segments.cart"], "allow_private": True,
             "rate": 1000, "batch": 10}  # fmt: skip
     return hook | changes

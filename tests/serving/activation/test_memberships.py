@@ -37,9 +37,9 @@ def test_a_user_is_not_moved_back_by_an_earlier_scoring(set_scene: Callable[...,
     scene = set_scene(HOOK, address)
     scene.enter("u1")
     assert scene.say({"u1": {"states": "silent"}}, at=scene.clock.at - HOUR) == []
-    standing = scene.memberships.user("u1")
-    assert standing is not None
-    assert set(standing.held) == {"states", "segments.cart"}
+    found = scene.memberships.user("u1")
+    assert found is not None
+    assert set(found.held) == {"states", "segments.cart"}
 
 
 def test_two_that_look_at_the_same_users_at_once_move_them_once(set_scene: Callable[..., Scene], address: str) -> None:

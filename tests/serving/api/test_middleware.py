@@ -99,11 +99,11 @@ def test_users_with_any_slash_can_be_erased_and_read(monkeypatch: pytest.MonkeyP
         asked.append(name)
         return SimpleNamespace(removed={}, left={})
 
-    def standing(name: str) -> None:
+    def membership(name: str) -> None:
         asked.append(name)
 
     live = desk().live
-    live.memberships.user = standing
+    live.memberships.user = membership
     nobody = SimpleNamespace(score=lambda *_, **__: SimpleNamespace(records=[], missing=[]))
     client = asking(monkeypatch, opening_of(lambda: desk(erase=erase, live=live, answers=nobody)))
     url = httpx.URL("http://test").copy_with(raw_path=b"/users/" + _quoted(user))

@@ -1,4 +1,4 @@
-"""Databases that are damaged, old, newer, lacking a column or a right: told in words, or brought forward."""
+"""Databases that are damaged, old, newer, lacking a column or a right: reported in words, or migrated."""
 
 import sqlite3
 from contextlib import closing

@@ -50,7 +50,7 @@ FIRST = Message("m-3", "u1", "track", "purchase", BEGIN, BEGIN, {"revenue": 20, 
 
 
 def test_a_message_of_another_events_id_is_refused_and_kept_and_a_retry_is_not(log: LiveLog) -> None:
-    """As files have it: whoever sends it again, and by whichever clock, it is one event; what differs is reported."""
+    """As in files: no matter who sends it again, and by which clock, it is one event; what differs is reported."""
     retried = replace(FIRST, user="anon-1", t=BEGIN - 5_000, received=BEGIN + HOUR)
     others = [replace(FIRST, user="anon-1", event="visit"), replace(FIRST, kind="identify"),
               replace(FIRST, user="u2", body={"revenue": 2})]  # fmt: skip

@@ -90,7 +90,7 @@ def test_members_of_a_segment_in_pages(served_world: World, send: httpx.Client, 
 
 
 def test_a_users_history_in_one_call(served_world: World, send: httpx.Client, ask: httpx.Client) -> None:
-    command(served_world, "score")  # from here on moves are told
+    command(served_world, "score")  # from here on transitions are recorded
     user = "u0000099"
     send.post("/v1/track", json={"userId": user, "event": "add_to_cart"})
 
@@ -123,7 +123,7 @@ def test_who_erases_during_a_batch_is_reported_to_come_back(
 def test_a_user_is_erased_everywhere_and_stays_out(
     served_world: World, server: Server, keys: dict[str, str], send: httpx.Client, ask: httpx.Client
 ) -> None:
-    command(served_world, "score")  # from here on moves are told
+    command(served_world, "score")  # from here on transitions are recorded
     user = "u0000042"
     send.post("/v1/track", json={"userId": user, "event": "add_to_cart", "messageId": "erase-me"})
     send.post("/v1/track", json={"userId": user})  # a dead letter of theirs

@@ -58,7 +58,7 @@ class Killed(BaseException):
 
 
 def die(scene: Scene) -> None:
-    """Fold, and be killed after profiles are written and before it is said how far."""
+    """Fold, and be killed after profiles are written and before the position is stored."""
 
     def killed(*_: object, **__: object) -> None:
         raise Killed

@@ -105,7 +105,7 @@ def test_an_attribute_is_seen_after_the_instant_it_came_in(scene: Scene) -> None
     for _ in range(2):
         assert plan(at) == "as_of_before_profile"
         assert plan(at + 1) == "max"
-        assert plan(at, latest=True) == "max", "who asks for now is told what is known by now"
+        assert plan(at, latest=True) == "max", "a request for now gets what is known by now"
         scene.compact()
         scene.materialize()
         log = open_log(scene.definition, scene.settings, ends=None, steps=unseen)

@@ -99,7 +99,7 @@ def test_a_lost_log_is_refused_and_what_the_new_one_takes_is_folded_and_compacte
 
 
 def test_ids_of_pruned_events_that_no_file_holds_any_more_are_forgotten(scene: Scene, tmp_path: Path) -> None:
-    """Who sends lost events again must not be told that they are there."""
+    """Lost events that are sent again must not be answered as duplicates."""
     first = taken(scene, bought(0, 9))
     scene.fold()
     scene.keep(tmp_path / "backup", "home")

@@ -1,4 +1,4 @@
-"""No log holds what an exception says: it may be a user's id, an event or a password. Where it came from is told."""
+"""No log holds what an exception says: it may be a user's id, an event or a password. Where it came from is logged."""
 
 import io
 import json

@@ -95,7 +95,7 @@ def test_a_few_users_are_scored_like_all_of_them(
 
 
 def named(scored: Scored) -> pl.DataFrame:
-    """What was said, beside the features that it was said of."""
+    """Predictions beside the features they were made of."""
     return scored.frame.hstack(scored.rows.frame().drop("user", "cutoff"))
 
 
@@ -185,7 +185,7 @@ def test_reasons_are_the_strongest_effects_in_words(
     assert len(found) == 3
     assert [abs(r.effect) for r in found] == sorted((round(abs(e), 4) for e in effects), reverse=True)[:3]
     assert all(r.text and "{" not in r.text for r in found)
-    assert reasons["churn"][int(np.flatnonzero(~answer)[0])] == [], "nothing said, nothing to explain"
+    assert reasons["churn"][int(np.flatnonzero(~answer)[0])] == [], "no prediction, nothing to explain"
 
 
 def moved(rows: FeatureRows, at: int, name: str, value: float) -> FeatureRows:

@@ -1,4 +1,4 @@
-"""Predicted value in the record: said, explained, named by segments, and by itself."""
+"""Predicted value in the record: reported, explained, named by segments, and by itself."""
 
 from collections.abc import Mapping
 from pathlib import Path

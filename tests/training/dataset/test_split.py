@@ -50,4 +50,4 @@ def test_users_keep_their_place() -> None:
     assert 0.07 < float(unseen or 0) < 0.13
     assert set(np.unique(placed.filter(slice="between")["cutoff"].dt.epoch("us"))).isdisjoint(parts.test)
     again = slices(rows.filter(pl.col("user") == "u7"), parts, 0.1)
-    assert again.equals(placed.filter(pl.col("user") == "u7")), "whoever else is there"
+    assert again.equals(placed.filter(pl.col("user") == "u7")), "no matter who else is there"

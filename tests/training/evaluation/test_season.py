@@ -1,4 +1,4 @@
-"""The level in this season: what the same weeks of earlier years add, and what is said where there are none."""
+"""The level in this season: what the same weeks of earlier years add, and the verdict where there are none."""
 
 from datetime import UTC, datetime, timedelta
 

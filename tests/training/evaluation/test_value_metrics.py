@@ -40,7 +40,7 @@ def test_the_gini_is_that_of_pairs(rows: list[tuple[int, int]]) -> None:
 @given(AMOUNTS, st.integers(0, 3))
 def test_weights_are_rows(rows: list[tuple[int, int]], seed: int) -> None:
     answer, came = (np.array(column, dtype=float) for column in zip(*rows, strict=True))
-    answer += np.arange(len(answer)) / 100  # without ties: whose row comes first among equals is not said
+    answer += np.arange(len(answer)) / 100  # without ties: which row comes first among equals is undefined
     weights = np.random.default_rng(seed).integers(0, 4, len(rows)).astype(float)
     assume(AmountRanking.can_tell(came, weights))
     again = np.repeat(np.arange(len(rows)), weights.astype(int))
