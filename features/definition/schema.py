@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from pydantic_core import to_json
 
-from features.definition.sections.base import Name, ProjectName, Span, Sql, Strict
+from features.definition.sections.base import Name, ProjectName, Span, Sql, Strict, not_set
 from features.definition.sections.currencies import Currencies
 from features.definition.sections.destinations import Destination, Transitions
 from features.definition.sections.event_log import Events, Traits
@@ -22,8 +22,7 @@ from features.definition.sections.signal import Signal
 from features.local_days import checked_timezone
 from features.time import DAY, span_name
 
-#: definitions that do not say these keep their digests
-_nothing: Callable[[object], bool] = lambda value: value is None  # noqa: E731
+#: what definitions meant before they could name a zone
 _utc: Callable[[object], bool] = lambda name: name == "UTC"  # noqa: E731
 
 Timezone = Annotated[str, AfterValidator(checked_timezone), Field(exclude_if=_utc)]
@@ -64,7 +63,7 @@ class Definition(Strict):
     events: Events
     timezone: Timezone = "UTC"
     traits: Traits | None = None
-    currencies: Currencies | None = Field(default=None, exclude_if=_nothing)
+    currencies: Currencies | None = Field(default=None, exclude_if=not_set)
     signals: Annotated[dict[Name, Signal], Field(min_length=1, max_length=60)]
     windows: Annotated[list[Span], Field(min_length=1)]
     half_lives: list[Span] = Field(default=[14 * DAY, 45 * DAY])

@@ -1,5 +1,6 @@
 """What all parts of the definition are made of: names, spans, SQL, and strictness."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import (
@@ -32,3 +33,7 @@ class Strict(BaseModel):
     """A part of the definition: unknown keys are errors, and nothing changes after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+#: for keys that came later: where they are not set they are not written, and definitions keep their digests
+not_set: Callable[[object], bool] = lambda value: not value  # noqa: E731

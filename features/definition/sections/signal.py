@@ -1,11 +1,10 @@
 """What a signal is: a kind of event, what an event of it is worth, and which of its properties are counted."""
 
-from collections.abc import Callable
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from features.definition.sections.base import Name, Sql, Strict
+from features.definition.sections.base import Name, Sql, Strict, not_set
 
 
 def _named(content: object) -> object:
@@ -18,10 +17,6 @@ def _named(content: object) -> object:
         if content.count(column) > 1:
             raise ValueError(f"{column!r:.60} appears twice")
     return {column: '"' + column.replace('"', '""') + '"' for column in content}
-
-
-#: what nobody asked for is not written: definitions without it keep their digests
-_nothing: Callable[[object], bool] = lambda value: not value  # noqa: E731
 
 
 class Signal(Strict):
@@ -45,11 +40,11 @@ class Signal(Strict):
 
     where: Sql
     value: Sql | None = None
-    currency: str | None = Field(default=None, exclude_if=_nothing)
-    refund: Sql | None = Field(default=None, exclude_if=_nothing)
-    order: Sql | None = Field(default=None, exclude_if=_nothing)
-    more_values: dict[Name, Sql] = Field(default_factory=dict, exclude_if=_nothing)
-    distinct: Annotated[dict[Name, Sql], BeforeValidator(_named)] = Field(default_factory=dict, exclude_if=_nothing)
+    currency: str | None = Field(default=None, exclude_if=not_set)
+    refund: Sql | None = Field(default=None, exclude_if=not_set)
+    order: Sql | None = Field(default=None, exclude_if=not_set)
+    more_values: dict[Name, Sql] = Field(default_factory=dict, exclude_if=not_set)
+    distinct: Annotated[dict[Name, Sql], BeforeValidator(_named)] = Field(default_factory=dict, exclude_if=not_set)
     activity: bool = False
 
     @property
