@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from features.definition import Definition
-from features.definition.columns import feature_set
+from features.definition.columns import feature_set, occasions
 from features.time import DAY
 from serving.model.numbers import Floats, model_matrix
 from training.baselines.classification import bg_nbd_of, regression_columns, repeats_of, rfm_columns
@@ -126,7 +126,7 @@ def _bg_nbd(rows: Rows) -> Floats | None:
     model = bg_nbd_of(rows.learn, rule.signal)
     if model is None:
         return None
-    times = f"{rule.signal}_active_days_total"
+    times = occasions(rule.signal, rows.learn.columns).days
     never = rows.learn.filter(pl.col(times) < 1)["label"]
     answer = np.full(len(rows.asked), never.to_numpy().mean() if len(never) else 0.0)
     known = (rows.asked[times] >= 1).to_numpy()

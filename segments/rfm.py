@@ -5,7 +5,7 @@ kept; equal values always get equal scores. Groups and score follow CleverTap (R
 reported; score = 4R + 2F + M).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
+from features.definition.columns import occasions
 from features.definition.names import RFM_GROUPS
 from features.definition.sections.rfm import RfmRule
 from features.errors import PropensityError, StoreError
@@ -51,7 +52,7 @@ class RfmCuts(BaseModel):
     Attributes:
         snapshot: the cutoff they were fitted at, or ``definition``.
         recency: days since the signal; a user beyond all four scores 1.
-        frequency: active days in the window; a user above all four scores 5.
+        frequency: days with the signal in the window; a user above all four scores 5.
         money: value in the window; likewise.
         tied_share: the largest share of users that sit on one frequency cut-off.
     """
@@ -109,11 +110,16 @@ def tie(share: float) -> str:
     )
 
 
-def rfm_columns(rule: RfmRule) -> tuple[str, str, str | None]:
-    """Name the feature columns of recency, frequency and money."""
-    window = span_name(rule.window)
+def rfm_columns(rule: RfmRule, names: Collection[str]) -> tuple[str, str, str | None]:
+    """Name the feature columns of recency, frequency and money.
+
+    Args:
+        rule: what is measured.
+        names: the columns there are: of a signal with refunds, orders that stand are measured.
+    """
+    window, often = span_name(rule.window), occasions(rule.signal, names)
     money = f"{rule.money}_value_{window}" if rule.money else None
-    return f"days_since_{rule.signal}", f"{rule.signal}_active_days_{window}", money
+    return often.last, f"{often.days_in}_{window}", money
 
 
 def fit_cuts(rows: pl.DataFrame, rule: RfmRule, snapshot: str) -> RfmCuts:
@@ -127,7 +133,7 @@ def fit_cuts(rows: pl.DataFrame, rule: RfmRule, snapshot: str) -> RfmCuts:
     Raises:
         NobodyError: nobody fired the signal within the window.
     """
-    recency, frequency, money = rfm_columns(rule)
+    recency, frequency, money = rfm_columns(rule, rows.columns)
     active = rows.filter(pl.col(frequency) > 0)
     if active.is_empty():
         raise NobodyError(
@@ -161,7 +167,7 @@ def with_rfm(rows: pl.DataFrame, rule: RfmRule | None, cuts: RfmCuts | None) -> 
         rule: what is measured.
         cuts: the frozen cut-offs; a value on a cut-off is not above it.
     """
-    measured = {name: rows[name].to_numpy() for name in rfm_columns(rule) if name} if rule else {}
+    measured = {name: rows[name].to_numpy() for name in rfm_columns(rule, rows.columns) if name} if rule else {}
     scores, groups = rfm_of(measured, rule, cuts, len(rows))
     numbers = [pl.Series(name, score, nan_to_null=True).cast(pl.Int64) for name, score in scores.items()]
     return rows.hstack([*numbers, groups.to_series().alias("rfm_group")])
@@ -180,7 +186,8 @@ def rfm_of(
     """
     if rule is None or cuts is None:
         return dict.fromkeys(SCORES, np.full(count, np.nan)), Texts(np.full(count, -1), ())
-    days, often, money = (np.zeros(count) if name is None else np.asarray(columns[name]) for name in rfm_columns(rule))
+    names = rfm_columns(rule, columns)
+    days, often, money = (np.zeros(count) if name is None else np.asarray(columns[name]) for name in names)
     recency, frequency, value = cuts.arrays
     r = 5 - recency.searchsorted(days)  # counts the cut-offs below the value
     f = 1 + frequency.searchsorted(often)

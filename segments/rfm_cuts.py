@@ -11,6 +11,7 @@ import polars as pl
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
+from features.definition.sections.rfm import RfmRule
 from features.events.events import Events
 from features.events.log import Log
 from features.events.write import part_files
@@ -40,7 +41,7 @@ def freeze_cuts(log: Log, definition: Definition, settings: Settings, cutoff: in
     kept = load_cuts(definition, settings)
     if kept is not None or definition.rfm is None:
         return kept
-    needed = [name for name in rfm_columns(definition.rfm) if name]
+    needed = _needed(definition, definition.rfm)
 
     def rows(events: Events) -> Iterator[pl.DataFrame]:
         return measured(events, definition, cutoff)
@@ -55,11 +56,16 @@ def freeze_cuts(log: Log, definition: Definition, settings: Settings, cutoff: in
     return cuts
 
 
+def _needed(definition: Definition, rule: RfmRule) -> list[str]:
+    """The columns that RFM measures."""
+    return [name for name in rfm_columns(rule, feature_set(definition).read) if name]
+
+
 def measured(events: Events, definition: Definition, cutoff: int) -> Iterator[pl.DataFrame]:
     """What RFM measures of users at a cutoff; nothing where there is no rule."""
     if definition.rfm is None:
         return
-    needed = [name for name in rfm_columns(definition.rfm) if name]
+    needed = _needed(definition, definition.rfm)
     for frame in feature_rows(events, read_all_at(events, np.array([cutoff])), definition):
         yield frame.select(needed)
 

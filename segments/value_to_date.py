@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from features.definition.columns import feature_set
+from features.definition.columns import feature_set, occasions
 from features.definition.names import VALUE_TO_DATE_COLUMNS
 from features.definition.schema import Definition
 
@@ -14,13 +14,16 @@ VALUE_TO_DATE = VALUE_TO_DATE_COLUMNS
 class ValueToDate:
     """The historic value of users: of the definition's money, see `Definition.money`.
 
+    Where the money has refunds, only orders that stand are counted.
+
     Args:
         definition: the definition.
     """
 
     def __init__(self, definition: Definition) -> None:
         money, numeric = definition.money, feature_set(definition).numeric
-        names = (f"{money}_value_total", f"{money}_count_total", f"{money}_gap_mean") if money else ()
+        often = occasions(money, numeric) if money else None
+        names = (f"{money}_value_total", often.times, often.every) if often else ()
         self._at = [numeric.index(name) for name in names]
 
     def of(self, matrix: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

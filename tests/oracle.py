@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from features.definition import Definition
 from features.definition.sections.families import Family
+from features.engines.refunds import REFUND
 from features.time import DAY, span_name, to_datetime
 
 RING = 16
@@ -131,6 +132,18 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
             for value in ("value", *rule.more_values):
                 for part in ("first", "last", "largest", "spread"):
                     row.pop(f"{name}_{value}_{part}", None)
+        if rule.refund is not None:
+            stand = kept_orders(definition, seen, name)
+            for w in long:
+                inside = [e for e in stand if in_window(e, w)]
+                row[f"{name}_kept_{span_name(w)}"] = len(inside)
+                row[f"{name}_kept_days_{span_name(w)}"] = len({day_of(e.t) for e in inside})
+            days = sorted({day_of(e.t) for e in stand})
+            row[f"{name}_kept_total"] = len(stand)
+            row[f"{name}_kept_days_total"] = len(days)
+            row[f"days_since_kept_{name}"] = (c - stand[-1].t) / DAY if stand else math.nan
+            row[f"days_since_first_kept_{name}"] = (c - stand[0].t) / DAY if stand else math.nan
+            row[f"{name}_kept_gap_mean"] = (days[-1] - days[0]) / (len(days) - 1) if len(days) > 1 else math.nan
     row["tenure_days"] = tenure
     active = begun(definition, seen, definition.activity)
     for part, label in enumerate(("night", "morning", "afternoon", "evening")):
@@ -166,6 +179,63 @@ def begun(definition: Definition, seen: list[Event], signal: str) -> list[Event]
             mine.append(e)
             orders.append(e.order)
     return mine
+
+
+@dataclass
+class Order:
+    """An order: the event that began it, what its lines are worth, and what was given back of it."""
+
+    began: Event
+    worth: float
+    given: float = 0.0
+
+    @property
+    def stands(self) -> bool:
+        return not (self.given > 0 and self.given >= self.worth * (1 - 1e-9))
+
+
+def kept_orders(definition: Definition, seen: list[Event], signal: str) -> list[Event]:
+    """The events that began orders of which less was given back than they are worth, in time.
+
+    A refund is of the order it names; without a key, of the newest of the last orders that stand and of which that much
+    is left. Once nothing of what was paid is left, no order so far stands.
+    """
+    orders, paid, with_key = list[Order](), 0.0, definition.signals[signal].order is not None
+    for e in sorted(seen, key=lambda e: place_of(definition, e)):
+        last, key = orders[-RING:], e.order if with_key else None
+        mine = next((o for o in last if key and o.began.order == key), None)
+        paid += worth_of(definition, e, signal)
+        if fires(definition, e, signal) and mine is not None:
+            mine.worth += e.value
+        elif fires(definition, e, signal):
+            orders.append(Order(e, e.value))
+        elif taken(definition, e, signal) and e.value:
+            amount = abs(e.value)
+            left = [o for o in last if o.stands and math.isclose(o.worth - o.given, amount, rel_tol=1e-9)]
+            of = mine if key else left[-1] if left else None
+            if of is not None:
+                of.given += amount
+            if paid <= amount * 1e-9:
+                for o in orders:
+                    o.given = max(o.given, o.worth, 1e-300)  # what is worth nothing is given back, too
+    return [o.began for o in orders if o.stands]
+
+
+def place_of(definition: Definition, event: Event) -> tuple[int, int, tuple[float, ...], int]:
+    """What decides the order of events: time, then what they are."""
+    rules = definition.signals
+    mask = sum(1 << i for i, s in enumerate(rules) if fires(definition, event, s))
+    mask += REFUND if any(taken(definition, event, s) for s in rules) else 0
+    fired = {s: fires(definition, event, s) for s in rules}
+    numbers = [worth_of(definition, event, s) for s, rule in rules.items() if rule.value]
+    numbers += [event.items if fired[s] else 0.0 for s, rule in rules.items() for _ in rule.more_values]
+    numbers += [float(key_of(event.product)) if fired[s] else 0.0 for s, rule in rules.items() for _ in rule.distinct]
+    numbers += [
+        float(key_of(event.order)) if fired[s] or taken(definition, event, s) else 0.0
+        for s, rule in rules.items()
+        if rule.order
+    ]
+    return event.t, mask, tuple(numbers), max(event.t + 1, event.arrived or 0)
 
 
 def worth_of(definition: Definition, event: Event, signal: str) -> float:

@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 
 from features.definition import Definition
-from features.engines.refunds import REFUND
+from features.definition.numbers import event_numbers
 from features.events.events import Events
 from features.time import DAY
-from tests.oracle import Event, fires, key_of, taken, worth_of
+from tests.oracle import Event, place_of
 
 #: a definition of three signals
 DEFINITION: dict[str, object] = {
@@ -37,23 +37,11 @@ def with_signal(name: str, **changes: object) -> dict[str, object]:
 
 def events_of(definition: Definition, log: list[Event]) -> Events:
     """The log as the event reader would hand it to the fold."""
-    names = list(definition.signals)
-    valued = [i for i, n in enumerate(names) if definition.signals[n].value]
-    added = [i for i, n in enumerate(names) for _ in definition.signals[n].more_values]
-    keyed = [i for i, n in enumerate(names) for _ in definition.signals[n].distinct]
-    ordered = [i for i, n in enumerate(names) if definition.signals[n].order]
     rows: list[tuple[str, int, int, tuple[float, ...], int]] = []
     for e in log:
-        mask = sum(1 << names.index(s) for s in names if fires(definition, e, s))
-        mask += REFUND if any(taken(definition, e, s) for s in names) else 0
-        if not mask:
-            continue
-        visible = max(e.t + 1, e.arrived or 0)
-        numbers = [worth_of(definition, e, names[i]) for i in valued]
-        numbers += [e.items if mask >> i & 1 else 0.0 for i in added]
-        numbers += [float(key_of(e.product)) if mask >> i & 1 else 0.0 for i in keyed]
-        numbers += [float(key_of(e.order)) if mask >> i & 1 else 0.0 for i in ordered]
-        rows.append((e.user, e.t, mask, tuple(numbers), visible))
+        t, mask, numbers, visible = place_of(definition, e)
+        if mask:
+            rows.append((e.user, t, mask, numbers, visible))
     rows.sort()
     users = sorted({r[0] for r in rows})
     return Events(
@@ -62,8 +50,6 @@ def events_of(definition: Definition, log: list[Event]) -> Events:
         t=np.array([r[1] for r in rows], dtype=np.int64),
         visible=np.array([r[4] for r in rows], dtype=np.int64),
         mask=np.array([r[2] for r in rows], dtype=np.int64),
-        values=np.array([r[3] for r in rows], dtype=np.float64).reshape(
-            len(rows), len(valued) + len(added) + len(keyed) + len(ordered)
-        ),
+        values=np.array([r[3] for r in rows], dtype=np.float64).reshape(len(rows), len(event_numbers(definition))),
         ends=max(r[1] for r in rows) + DAY,
     )

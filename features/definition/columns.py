@@ -1,8 +1,9 @@
 """The feature set: which named numbers a profile yields, in which order."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from features.definition.memoise import kept
 from features.definition.schema import Definition
@@ -95,6 +96,8 @@ def _families(definition: Definition) -> Iterator[str]:
         for of in rule.distinct:
             yield from (f"{signal}_distinct_{of}_{span_name(w)}" for w in definition.windows if w >= DAY)
             yield f"{signal}_distinct_{of}_total"
+        if rule.refund is not None:
+            yield from _kept_orders(signal, definition)
     if Family.CALENDAR in families:
         yield from CALENDAR
 
@@ -103,6 +106,49 @@ def _statistics(value: str, definition: Definition, rule: Signal) -> Iterator[st
     """The columns of the family of values, of one of them; of orders, whose rows are lines, the means alone."""
     yield from (f"{value}_{part}" for part in VALUES if rule.order is None or part == "mean")
     yield from (f"{value}_mean_{span_name(w)}" for w in definition.windows if w >= DAY)
+
+
+def _kept_orders(signal: str, definition: Definition) -> Iterator[str]:
+    """The columns of a signal's orders that stand: of which less was given back than they are worth."""
+    for kind in ("kept", "kept_days"):
+        yield from (f"{signal}_{kind}_{span_name(w)}" for w in definition.windows if w >= DAY)
+        yield f"{signal}_{kind}_total"
+    yield from (f"days_since_kept_{signal}", f"days_since_first_kept_{signal}", f"{signal}_kept_gap_mean")
+
+
+class Occasions(NamedTuple):
+    """The columns that say how often something was done, and when.
+
+    Attributes:
+        times: how many times in all.
+        days: on how many days in all.
+        days_in: the same within a window, before its name.
+        first: days since the first time.
+        last: days since the last time.
+        every: how many days lie between two days with it, on average.
+    """
+
+    times: str
+    days: str
+    days_in: str
+    first: str
+    last: str
+    every: str
+
+
+def occasions(signal: str, names: Collection[str]) -> Occasions:
+    """What counts as doing it again: orders that stand, of signals that say which rows are refunds; else events.
+
+    Args:
+        signal: the signal.
+        names: columns that there are, at least those about its last time.
+    """
+    if (last := f"days_since_kept_{signal}") in names:
+        every = f"{signal}_kept_gap_mean"
+        days, first = f"{signal}_kept_days", f"days_since_first_kept_{signal}"
+        return Occasions(f"{signal}_kept_total", f"{days}_total", days, first, last, every)
+    days, first, every = f"{signal}_active_days", f"days_since_first_{signal}", f"{signal}_gap_mean"
+    return Occasions(f"{signal}_count_total", f"{days}_total", days, first, f"days_since_{signal}", every)
 
 
 @kept

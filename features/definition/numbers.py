@@ -60,6 +60,12 @@ def order_keys(definition: Definition) -> tuple[tuple[int, int], ...]:
     return tuple((places.index(number.signal), i) for i, number in enumerate(numbers) if number.part == "order")
 
 
+@kept
+def refundable(definition: Definition) -> tuple[int, ...]:
+    """The places of the signals that say which rows are refunds: of their orders those that stand are counted."""
+    return tuple(i for i, rule in enumerate(definition.signals.values()) if rule.refund is not None)
+
+
 def number_columns(definition: Definition) -> set[str]:
     """The columns of the log from which numbers of events are read."""
     numbers = event_numbers(definition)

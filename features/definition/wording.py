@@ -44,6 +44,18 @@ ENGLISH: dict[str, str] = {
     "sum_mean_of.missing": "no {signal} in the last {window}",
     "distinct": "{n} different {of} of {signal} in the last {window}",
     "distinct_total": "{n} different {of} of {signal} in all",
+    "kept": "{n} × {signal} in the last {window} that stand",
+    "kept.none": "no {signal} in the last {window} that stands",
+    "kept_days": "{signal} that stand on {n} of the last {window}",
+    "kept_total": "{n} × {signal} in all that stand",
+    "kept_total.none": "no {signal} in all that stands",
+    "kept_days_total": "{signal} that stand on {n} days in all",
+    "kept_gap_mean": "{signal} that stand every {days} on average",
+    "kept_gap_mean.missing": "{signal} that stand on fewer than two days so far",
+    "days_since_kept": "last {signal} that stands {days} ago",
+    "days_since_kept.missing": "no {signal} that stands",
+    "days_since_first_kept": "first {signal} that stands {days} ago",
+    "days_since_first_kept.missing": "no {signal} that stands",
     "days_since": "last {signal} {days} ago",
     "days_since.missing": "no {signal} ever",
     "days_since_first": "first {signal} {days} ago",
@@ -92,7 +104,9 @@ ENGLISH: dict[str, str] = {
 
 #: what a template may name that its family does not have as a column
 _OF_VALUE = {"n", "days", "percent", "usual"}
-_WITH_WINDOW = {"count", "active_days", "value", "value_mean_of", "sessions", "decayed", "trend", "share"}
+_WITH_WINDOW = {
+    "count", "active_days", "value", "value_mean_of", "sessions", "kept", "kept_days", "decayed", "trend", "share",
+}  # fmt: skip
 _PARTS = ("sum_total", "sum_first", "sum_last", "sum_largest", "sum_mean", "sum_spread", "distinct_total")
 _WITH_PART = {family: {"signal", "of", "window"} for family in ("sum", "sum_mean_of", "distinct")}
 _WITH_PART |= {family: {"signal", "of"} for family in _PARTS}

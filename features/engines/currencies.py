@@ -24,7 +24,7 @@ def in_one_currency(sql: str, number: EventNumber, definition: Definition, diale
 def rows_of(number: EventNumber, definition: Definition, dialect: Dialect) -> str:
     """SQL of the rows for which a number matters."""
     rule = definition.signals[number.signal]
-    asked = rule.conditions if number.part == "value" else (rule.where,)
+    asked = rule.conditions if number.part in ("value", "order") else (rule.where,)
     return " OR ".join(f"({written(sql, dialect)})" for sql in asked)
 
 

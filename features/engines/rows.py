@@ -135,8 +135,7 @@ def _number(number: EventNumber, definition: Definition) -> str:
     if not number.key:
         # what is missing is often written as NaN, which would spoil every sum it enters
         return f"CASE WHEN isfinite(CAST(({sql}) AS DOUBLE)) THEN CAST(({sql}) AS DOUBLE) ELSE 0.0 END"
-    where = written(definition.signals[number.signal].where, "duckdb")
-    return f"CASE WHEN ({where}) THEN {key_sql(sql)} ELSE 0.0 END"
+    return f"CASE WHEN {rows_of(number, definition, 'duckdb')} THEN {key_sql(sql)} ELSE 0.0 END"
 
 
 def event_rows(

@@ -235,6 +235,8 @@ def made_of(definition: Definition, paths: list[str]) -> str:
         f"{number.place}|{number.sql};" for number in event_numbers(definition) if number.part != "value"
     )
     signals += "".join(f"{name}.refund|{s.refund};" for name, s in definition.signals.items() if s.refund)
+    # before, refunds that are no rows of the signal were kept without the key of their order
+    signals += "".join(f"{name}.returns;" for name, s in definition.signals.items() if s.refund and s.order)
     signals += "".join(f"{name}.currency|{s.currency};" for name, s in definition.signals.items() if s.currency)
     signals += definition.currencies.model_dump_json() if definition.currencies is not None else ""
     return hashlib.sha256(f"6{events}{signals}".encode()).hexdigest()[:8]

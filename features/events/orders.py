@@ -15,6 +15,23 @@ REMEMBERED = 16
 
 
 @jit
+def place_of(words: NDArray[np.int64], at: int, n: int, key: int) -> int:
+    """Which of the places of remembered orders has a key; -1 where none has, and for the key 0, which is no key.
+
+    Args:
+        words: where the keys of orders are remembered.
+        at: where those begin.
+        n: how many orders there were.
+        key: the key.
+    """
+    if key > 0:
+        for i in range(min(n, REMEMBERED)):
+            if words[at + i] == key:
+                return i
+    return -1
+
+
+@jit
 def begins(words: NDArray[np.int64], at: int, n: int, key: int) -> bool:
     """Whether a row begins an order; if so, it is remembered, in the place of the one `REMEMBERED` before.
 
@@ -24,10 +41,8 @@ def begins(words: NDArray[np.int64], at: int, n: int, key: int) -> bool:
         n: how many orders there were before.
         key: the key of the row's order; 0 where it has none, and is an order by itself.
     """
-    if key > 0:
-        for i in range(min(n, REMEMBERED)):
-            if words[at + i] == key:
-                return False
+    if place_of(words, at, n, key) >= 0:
+        return False
     words[at + n % REMEMBERED] = key
     return True
 

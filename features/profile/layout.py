@@ -9,8 +9,10 @@ Words hold integers, or floats bit by bit. A header, a block a signal, sketches 
     sketch   of each property whose different values are counted: how many are kept, and those
     more     of each further value of a signal, where it is asked for: first, last, largest and spread
     orders   of each signal whose rows are lines of orders: the keys of the last 16 orders
-    tile     day; count, active days, value and sessions of each signal, and each further value, through that day
-             (only days with events)
+    kept     of each signal with refunds: of the last 16 orders what each is worth, what was given back of it, its time
+             and its day; of those before that stand the first and the last time, and their days
+    tile     day; count, active days, value and sessions of each signal, each further value, and of signals with refunds
+             the orders that stand and the days with one, through that day (only days with events)
 
 Tiles hold running totals, so that what a window holds is a difference of two. Refunds are taken from the values of
 tiles; the value of a signal is that of its events alone, from which the spread of values is computed.
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 
 from features.definition.columns import share_window, trend_pairs
 from features.definition.memoise import kept
-from features.definition.numbers import order_keys
+from features.definition.numbers import order_keys, refundable
 from features.definition.schema import Definition
 from features.definition.sections.families import Family
 from features.events.orders import REMEMBERED
@@ -61,14 +63,20 @@ SKETCH_WORDS = 1 + KEPT
 DAY_BITS = 19
 DAY_ZERO = 1 << (DAY_BITS - 1)
 
+#: of the last orders of a signal with refunds, so many of each; then of those before them that stand
+(K_WORTH, K_GIVEN, K_TIME, K_DAY) = (0, REMEMBERED, 2 * REMEMBERED, 3 * REMEMBERED)
+(K_FIRST, K_LAST, K_FIRST_DAY, K_LAST_DAY, KEPT_WORDS) = range(4 * REMEMBERED, 4 * REMEMBERED + 5)
+
 #: what `Layout.plan` says of a signal: where its block, gaps, sessions and values begin; how long a silence ends a
 #: session, where a tile counts sessions; the columns of an event's numbers for its value, further values and keys; and
 #: which further values and sketches are its own, and where those begin; where its orders begin, the column of their
-#: keys, and whether any signal has such
+#: keys, and whether any signal has such; where its kept orders begin, and where a tile counts them; where the tiles
+#: begin, and how long one is
 (
     P_BLOCK, P_GAPS, P_SESSIONS, P_SESSION, P_SESSION_TILE, P_VALUES, P_VALUED, P_ADDED, P_ADDED_END, P_ADDED_COLUMN,
     P_SUMS, P_STATISTICS, P_DISTINCT, P_DISTINCT_END, P_KEYS, P_SKETCHES, P_ORDERS, P_ORDER_KEY, P_ORDERED,
-) = range(19)  # fmt: skip
+    P_KEPT, P_KEPT_TILE, P_TILES, P_TILE,
+) = range(23)  # fmt: skip
 
 
 class Layout(NamedTuple):
@@ -91,7 +99,7 @@ class Layout(NamedTuple):
         session: the shortest gap that ends a session, in microseconds.
         calendar: whether columns of the calendar are asked for.
         zone: how far clocks are from UTC where the users live: days, hours and weekends are theirs.
-        plan: ``[signals, 19]``: of each signal where things stand that are seldom asked for, in one array: each further
+        plan: ``[signals, 23]``: of each signal where things stand that are seldom asked for, in one array: each further
             part of the layout makes every call slower.
         more: whether any of these is asked for.
         block: words of a signal.
@@ -157,10 +165,10 @@ def layout_of(definition: Definition) -> Layout:
         calendar=Family.CALENDAR in families,
         zone=zone_of(definition.timezone),
         plan=_plan(definition, places),
-        more=bool(families) or bool(places.distinct[-1] or places.added[-1]),
+        more=bool(families) or bool(places.distinct[-1] or places.added[-1] or refundable(definition)),
         block=places.block,
-        tiles_at=places.orders + len(order_keys(definition)) * REMEMBERED,
-        tile=places.sums + int(places.added[-1]),
+        tiles_at=places.tiles,
+        tile=places.tile,
         keep_days=keep_days,
         capacity=2 * (keep_days + 3),  # twice, so that old tiles are dropped in bulk and seldom
     )
@@ -181,6 +189,10 @@ class _Places(NamedTuple):
     statistics: int
     orders: int
     sums: int
+    kept: int
+    kept_tile: int
+    tiles: int
+    tile: int
 
 
 def _places(definition: Definition) -> _Places:
@@ -198,8 +210,11 @@ def _places(definition: Definition) -> _Places:
     statistics = sketches + int(distinct[-1]) * SKETCH_WORDS
     orders = statistics + (int(added[-1]) * VALUE_WORDS if values >= 0 else 0)
     sums = 1 + 2 * len(rules) + len(with_value) + (len(rules) if sessions >= 0 else 0)
+    kept_orders, kept_tile = orders + len(order_keys(definition)) * REMEMBERED, sums + int(added[-1])
+    returns = refundable(definition)
+    tiles, tile = kept_orders + len(returns) * KEPT_WORDS, kept_tile + 2 * len(returns)
     return _Places(valued, len(with_value), gaps, values, sessions, block, distinct, added, sketches, statistics,
-                   orders, sums)  # fmt: skip
+                   orders, sums, kept_orders, kept_tile, tiles, tile)  # fmt: skip
 
 
 def _plan(definition: Definition, places: _Places) -> NDArray[np.int64]:
@@ -208,12 +223,13 @@ def _plan(definition: Definition, places: _Places) -> NDArray[np.int64]:
     keys, session_tile = p.n_valued + int(p.added[-1]), 1 + 2 * n_signals + p.n_valued
     begins = [HEADER + s * p.block for s in range(n_signals)]
     orders = {s: (p.orders + i * REMEMBERED, column) for i, (s, column) in enumerate(order_keys(definition))}
+    returns = {s: (p.kept + i * KEPT_WORDS, p.kept_tile + 2 * i) for i, s in enumerate(refundable(definition))}
     return np.array(
         [
             (at, *(at + part if part >= 0 else -1 for part in (p.gaps, p.sessions)), definition.features.session,
              session_tile + s, at + p.values if p.values >= 0 else -1, p.valued[s], p.added[s], p.added[s + 1],
              p.n_valued, p.sums, p.statistics, p.distinct[s], p.distinct[s + 1], keys, p.sketches,
-             *orders.get(s, (-1, -1)), bool(orders))
+             *orders.get(s, (-1, -1)), bool(orders), *returns.get(s, (-1, -1)), p.tiles, p.tile)
             for s, at in enumerate(begins)
         ],
         dtype=np.int64,

@@ -2,7 +2,7 @@
 
 from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
-from features.engines.currencies import in_one_currency, stated_currency
+from features.engines.currencies import in_one_currency, rows_of, stated_currency
 from features.engines.keys import spark_key_sql
 from features.engines.refunds import refunded_sql, taken_sql, without_refunds
 from features.engines.times import MICROSECONDS, java_pattern, missing
@@ -114,7 +114,7 @@ def _number(number: EventNumber, definition: Definition) -> str:
     sql = in_one_currency(written(number.sql, "spark"), number, definition, "spark")
     if not number.key:
         return f"CAST(({sql}) AS DOUBLE)"
-    return f"IF({written(definition.signals[number.signal].where, 'spark')}, {spark_key_sql(sql)}, 0D)"
+    return f"IF({rows_of(number, definition, 'spark')}, {spark_key_sql(sql)}, 0D)"
 
 
 def _user(name: str) -> str:

@@ -1,12 +1,14 @@
 """BG/NBD (Fader, Hardie and Lee 2005) as numbers: who comes back, from three columns of a profile."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import product
 from typing import Annotated, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
+
+from features.definition.columns import occasions
 
 Floats = NDArray[np.float64]
 
@@ -15,9 +17,15 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Place = Annotated[int, Field(ge=0)]
 
 
-def read_columns(signal: str) -> tuple[str, str, str]:
-    """The columns that tell BG/NBD of a signal: days with it, and days since the first and since the last of them."""
-    return f"{signal}_active_days_total", f"days_since_first_{signal}", f"days_since_{signal}"
+def read_columns(signal: str, names: Collection[str]) -> tuple[str, str, str]:
+    """The columns that tell BG/NBD of a signal: days with it, and days since the first and since the last of them.
+
+    Args:
+        signal: the signal; where it has refunds, only orders that stand are purchases.
+        names: the columns there are.
+    """
+    often = occasions(signal, names)
+    return often.days, often.first, often.last
 
 
 def repeats(times: Floats, first: Floats, last: Floats) -> tuple[Floats, Floats, Floats]:

@@ -104,7 +104,7 @@ class Scorer:
         # models that know the same values of traits share one matrix
         self._layouts = {name: json.dumps(model.card.categories) for name, model in self.models.items()}
         self._versions = {name: models[name].version if name in models else None for name in definition.outcomes}
-        measured = {name for name in rfm_columns(definition.rfm) if name} if definition.rfm else set()
+        measured = {name for name in rfm_columns(definition.rfm, numeric) if name} if definition.rfm else set()
         rules = (self._states, self._among, self._every, self._exits, self._leads)
         self._needed = measured.union(*(rule.columns for rule in rules))
 

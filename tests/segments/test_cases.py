@@ -12,6 +12,7 @@ import pytest
 from features.definition import load_definition
 from features.reading.source import EventLog
 from features.time import to_instant
+from segments.rfm import RfmCuts
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.scorer import Scorer
 
@@ -112,21 +113,61 @@ def test_case_01_a_cart_and_its_order_in_one_second() -> None:
     assert inside == {"b", "c"}
 
 
-@pytest.mark.parametrize("written", ["refund: event = 'refund'", "# as rows of the same event"])
-def test_case_04a_who_was_refunded_has_not_bought_again(tmp_path: Path, written: str) -> None:
-    """A refund has a name of its own, or is a purchase below 0."""
+def case_04a(folder: Path, **replaced: str) -> Path:
+    """The case, with parts of its files replaced: keys are the names of the files, without what follows the dot."""
     for file in (CASES / "04a-refund-as-own-event").iterdir():
-        (tmp_path / file.name).write_text(file.read_text())
-    if written.startswith("#"):
-        rules, log = tmp_path / "propensity.yaml", tmp_path / "events.csv"
-        rules.write_text(rules.read_text().replace("refund: event = 'refund'", written))
-        log.write_text(log.read_text().replace(",refund,", ",purchase,"))
-    found = worths(tmp_path, "2026-03-01T00:00:00+00:00")
-    assert found["x"] == (120.0, 60.0, 9.0)
-    assert found["y"] == (0.0, 0.0, None)
-    segments = {user: it.segments for user, it in called(tmp_path).items()}
-    assert "repeat_buyer" in segments["x"]
-    assert "repeat_buyer" not in segments["y"]
+        text = file.read_text()
+        before, _, after = replaced.get(file.stem, "").partition(" -> ")
+        assert before in text
+        (folder / file.name).write_text(text.replace(before, after) if before else text)
+    return folder
+
+
+def test_case_04a_who_was_refunded_has_not_bought_again(tmp_path: Path) -> None:
+    found = worths(case := case_04a(tmp_path), "2026-03-01T00:00:00+00:00")
+    assert found["x"] == (120.0, 120.0, None), "over the order that stands"
+    assert found["y"] == (0.0, None, None)
+    assert not {user for user, it in called(case).items() if "repeat_buyer" in it.segments} & {"x", "y"}
+
+
+def test_case_04a_without_a_rule_refunds_are_amounts_below_0(tmp_path: Path) -> None:
+    """Nothing says which order was given back; the value is less, and both are orders."""
+    case = case_04a(tmp_path, events=",refund, -> ,purchase,", propensity="    refund: event = 'refund'\n -> ")
+    found = worths(case, "2026-03-01T00:00:00+00:00")
+    assert (found["x"], found["y"]) == ((120.0, 60.0, 9.0), (0.0, 0.0, None))
+    inside = {user for user, it in called(case).items() if "repeat_buyer" in it.segments}
+    assert inside & {"x", "y"} == {"x"}
+
+
+@pytest.mark.parametrize("refund", ["event = 'refund'", "event = 'purchase' AND amount < 0"])
+def test_who_gave_everything_back_is_no_repeat_buyer(tmp_path: Path, refund: str) -> None:
+    """Nor do orders that were given back count as frequency, in the batch and for one user alike."""
+    lives = {
+        "all": [(1, 50), (5, 30), (9, -80)],
+        "one": [(1, 50), (5, 30), (9, -30)],
+        "some": [(1, 50), (5, 30), (8, 30), (9, -30)],
+        "none": [(1, 50), (5, 30), (9, -10)],
+        "again": [(1, 50), (2, -50), (5, 30), (9, 40)],
+    }
+    name = "refund" if "refund" in refund else "purchase"
+    rows = [f"{user},{'purchase' if worth > 0 else name},2026-02-{day:02d}T10:00:00Z,{worth}\n"
+            for user, life in lives.items() for day, worth in life]  # fmt: skip
+    case = case_04a(tmp_path, events=f"x,purchase,2026-02-01 -> {''.join(rows)}x,purchase,2026-02-01",
+                    propensity=f"refund: event = 'refund' -> refund: {refund}")  # fmt: skip
+    rules = (case / "propensity.yaml").read_text().replace("  signal: visit\n", "  signal: purchase\n")
+    (case / "propensity.yaml").write_text(rules + "\n".join(["", "  conflicts: {}"]))
+    definition, end = load_definition(case / "propensity.yaml"), to_instant(datetime(2026, 3, 1, tzinfo=UTC))
+    cuts = RfmCuts(snapshot="test", recency=(2, 8, 21, 24), frequency=(0, 1, 2, 3), money=(0, 10, 20, 40))
+    scorer, found = Scorer(definition, {}, cuts), {}
+    for rows in batch_rows(EventLog(definition).read(), definition, end, None):
+        together = scorer.score(rows, np.full(len(rows), end)).to_records()
+        alone = [scorer.score(rows.take(np.array([i])), np.full(1, end)).to_records()[0] for i in range(len(rows))]
+        for record, same in zip(together, alone, strict=True):
+            assert (same.segments, same.rfm) == (record.segments, record.rfm)
+            found[record.user_id] = ("repeat_buyer" in record.segments, record.rfm.f if record.rfm else None)
+    assert {user: found[user] for user in lives} == {
+        "all": (False, None), "one": (False, 2), "some": (True, 3), "none": (True, 3), "again": (True, 3),
+    }  # fmt: skip
 
 
 def test_case_05_lines_of_an_order_are_one_order(tmp_path: Path) -> None:

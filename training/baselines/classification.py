@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 from sklearn.linear_model import LogisticRegression
 
+from features.definition.columns import occasions
 from features.definition.schema import Definition
 from features.expressions.program import columns_of
 from features.snapshot import WEIGHT
@@ -110,10 +111,10 @@ def is_repeated(x: Floats) -> bool:
 def newest_buyers(fit: pl.DataFrame, signal: str) -> pl.DataFrame:
     """A row a user, the newest, of who did it: the same customer at two cutoffs is not two customers."""
     newest = fit.sort("cutoff").group_by("user", maintain_order=True).last()
-    return newest.filter(pl.col(f"{signal}_active_days_total") >= 1)
+    return newest.filter(pl.col(occasions(signal, fit.columns).days) >= 1)
 
 
 def repeats_of(rows: pl.DataFrame, signal: str) -> tuple[Floats, Floats, Floats]:
     """The `repeats` of customers: repeat purchases, the age at the last of them, and the age, in days."""
-    times, first, last = (rows[name].to_numpy() for name in read_columns(signal))
+    times, first, last = (rows[name].to_numpy() for name in read_columns(signal, rows.columns))
     return repeats(times, first, last)

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 
+from features.definition.columns import occasions
 from features.definition.schema import Definition
 from features.definition.sections.outcome import ValueOutcome
 from features.snapshot import WEIGHT
@@ -51,7 +52,7 @@ def _last_window(test: pl.DataFrame, definition: Definition, rule: ValueOutcome)
 
 def _bg_nbd_gamma_gamma(fit: pl.DataFrame, test: pl.DataFrame, rule: ValueOutcome) -> Floats | None:
     """Purchases to expect times what one is worth; people who never bought get the mean of their like."""
-    times, total = f"{rule.signal}_active_days_total", f"{rule.signal}_value_total"
+    times, total = occasions(rule.signal, fit.columns).days, f"{rule.signal}_value_total"
     model = bg_nbd_of(fit, rule.signal)
     paying = newest_buyers(fit, rule.signal).filter((pl.col(times) >= 2) & (pl.col(total) > 0))
     if model is None or len(paying) < 100:
@@ -68,5 +69,5 @@ def _bg_nbd_gamma_gamma(fit: pl.DataFrame, test: pl.DataFrame, rule: ValueOutcom
 
 def _orders(rows: pl.DataFrame, signal: str) -> tuple[Floats, Floats]:
     """What Gamma-Gamma asks of customers: days with an order, and the mean value of one."""
-    times = rows[f"{signal}_active_days_total"].to_numpy()
+    times = rows[occasions(signal, rows.columns).days].to_numpy()
     return times, rows[f"{signal}_value_total"].to_numpy() / times

@@ -38,7 +38,7 @@ def applies(matrices: Matrices, rule: Question) -> bool:
         matrices: the rows learnt from.
         rule: the question.
     """
-    if not isinstance(rule, Outcome) or rule.gap or set(read_columns(rule.signal)) & set(rule.monotone):
+    if not isinstance(rule, Outcome) or rule.gap or set(read_columns(rule.signal, matrices.names)) & set(rule.monotone):
         return False
     return is_repeated(_customers(matrices, rule, np.arange(len(matrices.y)))[1][0])
 
@@ -66,7 +66,7 @@ def _part(
 ) -> BgNbdPart:
     """BG/NBD of the users of some rows."""
     newest, customers = _customers(matrices, rule, rows)
-    columns = [matrices.names.index(name) for name in read_columns(rule.signal)]
+    columns = [matrices.names.index(name) for name in read_columns(rule.signal, matrices.names)]
     never = rows[~(matrices.X[rows, columns[0]] >= 1.0)]
     alike = never if len(never) else rows
     rate = (weights[alike] @ matrices.y[alike] + 1.0) / (weights[alike].sum() + 2.0)
@@ -91,6 +91,7 @@ def _customers(
     order = rows[np.lexsort((matrices.cutoffs[rows], matrices.share[rows]))]
     last_of_user = np.append(matrices.share[order][1:] != matrices.share[order][:-1], True)
     newest = np.sort(order[last_of_user])
-    times, first, last = (matrices.X[newest, matrices.names.index(name)] for name in read_columns(rule.signal))
+    names = read_columns(rule.signal, matrices.names)
+    times, first, last = (matrices.X[newest, matrices.names.index(name)] for name in names)
     bought = (times >= 1.0) & ~np.isnan(first) & ~np.isnan(last)
     return newest[bought], repeats(times[bought], first[bought], last[bought])

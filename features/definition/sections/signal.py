@@ -28,10 +28,11 @@ class Signal(Strict):
             refund: it takes its value away and is no event of the signal.
         currency: the column that names the currency of ``value``; ``currencies`` says what each is worth.
         refund: an SQL condition; rows for which it holds are refunds, too: they take their value away, whether it is
-            written above or below 0.
+            written above or below 0. Of such a signal, orders that stand are counted, too (``<signal>_kept_…``): those
+            of which less was given back than they are worth.
         order: an SQL expression for the order that a row is a line of, such as ``order_id``; of a user's rows with the
             same one the first in time is the event, and the others only add what they are worth. Rows without one are
-            orders by themselves.
+            orders by themselves. A refund with one takes back that order.
         more_values: further numbers of an event that are added up, as SQL expressions by name, such as
             ``{items: quantity}``.
         distinct: properties whose different values are counted: a list of columns, or SQL expressions by name.

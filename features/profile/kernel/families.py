@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.profile.kernel.days import day_of
+from features.profile.kernel.kept import begin_order, read_kept
 from features.profile.kernel.sketch import fold_keys, read_sketch
 from features.profile.layout import (
     G_LARGEST,
@@ -22,6 +23,7 @@ from features.profile.layout import (
     P_DISTINCT,
     P_DISTINCT_END,
     P_GAPS,
+    P_KEPT,
     P_ORDERS,
     P_SESSION,
     P_SESSION_TILE,
@@ -92,6 +94,8 @@ def fold_more(
         if of_values >= 0:
             fold_value(floats, plan[s, P_STATISTICS] + a * VALUE_WORDS, count, value, floats[total], tied, still)
         floats[total] += value
+    if plan[s, P_KEPT] >= 0:
+        begin_order(words, plan, s, tile, count, now, day, numbers[i, v])
     fold_keys(words, plan, s, day, numbers, i)
 
 
@@ -162,6 +166,8 @@ def read_families(
             o = _read_added(words, layout, s, a, edges, out, row, o)
         for p in range(layout.plan[s, P_DISTINCT], layout.plan[s, P_DISTINCT_END]):
             o = read_sketch(words, layout, layout.plan[s, P_SKETCHES] + p * SKETCH_WORDS, c, out, row, o)
+        if layout.plan[s, P_KEPT] >= 0:
+            o = read_kept(words, layout, s, c, edges, out, row, o)
     if layout.calendar:
         _read_calendar(day_of(layout.zone, c), out, row, o)
 

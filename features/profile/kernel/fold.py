@@ -125,7 +125,7 @@ def fold(
             weekend = (day + 3) % 7 >= 5  # 1970-01-01 was a Thursday
         fired, s = mask[i], -1
         if fired >= REFUND:  # by a call, as few rows are
-            fired = fold_refund(floats, tile + 1 + 2 * signals, valued, fired, values, i)
+            fired = fold_refund(words, plan, tile, valued, fired, values, i)
         if ordered:
             fired = fold_lines(words, plan, fired, tile, day, values, i)
         while fired:

@@ -3,13 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from features.events.orders import begins
+from features.events.orders import begins, place_of
+from features.profile.kernel.kept import add_line
 from features.profile.kernel.sketch import fold_keys
 from features.profile.layout import (
     P_ADDED,
     P_ADDED_COLUMN,
     P_ADDED_END,
     P_BLOCK,
+    P_KEPT,
     P_ORDER_KEY,
     P_ORDERS,
     P_SUMS,
@@ -46,6 +48,9 @@ def fold_lines(
         if begins(words, plan[s, P_ORDERS], n, key):
             continue
         fired -= 1 << s
+        if plan[s, P_KEPT] >= 0:
+            line = numbers[i, plan[s, P_VALUED]]
+            add_line(words, plan, s, tile, place_of(words, plan[s, P_ORDERS], n, key), line)
         floats[tile + 1 + 2 * signals + plan[s, P_VALUED]] += numbers[i, plan[s, P_VALUED]]
         for a in range(plan[s, P_ADDED], plan[s, P_ADDED_END]):
             floats[tile + plan[s, P_SUMS] + a] += numbers[i, plan[s, P_ADDED_COLUMN] + a]

@@ -86,6 +86,8 @@ class Wording:
         for signal, rule in definition.signals.items():
             terms |= self._of_windows(signal, rule, definition) | self._of_properties(signal, rule)
             terms |= self._of_signal(signal, definition)
+            if rule.refund is not None:
+                terms |= self._of_kept_orders(signal)
         for habit in HABITS:
             term = Term(habit.removesuffix("_share"), {"signal": self._name(definition.activity)})
             terms[f"{definition.activity}_{habit}"] = term
@@ -108,6 +110,8 @@ class Wording:
                 terms[f"{signal}_{of}_mean_{span}"] = Term("sum_mean_of", named)
             for of in rule.distinct:
                 terms[f"{signal}_distinct_{of}_{span}"] = Term("distinct", fields | {"of": self._name(of)})
+            if rule.refund is not None:
+                terms |= {f"{signal}_{family}_{span}": Term(family, fields) for family in ("kept", "kept_days")}
         return terms
 
     def _of_properties(self, signal: str, rule: Signal) -> dict[str, Term]:
@@ -138,6 +142,12 @@ class Wording:
         share = share_window(definition.windows)
         terms[f"{signal}_share_{span_name(share)}"] = Term("share", words | {"window": self._days(share / DAY)})
         return terms
+
+    def _of_kept_orders(self, signal: str) -> dict[str, Term]:
+        """The columns of orders that stand over all time."""
+        words, of_signal = {"signal": self._name(signal)}, ("kept_total", "kept_days_total", "kept_gap_mean")
+        terms = {f"{signal}_{family}": Term(family, words) for family in of_signal}
+        return terms | {f"{f}_{signal}": Term(f, words) for f in ("days_since_kept", "days_since_first_kept")}
 
 
 def _percent(value: object) -> str:

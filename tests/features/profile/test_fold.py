@@ -57,7 +57,16 @@ ORDERS = definition_of(
     signals=with_signal("purchase", distinct=["product"], more_values={"items": "quantity"}, order="order_id")
     | {"cart_add": {"where": "event = 'cart_add'", "value": "revenue", "order": "lower(order_id)"}},
 )
-DEFINITIONS = [DEFINITION, EVERYTHING, MORE, TWO, ORDERS, *ZONED]
+#: signals that say which rows are refunds: without keys of orders, and with them
+KEPT = definition_of(windows=WINDOWS, signals=with_signal("purchase", refund="event = 'refund'"))
+KEPT_BY_KEY = definition_of(
+    windows=WINDOWS,
+    timezone="America/New_York",
+    features={"families": list(Family), "absence": "3d", "session": "1h"},
+    signals=with_signal("purchase", distinct=["product"], order="order_id", refund="event = 'refund'")
+    | {"cart_add": {"where": "event = 'cart_add'", "value": "revenue", "refund": "revenue < 0"}},
+)
+DEFINITIONS = [DEFINITION, EVERYTHING, MORE, TWO, ORDERS, KEPT, KEPT_BY_KEY, *ZONED]
 START = 20_000 * DAY
 
 #: instants crowd on day edges, on the cutoffs and on each other
@@ -87,13 +96,26 @@ def logs(draw: Callable) -> list[Event]:
     return events
 
 
+@st.composite
+def shops(draw: Callable) -> list[Event]:
+    """Purchases and refunds of few amounts, so that one is often the other's, in the order of a user's life."""
+    events = []
+    for t in sorted(draw(st.lists(instants, min_size=1, max_size=40))):
+        fired = draw(st.sampled_from([("purchase",), ("purchase",), ("visit",), ("cart_add",)]))
+        refunds = draw(st.sampled_from([(), (), ("purchase",)]))
+        value, order = draw(st.sampled_from([0.0, 0.1, 0.2, 0.3, 20.0, -20.0])), draw(st.sampled_from([None, *"opqr"]))
+        late = draw(st.sampled_from([0, 0, HOUR, 9 * DAY]))
+        events.append(Event("a", t, fired, value, t + late, None, 0.0, refunds, order))
+    return events
+
+
 cutoff_lists = st.lists(instants, min_size=1, max_size=6, unique=True).map(sorted)
 
 
 def assert_same(row: dict[str, object], expected: dict[str, float], where: str) -> None:
     for name, value in expected.items():
         found = math.nan if row[name] is None else float(row[name])  # type: ignore[arg-type]
-        exact = "count" in name or "distinct" in name or "days" in name.split("_") or "sessions" in name
+        exact = any(part in name.split("_") for part in ("count", "kept", "distinct", "days", "sessions"))
         close = found == value if exact else math.isclose(found, value, rel_tol=1e-6, abs_tol=1e-9)
         # a sum over an active-day grid is exact; a quotient of two exact numbers may differ in the last bit
         assert close or math.isclose(found, value, rel_tol=1e-12) or (math.isnan(found) and math.isnan(value)), (
@@ -102,7 +124,7 @@ def assert_same(row: dict[str, object], expected: dict[str, float], where: str) 
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.timezone + str(len(read_columns(d))))
-@given(log=logs(), cutoffs=cutoff_lists)
+@given(log=logs() | shops(), cutoffs=cutoff_lists)
 def test_every_cutoff_agrees_with_the_oracle(definition: Definition, log: list[Event], cutoffs: list[int]) -> None:
     events = events_of(definition, log)
     frames = list(feature_rows(events, read_all_at(events, np.array(cutoffs)), definition))
@@ -131,7 +153,7 @@ def test_nothing_at_or_after_the_cutoff_is_seen(log: list[Event], cutoff: int) -
 
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda d: d.timezone + str(len(read_columns(d))))
-@given(log=logs(), cutoff=instants)
+@given(log=logs() | shops(), cutoff=instants)
 def test_a_packed_profile_reads_what_the_batch_reads(definition: Definition, log: list[Event], cutoff: int) -> None:
     events = events_of(definition, log)
     layout = layout_of(definition)
@@ -153,8 +175,30 @@ def test_a_line_that_comes_after_sixteen_other_orders_begins_another_one() -> No
         assert_same(row, feature_row(ORDERS, log, "a", START + 2 * DAY), "a")
 
 
-@pytest.mark.parametrize("definition", [EVERYTHING, ORDERS], ids=["everything", "orders"])
-@given(log=logs(), stops=st.lists(instants, max_size=4))
+@pytest.mark.parametrize("definition", [KEPT, KEPT_BY_KEY], ids=["kept", "by key"])
+def test_orders_of_long_lives_that_stand_agree_with_the_oracle(definition: Definition) -> None:
+    """More orders than are remembered, several on one day, given back by name, by amount, in parts and all at once."""
+    random = np.random.default_rng(5)
+    for _ in range(60):
+        log, often = list[Event](), random.uniform(0.1, 0.6)
+        for i in range(int(random.integers(20, 70))):
+            back = random.random() < often
+            worth = float(random.choice([0.0, 0.1, 0.2, 0.3, 5.0, 200.0 if back else 5.0]))
+            key = None if random.random() < 0.3 else f"o{i // 2 - (int(random.integers(0, 4)) if back else 0)}"
+            t = START + int(i * random.integers(6, 12)) * HOUR
+            log.append(Event("a", t, ("purchase",), worth, None, None, 0.0, ("purchase",) if back else (), key))
+        cutoffs = np.unique(random.integers(START + HOUR, START + 35 * DAY, 6))
+        events = events_of(definition, log)
+        rows = pl.concat(feature_rows(events, read_all_at(events, cutoffs), definition)).to_dicts()
+        assert len(rows) > 0
+        for row in rows:
+            expected = feature_row(definition, log, "a", to_instant(row["cutoff"]))
+            assert expected is not None
+            assert_same(row, expected, str(row["cutoff"]))
+
+
+@pytest.mark.parametrize("definition", [EVERYTHING, ORDERS, KEPT, KEPT_BY_KEY], ids=lambda d: str(len(read_columns(d))))
+@given(log=logs() | shops(), stops=st.lists(instants, max_size=4))
 def test_a_profile_that_is_packed_on_the_way_ends_as_one_that_never_was(
     definition: Definition, log: list[Event], stops: list[int]
 ) -> None:

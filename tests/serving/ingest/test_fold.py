@@ -62,6 +62,27 @@ def test_live_is_batch(
     assert reconcile(scene.definition, scene.settings, scene.live).differences == []
 
 
+def test_an_order_given_back_live_stops_standing_at_once_and_overnight(tmp_path: Path) -> None:
+    scene = Scene.set(tmp_path, order="floor(revenue)")
+
+    def stand() -> list[float]:
+        row = online_rows(scene.online, scene.definition, ["new1"], BEGIN + 9 * DAY).rows.frame().to_dicts()[0]
+        return [row[f"purchase_{part}"] for part in ("count_total", "kept_total", "kept_days_total", "kept_7d")]
+
+    scene.live.append([message(i, "new1", "purchase", BEGIN + i * DAY, revenue=10.0 + i) for i in (1, 2, 3)])
+    scene.fold()
+    assert stand() == [3, 3, 3, 2]
+    scene.live.append([message(4, "new1", "refund", BEGIN + 4 * DAY, revenue=12.0)])
+    scene.fold()
+    assert stand() == [3, 2, 2, 1]
+    scene.compact()
+    scene.materialize()
+    assert stand() == [3, 2, 2, 1]
+    scene.live.append([message(5, "new1", "refund", BEGIN + 5 * DAY, revenue=-24.0)])
+    scene.fold()
+    assert stand() == [3, 0, 0, 0], "nothing of what was paid is left"
+
+
 @pytest.fixture(params=["sqlite", "redis"])
 def scene(request: pytest.FixtureRequest, tmp_path: Path) -> Scene:
     if request.param == "sqlite":

@@ -31,7 +31,7 @@ def matrices(*, customers: int = 2_000, once: float = 0.0, never: int = 300) -> 
     X = rng.gamma(1.0, 5.0, (customers + never, len(names)))
     empty = np.full(never, np.nan)
     reported = (np.append(x + 1, np.zeros(never)), np.append(T, empty), np.append(T - t_x, empty))
-    for name, column in zip(read_columns("purchase"), reported, strict=True):
+    for name, column in zip(read_columns("purchase", names), reported, strict=True):
         X[:, names.index(name)] = column
     y = np.append(buys, (rng.random(never) < 0.05).astype(float))
     twice = np.tile(np.arange(len(y)), 2)
