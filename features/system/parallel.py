@@ -15,13 +15,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def each(items: Iterable[T], work: Callable[[T], R]) -> Iterator[R]:
-    """Yield ``work(item)`` in order; threads, because what works long (the kernel, Arrow, Polars) lets others run."""
-    with ThreadPoolExecutor(cores()) as pool:
+def each(items: Iterable[T], work: Callable[[T], R], *, workers: int | None = None) -> Iterator[R]:
+    """Yield ``work(item)`` in order; threads, because what works long (the kernel, Arrow, Polars) lets others run.
+
+    Args:
+        items: what to work on.
+        work: done with each.
+        workers: how many threads; one a core when left out.
+    """
+    workers = workers or cores()
+    with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[R]] = deque()
         for item in items:
             pending.append(pool.submit(work, item))
-            if len(pending) > cores():
+            if len(pending) > workers:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

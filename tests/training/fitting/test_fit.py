@@ -15,7 +15,8 @@ from tests.training.datasets import dataset
 from tests.worlds import definition_of
 from training.dataset.dataset import Dataset, _capped, _spread
 from training.dataset.matrices import Matrices
-from training.fitting.trees import Parameters
+from training.fitting.fit import FOLDS
+from training.fitting.trees import Parameters, boost, usual
 from training.fitting.tune import Trial, tune
 from training.learn import learn
 
@@ -95,3 +96,24 @@ def test_rows_that_are_drawn_stand_for_all_and_enough_of_them_judge() -> None:
     assert sizes["test"][0] == 250, "a quarter judges"
     assert {name: round(weight) for name, (_, weight) in sizes.items()} == {"learn": 9_000, "between": 500, "test": 500}
     assert _capped(rows, 10_000, seed=1).equals(rows)
+
+
+def test_a_model_does_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = definition_of(gate={"draws": 100}, states={"all": "otherwise"})
+    data = dataset(definition)
+    found = []
+    for cores in (1, 4):
+        monkeypatch.setattr("features.system.parallel.cores", lambda cores=cores: cores)
+        learnt = learn(data, Matrices.of(data, definition), definition, None)
+        booster = learnt.model.booster.model_to_string() if learnt.model.booster else ""
+        found.append((booster, learnt.model.numbers.to_json(), learnt.answers.tolist()))
+    assert found[0] == found[1]
+
+
+def test_all_folds_end_at_the_round_that_is_best_for_all() -> None:
+    definition = definition_of()
+    matrices = Matrices.of(dataset(definition), definition)
+    parameters = {**usual(matrices, 1, definition.outcomes["churn"]), "objective": "binary"}
+    trees = boost(matrices, matrices.weights, parameters, matrices.folds(FOLDS))
+    assert trees.rounds > 1
+    assert trees.booster.num_trees() == FOLDS * trees.rounds, "none ends where the loss of its own users is least"
