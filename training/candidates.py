@@ -9,6 +9,7 @@ import polars as pl
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
+from features.system.parallel import each
 from segments.tiers import fit_tiers, quantiles
 from serving.model.card import Kind, ModelCard, Procedure, Ranges
 from serving.model.model import Model
@@ -21,6 +22,9 @@ from training.evaluation.simplest import KINDS
 from training.fitting.bg_nbd import applies
 from training.fitting.fit import Fitted, fit
 from training.fitting.trees import Parameters
+
+#: rows that are asked about together
+AT_ONCE = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,9 @@ class Candidates:
 
     def answers(self, model: Model) -> Floats:
         """What a model says of the test."""
-        return model.predict(self.matrices.X[self.matrices.slices["test"]])
+        rows = self.matrices.slices["test"]
+        parts = np.array_split(rows, max(1, len(rows) // AT_ONCE))
+        return np.concatenate(list(each(parts, lambda part: model.predict(self.matrices.X[part]))))
 
     def cross_fitted(self, model: Model) -> Floats:
         """What a model's folds say of the rows learnt from, each of users it has not seen."""
@@ -149,7 +155,6 @@ def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fit
 
 def _ranges(numbers: Floats) -> Ranges:
     """Lowest and highest value of each column, None where it has none; where some are missing."""
-    low = np.where(np.isnan(numbers), np.inf, numbers).min(axis=0)
-    high = np.where(np.isnan(numbers), -np.inf, numbers).max(axis=0)
+    low, high = np.fmin.reduce(numbers, axis=0), np.fmax.reduce(numbers, axis=0)
     ends = ([v if np.isfinite(v) else None for v in end.tolist()] for end in (low, high))
     return Ranges(lowest=next(ends), highest=next(ends), missing=np.isnan(numbers).any(axis=0).tolist())

@@ -1,6 +1,7 @@
 """The rows of a data set as numbers: what LightGBM and the regressions read."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -10,14 +11,18 @@ from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.events.draws import share_of
 from features.snapshot import WEIGHT
+from features.system.parallel import each
+from serving.model.linear import squash
 from serving.model.numbers import Floats, model_matrix
 from training.dataset.dataset import Dataset
 
 #: which number of a user decides its fold
 _FOLDS = 3
+#: columns that are read together
+COLUMNS = 16
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Matrices:
     """A data set, laid out; every attribute but the names has an entry a row.
 
@@ -77,6 +82,27 @@ class Matrices:
         """How many columns are numbers."""
         return len(self.names) - len(self.categories)
 
+    @cached_property
+    def spread(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Mean and standard deviation of each number as a regression reads it, and whether some are missing.
+
+        Of all rows, since no answer has a part in it; computed once for all regressions.
+        """
+        numbers = self.X[:, : self.numeric]
+        found = each(range(0, self.numeric, COLUMNS), lambda at: _spread(numbers[:, at : at + COLUMNS]))
+        center, spread, missing = (np.concatenate(part) for part in zip(*found, strict=True))
+        return center, spread, missing
+
     def folds(self, count: int) -> NDArray[np.int64]:
         """Which of so many folds each row lies in, numbered from 0 on; folds without users are left out."""
         return np.unique(np.floor(self.share * count), return_inverse=True)[1].astype(np.int64)
+
+
+def _spread(numbers: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Mean, standard deviation and whether some are missing, a column."""
+    squashed = squash(numbers)
+    missing = np.isnan(squashed)
+    n = np.maximum((~missing).sum(axis=0), 1)
+    center = np.where(missing, 0.0, squashed).sum(axis=0) / n
+    spread = np.sqrt(np.where(missing, 0.0, (squashed - center) ** 2).sum(axis=0) / n)
+    return center, spread, np.asarray(missing.any(axis=0), dtype=np.bool_)

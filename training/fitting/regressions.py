@@ -7,12 +7,14 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from features.system.parallel import each
-from serving.model.linear import Floats, LinearPart, squash
+from serving.model.linear import Floats, Linear, LinearPart
 from training.dataset.matrices import Matrices
 from training.fitting.objective import Objective
 
 #: a fold's regression is fitted on so many rows at most, drawn for each fold again: the mean of them has seen more
 MOST_ROWS = 60_000
+#: rows that are laid out together
+AT_ONCE = 16_384
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +44,20 @@ def regress(
             out.
         folds: which fold each row lies in, from 0 on.
         seed: of the rows that are drawn.
-        columns: names of those that are read; all when left out.
+        columns: names of the numbers that are read; all, and traits, when left out.
     """
-    empty = _standard(matrices)
-    over = empty.over(matrices.sizes)
-    expanded, owners = over.columns(matrices.X), over.owners
-    read = np.array([columns is None or name in columns for name in matrices.names])[owners]
-    allowed = np.where(owners < matrices.numeric, np.array(signs)[owners], 0)
-    allowed[matrices.numeric :] = 0  # a flag of what is missing may go either way
+    whole = _standard(matrices)
+    narrow, kept, places = _read(whole, matrices, columns)
+    sizes = matrices.sizes if columns is None else []
+    over, X = narrow.over(sizes), matrices.X if columns is None else matrices.X[:, kept]
+    expanded = _expanded(over, X)
+    allowed = np.zeros(len(places), dtype=np.int64)  # a flag, of what is missing or of a trait, may go either way
+    allowed[: len(kept)] = np.array(signs)[kept]
 
     def one(fold: int) -> tuple[Floats, float]:
         rows = np.flatnonzero(folds != fold)
         rows = np.random.default_rng([seed, fold]).permutation(rows)[:MOST_ROWS]
-        return _signed(family, expanded[rows], matrices.y[rows], weights[rows], allowed, read)
+        return _signed(family, expanded[rows], matrices.y[rows], weights[rows], allowed)
 
     # folds are fitted on all cores already; with threads of its own in each, linear algebra took 2.5 times as long
     with threadpool_limits(1, user_api="blas"):
@@ -63,25 +66,51 @@ def regress(
     for fold, (own, level) in enumerate(found):
         rows = folds == fold
         held_out[rows] = expanded[rows] @ own + level
-    mean = {
-        "weights": np.mean([w for w, _ in found], axis=0).tolist(),
-        "intercept": float(np.mean([i for _, i in found])),
-    }
-    return Regression(empty.model_copy(update=mean), held_out)
+    mean = np.zeros(matrices.numeric + len(whole.flag_means))
+    mean[places] = np.mean([w for w, _ in found], axis=0)
+    level = float(np.mean([i for _, i in found]))
+    return Regression(whole.model_copy(update={"weights": mean.tolist(), "intercept": level}), held_out)
+
+
+def _read(
+    whole: LinearPart, matrices: Matrices, columns: list[str] | None
+) -> tuple[LinearPart, NDArray[np.int64], NDArray[np.int64]]:
+    """The regression over the numbers that are read, which numbers these are, and where its columns stand in it all."""
+    numeric = matrices.numeric
+    if columns is None:
+        return whole, np.arange(numeric), np.arange(numeric + len(whole.flag_means))
+    kept = [i for i, name in enumerate(matrices.names[:numeric]) if name in columns]
+    flags = [i for i, column in enumerate(whole.flagged) if column in kept]
+    part = LinearPart(
+        center=[whole.center[i] for i in kept],
+        scale=[whole.scale[i] for i in kept],
+        flagged=[kept.index(whole.flagged[i]) for i in flags],
+        flag_means=[whole.flag_means[i] for i in flags],
+        weights=[],
+        intercept=0.0,
+    )
+    return part, np.array(kept, dtype=np.int64), np.array([*kept, *(numeric + i for i in flags)], dtype=np.int64)
+
+
+def _expanded(over: Linear, X: Floats) -> Floats:
+    """A matrix as the regression reads it, some rows at a time on all cores."""
+    answer = np.empty((len(X), len(over.owners)))
+
+    def fill(begin: int) -> None:
+        answer[begin : begin + AT_ONCE] = over.columns(X[begin : begin + AT_ONCE])
+
+    for _ in each(range(0, len(X), AT_ONCE), fill):
+        pass
+    return answer
 
 
 def _standard(matrices: Matrices) -> LinearPart:
     """How columns are standardised: by all rows, since no answer has a part in it."""
-    numbers = squash(matrices.X[:, : matrices.numeric])
-    missing = np.isnan(numbers)
-    filled = np.where(missing, 0.0, numbers)
-    n = np.maximum((~missing).sum(axis=0), 1)
-    center = filled.sum(axis=0) / n
-    spread = np.sqrt(np.where(missing, 0.0, (numbers - center) ** 2).sum(axis=0) / n)
+    center, spread, missing = matrices.spread
     part = LinearPart(
         center=center.tolist(),
         scale=np.where(spread > 1e-9, spread, 1.0).tolist(),
-        flagged=np.flatnonzero(missing.any(axis=0)).tolist(),
+        flagged=np.flatnonzero(missing).tolist(),
         flag_means=[],
         weights=[],
         intercept=0.0,
@@ -90,13 +119,13 @@ def _standard(matrices: Matrices) -> LinearPart:
 
 
 def _signed(
-    family: Objective, columns: Floats, y: Floats, weights: Floats, allowed: NDArray[np.int64], read: NDArray[np.bool_]
+    family: Objective, columns: Floats, y: Floats, weights: Floats, allowed: NDArray[np.int64]
 ) -> tuple[Floats, float]:
     """Fit; a column whose weight would break its declared sign is left out, until none does."""
-    used = read.copy()
+    used = np.ones(len(allowed), dtype=np.bool_)
     while True:
         found = np.zeros(len(allowed))
-        found[used], intercept = family.regression(columns[:, used], y, weights)
+        found[used], intercept = family.regression(columns if used.all() else columns[:, used], y, weights)
         wrong = found * allowed < 0
         if not wrong.any():
             return found, intercept
