@@ -63,6 +63,7 @@ class Ranking:
         last: whether a row of the order is the last of those with an equal score.
         bin: equal-mass bin of each row, for the calibration error.
         probability: the score.
+        losses: log loss of each row, were its label 0 and were it 1.
     """
 
     METRICS: ClassVar[tuple[str, ...]] = METRICS
@@ -72,11 +73,12 @@ class Ranking:
     last: NDArray[np.bool_]
     bin: NDArray[np.int64]
     probability: Floats
+    losses: Floats
 
     @classmethod
     def of(cls, probability: Floats) -> "Ranking":
         """Rank rows by a probability."""
-        return cls(*ordered(probability), probability)
+        return cls(*ordered(probability), probability, _losses(probability))
 
     @property
     def answers(self) -> Floats:
@@ -90,7 +92,9 @@ class Ranking:
 
     def measure(self, labels: Floats, weights: Floats) -> Floats:
         """The `METRICS` of the score, in their order."""
-        return np.asarray(_measure(self.order, self.last, self.bin, self.probability, labels, weights, np.array(TOPS)))
+        return np.asarray(
+            _measure(self.order, self.last, self.bin, self.probability, self.losses, labels, weights, np.array(TOPS))
+        )
 
 
 def ordered(score: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
@@ -102,12 +106,22 @@ def ordered(score: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArra
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
+def _losses(probability: Floats) -> Floats:
+    """Log loss of each row, ``[label, rows]``: logarithms are taken once, not for each resample."""
+    answer = np.empty((2, probability.size))
+    for row in range(probability.size):
+        clipped = min(max(probability[row], 1e-9), 1.0 - 1e-9)
+        answer[0, row], answer[1, row] = -np.log(1.0 - clipped), -np.log(clipped)
+    return answer
+
+
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _measure(
-    order: NDArray[np.int64], last: NDArray[np.bool_], bins: NDArray[np.int64], probability: Floats, labels: Floats,
-    weights: Floats, tops: Floats,
+    order: NDArray[np.int64], last: NDArray[np.bool_], bins: NDArray[np.int64], probability: Floats, losses: Floats,
+    labels: Floats, weights: Floats, tops: Floats,
 ) -> Floats:  # fmt: skip
     """All metrics in two passes over the rows."""
-    total, positives, expected, loss, brier, gap = _level(order, bins, probability, labels, weights)
+    total, positives, expected, loss, brier, gap = _level(bins, probability, losses, labels, weights)
     precision, area, lifts, recalls = _ranked(order, last, labels, weights, tops, total, positives)
     answer = np.empty(6 + 2 * tops.size)
     answer[0] = precision / positives
@@ -123,20 +137,19 @@ def _measure(
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _level(
-    order: NDArray[np.int64], bins: NDArray[np.int64], probability: Floats, labels: Floats, weights: Floats
+    bins: NDArray[np.int64], probability: Floats, losses: Floats, labels: Floats, weights: Floats
 ) -> tuple[float, float, float, float, float, float]:
     """Sums over the rows: weight, positives, expected positives, log loss, Brier loss, and the bins' absolute gaps."""
     total = positives = expected = loss = brier = 0.0
     gaps = np.zeros(BINS)
-    for row in range(order.size):
+    for row in range(bins.size):
         w, y, p = weights[row], labels[row], probability[row]
         if w == 0.0:
             continue
         total += w
         positives += w * y
         expected += w * p
-        clipped = min(max(p, 1e-9), 1.0 - 1e-9)
-        loss -= w * np.log(clipped if y == 1.0 else 1.0 - clipped)
+        loss += w * losses[1 if y == 1.0 else 0, row]
         brier += w * (y - p) ** 2
         gaps[bins[row]] += w * (p - y)
     return total, positives, expected, loss, brier, np.abs(gaps).sum()
