@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from features.system.progress import Progress as Advance
+from propensity.durations import clock
 
 if TYPE_CHECKING:
     import polars as pl
@@ -44,10 +45,15 @@ def progress() -> Iterator[Progress]:
 
 
 class ShownSteps:
-    """Steps of a job, as progress bars or as lines."""
+    """Steps of a job, as progress bars or as lines.
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars, self._began = bars, time.monotonic()
+    Args:
+        bars: where they are shown.
+        expected: seconds that the job will take, where that is known; lines show it.
+    """
+
+    def __init__(self, bars: Progress, expected: float | None = None) -> None:
+        self._bars, self._expected, self._began = bars, expected, time.monotonic()
 
     @contextmanager
     def __call__(self, label: str, total: int | None = None) -> Iterator[Advance]:
@@ -63,10 +69,13 @@ class ShownSteps:
         self._bars.update(task, total=known, completed=known)
 
     def _line(self, label: str, began: float) -> None:
-        """Write how long the job has run, the step, and how long it took: ``02:31 churn: register (4.1 s)``."""
+        """Write how long the job has run, of how long, the step, and how long it took.
+
+        As ``02:31 of about 03:45 churn: register (4.1 s)``.
+        """
         now = time.monotonic()
-        minutes, seconds = divmod(round(now - self._began), 60)
-        line = f"{minutes:02}:{seconds:02} {label} ({now - began:.1f} s)"
+        of = "" if self._expected is None else f" of about {clock(self._expected)}"
+        line = f"{clock(now - self._began)}{of} {label} ({now - began:.1f} s)"
         err.print(line, soft_wrap=True, highlight=False, markup=False)
 
 

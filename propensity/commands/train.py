@@ -1,11 +1,13 @@
 """Commands that make models and choose the champions."""
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from features.errors import PropensityError
-from propensity.console import ShownSteps, out, progress
+from propensity.console import ShownSteps, err, out, progress
+from propensity.durations import expected, remember
 from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_instant
 
 if TYPE_CHECKING:
@@ -37,11 +39,17 @@ def train(
     _known(outcome or [], rules)
     if force is not None and not force.strip():
         raise PropensityError("--force without a reason.", fix="say why, it is kept: --force 'champion is stale'")
+    folder, count, began = settings.folder(rules.name), len(outcome or rules.outcomes), time.monotonic()
+    seconds, sentence = expected(folder, count)
+    if not tune:
+        err.print(sentence, soft_wrap=True, highlight=False)
     with progress() as bars:
         results = job(
-            rules, settings, steps=ShownSteps(bars), ends=parse_instant(ends, "--ends"), outcomes=outcome, trials=tune,
-            force=force,
+            rules, settings, steps=ShownSteps(bars, None if tune else seconds), ends=parse_instant(ends, "--ends"),
+            outcomes=outcome, trials=tune, force=force,
         )  # fmt: skip
+    if not tune and all(result.version is not None for result in results):
+        remember(folder, count, time.monotonic() - began)
     if as_json:
         typer.echo(json_results.results(results, rules))
     else:
