@@ -12,7 +12,20 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from benchmarks import answers, features, figures, live, quality, reasons, rolling, scale, segments, spark, stores
+from benchmarks import (
+    answers,
+    features,
+    figures,
+    identity,
+    live,
+    quality,
+    reasons,
+    rolling,
+    scale,
+    segments,
+    spark,
+    stores,
+)
 from benchmarks.world import ROOT, Log, World, log_of, trained
 from examples.demo.world import WORLDS
 from propensity.console import out, table
@@ -52,10 +65,11 @@ BEST = "Distance from the best possible forecast, in three simulated worlds"
 CDNOW = "CDNOW: who buys within 90 days of 1 April 1998"
 REAL = "Real logs: our models beside the best baseline and boosting on RFM features"
 ROLLING = "Rolling held-out cutoffs: ours beside the best of eight peers, trained on the same rows"
+IDENTITY = "People behind several devices: models on ids apart, merged, and if everybody were known"
 VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
 #: all tables there are, in the order of the page; one of another title is of an older version
 TITLES = (BESIDE, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, HANDOFF, REASONS, BEST, CDNOW,
-          VALUE, REAL, ROLLING)  # fmt: skip
+          VALUE, REAL, ROLLING, IDENTITY)  # fmt: skip
 
 
 def beside_others(most: int, folder: Path) -> pl.DataFrame:
@@ -160,7 +174,10 @@ def main(
     logs: Annotated[Path | None, typer.Option(help="folder in which the logs are kept for the next time")] = None,
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
     only: Annotated[
-        str, typer.Option(help="'live', 'segments', 'worlds', 'models' or 'rolling': that alone; the rest stays")
+        str,
+        typer.Option(
+            help="'live', 'segments', 'worlds', 'models', 'rolling' or 'identity': that alone; the rest stays"
+        ),
     ] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
 ) -> None:
@@ -182,6 +199,8 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
         return known_logs()
     if only == "worlds":
         return worlds(users, None)
+    if only == "identity":
+        return people()
     if only == "rolling":
         rows, numbers = rolling.rolling()
         return {ROLLING: rows}, numbers
@@ -190,6 +209,15 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
     numbers = {}
     with trained(users) as world:
         return live_path(world, numbers, soak) if only == "live" else acting(world, numbers), numbers
+
+
+def people() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+    """Measure what merging ids is worth, and what it costs."""
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        log = log_of(2_000_000, folder)
+        rows, numbers = identity.worth(log, folder / "worth")
+        return {IDENTITY: rows}, numbers | identity.cost(log, folder / "cost")
 
 
 def feature_costs(most: int, logs: Path | None) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
@@ -216,7 +244,9 @@ def model_costs(users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[
     tables |= more_tables
     numbers |= more
     tables[ROLLING], more = rolling.rolling()
-    return tables, numbers | more
+    numbers |= more
+    more_tables, more = people()
+    return tables | more_tables, numbers | more
 
 
 def worlds(users: int, soak: float | None) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:

@@ -13,6 +13,7 @@ from features.definition.sections.currencies import Currencies
 from features.definition.sections.destinations import Destination, Transitions
 from features.definition.sections.event_log import Events, Traits
 from features.definition.sections.families import Features
+from features.definition.sections.identities import Identities
 from features.definition.sections.lead_score import LeadScore
 from features.definition.sections.learning import Audit, Gate, Scoring, Snapshots, Training
 from features.definition.sections.outcome import Outcome, Outcomes, ValueOutcome
@@ -36,6 +37,7 @@ class Definition(Strict):
         events: where the event log is, and how it is read.
         timezone: whose days, hours and weekends features count, such as ``America/New_York``; windows begin at its
             midnight. Times of the log are not read in it.
+        identities: which ids belong to one person; without it, each id is a person.
         traits: slowly changing attributes of users, from a table of their own.
         currencies: what amounts of other currencies are worth, for signals that name the currency of their values.
         signals: the kinds of events that count, by name.
@@ -62,6 +64,7 @@ class Definition(Strict):
     name: ProjectName
     events: Events
     timezone: Timezone = "UTC"
+    identities: Identities | None = Field(default=None, exclude_if=lambda value: value is None)
     traits: Traits | None = None
     currencies: Currencies | None = Field(default=None, exclude_if=not_set)
     signals: Annotated[dict[Name, Signal], Field(min_length=1, max_length=60)]

@@ -14,7 +14,9 @@ import pyarrow as pa
 from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.event_store.collisions import bucket_of, keep_claims, without_claims
+from features.event_store.gather import GATHERED
 from features.event_store.manifest import Manifest, digest_of, size_of
+from features.event_store.merges import forget
 from features.event_store.part_files import PartFiles, together
 from features.events.compacted import Compacted
 from features.events.events import Rows
@@ -136,6 +138,7 @@ def without_erased(state: Manifest, files: PartFiles, erased: Tombstones) -> tup
         "parts": parts,
         "merged": again,
         "erased": sorted(erased.marks, key=str),
+        "merges": forget(state, files, new, f"{state.generation}-{position}"),
         "erased_rows": state.erased_rows + sum(removed.values()),
     }
     return state.model_copy(update=change).marked(), removed
@@ -150,8 +153,10 @@ def clean(folder: Path, state: Manifest) -> None:
 
 def _remove_unnamed(folder: Path, state: Manifest) -> None:
     named = {part.name for part in state.parts}
-    named |= set(state.repeats)
-    for pattern in ("bucket-*.parquet", "repeats-*.parquet"):
+    named |= {*state.repeats, *state.merges}
+    for pattern in ("bucket-*.parquet", "repeats-*.parquet", "merges-*.parquet"):
         for file in folder.glob(pattern):
             if file.name not in named:
                 file.unlink()
+    for left in folder.glob(f"{GATHERED}*"):  # of a process that was killed
+        shutil.rmtree(left)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
 from features.event_store.collisions import Collisions, Judged, bucket_of, keep_claims
 from features.event_store.manifest import Manifest, Part, TakenFile
+from features.event_store.merges import keep_merges, without_users
 from features.event_store.part_files import PartFiles, together
 from features.events.events import Rows
 from features.events.repeats import ROW_BITS
@@ -59,6 +61,7 @@ class Intake:
         self._state = state
         self._position = state.position + 1
         self._written = f"{state.generation}-{self._position}"
+        self._both: list[pl.DataFrame] = []
 
     def take(self, files: list[Path], progress: Progress) -> Manifest:
         """Take files in; memory holds a batch and a few buckets' new rows."""
@@ -83,7 +86,8 @@ class Intake:
                 again[change.bucket] = change.merged
         shutil.rmtree(scratch)
         change_of = {"position": self._position, "files": every, "parts": list(parts.values()), "merged": again,
-                     "types": self._log.types, "by_arrival": self._log.has_arrivals}  # fmt: skip
+                     "types": self._log.types, "by_arrival": self._log.has_arrivals,
+                     "merges": keep_merges(self._both, state, self._files, self._written)}  # fmt: skip
         if judged is not None:
             change_of |= {"duplicates": state.duplicates + judged.left_out,
                           "repeats": keep_claims(judged, state, self._files, self._position),
@@ -113,6 +117,7 @@ class Intake:
                         found |= {"erased user": int(gone.sum())}
                         kept &= ~gone
                     counts = add(counts, found)
+                    self._both.append(without_users(batch.both, erased))
                     if collisions is not None:
                         collisions.gather(table["id"].to_numpy()[kept])
                         places = pa.array(np.arange(place, place + table.num_rows))

@@ -151,6 +151,7 @@ class Manifest(Strict):
         history: of positions a random token each, so that a store that came back from a backup and went on differently
             is distinguished from the one that a profile was folded from.
         refunds: rows that take value away are no events; where an older version wrote this, they were.
+        merges: files of the merges that rows with two ids have reported (`features.identities.merges.MERGES`).
     """
 
     made_of: str
@@ -170,6 +171,7 @@ class Manifest(Strict):
     merged: dict[int, int] = {}
     history: dict[int, str] = {}
     refunds: bool = False
+    merges: list[str] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -239,4 +241,6 @@ def made_of(definition: Definition, paths: list[str]) -> str:
     signals += "".join(f"{name}.returns;" for name, s in definition.signals.items() if s.refund and s.order)
     signals += "".join(f"{name}.currency|{s.currency};" for name, s in definition.signals.items() if s.currency)
     signals += definition.currencies.model_dump_json() if definition.currencies is not None else ""
+    alias = definition.identities.alias if definition.identities is not None else None
+    signals += f"identities.alias|{alias};" if alias is not None else ""
     return hashlib.sha256(f"6{events}{signals}".encode()).hexdigest()[:8]

@@ -4,7 +4,7 @@ import re
 from datetime import UTC
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from features.definition.schema import Definition
 from features.errors import EventLogError
@@ -26,6 +26,7 @@ class Compacted(BaseModel):
         through: and so is all that had arrived through this instant.
         events: Parquet files with the event log's columns.
         traits: Parquet files ``user``, ``known`` and the traits' fields, as text.
+        merges: Parquet files of what messages say of ids that are one person's (`features.identities.merges.MERGES`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,6 +37,7 @@ class Compacted(BaseModel):
     through: int = 0
     events: tuple[str, ...] = ()
     traits: tuple[str, ...] = ()
+    merges: tuple[str, ...] = Field(default=(), exclude_if=lambda files: not files)
 
     _folder: Path = PrivateAttr(default=Path())
     _erased: Tombstones = PrivateAttr(default=NOBODY)
@@ -80,12 +82,20 @@ class Compacted(BaseModel):
     @property
     def event_files(self) -> list[Path]:
         """The files of events, oldest first."""
-        return [self._folder / name for name in self.events]
+        return self._files(self.events)
 
     @property
     def trait_files(self) -> list[Path]:
         """The files of traits, oldest first."""
-        return [self._folder / name for name in self.traits]
+        return self._files(self.traits)
+
+    @property
+    def merge_files(self) -> list[Path]:
+        """The files of merges, oldest first."""
+        return self._files(self.merges)
+
+    def _files(self, names: tuple[str, ...]) -> list[Path]:
+        return [self._folder / name for name in names]
 
 
 def is_compacted(path: str) -> bool:

@@ -1,7 +1,7 @@
 """Events as columns, sorted by user and time: what the fold reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.events.sort import order_rows
+from features.events.spans import Spans
 from features.time import Instants
 
 
@@ -26,6 +27,8 @@ class Events:
         values: ``[events, valued signals]``; 0 where an event has no value.
         ends: the log is complete through this instant; every ``t`` is before it.
         counts: rows read, rows dropped by reason, rows that fire no signal; of the whole log.
+        spans: of which cutoffs each user is a person, where ids were merged: then users can have one name; None where
+            every id is a person at all times.
     """
 
     users: pl.Series
@@ -36,12 +39,47 @@ class Events:
     values: NDArray[np.float64]
     ends: int
     counts: dict[str, int] = field(default_factory=dict)
+    spans: Spans | None = None
 
     def of_signal(self, index: int) -> pl.DataFrame:
-        """Columns ``user`` and ``t`` of the events that fire a signal, sorted by time."""
+        """Columns ``place``, the index of the user, and ``t`` of the events that fire a signal, sorted by time."""
         rows = np.flatnonzero((self.mask >> index) & 1)
         owner = np.searchsorted(self.starts, rows, side="right") - 1
-        return pl.DataFrame({"user": self.users.gather(owner), "t": self.t[rows]}).sort("t")
+        return pl.DataFrame({"place": owner, "t": self.t[rows]}).sort("t")
+
+    def place_of(self, users: pl.Series, at: Instants) -> NDArray[np.int64]:
+        """The index of each of some users, each at an instant of its own; -1 where there is none.
+
+        Args:
+            users: ids.
+            at: microseconds; an id belongs to whom it belonged at this instant.
+        """
+        if self.spans is not None:
+            return self.spans.place_of(users, at)
+        index = pl.DataFrame({"user": self.users, "place": np.arange(len(self.users), dtype=np.int64)})
+        found = pl.DataFrame({"user": users.cast(pl.String)}).join(index, on="user", how="left", maintain_order="left")
+        return found["place"].fill_null(-1).to_numpy()
+
+    def newest(self) -> "Events":
+        """The events of those who are a person today."""
+        if self.spans is None:
+            return self
+        return self.take(np.flatnonzero(self.spans.until == self.spans.until.max(initial=0)))
+
+    def take(self, chosen: NDArray[np.int64]) -> "Events":
+        """The events of some users, by their indices, ascending."""
+        sizes = np.diff(self.starts)[chosen]
+        rows = np.concatenate([np.arange(self.starts[u], self.starts[u + 1]) for u in chosen])
+        return replace(
+            self,
+            users=self.users.gather(chosen),
+            starts=np.concatenate([[0], np.cumsum(sizes)]),
+            t=self.t[rows],
+            visible=self.visible[rows],
+            mask=self.mask[rows],
+            values=self.values[rows],
+            spans=self.spans.take(chosen) if self.spans is not None else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +156,16 @@ class Rows:
         """Some rows, of the same users."""
         return Rows(self.users, self.codes[rows], self.t[rows], self.visible[rows], self.mask[rows],
                     self.values[rows], self.ids[rows], self.files[rows])  # fmt: skip
+
+    def called(self, names: pl.Series) -> "Rows":
+        """The same rows under other users.
+
+        Args:
+            names: of each user, as who it is; several may be one.
+        """
+        users = names.unique().sort()
+        codes = users.search_sorted(names).to_numpy().astype(np.int64)[self.codes] if len(names) else self.codes
+        return replace(self, users=users.to_arrow().cast(pa.large_string()), codes=codes)
 
     def table(self) -> pa.Table:
         """The table `of` takes; ``wait`` in the place of ``visible``, which is small."""

@@ -1,6 +1,7 @@
 """Profiles online: one packed value a user, written with a guard on time, read at request time."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import features.system.in_memory  # noqa: F401
 
@@ -190,13 +191,13 @@ class OnlineProfiles:
 
     def read(self, users: Sequence[str]) -> dict[str, StoredProfile]:
         """Read profiles; users without one, and erased ones, are left out."""
-        return self.read_covered(users)[0]
+        return self.read_covered(users).profiles
 
-    def read_covered(self, users: Sequence[str]) -> tuple[dict[str, StoredProfile], int]:
+    def read_covered(self, users: Sequence[str]) -> "Found":
         """Read profiles as `read`, and `covered_through` with them.
 
         A profile that has not changed is not written again, so that it is good through whichever is later: its own
-        instant, or the one the store covers.
+        instant, or the one the store covers. An id whose person is called by another id now is answered by that one.
         """
         *values, covered, live = self._read([*_keys(users), *_keys([COVERAGE, LIVE], _OWN)])
         through = _covered(*(self._found([COVERAGE, LIVE], [covered, live]) if covered is None else (covered, live)))
@@ -205,7 +206,17 @@ class OnlineProfiles:
             for u, value in zip(users, values, strict=True)
             if value is not None
         )
-        return {u: profile for u, profile in found if profile.words}, through
+        profiles, now = {}, {}
+        for user, profile in found:
+            if profile.words:
+                profiles[user] = profile
+            elif profile.identity.now:
+                now[user] = profile.identity.now
+        if others := [user for user in dict.fromkeys(now.values()) if user not in profiles]:
+            values = self.read_values(others)
+            more = ((u, StoredProfile.from_bytes(v, good=through)) for u, v in zip(others, values, strict=True) if v)
+            profiles |= {user: profile for user, profile in more if profile.words}
+        return Found(profiles, through, now)
 
     def unpack(self, profiles: Iterable[StoredProfile]) -> Words:
         """Unpack the words of profiles, ``[profiles, words]``."""
@@ -214,6 +225,21 @@ class OnlineProfiles:
     def pack(self, words: Words, through: int, traits: Mapping[str, str | None]) -> StoredProfile:
         """Pack a folded profile for `write`."""
         return StoredProfile(through, pack(words, self.layout), traits)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was read of users.
+
+    Attributes:
+        profiles: the profiles; those who have none are left out.
+        covered: through when everybody's profile is good.
+        now: of ids whose person is called by another id now, which one.
+    """
+
+    profiles: dict[str, StoredProfile]
+    covered: int
+    now: dict[str, str]
 
 
 def _keys(names: Sequence[str], kind: str = _USER) -> list[EntityKey]:

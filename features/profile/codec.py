@@ -21,6 +21,9 @@ _CODEC = pa.Codec("lz4_raw")  # a tenth of zlib's time, a third more bytes
 #: what the stores hold has this form; stores of another form are not opened
 FORMAT = 4
 
+#: between the attributes and what was merged with an id: JSON has no line breaks of its own
+_BREAK = b"\n"
+
 #: the bytes before traits and profile in what a store holds of a user: since when it is what it is
 STAMP = 16
 
@@ -96,16 +99,37 @@ class Attributes(NamedTuple):
 NOTHING = Attributes({}, 0)
 
 
+class Identity(NamedTuple):
+    """What is known of an id's person, where it was merged with others.
+
+    Attributes:
+        ids: the other ids of a person who is called by this one.
+        now: the id by which the person of this one is called now; empty where it is called by this one.
+    """
+
+    ids: tuple[str, ...] = ()
+    now: str = ""
+
+    def json(self) -> str:
+        """As JSON; empty for an id that is a person by itself."""
+        return json.dumps({"now": self.now} if self.now else {"ids": self.ids}) if self.now or self.ids else ""
+
+
+#: an id that is a person by itself
+ALONE = Identity()
+
+
 @dataclass(frozen=True, slots=True)
 class StoredProfile:
     """What the stores hold of a user.
 
     Attributes:
         through: the log is folded in through this instant.
-        words: the packed profile; empty for a user who was erased.
+        words: the packed profile; empty for a user who was erased, and for an id whose person is called by another.
         traits: the attributes known by then.
         position: the live log is folded in through this position; 0 where there is none.
         visible_from: the first cutoff that sees the attributes as they are.
+        identity: what was merged with this id.
     """
 
     through: int
@@ -113,6 +137,7 @@ class StoredProfile:
     traits: Mapping[str, str | None]
     position: int = 0
     visible_from: int = 0
+    identity: Identity = ALONE
 
     @property
     def attributes(self) -> Attributes:
@@ -121,21 +146,28 @@ class StoredProfile:
 
     def to_bytes(self) -> bytes:
         """Pack for a store."""
-        return stored_bytes(self.through, self.words, self.attributes.json(), self.position, self.visible_from)
+        known = self.attributes.json()
+        return stored_bytes(self.through, self.words, known, self.position, self.visible_from, self.identity)
 
     @classmethod
     def from_bytes(cls, value: bytes, *, good: int = 0) -> "StoredProfile":
         """Unpack what `to_bytes` packed; it is known to be good through an instant, or through its own if later."""
         through, position, visible_from, length = _HEAD.unpack_from(value)
         body = value[_HEAD.size :]
-        return cls(
-            max(through, good), body[length:], json.loads(body[:length]) if length else {}, position, visible_from
-        )
+        known, _, merged = body[:length].partition(_BREAK)
+        found = json.loads(merged) if merged else {}
+        identity = Identity(tuple(found.get("ids", ())), found.get("now", "")) if found else ALONE
+        traits = json.loads(known) if known else {}
+        return cls(max(through, good), body[length:], traits, position, visible_from, identity)
 
 
-def stored_bytes(through: int, words: bytes, traits: str, position: int = 0, visible_from: int = 0) -> bytes:
+def stored_bytes(
+    through: int, words: bytes, traits: str, position: int = 0, visible_from: int = 0, identity: Identity = ALONE
+) -> bytes:
     """What a store holds of a user; traits as JSON, and the first cutoff that sees them."""
     known = traits.encode()
+    if identity != ALONE:
+        known += _BREAK + identity.json().encode()
     return _HEAD.pack(through, position, visible_from, len(known)) + known + words
 
 

@@ -48,7 +48,10 @@ def read_all_at(events: Events, cutoffs: Instants) -> Reading:
         raise ValueError("cutoffs must ascend without repeats")
     first = np.minimum.reduceat(events.visible, events.starts[:-1])
     lo = np.searchsorted(cutoffs, first)
-    return Reading(cutoffs, lo, np.full(lo.size, cutoffs.size, dtype=np.int64))
+    if events.spans is None:
+        return Reading(cutoffs, lo, np.full(lo.size, cutoffs.size, dtype=np.int64))
+    lo = np.maximum(lo, np.searchsorted(cutoffs, events.spans.since))
+    return Reading(cutoffs, lo, np.maximum(lo, np.searchsorted(cutoffs, events.spans.until)))
 
 
 def read_each_at(events: Events, asked: pl.DataFrame) -> Reading:
@@ -63,6 +66,8 @@ def read_each_at(events: Events, asked: pl.DataFrame) -> Reading:
     u, cutoffs = pairs["u"].to_numpy(), pairs["cutoff"].to_numpy()
     first = np.minimum.reduceat(events.visible, events.starts[:-1])
     seen = cutoffs >= first[u]
+    if events.spans is not None:
+        seen &= (cutoffs >= events.spans.since[u]) & (cutoffs < events.spans.until[u])
     u, cutoffs = u[seen], cutoffs[seen]
     users = np.arange(len(events.users))
     return Reading(cutoffs, np.searchsorted(u, users), np.searchsorted(u, users, side="right"))

@@ -14,6 +14,7 @@ class ProfileManifest(BaseModel):
         state: the event store's token for that position.
         through: and through this instant.
         files: the file of each bucket.
+        people: the file of who was who of the ids that were merged; empty where none was.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +26,7 @@ class ProfileManifest(BaseModel):
     live: int = 0
     live_log: str = ""
     files: dict[int, str]
+    people: str = ""
 
     @property
     def token(self) -> str:

@@ -21,6 +21,7 @@ from features.profile.fold import fold_into
 from features.profile.layout import H_LAST, NEVER, layout_of
 from features.profile.manifest import ProfileManifest
 from features.profile.stored_bucket import SCHEMA, TRAITS, Folded, Known, StoredBucket, kept_traits
+from features.profile.stored_people import WHO, MergedPeople, buckets_of, merged_people
 from features.system.durable import new_folder, replacing, write_durably
 from features.system.kept_files import reading, sealed, unsealed
 from features.system.parallel import each
@@ -40,6 +41,7 @@ class _Run:
         known: attributes by user.
         moved: by bucket the users whose attributes have changed.
         everyone: yield all profiles, not only the changed ones.
+        people: those whose ids were merged.
     """
 
     store: EventStore
@@ -48,6 +50,7 @@ class _Run:
     known: Known
     moved: dict[int, list[str]]
     everyone: bool
+    people: MergedPeople
 
 
 class Profiles:
@@ -66,11 +69,20 @@ class Profiles:
             self.manifest = ProfileManifest.model_validate_json(unsealed(path.read_bytes())) if path.exists() else None
         self._next: ProfileManifest | None = None
         self._known: pl.DataFrame | None = None
+        self._who = WHO.to_frame()
 
     @property
     def files(self) -> list[Path]:
         """The files of the kept profiles."""
         return [self._folder / name for name in self.manifest.files.values()] if self.manifest else []
+
+    def who(self) -> pl.DataFrame:
+        """Who was who at the last run, of ids that were merged; `features.profile.stored_people.WHO`."""
+        if self.manifest is None or not self.manifest.people:
+            return WHO.to_frame()
+        path = self._folder / self.manifest.people
+        with reading(path, fix=f"remove {self._folder}, and run propensity materialize: the profiles are rebuilt"):
+            return pl.read_parquet(path)
 
     def advance(
         self, store: EventStore, through: int, traits: pl.DataFrame | None, *, everyone: bool = False
@@ -96,12 +108,14 @@ class Profiles:
         same = last is not None and last.log == state.name  # else users may be in other buckets than they were
         usable = same and last is not None and last.through <= through and state.has_been(last.position, last.state)
         known, moved = self._traits(traits, state.buckets)
-        run = _Run(store, through, last if usable else None, known, moved, everyone)
+        people = self._people(store, through, last if usable else None)
+        run = _Run(store, through, last if usable else None, known, moved, everyone, people)
 
         def work(bucket: int) -> tuple[int, str, pl.DataFrame]:
             before = StoredBucket.of(self._read(bucket) if same else pl.DataFrame(schema=SCHEMA))
             return bucket, *self._advance(run, bucket, before)
 
+        yield people.nothing(through, store.live.position)
         files: dict[int, str] = {}
         for bucket, name, rows in each(store.buckets, work):
             files[bucket] = name
@@ -109,6 +123,7 @@ class Profiles:
         live = store.live.position
         if last is not None and not same:
             yield self._lost(list(last.files.values()), list(files.values()), stored_bytes(through, b"", "", live))
+        yield people.online(through, live, everyone=everyone)  # last: ids that are gone are told to be others
         self._next = ProfileManifest(
             log=state.name,
             position=state.position,
@@ -117,29 +132,53 @@ class Profiles:
             live=live,
             live_log=store.live.log,
             files=files,
+            people=f"people-{state.name}-{state.position}-{through}.parquet" if len(people.who) else "",
         )
-        self._known = traits
+        self._known, self._who = traits, people.who
 
     def _advance(self, run: "_Run", bucket: int, before: StoredBucket) -> tuple[str, pl.DataFrame]:
         """Fold a bucket; return its file's name, and what the online store gets."""
         state, through, live = run.store.manifest, run.through, run.store.live.position
         if run.last is not None and state.merged.get(bucket, 0) <= run.last.position:
             name = run.last.files[bucket]
-            folded = self._more(run.store, bucket, run.last.position, through, before)
+            freed = run.people.freed.get(bucket, [])
+            folded = self._more(run.store, bucket, run.last.position, through, before, freed)
+            folded |= run.people.folded.get(bucket, {})
             moved = run.moved.get(bucket, [])
             folded |= {user: before.folded(user) for user in moved if user in before.row and user not in folded}
-            rest = before.without(folded)
+            folded = {user: found for user, found in folded.items() if not run.people.below(user)}
+            rest = before.without([*folded, *run.people.without_profile(before.row)])
         else:
             folded, name, rest = self._folded(run.store.bucket(bucket, ends=NEVER), through), "", before.frame.clear()
-        rows, changed = before.after(folded, run.known, through, live)
+            folded |= run.people.folded.get(bucket, {})
+        rows, changed = before.after(folded, run.known, through, live, run.people.identities)
         every = pl.concat([rows, rest])
-        if len(rows) or not name:
+        if len(rows) or not name or len(every) != len(before.frame):
             name = f"bucket-{bucket:04d}-{state.name}-{state.position}-{through}.parquet"
             with replacing(self._folder / name, durable=False) as fresh:
                 every.write_parquet(fresh, compression="lz4")
         shown = every if run.everyone else rows.filter(changed)
         online = shown.select("user", "profile").drop_nulls()
-        return name, pl.concat([online, before.gone(every, through, live)])
+        return name, pl.concat([online, before.gone(every, through, live, run.people.identities)])
+
+    def _people(self, store: EventStore, through: int, last: ProfileManifest | None) -> MergedPeople:
+        """Fold people whose ids were merged.
+
+        Args:
+            store: the event store.
+            through: the instant.
+            last: the state to fold on from; None when everybody is folded again.
+        """
+        was = self.who()
+
+        def acted(who: pl.DataFrame) -> pl.Series:
+            state, since = store.manifest, last.position if last is not None else 0
+            again = {bucket for bucket in store.buckets if state.merged.get(bucket, 0) > since}
+            places = pl.Series([bucket in again for bucket in buckets_of(who["id"], state.buckets)], dtype=pl.Boolean)
+            waiting = [self._read(bucket).filter(pl.col("ahead") <= through)["user"] for bucket in store.buckets]
+            return pl.concat([who["id"].filter(places), store.merged_since(since), *waiting])
+
+        return merged_people(store, through, was, acted if last is not None else None, self._folded)
 
     def _lost(self, before: list[str], after: list[str], nothing: bytes) -> pl.DataFrame:
         """What the online store gets of users who were in the log before it was rebuilt, and are not now."""
@@ -173,16 +212,20 @@ class Profiles:
 
     def commit(self) -> None:
         """Switch to the state that `advance` has reached, and remove the files of the one before."""
+        if self.reached.people:
+            with replacing(self._folder / self.reached.people, durable=False) as fresh:
+                self._who.write_parquet(fresh)
         write_durably(self._folder / "manifest.json", sealed(self.reached.model_dump_json()))
         self.manifest = self.reached
         # after the manifest: who is killed in between looks at the same attributes again, and finds them unchanged
         if self._known is not None:
             with replacing(self._folder / "traits.parquet", durable=False) as fresh:
                 self._known.write_parquet(fresh)
-        named = set(self.manifest.files.values())
-        for file in self._folder.glob("bucket-*"):
-            if file.name not in named:
-                file.unlink()
+        named = {*self.manifest.files.values(), self.manifest.people}
+        for pattern in ("bucket-*", "people-*"):
+            for file in self._folder.glob(pattern):
+                if file.name not in named:
+                    file.unlink()
 
     def _read(self, bucket: int) -> pl.DataFrame:
         name = self.manifest.files.get(bucket) if self.manifest else None
@@ -199,11 +242,13 @@ class Profiles:
             folded |= self._fold(events, lo, min(lo + RUN, len(events.users)), through, None)[0]
         return folded
 
-    def _more(self, store: EventStore, bucket: int, since: int, through: int, before: StoredBucket) -> Folded:
-        """Fold what is new into the profiles there are; who cannot be folded on is folded again."""
+    def _more(
+        self, store: EventStore, bucket: int, since: int, through: int, before: StoredBucket, freed: list[str]
+    ) -> Folded:
+        """Fold what is new into the profiles there are; who cannot be folded on is folded again, as who is alone."""
         new = store.bucket(bucket, since=since, ends=NEVER)
         folded: Folded = {}
-        again = {user for user, ahead in zip(before.row, before.ahead, strict=True) if ahead <= through}
+        again = {user for user, ahead in zip(before.row, before.ahead, strict=True) if ahead <= through} | set(freed)
         for lo in range(0, len(new.users), RUN):
             more, late = self._fold(new, lo, min(lo + RUN, len(new.users)), through, before)
             folded |= more

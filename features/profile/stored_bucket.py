@@ -1,6 +1,6 @@
 """A bucket of the kept profiles, and what becomes of it when its users are folded on."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 
-from features.profile.codec import STAMP, stored_bytes, stored_through, stored_words
+from features.profile.codec import ALONE, STAMP, Identity, stored_bytes, stored_through, stored_words
 from features.rows import INSTANT
 
 #: what a bucket's file holds; ``ahead`` is the first cutoff that sees an event not folded in yet, ``profile`` what the
@@ -64,14 +64,17 @@ class StoredBucket:
         keep[[self.row[user] for user in users if user in self.row]] = False
         return self.frame.filter(keep)
 
-    def after(self, folded: Folded, known: Known, through: int, live: int) -> tuple[pl.DataFrame, pl.Series]:
+    def after(
+        self, folded: Folded, known: Known, through: int, live: int, identities: Mapping[str, Identity]
+    ) -> tuple[pl.DataFrame, pl.Series]:
         """Rows of folded users, and which of them changed; who is what they were keeps the value as it was."""
         values: list[bytes | None] = []
         changed: list[bool] = []
         for user, (_, words) in folded.items():
             was = self.values[self.row[user]] if user in self.row else None
             traits, visible_from = known.get(user, ("", 0))
-            value = None if words is None else stored_bytes(through, words, traits, live, visible_from)
+            identity = identities.get(user, ALONE)
+            value = None if words is None else stored_bytes(through, words, traits, live, visible_from, identity)
             same = value == was if value is None or was is None else value[STAMP:] == was[STAMP:]
             values.append(was if same else value)
             changed.append(not same)
@@ -86,11 +89,11 @@ class StoredBucket:
             SCHEMA.names()
         ), pl.Series(changed, dtype=pl.Boolean)
 
-    def gone(self, every: pl.DataFrame, through: int, live: int) -> pl.DataFrame:
+    def gone(self, every: pl.DataFrame, through: int, live: int, identities: Mapping[str, Identity]) -> pl.DataFrame:
         """What the online store gets of users who are no longer there."""
-        there = set(every["user"]) if len(every) != len(self.frame) or not self.row else self.row
+        # without merges users only come, unless some were erased
+        same = len(every) == len(self.frame) and self.row and not identities
+        there = self.row if same else set(every["user"])
         lost = [user for user, i in self.row.items() if user not in there and self.values[i] is not None]
-        nothing = stored_bytes(through, b"", "", live)
-        return pl.DataFrame(
-            {"user": lost, "profile": [nothing] * len(lost)}, schema={"user": pl.String(), "profile": pl.Binary()}
-        )
+        values = [stored_bytes(through, b"", "", live, identity=identities.get(user, ALONE)) for user in lost]
+        return pl.DataFrame({"user": lost, "profile": values}, schema={"user": pl.String(), "profile": pl.Binary()})

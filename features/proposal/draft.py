@@ -16,12 +16,13 @@ from features.proposal.asking import Asking, Nobody
 from features.proposal.columns import Columns, guess
 from features.proposal.events import Kind, Signals, kinds, sort_out
 from features.proposal.given import Given
+from features.proposal.ids import id_columns, second_id
 from features.proposal.lines import order_columns, order_lines
 from features.proposal.rhythm import Horizon, Rhythm, doing, rhythm, silence, usual_gap_of
 from features.proposal.seen import Seen, numbers
 from features.proposal.traits import OVERLAP, TraitTable, beside, check_unmixed, trait_table
 from features.proposal.written import written_as
-from features.reading.columns import computed, is_expression
+from features.reading.columns import computed, is_expression, places
 from features.reading.findings import AS_TEXT, EXAMPLES, Finding, words
 from features.user_id import EXACT
 
@@ -75,8 +76,8 @@ def draft(name: str, path: str | list[str], folder: Path, given: Given, asking: 
         of = rhythm(connection)
         horizons = _horizons(connection, of, signals)
         traits = _traits(connection, paths, path, folder, given, asking)
-        lines = order_lines(connection, columns, signals.purchase)
-    written = written_as(name, path, given, columns, signals, of, horizons, traits, lines)
+        lines, ids = order_lines(connection, columns, signals.purchase), second_id(connection, columns)
+    written = written_as(name, path, given, columns, signals, of, horizons, traits, lines, ids)
     return Draft(columns, signals, of, horizons, traits, written)
 
 
@@ -89,12 +90,16 @@ def _read(connection: Connection, paths: list[Path], given: Given, asking: Askin
         if name not in tables.columns and is_expression(Expression(name))
     }
     some = dict.fromkeys(("user", "event", "time"), next(iter(tables.columns)))
-    more = computed(EventColumns(**(some | stated)), tables.columns)
+    more = computed(places(EventColumns(**(some | stated))), tables.columns)
     tables = tables.computing(connection, {name: in_duckdb(sql, "duckdb") for name, sql in more.items()})
     columns = guess(connection, tables, paths, given.columns, asking)
     user = columns.seen[columns["user"]]
     others = [g.column for g in columns.guesses.values()]
-    needed = [*(one.name for one in numbers(columns.seen.values(), others)), *order_columns(columns)]
+    needed = [
+        *(one.name for one in numbers(columns.seen.values(), others)),
+        *order_columns(columns),
+        *id_columns(columns),
+    ]
     more_columns = "".join(f", {quote(name)}" for name in dict.fromkeys(needed))
     with reading(paths):
         connection.execute(

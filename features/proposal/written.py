@@ -8,6 +8,7 @@ from features.engines.duckdb import quote, text
 from features.proposal.columns import Columns
 from features.proposal.events import Kind, Signals
 from features.proposal.given import Given
+from features.proposal.ids import SecondId
 from features.proposal.lines import Lines
 from features.proposal.rhythm import Horizon, Rhythm
 from features.proposal.traits import TraitTable
@@ -23,7 +24,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def written_as(
     name: str, path: str | list[str], given: Given, columns: Columns, signals: Signals, of: Rhythm,
-    horizons: dict[str, Horizon], traits: TraitTable | None, order: Lines | None,
+    horizons: dict[str, Horizon], traits: TraitTable | None, order: Lines | None, ids: SecondId | None,
 ) -> str:  # fmt: skip
     """A definition of what was found in a log, as YAML with comments that say why."""
     churn = horizons["churn"]
@@ -36,6 +37,7 @@ def written_as(
         "",
         "# timezone: America/New_York   # whose days, hours and weekends features count; without it, those of UTC",
         "",
+        *_identities(ids),
         *_traits(traits),
         *lines,
         "",
@@ -78,6 +80,13 @@ def _packs(signals: Signals, named: dict[str, str]) -> list[str]:
     if (trial := role(signals.trial)) is not None:
         lines.append(f"  saas: {{roles: {{trial: {trial}" + (", payment: purchase}}" if signals.purchase else "}}"))
     return lines
+
+
+def _identities(ids: SecondId | None) -> list[str]:
+    if ids is None:
+        return []
+    why = f"{ids.ids:,} of these ids were seen with {ids.users:,} users: from then on they are one person"
+    return [f"identities: {{alias: {_yaml(ids.column)}}}   # {why}", ""]
 
 
 def _traits(traits: TraitTable | None) -> list[str]:

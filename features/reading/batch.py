@@ -3,11 +3,20 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.engines.rows import DROPS
 from features.reading.findings import Findings
+
+#: rows that say that two ids are of one person: ``alias`` belongs to ``user``, happened at ``t`` and is seen from
+#: ``visible`` on
+BOTH_IDS = pl.Schema({"alias": pl.String(), "user": pl.String(), "t": pl.Int64(), "visible": pl.Int64()})
+NO_MERGES = BOTH_IDS.to_frame()
+
+#: reasons for which a row is left out and can still say who somebody is: that it fires no signal
+_STILL = (-1, DROPS.index("no signal"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +28,14 @@ class Batch:
         dropped: for each row an index into `DROPS`, or -1 where it is kept.
         keys: a hash of each row's user, 0 where there is none.
         findings: what of the rows could not be read, or is doubtful.
+        both: the first row of each pair of ids that are of one person, `BOTH_IDS`.
     """
 
     table: pa.Table
     dropped: NDArray[np.int32]
     keys: NDArray[np.int64]
     findings: Findings = field(default_factory=dict)
+    both: pl.DataFrame = field(default_factory=lambda: NO_MERGES)
 
     def kept(self) -> pa.Table:
         """The kept rows."""
@@ -45,3 +56,15 @@ def counted(found: NDArray[np.int64]) -> dict[str, int]:
 def add(counts: dict[str, int], more: dict[str, int]) -> dict[str, int]:
     """Add counts by name."""
     return {name: counts.get(name, 0) + more.get(name, 0) for name in {**counts, **more}}
+
+
+def merges_in(table: pa.Table) -> pl.DataFrame:
+    """The first of the rows of each pair of ids; `BOTH_IDS`.
+
+    Args:
+        table: ``user, t, visible, dropped, alias``.
+    """
+    rows = pl.DataFrame(table.select(["alias", "user", "t", "visible", "dropped"]))
+    said = rows.filter(pl.col("dropped").is_in(_STILL) & (pl.col("alias") != pl.col("user")))
+    first = said.sort("visible", "t").unique(["alias", "user"], keep="first")
+    return first.select(pl.col(name).cast(dtype) for name, dtype in BOTH_IDS.items())

@@ -21,11 +21,23 @@ def used_columns(definition: Definition) -> set[str]:
     return typed_columns(definition) | number_columns(definition)
 
 
-def computed(columns: EventColumns, there: Collection[str]) -> dict[str, Expression]:
+def places(columns: EventColumns) -> dict[str, str]:
+    """Mapped columns of the log, or SQL over columns, by their place in the definition."""
+    return {f"events.columns.{key}": str(name) for key, name in columns.model_dump(exclude_none=True).items()}
+
+
+def mapped_columns(definition: Definition) -> dict[str, str]:
+    """All of a definition, with the one of other ids of a row's user."""
+    mapped = places(definition.events.columns)
+    alias = definition.identities.alias if definition.identities is not None else None
+    return mapped | ({"identities.alias": alias} if alias is not None else {})
+
+
+def computed(mapped: Mapping[str, str], there: Collection[str]) -> dict[str, Expression]:
     """Those of the mapped columns that are expressions over the log's, as ``COALESCE(user_id, device_id)`` or ``a.b``.
 
     Args:
-        columns: the mapped columns.
+        mapped: the mapped columns by their places.
         there: the log's columns.
 
     Returns:
@@ -36,8 +48,8 @@ def computed(columns: EventColumns, there: Collection[str]) -> dict[str, Express
         EventLogError: one is a column that the log does not have, or is over such columns.
     """
     found: dict[str, Expression] = {}
-    for key, name in columns.model_dump(exclude_none=True).items():
-        place, known = f"events.columns.{key}", f"its columns are {', '.join(there)}"
+    known = f"its columns are {', '.join(there)}"
+    for place, name in mapped.items():
         if name in there:
             continue
         if not is_expression(sql := Expression(name)):
@@ -68,7 +80,7 @@ def roots(sql: Expression) -> set[str]:
 def typed_columns(definition: Definition) -> set[str]:
     """Those of them whose type matters, so that text is read as numbers, times or truths where all of it is."""
     rules = definition.events
-    names = set(rules.columns.model_dump(exclude_none=True).values())
+    names = set(mapped_columns(definition).values())
     questions = [*rules.exclude, *(sql for s in definition.signals.values() for sql in s.conditions)]
     return names.union(typed_number_columns(definition), *(sql.columns for sql in questions))
 

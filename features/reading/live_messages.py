@@ -27,7 +27,11 @@ from features.system.durable import write_durably
 from features.system.kept_files import reading, sealed, unsealed
 from features.user_id import UserIdError, user_id
 
-TRACK, IDENTIFY = "track", "identify"
+TRACK, IDENTIFY, ALIAS = "track", "identify", "alias"
+
+
+#: what an alias says that was asked for by name, and not seen by two ids in one message
+EXPLICIT = "explicit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +41,11 @@ class Message:
     Attributes:
         id: tells it from all others.
         user: who.
-        kind: ``track`` or ``identify``.
-        event: what happened; empty for ``identify``.
+        kind: ``track``, ``identify``, or ``alias``, which says that another id is this user's.
+        event: what happened; empty for ``identify``, the other id for ``alias``.
         t: when it happened, by the sender's clock put right.
         received: when it arrived here; never before ``t``.
-        body: the properties of an event, the traits of a user.
+        body: the properties of an event, the traits of a user; of an alias `EXPLICIT` where it was asked for.
         position: its place in the live log; 0 before it is there.
         stated: when it happened by the sender's clock, as it is; None where the sender did not say.
         corrects: a message of its id was accepted before, and this one takes its place.
@@ -57,6 +61,11 @@ class Message:
     position: int = 0
     stated: int | None = None
     corrects: bool = False
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """The ids that it speaks of."""
+        return (self.user, self.event) if self.kind == ALIAS else (self.user,)
 
 
 def columns_path(folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """The event log where it lies: opened lazily, its columns checked, its rows streamed in our terms."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,8 +21,15 @@ from features.events.events import Events, Rows
 from features.events.hashing import hashed, hashed_names
 from features.events.repeats import log_order, one_row_an_id
 from features.expressions.dialects import written
-from features.reading.batch import Batch, add
-from features.reading.columns import check_expressions, computed, roots, typed_columns, used_columns
+from features.reading.batch import NO_MERGES, Batch, add, merges_in
+from features.reading.columns import (
+    check_expressions,
+    computed,
+    mapped_columns,
+    roots,
+    typed_columns,
+    used_columns,
+)
 from features.reading.findings import NOBODY, PLACEHOLDER, Findings, judge, placeholders, together, unreadable
 from features.reading.places import name_in, place_of, resolve
 from features.reading.survey import Named, Survey, by_day
@@ -82,8 +90,9 @@ class EventLog:
 
     def _typed(self, tables: Tables, connection: engine.Connection, types: Mapping[str, str]) -> Tables:
         """Give columns of text types; what tells people and instants apart stays as it is written."""
-        mapped = set(self.definition.events.columns.model_dump(exclude_none=True, exclude={"event"}).values())
-        self._computed = computed(self.definition.events.columns, tables.columns)
+        named = mapped_columns(self.definition)
+        mapped = {name for place, name in named.items() if place != "events.columns.event"}
+        self._computed = computed(named, tables.columns)
         mapped = mapped.union(*map(roots, self._computed.values()))
         typed, added = typed_columns(self.definition) - mapped, added_columns(self.definition) - mapped
         found = tables.typed(connection, used=typed, numbers=added, kept=types)
@@ -201,7 +210,7 @@ class EventLog:
         checks = self._checks_of(file)
         nobody = dict(zip(hashed_names(NOBODY).tolist(), NOBODY, strict=True))
         with engine.connect() as connection:
-            sql = self.rows_sql(connection, file)
+            sql = self.rows_sql(connection, file, self._alias)
             with engine.reading([file]):
                 for batch in batches(connection, sql, BATCH, in_order=self.has_ids):
                     table = pa.Table.from_batches([batch])
@@ -209,7 +218,14 @@ class EventLog:
                     keys, ids = hashed(table["user"]), hashed(table["id"])
                     found = unreadable(table, checks, file.name) | placeholders(keys, nobody, file.name)
                     names = ["user", "t", "visible", "mask", *(f"v{i}" for i in range(self.n_values))]
-                    yield Batch(table.select(names).append_column("id", pa.array(ids)), dropped, keys, found)
+                    rows = table.select(names).append_column("id", pa.array(ids))
+                    yield Batch(rows, dropped, keys, found, merges_in(table) if self._alias else NO_MERGES)
+
+    @cached_property
+    def _alias(self) -> Mapping[str, str]:
+        """SQL of the other id of a row's user, where the log has one."""
+        name = self.definition.identities.alias if self.definition.identities is not None else None
+        return {"alias": engine.user_sql(name, self.columns[name])} if name is not None else NO_MORE
 
     def _checks_of(self, file: Path) -> list[Check]:
         """What is checked of a file's rows: nothing of those that we wrote."""

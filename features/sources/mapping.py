@@ -21,7 +21,7 @@ from features.expressions.dialects import written
 from features.expressions.expression import Expression
 from features.expressions.parse import parse_expression
 from features.imports.importer import Importer, load
-from features.reading.columns import computed, roots, used_columns
+from features.reading.columns import computed, places, roots, used_columns
 
 #: the name under which rows that are on their way are a table
 _ROWS = "fetched"
@@ -104,7 +104,7 @@ class Mapping:
         needed = [self.roles.user, self.roles.event, self.roles.time]
         found = self.given or {name: Expression(quote(name)) for name in self.names if name in there}
         if not self.given:
-            found |= computed(self.roles, there)
+            found |= computed(places(self.roles), there)
         if missing := [name for name in needed if name not in found]:
             listed = ", ".join(sorted(there)) if not self.given else ", ".join(self.given)
             raise EventLogError(

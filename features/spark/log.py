@@ -55,6 +55,11 @@ class SparkLog:
     def __init__(
         self, definition: Definition, settings: Settings, *, ends: int | None = None, live: Compacted = NONE
     ) -> None:
+        if definition.identities is not None:
+            raise EventLogError(
+                "Spark does not merge ids, and the definition has 'identities'.",
+                fix="read the log with PROPENSITY_ENGINE=local, or leave 'identities' out",
+            )
         self.definition = definition
         self.live = live
         self.session = open_session(settings)

@@ -78,9 +78,10 @@ def _score(
     log: "Log", scorer: "Scorer", settings: "Settings", instant: int, reasons: int, steps: "Steps"
 ) -> "tuple[BatchResult, int | None]":
     """Write everybody's records and the transitions they make; None where a later batch has made them."""
+    from features.event_store.store import EventStore
     from features.events.write import part_files
     from features.system.lock import locked
-    from serving.activation.transitions import TransitionRecorder
+    from serving.activation.transitions import NOBODY, TransitionRecorder
     from serving.scoring.batch import score_all
 
     rules, folder = scorer.definition, settings.scores(scorer.definition.name)
@@ -89,7 +90,8 @@ def _score(
             batch = score_all(log, scorer, instant, folder, reasons=reasons, progress=advance)
         recorder = TransitionRecorder(rules, memberships_of(rules, settings), folder)
         with steps("transitions", len(part_files(batch.path))) as advance:
-            return batch, recorder.batch(batch.path, scorer, instant, progress=advance)
+            merged = log.people.below(instant) if isinstance(log, EventStore) else NOBODY
+            return batch, recorder.batch(batch.path, scorer, instant, merged=merged, progress=advance)
 
 
 def segments_report(

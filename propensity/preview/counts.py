@@ -60,14 +60,15 @@ def count(store: EventStore, steps: Steps) -> Counts:
     ]
 
     def look(events: Events) -> Counts:
-        begun = without_lines(events, definition)
-        fired = [begun.of_signal(i)["user"] for i in range(len(definition.signals))]
+        newest = events.newest()
+        begun = without_lines(newest, definition)
+        fired = [begun.of_signal(i)["place"] for i in range(len(definition.signals))]
         signals = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
         returns = {i: Returns.of(begun, i, zone) for i in silences}
         if short is not None:
-            return Counts(signals, NO_WEEKS, returns, events.users, [])
+            return Counts(signals, NO_WEEKS, returns, newest.users, [])
         weeks = pl.concat(_weeks(definition, snapshots, events))
-        return Counts(signals, weeks, returns, events.users, list(measured(events, definition, int(cutoffs[-1]))))
+        return Counts(signals, weeks, returns, newest.users, list(measured(events, definition, int(cutoffs[-1]))))
 
     found = []
     with steps(f"features at {len(cutoffs)} cutoffs", len(store.buckets)) as advance:

@@ -17,6 +17,7 @@ from features.system.progress import Steps
 from features.time import to_datetime
 from propensity.console import table
 from propensity.preview.counts import Counts, count
+from propensity.preview.identities import people, shown_people, unmerged
 from propensity.preview.outcomes import OutcomePreview, outcome_preview
 from propensity.preview.warnings import (
     asking,
@@ -98,6 +99,7 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
         *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
         *near_misses(definition, survey), *days_without(survey, store.ends),
         *local_days(definition, naive=_naive(store, survey)), *mixed_currencies(store.log),
+        *unmerged(store.log),
         *busy_user(definition, survey, counts.users), *like_ids(counts.users),
         *tied_in_frequency(definition, counts.rfm),
         *(warning for found in outcomes.values() for warning in found.warnings),
@@ -133,6 +135,7 @@ def _tables(store: EventStore, survey: Survey, counts: Counts, left: dict[str, l
         f"{to_datetime(store.ends):%Y-%m-%d %H:%M} UTC",
         table("The event log", rows),
         *_examples(left),
+        *shown_people(people(store)),
         table("Names of events", names_of_events(definition, survey)),
         table("Signals", pl.concat([names, counts.signals, where], how="horizontal")),
         *left_out(definition),
@@ -153,7 +156,7 @@ def _content(
     definition, signals = store.log.definition, counts.signals.rows()
     return {
         "definition": definition.version, "complete_through": to_datetime(store.ends).isoformat(),
-        "timezone": definition.timezone,
+        "timezone": definition.timezone, **({"people": found} if (found := people(store)) is not None else {}),
         "rows": {**store.counts, "kept": store.kept},
         "left_out": {reason: [asdict(row) for row in some] for reason, some in left.items()},
         "unreadable": {name: found.model_dump() for name, found in store.findings.items() if found.rows},

@@ -6,7 +6,7 @@ from typing import Literal
 
 from segments.transitions.membership import Hysteresis, Observation, UserMemberships
 
-Cause = Literal["behaviour", "time", "new_model", "new_definition", "erased"]
+Cause = Literal["behaviour", "time", "new_model", "new_definition", "merged", "erased"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Transition:
         dimension: ``states``, ``rfm``, ``tiers.<outcome>`` or ``segments.<name>``.
         before, after: the state, group or tier, or ``in``; None for nothing.
         cause: ``behaviour`` (something the user did came in since the scoring before, whenever it happened), ``time``
-            (nothing did), ``new_model`` or ``new_definition`` (the answers rest on another one now), ``erased``.
+            (nothing did), ``new_model`` or ``new_definition`` (the answers rest on another one now), ``merged`` (the id
+            belongs to another user now, who is in what that user is in), ``erased``.
         scores_before, scores_after: likelihoods, by outcome.
         models: of each outcome the model: its version, and where it is known, the beginning of its card's digest
             (``churn/4@1a2b3c4d5e6f``).

@@ -49,6 +49,9 @@ class LiveTransitions:
                 del self._waiting[user]
 
     def _look(self, users: list[str]) -> None:
-        scorer, scored = self._answers.scored(users, to_datetime(self._clock.now()))
+        now = self._clock.now()
+        scorer, scored, others = self._answers.scored(users, to_datetime(now))
+        if others:
+            self._recorder.merged(others, now)
         if scored is not None:
             self._recorder.live(scored, scorer)

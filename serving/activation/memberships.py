@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from features.definition.schema import Definition
 from features.time import Clock
 from segments.transitions.membership import Observation, UserMemberships, rule_digests
-from segments.transitions.transition import Scoring, Transition, TransitionFinder
+from segments.transitions.transition import Cause, Scoring, Transition, TransitionFinder
 from serving.activation.outbox import ERASED, Outbox
 from serving.database.activation_tables import definitions, make_tables, memberships, outbox, scorings, transitions
 from serving.database.erasure import erased_among
@@ -224,6 +224,34 @@ class Memberships:
             yield from ((row.user_id, UserMemberships.of_json(row.at, row.content)) for row in rows)
             after = rows[-1].user_id
 
+    def merged(self, users: Sequence[str], at: int) -> list[Transition]:
+        """End the memberships of ids that belong to other users now; what they were stays in their history.
+
+        Args:
+            users: ids; those without memberships are passed over.
+            at: the instant of the scoring that found it.
+        """
+        ended: list[Transition] = []
+        for lo in range(0, len(users), CHUNK):
+            some = list(users[lo : lo + CHUNK])
+            with self.live.writing() as connection:
+                one_at_a_time(connection, MOVING)
+                made = self._left(connection, some, at, "merged")
+                connection.execute(sa.delete(memberships).where(memberships.c.user_id.in_(some)))
+                kept = self._keep(connection, made)
+                self.outbox.add(connection, kept)
+                ended += kept
+        return ended
+
+    def _left(self, connection: sa.Connection, users: Sequence[str], at: int, cause: Cause) -> list[Transition]:
+        """The transitions of users who leave all that they are in."""
+        version = self._definition.version
+        return [
+            Transition(user, at, name, value, None, cause, {}, {}, {}, version)
+            for user, membership in self._of_users(connection, users).items()
+            for name, (value, _) in membership.held.items()
+        ]
+
     def erase(self, users: Collection[str]) -> dict[str, int]:
         """Erase users; a destination that knows of a membership gets one more message, that the user left.
 
@@ -233,20 +261,12 @@ class Memberships:
         names = list(users)
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
-            found = self._of_users(connection, names)
+            farewells = self._left(connection, names, self._clock.now(), ERASED)
             gone = {
                 PLACES[table.name]: connection.execute(sa.delete(table).where(table.c.user_id.in_(names))).rowcount
                 for table in (memberships, transitions, outbox)
             }
-            version = self._definition.version
-            self.outbox.add(
-                connection,
-                [
-                    Transition(user, self._clock.now(), name, value, None, ERASED, {}, {}, {}, version)
-                    for user, membership in found.items()
-                    for name, (value, _) in membership.held.items()
-                ],
-            )
+            self.outbox.add(connection, farewells)
         return gone
 
     def left(self, users: Collection[str]) -> dict[str, int]:

@@ -28,9 +28,12 @@ log = logging.getLogger("propensity")
 _Scores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]]
 _Evidence: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
 
+#: no ids
+NOBODY = pl.Series(dtype=pl.String())
+
 
 class TransitionRecorder:
-    """TransitionFinder users.
+    """Records the transitions of users.
 
     Args:
         definition: its rules and destinations.
@@ -45,13 +48,16 @@ class TransitionRecorder:
         self._before: tuple[Earlier | None, pl.DataFrame] = (None, pl.DataFrame())
         self._finder: tuple[object, TransitionFinder | None] = (None, None)
 
-    def batch(self, path: Path, scorer: Scorer, cutoff: int, *, progress: Progress = ignore) -> int | None:
+    def batch(
+        self, path: Path, scorer: Scorer, cutoff: int, *, merged: pl.Series = NOBODY, progress: Progress = ignore
+    ) -> int | None:
         """Move everybody by the scores of a batch; killed half-way, the same again does the rest.
 
         Args:
             path: the folder of the scores.
             scorer: that made them.
             cutoff: the instant they speak of.
+            merged: ids that belong to other users then.
             progress: called for each part that is done.
 
         Returns:
@@ -72,6 +78,8 @@ class TransitionRecorder:
                 before, evidence = self._before_of(cutoff)
                 count += self._kept(self._memberships.record(observations, finder, last, before, evidence=evidence))
             progress(1)
+        ended = summaries["user"].filter(summaries["user"].is_in(merged.implode())).to_list()
+        count += self._kept(self._memberships.merged(ended, cutoff))
         versions = {name: model.identity for name, model in scorer.models.items()}
         # a model that is missing now is still the one that users were last judged by
         judged = {**(last.models if last is not None else {}), **versions}
@@ -91,6 +99,12 @@ class TransitionRecorder:
         due = {user: at for user, at in soon if at is not None}
         before, known = self._before_of(max(one.at for one in observations))
         made = self._memberships.record(observations, finder, last, before, due=due, evidence=known)
+        self._kept(made)
+        return made
+
+    def merged(self, users: Sequence[str], at: int) -> list[Transition]:
+        """End the memberships of ids that belong to other users now."""
+        made = self._memberships.merged(users, at)
         self._kept(made)
         return made
 

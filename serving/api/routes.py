@@ -94,8 +94,8 @@ def _desk(request: Request) -> Desk:
 async def take(call: Call, request: Request) -> Received | JSONResponse:
     """Take messages of Segment's HTTP tracking API; answered when they are on the disk.
 
-    ``call`` is ``track``, ``identify``, ``page``, ``screen``, ``batch`` or ``import``. A refused message is kept as a
-    dead letter; the other messages of a batch are accepted.
+    ``call`` is ``track``, ``identify``, ``page``, ``screen``, ``alias``, ``batch`` or ``import``. A refused message is
+    kept as a dead letter; the other messages of a batch are accepted.
     """
     live = _desk(request).live
     encoding = request.headers.get("content-encoding", "")

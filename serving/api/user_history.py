@@ -40,7 +40,7 @@ class TransitionRecord(Part):
         dimension: ``states``, ``rfm``, ``tiers.<outcome>`` or ``segments.<name>``.
         before: the state, group or tier before, or ``in``; null for none.
         after: the state, group or tier after, or ``in``; null for none.
-        cause: ``behaviour``, ``time``, ``new_model``, ``new_definition`` or ``erased``.
+        cause: ``behaviour``, ``time``, ``new_model``, ``new_definition``, ``merged`` or ``erased``.
         scores_before: likelihoods before, by outcome.
         scores_after: likelihoods after, by outcome.
         models: the model of each outcome: its version, `@`, and 12 digits of its card's digest.
@@ -93,7 +93,7 @@ def history_of(
     """Put a user's history together.
 
     Args:
-        user: the id.
+        user: the id; one that belongs to another user now is answered with that user's history.
         now: the instant of the record.
         answers: scores.
         memberships: memberships and transitions.
@@ -101,6 +101,7 @@ def history_of(
         reasons: how many reasons a likelihood.
     """
     records = answers.score([user], now, reasons, latest=True).records
+    user = records[0].user_id if records else user
     current = memberships.user(user)
     values = current.held if current is not None else {}
     return UserHistory(

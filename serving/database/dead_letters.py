@@ -23,7 +23,8 @@ class DeadLetter:
     """A message that was not taken.
 
     Attributes:
-        stage: ``ingest``, or ``fold`` when it was accepted and could not be folded.
+        stage: ``ingest``; ``fold`` when it was accepted and could not be folded; ``merge`` when what it says of two ids
+            is not believed, and it counts otherwise.
         code: a stable name of the reason.
         reason: the reason in words.
         body: the message as it came.

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 
 from features.events.tombstones import digest_of
+from features.reading.live_messages import ALIAS
 from features.system.mentions import Mentions
 from features.user_id import UserIdError, user_id
 from serving.database.dead_letters import DeadLetter
@@ -21,7 +22,8 @@ def erase(connection: sa.Connection, users: Sequence[str]) -> dict[str, int]:
     """Remove what the log holds of users, and keep them out from now on; returns how many rows went, by place."""
     rows = [{"digest": digest_of(user)} for user in users]
     connection.execute(insert(erased, connection).on_conflict_do_nothing(), rows)
-    live = connection.execute(sa.delete(events).where(events.c.user_id.in_(users))).rowcount
+    aliases = (events.c.kind == ALIAS) & events.c.event.in_(users)
+    live = connection.execute(sa.delete(events).where(events.c.user_id.in_(users) | aliases)).rowcount
     ids = connection.execute(sa.delete(pruned_ids).where(_pruned_of(users))).rowcount
     letters = remove_letters(connection, users)
     return {"live events": int(live), "ids of pruned events": int(ids), "dead letters": letters}

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from features.definition.schema import Definition
 from features.errors import LiveLogError, PropensityError
-from features.reading.live_messages import Message
+from features.reading.live_messages import ALIAS, Message
 from features.settings import Settings
 from features.time import DAY
 from serving.database.dead_letters import ID_TAKEN, DeadLetter, Limits, taken_id
@@ -99,9 +99,10 @@ class LiveLog:
         """
         with self.writing() as connection:
             one_at_a_time(connection)
-            erased = erased_among(connection, [message.user for message in messages])
-            outcomes = iter(self._add(connection, [message for message in messages if message.user not in erased]))
-            answers = ["erased_user" if message.user in erased else next(outcomes) for message in messages]
+            erased = erased_among(connection, [user for message in messages for user in message.users])
+            left = [message for message in messages if erased.isdisjoint(message.users)]
+            outcomes = iter(self._add(connection, left))
+            answers = [next(outcomes) if erased.isdisjoint(m.users) else "erased_user" for m in messages]
             taken = [taken_id(m) for m, answer in zip(messages, answers, strict=True) if answer == ID_TAKEN]
             self._letters.keep(connection, [*not_of_erased(connection, refused), *(() if replayed else taken)])
         return answers
@@ -132,6 +133,11 @@ class LiveLog:
             connection.execute(sa.delete(events).where(events.c.position.in_([m.position for m in messages])))
             self._letters.keep(connection, not_of_erased(connection, letters))
 
+    def keep_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep dead letters of messages that stay in the log."""
+        with self.writing() as connection:
+            self._letters.keep(connection, not_of_erased(connection, letters))
+
     def tail(self, since: Mapping[int, int], limit: int) -> list[Message]:
         """The next messages of some shards, in order.
 
@@ -158,6 +164,11 @@ class LiveLog:
         """Messages with positions in ``(since, through]``, in order, the first ``limit`` of them."""
         here = (events.c.position > since) & (events.c.position <= through)
         return self._read(sa.select(events).where(here).order_by(events.c.position).limit(limit))
+
+    def merges_after(self, since: int) -> list[Message]:
+        """All messages after a position that say that an id is another user's, in order."""
+        here = (events.c.kind == ALIAS) & (events.c.position > since)
+        return self._read(sa.select(events).where(here).order_by(events.c.position))
 
     def last(self) -> int:
         """The highest position ever given; 0 where nothing was ever appended."""

@@ -5,24 +5,24 @@ it. What came before the last event folded in, and who has no profile yet, is re
 profile is always the one the batch would make of the same log. So is who corrects an event.
 """
 
-import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from features.errors import FoldError, PropensityError, UnavailableError
 from features.events.events import Rows
-from features.events.repeats import one_row_an_id
 from features.feature_store import OnlineProfiles
 from features.feature_store.online import TRIES
-from features.profile.codec import NOTHING, Attributes, StoredProfile, pack_all, stored_bytes, unpack
+from features.profile.codec import ALONE, NOTHING, StoredProfile, pack_all, unpack
 from features.profile.fold import fold_into
-from features.profile.layout import H_LAST, NEVER, Layout, Words
-from features.reading.live_messages import IDENTIFY, TRACK, LogColumns, Message
+from features.profile.layout import H_LAST, NEVER, Words
+from features.reading.live_messages import ALIAS, TRACK, LogColumns, Message
 from serving.database.live_log import LiveLog
+from serving.ingest.folding import fold_whole, identified, value_of
 from serving.ingest.history import History
+from serving.ingest.persons import Persons
 
 log = logging.getLogger("propensity")
 
@@ -36,12 +36,14 @@ class Folded:
         rebuilt: how many users were rebuilt.
         deferred: users whose late events wait for the next batch, because no event store is at hand here.
         failed: messages that cannot be folded, with the error; they count nowhere.
+        refused: messages that say of two ids that they are one person's, and are not believed, with the reason.
     """
 
     folded: int = 0
     rebuilt: int = 0
     deferred: set[str] = field(default_factory=set)
     failed: list[tuple[Message, str]] = field(default_factory=list)
+    refused: list[tuple[Message, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,12 @@ class _User:
     def position(self) -> int:
         return self.messages[-1].position
 
+    @property
+    def merged(self) -> bool:
+        """Whether there may be other ids of the same person."""
+        known = self.stored is not None and self.stored.identity != ALONE
+        return known or any(message.kind == ALIAS for message in self.messages)
+
 
 class LiveFold:
     """Folds messages.
@@ -70,6 +78,7 @@ class LiveFold:
 
     def __init__(self, columns: LogColumns, online: OnlineProfiles, live: LiveLog, history: History) -> None:
         self._columns, self._online, self._live, self._history = columns, online, live, history
+        self._persons = Persons(columns, online, live, history) if columns.definition.identities is not None else None
 
     def warm_up(self) -> None:
         """Compile and open what the first messages would have to wait for."""
@@ -101,6 +110,7 @@ class LiveFold:
     def _once(self, waiting: dict[str, list[Message]], through: int, result: Folded) -> dict[str, list[Message]]:
         """Fold once; returns what met another writer."""
         users = self._read(waiting)
+        users, again = self._without_merged(users, through, result)
         try:
             values = self._values(users, through, result)
         except (PropensityError, OSError):
@@ -119,7 +129,39 @@ class LiveFold:
         if erased := self._live.erased([user.name for user in changed]):
             self._online.remove(sorted(erased))
         result.folded += sum(len(user.messages) for user, ok in zip(changed, done, strict=True) if ok)
-        return {user.name: waiting[user.name] for user, ok in zip(changed, done, strict=True) if not ok}
+        left = {user.name: waiting[user.name] for user, ok in zip(changed, done, strict=True) if not ok}
+        return left | again
+
+    def _without_merged(
+        self, users: list[_User], through: int, result: Folded
+    ) -> tuple[list[_User], dict[str, list[Message]]]:
+        """Fold those who may be persons of several ids; returns the others, and what is to be tried again."""
+        merged = [user for user in users if user.merged] if self._persons is not None else []
+        again: dict[str, list[Message]] = {}
+        for user in merged:
+            again |= self._fold_person(user, through, result)
+        return [user for user in users if not user.merged] if merged else users, again
+
+    def _fold_person(self, user: _User, through: int, result: Folded) -> dict[str, list[Message]]:
+        persons = self._persons
+        if persons is None:
+            return {}
+        try:
+            done = persons.fold(user.messages, through)
+            result.refused += [(m, why) for m in user.messages if (why := persons.refused(m))]
+        except (PropensityError, OSError):
+            raise  # a store or a file is at fault, not what was sent
+        except Exception as error:
+            return self._without_poison(user, error, result)
+        if done is False:
+            return {user.name: user.messages}
+        if done is None:
+            log.warning("who is who waits for the next batch", extra={"users": 1})
+            result.deferred.add(user.name)
+            return {}
+        result.folded += len(user.messages)
+        result.rebuilt += 1
+        return {}
 
     def _without_poison(self, user: _User, error: Exception, result: Folded) -> dict[str, list[Message]]:
         """Find the messages that cannot be folded; the others are tried again without them."""
@@ -224,42 +266,3 @@ class LiveFold:
     def _fields(self) -> list[str]:
         traits = self._columns.definition.traits
         return traits.fields if traits is not None else []
-
-
-def fold_whole(rows: Rows, layout: Layout, columns: LogColumns) -> dict[str, bytes]:
-    """Fold users from their beginning, all they have done; the packed profile of each.
-
-    Args:
-        rows: theirs, in the order of the log.
-        layout: of profiles.
-        columns: the log's.
-    """
-    once, _ = one_row_an_id(rows, by_arrival=columns.has_arrivals, each_user=True)
-    events = once.sorted().events(NEVER, {})
-    words = np.zeros((len(events.users), layout.size), dtype=np.int64)
-    if len(events.users):
-        fold_into(events, 0, len(words), NEVER - 1, layout, words, np.full(len(words), NEVER))
-    return dict(zip(events.users, pack_all(words, layout), strict=True))
-
-
-def identified(known: Attributes, messages: Iterable[Message], fields: Sequence[str]) -> Attributes:
-    """Attributes after messages about them, in the order in which it became known."""
-    merged, visible_from = dict(known.traits), known.visible_from
-    for message in messages:
-        if message.kind == IDENTIFY:
-            traits = traits_of(message, fields)
-            if any(merged.get(name) != value for name, value in traits.items()):
-                visible_from = max(visible_from, message.received + 1)
-            merged |= traits
-    return Attributes(merged, visible_from)
-
-
-def traits_of(message: Message, fields: Sequence[str]) -> dict[str, str | None]:
-    """The attributes that a message speaks of, as text, as the trait table holds them."""
-    found = {name: message.body[name] for name in fields if name in message.body}
-    return {name: None if v is None else v if isinstance(v, str) else json.dumps(v) for name, v in found.items()}
-
-
-def value_of(through: int, words: bytes, known: Attributes, position: int) -> bytes:
-    """What is stored of a user."""
-    return stored_bytes(through, words, known.json(), position, known.visible_from)

@@ -24,7 +24,8 @@ from features.time import DAY, to_datetime
 from features.traits import read_traits
 from serving.database.identity import Marks, check, check_files
 from serving.database.live_log import LiveLog
-from serving.ingest.apply import traits_of
+from serving.ingest.folding import traits_of
+from serving.ingest.people import merges_of
 
 #: messages of one file
 FILE_ROWS = 200_000
@@ -82,11 +83,14 @@ def compact(
         known = _traits(definition, state, [message for message in messages if message.kind == IDENTIFY])
         events = [_write(folder / f"events-{name}", columns.table(tracked))] if tracked else []
         traits = [_write(folder / f"traits-{name}", known.to_arrow())] if len(known) else []
+        said = merges_of(messages)
+        merges = [_write(folder / f"merges-{name}", said.to_arrow())] if len(said) else []
         change = {
             "position": messages[-1].position,
             "through": max(state.through, *(max(m.received, m.t) + 1 for m in messages)),
             "events": (*state.events, *events),
             "traits": (*state.traits, *traits),
+            "merges": (*state.merges, *merges),
         }
         state = state.model_copy(update=change).save(folder)
         n_events, n_traits = n_events + len(tracked), n_traits + len(known)

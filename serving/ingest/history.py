@@ -17,6 +17,7 @@ from features.events.compacted import Compacted
 from features.events.events import Rows
 from features.events.hashing import hashed
 from features.feature_store.objects import profiles_path
+from features.identities.merges import MERGES
 from features.profile.codec import Attributes
 from features.profile.manifest import ProfileManifest
 from features.profile.stored import Profiles
@@ -41,6 +42,7 @@ class History:
         self._definition, self._settings = definition, settings
         self._folder = profiles_path(definition, settings.folder(definition.name))
         self._log: EventLog | None = None
+        self._merges: tuple[object, pl.DataFrame] | None = None
 
     def kept(self) -> ProfileManifest | None:
         """What the kept profiles are made of; None where there are none, as when they were folded on Spark.
@@ -94,6 +96,22 @@ class History:
         """Whether a live event that is in the event store too counts once: there is none, or ids tell."""
         compacted = Compacted.load(self._settings.live(self._definition.name))
         return compacted.position <= kept.live or LogColumns(self._definition, log.columns).keeps_ids
+
+    def merges(self) -> pl.DataFrame:
+        """The merges that the files report, `features.identities.merges.MERGES`; none where no event store is here."""
+        log = self._opened()
+        if log is None:
+            return MERGES.to_frame()
+        folder = self._settings.events(self._definition.name)
+        state = EventStore(log, folder).state
+        if state is None:
+            return MERGES.to_frame()
+        # the files of before are read once: a message that says who somebody is waits for it
+        live = Compacted.load(self._settings.live(self._definition.name))
+        key = (state.name, state.position, live.merges)
+        if self._merges is None or self._merges[0] != key:
+            self._merges = key, EventStore(log, folder).reported_merges(live)
+        return self._merges[1]
 
     def traits(self, users: Sequence[str]) -> dict[str, Attributes]:
         """The attributes of users when the kept profiles were made."""

@@ -1,7 +1,8 @@
 """Reconciliation: every profile rebuilt from the logs, beside what the online store holds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from features.definition.schema import Definition
@@ -19,11 +20,14 @@ from features.system.progress import Progress, ignore
 from serving.database.identity import Marks, check, check_files
 from serving.database.live_log import LiveLog
 from serving.database.message_rows import shards_of
-from serving.ingest.apply import fold_whole, identified, value_of
+from serving.ingest.folding import fold_whole, identified, value_of
 from serving.ingest.history import History
+from serving.ingest.persons import Persons
 
 #: users compared at once
 RUN = 2_000
+
+REBUILT = "the event store was rebuilt; it no longer says which of its events are also in the live log."
 
 Why = Literal["missing", "behind", "profile", "traits"]
 
@@ -84,7 +88,10 @@ def reconcile(
     messages: dict[str, list[Message]] = {}
     read = _read_on(live, kept.live, messages)
     users, differences, repaired = 0, [], 0
-    for names, rows in _buckets(definition, settings, history, kept, set(messages)):
+    persons = Persons(columns, online, live, history)
+    several = persons.everybody()
+    merged = {one for ids in several.values() for one in ids}
+    for names, rows in _buckets(definition, settings, history, kept, set(messages) - merged):
         stored = dict(zip(names, online.read_values(names), strict=True))
         read = _read_on(live, read, messages)  # after the profiles: what they hold is in the log by then
         shards = dict(zip(names, shards_of(names), strict=True))
@@ -93,7 +100,7 @@ def reconcile(
         whole = Rows.together([rows.table(), tracked.table()], rows.values.shape[1])
         packed, traits = fold_whole(whole, online.layout, columns), history.traits(names)
         fields = definition.traits.fields if definition.traits else []
-        for name in names:
+        for name in [name for name in names if name not in merged]:
             words = packed.get(name, b"")
             known = identified(traits.get(name, NOTHING), mine[name], fields)
             users += bool(words)
@@ -107,7 +114,37 @@ def reconcile(
                 good = was.through if was else online.covered_through()
                 repaired += sum(online.swap([name], [value_of(good, words, known, position)], [stored[name]]))
         progress(1)
+    users += len(several)
+    for difference, swap in _of_persons(persons, several, online, marks, live, kept.live):
+        differences.append(difference)
+        repaired += swap() if repair else 0
     return Reconciled(users, differences, repaired)
+
+
+def _of_persons(
+    persons: Persons,
+    several: Mapping[str, Sequence[str]],
+    online: OnlineProfiles,
+    marks: Marks,
+    live: LiveLog,
+    since: int,
+) -> Iterator[tuple[Difference, Callable[[], int]]]:
+    """Differences of persons of several ids, each with what writes what should be there."""
+    users = sorted(several)
+    for lo in range(0, len(users), RUN):
+        some = {user: several[user] for user in users[lo : lo + RUN]}
+        ids = [one for these in some.values() for one in these]
+        values = dict(zip(ids, online.read_values(ids), strict=True))
+        stored = {one: StoredProfile.from_bytes(v) if v is not None else None for one, v in values.items()}
+        made = persons.made(some, online.covered_through(), stored)
+        if made is None:
+            raise StoreError(REBUILT, fix="run propensity materialize, then reconcile again")
+        shards = dict(zip(ids, shards_of(ids), strict=True))
+        waits = {m.user for m in live.of_users(ids, since=since) if m.position > marks.shards[shards[m.user]]}
+        for person in made:
+            why = person.differs(stored)
+            if why is not None and waits.isdisjoint(person.ids):
+                yield Difference(person.user, why), partial(persons.write, person, values)
 
 
 def _difference(
@@ -152,10 +189,7 @@ def _buckets(
         for lo in range(0, len(names), RUN):
             rows = history.rows(kept, names[lo : lo + RUN])
             if rows is None:
-                raise StoreError(
-                    "the event store was rebuilt; it no longer says which of its events are also in the live log.",
-                    fix="run propensity materialize, then reconcile again",
-                )
+                raise StoreError(REBUILT, fix="run propensity materialize, then reconcile again")
             yield names[lo : lo + RUN], rows
     rest = sorted(left)
     for lo in range(0, len(rest), RUN):

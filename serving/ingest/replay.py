@@ -53,6 +53,7 @@ def replay(live: LiveLog, tracking: Tracking, chosen: Set[int] | None) -> Replay
                 refused.append((letter.id, read.refused[0][1].reason))
             else:
                 good[letter.id] = read.messages[0][1]
+                live.append(read.merges, replayed=True)
         outcomes = dict(zip(good, live.append(list(good.values()), replayed=True), strict=True))
         left = [(number, NOT_TAKEN[what]) for number, what in outcomes.items() if what in NOT_TAKEN]
         refused += left

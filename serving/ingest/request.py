@@ -15,7 +15,7 @@ from serving.ingest.group_commit import Committer
 from serving.ingest.tracking import BATCH_BYTES, DEPTH, MOST_MESSAGES, MOST_REFUSED, Read, Tracking
 from serving.process.metrics import EVENTS
 
-Call = Literal["track", "identify", "page", "screen", "batch", "import"]
+Call = Literal["track", "identify", "page", "screen", "alias", "batch", "import"]
 
 
 class RequestError(PropensityError):
@@ -116,11 +116,13 @@ class Ingest:
             items = batch
         kind = None if call in ("batch", "import") else call
         read = self._tracking.read(items, kind=kind, sent=content.get("sentAt"), received=received)
-        return read, self._committer.submit([m for _, m in read.messages], [letter for _, letter in read.refused])
+        messages = [message for _, message in read.messages] + read.merges
+        return read, self._committer.submit(messages, [letter for _, letter in read.refused])
 
     def answer(self, read: Read, outcomes: list[str]) -> Received:
         """Say what became of a request's messages, once they are on the disk."""
         refused = [Refused(index=at, message_id=x.message_id, code=x.code, reason=x.reason) for at, x in read.refused]
+        outcomes = outcomes[: len(read.messages)]  # what two ids in one message say is no message
         for (at, message), outcome in zip(read.messages, outcomes, strict=True):
             if outcome in NOT_TAKEN:
                 reason = NOT_TAKEN[outcome]

@@ -8,12 +8,13 @@ import json
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from features.reading.live_messages import IDENTIFY, TRACK, LogColumns, Message, read_time
+from features.reading.live_messages import ALIAS, EXPLICIT, IDENTIFY, TRACK, LogColumns, Message, read_time
 from features.time import to_datetime
 from features.user_id import SPACE, UserIdError, is_unicode, user_id
 from serving.database.dead_letters import DeadLetter
+from serving.database.message_rows import digest_64
 
 #: bytes of one message, and of the body of a batch
 MESSAGE_BYTES = 32_000
@@ -38,11 +39,13 @@ class Read:
         messages: those that can be taken, with their places in the request.
         refused: the others, as many as are kept.
         not_kept: how many more were refused.
+        merges: what messages with two ids say of these; no messages of their own.
     """
 
     messages: list[tuple[int, Message]]
     refused: list[tuple[int, DeadLetter]]
     not_kept: int
+    merges: list[Message] = field(default_factory=list)
 
 
 class Tracking:
@@ -54,25 +57,42 @@ class Tracking:
 
     def __init__(self, columns: LogColumns) -> None:
         self._columns = columns
+        self._merges = columns.definition.identities is not None
 
     def read(self, items: list[object], *, kind: str | None, sent: object, received: int) -> Read:
         """Read the messages of a request.
 
         Args:
             items: the messages, as JSON.
-            kind: ``track``, ``identify``, ``page`` or ``screen`` for all; None where each says it by ``type``.
+            kind: ``track``, ``identify``, ``page``, ``screen`` or ``alias`` for all; None where each says it by
+                ``type``.
             sent: the request's ``sentAt``; a message's own goes before it.
             received: when the request came.
         """
         messages: list[tuple[int, Message]] = []
         letters: list[tuple[int, DeadLetter]] = []
+        merges: dict[str, Message] = {}
         for at, item in enumerate(items):
             try:
                 messages.append((at, self._message(item, kind, sent, received)))
+                if self._merges and (merge := self._both_ids(item, messages[-1][1])) is not None:
+                    merges.setdefault(merge.id, merge)
             except _RefusedError as refused:
                 if len(letters) < MOST_REFUSED:
                     letters.append((at, _letter(item, refused, kind, sent, received)))
-        return Read(messages, letters, len(items) - len(messages) - len(letters))
+        return Read(messages, letters, len(items) - len(messages) - len(letters), list(merges.values()))
+
+    def _both_ids(self, item: object, message: Message) -> Message | None:
+        """What a message with two ids says of them; the same of one pair whoever says it, so that it is kept once."""
+        other = item.get("anonymousId") if isinstance(item, Mapping) and message.kind != ALIAS else None
+        try:
+            alias = self._columns.user_of(other) if other is not None else message.user
+        except UserIdError:
+            return None  # the message is good; what else it names is no id
+        if alias == message.user:
+            return None
+        pair = f"alias:{digest_64(json.dumps([alias, message.user])):x}"
+        return replace(message, id=pair, kind=ALIAS, event=alias, body={}, stated=None)
 
     def _message(self, item: object, kind: str | None, sent: object, received: int) -> Message:
         if not isinstance(item, Mapping):
@@ -83,8 +103,11 @@ class Tracking:
         if size > MESSAGE_BYTES:
             raise _RefusedError("too_large", f"a message of {size:,} bytes; at most {MESSAGE_BYTES:,} are allowed")
         kind = kind or item.get("type")
+        if kind == ALIAS:
+            return self._alias(item, sent, received)
         if kind not in (TRACK, IDENTIFY, *_EVENTS):
-            raise _RefusedError("unknown_type", f"type {_shown(kind)}; track, identify, page and screen are accepted")
+            reason = f"type {_shown(kind)}; track, identify, page, screen and alias are accepted"
+            raise _RefusedError("unknown_type", reason)
         user = self._user(item)
         body = item.get("traits" if kind == IDENTIFY else "properties")
         if body is None:
@@ -111,8 +134,20 @@ class Tracking:
             stated=stated(item),
         )
 
-    def _user(self, item: Mapping[str, object]) -> str:
-        for key in ("userId", "anonymousId"):
+    def _alias(self, item: Mapping[str, object], sent: object, received: int) -> Message:
+        """A message that says by name that one id is another user's."""
+        if not self._merges:
+            reason = "this definition merges no ids; add 'identities: {}' to it, and run propensity materialize"
+            raise _RefusedError("no_identities", reason)
+        user, alias = self._user(item, "userId"), self._user(item, "previousId")
+        if user == alias:
+            raise _RefusedError("user_id", f"previousId and userId are both {user!r:.60}")
+        number = _text(item, "messageId") or str(uuid.uuid4())
+        t = happened(item, sent, received)
+        return Message(number, user, ALIAS, alias, t, received, {EXPLICIT: True}, stated=stated(item))
+
+    def _user(self, item: Mapping[str, object], *keys: str) -> str:
+        for key in keys or ("userId", "anonymousId"):
             value = item.get(key)
             if value is None or (isinstance(value, str) and not value.strip(SPACE)):
                 continue
@@ -120,7 +155,8 @@ class Tracking:
                 return self._columns.user_of(value)
             except UserIdError as error:
                 raise _RefusedError("user_id", f"{key}: {error.message}") from error
-        raise _RefusedError("no_user", "neither 'userId' nor 'anonymousId' is set")
+        missing = f"{keys[0]!r} is not set" if keys else "neither 'userId' nor 'anonymousId' is set"
+        raise _RefusedError("no_user", missing)
 
 
 def stated(item: Mapping[str, object]) -> int | None:
@@ -156,6 +192,8 @@ def as_sent(message: Message) -> str:
     """A message in the form in which it can be sent again."""
     content: dict[str, object] = {"type": message.kind, "messageId": message.id, "userId": message.user,
             "timestamp": to_datetime(message.t).isoformat()}  # fmt: skip
+    if message.kind == ALIAS:
+        return json.dumps(content | {"previousId": message.event})
     content |= {"event": message.event, "properties": message.body} if message.event else {"traits": message.body}
     return json.dumps(content)
 

@@ -164,7 +164,7 @@ class Worker:
             # all messages of these shards up to the last one have been seen: positions are given in order
             online.mark([mark_of(shard) for shard in mine], through=began, position=last)
             if self._transitions is not None:
-                self._transitions.touched(message.user for message in messages)
+                self._transitions.touched(user for message in messages for user in message.users)
         elif mine and time.monotonic() - self._covered > 1.0:
             LAG.set(0)
             self._cover(online, began)
@@ -192,6 +192,9 @@ class Worker:
         if result.failed:
             letters = [DeadLetter("fold", "poison", error, as_sent(m), now, m.id, m.user) for m, error in result.failed]
             self._live.take_out([m for m, _ in result.failed], letters)
+        if result.refused:
+            letters = [DeadLetter("merge", "merge", why, as_sent(m), now, m.id, m.user) for m, why in result.refused]
+            self._live.keep_letters(letters)
         FOLDED.inc(result.folded)
         DEFERRED.inc(len(result.deferred))
         LAG.set((now - messages[0].received) / 1e6)

@@ -42,12 +42,14 @@ class OnlineRows:
         covered: through when everybody's profile is good; 0 when the store was never filled, or has lost them.
         missing: users without a row, with the reason: ``unknown_user``, or ``as_of_before_profile`` when the profile
             has already seen events, or attributes, that were not visible then.
+        now: of ids whose person is called by another id now, which one; that one has the row.
     """
 
     rows: FeatureRows
     through: Instants
     covered: int
     missing: Mapping[str, str]
+    now: Mapping[str, str]
 
 
 def online_rows(
@@ -63,18 +65,21 @@ def online_rows(
         latest: who has done something later is read right after that: clocks of several machines differ a little.
     """
     asked = list(dict.fromkeys(users))
-    stored, covered = store.read_covered(asked)
-    missing = {user: "unknown_user" for user in asked if user not in stored}
+    found = store.read_covered(asked)
+    stored, covered = found.profiles, found.covered
+    missing = {user: "unknown_user" for user in asked if found.now.get(user, user) not in stored}
     words = store.unpack(stored.values())
     seen = np.maximum(words[:, H_VISIBLE], np.array([p.visible_from for p in stored.values()], dtype=np.int64))
     if not latest and (ahead := seen > as_of).any():
-        early = [user for user, later in zip(stored, ahead.tolist(), strict=True) if later]
-        missing |= dict.fromkeys(early, "as_of_before_profile")
-        stored, words = {user: found for user, found in stored.items() if user not in missing}, words[~ahead]
+        early = {user for user, later in zip(stored, ahead.tolist(), strict=True) if later}
+        missing |= {user: "as_of_before_profile" for user in asked if found.now.get(user, user) in early}
+        stored, words = {user: p for user, p in stored.items() if user not in early}, words[~ahead]
     names, profiles = feature_set(definition).traits, stored.values()
     traits = {name: Texts.of([profile.traits.get(name) for profile in profiles]) for name in names}
     cutoffs = np.full(len(words), as_of)
     if latest:
         cutoffs = np.maximum(cutoffs, seen)
     rows = profile_rows(list(stored), words, cutoffs, definition, traits)
-    return OnlineRows(rows, np.array([p.through for p in profiles], dtype=np.int64), covered, missing)
+    through = np.array([p.through for p in profiles], dtype=np.int64)
+    now = {user: other for user, other in found.now.items() if user not in missing}
+    return OnlineRows(rows, through, covered, missing, now)

@@ -46,7 +46,21 @@ class Missing(BaseModel):
     why: Literal["unknown_user", "as_of_before_profile"]
 
 
-_MISSING = TypeAdapter(list[Missing])
+class Merged(BaseModel):
+    """A requested id that was merged into another user; the record is under that one.
+
+    Attributes:
+        user_id: the id as requested.
+        now: the id by which that person is called now.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: str
+    now: str
+
+
+_MISSING, _MERGED = TypeAdapter(list[Missing]), TypeAdapter(list[Merged])
 
 
 class ScoreResponse(BaseModel):
@@ -55,12 +69,14 @@ class ScoreResponse(BaseModel):
     Attributes:
         records: one record for each user found, in the order of the request.
         missing: the users without a record, with the reason.
+        merged: requested ids that belong to another user now.
     """
 
     model_config = ConfigDict(frozen=True)
 
     records: list[ScoreRecord]
     missing: list[Missing]
+    merged: list[Merged] = []
 
 
 class ServedModel(BaseModel):
@@ -139,13 +155,13 @@ class Answers:
             changes: tell what changed since the newest earlier scores of the batch.
             bulk: read through the connection for long lists.
         """
-        scorer, scored, missing = self._look(users, as_of, latest=latest, bulk=bulk)
+        scorer, scored, missing, merged = self._look(users, as_of, latest=latest, bulk=bulk)
         if scored is None:
             return ScoreResponse(records=[], missing=missing)
         explained = scorer.reasons(scored, reasons) if reasons else None
         earlier = self.earlier(as_of) if changes else None
         changed = scorer.changes(scored, earlier, reasons or MOVED) if earlier else None
-        return ScoreResponse(records=scored.to_records(explained, changed), missing=missing)
+        return ScoreResponse(records=scored.to_records(explained, changed), missing=missing, merged=merged)
 
     def json(
         self,
@@ -160,22 +176,24 @@ class Answers:
         """As `score`, in JSON; of long lists by the shorter way, see `Scored.to_json`."""
         if reasons or changes or not bulk:
             return self.score(users, as_of, reasons, latest=latest, changes=changes, bulk=bulk).model_dump_json()
-        _, scored, missing = self._look(users, as_of, latest=latest, bulk=bulk)
+        _, scored, missing, merged = self._look(users, as_of, latest=latest, bulk=bulk)
         records = scored.to_json() if scored is not None else "[]"
-        return f'{{"records":{records},"missing":{_MISSING.dump_json(missing).decode()}}}'
+        others = f'"missing":{_MISSING.dump_json(missing).decode()},"merged":{_MERGED.dump_json(merged).decode()}'
+        return f'{{"records":{records},{others}}}'
 
     def _look(
         self, users: Sequence[str], as_of: datetime, *, latest: bool, bulk: bool
-    ) -> tuple[Scorer, Scored | None, list[Missing]]:
-        """Score users, and name those who are not known; None when none is."""
+    ) -> tuple[Scorer, Scored | None, list[Missing], list[Merged]]:
+        """Score users, and name those who are not known, or are others now; None when none is known."""
         scorer = self._served.scorer  # one scorer for the whole answer, whatever is promoted meanwhile
         found = self._rows(self._bulk if bulk else self._near, users, as_of, latest=latest)
         missing = [Missing.model_validate({"user_id": user, "why": why}) for user, why in found.missing.items()]
+        merged = [Merged(user_id=user, now=now) for user, now in found.now.items()]
         if not len(found.rows):
-            return scorer, None, missing
+            return scorer, None, missing, merged
         scored = scorer.score(found.rows, found.through)
         self._count(scored, scorer)
-        return scorer, scored, missing
+        return scorer, scored, missing, merged
 
     def warm_up(self, now: datetime) -> None:
         """Make what the first answers would wait for, and score nobody once; call it before others call `score`."""
@@ -189,19 +207,22 @@ class Answers:
         """The newest scores of the batch before an instant."""
         return Earlier.before(self._scores, to_instant(as_of))
 
-    def scored(self, users: Sequence[str], now: datetime) -> tuple[Scorer, Scored | None]:
+    def scored(self, users: Sequence[str], now: datetime) -> tuple[Scorer, Scored | None, list[str]]:
         """Score users right now, through the connection for long lists; None when nobody is known.
+
+        Returns:
+            Who scored them, the scores, and those of the ids that belong to other users now, who are scored for them.
 
         Raises:
             UnavailableError: the store does not answer, or holds nothing.
         """
         scorer = self._served.scorer
         found = self._rows(self._bulk, users, now, latest=True)
-        return scorer, scorer.score(found.rows, found.through) if len(found.rows) else None
+        return scorer, scorer.score(found.rows, found.through) if len(found.rows) else None, list(found.now)
 
     def inside(self, users: Sequence[str], as_of: datetime, segment: str) -> list[str]:
         """Those of the users who are in a segment at an instant."""
-        _, scored = self.scored(users, as_of)
+        _, scored, _ = self.scored(users, as_of)
         if scored is None:
             return []
         return list(scored.frame.filter(pl.col("segments").list.contains(segment))["user"])

@@ -17,6 +17,7 @@ from features.user_id import user_id
 from serving.activation.memberships import PLACES, Memberships
 from serving.database.live_log import LiveLog
 from serving.upkeep import sqlite_files
+from serving.upkeep.same_person import ids_of
 from serving.upkeep.search import Search
 
 #: what a report always lists, found or not
@@ -50,14 +51,14 @@ def erase(definition: Definition, settings: Settings, memberships: Memberships, 
         definition: the definition.
         settings: where things are kept.
         memberships: their memberships and transitions; destinations that know of them get a message that they left.
-        users: whom.
+        users: whom; with all other ids that were merged with theirs.
 
     Raises:
         StoreError: the event store is on another machine; nothing was removed.
         UnavailableError: a job works with the users, or a database is in use for too long; the same again finishes it.
         UserIdError: an id is none.
     """
-    names = list(dict.fromkeys(user_id(user) for user in users))
+    names = ids_of(definition, settings, [user_id(user) for user in users])
     home = settings.events(definition.name)
     if settings.engine == "local" and not store_folders(home):
         raise StoreError(

@@ -20,7 +20,7 @@ from features.system.mentions import Mentions
 from serving.upkeep import sqlite_files
 
 #: columns that name users in our own files
-USER_COLUMNS = ("user", "user_id")
+USER_COLUMNS = ("user", "user_id", "alias")
 
 #: what jobs leave behind that were killed
 _FOLDER_ABOVE = re.compile(r"tmp.*|server-\d+")  # the second had metrics of older versions, which named users

@@ -47,6 +47,7 @@ def test_a_compaction_and_a_score_run_while_clients_buy_and_the_process_is_kille
     ledger.agrees_with(site.url, site.world, site.settings)
 
 
+@pytest.mark.nightly
 def test_each_part_of_a_large_site_is_killed_in_turn(large_site: Site) -> None:
     site = large_site
     if site.redis is None or site.postgres is None:

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("older stores")]
 LATER = "2026-03-05T09:00:00Z"
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql and redis"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql and redis", marks=pytest.mark.nightly)])
 def site(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all tests, each of which leaves it whole."""
     folder = tmp_path_factory.mktemp("site")

@@ -149,6 +149,7 @@ def box(built: Path, world: World, redis_server: str, postgres: str, tmp_path: P
 
 
 @pytest.mark.long
+@pytest.mark.nightly
 def test_what_compose_starts_works_in_the_folders_of_the_image(box: Box, tmp_path: Path) -> None:
     code, output = box.run("nightly")
     assert code == 0, output

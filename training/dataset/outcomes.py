@@ -78,7 +78,7 @@ def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: s
     """
     rule = definition.outcomes[outcome]
     cutoff = pl.col("cutoff").dt.epoch("us")
-    asked = rows.select("user", (cutoff + rule.gap).alias("start")).with_row_index("row")
+    asked = rows.select("user", (cutoff + rule.gap).alias("start"))
     newest = asked["start"].max()
     if isinstance(newest, int) and newest - rule.gap > last_cutoff(definition, outcome, events.ends):
         raise ImmatureLabelError(
@@ -86,15 +86,20 @@ def label(events: Events, rows: pl.DataFrame, definition: Definition, outcome: s
             f"but the log ends at {to_datetime(events.ends).isoformat()}.",
             fix=f"ask for cutoffs up to {to_datetime(last_cutoff(definition, outcome, events.ends)).isoformat()}",
         )
+    # whose the id is by then: who comes back under another id has come back, though a cutoff must not know it yet
+    place = events.place_of(asked["user"], asked["start"].to_numpy() + rule.reach - rule.gap)
     if isinstance(rule, Outcome):
-        return _happened(events, asked, definition, rule)
-    return _worth(events, asked, definition, rule.signal, rule.within).clip(0.0)
+        return _happened(events, place, asked["start"], definition, rule)
+    return _worth(events, place, asked["start"], definition, rule.signal, rule.within).clip(0.0)
 
 
-def _happened(events: Events, asked: pl.DataFrame, definition: Definition, rule: Outcome) -> pl.Series:
+def _happened(
+    events: Events, place: NDArray[np.int64], start: pl.Series, definition: Definition, rule: Outcome
+) -> pl.Series:
     fired = without_lines(events, definition).of_signal(list(definition.signals).index(rule.signal))
+    asked = pl.DataFrame({"place": place, "start": start}).with_row_index("row")
     ahead = asked.sort("start").join_asof(
-        fired, left_on="start", right_on="t", by="user", strategy="forward", check_sortedness=False
+        fired, left_on="start", right_on="t", by="place", strategy="forward", check_sortedness=False
     )
     happened = (pl.col("t") < pl.col("start") + rule.within).fill_null(False)
     answer = happened if rule.will else ~happened
@@ -103,16 +108,16 @@ def _happened(events: Events, asked: pl.DataFrame, definition: Definition, rule:
 
 def worth_within(events: Events, rows: pl.DataFrame, definition: Definition, signal: str, within: int) -> pl.Series:
     """What a signal is worth in ``[cutoff, cutoff + within)``, row by row; below 0 for who gave back more."""
-    asked = rows.select("user", pl.col("cutoff").dt.epoch("us").alias("start"))
-    return _worth(events, asked, definition, signal, within)
+    start = rows["cutoff"].dt.epoch("us")
+    return _worth(events, events.place_of(rows["user"], start.to_numpy() + within), start, definition, signal, within)
 
 
-def _worth(events: Events, asked: pl.DataFrame, definition: Definition, signal: str, within: int) -> pl.Series:
-    places = events.users.to_frame("user").with_row_index("place")
-    place = asked.select("user").join(places, on="user", how="left", maintain_order="left")["place"]
+def _worth(
+    events: Events, place: NDArray[np.int64], start: pl.Series, definition: Definition, signal: str, within: int
+) -> pl.Series:
     sums = _sums(
-        place.cast(pl.Int64).fill_null(-1).to_numpy(), asked["start"].to_numpy(), within, events.starts, events.t,
-        events.mask, events.values[:, definition.valued.index(signal)], list(definition.signals).index(signal),
+        place, start.to_numpy(), within, events.starts, events.t, events.mask,
+        events.values[:, definition.valued.index(signal)], list(definition.signals).index(signal),
     )  # fmt: skip
     return pl.Series("label", sums)
 

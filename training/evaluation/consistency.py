@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,8 @@ def changed_after(events: Events, cutoff: int, signals: int) -> Events:
     mask = np.append(mask, np.full(n_users, 1))
     values = np.vstack([values, np.full((n_users, events.values.shape[1]), 99.0)])
     order = np.lexsort((mask, t, owner))
-    return Events(
-        users=events.users,
+    return replace(
+        events,
         starts=np.searchsorted(owner[order], np.arange(n_users + 1)),
         t=t[order],
         visible=visible[order],
@@ -122,17 +123,7 @@ def sample(events: Events, count: int) -> Events:
         return events
     drawn = draw(events.users, np.zeros(len(events.users), dtype=np.int64))
     chosen = np.sort(np.argpartition(drawn, count)[:count])
-    sizes = np.diff(events.starts)[chosen]
-    rows = np.concatenate([np.arange(events.starts[u], events.starts[u + 1]) for u in chosen])
-    return Events(
-        users=events.users.gather(chosen),
-        starts=np.concatenate([[0], np.cumsum(sizes)]),
-        t=events.t[rows],
-        visible=events.visible[rows],
-        mask=events.mask[rows],
-        values=events.values[rows],
-        ends=events.ends,
-    )
+    return events.take(chosen)
 
 
 def collect(

@@ -121,7 +121,8 @@ def test_ids_of_requests_are_what_the_log_has(api: httpx.Client) -> None:
 
 def test_a_profile_cannot_be_read_before_its_events(api: httpx.Client) -> None:
     answer = score(api, user_ids=[USER], as_of="2025-01-01T00:00:00Z").json()
-    assert answer == {"records": [], "missing": [{"user_id": USER, "why": "as_of_before_profile"}]}
+    missing = [{"user_id": USER, "why": "as_of_before_profile"}]
+    assert answer == {"records": [], "missing": missing, "merged": []}
 
 
 def test_a_stale_profile_says_so(api: httpx.Client) -> None:

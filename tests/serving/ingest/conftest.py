@@ -11,6 +11,14 @@ from tests.serving.ingest.asking import CLOCK, client, command
 from tests.serving.servers import Server
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several older stores at once, on database servers: of all combinations CI runs those on SQLite."""
+    for item in items:
+        if item.name.startswith("test_every_combination_of_older_stores[postgresql") and "+" in item.name:
+            item.add_marker(pytest.mark.nightly)
+
+
 @pytest.fixture(scope="module")
 def live_world(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """A copy of the trained world that tests may write live events into."""

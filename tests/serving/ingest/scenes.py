@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
@@ -20,8 +21,8 @@ from features.system.progress import unseen
 from features.time import DAY, Clock, to_datetime, to_instant
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
-from serving.ingest.apply import fold_whole
 from serving.ingest.compact import compact
+from serving.ingest.folding import fold_whole
 from serving.ingest.worker import Worker
 from serving.upkeep.materialize import materialize
 from tests.features.event_store.logs import COLUMNS, ENDS, SCHEMA, put, random_rows
@@ -52,6 +53,7 @@ class Scene:
     def set(
         cls, folder: Path, settings: Settings | None = None, *, rows: int = 300, users: int = 12,
         columns: Mapping[str, str] = COLUMNS, timezone: str = "UTC", order: str | None = None,
+        identities: Mapping[str, object] | None = None,
     ) -> "Scene":  # fmt: skip
         history = random_rows(rows, users=users)
         put(folder, "a", history.with_columns(pl.col("event_time").dt.offset_by("70d")))
@@ -65,6 +67,8 @@ class Scene:
                    "signals": with_signal("purchase", refund="event = 'refund'", order=order,
                                           more_values={"margin": "revenue / 4"},
                                           distinct={"prices": "revenue", "kinds": "event"})}  # fmt: skip
+        if identities is not None:
+            changed["identities"] = dict(identities)
         definition = Definition.model_validate(DEFINITION | changed)
         settings = settings or Settings(home=folder / "var")
         scene = cls(folder, settings, definition, LiveLog.open(definition, settings))
@@ -103,11 +107,12 @@ class Scene:
         found = dict(zip(names, self.online.read_values(names), strict=True))
         return {user: stored_words(value) for user, value in found.items() if value is not None and stored_words(value)}
 
-    def batch(self, messages: list[Message]) -> dict[str, bytes]:
+    def batch(self, messages: list[Message], called: Mapping[str, str] = MappingProxyType({})) -> dict[str, bytes]:
         """What the batch makes of the same log: the first log's files and one of all messages, read at once.
 
         Args:
             messages: all that were sent, in order, repeats and refused ones too.
+            called: as who ids count that are others' too.
         """
         place = self.folder / "whole"
         (place / "log").mkdir(parents=True, exist_ok=True)
@@ -123,7 +128,7 @@ class Scene:
         tables = [batch.kept() for file in log.files for batch in log.batches(file)]
         rows = Rows.of(pl.concat([pl.DataFrame(t) for t in tables]).to_arrow(), log.n_values)
         once, _ = one_row_an_id(rows, by_arrival=log.has_arrivals)
-        return fold_whole(once, self.online.layout, LogColumns(self.definition, log.columns))
+        return fold_whole(once, self.online.layout, LogColumns(self.definition, log.columns), called)
 
     def restart(self) -> None:
         """Open the live log again, as a process does that starts."""

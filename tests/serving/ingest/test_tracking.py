@@ -115,7 +115,8 @@ def test_a_client_that_corrects_its_event_is_answered_so_and_another_users_is_re
     [
         ({"type": "track", "event": "x"}, "no_user"),
         ({"type": "track", "userId": "u"}, "no_event"),
-        ({"type": "alias", "userId": "u"}, "unknown_type"),
+        ({"type": "group", "userId": "u"}, "unknown_type"),
+        ({"type": "alias", "userId": "u", "previousId": "v"}, "no_identities"),
         ({"type": "track", "userId": "u", "event": "x", "timestamp": "yesterday"}, "timestamp"),
         ({"type": "track", "userId": "u", "event": "x", "properties": [1]}, "not_an_object"),
         ({"type": "track", "userId": "u", "event": "purchase", "properties": {"revenue": "a lot"}}, "property"),

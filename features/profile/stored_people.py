@@ -1,0 +1,136 @@
+"""What a run of the kept profiles does about people whose ids were merged: who is folded again, and from what."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+import polars as pl
+import pyarrow as pa
+
+from features.event_store.collisions import bucket_of
+from features.event_store.store import EventStore
+from features.events.events import Events, Rows
+from features.events.hashing import hashed
+from features.profile.codec import ALONE, Identity, stored_bytes
+from features.profile.layout import NEVER
+from features.profile.stored_bucket import Folded
+
+#: who is who: each merged id, and the id by which its person is called
+WHO = pl.Schema({"id": pl.String(), "user": pl.String()})
+
+
+@dataclass(frozen=True, slots=True)
+class MergedPeople:
+    """People whose ids were merged, as of a run.
+
+    Attributes:
+        who: who is who at its instant, `WHO`.
+        folded: by bucket, those who were folded again.
+        identities: of each id what is known of its person.
+        freed: by bucket, ids that were merged at the last run and are people by themselves now.
+        renamed: ids whose person is called by another id, where that is new.
+        touched: ids whose profiles of the last run are of no use any more.
+        called_again: ids whose persons were called by others and are called by these ids again.
+    """
+
+    who: pl.DataFrame
+    folded: Mapping[int, Folded] = field(default_factory=dict)
+    identities: Mapping[str, Identity] = field(default_factory=dict)
+    freed: Mapping[int, list[str]] = field(default_factory=dict)
+    renamed: Sequence[str] = ()
+    touched: Set[str] = frozenset()
+    called_again: Sequence[str] = ()
+
+    def below(self, user: str) -> bool:
+        """Whether an id's person is called by another id."""
+        return bool(self.identities.get(user, ALONE).now)
+
+    def without_profile(self, users: Iterable[str]) -> list[str]:
+        """Those of some ids whose profiles of the last run are of no use any more."""
+        return (
+            [user for user in users if user in self.touched or self.below(user)]
+            if self.touched or self.identities
+            else []
+        )
+
+    def nothing(self, through: int, live: int) -> pl.DataFrame:
+        """What the online store gets first: an id that is called by itself again may have done nothing."""
+        values = [stored_bytes(through, b"", "", live)] * len(self.called_again)
+        return _frame(self.called_again, values)
+
+    def online(self, through: int, live: int, *, everyone: bool) -> pl.DataFrame:
+        """What the online store gets of ids whose person is called by another: which one that is."""
+        users = [user for user in self.identities if self.below(user)] if everyone else list(self.renamed)
+        values = [stored_bytes(through, b"", "", live, identity=self.identities[user]) for user in users]
+        return _frame(users, values)
+
+
+def _frame(users: Sequence[str], values: Sequence[bytes]) -> pl.DataFrame:
+    return pl.DataFrame({"user": users, "profile": values}, schema={"user": pl.String(), "profile": pl.Binary()})
+
+
+def merged_people(
+    store: EventStore,
+    through: int,
+    was: pl.DataFrame,
+    acted: Callable[[pl.DataFrame], pl.Series] | None,
+    fold: Callable[[Events, int], Folded],
+) -> MergedPeople:
+    """Fold those people again who act, or whose ids are others than they were.
+
+    Args:
+        store: the event store.
+        through: the instant.
+        was: who was who at the last run, `WHO`.
+        acted: which ids of ``WHO`` have done something since, or lie where all is folded again; None where everybody
+            is folded again.
+        fold: folds events through an instant.
+    """
+    people, n = store.people, store.manifest.buckets
+    if not people and not len(was):
+        return MergedPeople(WHO.to_frame())
+    who = people.at(through) if people else WHO.to_frame()
+    freed = was.join(who, on="id", how="anti")["id"]
+    moved = pl.concat([who.join(was, on=["id", "user"], how="anti"), was.join(who, on=["id", "user"], how="anti")])
+    if acted is None:
+        users = who["user"].unique()
+    else:
+        changed = pl.concat([moved["id"], moved["user"], acted(who)]).unique()
+        users = pl.concat([who.filter(pl.col("id").is_in(changed.implode()))["user"],
+                           who.filter(pl.col("user").is_in(changed.implode()))["user"]]).unique()  # fmt: skip
+    mine = who.filter(pl.col("user").is_in(users.implode()))
+    folded: dict[int, Folded] = {}
+    if len(mine):
+        with store.merged(mine["id"]) as runs:
+            for rows in runs:
+                found = fold(_called(rows, mine), through)
+                for user, bucket in zip(found, buckets_of(pl.Series(list(found)), n), strict=True):
+                    folded.setdefault(bucket, {})[user] = found[user]
+    by_bucket: dict[int, list[str]] = {}
+    for user, bucket in zip(freed, buckets_of(freed, n), strict=True):
+        by_bucket.setdefault(bucket, []).append(user)
+    new_below = moved.filter(pl.col("id") != pl.col("user")).join(who, on=["id", "user"])["id"]
+    touched = {*users, *moved["id"], *moved["user"]}
+    below = was.filter(pl.col("id") != pl.col("user"))["id"]
+    again = below.filter(~below.is_in(who.filter(pl.col("id") != pl.col("user"))["id"].implode()))
+    return MergedPeople(who, folded, _identities(who), by_bucket, new_below.to_list(), touched, again.to_list())
+
+
+def _identities(who: pl.DataFrame) -> dict[str, Identity]:
+    below = who.filter(pl.col("id") != pl.col("user"))
+    found = {id_: Identity(now=user) for id_, user in below.iter_rows()}
+    above = below.sort("id").group_by("user").agg("id")
+    return found | {user: Identity(tuple(ids)) for user, ids in above.iter_rows()}
+
+
+def buckets_of(users: pl.Series, n: int) -> list[int]:
+    """The bucket of each of some users."""
+    if not len(users):
+        return []
+    return [int(bucket) for bucket in bucket_of(hashed(pa.chunked_array([users.cast(pl.String).to_arrow()])), n)]
+
+
+def _called(rows: Rows, who: pl.DataFrame) -> Events:
+    """The events of ids as those of the persons that they are."""
+    ids = pl.DataFrame({"id": pl.Series(rows.users, dtype=pl.String)})
+    names = ids.join(who, on="id", how="left", maintain_order="left")["user"]
+    return rows.called(names.fill_null(ids["id"])).sorted().events(NEVER, {})
