@@ -132,6 +132,8 @@ def feature_row(definition: Definition, events: list[Event], user: str, c: int) 
             for value in ("value", *rule.more_values):
                 for part in ("first", "last", "largest", "spread"):
                     row.pop(f"{name}_{value}_{part}", None)
+        if rule.recurring is not None:
+            row |= plan_columns(definition, lines, name, c)
         if rule.refund is not None:
             stand = kept_orders(definition, seen, name)
             for w in long:
@@ -179,6 +181,34 @@ def begun(definition: Definition, seen: list[Event], signal: str) -> list[Event]
             mine.append(e)
             orders.append(e.order)
     return mine
+
+
+def plan_columns(definition: Definition, rows: list[Event], signal: str, c: int) -> dict[str, float]:
+    """What a plan's rows say: paid a month now and before, the move between the two, days until renewal."""
+    rule, paid = definition.signals[signal].recurring, list[tuple[int, float, int]]()
+    assert rule is not None
+    for e in sorted(rows, key=lambda e: place_of(definition, e)):
+        months = e.items if e.items > 0 else 1.0
+        paid.append((e.t, e.value / months, e.t + int(months * (DAY * 487 // 16))))
+
+    def a_month(at: int) -> float:
+        before = [row for row in paid if row[0] < at]
+        if not before:
+            return 0.0
+        if len(before) <= len(paid) - RING:
+            return math.nan  # not remembered
+        return before[-1][1] if at < before[-1][2] + rule.grace else 0.0
+
+    now, then = a_month(c), c - rule.over
+    was = a_month(then)
+    moves = dict.fromkeys(("new", "expansion", "contraction", "churned", "reactivated"), 0.0 * was)
+    if now > was:
+        kind = "expansion" if was else "reactivated" if any(t < then and amount for t, amount, _ in paid) else "new"
+        moves[kind] = now - was
+    elif now < was:
+        moves["contraction" if now else "churned"] = was - now
+    row = {f"{signal}_mrr": now, f"{signal}_mrr_before": was} | {f"{signal}_mrr_{k}": v for k, v in moves.items()}
+    return row | {f"{signal}_renewal_days": (paid[-1][2] - c) / DAY if now else math.nan}
 
 
 @dataclass
@@ -235,6 +265,7 @@ def place_of(definition: Definition, event: Event) -> tuple[int, int, tuple[floa
         for s, rule in rules.items()
         if rule.order
     ]
+    numbers += [event.items for rule in rules.values() if rule.recurring]
     return event.t, mask, tuple(numbers), max(event.t + 1, event.arrived or 0)
 
 

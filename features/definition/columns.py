@@ -16,6 +16,10 @@ VALUES = ("first", "last", "largest", "mean", "spread")
 
 CALENDAR = ("cutoff_weekday", "cutoff_month_day")
 
+#: of a plan's charge: what is paid a month, and was before; what of the difference each move is; days until renewal
+PLAN = ("mrr", "mrr_before", "mrr_new", "mrr_expansion", "mrr_contraction", "mrr_churned", "mrr_reactivated",
+        "renewal_days")  # fmt: skip
+
 HABITS = ("night_share", "morning_share", "afternoon_share", "evening_share", "weekend_share")
 
 
@@ -98,6 +102,8 @@ def _families(definition: Definition) -> Iterator[str]:
             yield f"{signal}_distinct_{of}_total"
         if rule.refund is not None:
             yield from _kept_orders(signal, definition)
+        if rule.recurring is not None:
+            yield from (f"{signal}_{part}" for part in PLAN)
     if Family.CALENDAR in families:
         yield from CALENDAR
 

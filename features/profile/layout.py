@@ -11,6 +11,8 @@ Words hold integers, or floats bit by bit. A header, a block a signal, sketches 
     orders   of each signal whose rows are lines of orders: the keys of the last 16 orders
     kept     of each signal with refunds: of the last 16 orders what each is worth, what was given back of it, its time
              and its day; of those before that stand the first and the last time, and their days
+    plans    of each signal that is a plan's charge: of the last 16 rows what is paid a month, through when, and their
+             times; the first time that anything was paid
     tile     day; count, active days, value and sessions of each signal, each further value, and of signals with refunds
              the orders that stand and the days with one, through that day (only days with events)
 
@@ -30,7 +32,7 @@ from numpy.typing import NDArray
 
 from features.definition.columns import share_window, trend_pairs
 from features.definition.memoise import kept
-from features.definition.numbers import order_keys, refundable
+from features.definition.numbers import order_keys, plan_months, refundable
 from features.definition.schema import Definition
 from features.definition.sections.families import Family
 from features.events.orders import REMEMBERED
@@ -67,16 +69,20 @@ DAY_ZERO = 1 << (DAY_BITS - 1)
 (K_WORTH, K_GIVEN, K_TIME, K_DAY) = (0, REMEMBERED, 2 * REMEMBERED, 3 * REMEMBERED)
 (K_FIRST, K_LAST, K_FIRST_DAY, K_LAST_DAY, KEPT_WORDS) = range(4 * REMEMBERED, 4 * REMEMBERED + 5)
 
+#: of the last rows of a plan's charge, so many of each; then the first time that anything was paid
+(M_AMOUNT, M_UNTIL, M_TIME, M_FIRST, PLAN_WORDS) = (0, RING, 2 * RING, 3 * RING, 3 * RING + 1)
+
 #: what `Layout.plan` says of a signal: where its block, gaps, sessions and values begin; how long a silence ends a
 #: session, where a tile counts sessions; the columns of an event's numbers for its value, further values and keys; and
 #: which further values and sketches are its own, and where those begin; where its orders begin, the column of their
 #: keys, and whether any signal has such; where its kept orders begin, and where a tile counts them; where the tiles
-#: begin, and how long one is
+#: begin, and how long one is; where what is kept of a plan's charge begins, the column of months, the time of grace,
+#: and how long before a cutoff it is compared with
 (
     P_BLOCK, P_GAPS, P_SESSIONS, P_SESSION, P_SESSION_TILE, P_VALUES, P_VALUED, P_ADDED, P_ADDED_END, P_ADDED_COLUMN,
     P_SUMS, P_STATISTICS, P_DISTINCT, P_DISTINCT_END, P_KEYS, P_SKETCHES, P_ORDERS, P_ORDER_KEY, P_ORDERED,
-    P_KEPT, P_KEPT_TILE, P_TILES, P_TILE,
-) = range(23)  # fmt: skip
+    P_KEPT, P_KEPT_TILE, P_TILES, P_TILE, P_RECURRING, P_MONTHS, P_GRACE, P_OVER,
+) = range(27)  # fmt: skip
 
 
 class Layout(NamedTuple):
@@ -99,7 +105,7 @@ class Layout(NamedTuple):
         session: the shortest gap that ends a session, in microseconds.
         calendar: whether columns of the calendar are asked for.
         zone: how far clocks are from UTC where the users live: days, hours and weekends are theirs.
-        plan: ``[signals, 23]``: of each signal where things stand that are seldom asked for, in one array: each further
+        plan: ``[signals, 27]``: of each signal where things stand that are seldom asked for, in one array: each further
             part of the layout makes every call slower.
         more: whether any of these is asked for.
         block: words of a signal.
@@ -165,7 +171,9 @@ def layout_of(definition: Definition) -> Layout:
         calendar=Family.CALENDAR in families,
         zone=zone_of(definition.timezone),
         plan=_plan(definition, places),
-        more=bool(families) or bool(places.distinct[-1] or places.added[-1] or refundable(definition)),
+        more=bool(families)
+        or bool(places.distinct[-1] or places.added[-1])
+        or bool(refundable(definition) or plan_months(definition)),
         block=places.block,
         tiles_at=places.tiles,
         tile=places.tile,
@@ -191,6 +199,7 @@ class _Places(NamedTuple):
     sums: int
     kept: int
     kept_tile: int
+    plans: int
     tiles: int
     tile: int
 
@@ -212,9 +221,10 @@ def _places(definition: Definition) -> _Places:
     sums = 1 + 2 * len(rules) + len(with_value) + (len(rules) if sessions >= 0 else 0)
     kept_orders, kept_tile = orders + len(order_keys(definition)) * REMEMBERED, sums + int(added[-1])
     returns = refundable(definition)
-    tiles, tile = kept_orders + len(returns) * KEPT_WORDS, kept_tile + 2 * len(returns)
+    plans, tile = kept_orders + len(returns) * KEPT_WORDS, kept_tile + 2 * len(returns)
+    tiles = plans + len(plan_months(definition)) * PLAN_WORDS
     return _Places(valued, len(with_value), gaps, values, sessions, block, distinct, added, sketches, statistics,
-                   orders, sums, kept_orders, kept_tile, tiles, tile)  # fmt: skip
+                   orders, sums, kept_orders, kept_tile, plans, tiles, tile)  # fmt: skip
 
 
 def _plan(definition: Definition, places: _Places) -> NDArray[np.int64]:
@@ -224,12 +234,18 @@ def _plan(definition: Definition, places: _Places) -> NDArray[np.int64]:
     begins = [HEADER + s * p.block for s in range(n_signals)]
     orders = {s: (p.orders + i * REMEMBERED, column) for i, (s, column) in enumerate(order_keys(definition))}
     returns = {s: (p.kept + i * KEPT_WORDS, p.kept_tile + 2 * i) for i, s in enumerate(refundable(definition))}
+    charges = {
+        s: (p.plans + i * PLAN_WORDS, column, rule.grace, rule.over)
+        for i, (s, column) in enumerate(plan_months(definition))
+        if (rule := list(definition.signals.values())[s].recurring) is not None
+    }
     return np.array(
         [
             (at, *(at + part if part >= 0 else -1 for part in (p.gaps, p.sessions)), definition.features.session,
              session_tile + s, at + p.values if p.values >= 0 else -1, p.valued[s], p.added[s], p.added[s + 1],
              p.n_valued, p.sums, p.statistics, p.distinct[s], p.distinct[s + 1], keys, p.sketches,
-             *orders.get(s, (-1, -1)), bool(orders), *returns.get(s, (-1, -1)), p.tiles, p.tile)
+             *orders.get(s, (-1, -1)), bool(orders), *returns.get(s, (-1, -1)), p.tiles, p.tile,
+             *charges.get(s, (-1, -1, 0, 0)))
             for s, at in enumerate(begins)
         ],
         dtype=np.int64,

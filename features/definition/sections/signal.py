@@ -4,7 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from features.definition.sections.base import Name, Sql, Strict, not_set
+from features.definition.sections.base import Name, Span, Sql, Strict, not_set
+from features.time import DAY
 
 
 def _named(content: object) -> object:
@@ -17,6 +18,27 @@ def _named(content: object) -> object:
         if content.count(column) > 1:
             raise ValueError(f"{column!r:.60} appears twice")
     return {column: '"' + column.replace('"', '""') + '"' for column in content}
+
+
+class Recurring(Strict):
+    """A plan's charge that comes again: each row of its signal says what is paid from then on, and for how long.
+
+    Attributes:
+        months: an SQL expression for how many months a row's value pays for, such as ``CASE WHEN plan_interval = 'year'
+            THEN 12 ELSE 1 END``, or ``"1"``; what is missing or not above 0 counts as 1. A month is 30.4375 days.
+        grace: how long the next row may be late before the plan counts as ended.
+        over: how long before the cutoff the plan is compared with itself: what is new, more, less, ended or back.
+    """
+
+    months: Sql
+    grace: Span = 7 * DAY
+    over: Span = 30 * DAY
+
+    @model_validator(mode="after")
+    def _some_time(self) -> Self:
+        if self.over <= 0:
+            raise ValueError("'over' is 0; write how long ago the plan is compared with, such as 30d")
+        return self
 
 
 class Signal(Strict):
@@ -33,6 +55,8 @@ class Signal(Strict):
         order: an SQL expression for the order that a row is a line of, such as ``order_id``; of a user's rows with the
             same one the first in time is the event, and the others only add what they are worth. Rows without one are
             orders by themselves. A refund with one takes back that order.
+        recurring: the value is a plan's charge, and a row with the value 0 ends the plan; a user has one plan at a
+            time. It makes the monthly recurring revenue, its moves and the days until renewal (``<signal>_mrr_…``).
         more_values: further numbers of an event that are added up, as SQL expressions by name, such as
             ``{items: quantity}``.
         distinct: properties whose different values are counted: a list of columns, or SQL expressions by name.
@@ -44,6 +68,7 @@ class Signal(Strict):
     currency: str | None = Field(default=None, exclude_if=not_set)
     refund: Sql | None = Field(default=None, exclude_if=not_set)
     order: Sql | None = Field(default=None, exclude_if=not_set)
+    recurring: Recurring | None = Field(default=None, exclude_if=not_set)
     more_values: dict[Name, Sql] = Field(default_factory=dict, exclude_if=not_set)
     distinct: Annotated[dict[Name, Sql], BeforeValidator(_named)] = Field(default_factory=dict, exclude_if=not_set)
     activity: bool = False
@@ -59,9 +84,15 @@ class Signal(Strict):
             ("currency", self.currency, "is that of a value"),
             ("refund", self.refund, "takes value away"),
             ("order", self.order, "adds lines up"),
+            ("recurring", self.recurring and self.recurring.months, "says for how long a value is paid"),
         ):
             if sql is not None and self.value is None:
                 raise ValueError(
                     f"'{key}' ({str(sql)[:60]}) {why}, and the signal has no 'value'; add one, as in value: revenue"
                 )
+        if self.recurring is not None and self.order is not None:
+            raise ValueError(
+                f"'order' ({str(self.order)[:60]}) adds lines up, and 'recurring' knows a plan by single rows; "
+                "remove one of them, or make a signal of its own for the plan"
+            )
         return self

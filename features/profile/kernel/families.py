@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from features.profile.kernel.days import day_of
 from features.profile.kernel.kept import begin_order, read_kept
+from features.profile.kernel.recurring import note_charge, read_plan
 from features.profile.kernel.sketch import fold_keys, read_sketch
 from features.profile.layout import (
     G_LARGEST,
@@ -24,7 +25,9 @@ from features.profile.layout import (
     P_DISTINCT_END,
     P_GAPS,
     P_KEPT,
+    P_MONTHS,
     P_ORDERS,
+    P_RECURRING,
     P_SESSION,
     P_SESSION_TILE,
     P_SESSIONS,
@@ -96,6 +99,8 @@ def fold_more(
         floats[total] += value
     if plan[s, P_KEPT] >= 0:
         begin_order(words, plan, s, tile, count, now, day, numbers[i, v])
+    if plan[s, P_RECURRING] >= 0:
+        note_charge(words, plan, s, count, now, numbers[i, v], numbers[i, plan[s, P_MONTHS]])
     fold_keys(words, plan, s, day, numbers, i)
 
 
@@ -168,6 +173,8 @@ def read_families(
             o = read_sketch(words, layout, layout.plan[s, P_SKETCHES] + p * SKETCH_WORDS, c, out, row, o)
         if layout.plan[s, P_KEPT] >= 0:
             o = read_kept(words, layout, s, c, edges, out, row, o)
+        if layout.plan[s, P_RECURRING] >= 0:
+            o = read_plan(words, layout.plan, s, c, out, row, o)
     if layout.calendar:
         _read_calendar(day_of(layout.zone, c), out, row, o)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from features.definition.columns import CALENDAR, HABITS, VALUES, share_window, trend_pairs
+from features.definition.columns import CALENDAR, HABITS, PLAN, VALUES, share_window, trend_pairs
 from features.definition.schema import Definition
 from features.definition.sections.signal import Signal
 from features.definition.wording import ENGLISH
@@ -88,6 +88,8 @@ class Wording:
             terms |= self._of_signal(signal, definition)
             if rule.refund is not None:
                 terms |= self._of_kept_orders(signal)
+            if rule.recurring is not None:
+                terms |= {f"{signal}_{part}": Term(part, {"signal": self._name(signal)}) for part in PLAN}
         for habit in HABITS:
             term = Term(habit.removesuffix("_share"), {"signal": self._name(definition.activity)})
             terms[f"{definition.activity}_{habit}"] = term

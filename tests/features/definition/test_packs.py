@@ -16,7 +16,7 @@ WIDE = {
     "signals": {
         name: {"where": f"event = '{name}'", **({"value": "revenue"} if name in ("order", "payment") else {})}
         for name in ("visit", "leave", "cart", "removed", "order", "discounted", "trial", "subscribe", "payment",
-                     "core", "sign_up", "click", "call_to_action", "begin", "complete", "search", "listen")
+                     "core", "recurring", "sign_up", "click", "call_to_action", "begin", "complete", "search", "listen")
     },
     "traits": {"path": "t.parquet", "columns": {"user": "u", "known": "k"}, "fields": ["plan", "persona"]},
     "windows": [1, 7, 14, 28, 30, 90],
@@ -29,6 +29,7 @@ WIDE = {
     },
 }  # fmt: skip
 WIDE["signals"]["visit"]["activity"] = True  # type: ignore[index]
+WIDE["signals"]["recurring"] |= {"value": "revenue", "recurring": {"months": "1"}}  # type: ignore[index]
 
 
 def load(folder: Path, **changes: object) -> Definition:

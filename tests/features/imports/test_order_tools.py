@@ -15,6 +15,8 @@ class TestStripeEvents(ImporterContract):
          "currency": "usd"},
         {"user": "cus_1", "event": "invoice.paid", "time": "2026-01-01T10:00:01Z", "amount": 1500.0, "currency": "jpy"},
         {"user": "cus_2", "event": "customer.created", "time": "2026-01-01T10:00:02Z", "amount": None},
+        {"user": "cus_2", "event": "customer.subscription.created", "status": "active", "plan_amount": 87.0,
+         "plan_months": 3.0, "amount": None},
     )  # fmt: skip
     dropped: ClassVar = {"not an event": 1}
 
@@ -22,14 +24,24 @@ class TestStripeEvents(ImporterContract):
         began = 1_767_261_600
 
         def event(number: int, kind: str, **of: object) -> dict[str, object]:
-            return {"id": f"evt_{number}", "type": kind, "created": began + number - 1, "livemode": number < 4,
+            return {"id": f"evt_{number}", "type": kind, "created": began + number - 1, "livemode": number < 5,
                     "data": {"object": of}}  # fmt: skip
 
         rows = [
             event(1, "charge.succeeded", object="charge", customer="cus_1", amount=1234, currency="usd"),
             event(2, "invoice.paid", object="invoice", customer="cus_1", amount_paid=1500, currency="jpy"),
             event(3, "customer.created", object="customer", id="cus_2"),
-            event(4, "charge.succeeded", object="charge", customer="cus_1", amount=1, currency="usd"),
+            event(
+                4,
+                "customer.subscription.created",
+                object="subscription",
+                customer="cus_2",
+                status="active",
+                plan={"amount": 2900, "interval": "month", "interval_count": 3},
+                quantity=3,
+                currency="usd",
+            ),
+            event(5, "charge.succeeded", object="charge", customer="cus_1", amount=1, currency="usd"),
         ]
         (folder / "events.json").write_text("[" + ",".join(lines([row]).strip() for row in rows) + "]")
 

@@ -66,7 +66,12 @@ KEPT_BY_KEY = definition_of(
     signals=with_signal("purchase", distinct=["product"], order="order_id", refund="event = 'refund'")
     | {"cart_add": {"where": "event = 'cart_add'", "value": "revenue", "refund": "revenue < 0"}},
 )
-DEFINITIONS = [DEFINITION, EVERYTHING, MORE, TWO, ORDERS, KEPT, KEPT_BY_KEY, *ZONED]
+#: a plan's charge
+PLAN = definition_of(
+    windows=WINDOWS, signals=with_signal("purchase", recurring={"months": "quantity", "grace": "3d", "over": "14d"})
+)
+PACKED = [EVERYTHING, ORDERS, KEPT, KEPT_BY_KEY, PLAN]
+DEFINITIONS = [DEFINITION, EVERYTHING, MORE, TWO, ORDERS, KEPT, KEPT_BY_KEY, PLAN, *ZONED]
 START = 20_000 * DAY
 
 #: instants crowd on day edges, on the cutoffs and on each other
@@ -197,7 +202,9 @@ def test_orders_of_long_lives_that_stand_agree_with_the_oracle(definition: Defin
             assert_same(row, expected, str(row["cutoff"]))
 
 
-@pytest.mark.parametrize("definition", [EVERYTHING, ORDERS, KEPT, KEPT_BY_KEY], ids=lambda d: str(len(read_columns(d))))
+@pytest.mark.parametrize(
+    "definition", [EVERYTHING, ORDERS, KEPT, KEPT_BY_KEY, PLAN], ids=lambda d: str(len(read_columns(d)))
+)
 @given(log=logs() | shops(), stops=st.lists(instants, max_size=4))
 def test_a_profile_that_is_packed_on_the_way_ends_as_one_that_never_was(
     definition: Definition, log: list[Event], stops: list[int]
