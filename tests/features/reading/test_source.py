@@ -196,7 +196,7 @@ def test_one_event_can_fire_several_signals(tmp_path: Path) -> None:
     rules["signals"]["visit"] = {"where": "event IN ('visit', 'purchase')", "activity": True}
     events = EventLog(Definition.model_validate(rules)).read()
     assert events.mask.tolist() == [1, 1 | 4]
-    assert events.of_signal(0)["user"].to_list() == ["a", "b"]
+    assert events.users.gather(events.of_signal(0)["place"]).to_list() == ["a", "b"]
 
 
 def test_traits_are_read_as_text_with_the_time_they_became_known(tmp_path: Path) -> None:
