@@ -126,7 +126,8 @@ MESSAGES = {
     "not_an_object": ("the message, its `properties` or its `traits` are not a JSON object", "send an object"),
     "too_deep": ("the message is nested more than 64 deep", "send a flatter message"),
     "too_large": ("the message has more than 32 kB, or an id or a name has more than 256 characters", "send less"),
-    "unknown_type": ("the message's `type` is none of `track`, `identify`, `page` and `screen`", "send one of these"),
+    "unknown_type": ("the message's `type` is none of `track`, `identify`, `page`, `screen` and `alias`", "send one of these"),
+    "no_identities": ("an `alias` message, and the definition merges no ids", "add `identities: {}` to the definition, then `propensity materialize`"),
     "no_user": ("neither `userId` nor `anonymousId` is set", "set one of them"),
     "user_id": ("the user id is not valid", "see [sending events](../how-to/operate.md#sending-events)"),
     "no_event": ("a `track` message has no `event`", "set `event`"),
@@ -135,6 +136,7 @@ MESSAGES = {
     "timestamp": ("`timestamp`, `originalTimestamp` or `sentAt` is not an ISO 8601 time", "send an ISO 8601 time"),
     "id_taken": ("another message had the same `messageId` and says something else, and this one cannot correct it: it is of another user, sets traits, or the event log has no text column of ids (`events.columns.id`)", "give each message an id of its own"),
     "erased_user": ("the user was erased", "nothing; the event is not stored"),
+    "merge": ("stage `merge`: what the message says of two ids is not believed; the message counts", "look at the reason; a table of `identities.merges` joins two known users by name"),
     "poison": ("stage `fold`: the message was accepted, and could not be folded into the profile", "correct the definition or the message, then `propensity dead-letters replay`"),
 }  # fmt: skip
 
