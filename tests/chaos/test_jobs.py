@@ -117,6 +117,7 @@ def test_an_erasure_killed_at_its_steps(own: World, tmp_path: Path) -> None:
         live.close()
 
 
+@pytest.mark.nightly
 def test_a_training_killed_inside_and_while_it_promotes(own: World, tmp_path: Path) -> None:
     """The champion is the old one or the new one, whole, at every moment."""
     train = ("train", "--outcome", "purchase", "--force", "to be killed")

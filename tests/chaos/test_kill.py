@@ -34,6 +34,7 @@ def test_everything_is_killed_at_once_and_started_again(site: Site) -> None:
     ledger.agrees_with(site.url, site.world, site.settings)
 
 
+@pytest.mark.nightly
 def test_a_compaction_and_a_score_run_while_clients_buy_and_the_process_is_killed(site: Site) -> None:
     ledger = Ledger.opened(site.url)
     with Buyers(ledger, site.url) as buyers:

@@ -104,6 +104,7 @@ def test_an_older_online_store(site: Site, tmp_path: Path) -> None:
 
 
 @files_only
+@pytest.mark.nightly
 def test_older_event_store_and_profiles(site: Site, tmp_path: Path) -> None:
     """The next batch makes both again, without a command."""
     ledger = Ledger.opened(site.url)
@@ -123,6 +124,7 @@ def test_older_event_store_and_profiles(site: Site, tmp_path: Path) -> None:
 
 
 @files_only
+@pytest.mark.nightly
 def test_older_compacted_files(site: Site, tmp_path: Path) -> None:
     """Nothing is made of them while they lack what was removed from the live log; a newer backup has it, or clients."""
     site.run("compact")  # clients send again what this test bought, and the files must have what was bought before

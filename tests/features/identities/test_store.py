@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import Phase, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -104,7 +104,7 @@ def merges_of(log: list[tuple], table: list[tuple], through: int) -> list[Merge]
     return [m for m in said if m.known <= through]
 
 
-@hypothesis_settings(max_examples=30, phases=[Phase.generate])
+@hypothesis_settings(max_examples=20)
 @given(happenings, tables, st.lists(st.integers(1, 22), min_size=2, max_size=4, unique=True).map(sorted))
 def test_day_by_day_is_all_at_once_and_what_the_oracle_says(
     tmp_path_factory: pytest.TempPathFactory, log: list[tuple], table: list[tuple], days: list[int]

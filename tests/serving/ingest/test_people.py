@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import Phase, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -82,7 +82,7 @@ def stored(scene: Scene) -> dict[str, tuple[bytes, tuple[str, ...], str]]:
 
 
 @pytest.mark.long
-@hypothesis_settings(max_examples=30, phases=[Phase.generate])
+@hypothesis_settings(max_examples=20)
 @given(steps)
 def test_live_is_batch(tmp_path_factory: pytest.TempPathFactory, taken: list[tuple]) -> None:
     scene = Scene.set(tmp_path_factory.mktemp("people"), identities=RULES, rows=120, users=3)
