@@ -130,10 +130,12 @@ def _judged(
         if not counted[pair[i]] and (codes[i] == MERGED or codes[i] == TAKEN):
             counted[pair[i]] = True
             claims[a] += 1
-        if claims[a] > most_users and above[a] >= 0:  # a device that many share is nobody's from now on
-            l_until[link_of[a]] = known[i]
-            _grow(above, size, above[a], -size[a])
-            above[a], codes[i] = -1, SHARED
+        if claims[a] > most_users and codes[i] in (MERGED, TAKEN):  # a device that many share is nobody's from now on
+            codes[i] = SHARED
+            if above[a] >= 0:
+                l_until[link_of[a]] = known[i]
+                _grow(above, size, above[a], -size[a])
+                above[a] = -1
         if codes[i] != MERGED:
             continue
         above[a], link_of[a] = u, links

@@ -155,3 +155,12 @@ def test_a_merge_that_is_undone_leaves_what_was() -> None:
     assert set(undone) == {("u1", cutoffs[0]), ("u1", cutoffs[1]), ("anon-1", cutoffs[1])}
     for user in ("u1", "anon-1"):
         assert undone[user, cutoffs[1]] == never[user, cutoffs[1]]
+
+
+def test_a_device_that_is_free_again_is_still_shared() -> None:
+    """The claims of all users count, whether the device was somebody's then or not."""
+    merges = [Merge("tablet", "u1", START, explicit=True, undone=START + 2 * HOUR),
+              Merge("tablet", "u2", START + HOUR), Merge("tablet", "u3", START + 2 * HOUR)]  # fmt: skip
+    expected = people_at(merges, START + 3 * HOUR, RULES.most_ids, RULES.most_users)
+    assert expected["tablet"] == "tablet"
+    assert people_of(merges).names(["tablet", "u3"], START + 3 * HOUR).get("tablet", "tablet") == "tablet"
