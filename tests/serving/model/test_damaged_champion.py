@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
 import pytest
 
 from features.errors import UnavailableError
@@ -50,6 +51,7 @@ def another_outcomes_model(home: World) -> None:
     registry = client(home)
     churn = registry.get_model_version_by_alias(registered_name(home.definition, "churn"), CHAMPION)
     name = registered_name(home.definition, "purchase")
+    mlflow.set_tracking_uri(home.settings.mlflow_uri)  # where MLflow looks the source up
     wrong = registry.create_model_version(name, churn.source, churn.run_id)
     registry.set_registered_model_alias(name, CHAMPION, wrong.version)
 
