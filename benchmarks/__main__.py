@@ -215,7 +215,7 @@ def people() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
     """Measure what merging ids is worth, and what it costs."""
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        log = log_of(2_000_000, folder)
+        log = log_of(500_000, folder)
         rows, numbers = identity.worth(log, folder / "worth")
         return {IDENTITY: rows}, numbers | identity.cost(log, folder / "cost")
 
