@@ -64,7 +64,7 @@ class Definition(Strict):
     name: ProjectName
     events: Events
     timezone: Timezone = "UTC"
-    identities: Identities | None = Field(default=None, exclude_if=lambda value: value is None)
+    identities: Identities | None = Field(default=None, exclude_if=not_set)
     traits: Traits | None = None
     currencies: Currencies | None = Field(default=None, exclude_if=not_set)
     signals: Annotated[dict[Name, Signal], Field(min_length=1, max_length=60)]

@@ -62,6 +62,10 @@ class PartFiles:
         """Read one column of a part, as `read` does."""
         return np.asarray(self._table(part, [name])[name].to_numpy())
 
+    def users(self, part: Part) -> pl.Series:
+        """Read the distinct users of a part, as `read` does."""
+        return pl.Series("id", self._table(part, ["user"])["user"].unique(), dtype=pl.String)
+
     def _table(self, part: Part, columns: list[str], users: Sequence[str] | None = None) -> pa.Table:
         file = self.folder / part.name
         try:

@@ -5,7 +5,7 @@ writes new ones and then switches the manifest, so that one killed at any moment
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,10 +17,9 @@ from features.engines.rows import LATE
 from features.errors import EventLogError
 from features.event_store.collisions import bucket_of
 from features.event_store.erasure import clean, erase_events, without_erased
-from features.event_store.gather import Gathered, gathered
 from features.event_store.ingest import Intake
 from features.event_store.manifest import Manifest, made_of
-from features.event_store.merges import kept_merges, without_users
+from features.event_store.merged_ids import MergedIds, reported_merges
 from features.event_store.new_files import (
     guess_rows,
     has_changed_files,
@@ -35,8 +34,7 @@ from features.events.events import Events, Rows
 from features.events.hashing import hashed_names
 from features.events.tombstones import Tombstones
 from features.events.write import Work, write_frames
-from features.identities.merges import MERGES, merge_table
-from features.identities.people import NOBODY_MERGED, People
+from features.identities.people import People
 from features.reading.batch import add
 from features.reading.findings import Findings
 from features.reading.findings import together as all_findings
@@ -72,7 +70,7 @@ class EventStore:
         self._folder = folder / made_of(log.definition, log.place)
         self._files = PartFiles(self._folder, log.n_values)
         self._reading = ExitStack()
-        self._people: People | None = None
+        self._merged: MergedIds | None = None
         self._manifest = Manifest.load(self._folder)
 
     @classmethod
@@ -159,28 +157,25 @@ class EventStore:
         return range(self.manifest.buckets)
 
     @property
-    def people(self) -> People:
-        """Whose ids were merged, by what the log's rows, the table of merges and the live path say."""
-        if self._people is None:
-            rules = self.log.definition.identities
-            self._people = NOBODY_MERGED if rules is None else People.of(self.reported_merges(self.log.live), rules)
-        return self._people
+    def merged(self) -> MergedIds:
+        """The ids that were merged with others, as of this state."""
+        if self._merged is None:
+            self._merged = MergedIds(self.log.definition, self.manifest, self._files, self._home, self.log.live)
+        return self._merged
 
     @property
-    def state(self) -> Manifest | None:
-        """As `manifest`; None where nothing was ever taken in."""
-        return self._manifest
+    def people(self) -> People:
+        """Who is who of them."""
+        return self.merged.people
 
     def reported_merges(self, live: Compacted) -> pl.DataFrame:
-        """What rows, the table of merges and compacted messages say, `MERGES`, whether it holds or not."""
-        came = [pl.read_parquet(file, schema=MERGES) for file in live.merge_files]
-        every = [kept_merges(self.manifest, self._files), merge_table(self.log.definition), *came]
-        return without_users(pl.concat(every), Tombstones.load(self._home))
+        """What is reported of ids that are one person's, with what has been compacted since this log was opened."""
+        return reported_merges(self.log.definition, self.manifest, self._files, self._home, live)
 
     def map(self, work: Callable[[Events], R]) -> Iterator[R]:
         """Yield ``work(events)`` for each bucket with events, in order, on all cores; memory holds a few buckets.
 
-        Whoever's ids were merged comes after the buckets, as the person that the ids were at each time.
+        Ids that were merged come after the buckets, as the persons that they were at each time.
         """
 
         def one(bucket: int) -> R | None:
@@ -195,23 +190,8 @@ class EventStore:
 
         yield from (r for r in each(self.buckets, one) if r is not None)
         if known:
-            with self.merged() as runs:
+            with self.merged.rows() as runs:
                 yield from (r for r in each(range(len(runs)), lambda i: people(runs[i])) if r is not None)
-
-    def merged(self, users: pl.Series | None = None) -> AbstractContextManager[Gathered]:
-        """All rows of ids that were merged, whole sets of them together, in runs.
-
-        Args:
-            users: only of these ids, which are whole sets, or those of one person; all when left out.
-        """
-        return gathered(self.manifest, self._files, self.people, users)
-
-    def merged_since(self, position: int) -> pl.Series:
-        """The merged ids that have rows which came in after a position."""
-        parts = [part for part in self.manifest.parts if part.position > position]
-        found = [pl.Series("id", self._files.read([part], ids=False).users, dtype=pl.String) for part in parts]
-        ids = pl.concat(found).unique() if found else pl.Series("id", [], dtype=pl.String)
-        return ids.filter(pl.Series(self.people.sets_of(ids) >= 0))
 
     def write(
         self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
@@ -276,7 +256,7 @@ class EventStore:
             EventLogError: as for `open`.
         """
         self._reading.close()
-        self._people = None
+        self._merged = None
         new_folder(self._home)
         with locked(self._home, wait=True):
             self._manifest = Manifest.load(self._folder)
@@ -304,7 +284,7 @@ class EventStore:
         """
         names = list(dict.fromkeys(users))
         removed = erase_events(self.log.definition, self._home, self.log.live, names)
-        self._manifest, self._people = Manifest.load(self._folder), None
+        self._manifest, self._merged = Manifest.load(self._folder), None
         return dict.fromkeys(names, 0) | removed.stores.get(self._folder.name, {})
 
     def _take_out_erased(self) -> None:

@@ -201,21 +201,12 @@ class OnlineProfiles:
         """
         *values, covered, live = self._read([*_keys(users), *_keys([COVERAGE, LIVE], _OWN)])
         through = _covered(*(self._found([COVERAGE, LIVE], [covered, live]) if covered is None else (covered, live)))
-        found = (
-            (u, StoredProfile.from_bytes(value, good=through))
-            for u, value in zip(users, values, strict=True)
-            if value is not None
-        )
-        profiles, now = {}, {}
-        for user, profile in found:
-            if profile.words:
-                profiles[user] = profile
-            elif profile.identity.now:
-                now[user] = profile.identity.now
-        if others := [user for user in dict.fromkeys(now.values()) if user not in profiles]:
-            values = self.read_values(others)
-            more = ((u, StoredProfile.from_bytes(v, good=through)) for u, v in zip(others, values, strict=True) if v)
-            profiles |= {user: profile for user, profile in more if profile.words}
+        stored = _profiles(users, values, through)
+        now = {user: profile.identity.now for user, profile in stored.items() if profile.identity.now}
+        if others := [user for user in dict.fromkeys(now.values()) if user not in stored]:
+            stored |= _profiles(others, self.read_values(others), through)
+        called = dict.fromkeys(now.get(user, user) for user in users)  # in the order in which they were asked for
+        profiles = {user: stored[user] for user in called if user in stored and stored[user].words}
         return Found(profiles, through, now)
 
     def unpack(self, profiles: Iterable[StoredProfile]) -> Words:
@@ -240,6 +231,11 @@ class Found:
     profiles: dict[str, StoredProfile]
     covered: int
     now: dict[str, str]
+
+
+def _profiles(users: Sequence[str], values: Sequence[bytes | None], through: int) -> dict[str, StoredProfile]:
+    found = zip(users, values, strict=True)
+    return {user: StoredProfile.from_bytes(value, good=through) for user, value in found if value is not None}
 
 
 def _keys(names: Sequence[str], kind: str = _USER) -> list[EntityKey]:

@@ -1,4 +1,4 @@
-"""Merges as they were reported: who said since when that one id belongs to the person of another."""
+"""Merges as they were reported: since when one id belongs to the person of another, and by which source."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -85,6 +85,8 @@ def merge_table(definition: Definition) -> pl.DataFrame:
 
 def first_of_each(merges: pl.DataFrame) -> pl.DataFrame:
     """Of merges that only had both ids, the first of each pair: all later ones say the same again."""
-    said = pl.col("explicit") | pl.col("undone_at").is_not_null()
-    repeated = merges.filter(~said).sort("known_at", "effective_at", "source").unique(["alias", "user"], keep="first")
-    return pl.concat([merges.filter(said), repeated])
+    by_name = pl.col("explicit") | pl.col("undone_at").is_not_null()
+    repeated = (
+        merges.filter(~by_name).sort("known_at", "effective_at", "source").unique(["alias", "user"], keep="first")
+    )
+    return pl.concat([merges.filter(by_name), repeated])

@@ -81,38 +81,23 @@ def persons(
     order = order[at[order] < NEVER]
     owner = sets[alias[order % alias.size]] if n else sets
     order = order[np.argsort(owner, kind="mergesort")]  # by set, within it by time
-    above, top, began = np.full(n, -1), np.arange(n), np.full(n, -NEVER)
-    dirty, now = np.zeros(n, dtype=np.bool_), np.arange(n)
+    above, top, now, began = np.full(n, -1), np.arange(n), np.arange(n), np.full(n, -NEVER)
     called, begins, ends, starts, members = [0], [0], [0], [0], [0]
     lo = e = 0
     while lo < n:
         hi = lo
         while hi < n and sets[hi] == sets[lo]:
             hi += 1
-        while e < order.size and sets[alias[order[e] % alias.size]] == sets[lo]:
-            t = at[order[e]]
-            # at one instant what is undone goes first, as merges are judged
-            f = e
-            while f < order.size and at[order[f]] == t and sets[alias[order[f] % alias.size]] == sets[lo]:
-                if order[f] >= alias.size:
-                    above[alias[order[f] % alias.size]] = -1
-                f += 1
-            for k in range(e, f):
-                if order[k] < alias.size:
-                    above[alias[order[k]]] = user[order[k]]
-            e = f
-            for i in range(lo, hi):
-                x = i
-                while above[x] >= 0:
-                    x = above[x]
-                now[i] = x
-                if x != top[i]:
-                    dirty[x], dirty[top[i]] = True, True
+        last = False
+        while not last:
+            last = e == order.size or sets[alias[order[e] % alias.size]] != sets[lo]
+            t = NEVER
+            if not last:
+                t = at[order[e]]
+                e = _change(above, sets, order, at, alias, user, e)
+            dirty = _moved(above, top, now, lo, hi, last)
             for r in range(lo, hi):
-                if not dirty[r]:
-                    continue
-                dirty[r] = False
-                if top[r] == r:
+                if dirty[r - lo] and top[r] == r:
                     called.append(r)
                     begins.append(began[r])
                     ends.append(t)
@@ -120,23 +105,47 @@ def persons(
                     for i in range(lo, hi):
                         if top[i] == r:
                             members.append(i)
-                if now[r] == r:
+                if dirty[r - lo] and now[r] == r:
                     began[r] = t
             top[lo:hi] = now[lo:hi]
-        for r in range(lo, hi):
-            if top[r] == r:
-                called.append(r)
-                begins.append(began[r])
-                ends.append(NEVER)
-                starts.append(len(members))
-                for i in range(lo, hi):
-                    if top[i] == r:
-                        members.append(i)
         lo = hi
     starts.append(len(members))
     return (np.array(called[1:], dtype=np.int64), np.array(begins[1:], dtype=np.int64),
             np.array(ends[1:], dtype=np.int64), np.array(starts[1:], dtype=np.int64) - 1,
             np.array(members[1:], dtype=np.int64))  # fmt: skip
+
+
+@jit
+def _change(
+    above: NDArray[np.int64], sets: NDArray[np.int64], order: NDArray[np.int64], at: NDArray[np.int64],
+    alias: NDArray[np.int64], user: NDArray[np.int64], e: int,
+) -> int:  # fmt: skip
+    """Make the changes of one set at one instant; returns the place after them. What is undone goes first."""
+    first, f = alias[order[e] % alias.size], e
+    while f < order.size and at[order[f]] == at[order[e]] and sets[alias[order[f] % alias.size]] == sets[first]:
+        if order[f] >= alias.size:
+            above[alias[order[f] % alias.size]] = -1
+        f += 1
+    for k in range(e, f):
+        if order[k] < alias.size:
+            above[alias[order[k]]] = user[order[k]]
+    return f
+
+
+@jit
+def _moved(
+    above: NDArray[np.int64], top: NDArray[np.int64], now: NDArray[np.int64], lo: int, hi: int, last: bool
+) -> NDArray[np.bool_]:
+    """Find the tops of trees, and those whose ids have changed; at the end of all time, all of them."""
+    dirty = np.full(hi - lo, last)
+    for i in range(lo, hi):
+        x = i
+        while above[x] >= 0:
+            x = above[x]
+        now[i] = x
+        if x != top[i]:
+            dirty[x - lo], dirty[top[i] - lo] = True, True
+    return dirty
 
 
 @jit

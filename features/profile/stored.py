@@ -123,7 +123,7 @@ class Profiles:
         live = store.live.position
         if last is not None and not same:
             yield self._lost(list(last.files.values()), list(files.values()), stored_bytes(through, b"", "", live))
-        yield people.online(through, live, everyone=everyone)  # last: ids that are gone are told to be others
+        yield people.online(through, live, everyone=everyone)  # last, over ids that are gone
         self._next = ProfileManifest(
             log=state.name,
             position=state.position,
@@ -176,7 +176,7 @@ class Profiles:
             again = {bucket for bucket in store.buckets if state.merged.get(bucket, 0) > since}
             places = pl.Series([bucket in again for bucket in buckets_of(who["id"], state.buckets)], dtype=pl.Boolean)
             waiting = [self._read(bucket).filter(pl.col("ahead") <= through)["user"] for bucket in store.buckets]
-            return pl.concat([who["id"].filter(places), store.merged_since(since), *waiting])
+            return pl.concat([who["id"].filter(places), store.merged.since(since), *waiting])
 
         return merged_people(store, through, was, acted if last is not None else None, self._folded)
 

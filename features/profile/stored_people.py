@@ -100,7 +100,7 @@ def merged_people(
     mine = who.filter(pl.col("user").is_in(users.implode()))
     folded: dict[int, Folded] = {}
     if len(mine):
-        with store.merged(mine["id"]) as runs:
+        with store.merged.rows(mine["id"]) as runs:
             for rows in runs:
                 found = fold(_called(rows, mine), through)
                 for user, bucket in zip(found, buckets_of(pl.Series(list(found)), n), strict=True):

@@ -65,6 +65,6 @@ def merges_in(table: pa.Table) -> pl.DataFrame:
         table: ``user, t, visible, dropped, alias``.
     """
     rows = pl.DataFrame(table.select(["alias", "user", "t", "visible", "dropped"]))
-    said = rows.filter(pl.col("dropped").is_in(_STILL) & (pl.col("alias") != pl.col("user")))
-    first = said.sort("visible", "t").unique(["alias", "user"], keep="first")
+    both = rows.filter(pl.col("dropped").is_in(_STILL) & (pl.col("alias") != pl.col("user")))
+    first = both.sort("visible", "t").unique(["alias", "user"], keep="first")
     return first.select(pl.col(name).cast(dtype) for name, dtype in BOTH_IDS.items())

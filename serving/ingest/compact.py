@@ -24,8 +24,8 @@ from features.time import DAY, to_datetime
 from features.traits import read_traits
 from serving.database.identity import Marks, check, check_files
 from serving.database.live_log import LiveLog
-from serving.ingest.folding import traits_of
-from serving.ingest.people import merges_of
+from serving.ingest.fold.people import merges_of
+from serving.ingest.fold.profiles import traits_of
 
 #: messages of one file
 FILE_ROWS = 200_000
@@ -83,8 +83,8 @@ def compact(
         known = _traits(definition, state, [message for message in messages if message.kind == IDENTIFY])
         events = [_write(folder / f"events-{name}", columns.table(tracked))] if tracked else []
         traits = [_write(folder / f"traits-{name}", known.to_arrow())] if len(known) else []
-        said = merges_of(messages)
-        merges = [_write(folder / f"merges-{name}", said.to_arrow())] if len(said) else []
+        pairs = merges_of(messages)
+        merges = [_write(folder / f"merges-{name}", pairs.to_arrow())] if len(pairs) else []
         change = {
             "position": messages[-1].position,
             "through": max(state.through, *(max(m.received, m.t) + 1 for m in messages)),

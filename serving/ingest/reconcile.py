@@ -20,9 +20,9 @@ from features.system.progress import Progress, ignore
 from serving.database.identity import Marks, check, check_files
 from serving.database.live_log import LiveLog
 from serving.database.message_rows import shards_of
-from serving.ingest.folding import fold_whole, identified, value_of
-from serving.ingest.history import History
-from serving.ingest.persons import Persons
+from serving.ingest.fold.history import History
+from serving.ingest.fold.persons import Persons
+from serving.ingest.fold.profiles import fold_whole, identified, value_of
 
 #: users compared at once
 RUN = 2_000

@@ -83,7 +83,7 @@ class Tracking:
         return Read(messages, letters, len(items) - len(messages) - len(letters), list(merges.values()))
 
     def _both_ids(self, item: object, message: Message) -> Message | None:
-        """What a message with two ids says of them; the same of one pair whoever says it, so that it is kept once."""
+        """What a message with two ids says of them; its id is the same for the same pair, so that it is kept once."""
         other = item.get("anonymousId") if isinstance(item, Mapping) and message.kind != ALIAS else None
         try:
             alias = self._columns.user_of(other) if other is not None else message.user

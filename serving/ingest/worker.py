@@ -20,8 +20,8 @@ from serving.database.dead_letters import DeadLetter
 from serving.database.identity import Mark, check, check_online, mark_of
 from serving.database.live_log import LiveLog
 from serving.database.tables import SHARDS
-from serving.ingest.apply import Folded, LiveFold
-from serving.ingest.history import History
+from serving.ingest.fold.apply import Folded, LiveFold
+from serving.ingest.fold.history import History
 from serving.ingest.leases import Leases
 from serving.ingest.tracking import as_sent
 from serving.process.metrics import DEFERRED, FOLDED, FRESHNESS, LAG, WORKER_ERRORS, show_worker

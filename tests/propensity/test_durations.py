@@ -1,4 +1,4 @@
-"""How long a training will take: said at its start, and beside the time of each step."""
+"""How long a training will take: shown at its start, and beside the time of each step."""
 
 import time
 from pathlib import Path

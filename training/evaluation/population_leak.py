@@ -46,7 +46,7 @@ def check_population(log: Log, definition: Definition, outcome: str, scratch: Pa
     def work(events: Events) -> Iterator[pl.DataFrame]:
         some = sample(events, count)
         for frame in feature_rows(some, read_all_at(some, np.array([cutoff])), definition):
-            answer = label(some, frame.select("user", "cutoff"), definition, outcome)
+            answer = label(events, frame.select("user", "cutoff"), definition, outcome)
             yield frame.with_columns((answer > 0).alias("label")).select(schema.names())
 
     rows = with_traits(collect(log, work, schema, scratch), read_traits(definition, log.live))

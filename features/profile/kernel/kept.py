@@ -1,8 +1,8 @@
 """Orders that stand: less was given back of them than they are worth. Counted for signals that say what a refund is.
 
 The last 16 orders of a signal are remembered with what each is worth and what was given back of it. A refund names its
-order by the key of the order; one without a key is of the newest order of which that much is left. When an order stops
-standing, or stands again, the running totals of its day and of all later days change.
+order by the key of the order; one without a key is of the newest order of which that much is left. When an order no
+longer stands, or stands again, the running totals of its day and of all later days change.
 """
 
 import numpy as np

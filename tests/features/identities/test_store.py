@@ -96,12 +96,12 @@ tables = st.lists(
 
 def merges_of(log: list[tuple], table: list[tuple], through: int) -> list[Merge]:
     """What the rows and the table say by an instant."""
-    said = [Merge(alias, user, max(START + at * HOUR + 1, START + (at + late) * HOUR))
+    merges = [Merge(alias, user, max(START + at * HOUR + 1, START + (at + late) * HOUR))
             for user, alias, _, at, late in log if alias is not None and alias != user]  # fmt: skip
     for alias, user, at, undone in table:
         until = None if undone is None else START + (at + undone) * HOUR + 1
-        said.append(Merge(alias, user, START + at * HOUR + 1, True, until))
-    return [m for m in said if m.known <= through]
+        merges.append(Merge(alias, user, START + at * HOUR + 1, True, until))
+    return [m for m in merges if m.known <= through]
 
 
 @hypothesis_settings(max_examples=20)

@@ -9,13 +9,13 @@ from features.identities.people import People
 
 
 def judged(
-    *said: tuple[str, str, bool], most_ids: int = 500, most_users: int = 5
+    *reported: tuple[str, str, bool], most_ids: int = 500, most_users: int = 5
 ) -> tuple[dict[str, str], dict[tuple[str, str], str]]:
-    """Who is who after merges said one after the other, ``alias, user, asked for by name``; and what was refused."""
+    """Who is who after merges one after the other, ``alias, user, asked for by name``; and what was refused."""
     rows = [
         {"alias": alias, "user": user, "effective_at": at, "known_at": at + 1, "source": "log", "explicit": explicit,
          "undone_at": None}
-        for at, (alias, user, explicit) in enumerate(said)
+        for at, (alias, user, explicit) in enumerate(reported)
     ]  # fmt: skip
     people = People.of(pl.DataFrame(rows, schema=MERGES), Identities(most_ids=most_ids, most_users=most_users))
     refused = {(row["alias"], row["user"]): row["reason"] for row in people.links.refused.to_dicts()}
@@ -73,8 +73,8 @@ def test_posthog_an_identified_source_is_merged_only_dangerously() -> None:
                                   "00000000-0000-0000-0000-000000000000", "distinct_id", "true"])  # fmt: skip
 def test_posthog_words_for_nobody_are_nobody(word: str) -> None:
     """Source: the list of illegal distinct ids in PostHog's documentation, and Segment's pattern of zeros."""
-    for said in ((word, "alice", True), ("alice", word, True)):
-        who, refused = judged(said)
+    for merge in ((word, "alice", True), ("alice", word, True)):
+        who, refused = judged(merge)
         assert not who
         assert list(refused.values()) == ["an id that is a word for nobody"]
 

@@ -15,7 +15,7 @@ from features.reading.live_messages import LogColumns, columns_path
 from features.reading.source import EventLog
 from features.system.kept_files import sealed, unsealed
 from segments.rfm import RfmCuts
-from serving.ingest.history import History
+from serving.ingest.fold.history import History
 from serving.scoring.previous import Earlier
 from tests.conftest import Settings
 from tests.features.event_store.logs import definition_in, put, random_rows

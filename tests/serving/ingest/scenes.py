@@ -22,7 +22,7 @@ from features.time import DAY, Clock, to_datetime, to_instant
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.ingest.compact import compact
-from serving.ingest.folding import fold_whole
+from serving.ingest.fold.profiles import fold_whole
 from serving.ingest.worker import Worker
 from serving.upkeep.materialize import materialize
 from tests.features.event_store.logs import COLUMNS, ENDS, SCHEMA, put, random_rows

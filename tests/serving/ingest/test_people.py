@@ -1,4 +1,4 @@
-"""People by the live path: whoever is merged with whom, at whatever moment, is what the batch makes of the same log."""
+"""People by the live path: profiles are those that the batch makes of the same log, whenever ids are merged."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from features.profile.codec import StoredProfile
 from features.reading.live_messages import ALIAS, EXPLICIT, TRACK, LogColumns, Message
 from features.time import HOUR
 from serving.ingest.compact import compact
-from serving.ingest.people import NOW, merges_of
+from serving.ingest.fold.people import NOW, merges_of
 from serving.ingest.reconcile import reconcile
 from serving.ingest.tracking import Tracking
 from tests.serving.ingest.scenes import BEGIN, Scene, message

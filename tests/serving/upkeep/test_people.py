@@ -76,6 +76,7 @@ def test_case_02_a_guest_who_registers_is_one_person(case: tuple[Definition, Set
     assert [(one.user_id, one.why) for one in answer.missing] == [("nobody", "unknown_user")]
     assert found["u7"].state == "new"
     assert "cart_abandoned_24h" not in found["u7"].segments
+    assert [record.user_id for record in answer.records] == ["u7", "f000"], "in the order of the request"
     both = Answers(definition, settings).score(["u7", "anon-7"], END, 0)
     assert [record.user_id for record in both.records] == ["u7"], "asked for under both ids, there is one record"
 

@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping
 import polars as pl
 
 from features.definition.schema import Definition
-from features.identities.merges import LIVE, MERGES, is_nobody
-from features.identities.people import People
+from features.identities.index import MergeIndex, together
+from features.identities.merges import LIVE, MERGES
+from features.identities.people import NOBODY_MERGED, People
 from features.reading.live_messages import ALIAS, EXPLICIT, Message
 from serving.database.live_log import LiveLog
-from serving.ingest.history import History
+from serving.ingest.fold.history import History
 
 #: an instant after all others that profiles speak of
 NOW = 2**62 - 1
@@ -26,8 +27,7 @@ class LivePeople:
 
     def __init__(self, definition: Definition, live: LiveLog, history: History) -> None:
         self._rules, self._live, self._history = definition.identities, live, history
-        self._came: list[pl.DataFrame] = []
-        self._read = 0
+        self._came, self._read = MergeIndex(MERGES.to_frame()), 0
 
     def of(self, ids: Iterable[str]) -> Mapping[str, list[str]]:
         """The persons of some ids.
@@ -39,9 +39,8 @@ class LivePeople:
             All ids of each person, by the one by which the person is called.
         """
         asked = set(ids)
-        near = self._near(asked)
-        called = People.of(near, self._rules).names(list(asked.union(near["alias"], near["user"])), NOW) \
-            if self._rules is not None and len(near) else {}  # fmt: skip
+        near = together(self._parts(), asked) if self._rules is not None else MERGES.to_frame()
+        called = self._judged(near).names([*asked.union(near["alias"], near["user"])], NOW)
         mine = {called.get(one, one) for one in asked}
         persons: dict[str, list[str]] = {user: [] for user in sorted(mine)}
         for one in sorted(asked.union(near["alias"], near["user"])):
@@ -51,46 +50,32 @@ class LivePeople:
 
     def everybody(self) -> Mapping[str, list[str]]:
         """All ids of everybody who has, or had, several, by the id by which each is called now."""
-        if self._rules is None:
-            return {}
         called: dict[str, list[str]] = {}
-        for one, user in People.of(self._merges(), self._rules).at(NOW).iter_rows():
-            called.setdefault(user, []).append(one)
+        if self._rules is not None:
+            people = self._judged(pl.concat([part.merges for part in self._parts()]))
+            for one, user in people.at(NOW).iter_rows():
+                called.setdefault(user, []).append(one)
         return called
 
     def refused(self, message: Message) -> str:
         """Why the merge that a message asks for does not hold; empty where it does, or where the pair is no news."""
         pair = (pl.col("alias") == message.event) & (pl.col("user") == message.user)
-        near = self._near({message.event, message.user}, nobodies=True)
-        if self._rules is None or len(near.filter(pair)) > 1:
+        near = together(self._parts(), message.users)
+        if len(near.filter(pair)) > 1:
             return ""
-        found = People.of(near, self._rules).links.refused.filter(pair)
+        found = self._judged(near).links.refused.filter(pair)
         return str(found["reason"][0]) if len(found) else ""
 
-    def _near(self, ids: set[str], *, nobodies: bool = False) -> pl.DataFrame:
-        """All merges that those of some ids rest on; a word for nobody joins nobody."""
-        merges = self._merges()
-        real = merges.filter(~(is_nobody("alias") | is_nobody("user")))
-        found = MERGES.to_frame()
-        while True:
-            some = pl.Series(list(ids)).implode()
-            found = real.filter(pl.col("alias").is_in(some) | pl.col("user").is_in(some))
-            more = ids.union(found["alias"], found["user"])
-            if more == ids:
-                break
-            ids = more
-        if not nobodies:
-            return found
-        some = pl.Series(list(ids)).implode()
-        return pl.concat([found, merges.filter((is_nobody("alias") | is_nobody("user")) & pl.col("user").is_in(some))])
+    def _judged(self, merges: pl.DataFrame) -> People:
+        return People.of(merges, self._rules) if self._rules is not None and len(merges) else NOBODY_MERGED
 
-    def _merges(self) -> pl.DataFrame:
+    def _parts(self) -> list[MergeIndex]:
         """All merges: of the files, and of the live log so far."""
         new = self._live.merges_after(self._read)
         if new:
             self._read = new[-1].position
-            self._came.append(merges_of(new))
-        return pl.concat([self._history.merges(), *self._came])
+            self._came = MergeIndex(pl.concat([self._came.merges, merges_of(new)], rechunk=True))
+        return [self._history.merges(), self._came]
 
 
 def merges_of(messages: Iterable[Message]) -> pl.DataFrame:

@@ -20,9 +20,9 @@ from features.profile.fold import fold_into
 from features.profile.layout import H_LAST, NEVER, Words
 from features.reading.live_messages import ALIAS, TRACK, LogColumns, Message
 from serving.database.live_log import LiveLog
-from serving.ingest.folding import fold_whole, identified, value_of
-from serving.ingest.history import History
-from serving.ingest.persons import Persons
+from serving.ingest.fold.history import History
+from serving.ingest.fold.persons import Persons
+from serving.ingest.fold.profiles import fold_whole, identified, value_of
 
 log = logging.getLogger("propensity")
 
@@ -137,30 +137,34 @@ class LiveFold:
     ) -> tuple[list[_User], dict[str, list[Message]]]:
         """Fold those who may be persons of several ids; returns the others, and what is to be tried again."""
         merged = [user for user in users if user.merged] if self._persons is not None else []
-        again: dict[str, list[Message]] = {}
-        for user in merged:
-            again |= self._fold_person(user, through, result)
+        again = self._fold_persons(merged, through, result) if merged else {}
         return [user for user in users if not user.merged] if merged else users, again
 
-    def _fold_person(self, user: _User, through: int, result: Folded) -> dict[str, list[Message]]:
-        persons = self._persons
+    def _fold_persons(self, users: list[_User], through: int, result: Folded) -> dict[str, list[Message]]:
+        """Fold persons of several ids; returns what is to be tried again."""
+        persons, messages = self._persons, [message for user in users for message in user.messages]
         if persons is None:
             return {}
         try:
-            done = persons.fold(user.messages, through)
-            result.refused += [(m, why) for m in user.messages if (why := persons.refused(m))]
+            done = persons.fold(messages, through)
+            result.refused += [(m, why) for m in messages if (why := persons.refused(m))] if done is not False else []
         except (PropensityError, OSError):
             raise  # a store or a file is at fault, not what was sent
         except Exception as error:
-            return self._without_poison(user, error, result)
+            if len(users) == 1:
+                return self._without_poison(users[0], error, result)
+            left: dict[str, list[Message]] = {}
+            for user in users:
+                left |= self._fold_persons([user], through, result)
+            return left
         if done is False:
-            return {user.name: user.messages}
+            return {user.name: user.messages for user in users}
         if done is None:
-            log.warning("who is who waits for the next batch", extra={"users": 1})
-            result.deferred.add(user.name)
+            log.warning("who is who waits for the next batch", extra={"users": len(users)})
+            result.deferred |= {user.name for user in users}
             return {}
-        result.folded += len(user.messages)
-        result.rebuilt += 1
+        result.folded += len(messages)
+        result.rebuilt += len(users)
         return {}
 
     def _without_poison(self, user: _User, error: Exception, result: Folded) -> dict[str, list[Message]]:

@@ -17,6 +17,7 @@ from features.events.compacted import Compacted
 from features.events.events import Rows
 from features.events.hashing import hashed
 from features.feature_store.objects import profiles_path
+from features.identities.index import MergeIndex
 from features.identities.merges import MERGES
 from features.profile.codec import Attributes
 from features.profile.manifest import ProfileManifest
@@ -42,7 +43,7 @@ class History:
         self._definition, self._settings = definition, settings
         self._folder = profiles_path(definition, settings.folder(definition.name))
         self._log: EventLog | None = None
-        self._merges: tuple[object, pl.DataFrame] | None = None
+        self._merges: tuple[object, MergeIndex] | None = None
 
     def kept(self) -> ProfileManifest | None:
         """What the kept profiles are made of; None where there are none, as when they were folded on Spark.
@@ -97,20 +98,16 @@ class History:
         compacted = Compacted.load(self._settings.live(self._definition.name))
         return compacted.position <= kept.live or LogColumns(self._definition, log.columns).keeps_ids
 
-    def merges(self) -> pl.DataFrame:
-        """The merges that the files report, `features.identities.merges.MERGES`; none where no event store is here."""
-        log = self._opened()
-        if log is None:
-            return MERGES.to_frame()
-        folder = self._settings.events(self._definition.name)
-        state = EventStore(log, folder).state
-        if state is None:
-            return MERGES.to_frame()
-        # the files of before are read once: a message that says who somebody is waits for it
+    def merges(self) -> MergeIndex:
+        """The merges that the files report, as of the kept profiles; none where no event store is here."""
+        log, kept = self._opened(), self.kept()
+        if log is None or kept is None:
+            return MergeIndex(MERGES.to_frame())
         live = Compacted.load(self._settings.live(self._definition.name))
-        key = (state.name, state.position, live.merges)
+        key = (kept.token, live.merges)
         if self._merges is None or self._merges[0] != key:
-            self._merges = key, EventStore(log, folder).reported_merges(live)
+            store = EventStore(log, self._settings.events(self._definition.name))
+            self._merges = key, MergeIndex(store.reported_merges(live))
         return self._merges[1]
 
     def traits(self, users: Sequence[str]) -> dict[str, Attributes]:

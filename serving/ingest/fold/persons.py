@@ -1,7 +1,7 @@
 """Folding persons of several ids: always from their beginning, whichever of their ids acts, and under one id.
 
-What an id is called by is written before the person that it belongs to: whoever is killed in between finds the
-person's position behind, and does it again.
+What an id is called by is written before the person that it belongs to: after a kill in between, the next run
+finds the person's position behind, and does both again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ from features.feature_store import OnlineProfiles
 from features.profile.codec import NOTHING, Identity, StoredProfile
 from features.reading.live_messages import ALIAS, IDENTIFY, TRACK, LogColumns, Message
 from serving.database.live_log import LiveLog
-from serving.ingest.folding import fold_whole, identified, value_of
-from serving.ingest.history import History
-from serving.ingest.people import LivePeople
+from serving.ingest.fold.history import History
+from serving.ingest.fold.people import LivePeople
+from serving.ingest.fold.profiles import fold_whole, identified, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Persons:
     def made(
         self, called: Mapping[str, Sequence[str]], through: int, stored: dict[str, StoredProfile | None]
     ) -> list[Person] | None:
-        """Make persons anew.
+        """Make persons of all there is.
 
         Args:
             called: all ids of each, by the one by which the person is called.
