@@ -118,11 +118,10 @@ def test_months_reconcile_for_everybody_and_follow_on_each_other(definition: Def
 
 
 def test_plans_of_live_messages_are_those_of_the_files(definition: Definition) -> None:
-    log, sent = EventLog(definition), ("amount", "status", "plan_amount", "plan_months")
-    sent = []
+    log, names, sent = EventLog(definition), ("amount", "status", "plan_amount", "plan_months"), []
     for row in pl.read_parquet(definition.folder / "log" / "*.parquet").to_dicts():
         at = to_instant(row["time"])
-        body = {name: row[name] for name in sent if row[name] is not None}
+        body = {name: row[name] for name in names if row[name] is not None}
         sent.append(Message(row["id"], row["user"], TRACK, row["event"], at, at, body))
     live = LogColumns(definition, log.columns).rows(sent).sorted().events(log.ends, {})
     cutoffs = to_instant(START) + PERIOD * DAY * np.arange(1, 6)
