@@ -1,7 +1,7 @@
 """Feature rows as a matrix with keys: what the models read, and a frame of named columns for reading by name."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 import numpy as np
@@ -29,6 +29,7 @@ class FeatureRows:
         matrix: ``[rows, numeric features]``, NaN where there is nothing to say; of columns that each lie in one piece,
             since frames and expressions read columns.
         traits: the trait columns, in the order of the feature set.
+        drawn_as: of users of several ids the id by which their holdout is drawn, where that is another.
     """
 
     features: FeatureSet
@@ -36,6 +37,7 @@ class FeatureRows:
     cutoffs: Instants
     matrix: NDArray[np.float64]
     traits: Mapping[str, Texts]
+    drawn_as: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -44,7 +46,8 @@ class FeatureRows:
     def take(self, which: NDArray[np.int64]) -> "FeatureRows":
         """Some of the rows, by number."""
         traits = {name: texts.take(which) for name, texts in self.traits.items()}
-        return FeatureRows(self.features, self.users.gather(which), self.cutoffs[which], self.matrix[which], traits)
+        users, cutoffs, matrix = self.users.gather(which), self.cutoffs[which], self.matrix[which]
+        return FeatureRows(self.features, users, cutoffs, matrix, traits, self.drawn_as)
 
     def values(self, columns: Iterable[str]) -> dict[str, Value]:
         """The columns asked for; names that are neither features nor traits are passed over."""

@@ -12,12 +12,13 @@ import pyarrow.ipc as ipc
 
 from features.event_store.collisions import Collisions, Judged, bucket_of, keep_claims
 from features.event_store.manifest import Manifest, Part, TakenFile
-from features.event_store.merges import keep_merges, without_users
+from features.event_store.merges import keep_merges
 from features.event_store.part_files import PartFiles, together
 from features.events.events import Rows
 from features.events.repeats import ROW_BITS
 from features.events.sort import grouped, members, set_of
 from features.events.tombstones import Tombstones
+from features.identities.merges import without_users
 from features.reading.batch import add
 from features.reading.findings import Findings
 from features.reading.findings import together as all_findings

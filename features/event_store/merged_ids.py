@@ -8,11 +8,11 @@ import polars as pl
 from features.definition.schema import Definition
 from features.event_store.gather import Gathered, gathered
 from features.event_store.manifest import Manifest
-from features.event_store.merges import kept_merges, without_users
+from features.event_store.merges import kept_merges
 from features.event_store.part_files import PartFiles
 from features.events.compacted import Compacted
 from features.events.tombstones import Tombstones
-from features.identities.merges import MERGES, merge_table
+from features.identities.merges import reported
 from features.identities.people import NOBODY_MERGED, People
 
 
@@ -28,9 +28,7 @@ def reported_merges(
         home: holds the stores, and who was erased.
         live: names the files of compacted messages.
     """
-    came = [pl.read_parquet(file, schema=MERGES) for file in live.merge_files]
-    every = pl.concat([kept_merges(state, files), merge_table(definition), *came])
-    return without_users(every, Tombstones.load(home))
+    return reported(kept_merges(state, files), definition, live, Tombstones.load(home))
 
 
 class MergedIds:

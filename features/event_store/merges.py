@@ -7,7 +7,7 @@ import polars as pl
 from features.event_store.manifest import Manifest
 from features.event_store.part_files import PartFiles, write_frame
 from features.events.tombstones import Tombstones
-from features.identities.merges import LOG, MERGES, first_of_each
+from features.identities.merges import MERGES, first_of_each, of_both_ids, without_users
 
 #: more files than this are put into one
 MOST_FILES = 24
@@ -31,12 +31,7 @@ def keep_merges(both: Sequence[pl.DataFrame], state: Manifest, files: PartFiles,
     found = [frame for frame in both if len(frame)]
     if not found:
         return state.merges
-    new = first_of_each(
-        pl.concat(found).select(
-            "alias", "user", effective_at=pl.col("t"), known_at=pl.col("visible"), source=pl.lit(LOG),
-            explicit=pl.lit(False), undone_at=pl.lit(None, pl.Int64()),
-        ).cast(MERGES)
-    )  # fmt: skip
+    new = first_of_each(of_both_ids(pl.concat(found)))
     known = kept_merges(state, files)
     earlier = known.select("alias", "user", before=pl.col("known_at"))
     joined = new.join(earlier, on=["alias", "user"], how="left")
@@ -47,14 +42,6 @@ def keep_merges(both: Sequence[pl.DataFrame], state: Manifest, files: PartFiles,
     name = f"merges-{written}.parquet"
     write_frame(files.folder / name, first_of_each(pl.concat([known, new])) if whole else new)
     return [name] if whole else [*state.merges, name]
-
-
-def without_users(frame: pl.DataFrame, erased: Tombstones) -> pl.DataFrame:
-    """The merges in which nobody was erased; columns ``alias`` and ``user``."""
-    if not erased or not len(frame):
-        return frame
-    gone = [erased.flags(frame[name].to_arrow()) for name in ("alias", "user")]
-    return frame.filter(pl.Series(~(gone[0] | gone[1])))
 
 
 def forget(state: Manifest, files: PartFiles, erased: Tombstones, written: str) -> list[str]:

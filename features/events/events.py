@@ -66,14 +66,21 @@ class Events:
             return self
         return self.take(np.flatnonzero(self.spans.until == self.spans.until.max(initial=0)))
 
+    def as_of(self, instant: int) -> "Events":
+        """Those of everybody as the person that they are at a cutoff."""
+        if self.spans is None:
+            return self
+        return self.take(np.flatnonzero((self.spans.since <= instant) & (instant < self.spans.until)))
+
     def take(self, chosen: NDArray[np.int64]) -> "Events":
         """The events of some users, by their indices, ascending."""
         sizes = np.diff(self.starts)[chosen]
-        rows = np.concatenate([np.arange(self.starts[u], self.starts[u + 1]) for u in chosen])
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        rows = np.arange(starts[-1]) + np.repeat(self.starts[chosen] - starts[:-1], sizes)
         return replace(
             self,
             users=self.users.gather(chosen),
-            starts=np.concatenate([[0], np.cumsum(sizes)]),
+            starts=starts,
             t=self.t[rows],
             visible=self.visible[rows],
             mask=self.mask[rows],

@@ -10,6 +10,8 @@ from features.engines import duckdb as engine
 from features.engines.rows import column_time
 from features.engines.tables import Tables
 from features.errors import EventLogError
+from features.events.compacted import Compacted
+from features.events.tombstones import Tombstones
 from features.reading.findings import NOBODY
 from features.reading.places import resolve
 
@@ -81,6 +83,35 @@ def merge_table(definition: Definition) -> pl.DataFrame:
         "alias", "user", effective_at=pl.col("t"), known_at=pl.col("t") + 1, source=pl.lit(TABLE),
         explicit=pl.lit(True), undone_at=pl.col("undone_at") + 1,
     ).cast(MERGES)  # fmt: skip
+
+
+def reported(of_rows: pl.DataFrame, definition: Definition, live: Compacted, erased: Tombstones) -> pl.DataFrame:
+    """All that is reported of ids that are one person's, `MERGES`, whether it holds or not.
+
+    Args:
+        of_rows: what rows of the log say, `MERGES`.
+        definition: names the table of merges.
+        live: names the files of compacted messages.
+        erased: whose merges are left out.
+    """
+    came = [pl.read_parquet(file, schema=MERGES) for file in live.merge_files]
+    return without_users(pl.concat([of_rows, merge_table(definition), *came]), erased)
+
+
+def of_both_ids(rows: pl.DataFrame) -> pl.DataFrame:
+    """What rows with two ids say, `MERGES`; ``alias, user, t, visible`` of each pair."""
+    return rows.select(
+        "alias", "user", effective_at=pl.col("t"), known_at=pl.col("visible"), source=pl.lit(LOG),
+        explicit=pl.lit(False), undone_at=pl.lit(None, pl.Int64()),
+    ).cast(MERGES)  # fmt: skip
+
+
+def without_users(frame: pl.DataFrame, erased: Tombstones) -> pl.DataFrame:
+    """The merges in which nobody was erased; columns ``alias`` and ``user``."""
+    if not erased or not len(frame):
+        return frame
+    gone = [erased.flags(frame[name].to_arrow()) for name in ("alias", "user")]
+    return frame.filter(pl.Series(~(gone[0] | gone[1])))
 
 
 def first_of_each(merges: pl.DataFrame) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -58,9 +59,24 @@ class People:
         inside = np.flatnonzero(self._sets >= 0)
         return pl.DataFrame({"id": self.links.ids.gather(inside), "user": self.links.ids.gather(top[inside])})
 
-    def below(self, instant: int) -> pl.Series:
-        """The ids whose persons are called by other ids at a cutoff."""
-        return self.at(instant).filter(pl.col("id") != pl.col("user"))["id"]
+    def below(self, instant: int) -> dict[str, str]:
+        """Of the ids whose persons are called by other ids at a cutoff, by which."""
+        return dict(self.at(instant).filter(pl.col("id") != pl.col("user")).iter_rows())
+
+    def drawn_as(self, instant: int) -> dict[str, str]:
+        """By which id the holdout of a person is drawn at a cutoff: the one that was first a known user's.
+
+        Args:
+            instant: the cutoff.
+
+        Returns:
+            That id of each person of whom it is not the id by which the person is called.
+        """
+        who = self.at(instant)
+        known = pl.Series("known", self.links.identified[self._sets >= 0])
+        first = who.with_columns(known).filter(pl.col("known") <= instant).sort("known", "id")
+        drawn = first.group_by("user").agg(pl.col("id").first()).filter(pl.col("id") != pl.col("user"))
+        return dict(drawn.iter_rows())
 
     def sets_of(self, ids: pl.Series) -> NDArray[np.int64]:
         """The number of the set of each of some ids; -1 where it is in none."""
@@ -122,3 +138,18 @@ _NONE = np.zeros(0, dtype=np.int64)
 
 #: nobody was ever merged
 NOBODY_MERGED = People(Links(pl.Series("id", [], pl.String), _NONE, _NONE, _NONE, _NONE, REFUSED.to_frame(), _NONE))
+
+
+@runtime_checkable
+class WithPeople(Protocol):
+    """A log of which it is known who is who."""
+
+    @property
+    def people(self) -> People:
+        """Who is who; nobody is merged where the definition has no ``identities``."""
+        ...
+
+
+def people_of(log: object) -> People:
+    """Who is who in a log; events in memory are of people already."""
+    return log.people if isinstance(log, WithPeople) else NOBODY_MERGED

@@ -5,7 +5,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -105,18 +105,25 @@ class Identity(NamedTuple):
     Attributes:
         ids: the other ids of a person who is called by this one.
         now: the id by which the person of this one is called now; empty where it is called by this one.
+        drawn_as: the id by which a person's holdout is drawn, where that is not this one.
     """
 
     ids: tuple[str, ...] = ()
     now: str = ""
+    drawn_as: str = ""
 
     def json(self) -> str:
         """As JSON; empty for an id that is a person by itself."""
-        return json.dumps({"now": self.now} if self.now else {"ids": self.ids}) if self.now or self.ids else ""
+        said = {"now": self.now, "ids": self.ids, "drawn_as": self.drawn_as}
+        return json.dumps({key: value for key, value in said.items() if value}) if any(said.values()) else ""
 
 
 #: an id that is a person by itself
 ALONE = Identity()
+
+
+def _identity(said: Mapping[str, Any]) -> Identity:
+    return Identity(tuple(said.get("ids", ())), said.get("now", ""), said.get("drawn_as", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +162,7 @@ class StoredProfile:
         through, position, visible_from, length = _HEAD.unpack_from(value)
         body = value[_HEAD.size :]
         known, _, merged = body[:length].partition(_BREAK)
-        found = json.loads(merged) if merged else {}
-        identity = Identity(tuple(found.get("ids", ())), found.get("now", "")) if found else ALONE
+        identity = _identity(json.loads(merged)) if merged else ALONE
         traits = json.loads(known) if known else {}
         return cls(max(through, good), body[length:], traits, position, visible_from, identity)
 

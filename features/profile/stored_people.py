@@ -10,6 +10,7 @@ from features.event_store.collisions import bucket_of
 from features.event_store.store import EventStore
 from features.events.events import Events, Rows
 from features.events.hashing import hashed
+from features.identities.people import People
 from features.profile.codec import ALONE, Identity, stored_bytes
 from features.profile.layout import NEVER
 from features.profile.stored_bucket import Folded
@@ -112,14 +113,24 @@ def merged_people(
     touched = {*users, *moved["id"], *moved["user"]}
     below = was.filter(pl.col("id") != pl.col("user"))["id"]
     again = below.filter(~below.is_in(who.filter(pl.col("id") != pl.col("user"))["id"].implode()))
-    return MergedPeople(who, folded, _identities(who), by_bucket, new_below.to_list(), touched, again.to_list())
+    return MergedPeople(
+        who,
+        folded,
+        identities_of(people, through),
+        by_bucket,
+        new_below.to_list(),
+        touched,
+        again.to_list(),
+    )
 
 
-def _identities(who: pl.DataFrame) -> dict[str, Identity]:
+def identities_of(people: People, instant: int) -> dict[str, Identity]:
+    """What is known, at an instant, of the person of each id that was merged with others."""
+    who, drawn_as = people.at(instant), people.drawn_as(instant)
     below = who.filter(pl.col("id") != pl.col("user"))
     found = {id_: Identity(now=user) for id_, user in below.iter_rows()}
     above = below.sort("id").group_by("user").agg("id")
-    return found | {user: Identity(tuple(ids)) for user, ids in above.iter_rows()}
+    return found | {user: Identity(tuple(ids), drawn_as=drawn_as.get(user, "")) for user, ids in above.iter_rows()}
 
 
 def buckets_of(users: pl.Series, n: int) -> list[int]:

@@ -16,7 +16,7 @@ BOTH_IDS = pl.Schema({"alias": pl.String(), "user": pl.String(), "t": pl.Int64()
 NO_MERGES = BOTH_IDS.to_frame()
 
 #: reasons for which a row is left out and can still say who somebody is: that it fires no signal
-_STILL = (-1, DROPS.index("no signal"))
+STILL = (-1, DROPS.index("no signal"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,6 @@ def merges_in(table: pa.Table) -> pl.DataFrame:
         table: ``user, t, visible, dropped, alias``.
     """
     rows = pl.DataFrame(table.select(["alias", "user", "t", "visible", "dropped"]))
-    both = rows.filter(pl.col("dropped").is_in(_STILL) & (pl.col("alias") != pl.col("user")))
+    both = rows.filter(pl.col("dropped").is_in(STILL) & (pl.col("alias") != pl.col("user")))
     first = both.sort("visible", "t").unique(["alias", "user"], keep="first")
     return first.select(pl.col(name).cast(dtype) for name, dtype in BOTH_IDS.items())

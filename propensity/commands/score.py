@@ -78,20 +78,24 @@ def _score(
     log: "Log", scorer: "Scorer", settings: "Settings", instant: int, reasons: int, steps: "Steps"
 ) -> "tuple[BatchResult, int | None]":
     """Write everybody's records and the transitions they make; None where a later batch has made them."""
-    from features.event_store.store import EventStore
     from features.events.write import part_files
+    from features.identities.people import people_of
     from features.system.lock import locked
-    from serving.activation.transitions import NOBODY, TransitionRecorder
+    from serving.activation.transitions import TransitionRecorder
     from serving.scoring.batch import score_all
 
     rules, folder = scorer.definition, settings.scores(scorer.definition.name)
+    people = people_of(log)
+    drawn_as = people.drawn_as(instant)
     with locked(folder):
         with steps("score", log.runs) as advance:
-            batch = score_all(log, scorer, instant, folder, reasons=reasons, progress=advance)
+            batch = score_all(log, scorer, instant, folder, reasons=reasons, drawn_as=drawn_as, progress=advance)
         recorder = TransitionRecorder(rules, memberships_of(rules, settings), folder)
         with steps("transitions", len(part_files(batch.path))) as advance:
-            merged = log.people.below(instant) if isinstance(log, EventStore) else NOBODY
-            return batch, recorder.batch(batch.path, scorer, instant, merged=merged, progress=advance)
+            moved = recorder.batch(
+                batch.path, scorer, instant, merged=people.below(instant), drawn_as=drawn_as, progress=advance
+            )
+            return batch, moved
 
 
 def segments_report(

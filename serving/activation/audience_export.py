@@ -11,7 +11,6 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.system.durable import new_folder, replacing
 from features.system.kept_files import reading
-from segments.holdout import Holdout
 from segments.transitions.membership import IN
 from serving.activation.memberships import Memberships
 from serving.scoring.previous import Earlier, answered_in, field_of
@@ -79,8 +78,9 @@ def export(
 ) -> Export:
     """Write an audience; the file is there whole or not at all.
 
-    Columns: ``user_id, since_last`` (``entered`` or ``left``; of differences only), ``holdout``, and the state, RFM
-    group, tiers, likelihoods and amounts of the newest batch.
+    Columns: ``user_id, since_last`` (``entered`` or ``left``; of differences only), ``holdout``, ``both_arms`` (with
+    the held out only: was acted on under one id, and held out under another, before the two were known to be one
+    person; read-outs leave these out), and the state, RFM group, tiers, likelihoods and amounts of the newest batch.
 
     Args:
         definition: the definition.
@@ -102,11 +102,13 @@ def export(
     summaries = memberships.summaries()
     inside = summaries.filter((";" + pl.col("summary") + ";").str.contains(f";{dimension}={value};", literal=True))
     members = inside.select("user").sort("user")
-    held = pl.Series("holdout", Holdout(definition).of(members["user"].to_list(), [dimension] * len(members)))
-    members = members.hstack([held.cast(pl.Boolean)])
+    users = members["user"].to_list()
+    held, mixed = memberships.held_out(users, [dimension] * len(users)), memberships.mixed(users)
+    both = [dimension in mixed.get(user, ()) for user in users]
+    members = members.with_columns(pl.Series("holdout", held, pl.Boolean), pl.Series("both_arms", both, pl.Boolean))
     out = int(members["holdout"].sum())
     if not with_holdout:
-        members = members.filter(~pl.col("holdout"))
+        members = members.filter(~pl.col("holdout")).drop("both_arms")
     kept = folder / f"{name}.parquet"
     rows, entered, left = members, None, None
     if changes:

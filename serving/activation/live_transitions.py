@@ -52,6 +52,6 @@ class LiveTransitions:
         now = self._clock.now()
         scorer, scored, others = self._answers.scored(users, to_datetime(now))
         if others:
-            self._recorder.merged(others, now)
+            self._recorder.merged(others, scored.rows.drawn_as if scored is not None else {}, now)
         if scored is not None:
             self._recorder.live(scored, scorer)

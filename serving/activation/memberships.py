@@ -12,8 +12,17 @@ from features.definition.schema import Definition
 from features.time import Clock
 from segments.transitions.membership import Observation, UserMemberships, rule_digests
 from segments.transitions.transition import Cause, Scoring, Transition, TransitionFinder
+from serving.activation.arms import Arms
 from serving.activation.outbox import ERASED, Outbox
-from serving.database.activation_tables import definitions, make_tables, memberships, outbox, scorings, transitions
+from serving.database.activation_tables import (
+    arms,
+    definitions,
+    make_tables,
+    memberships,
+    outbox,
+    scorings,
+    transitions,
+)
 from serving.database.erasure import erased_among
 from serving.database.live_log import LiveLog
 from serving.database.tables import MOVING, dead, events, insert, one_at_a_time, pruned_ids
@@ -25,6 +34,7 @@ CHUNK = 500
 PLACES = {
     events.name: "live events", dead.name: "dead letters", memberships.name: "memberships",
     transitions.name: "transitions", outbox.name: "outbox", pruned_ids.name: "ids of pruned events",
+    arms.name: "arms of the holdout",
 }  # fmt: skip
 
 #: memberships read at once into a frame
@@ -43,7 +53,8 @@ class Memberships:
     def __init__(self, definition: Definition, live: LiveLog, clock: Clock) -> None:
         self._definition, self.live, self._clock = definition, live, clock
         make_tables(live)
-        self.outbox = Outbox(definition, live, clock)
+        self.arms = Arms(definition)
+        self.outbox = Outbox(definition, live, clock, self.arms)
 
     def known(self) -> dict[str, dict[str, str]]:
         """The rules of every definition seen, this one among them from now on."""
@@ -224,24 +235,45 @@ class Memberships:
             yield from ((row.user_id, UserMemberships.of_json(row.at, row.content)) for row in rows)
             after = rows[-1].user_id
 
-    def merged(self, users: Sequence[str], at: int) -> list[Transition]:
+    def merged(self, users: Mapping[str, str], drawn_as: Mapping[str, str], at: int) -> list[Transition]:
         """End the memberships of ids that belong to other users now; what they were stays in their history.
 
         Args:
-            users: ids; those without memberships are passed over.
+            users: by id the user to whom it belongs; ids without memberships are passed over.
+            drawn_as: of users of several ids the id by which their holdout is drawn, where that is another.
             at: the instant of the scoring that found it.
         """
         ended: list[Transition] = []
-        for lo in range(0, len(users), CHUNK):
-            some = list(users[lo : lo + CHUNK])
+        names = list(users)
+        for lo in range(0, len(names), CHUNK):
+            some = names[lo : lo + CHUNK]
             with self.live.writing() as connection:
                 one_at_a_time(connection, MOVING)
-                made = self._left(connection, some, at, "merged")
-                connection.execute(sa.delete(memberships).where(memberships.c.user_id.in_(some)))
+                there = list(self._of_users(connection, some))
+                made = self._left(connection, there, at, "merged")
                 kept = self._keep(connection, made)
                 self.outbox.add(connection, kept)
+                self.arms.merge(connection, {one: users[one] for one in there}, drawn_as)
+                connection.execute(sa.delete(memberships).where(memberships.c.user_id.in_(there)))
                 ended += kept
         return ended
+
+    def draw(self, drawn_as: Mapping[str, str], users: Sequence[str] | None = None) -> None:
+        """Say by which id the holdouts of merged users are drawn from now on, as `Arms.draw` takes it."""
+        with self.live.writing() as connection:
+            one_at_a_time(connection, MOVING)
+            self.arms.draw(connection, drawn_as, users)
+
+    def held_out(self, users: Sequence[str], dimensions: Sequence[str]) -> list[bool]:
+        """Whether each user is held out of the dimension beside them."""
+        with self.live.reading() as connection:
+            return [bool(out) for out in self.arms.held_out(connection, users, dimensions)]
+
+    def mixed(self, users: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Of those of some users who were in both arms of anything, in which dimensions; read-outs leave them out."""
+        with self.live.reading() as connection:
+            found = self.arms.of(connection, users)
+        return {user: arm.mixed for user, arm in found.items() if arm.mixed}
 
     def _left(self, connection: sa.Connection, users: Sequence[str], at: int, cause: Cause) -> list[Transition]:
         """The transitions of users who leave all that they are in."""
@@ -264,7 +296,7 @@ class Memberships:
             farewells = self._left(connection, names, self._clock.now(), ERASED)
             gone = {
                 PLACES[table.name]: connection.execute(sa.delete(table).where(table.c.user_id.in_(names))).rowcount
-                for table in (memberships, transitions, outbox)
+                for table in (memberships, transitions, outbox, arms)
             }
             self.outbox.add(connection, farewells)
         return gone

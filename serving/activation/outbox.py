@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.time import Clock
-from segments.holdout import Holdout
 from segments.transitions.transition import Transition
+from serving.activation.arms import Arms
 from serving.activation.payload import body_of
 from serving.database.activation_tables import destinations, outbox
 from serving.database.live_log import LiveLog
@@ -53,11 +53,11 @@ class Outbox:
         definition: its destinations.
         live: the live log, in whose database it is.
         clock: the service's clock.
+        arms: who is held out of what.
     """
 
-    def __init__(self, definition: Definition, live: LiveLog, clock: Clock) -> None:
-        self._definition, self._live, self._clock = definition, live, clock
-        self._holdout = Holdout(definition)
+    def __init__(self, definition: Definition, live: LiveLog, clock: Clock, arms: Arms) -> None:
+        self._definition, self._live, self._clock, self._arms = definition, live, clock, arms
 
     def add(
         self, connection: sa.Connection, moved: Sequence[Transition], *, only: str | None = None, sync: str = ""
@@ -77,7 +77,7 @@ class Outbox:
         """
         wanted = {k: d for k, d in self._definition.destinations.items() if only in (None, k)}
         asked = [t for t in moved if any(d.wants(t.dimension, t.before, t.after) for d in wanted.values())]
-        out = self._held_out(asked)
+        out = self._held_out(connection, asked)
         rows, now = [], self._clock.now()
         for transition, held in zip(asked, out, strict=True):
             body = body_of(self._definition.name, transition, sync)
@@ -92,11 +92,12 @@ class Outbox:
             connection.execute(put, rows[lo : lo + _CHUNK])
         return len(rows)
 
-    def _held_out(self, moved: Sequence[Transition]) -> list[bool]:
+    def _held_out(self, connection: sa.Connection, moved: Sequence[Transition]) -> list[bool]:
         """Which transitions are not sent because the user is held out; unknown dimensions hold nobody out."""
-        known = [t for t in moved if t.dimension in self._holdout.known]
-        out = iter(self._holdout.of([t.user for t in known], [t.dimension for t in known]).tolist())
-        return [t.dimension in self._holdout.known and next(out) for t in moved]
+        known = [t for t in moved if t.dimension in self._arms.known]
+        found = self._arms.held_out(connection, [t.user for t in known], [t.dimension for t in known])
+        out = iter(found.tolist())
+        return [t.dimension in self._arms.known and next(out) for t in moved]
 
     def claim(self, name: str, holder: str, limit: int) -> Waiting | None:
         """Take what goes next to a destination; what a sender that is gone has taken goes first, as it was.

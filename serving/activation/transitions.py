@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 import polars as pl
@@ -28,8 +29,7 @@ log = logging.getLogger("propensity")
 _Scores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]]
 _Evidence: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
 
-#: no ids
-NOBODY = pl.Series(dtype=pl.String())
+_NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 class TransitionRecorder:
@@ -49,7 +49,14 @@ class TransitionRecorder:
         self._finder: tuple[object, TransitionFinder | None] = (None, None)
 
     def batch(
-        self, path: Path, scorer: Scorer, cutoff: int, *, merged: pl.Series = NOBODY, progress: Progress = ignore
+        self,
+        path: Path,
+        scorer: Scorer,
+        cutoff: int,
+        *,
+        merged: Mapping[str, str] = _NOBODY,
+        drawn_as: Mapping[str, str] = _NOBODY,
+        progress: Progress = ignore,
     ) -> int | None:
         """Move everybody by the scores of a batch; killed half-way, the same again does the rest.
 
@@ -57,7 +64,8 @@ class TransitionRecorder:
             path: the folder of the scores.
             scorer: that made them.
             cutoff: the instant they speak of.
-            merged: ids that belong to other users then.
+            merged: by id the user to whom it belongs then, where that is another.
+            drawn_as: of users of several ids the id by which their holdout is drawn, where that is another.
             progress: called for each part that is done.
 
         Returns:
@@ -66,8 +74,10 @@ class TransitionRecorder:
         last = self._memberships.last()
         if last is not None and last.at > cutoff:
             return None
-        finder, count = self._finder_of(scorer), 0
-        summaries = self._memberships.summaries()
+        finder, summaries = self._finder_of(scorer), self._memberships.summaries()
+        ended = {user: merged[user] for user in summaries["user"] if user in merged} if merged else {}
+        count = self._kept(self._memberships.merged(ended, drawn_as, cutoff))
+        self._memberships.draw(drawn_as)
         for part in part_files(path):
             frame = _flat(pl.read_parquet(part), self._definition, finder.is_silent)
             moved = frame.join(summaries, on="user", how="left", suffix="_held").filter(
@@ -78,8 +88,6 @@ class TransitionRecorder:
                 before, evidence = self._before_of(cutoff)
                 count += self._kept(self._memberships.record(observations, finder, last, before, evidence=evidence))
             progress(1)
-        ended = summaries["user"].filter(summaries["user"].is_in(merged.implode())).to_list()
-        count += self._kept(self._memberships.merged(ended, cutoff))
         versions = {name: model.identity for name, model in scorer.models.items()}
         # a model that is missing now is still the one that users were last judged by
         judged = {**(last.models if last is not None else {}), **versions}
@@ -98,13 +106,14 @@ class TransitionRecorder:
         soon = zip(scored.rows.users.to_list(), self._edges.next(scored.rows), strict=True)
         due = {user: at for user, at in soon if at is not None}
         before, known = self._before_of(max(one.at for one in observations))
+        self._memberships.draw(scored.rows.drawn_as, scored.rows.users.to_list())
         made = self._memberships.record(observations, finder, last, before, due=due, evidence=known)
         self._kept(made)
         return made
 
-    def merged(self, users: Sequence[str], at: int) -> list[Transition]:
-        """End the memberships of ids that belong to other users now."""
-        made = self._memberships.merged(users, at)
+    def merged(self, users: Mapping[str, str], drawn_as: Mapping[str, str], at: int) -> list[Transition]:
+        """End the memberships of ids that belong to other users now; see `Memberships.merged`."""
+        made = self._memberships.merged(users, drawn_as, at)
         self._kept(made)
         return made
 

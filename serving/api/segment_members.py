@@ -8,10 +8,8 @@ from itertools import islice
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from features.definition.dimension import Dimension
 from features.errors import PropensityError, UnavailableError
 from features.time import to_instant
-from segments.holdout import Holdout
 from serving.database.live_log import LiveLog
 from serving.scoring.online import Answers
 from serving.scoring.previous import Earlier
@@ -54,7 +52,7 @@ class SegmentMembers:
     """
 
     def __init__(self, answers: Answers, live: LiveLog) -> None:
-        self._answers, self._live, self._holdout = answers, live, Holdout(answers.definition)
+        self._answers, self._live = answers, live
         self._kept: tuple[object, pl.Series] = (None, pl.Series(dtype=pl.String))
 
     def page(self, segment: str, as_of: datetime, *, after: str, limit: int) -> Members:
@@ -80,7 +78,7 @@ class SegmentMembers:
                 code="no_model",
             )
         batch = self._answers.earlier(as_of)
-        found: list[str] = []
+        found: dict[str, bool] = {}
         candidates, seen = self._candidates(segment, batch, after), 0
         last: str | None = after
         while len(found) < limit and seen < MOST:
@@ -88,21 +86,20 @@ class SegmentMembers:
             if not some:
                 last = None
                 break
-            inside = set(self._answers.inside(some, as_of, segment))
+            inside = self._answers.inside(some, as_of, segment)
             for user in some:
                 last = user
                 if user in inside:
-                    found.append(user)
+                    found[user] = inside[user]
                     if len(found) == limit:
                         break
             seen += len(some)
-        held_out = self._holdout.of(found, [Dimension.segment(segment)] * len(found))
         return Members(
             segment=segment,
             as_of=as_of,
             batch=batch and batch.as_of,
-            users=found,
-            holdout=[user for user, out in zip(found, held_out.tolist(), strict=True) if out],
+            users=list(found),
+            holdout=[user for user, held_out in found.items() if held_out],
             next=last,
         )
 

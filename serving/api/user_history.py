@@ -79,12 +79,15 @@ class UserHistory(Part):
         memberships: what the user is by dimension; they change less often than the record, by ``min_dwell`` and
             ``transitions.margin``.
         transitions: the user's transitions, the newest first.
+        both_arms: the dimensions in which the user was acted on under one id and held out under another, before the
+            two were known to be one person.
     """
 
     user_id: str
     record: ScoreRecord | None
     memberships: dict[str, Membership]
     transitions: list[TransitionRecord]
+    both_arms: list[str] = []
 
 
 def history_of(
@@ -111,4 +114,5 @@ def history_of(
             name: Membership(value=value, since=to_datetime(since)) for name, (value, since) in values.items()
         },
         transitions=[TransitionRecord.of(t) for t in memberships.history(user=user, limit=limit, newest=True)],
+        both_arms=sorted(memberships.mixed([user]).get(user, ())),
     )

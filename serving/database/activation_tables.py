@@ -57,6 +57,15 @@ scorings = Table(
     Column("definition", String, nullable=False),
 )
 
+#: of merged users the id by which their holdout is drawn, and the dimensions in which they were in both arms (JSON)
+arms = Table(
+    "handoff_arms",
+    metadata,
+    Column("user_id", String, primary_key=True),
+    Column("drawn_as", String, nullable=False),
+    Column("mixed", Text, nullable=False),
+)
+
 #: messages to destinations, each until it is delivered; ``batch`` names the request they go with, once they do
 outbox = Table(
     "handoff_outbox",

@@ -1,9 +1,10 @@
 """Batch scoring: the record of every user, to Parquet."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import polars as pl
 
@@ -51,7 +52,14 @@ CHANGE = pl.Struct({"since": INSTANT, "probability": pl.Float64, "model": pl.Str
 
 
 def score_all(
-    log: Log, scorer: Scorer, cutoff: int, folder: Path, *, reasons: int = 0, progress: Progress = ignore
+    log: Log,
+    scorer: Scorer,
+    cutoff: int,
+    folder: Path,
+    *,
+    reasons: int = 0,
+    drawn_as: Mapping[str, str] = MappingProxyType({}),
+    progress: Progress = ignore,
 ) -> BatchResult:
     """Score every user visible at a cutoff.
 
@@ -61,6 +69,7 @@ def score_all(
         cutoff: the instant the scores speak of.
         folder: gets ``scores-<instant>.parquet``, a folder, complete or not at all.
         reasons: how many reasons a likelihood, and what changed since the newest earlier scores there; 0 for neither.
+        drawn_as: of users of several ids the id by which their holdout is drawn, where that is another.
         progress: called for each run of users that is done.
 
     Raises:
@@ -73,7 +82,7 @@ def score_all(
     traits = latest_traits(scorer.definition, cutoff, log.live)
 
     def score(events: Events) -> Iterator[pl.DataFrame]:
-        for rows in batch_rows(events, scorer.definition, cutoff, traits):
+        for rows in batch_rows(events, scorer.definition, cutoff, traits, drawn_as):
             if len(rows):
                 scored = scorer.score(rows, rows.cutoffs)
                 records = _with_reasons(scorer, scored, reasons, earlier, columns) if reasons else scored.records

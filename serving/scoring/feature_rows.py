@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +22,23 @@ if TYPE_CHECKING:  # a batch reads the log: it has no need of Feast, which takes
 
 
 def batch_rows(
-    events: Events, definition: Definition, cutoff: int, traits: pl.DataFrame | None
+    events: Events,
+    definition: Definition,
+    cutoff: int,
+    traits: pl.DataFrame | None,
+    drawn_as: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[FeatureRows]:
-    """Yield rows of every user visible at a cutoff, for each run of users; ``traits`` as `latest_traits` tells them."""
-    for rows in fold_rows(events, read_all_at(events, np.array([cutoff])), definition):
+    """Yield rows of every user visible at a cutoff, for each run of users.
+
+    Args:
+        events: theirs.
+        definition: what is read from them.
+        cutoff: the cutoff.
+        traits: as `latest_traits` tells them.
+        drawn_as: of users of several ids the id by which their holdout is drawn, where that is another.
+    """
+    for found in fold_rows(events, read_all_at(events, np.array([cutoff])), definition):
+        rows = replace(found, drawn_as=drawn_as) if drawn_as else found
         if traits is None or not len(rows):
             yield rows
         else:
@@ -80,6 +94,8 @@ def online_rows(
     if latest:
         cutoffs = np.maximum(cutoffs, seen)
     rows = profile_rows(list(stored), words, cutoffs, definition, traits)
+    if drawn := {user: p.identity.drawn_as for user, p in stored.items() if p.identity.drawn_as}:
+        rows = replace(rows, drawn_as=drawn)
     through = np.array([p.through for p in profiles], dtype=np.int64)
     now = {user: other for user, other in found.now.items() if user not in missing}
     return OnlineRows(rows, through, covered, missing, now)

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -207,25 +207,26 @@ class Answers:
         """The newest scores of the batch before an instant."""
         return Earlier.before(self._scores, to_instant(as_of))
 
-    def scored(self, users: Sequence[str], now: datetime) -> tuple[Scorer, Scored | None, list[str]]:
+    def scored(self, users: Sequence[str], now: datetime) -> tuple[Scorer, Scored | None, Mapping[str, str]]:
         """Score users right now, through the connection for long lists; None when nobody is known.
 
         Returns:
-            Who scored them, the scores, and those of the ids that belong to other users now, who are scored for them.
+            Who scored them, the scores, and of ids that belong to other users now, who are scored for them, to whom.
 
         Raises:
             UnavailableError: the store does not answer, or holds nothing.
         """
         scorer = self._served.scorer
         found = self._rows(self._bulk, users, now, latest=True)
-        return scorer, scorer.score(found.rows, found.through) if len(found.rows) else None, list(found.now)
+        return scorer, scorer.score(found.rows, found.through) if len(found.rows) else None, found.now
 
-    def inside(self, users: Sequence[str], as_of: datetime, segment: str) -> list[str]:
-        """Those of the users who are in a segment at an instant."""
+    def inside(self, users: Sequence[str], as_of: datetime, segment: str) -> dict[str, bool]:
+        """Those of the users who are in a segment at an instant, and whether they are held out of it."""
         _, scored, _ = self.scored(users, as_of)
         if scored is None:
-            return []
-        return list(scored.frame.filter(pl.col("segments").list.contains(segment))["user"])
+            return {}
+        inside = scored.frame.filter(pl.col("segments").list.contains(segment))
+        return dict(inside.select("user", pl.col("holdout").list.contains(segment)).iter_rows())
 
     def _rows(self, store: OnlineProfiles, users: Sequence[str], as_of: datetime, *, latest: bool) -> OnlineRows:
         """Rows of users; a store that has lost what it held does not know who is unknown.

@@ -167,7 +167,7 @@ class Scorer:
         known |= _values(columns)
         segments = self._every.every(known, count)
         columns |= {"segments": segments, "leaves": self._exits.every(known, count), "last_seen": self._seen(rows)}
-        columns["holdout"] = self._held_out(rows.users, segments)
+        columns["holdout"] = self._held_out(rows, segments)
         return Scored(rows, columns, self._versions, self.definition, self._version)
 
     def _seen(self, rows: FeatureRows) -> Instants:
@@ -176,9 +176,9 @@ class Scorer:
         ago: Instants = np.rint(np.nan_to_num(days) * DAY).astype(np.int64)
         return rows.cutoffs - ago
 
-    def _held_out(self, users: pl.Series, segments: Names) -> Names:
+    def _held_out(self, rows: FeatureRows, segments: Names) -> Names:
         """Of the segments users are in, those they are held out of."""
-        names = users.to_list()
+        names = [rows.drawn_as.get(user, user) for user in rows.users] if rows.drawn_as else rows.users.to_list()
         owners = [names[row] for row in segments.rows.tolist()]
         dimensions = [Dimension.segment(segments.names[code]) for code in segments.codes.tolist()]
         return segments.where(self._holdout.of(owners, dimensions))

@@ -17,11 +17,13 @@ from features.events.log import Log
 from features.events.write import part_files
 from features.feature_store import OnlineProfiles
 from features.feature_store.objects import profiles_path
-from features.profile.codec import pack_all, stored_bytes
+from features.identities.people import people_of
+from features.profile.codec import ALONE, pack_all, stored_bytes
 from features.profile.fold import profiles_at
 from features.profile.layout import layout_of
 from features.profile.stored import Profiles
 from features.profile.stored_bucket import TRAITS
+from features.profile.stored_people import identities_of
 from features.reading.live_messages import LogColumns
 from features.settings import Settings
 from features.system.progress import Progress, ignore
@@ -31,6 +33,9 @@ from serving.database.tables import SHARDS
 
 #: profiles written at once
 BATCH = 2_000
+
+#: a user's profile, as stored
+PROFILES = pl.Schema({"user": pl.String(), "profile": pl.Binary()})
 
 
 @contextmanager
@@ -109,9 +114,11 @@ def _changed(
 def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: Path, progress: Progress) -> int:
     layout, ends, written = layout_of(definition), max(log.ends, log.live.through), 0
     live = log.live.position
-    known = stored_traits(definition, ends, log.live)
+    known, people = stored_traits(definition, ends, log.live), people_of(log)
+    identities = identities_of(people, ends)
 
     def pack(events: Events) -> Iterator[pl.DataFrame]:
+        events = events.as_of(ends)
         for first, words in profiles_at(events, ends, layout):
             users = events.users[first : first + len(words)].to_frame()
             traits_now = (known if known is not None else pl.DataFrame(schema=TRAITS)).select(TRAITS.names())
@@ -121,16 +128,22 @@ def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: 
                 .iter_rows()
             )
             values = [
-                stored_bytes(ends, w, traits or "", live, at or 0) if w else None
-                for w, (traits, at) in zip(pack_all(words, layout), mine, strict=True)
+                stored_bytes(ends, w, traits or "", live, at or 0, identities.get(user, ALONE)) if w else None
+                for user, w, (traits, at) in zip(users["user"], pack_all(words, layout), mine, strict=True)
             ]
             yield users.with_columns(profile=pl.Series(values, dtype=pl.Binary)).drop_nulls()
 
     everyone = folder.with_name(folder.name + ".everyone")
-    log.write(pack, pl.Schema({"user": pl.String(), "profile": pl.Binary()}), everyone, progress=progress)
+    log.write(pack, PROFILES, everyone, progress=progress)
+    left = set(identities)
     for file in part_files(everyone):
-        written += _put(online, pl.read_parquet(file))
+        rows = pl.read_parquet(file)
+        left.difference_update(rows["user"])
+        written += _put(online, rows)
     shutil.rmtree(everyone)
+    # ids that are called by others, and those that have done nothing themselves
+    others = {one: stored_bytes(ends, b"", "", live, identity=identities[one]) for one in sorted(left)}
+    written += _put(online, pl.DataFrame({"user": list(others), "profile": list(others.values())}, schema=PROFILES))
     online.cover(ends, "")
     return written
 

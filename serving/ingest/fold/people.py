@@ -1,6 +1,6 @@
 """People as the live path knows them: merges of the files, and those that came since, judged by the same rules."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -36,26 +36,29 @@ class LivePeople:
             ids: ids.
 
         Returns:
-            All ids of each person, by the one by which the person is called.
+            All ids of each person, by the one by which the person is called; first the one by which the person's
+            holdout is drawn.
         """
         asked = set(ids)
         near = together(self._parts(), asked) if self._rules is not None else MERGES.to_frame()
-        called = self._judged(near).names([*asked.union(near["alias"], near["user"])], NOW)
+        people, every = self._judged(near), sorted(asked.union(near["alias"], near["user"]))
+        called = people.names(every, NOW)
         mine = {called.get(one, one) for one in asked}
         persons: dict[str, list[str]] = {user: [] for user in sorted(mine)}
-        for one in sorted(asked.union(near["alias"], near["user"])):
+        for one in every:
             if (user := called.get(one, one)) in persons:
                 persons[user].append(one)
-        return persons
+        return _drawn_first(persons, people)
 
     def everybody(self) -> Mapping[str, list[str]]:
-        """All ids of everybody who has, or had, several, by the id by which each is called now."""
+        """All ids of everybody who has, or had, several, as `of` has them."""
         called: dict[str, list[str]] = {}
-        if self._rules is not None:
-            people = self._judged(pl.concat([part.merges for part in self._parts()]))
-            for one, user in people.at(NOW).iter_rows():
-                called.setdefault(user, []).append(one)
-        return called
+        if self._rules is None:
+            return called
+        people = self._judged(pl.concat([part.merges for part in self._parts()]))
+        for one, user in people.at(NOW).iter_rows():
+            called.setdefault(user, []).append(one)
+        return _drawn_first(called, people)
 
     def refused(self, message: Message) -> str:
         """Why the merge that a message asks for does not hold; empty where it does, or where the pair is no news."""
@@ -76,6 +79,13 @@ class LivePeople:
             self._read = new[-1].position
             self._came = MergeIndex(pl.concat([self._came.merges, merges_of(new)], rechunk=True))
         return [self._history.merges(), self._came]
+
+
+def _drawn_first(persons: Mapping[str, Sequence[str]], people: People) -> dict[str, list[str]]:
+    """Put of each person's ids the one first by which the holdout is drawn."""
+    drawn = people.drawn_as(NOW)
+    first = {user: drawn.get(user, user) for user in persons}
+    return {user: [first[user], *(one for one in ids if one != first[user])] for user, ids in persons.items()}
 
 
 def merges_of(messages: Iterable[Message]) -> pl.DataFrame:

@@ -95,7 +95,7 @@ class Persons:
         return done
 
     def everybody(self) -> Mapping[str, Sequence[str]]:
-        """All ids of everybody who has, or had, several, by the id by which each is called now."""
+        """All ids of everybody who has, or had, several, as `made` takes them."""
         return self._people.everybody()
 
     def made(
@@ -104,7 +104,8 @@ class Persons:
         """Make persons of all there is.
 
         Args:
-            called: all ids of each, by the one by which the person is called.
+            called: all ids of each, by the one by which the person is called; first the one by which the holdout of
+                the person is drawn.
             through: the instant they are good through.
             stored: what is stored of the ids.
         """
@@ -126,7 +127,8 @@ class Persons:
             position = max([m.position for m in mine] + [p.position for p in before], default=0)
             about = [message for message in mine if message.user == user and message.kind == IDENTIFY]
             attributes = identified(traits.get(user, NOTHING), about, fields)
-            others = Identity(tuple(one for one in some if one != user))
+            drawn_as = some[0] if some[0] != user else ""
+            others = Identity(tuple(sorted(one for one in some if one != user)), drawn_as=drawn_as)
             good = max([through, *(p.through for p in before)])
             words = packed.get(user)
             value = None if words is None else value_of(good, words, attributes, position, others)

@@ -20,8 +20,23 @@ NOBODY = ("undefined", "0", "00000000-0000-0000-0000-000000000000", "anonymous",
 
 def people_at(merges: Sequence[Merge], c: int, most_ids: int = 500, most_users: int = 5) -> dict[str, str]:
     """By what id the person of each id is called at a cutoff; ids that are not here are people by themselves."""
+    return _judged(merges, c, most_ids, most_users)[0]
+
+
+def drawn_at(merges: Sequence[Merge], c: int, most_ids: int = 500, most_users: int = 5) -> dict[str, str]:
+    """By which id the holdout of the person of each id is drawn: the one that was first named as a user."""
+    who, named = _judged(merges, c, most_ids, most_users)
+    drawn = {}
+    for user in set(who.values()):
+        ids = [one for one, called_by in who.items() if called_by == user and one in named]
+        drawn[user] = min(ids, key=lambda one: (named[one], one), default=user)
+    return drawn
+
+
+def _judged(merges: Sequence[Merge], c: int, most_ids: int, most_users: int) -> tuple[dict[str, str], dict[str, int]]:
+    """Who is called what, and when each id was first named as a user."""
     above: dict[str, str] = {}
-    named: set[str] = set()
+    named: dict[str, int] = {}
     claims: dict[str, set[str]] = {}
     implied: set[tuple[str, str]] = set()
     merges = [m for m in merges if m.undone is None or m.undone > m.known]
@@ -57,8 +72,8 @@ def people_at(merges: Sequence[Merge], c: int, most_ids: int = 500, most_users: 
             above.pop(alias, None)
         elif alias not in above:
             above[alias] = user
-            named.add(user)
-    return {one: top(one) for one in every}
+            named.setdefault(user, at)
+    return {one: top(one) for one in every}, named
 
 
 def called(log: list[Event], who: dict[str, str]) -> list[Event]:

@@ -15,7 +15,7 @@ from features.identities.merges import MERGES
 from features.identities.people import People
 from features.profile.fold import feature_rows, read_all_at
 from features.time import DAY, HOUR, to_instant
-from tests.features.identities.oracle import Merge, called, people_at
+from tests.features.identities.oracle import Merge, called, drawn_at, people_at
 from tests.features.profile.test_fold import START, assert_same
 from tests.oracle import Event, feature_row
 from tests.worlds import definition_of, events_of
@@ -93,6 +93,13 @@ def test_who_is_who_is_what_the_oracle_says(merges: list[Merge], cutoffs: list[i
         expected = people_at(merges, c, RULES.most_ids, RULES.most_users)
         found = people.names(IDS, c)
         assert {one: found.get(one, one) for one in expected} == expected
+
+
+@settings(max_examples=300)
+@given(histories(), instants)
+def test_a_holdout_is_drawn_by_the_id_that_was_first_a_users(merges: list[Merge], c: int) -> None:
+    found, should = people_of(merges).drawn_as(c), drawn_at(merges, c, 4, 2)
+    assert found == {user: drawn for user, drawn in should.items() if drawn != user}
 
 
 @given(logs, histories(), st.lists(instants, min_size=1, max_size=4, unique=True).map(sorted))

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from features.identities.people import People
-from features.profile.codec import StoredProfile
+from features.profile.codec import Identity, StoredProfile
 from features.reading.live_messages import ALIAS, EXPLICIT, TRACK, LogColumns, Message
 from features.time import HOUR
 from serving.ingest.compact import compact
@@ -56,11 +56,12 @@ def then(scene: Scene, what: str) -> None:
         scene.fold()
 
 
-def expected(scene: Scene, sent: Sequence[Message]) -> dict[str, tuple[bytes, tuple[str, ...], str]]:
-    """What is to be stored of each id: the profile, the other ids, and by what the person is called."""
+def expected(scene: Scene, sent: Sequence[Message]) -> dict[str, tuple[bytes, Identity]]:
+    """What is to be stored of each id: the profile, and what is known of its person."""
     rules = scene.definition.identities
     assert rules is not None
     people = People.of(merges_of(sent), rules)
+    drawn = people.drawn_as(NOW)
     called = {one: people.names([one], NOW).get(one, one) for one in IDS} if people else {one: one for one in IDS}
     tracked = [m for m in sent if m.kind == TRACK]
     words = scene.batch([Message(m.id, called.get(m.user, m.user), m.kind, m.event, m.t, m.received, m.body)
@@ -69,16 +70,16 @@ def expected(scene: Scene, sent: Sequence[Message]) -> dict[str, tuple[bytes, tu
     for one, user in called.items():
         others = tuple(sorted(other for other, by in called.items() if by == one and other != one))
         if user != one:
-            found[one] = (b"", (), user)
+            found[one] = (b"", Identity(now=user))
         elif one in words:
-            found[one] = (words[one], others, "")
+            found[one] = (words[one], Identity(others, drawn_as=drawn.get(one, "")))
     return found
 
 
-def stored(scene: Scene) -> dict[str, tuple[bytes, tuple[str, ...], str]]:
+def stored(scene: Scene) -> dict[str, tuple[bytes, Identity]]:
     values = dict(zip(IDS, scene.online.read_values(IDS), strict=True))
     found = {one: StoredProfile.from_bytes(value) for one, value in values.items() if value is not None}
-    return {one: (p.words, p.identity.ids, p.identity.now) for one, p in found.items() if p.words or p.identity.now}
+    return {one: (p.words, p.identity) for one, p in found.items() if p.words or p.identity.now}
 
 
 @pytest.mark.long

@@ -12,11 +12,14 @@ import yaml
 from features.definition import Definition, load_definition
 from features.event_store.open import open_log
 from features.event_store.store import EventStore
+from features.events.write import part_files
 from features.feature_store import OnlineProfiles
 from features.profile.fold import feature_rows, read_all_at
 from features.settings import Settings
 from features.system.progress import unseen
 from features.time import Clock, to_instant
+from segments.holdout import Holdout
+from serving.activation.audience_export import export
 from serving.activation.memberships import Memberships
 from serving.activation.transitions import TransitionRecorder
 from serving.api.user_history import history_of
@@ -131,3 +134,62 @@ def test_an_id_that_was_merged_leaves_what_it_was_in(case: tuple[Definition, Set
     assert now.held["states"][0] == "new"
     history = history_of("anon-7", END, Answers(definition, settings), memberships, limit=10, reasons=0)
     assert history.user_id == "u7"
+
+
+def test_a_person_is_held_out_by_the_id_that_was_first_a_users_and_who_was_in_both_arms_is_marked(
+    tmp_path: Path,
+) -> None:
+    """Two accounts, each with a device of its own, turn out to be one person."""
+    folder = tmp_path / "case"
+    shutil.copytree(CASE, folder)
+    content = yaml.safe_load((folder / "propensity.yaml").read_text())
+    content["identities"] = {"merges": {"path": "merges.csv", "columns": {"alias": "a", "user": "u", "known": "at"}}}
+    content["transitions"] = {"holdout": 0.5}
+    (folder / "propensity.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    merges = ["a,u,at", "d1,f000,2026-02-20T00:00:00Z", "d2,f001,2026-02-21T00:00:00Z"]
+    (folder / "merges.csv").write_text("\n".join([*merges, "f000,f001,2026-02-28T12:00:00Z\n"]))
+    definition, settings = load_definition(folder / "propensity.yaml"), Settings(home=tmp_path / "var")
+    log = open_log(definition, settings, ends=None, steps=unseen)
+    assert isinstance(log, EventStore)
+    live, scores = LiveLog.open(definition, settings), settings.scores(definition.name)
+    memberships = Memberships(definition, live, Clock(END))
+    recorder, scorer = TransitionRecorder(definition, memberships, scores), Scorer(definition, {}, None)
+    arms = Holdout(definition)
+    names = list(arms.known)
+
+    def score(instant: datetime) -> pl.DataFrame:
+        at = to_instant(instant)
+        drawn_as = log.people.drawn_as(at)
+        batch = score_all(log, scorer, at, scores, drawn_as=drawn_as)
+        recorder.batch(batch.path, scorer, at, merged=log.people.below(at), drawn_as=drawn_as)
+        return pl.read_parquet(part_files(batch.path)).filter(pl.col("user_id").is_in(["f000", "f001"]))
+
+    score(datetime(2026, 2, 28, 11, tzinfo=UTC))
+    assert memberships.mixed(["f000", "f001"]) == {}
+    entered = {name: {one for one in ("f000", "f001") if name in memberships.user(one).held} for name in names}
+    own = {one: dict(zip(names, arms.of([one] * len(names), names).tolist(), strict=True)) for one in ("f000", "f001")}
+    for _ in range(2):  # the same batch again changes nothing
+        record = score(END).to_dicts()
+        assert [row["user_id"] for row in record] == ["f001"]
+        of_first = {name.removeprefix("segments.") for name in names if own["f000"][name]}
+        assert set(record[0]["holdout"]) == set(record[0]["segments"]) & of_first, "the earlier account's arms"
+        assert memberships.held_out(["f001"] * len(names), names) == [own["f000"][name] for name in names]
+        mixed = {name for name in names if "f001" in entered[name] and own["f001"][name] != own["f000"][name]}
+        assert mixed, "else this case shows nothing"
+        assert memberships.mixed(["f000", "f001"]) == {"f001": mixed}
+    name = min(mixed)
+    held = memberships.user("f001").held[name][0]
+    audience = name if name.startswith("segments.") else f"{name}.{held}"
+    export(definition, memberships, scores, tmp_path / "exports", audience.removeprefix("segments."),
+           tmp_path / "out.csv", "csv", changes=False, with_holdout=True)  # fmt: skip
+    rows = pl.read_csv(tmp_path / "out.csv")
+    assert rows.filter(pl.col("both_arms"))["user_id"].to_list() == ["f001"]
+    materialize(log, definition, settings)
+    answers = Answers(definition, settings)
+    history = history_of("f000", END, answers, memberships, limit=10, reasons=0)
+    assert (history.user_id, set(history.both_arms)) == ("f001", mixed)
+    [online] = answers.score(["d1"], END, 0).records
+    assert sorted(online.holdout) == sorted(record[0]["holdout"]), "live as in the batch"
+    done = erase(definition, settings, memberships, ["d2"])
+    assert not any(done.left.values())
+    assert memberships.mixed(["f001"]) == {}
