@@ -40,6 +40,14 @@ def columns_sql(definition: Definition, types: dict[str, str], *, ours: bool) ->
     ]
 
 
+def other_id_sql(definition: Definition, types: dict[str, str]) -> list[str]:
+    """Another id of a row's user, ``alias``, where the definition says which column has it; null where it is not."""
+    name = definition.identities.alias if definition.identities is not None else None
+    if name is None:
+        return []
+    return [f"{_user(quoted(name)) if name in types else 'CAST(NULL AS STRING)'} AS alias"]
+
+
 def currencies_sql(definition: Definition) -> list[str]:
     """Of each amount of a currency ``priced``, whether there is one, and ``no_rate``, the currency if it has none."""
     found = []

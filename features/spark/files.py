@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from features.definition.schema import Definition
 from features.engines.files import KINDS, files_of, partitions_of, suffix_of
 from features.expressions.dialects import written
-from features.reading.columns import computed, places, roots, typed_columns
+from features.reading.columns import computed, mapped_columns, roots, typed_columns
 from features.reading.places import resolve
 from features.spark.expressions import quoted
 
@@ -36,7 +36,7 @@ def open_files(session: SparkSession, definition: Definition, paths: list[str]) 
     rows = _opened(session, definition, paths)
     more = [
         f"{written(sql, 'spark')} AS {quoted(name)}"
-        for name, sql in computed(places(definition.events.columns), rows.columns).items()
+        for name, sql in computed(mapped_columns(definition), rows.columns).items()
     ]
     return rows.selectExpr("*", *more) if more else rows
 
@@ -58,8 +58,8 @@ def _opened(session: SparkSession, definition: Definition, paths: list[str]) -> 
 
 def _typed(rows: DataFrame, definition: Definition) -> DataFrame:
     """Numbers where all values of a column that expressions use are; by one look at all files."""
-    as_written = set(definition.events.columns.model_dump(exclude_none=True).values())
-    as_written = as_written.union(*map(roots, computed(places(definition.events.columns), rows.columns).values()))
+    as_written = set(mapped_columns(definition).values())
+    as_written = as_written.union(*map(roots, computed(mapped_columns(definition), rows.columns).values()))
     used = sorted((typed_columns(definition) - as_written) & set(rows.columns))
     if not used:
         return rows

@@ -6,6 +6,7 @@ Nothing of the log comes to the driver: executors read the files and write the a
 import logging
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 from pyspark.sql import DataFrame
@@ -19,17 +20,31 @@ from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
 from features.events.tombstones import Tombstones
 from features.events.write import Work
+from features.identities.merges import of_both_ids, reported
+from features.identities.people import NOBODY_MERGED, People
+from features.reading.batch import BOTH_IDS, NO_MERGES, STILL
 from features.reading.clocks import BLOCK, strays
 from features.reading.findings import Finding, judge, words
 from features.settings import Settings
-from features.spark.expressions import checked_sql, columns_sql, currencies_sql, finite_sql, judged_sql, priced
+from features.spark.expressions import (
+    checked_sql,
+    columns_sql,
+    currencies_sql,
+    finite_sql,
+    judged_sql,
+    other_id_sql,
+    priced,
+)
 from features.spark.files import duckdb_types, open_files, paths_of
-from features.spark.partitions import answering
+from features.spark.partitions import TOGETHER, answering
 from features.spark.repeats import of_one_user
 from features.spark.session import open_session, plain_names
 from features.system.durable import replace_folder
 from features.system.private import make_all_private
 from features.system.progress import Progress, ignore
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
 
 log = logging.getLogger("propensity.log")
 
@@ -55,11 +70,6 @@ class SparkLog:
     def __init__(
         self, definition: Definition, settings: Settings, *, ends: int | None = None, live: Compacted = NONE
     ) -> None:
-        if definition.identities is not None:
-            raise EventLogError(
-                "Spark does not merge ids, and the definition has 'identities'.",
-                fix="read the log with PROPENSITY_ENGINE=local, or leave 'identities' out",
-            )
         self.definition = definition
         self.live = live
         self.session = open_session(settings)
@@ -136,7 +146,7 @@ class SparkLog:
 
     @cached_property
     def _kept(self) -> DataFrame:
-        rows = self._rows.where("dropped < 0").drop("dropped", "unread")
+        rows = self._rows.where("dropped < 0").drop("dropped", "unread", *self._other_id)
         names = self.definition.events.columns
         if names.id is not None:
             content = ["t", "mask", *(f"v{i}" for i in range(self.n_values))]
@@ -149,10 +159,10 @@ class SparkLog:
         """Write what is made of each run of users; see `Log.write`."""
         arrow = pl.DataFrame(schema=schema).to_arrow().schema
         spark_schema = from_arrow_schema(arrow)
-        answer = answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema),
+        answer = answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema), self._shared,
                            by_arrival=self.definition.events.columns.arrived is not None)  # fmt: skip
-        spread = self._kept.repartition(self.partitions, "user")
-        frames = spread.sortWithinPartitions("user", "t").mapInArrow(answer, spark_schema)
+        spread = self._of_sets().repartition(self.partitions, TOGETHER)
+        frames = spread.sortWithinPartitions(TOGETHER, "t").mapInArrow(answer, spark_schema)
         fresh = folder.with_name(folder.name + ".new")
         writer = frames.write.mode("overwrite").option("compression", "zstd")
         (writer if by is None else writer.partitionBy(by)).parquet(fresh.as_uri())
@@ -163,10 +173,48 @@ class SparkLog:
         return rows
 
     @cached_property
+    def _shared(self) -> "Broadcast[People] | None":
+        """Who is who, sent to each executor once."""
+        return self.session.sparkContext.broadcast(self.people) if self.people else None
+
+    def _of_sets(self) -> DataFrame:
+        """The rows, with what tells which of them are worked on together: a user's, or those of ids ever merged."""
+        if not self.people:
+            return self._kept.selectExpr("*", f"user AS {TOGETHER}")
+        sets = pl.DataFrame({"member": self.people.ids, "set": self.people.sets_of(self.people.ids)})
+        members = self.session.createDataFrame(sets.to_arrow())
+        # an id holds no zero characters, so that it is no set
+        named = f"COALESCE(concat(chr(0), CAST(set AS STRING)), user) AS {TOGETHER}"
+        joined = self._kept.join(members, self._kept["user"] == members["member"], "left")
+        return joined.selectExpr("*", named).drop("member", "set")
+
+    @cached_property
     def columns(self) -> dict[str, str]:
         """The log's columns with DuckDB's types; what DuckDB has no name for is text."""
         with plain_names(self.session):
             return duckdb_types(open_files(self.session, self.definition, self._paths))
+
+    @cached_property
+    def people(self) -> People:
+        """Who is who; what is reported of ids comes to the driver, one row a pair of ids, and is judged there."""
+        if self.definition.identities is None:
+            return NOBODY_MERGED
+        pairs = NO_MERGES
+        if self._other_id:
+            still = ", ".join(map(str, STILL))
+            both = self._rows.where(f"dropped IN ({still}) AND alias IS NOT NULL AND alias <> user")
+            both = both.selectExpr("alias", "user", "struct(visible, t) AS seen")
+            first = both.groupBy("alias", "user").agg({"seen": "min"}).toDF("alias", "user", "seen")
+            found = first.selectExpr("alias", "user", "seen.t AS t", "seen.visible AS visible").toArrow()
+            pairs = pl.DataFrame(found, schema=BOTH_IDS)
+        every = reported(of_both_ids(pairs), self.definition, self.live, self._erased)
+        return People.of(every, self.definition.identities)
+
+    @property
+    def _other_id(self) -> list[str]:
+        """The column of another id of a row's user, where the log has one."""
+        rules = self.definition.identities
+        return ["alias"] if rules is not None and rules.alias is not None else []
 
     @property
     def _currencies(self) -> list[str]:
@@ -180,8 +228,9 @@ class SparkLog:
                 opened = self.session.read.parquet(*paths) if ours else open_files(self.session, self.definition, paths)
                 types, currencies = dict(opened.dtypes), currencies_sql(self.definition)
                 place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
+                place += other_id_sql(self.definition, types)
                 rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place, *currencies)
-                where = ("ours", "file", "place", *self._currencies)
+                where = ("ours", "file", "place", *self._other_id, *self._currencies)
                 taken, judged = judged_sql(self.definition, self.n_values)
                 rows = rows.selectExpr(*finite_sql(self.n_values), *where).selectExpr("*", taken)
                 checked = checked_sql(self.n_values, begins(self.definition))

@@ -1,34 +1,60 @@
 """What an executor runs on a partition: the same kernel and the same work as on one machine."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.events.events import Rows
+from features.events.events import Events, Rows
 from features.events.repeats import one_row_an_id
 from features.events.tombstones import Tombstones
 from features.events.write import Work
+from features.identities.people import NOBODY_MERGED, People
+
+if TYPE_CHECKING:
+    from pyspark import Broadcast
 
 #: rows of users that are worked on at once
 RUN_ROWS = 200_000
+
+#: the column of what is worked on together: a user, or a set of ids that were ever merged
+TOGETHER: Final = "together"
 
 Batches = Iterator[pa.RecordBatch]
 
 
 def answering(
-    work: Work, n_values: int, ends: int, erased: Tombstones, schema: pa.Schema, *, by_arrival: bool
+    work: Work,
+    n_values: int,
+    ends: int,
+    erased: Tombstones,
+    schema: pa.Schema,
+    people: "Broadcast[People] | None",
+    *,
+    by_arrival: bool,
 ) -> Callable[[Batches], Batches]:
-    """What an executor runs on a partition: whole users at a time, as many as make a run, whatever the batches."""
+    """What an executor runs on a partition, whatever its batches: whole users at a time, as many as make a run.
+
+    Args:
+        work: makes frames of some users' events.
+        n_values: how many valued signals rows have.
+        ends: the log is complete through this instant.
+        erased: whose rows count nowhere.
+        schema: of the frames.
+        people: who is who of ids that were merged; None where none were.
+        by_arrival: rows say when they arrived.
+    """
 
     def answer(table: pa.Table) -> Batches:
-        rows = Rows.of(table, n_values)
+        rows = Rows.of(table.drop_columns([TOGETHER]), n_values)
         if erased:
             rows = rows.take(~erased.flags(rows.users)[rows.codes])
         once, _ = one_row_an_id(rows, by_arrival=by_arrival, each_user=True)
-        events = once.sorted().events(ends, {})
-        for frame in work(events) if len(events.users) else ():
-            yield from frame.to_arrow().cast(schema).to_batches()
+        for events in _events(once, ends, people.value if people is not None else NOBODY_MERGED):
+            for frame in work(events):
+                yield from frame.to_arrow().cast(schema).to_batches()
 
     def partition(batches: Batches) -> Batches:
         pending: list[pa.RecordBatch] = []
@@ -39,8 +65,8 @@ def answering(
             if rows < enough:
                 continue
             table = pa.Table.from_batches(pending)
-            newest = pc.index(table["user"], table["user"][-1]).as_py()
-            if newest == 0:  # one user so far
+            newest = pc.index(table[TOGETHER], table[TOGETHER][-1]).as_py()
+            if newest == 0:  # one user so far, or ids of one person
                 enough = 2 * rows
                 continue
             yield from answer(table.slice(0, newest))
@@ -50,3 +76,13 @@ def answering(
             yield from answer(pa.Table.from_batches(pending))
 
     return partition
+
+
+def _events(rows: Rows, ends: int, people: People) -> Iterator[Events]:
+    """The events of those who are people by themselves, and those of the others, as the persons they were each time."""
+    merged = people.sets_of(pl.Series(rows.users, dtype=pl.String))[rows.codes] >= 0
+    alone = rows.take(~merged).sorted().events(ends, {})
+    if len(alone.users):
+        yield alone
+    if merged.any() and (several := people.events(rows.take(merged), ends)) is not None:
+        yield several
