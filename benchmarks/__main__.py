@@ -18,6 +18,7 @@ from benchmarks import (
     figures,
     identity,
     live,
+    merge_day,
     quality,
     reasons,
     rolling,
@@ -217,7 +218,8 @@ def people() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
         folder = Path(scratch)
         log = log_of(500_000, folder)
         rows, numbers = identity.worth(log, folder / "worth")
-        return {IDENTITY: rows}, numbers | identity.cost(log, folder / "cost")
+        numbers |= identity.cost(log, folder / "cost") | merge_day.cost(log, folder / "day")
+        return {IDENTITY: rows}, numbers
 
 
 def feature_costs(most: int, logs: Path | None) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:

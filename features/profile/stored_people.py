@@ -1,7 +1,8 @@
 """What a run of the kept profiles does about people whose ids were merged: who is folded again, and from what."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
 
 import polars as pl
 import pyarrow as pa
@@ -116,7 +117,7 @@ def merged_people(
     return MergedPeople(
         who,
         folded,
-        identities_of(people, through),
+        Identities(people, through),
         by_bucket,
         new_below.to_list(),
         touched,
@@ -124,13 +125,34 @@ def merged_people(
     )
 
 
-def identities_of(people: People, instant: int) -> dict[str, Identity]:
-    """What is known, at an instant, of the person of each id that was merged with others."""
-    who, drawn_as = people.at(instant), people.drawn_as(instant)
-    below = who.filter(pl.col("id") != pl.col("user"))
-    found = {id_: Identity(now=user) for id_, user in below.iter_rows()}
-    above = below.sort("id").group_by("user").agg("id")
-    return found | {user: Identity(tuple(ids), drawn_as=drawn_as.get(user, "")) for user, ids in above.iter_rows()}
+class Identities(Mapping[str, Identity]):
+    """What is known of the person of each id that was merged with others, made when it is asked for.
+
+    Args:
+        people: who is who.
+        instant: as of when.
+    """
+
+    def __init__(self, people: People, instant: int) -> None:
+        below = people.at(instant).filter(pl.col("id") != pl.col("user"))
+        above = below.sort("id").group_by("user").agg("id")
+        self._now = dict(zip(below["id"].to_list(), below["user"].to_list(), strict=True))
+        self._ids = dict(zip(above["user"].to_list(), above["id"].to_list(), strict=True))
+        self._drawn_as = people.drawn_as(instant)
+
+    def __getitem__(self, user: str) -> Identity:
+        """What is known of an id's person."""
+        if (now := self._now.get(user)) is not None:
+            return Identity(now=now)
+        return Identity(tuple(self._ids[user]), drawn_as=self._drawn_as.get(user, ""))
+
+    def __iter__(self) -> Iterator[str]:
+        """The ids."""
+        return chain(self._now, self._ids)
+
+    def __len__(self) -> int:
+        """How many ids."""
+        return len(self._now) + len(self._ids)
 
 
 def buckets_of(users: pl.Series, n: int) -> list[int]:
