@@ -1,0 +1,1 @@
+"""Whether it came true, and whether acting helped: matured outcomes, alarms, experiments."""
