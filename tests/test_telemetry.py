@@ -12,7 +12,7 @@ from features.settings import Settings
 from propensity.startup import environment
 from tests.conftest import ROOT
 
-PACKAGES = ("features", "segments", "serving", "training", "propensity")
+PACKAGES = ("features", "segments", "serving", "training", "monitoring", "propensity")
 
 SENDING = """
 from mlflow.telemetry.client import get_telemetry_client

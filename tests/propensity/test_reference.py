@@ -18,7 +18,7 @@ from propensity.reference.__main__ import stale
 from tests.conftest import ROOT
 
 FOLDER = ROOT / "docs" / "reference"
-ROOMS = [ROOT / name for name in ("features", "segments", "serving", "training", "propensity")]
+ROOMS = [ROOT / name for name in ("features", "segments", "serving", "training", "monitoring", "propensity")]
 
 
 def test_the_committed_pages_are_what_the_program_generates() -> None:

@@ -23,7 +23,7 @@ CATALOGUE = (ROOT / "docs" / "reference" / "errors.md").read_text()
 
 def written(pattern: str) -> set[str]:
     """What a pattern finds in our programs."""
-    rooms = [ROOT / name for name in ("features", "segments", "serving", "training", "propensity")]
+    rooms = [ROOT / name for name in ("features", "segments", "serving", "training", "monitoring", "propensity")]
     return {code for room in rooms for file in room.rglob("*.py") for code in re.findall(pattern, file.read_text())}
 
 
