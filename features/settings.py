@@ -82,6 +82,10 @@ class Settings(BaseSettings):
         """The folder of the scores of one definition's batches."""
         return self.folder(name) / "scores"
 
+    def monitoring(self, name: str) -> Path:
+        """The folder of the predictions that one definition's monitor keeps, and of its tables."""
+        return self.folder(name) / "monitoring"
+
     def events(self, name: str) -> Path:
         """The folder of one definition's event stores."""
         return self.folder(name) / "events"

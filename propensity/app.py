@@ -10,6 +10,7 @@ from propensity.commands import (
     destinations,
     erase,
     live,
+    monitor,
     score,
     serve,
     train,
@@ -42,6 +43,7 @@ for command in (
     train.train,
     train.rollback,
     score.score,
+    monitor.monitor,
 ):
     app.command()(command)
 app.command("init")(init.init)

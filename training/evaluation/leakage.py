@@ -1,6 +1,6 @@
 """The audit of a training run: signs of a leak in the data set and the model; all are reported, some fail the run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -195,18 +195,24 @@ def drifts(data: Dataset, definition: Definition) -> dict[str, float]:
     """
     fit, test = data.part("learn"), data.part("test")
     features = feature_set(definition)
-    numeric = tuple(name for name in features.numeric if not _ages(name))
-    found = dict(_index(fit, test, numeric, features.traits))
+    return stability(fit, test, [name for name in features.numeric if not follows_time(name)], features.traits)
+
+
+def stability(
+    before: pl.DataFrame, after: pl.DataFrame, numeric: Sequence[str], texts: Sequence[str] = ()
+) -> dict[str, float]:
+    """Population stability index of columns between two sets of rows, with ``weight``; largest first."""
+    found = dict(_index(before, after, numeric, texts))
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _ages(name: str) -> bool:
+def follows_time(name: str) -> bool:
     """Whether a column grows with the age of the log, or follows the calendar, whatever users do."""
     return name.startswith(("tenure_", "days_since_first_", "cutoff_")) or name.endswith("_total")
 
 
 def _index(
-    fit: pl.DataFrame, test: pl.DataFrame, numeric: tuple[str, ...], traits: tuple[str, ...]
+    fit: pl.DataFrame, test: pl.DataFrame, numeric: Sequence[str], traits: Sequence[str]
 ) -> Iterator[tuple[str, float]]:
     for name in (*numeric, *traits):
         codes = _tenths(fit[name], test[name]) if name in numeric else _values_of(fit[name], test[name])

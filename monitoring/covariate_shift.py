@@ -1,0 +1,150 @@
+"""Covariate shift: how well a classifier tells today's users from those that a model was fitted on."""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from features.definition.columns import feature_set
+from features.definition.schema import Definition
+from features.events.draws import evenly, salt
+from features.events.events import Events
+from features.events.log import Log
+from features.events.write import part_files
+from features.expressions.program import holds
+from features.profile.fold import feature_rows, read_all_at
+from features.snapshot import WEIGHT
+from features.time import DAY, Instants, to_datetime
+from training.evaluation.leakage import follows_time, stability
+from training.evaluation.metrics import Ranking, metrics
+from training.fitting.trees import quick
+
+#: rows of each instant that are compared; more of them tell no more
+ROWS: Final = 6_000
+
+#: users of whom rows are read, of whom those of a population are a part
+READ: Final = 40_000
+
+#: users have changed when the AUC is at least the first, and above the usual one by the second
+TOLD, BETTER = 0.60, 0.05
+
+#: columns that moved more than this before the model was fitted are not looked at (population stability index)
+STILL: Final = 0.1
+
+#: a week: instants nearer to each other are not compared
+NEAR: Final = 7 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class CovariateShift:
+    """How far the users of an outcome are from those that its model was fitted on.
+
+    Attributes:
+        auc: of a classifier that tells the two apart, on users it has not seen; 0.5 means no difference.
+        usual: the same for an equally long time before; None where the log does not go back so far.
+        columns: the columns that moved most, with their population stability index.
+        rows: how many rows each side has.
+    """
+
+    auc: float
+    usual: float | None
+    columns: dict[str, float]
+    rows: int
+
+    @property
+    def changed(self) -> bool:
+        """Whether that is more than what is usual."""
+        return self.auc >= TOLD and self.auc - (self.usual if self.usual is not None else 0.5) >= BETTER
+
+
+def shifts(
+    log: Log, definition: Definition, fitted: Mapping[str, int], folder: Path, *, users: int
+) -> dict[str, CovariateShift]:
+    """Compare today's users with those that each model was fitted on; the log is read once.
+
+    Args:
+        log: the log; its end is today.
+        definition: outcomes and features.
+        fitted: of each outcome the newest cutoff that its model was fitted on.
+        folder: rows are written beside it meanwhile.
+        users: about how many there are; of more than are compared a share is read.
+
+    Returns:
+        Of each outcome whose model is old enough to compare.
+    """
+    asked = {name: _instants(at, log) for name, at in fitted.items() if log.ends - at >= NEAR}
+    cutoffs = np.array(sorted({at for some in asked.values() for at in some}), dtype=np.int64)
+    if not cutoffs.size:
+        return {}
+    rows = _rows(log, definition, cutoffs, folder, share=min(1.0, READ / max(users, 1)))
+    found = {}
+    for name, instants in asked.items():
+        mine = rows.filter(holds(definition.outcomes[name].among, rows))
+        parts = [_some(mine.filter(pl.col("cutoff") == to_datetime(at)), name) for at in instants]
+        if min(len(parts[0]), len(parts[1])) >= 2:
+            found[name] = _shift(parts, definition)
+    return found
+
+
+def _instants(fitted: int, log: Log) -> list[int]:
+    """Today, the day the model was fitted, and as long before, where the log has it; all are whole weeks apart."""
+    weeks = (log.ends - fitted) // NEAR * NEAR
+    before = fitted - weeks
+    return [fitted + weeks, fitted, *([before] if before > log.first + NEAR else [])]
+
+
+def _rows(log: Log, definition: Definition, cutoffs: Instants, folder: Path, *, share: float) -> pl.DataFrame:
+    """Feature rows of a share of the users at some cutoffs."""
+
+    def read(events: Events) -> Iterator[pl.DataFrame]:
+        for frame in feature_rows(events, read_all_at(events, cutoffs), definition):
+            yield frame.filter(pl.Series(evenly(frame["user"].to_list()) < share)) if share < 1 else frame
+
+    schema = pl.Schema(
+        {"user": pl.String(), "cutoff": pl.Datetime("us", "UTC"),
+         **dict.fromkeys(feature_set(definition).numeric, pl.Float64())}
+    )  # fmt: skip
+    fresh = folder.with_name(folder.name + ".new")
+    log.write(read, schema, fresh)
+    rows = pl.read_parquet(part_files(fresh))
+    shutil.rmtree(fresh)
+    return rows
+
+
+def _some(rows: pl.DataFrame, outcome: str) -> pl.DataFrame:
+    """So many of the rows, the same users each time."""
+    names = rows["user"].to_list()
+    keys = np.repeat(salt([f"people\x00{outcome}"]), len(names))
+    chosen = pl.Series(np.argsort(evenly(names, keys))[:ROWS])
+    return rows.select(pl.all().gather(chosen)).with_columns(pl.lit(1.0).alias(WEIGHT))
+
+
+def _shift(parts: list[pl.DataFrame], definition: Definition) -> CovariateShift:
+    columns = [name for name in feature_set(definition).numeric if not follows_time(name)]
+    now, then = parts[0], parts[1]
+    usual = None
+    if len(parts) == 3 and len(parts[2]) >= 2:
+        # columns that moved before the model was fitted, too, such as those that grow with the age of the log
+        before = stability(parts[2], then, columns)
+        columns = [name for name in columns if before[name] < STILL] or columns
+        usual = _told(then, parts[2], columns)
+    moved = stability(then, now, columns)
+    return CovariateShift(_told(now, then, columns), usual, dict(list(moved.items())[:3]), min(len(now), len(then)))
+
+
+def _told(one: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> float:
+    """How well rows of one side are told from the other's, by a classifier of the other half of the users."""
+    users = pl.concat([one["user"], other["user"]])
+    x = np.concatenate([one.select(columns).to_numpy(), other.select(columns).to_numpy()]).astype(np.float64)
+    y = np.concatenate([np.ones(len(one)), np.zeros(len(other))])
+    half = evenly(users.to_list()) < 0.5
+    p = np.zeros(len(y))
+    for side in (half, ~half):
+        if not side.any() or not 0 < y[~side].sum() < (~side).sum():
+            return 0.5
+        p[side] = quick(x[~side], y[~side], x[side], seed=0)
+    return float(metrics(Ranking.of(p), y, np.ones(len(y)))["auc"])

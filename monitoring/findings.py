@@ -1,0 +1,65 @@
+"""Findings of the monitor: what is wrong, in words, and what to do about it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from monitoring.covariate_shift import CovariateShift
+from monitoring.realised import Realised
+from monitoring.when import day_of
+
+Name = Literal["level_moved", "ranking_worse", "users_changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding.
+
+    Attributes:
+        outcome: of which outcome.
+        name: ``level_moved``, ``ranking_worse`` or ``users_changed``.
+        alarm: true for an alarm; false for a note.
+        words: what was seen.
+        action: what to do.
+    """
+
+    outcome: str
+    name: Name
+    alarm: bool
+    words: str
+    action: str
+
+
+def findings(outcome: str, found: Realised, shift: CovariateShift | None) -> list[Finding]:
+    """Name what is wrong with an outcome's answers.
+
+    Args:
+        outcome: its name.
+        found: what came true.
+        shift: how far today's users are from those the model was fitted on; None where that is not known.
+    """
+    made = []
+    if (at := found.alarms.get("ranking")) is not None and found.line is not None:
+        words = (
+            f"since {day_of(at)}, {outcome} ranks users worse than its probabilities claim: the calibration slope is "
+            f"{found.line.slope:.2f}, where 1 is right"
+        )
+        made.append(Finding(outcome, "ranking_worse", True, words, "train again: propensity train"))
+    if (at := found.alarms.get("level")) is not None and found.level is not None:
+        more = "more" if found.level.ratio > 1 else "less"
+        words = (
+            f"since {day_of(at)}, {outcome} happens {more} often than predicted: {found.level.observed:,.0f} observed, "
+            f"{found.level.expected:,.0f} expected, a ratio of {found.level.ratio:.2f} ({found.level.low:.2f} to "
+            f"{found.level.high:.2f})"
+        )
+        action = "the ranking may still be right; train again, so that the newest labels set the level"
+        made.append(Finding(outcome, "level_moved", True, words, action))
+    if shift is not None and shift.changed:
+        columns = ", ".join(shift.columns)
+        usual = f" ({shift.usual:.2f} is usual)" if shift.usual is not None else ""
+        words = (
+            f"today's users differ from those {outcome} was fitted on: a classifier tells them apart with an AUC of "
+            f"{shift.auc:.2f}{usual}; the columns that moved most are {columns}"
+        )
+        action = "look at where these users come from, and at these columns in the log"
+        made.append(Finding(outcome, "users_changed", False, words, action))
+    return made

@@ -1,0 +1,60 @@
+"""Commands that compare predictions with outcomes."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from propensity.commands.stores import memberships_of
+from propensity.console import ShownSteps, out, progress
+from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_instant
+
+if TYPE_CHECKING:
+    from features.definition import Definition
+    from features.settings import Settings
+
+
+def monitor(
+    definition: DefinitionFile = None,
+    ends: Ends = None,
+    strict: Annotated[bool, typer.Option(help="end with 1 where there is an alarm")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare predictions with outcomes: each batch once it has matured, by model, tier, state, tenure and trait.
+
+    Run it after each propensity score; it catches up on batches it has not seen.
+    """
+    from features.event_store.open import open_log
+    from features.system.lock import locked, sharing
+    from monitoring.monitor import content
+    from monitoring.monitor import monitor as run
+    from propensity.tables import monitoring
+
+    rules, settings = opened(definition)
+    fitted = _fitted(rules, settings)
+    with progress() as bars, sharing(settings.folder(rules.name)):
+        steps = ShownSteps(bars)
+        log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
+        with locked(settings.monitoring(rules.name)), steps("label matured predictions", log.runs) as advance:
+            found = run(log, rules, settings, memberships_of(rules, settings), fitted, progress=advance)
+    if as_json:
+        typer.echo(json.dumps(content(found, rules), indent=1))
+    else:
+        out.print(*monitoring.page(found, rules), sep="\n")
+    if strict and any(one.alarm for one in found.findings):
+        raise typer.Exit(1)
+
+
+def _fitted(rules: "Definition", settings: "Settings") -> dict[str, int]:
+    """Of each champion the newest cutoff that it was fitted on."""
+    from datetime import UTC, datetime
+
+    from features.time import to_instant
+    from serving.model.loader import Loader
+
+    champions = Loader(rules, settings).champions()
+    return {
+        name: to_instant(datetime.fromisoformat(model.card.trained_through).replace(tzinfo=UTC))
+        for name, model in champions.items()
+        if name in rules.outcomes
+    }

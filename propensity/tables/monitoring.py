@@ -1,0 +1,79 @@
+"""Tables of the monitor: predictions beside outcomes."""
+
+import polars as pl
+from rich.console import RenderableType
+from rich.markup import escape
+
+from features.definition.schema import Definition
+from features.time import span_name
+from monitoring.monitor import Monitored
+from monitoring.realised import Realised
+from monitoring.when import day_of
+from propensity.console import table
+
+#: batches shown, the newest
+BATCHES = 12
+
+
+def page(found: Monitored, definition: Definition) -> list[RenderableType]:
+    """Show, per outcome, observed and expected by batch and by group, then the findings with what to do."""
+    shown: list[RenderableType] = []
+    for name, one in found.realised.items():
+        rule, matured = definition.outcomes[name], found.matured[name]
+        shown.append(f"[bold]{name}[/]: {escape(rule.question)}")
+        if not len(one.batches):
+            first = f"; the first on {day_of(matured.waiting[0] + rule.reach)}" if matured.waiting else ""
+            shown.append(f"No prediction has matured yet: a label is known {span_name(rule.reach)} later{first}.")
+            continue
+        shown.append(table("Observed and expected by batch, untreated users", _batches(one), digits=2))
+        if len(one.groups):
+            shown.append(table(f"By group, {one.batches['version'][-1]}", _groups(one), digits=2))
+        shown += _notes(found, name)
+    if not found.findings:
+        shown.append("No alarm.")
+    for wrong in found.findings:
+        mark = "[bold red]alarm[/]" if wrong.alarm else "[bold yellow]note[/]"
+        shown.append(f"{mark} {escape(wrong.words)}.\n      {escape(wrong.action)}")
+    return [*shown, f"All of it is in {found.folder}"]
+
+
+def _batches(one: Realised) -> pl.DataFrame:
+    rows = one.batches.tail(BATCHES)
+    days = [day_of(at) for at in rows["at"]]
+    return rows.with_columns(pl.Series("batch", days)).select("batch", "version", pl.exclude("batch", "version", "at"))
+
+
+def _groups(one: Realised) -> pl.DataFrame:
+    """Groups whose interval leaves 1 out come first."""
+    outside = (pl.col("low") > 1) | (pl.col("high") < 1)
+    return (
+        one.groups.with_columns(outside=outside).sort("outside", descending=True, maintain_order=True).drop("outside")
+    )
+
+
+def _notes(found: Monitored, name: str) -> list[RenderableType]:
+    """What else there is about an outcome."""
+    one, matured, shift = found.realised[name], found.matured[name], found.shifts.get(name)
+    notes = []
+    if one.level is not None:
+        of = one.level
+        notes.append(
+            f"All batches of {one.batches['version'][-1]}: {of.observed:,.0f} observed, {of.expected:,.0f} expected, "
+            f"a ratio of {of.ratio:.2f} ({of.low:.2f} to {of.high:.2f})."
+        )
+    treated = int(one.batches["handed_off"].sum()) / max(int(one.batches["users"].sum()), 1)
+    if treated:
+        notes.append(f"{treated:.0%} of the users were treated and are left out; held-out users stand for them.")
+    if (auc := one.promised.get("auc")) is not None:
+        notes.append(
+            f"Estimated AUC of the newest predictions: {auc:.3f}, if the probabilities are right; the estimate cannot "
+            "see that they are wrong."
+        )
+    if shift is not None:
+        usual = f" ({shift.usual:.2f} is usual)" if shift.usual is not None else ""
+        notes.append(f"A classifier tells today's users from those it was fitted on: AUC {shift.auc:.2f}{usual}.")
+    notes += [
+        f"{labels:,} labels of {day_of(at)} would be different today, because events arrived late; they stay."
+        for at, labels in matured.late.items()
+    ]
+    return [escape(note) for note in notes]
