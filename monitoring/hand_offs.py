@@ -1,6 +1,7 @@
 """Treatment: whose transitions went to a destination, who was held out, and who had nothing to hand off."""
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,17 @@ HANDED_OFF, HELD_OUT, LEFT_ALONE, BOTH_ARMS = "handed off", "held out", "left al
 #: transitions looked at together
 _RUN: Final = 50_000
 
-MOVES: Final = pl.Schema({"user": pl.String(), "moved": pl.Int64(), "held_out": pl.Boolean(), "share": pl.Float64()})
+#: transitions that a destination wants
+MOVES: Final = pl.Schema(
+    {"user": pl.String(), "moved": pl.Int64(), "held_out": pl.Boolean(), "share": pl.Float64(),
+     "dimension": pl.String()}
+)  # fmt: skip
+
+#: the same of those that enter an audience; ``both_arms`` where the user was in the other arm under another id
+ENTRIES: Final = pl.Schema(
+    {"user": pl.String(), "at": pl.Int64(), "held_out": pl.Boolean(), "share": pl.Float64(),
+     "dimension": pl.String(), "audience": pl.String(), "both_arms": pl.Boolean()}
+)  # fmt: skip
 
 
 class HandOffs:
@@ -66,28 +77,51 @@ class HandOffs:
         found = found.with_columns(population=population).with_columns(weight=weight)
         return rows.with_columns(found["population"], found["weight"])
 
+    def entries(self, since: int) -> pl.DataFrame:
+        """Each time a user entered what a destination receives.
+
+        Args:
+            since: not before this instant.
+
+        Returns:
+            `ENTRIES`, and of each outcome ``p_<outcome>``, what was predicted then; null where nothing was.
+        """
+        outcomes = list(self._definition.outcomes)
+        schema = pl.Schema({**ENTRIES, **{f"p_{name}": pl.Float64() for name in outcomes}})
+        parts = [schema.to_frame()]
+        for asked in self._wanted(since):
+            entered = [t for t in asked if t.after is not None]
+            mixed = self._memberships.mixed([t.user for t in entered])
+            names = [Dimension(t.dimension).named(t.after or "") for t in entered]
+            both = [t.dimension in mixed.get(t.user, ()) for t in entered]
+            predicted = {f"p_{name}": [t.scores_after.get(name) for t in entered] for name in outcomes}
+            more: dict[str, list[Any]] = {"audience": names, "both_arms": both, **predicted}
+            parts.append(self._frame(entered).rename({"moved": "at"}).with_columns(
+                pl.Series(name, values, schema[name]) for name, values in more.items()
+            ).select(schema.names()))  # fmt: skip
+        return pl.concat(parts)
+
     def _moves(self, start: int) -> pl.DataFrame:
         """Transitions since an instant that a destination wants, and whether the user was held out: `MOVES`."""
-        wanted = list(self._definition.destinations.values())
-        parts, after = [], 0
+        return pl.concat([MOVES.to_frame(), *(self._frame(asked) for asked in self._wanted(start))])
+
+    def _wanted(self, start: int) -> Iterator[list[Transition]]:
+        """Transitions since an instant that a destination wants, some at a time."""
+        wanted = [d for d in self._definition.destinations.values() if d.kind != "notice"]
+        after = 0
         while wanted and (some := self._memberships.history(since=start, after=after, limit=_RUN)):
             after = some[-1].id
-            asked = [t for t in some if any(d.wants(t.dimension, t.before, t.after) for d in wanted)]
-            parts.append(self._frame(asked))
-        schema = pl.Schema({**MOVES, "dimension": pl.String()})
-        return pl.concat([schema.to_frame(), *parts])
+            yield [t for t in some if any(d.wants(t.dimension, t.before, t.after) for d in wanted)]
 
     def _frame(self, asked: list[Transition]) -> pl.DataFrame:
         users, dimensions = [t.user for t in asked], [t.dimension for t in asked]
-        known = np.array([self._memberships.arms.known.get(name, -1) for name in dimensions]) >= 0
+        known = np.array([name in self._memberships.arms.known for name in dimensions], dtype=np.bool_)
         held = np.zeros(len(asked), dtype=np.bool_)
         at = np.flatnonzero(known).tolist()
         held[at] = self._memberships.held_out([users[i] for i in at], [dimensions[i] for i in at])
-        return pl.DataFrame(
-            {"user": users, "moved": [t.at for t in asked], "held_out": held,
-             "share": [self._share(name) for name in dimensions], "dimension": dimensions},
-            schema={**MOVES, "dimension": pl.String()},
-        )  # fmt: skip
+        columns = {"user": users, "moved": [t.at for t in asked], "held_out": held,
+                   "share": [self._share(name) for name in dimensions], "dimension": dimensions}  # fmt: skip
+        return pl.DataFrame(columns, schema=MOVES)
 
     def _share(self, name: str) -> float:
         """The share of a dimension's users who are held out of it."""

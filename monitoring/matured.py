@@ -1,29 +1,18 @@
 """Matured predictions: each with its label, once its horizon and maturity are over."""
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from features.definition.schema import Definition
-from features.events.events import Events
 from features.events.log import Log
-from features.events.write import part_files
 from features.settings import Settings
 from features.system.durable import new_folder, replacing
 from features.system.progress import Progress, ignore
-from features.time import DAY
 from monitoring.hand_offs import HandOffs
+from monitoring.labels import labels_of
 from monitoring.predictions import PREDICTED, Predictions
-from training.dataset.outcomes import label
-
-#: what is read of the log for each prediction
-TOLD = pl.Schema(
-    {"outcome": pl.String(), "user": pl.String(), "at": pl.Int64(), "label": pl.Float64(), "tenure_days": pl.Float64()}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,37 +58,19 @@ class Labelled:
         """
         asked = {name: self._ripe(name, rule.reach, log.ends) for name, rule in self._definition.outcomes.items()}
         rows = {name: self._predictions.rows(name, instants) for name, instants in asked.items()}
-        told = self._told(log, rows, progress) if any(map(len, rows.values())) else TOLD.to_frame()
+        labels = labels_of(log, self._definition, rows, self._folder.with_name("labels"), progress=progress)
         return {
-            name: self._joined(name, asked[name], rows[name], told.filter(pl.col("outcome") == name).drop("outcome"))
+            name: self._joined(name, asked[name], rows[name], labels.filter(outcome=name).drop("outcome"))
             for name in asked
         }
 
     def _ripe(self, outcome: str, reach: int, ends: int) -> list[int]:
         return [at for at in self._predictions.batches(outcome) if at + reach + 1_000_000 <= ends]
 
-    def _told(self, log: Log, rows: dict[str, pl.DataFrame], progress: Progress) -> pl.DataFrame:
-        """Ask the log; rows of users who are not in it any more are not told of."""
-        definition = self._definition
-        asked = {name: frame.select("user", "at") for name, frame in rows.items() if len(frame)}
-
-        def tell(events: Events) -> Iterator[pl.DataFrame]:
-            here = events.users if events.spans is None else events.spans.ids.unique()
-            for name, frame in asked.items():
-                mine = frame.filter(pl.col("user").is_in(here.implode()))
-                if len(mine):
-                    yield _answered(events, mine, definition, name)
-
-        fresh = self._folder / "told.new"
-        log.write(tell, TOLD, fresh, progress=progress)
-        parts = [pl.read_parquet(file) for file in part_files(fresh)]
-        shutil.rmtree(fresh)
-        return pl.concat([TOLD.to_frame(), *parts])
-
-    def _joined(self, outcome: str, instants: list[int], rows: pl.DataFrame, told: pl.DataFrame) -> Matured:
+    def _joined(self, outcome: str, instants: list[int], rows: pl.DataFrame, labels: pl.DataFrame) -> Matured:
         kept: list[pl.DataFrame] = []
         new, late = [], {}
-        joined = rows.join(told, on=["user", "at"], how="inner", maintain_order="left")
+        joined = rows.join(labels, on=["user", "at"], how="inner", maintain_order="left")
         rule = self._definition.outcomes[outcome]
         for at in instants:
             file = self._file(outcome, at)
@@ -128,20 +99,6 @@ class Labelled:
 
     def _file(self, outcome: str, at: int) -> Path:
         return self._folder / outcome / f"{at}.parquet"
-
-
-def _answered(events: Events, rows: pl.DataFrame, definition: Definition, outcome: str) -> pl.DataFrame:
-    """The answers of some users' rows, and for how long each had been there."""
-    cutoff = rows["at"].cast(pl.Datetime("us", "UTC"))
-    asked = rows.select("user").with_columns(cutoff.alias("cutoff"))
-    place = events.place_of(rows["user"], rows["at"].to_numpy())
-    known = place >= 0
-    first = np.where(known, events.t[events.starts[:-1][place]], 0)
-    tenure = pl.Series("tenure_days", np.where(known, (rows["at"].to_numpy() - first) / DAY, np.nan), nan_to_null=True)
-    answers = label(events, asked, definition, outcome).cast(pl.Float64)
-    return rows.select(pl.lit(outcome).alias("outcome"), "user", "at").with_columns(
-        answers.alias("label"), tenure.alias("tenure_days")
-    )  # fmt: skip
 
 
 def _nothing() -> pl.DataFrame:

@@ -70,7 +70,8 @@ def monitor(
         progress: called for each run of users that is done.
     """
     predictions = Predictions(definition, settings)
-    drawn = predictions.keep(log.live)
+    oldest = log.ends - int(KEPT.total_seconds() * 1e6)
+    drawn = predictions.keep(log.live, oldest)
     labelled = Labelled(definition, settings, predictions, HandOffs(definition, memberships))
     matured = labelled.of(log, progress=progress)
     found = {
@@ -80,8 +81,8 @@ def monitor(
     folder = settings.monitoring(definition.name)
     moved = shifts(log, definition, fitted, folder / "people", users=predictions.scored())
     wrong = [one for name in found for one in findings(name, found[name], moved.get(name))]
-    predictions.forget(log.ends - int(KEPT.total_seconds() * 1e6))
-    labelled.forget(log.ends - int(KEPT.total_seconds() * 1e6))
+    predictions.forget(oldest)
+    labelled.forget(oldest)
     result = Monitored(log.ends, drawn, matured, found, moved, wrong, folder)
     publish(result, definition)
     return result

@@ -48,11 +48,12 @@ class Predictions:
         self._definition, self._scores = definition, settings.scores(definition.name)
         self._folder = settings.monitoring(definition.name) / "predictions"
 
-    def keep(self, live: Compacted) -> dict[int, int]:
+    def keep(self, live: Compacted, since: int) -> dict[int, int]:
         """Draw from each batch of scores that was not drawn from yet, the oldest first.
 
         Args:
             live: what of the log came by the live path: it may hold attributes.
+            since: batches before this instant are passed over.
 
         Returns:
             How many rows were drawn, by the instant of the batch.
@@ -61,11 +62,13 @@ class Predictions:
         batches = Earlier.every(self._scores)
         for before, batch in zip([None, *batches], batches, strict=False):
             at = to_instant(batch.as_of)
-            since = to_instant(before.as_of) if before is not None else at - BEFORE_THE_FIRST
+            if at < since:
+                continue
+            last = to_instant(before.as_of) if before is not None else at - BEFORE_THE_FIRST
             for outcome, rule in self._definition.outcomes.items():
                 file = self.file(outcome, at)
                 if not file.exists():
-                    rows = self._drawn(batch, outcome, rule, since, live)
+                    rows = self._drawn(batch, outcome, rule, last, live)
                     if rows is not None:
                         drawn[at] = drawn.get(at, 0) + len(rows)
         return drawn

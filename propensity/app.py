@@ -11,6 +11,7 @@ from propensity.commands import (
     erase,
     live,
     monitor,
+    nightly,
     score,
     serve,
     train,
@@ -44,6 +45,8 @@ for command in (
     train.rollback,
     score.score,
     monitor.monitor,
+    monitor.effect,
+    nightly.nightly,
 ):
     app.command()(command)
 app.command("init")(init.init)

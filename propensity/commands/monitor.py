@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from features.errors import PropensityError
 from propensity.commands.stores import memberships_of
 from propensity.console import ShownSteps, out, progress
-from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_instant
+from propensity.options import AsJson, DefinitionFile, Ends, Since, opened, parse_instant
 
 if TYPE_CHECKING:
     from features.definition import Definition
@@ -31,7 +32,7 @@ def monitor(
     from propensity.tables import monitoring
 
     rules, settings = opened(definition)
-    fitted = _fitted(rules, settings)
+    fitted = fitted_through(rules, settings)
     with progress() as bars, sharing(settings.folder(rules.name)):
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
@@ -45,7 +46,49 @@ def monitor(
         raise typer.Exit(1)
 
 
-def _fitted(rules: "Definition", settings: "Settings") -> dict[str, int]:
+def effect(
+    audience: Annotated[
+        str | None, typer.Argument(help="only this one, such as segments.cart_abandoned_24h or tiers.churn.most_likely")
+    ] = None,
+    definition: DefinitionFile = None,
+    since: Since = None,
+    ends: Ends = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read out the holdout: what happened to users who were handed off, beside those who were held out.
+
+    Of each audience that a destination receives, everybody who entered it since an instant counts in the arm assigned
+    then. Set --since to when the destination began to receive it.
+    """
+    from features.event_store.open import open_log
+    from features.system.lock import locked, sharing
+    from monitoring.hand_offs import HandOffs
+    from monitoring.read_out import read_outs
+    from propensity.tables import monitoring
+
+    rules, settings = opened(definition)
+    if not any(one.kind != "notice" for one in rules.destinations.values()):
+        raise PropensityError(
+            "the definition has no destination that acts on users, so there is no effect to read out.",
+            fix="add one to 'destinations', with a holdout",
+        )
+    with progress() as bars, sharing(settings.folder(rules.name)):
+        steps = ShownSteps(bars)
+        log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
+        folder = settings.monitoring(rules.name)
+        with locked(folder), steps("label users who entered", log.runs) as advance:
+            hand_offs = HandOffs(rules, memberships_of(rules, settings))
+            found = read_outs(
+                log, rules, hand_offs, folder / "entered", since=parse_instant(since, "--since") or 0,
+                audience=audience, progress=advance,
+            )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps({"read_outs": [monitoring.as_json(one) for one in found]}, indent=1))
+    else:
+        out.print(*monitoring.effects(found, rules), sep="\n")
+
+
+def fitted_through(rules: "Definition", settings: "Settings") -> dict[str, int]:
     """Of each champion the newest cutoff that it was fitted on."""
     from datetime import UTC, datetime
 

@@ -1,5 +1,8 @@
 """Tables of the monitor: predictions beside outcomes."""
 
+import math
+from dataclasses import asdict
+
 import polars as pl
 from rich.console import RenderableType
 from rich.markup import escape
@@ -7,6 +10,7 @@ from rich.markup import escape
 from features.definition.schema import Definition
 from features.time import span_name
 from monitoring.monitor import Monitored
+from monitoring.read_out import ReadOut
 from monitoring.realised import Realised
 from monitoring.when import day_of
 from propensity.console import table
@@ -77,3 +81,40 @@ def _notes(found: Monitored, name: str) -> list[RenderableType]:
         for at, labels in matured.late.items()
     ]
     return [escape(note) for note in notes]
+
+
+def effects(found: list[ReadOut], definition: Definition) -> list[RenderableType]:
+    """Show, per audience, the effect on each outcome, and what is known in a sentence."""
+    if not found:
+        return ["Nobody has entered an audience that a destination receives."]
+    shown: list[RenderableType] = []
+    for audience in dict.fromkeys(one.audience for one in found):
+        mine = [one for one in found if one.audience == audience]
+        shown.append(table(audience, pl.DataFrame([_effect(one, definition) for one in mine])))
+        shown += [escape(f"{one.outcome}: {one.words}.") for one in mine]
+        if left_out := mine[0].both_arms:
+            shown.append(f"{left_out:,} users are left out: they were in both arms before two ids were merged.")
+    return [
+        *shown,
+        "Effect: treated less held out, of all who entered, adjusted by what was predicted then. The interval may be "
+        "looked at at any time; it covers all outcomes of an audience with 95 %.",
+    ]
+
+
+def _effect(one: ReadOut, definition: Definition) -> dict[str, object]:
+    rule = definition.outcomes[one.outcome]
+    return {
+        "outcome": f"{one.outcome} {rule.when}", "treated": one.treated, "held out": one.held_out,
+        "waiting": one.waiting, "mean treated": one.mean_treated, "mean held out": one.mean_held_out,
+        "effect": one.effect, "low": one.low, "high": one.high, "smallest seen": one.smallest,
+    }  # fmt: skip
+
+
+def as_json(one: ReadOut) -> dict[str, object]:
+    """A read-out as JSON has it."""
+    found = {key: value for key, value in asdict(one).items() if key not in ("plain", "adjusted", "balance")}
+    found |= {"effect": one.effect, "words": one.words, "mean_treated": one.mean_treated,
+              "mean_held_out": one.mean_held_out, "chi_square": one.balance.chi_square,
+              "balance_p": one.balance.p_value, "theta": one.adjusted.theta if one.adjusted else None,
+              "variance_cut": one.adjusted.cut if one.adjusted else None}  # fmt: skip
+    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in found.items()}

@@ -13,8 +13,8 @@ from features.event_store.open import open_log
 from features.events.write import part_files
 from features.system.progress import unseen
 from features.time import DAY, Clock, to_datetime, to_instant
-from monitoring.hand_offs import LEFT_ALONE, HandOffs
-from monitoring.matured import Labelled
+from monitoring.hand_offs import LEFT_ALONE
+from monitoring.labels import labels_of
 from monitoring.monitor import NAME, Monitored, monitor
 from monitoring.predictions import Predictions
 from segments.rfm_cuts import load_cuts
@@ -130,6 +130,17 @@ def test_the_same_again_changes_nothing_and_a_killed_run_is_finished(scored: Wor
     assert json.loads((found.folder / NAME).read_text()) == before
 
 
+def test_what_is_too_old_is_forgotten_and_not_drawn_again(scored: World, found: Monitored, tmp_path: Path) -> None:
+    mine = World.copied(scored.folder, tmp_path / "old")
+    predictions = Predictions(mine.definition, mine.settings)
+    middle = to_instant(WEEKS[3])
+    predictions.forget(middle)
+    assert predictions.batches("churn") == [to_instant(at) for at in WEEKS[3:]]
+    log = open_log(mine.definition, mine.settings, ends=None, steps=unseen)
+    assert predictions.keep(log.live, middle) == {}
+    assert predictions.keep(log.live, 0).keys() == {to_instant(at) for at in WEEKS[:3]}
+
+
 def test_labels_that_come_late_change_nothing_but_are_told(scored: World, found: Monitored, tmp_path: Path) -> None:
     mine = World.copied(scored.folder, tmp_path / "late")
     file = min((mine.settings.monitoring(mine.definition.name) / "matured" / "churn").glob("*.parquet"))
@@ -178,13 +189,7 @@ def test_a_definition_without_scores(untrained_world: World, tmp_path: Path) -> 
     assert "No prediction has matured yet" in done.stdout
 
 
-def test_answers_of_users_who_are_gone_are_left_out(scored: World, found: Monitored) -> None:
-    """A user who is in no log any more has no answer, and no error."""
-    predictions = Predictions(scored.definition, scored.settings)
+def test_users_who_are_gone_have_no_label(scored: World, tmp_path: Path) -> None:
     log = open_log(scored.definition, scored.settings, ends=None, steps=unseen)
-    labelled = Labelled(
-        scored.definition, scored.settings, predictions, HandOffs(scored.definition, memberships(scored))
-    )
     rows = {"churn": pl.DataFrame({"user": ["nobody"], "at": [to_instant(WEEKS[0])]})}
-    told = labelled._told(log, rows, lambda _: None)
-    assert told.is_empty()
+    assert labels_of(log, scored.definition, rows, tmp_path / "labels").is_empty()

@@ -1,0 +1,65 @@
+"""The nightly job on a trained world: its steps, a failure in the middle, and training again by a written policy."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from features.system.lock import locked
+from serving.scoring.previous import Earlier
+from tests.conftest import World
+
+pytestmark = pytest.mark.long
+
+NIGHTLY = (sys.executable, "-m", "propensity", "nightly", "--json")
+
+
+@pytest.fixture
+def mine(world: World, tmp_path: Path) -> World:
+    return World.copied(world.folder, tmp_path / "world")
+
+
+def steps(world: World, *options: str) -> list[str]:
+    done = world.run(*NIGHTLY, *options)
+    assert done.returncode == 0, done.stderr
+    return [one["step"] for one in json.loads(done.stdout)["steps"]]
+
+
+def test_a_night_that_fails_is_continued_where_it_failed(mine: World) -> None:
+    scores = mine.settings.scores(mine.definition.name)
+    with locked(scores):
+        done = mine.run(*NIGHTLY)
+    assert done.returncode == 2
+    assert "score ended with 2" in done.stderr
+    assert done.stdout == ""
+    content = json.loads((mine.settings.folder(mine.definition.name) / "nightly.json").read_text())
+    assert [one["step"] for one in content] == ["materialize"]
+    again = mine.run(*NIGHTLY)
+    assert again.returncode == 0, again.stderr
+    told = json.loads(again.stdout)
+    assert [one["step"] for one in told["steps"]] == ["materialize", "score", "monitor"]
+    assert told["steps"][0] == content[0], "what had ended was not done again"
+    assert told["retrained"] == ""
+    assert Earlier.newest(scores) is not None
+    assert (mine.settings.monitoring(mine.definition.name) / "monitor.json").exists()
+    assert not (mine.settings.folder(mine.definition.name) / "nightly.json").exists()
+    assert steps(mine) == ["materialize", "score", "monitor"], "the next night does everything"
+
+
+@pytest.mark.nightly
+def test_models_are_trained_again_when_they_are_old_enough(mine: World) -> None:
+    assert steps(mine, "--retrain-after", "3650d", "--retrain-on-alarm") == ["materialize", "score", "monitor"]
+    done = mine.run(*NIGHTLY, "--retrain-after", "7d")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [one["step"] for one in told["steps"]] == ["materialize", "score", "monitor", "train"]
+    assert "was fitted" in told["retrained"]
+    assert told["steps"][-1]["code"] in (0, 3)
+
+
+def test_a_duration_that_is_none_is_refused_before_anything_is_done(mine: World) -> None:
+    done = mine.run(*NIGHTLY, "--retrain-after", "soon")
+    assert done.returncode == 2
+    assert "--retrain-after" in done.stderr
+    assert Earlier.newest(mine.settings.scores(mine.definition.name)) is None
