@@ -76,6 +76,8 @@ class ReadOut:
                 f"the arms are not as planned (p = {self.balance.p_value:.2g}): find out why before reading anything "
                 "into them"
             )
+        if not self.held_out and not self.waiting:
+            return "nobody who entered was held out, so there is nothing to compare with"
         if self.low is None or self.high is None or self.effect is None:
             first = f"; the first on {day_of(self.known_by)}" if self.known_by is not None else ""
             return f"not known yet: {self.treated:,} treated and {self.held_out:,} held out have matured{first}"

@@ -167,6 +167,13 @@ def test_one_user_in_an_arm_is_no_comparison(entered: Entered) -> None:
     assert "1 treated and 1 held out have matured" in churn.words
 
 
+def test_without_a_holdout_there_is_nothing_to_compare_with(entered: Entered) -> None:
+    users = np.array(USERS)[~out(entered, USERS)][:9].tolist()
+    entered.enter(users, 101 * DAY, chances(9))
+    entered.act(users, 101 * DAY, chances(9), np.zeros(9), seed=3)
+    assert entered.read(through=120 * DAY)["churn"].words.startswith("nobody who entered was held out")
+
+
 def test_a_message_to_the_team_treats_nobody(tmp_path: Path) -> None:
     scene = Scene.set("sqlite://", {"team": {"kind": "notice", "url": "slack://a/b/c", "of": [CART]}})
     entered = Entered(scene, tmp_path, [])
