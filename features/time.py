@@ -86,6 +86,11 @@ def to_instant(moment: datetime) -> int:
     return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
+def day_of(instant: int) -> str:
+    """The day of an instant in UTC, as people read it."""
+    return f"{to_datetime(instant):%Y-%m-%d}"
+
+
 def parse_instant(text: object) -> datetime:
     """Read an instant as people and programs write it: ``2026-03-01`` (midnight) or ``2026-03-01T10:00:00Z``.
 

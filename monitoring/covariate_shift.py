@@ -30,7 +30,7 @@ ROWS: Final = 6_000
 READ: Final = 40_000
 
 #: users have changed when the AUC is at least the first, and above the usual one by the second
-TOLD, BETTER = 0.60, 0.05
+LEAST_AUC, BETTER = 0.60, 0.05
 
 #: columns that moved more than this before the model was fitted are not looked at (population stability index)
 STILL: Final = 0.1
@@ -58,7 +58,7 @@ class CovariateShift:
     @property
     def changed(self) -> bool:
         """Whether that is more than what is usual."""
-        return self.auc >= TOLD and self.auc - (self.usual if self.usual is not None else 0.5) >= BETTER
+        return self.auc >= LEAST_AUC and self.auc - (self.usual if self.usual is not None else 0.5) >= BETTER
 
 
 def shifts(
@@ -101,8 +101,11 @@ def _rows(log: Log, definition: Definition, cutoffs: Instants, folder: Path, *, 
     """Feature rows of a share of the users at some cutoffs."""
 
     def read(events: Events) -> Iterator[pl.DataFrame]:
-        for frame in feature_rows(events, read_all_at(events, cutoffs), definition):
-            yield frame.filter(pl.Series(evenly(frame["user"].to_list()) < share)) if share < 1 else frame
+        drawn = events
+        if share < 1:
+            drawn = events.take(np.flatnonzero(evenly(events.users.to_list()) < share))
+        if len(drawn.users):
+            yield from feature_rows(drawn, read_all_at(drawn, cutoffs), definition)
 
     schema = pl.Schema(
         {"user": pl.String(), "cutoff": pl.Datetime("us", "UTC"),
@@ -131,13 +134,13 @@ def _shift(parts: list[pl.DataFrame], definition: Definition) -> CovariateShift:
         # columns that moved before the model was fitted, too, such as those that grow with the age of the log
         before = stability(parts[2], then, columns)
         columns = [name for name in columns if before[name] < STILL] or columns
-        usual = _told(then, parts[2], columns)
+        usual = _auc(then, parts[2], columns)
     moved = stability(then, now, columns)
-    return CovariateShift(_told(now, then, columns), usual, dict(list(moved.items())[:3]), min(len(now), len(then)))
+    return CovariateShift(_auc(now, then, columns), usual, dict(list(moved.items())[:3]), min(len(now), len(then)))
 
 
-def _told(one: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> float:
-    """How well rows of one side are told from the other's, by a classifier of the other half of the users."""
+def _auc(one: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> float:
+    """AUC of a classifier of the two sides, on the half of the users that it was not fitted on."""
     users = pl.concat([one["user"], other["user"]])
     x = np.concatenate([one.select(columns).to_numpy(), other.select(columns).to_numpy()]).astype(np.float64)
     y = np.concatenate([np.ones(len(one)), np.zeros(len(other))])

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from features.time import day_of
 from monitoring.covariate_shift import CovariateShift
 from monitoring.realised import Realised
-from monitoring.when import day_of
 
 Name = Literal["level_moved", "ranking_worse", "users_changed"]
 

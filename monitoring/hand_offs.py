@@ -41,7 +41,7 @@ class HandOffs:
     def __init__(self, definition: Definition, memberships: Memberships) -> None:
         self._definition, self._memberships = definition, memberships
 
-    def populations(self, rows: pl.DataFrame, start: int, window: int) -> pl.DataFrame:
+    def populations(self, rows: pl.DataFrame, moves: pl.DataFrame, window: int) -> pl.DataFrame:
         """Add each row's population and weight.
 
         Held-out users stand for treated ones: their weight is one over the probability of being held out of every
@@ -49,13 +49,12 @@ class HandOffs:
 
         Args:
             rows: ``user`` and ``at``.
-            start: no row is earlier than this.
+            moves: as `moves` reads them since the earliest row.
             window: transitions in ``[at, at + window)`` count.
 
         Returns:
             The rows with ``population`` and ``weight``, 0 for treated users and those in both arms.
         """
-        moves = self._moves(start)
         mixed = self._memberships.mixed(rows["user"].unique().to_list())
         asked = rows.select("user", "at").with_row_index("row")
         inside = asked.join(moves, on="user").filter(
@@ -101,7 +100,7 @@ class HandOffs:
             ).select(schema.names()))  # fmt: skip
         return pl.concat(parts)
 
-    def _moves(self, start: int) -> pl.DataFrame:
+    def moves(self, start: int) -> pl.DataFrame:
         """Transitions since an instant that a destination wants, and whether the user was held out: `MOVES`."""
         return pl.concat([MOVES.to_frame(), *(self._frame(asked) for asked in self._wanted(start))])
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -10,9 +11,16 @@ from features.events.log import Log
 from features.settings import Settings
 from features.system.durable import new_folder, replacing
 from features.system.progress import Progress, ignore
+from features.time import DAY
 from monitoring.hand_offs import HandOffs
 from monitoring.labels import labels_of
 from monitoring.predictions import PREDICTED, Predictions
+
+#: batches are named to the second
+SECOND: Final = 1_000_000
+
+#: so long after a label was known it is compared with the log again
+LATE: Final = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,45 +58,55 @@ class Labelled:
         self._folder = settings.monitoring(definition.name) / "matured"
 
     def of(self, log: Log, *, progress: Progress = ignore) -> dict[str, Matured]:
-        """All that has matured by the end of a log, by outcome; the log is read once.
+        """All that has matured by the end of a log, by outcome; the log and the transitions are read once.
+
+        Labels that were read more than `LATE` ago are not compared with the log again.
 
         Args:
             log: the log.
             progress: called for each run of users that is done.
         """
-        asked = {name: self._ripe(name, rule.reach, log.ends) for name, rule in self._definition.outcomes.items()}
-        rows = {name: self._predictions.rows(name, instants) for name, instants in asked.items()}
-        labels = labels_of(log, self._definition, rows, self._folder.with_name("labels"), progress=progress)
-        return {
-            name: self._joined(name, asked[name], rows[name], labels.filter(outcome=name).drop("outcome"))
-            for name in asked
+        outcomes = self._definition.outcomes
+        ripe = {name: self._ripe(name, rule.reach, log.ends) for name, rule in outcomes.items()}
+        new = {name: [at for at in some if not self._file(name, at).exists()] for name, some in ripe.items()}
+        asked = {
+            name: self._predictions.rows(
+                name, [at for at in ripe[name] if at in set(new[name]) or at + rule.reach + LATE > log.ends]
+            )
+            for name, rule in outcomes.items()
         }
+        labels = labels_of(log, self._definition, asked, self._folder.with_name("labels"), progress=progress)
+        moves = self._hand_offs.moves(min((at for some in new.values() for at in some), default=log.ends))
+        found = {}
+        for name, rows in asked.items():
+            mine = labels.filter(outcome=name).drop("outcome")
+            labelled = rows.join(mine, on=["user", "at"], maintain_order="left")
+            self._label(name, new[name], labelled, moves)
+            found[name] = self._matured(name, ripe[name], new[name], labelled)
+        return found
 
     def _ripe(self, outcome: str, reach: int, ends: int) -> list[int]:
-        return [at for at in self._predictions.batches(outcome) if at + reach + 1_000_000 <= ends]
+        return [at for at in self._predictions.batches(outcome) if at + reach + SECOND <= ends]
 
-    def _joined(self, outcome: str, instants: list[int], rows: pl.DataFrame, labels: pl.DataFrame) -> Matured:
-        kept: list[pl.DataFrame] = []
-        new, late = [], {}
-        joined = rows.join(labels, on=["user", "at"], how="inner", maintain_order="left")
+    def _label(self, outcome: str, new: list[int], labelled: pl.DataFrame, moves: pl.DataFrame) -> None:
+        """Keep the labels of batches that have matured since the last time, with who was treated."""
         rule = self._definition.outcomes[outcome]
-        for at in instants:
+        for at in new:
+            mine = self._hand_offs.populations(_of_batch(labelled, at), moves, rule.gap + rule.within)
             file = self._file(outcome, at)
-            mine = joined.filter(pl.col("at").is_between(at, at + 999_999))  # folders are named to the second
-            if file.exists():
-                was = pl.read_parquet(file)
-                both = was.join(mine.select("user", now="label"), on="user")
-                if changed := int((both["label"] != both["now"]).sum()):
-                    late[at] = changed
-                kept.append(was)
-                continue
-            mine = self._hand_offs.populations(mine, at, rule.gap + rule.within)
             new_folder(file.parent)
             with replacing(file) as fresh:
                 mine.write_parquet(fresh, compression="zstd")
-            new.append(at)
-            kept.append(mine)
-        waiting = [at for at in self._predictions.batches(outcome) if at not in set(instants)]
+
+    def _matured(self, outcome: str, ripe: list[int], new: list[int], labelled: pl.DataFrame) -> Matured:
+        """All that is kept, and of which batches labels would be different today."""
+        kept, late = [], {}
+        for at in ripe:
+            kept.append(pl.read_parquet(self._file(outcome, at)))
+            both = kept[-1].join(_of_batch(labelled, at).select("user", now="label"), on="user")
+            if changed := int((both["label"] != both["now"]).sum()):
+                late[at] = changed
+        waiting = [at for at in self._predictions.batches(outcome) if at not in set(ripe)]
         return Matured(pl.concat(kept, how="diagonal") if kept else _nothing(), new, late, waiting)
 
     def forget(self, before: int) -> None:
@@ -99,6 +117,10 @@ class Labelled:
 
     def _file(self, outcome: str, at: int) -> Path:
         return self._folder / outcome / f"{at}.parquet"
+
+
+def _of_batch(rows: pl.DataFrame, at: int) -> pl.DataFrame:
+    return rows.filter(pl.col("at").is_between(at, at + SECOND - 1))
 
 
 def _nothing() -> pl.DataFrame:

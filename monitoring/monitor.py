@@ -11,14 +11,13 @@ from features.events.log import Log
 from features.settings import Settings
 from features.system.durable import new_folder, replacing, write_durably
 from features.system.progress import Progress, ignore
-from features.time import to_datetime
+from features.time import day_of, to_datetime
 from monitoring.covariate_shift import CovariateShift, shifts
 from monitoring.findings import Finding, findings
 from monitoring.hand_offs import HandOffs
 from monitoring.matured import Labelled, Matured
 from monitoring.predictions import KEPT, Predictions
 from monitoring.realised import Realised, realised
-from monitoring.when import day_of
 from serving.activation.memberships import Memberships
 
 #: the newest state, beside its tables
@@ -99,7 +98,7 @@ def publish(found: Monitored, definition: Definition) -> None:
 
 
 def content(found: Monitored, definition: Definition) -> dict[str, object]:
-    """What was found, as JSON has it: instants as text, numbers that cannot be told as null."""
+    """What was found, as JSON has it: instants as text, numbers that are not known as null."""
     return {
         "definition": definition.version,
         "through": to_datetime(found.through).isoformat(),

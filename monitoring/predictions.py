@@ -27,6 +27,9 @@ PREDICTED: Final = pl.Schema(
 #: how long they are kept: a year, and a quarter to compare it with
 KEPT: Final = timedelta(days=460)
 
+#: rows that are kept of one batch and outcome; of more, a share is drawn
+MOST: Final = 20_000
+
 #: the first batch draws as if another had run so long before
 BEFORE_THE_FIRST: Final = 7 * DAY
 
@@ -37,7 +40,7 @@ class Predictions:
     """Predictions of one definition's outcomes.
 
     A user's rows of an outcome lie at least a horizon apart, so that no event answers two of them; who is drawn when
-    is a hash of the user, so that each batch of a horizon draws others.
+    is a hash of the user, so that each batch of a horizon draws others. At most `MOST` are kept of a batch.
 
     Args:
         definition: the definition.
@@ -122,6 +125,9 @@ class Predictions:
         asked = asked.filter(pl.Series(self._turn(asked["user"], outcome, since, at, rule.within), dtype=pl.Boolean))
         recent = [earlier for earlier in self.batches(outcome) if at - rule.within < earlier < at]
         asked = asked.join(self.rows(outcome, recent).select("user"), on="user", how="anti")
+        if len(asked) > MOST:
+            lot = pl.Series(evenly([f"{user}\x00{at}" for user in asked["user"]]))
+            asked = asked.filter(lot.rank("ordinal") <= MOST)
         if (traits := latest_traits(self._definition, at, live)) is not None:
             names = {name: f"{TRAIT}{name}" for name in traits.columns if name != "user"}
             asked = asked.join(traits.rename(names), on="user", how="left", maintain_order="left")
@@ -132,7 +138,7 @@ class Predictions:
         return asked
 
     def _turn(self, users: pl.Series, outcome: str, since: int, at: int, horizon: int) -> NDArray[np.bool_]:
-        """Whose horizon begins anew between two batches."""
+        """Users whose turn comes between two batches: once per horizon."""
         names = users.to_list()
         keys = np.repeat(salt([f"{self._definition.name}\x00monitoring\x00{outcome}"]), len(names))
         phase = (evenly(names, keys) * horizon).astype(np.int64)

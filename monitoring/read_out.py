@@ -12,13 +12,13 @@ from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome
 from features.events.log import Log
 from features.system.progress import Progress, ignore
+from features.time import day_of
 from monitoring.hand_offs import HandOffs
 from monitoring.labels import labels_of
 from monitoring.statistics.arm import PairedArm
 from monitoring.statistics.balance import Balance, balance
 from monitoring.statistics.boundaries import always_valid
 from monitoring.statistics.effect import Adjusted, Difference, adjusted, difference
-from monitoring.when import day_of
 from segments.power import smallest_effect
 
 #: 1 less the confidence of all outcomes of an audience together
@@ -42,7 +42,7 @@ class ReadOut:
         mean_treated, mean_held_out: the share of whom it happened to, or the mean amount; None of an empty arm.
         low, high: of the adjusted effect, or of the plain one, an interval that may be looked at at any time; all
             outcomes of an audience are covered with 95 %.
-        smallest: the smallest fall of the rate that so many users can show; None where that cannot be told.
+        smallest: the smallest fall of the rate that so many users can show; None where that is not known.
         known_by: when the first entry is known, where none is yet.
     """
 

@@ -132,11 +132,11 @@ def _batch(rows: pl.DataFrame, yes_or_no: bool) -> dict[str, object]:
     untreated = rows.filter(pl.col("weight") > 0)
     p, y, w = _numbers(untreated)
     shown = SHOWN if yes_or_no else SHOWN_OF_AMOUNTS
-    told: dict[str, float] = {}
+    measured: dict[str, float] = {}
     if len(untreated):
         ranking = Ranking.of(p) if yes_or_no else AmountRanking.of(p, np.argsort(-y, kind="stable"))
         if ranking.can_tell(y, w):
-            told = dict(zip(ranking.METRICS, ranking.measure(y, w).tolist(), strict=True))
+            measured = dict(zip(ranking.METRICS, ranking.measure(y, w).tolist(), strict=True))
     of = _level(untreated, yes_or_no) if len(untreated) else None
     return {
         "version": rows["version"][0], "at": rows["at"][0], "users": len(rows),
@@ -144,7 +144,7 @@ def _batch(rows: pl.DataFrame, yes_or_no: bool) -> dict[str, object]:
         "effective": effective_size(w) if len(untreated) else 0.0,
         "expected": of.expected if of else None, "observed": of.observed if of else None,
         "ratio": of.ratio if of else None, "low": of.low if of else None, "high": of.high if of else None,
-        **{name: told.get(name) for name in shown},
+        **{name: measured.get(name) for name in shown},
     }  # fmt: skip
 
 

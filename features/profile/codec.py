@@ -114,16 +114,16 @@ class Identity(NamedTuple):
 
     def json(self) -> str:
         """As JSON; empty for an id that is a person by itself."""
-        said = {"now": self.now, "ids": self.ids, "drawn_as": self.drawn_as}
-        return json.dumps({key: value for key, value in said.items() if value}) if any(said.values()) else ""
+        known = {key: value for key, value in self._asdict().items() if value}
+        return json.dumps(known) if known else ""
 
 
 #: an id that is a person by itself
 ALONE = Identity()
 
 
-def _identity(said: Mapping[str, Any]) -> Identity:
-    return Identity(tuple(said.get("ids", ())), said.get("now", ""), said.get("drawn_as", ""))
+def _identity(stored: Mapping[str, Any]) -> Identity:
+    return Identity(tuple(stored.get("ids", ())), stored.get("now", ""), stored.get("drawn_as", ""))
 
 
 @dataclass(frozen=True, slots=True)

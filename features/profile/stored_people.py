@@ -117,7 +117,7 @@ def merged_people(
     return MergedPeople(
         who,
         folded,
-        Identities(people, through),
+        KnownIdentities(people, through),
         by_bucket,
         new_below.to_list(),
         touched,
@@ -125,7 +125,7 @@ def merged_people(
     )
 
 
-class Identities(Mapping[str, Identity]):
+class KnownIdentities(Mapping[str, Identity]):
     """What is known of the person of each id that was merged with others, made when it is asked for.
 
     Args:

@@ -6,7 +6,6 @@ Nothing of the log comes to the driver: executors read the files and write the a
 import logging
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import polars as pl
 from pyspark.sql import DataFrame
@@ -42,9 +41,6 @@ from features.spark.session import open_session, plain_names
 from features.system.durable import replace_folder
 from features.system.private import make_all_private
 from features.system.progress import Progress, ignore
-
-if TYPE_CHECKING:
-    from pyspark import Broadcast
 
 log = logging.getLogger("propensity.log")
 
@@ -159,10 +155,12 @@ class SparkLog:
         """Write what is made of each run of users; see `Log.write`."""
         arrow = pl.DataFrame(schema=schema).to_arrow().schema
         spark_schema = from_arrow_schema(arrow)
-        answer = answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema), self._shared,
+        people = self.session.sparkContext.broadcast(self.people) if self.people else None
+        answer = answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema), people,
                            by_arrival=self.definition.events.columns.arrived is not None)  # fmt: skip
-        spread = self._of_sets().repartition(self.partitions, TOGETHER)
-        frames = spread.sortWithinPartitions(TOGETHER, "t").mapInArrow(answer, spark_schema)
+        rows, key = (self._of_sets(), TOGETHER) if self.people else (self._kept, "user")
+        spread = rows.repartition(self.partitions, key)
+        frames = spread.sortWithinPartitions(key, "t").mapInArrow(answer, spark_schema)
         fresh = folder.with_name(folder.name + ".new")
         writer = frames.write.mode("overwrite").option("compression", "zstd")
         (writer if by is None else writer.partitionBy(by)).parquet(fresh.as_uri())
@@ -172,15 +170,8 @@ class SparkLog:
         progress(1)
         return rows
 
-    @cached_property
-    def _shared(self) -> "Broadcast[People] | None":
-        """Who is who, sent to each executor once."""
-        return self.session.sparkContext.broadcast(self.people) if self.people else None
-
     def _of_sets(self) -> DataFrame:
-        """The rows, with what tells which of them are worked on together: a user's, or those of ids ever merged."""
-        if not self.people:
-            return self._kept.selectExpr("*", f"user AS {TOGETHER}")
+        """The rows with `TOGETHER`: the user, or the set of ids that were ever merged with the user's."""
         sets = pl.DataFrame({"member": self.people.ids, "set": self.people.sets_of(self.people.ids)})
         members = self.session.createDataFrame(sets.to_arrow())
         # an id holds no zero characters, so that it is no set

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: rows of users that are worked on at once
 RUN_ROWS = 200_000
 
-#: the column of what is worked on together: a user, or a set of ids that were ever merged
+#: where ids were merged, the column of what is worked on together: a user, or a set of ids that were ever merged
 TOGETHER: Final = "together"
 
 Batches = Iterator[pa.RecordBatch]
@@ -43,12 +43,13 @@ def answering(
         ends: the log is complete through this instant.
         erased: whose rows count nowhere.
         schema: of the frames.
-        people: who is who of ids that were merged; None where none were.
+        people: who is who of ids that were merged; None where none were: then there is no column `TOGETHER`.
         by_arrival: rows say when they arrived.
     """
+    key = "user" if people is None else TOGETHER
 
     def answer(table: pa.Table) -> Batches:
-        rows = Rows.of(table.drop_columns([TOGETHER]), n_values)
+        rows = Rows.of(table.drop_columns([TOGETHER]) if people is not None else table, n_values)
         if erased:
             rows = rows.take(~erased.flags(rows.users)[rows.codes])
         once, _ = one_row_an_id(rows, by_arrival=by_arrival, each_user=True)
@@ -65,7 +66,7 @@ def answering(
             if rows < enough:
                 continue
             table = pa.Table.from_batches(pending)
-            newest = pc.index(table[TOGETHER], table[TOGETHER][-1]).as_py()
+            newest = pc.index(table[key], table[key][-1]).as_py()
             if newest == 0:  # one user so far, or ids of one person
                 enough = 2 * rows
                 continue
@@ -80,6 +81,11 @@ def answering(
 
 def _events(rows: Rows, ends: int, people: People) -> Iterator[Events]:
     """The events of those who are people by themselves, and those of the others, as the persons they were each time."""
+    if not people:
+        events = rows.sorted().events(ends, {})
+        if len(events.users):
+            yield events
+        return
     merged = people.sets_of(pl.Series(rows.users, dtype=pl.String))[rows.codes] >= 0
     alone = rows.take(~merged).sorted().events(ends, {})
     if len(alone.users):

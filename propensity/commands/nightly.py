@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from features.definition import Definition
     from features.settings import Settings
 
-#: what is kept of a night that has not ended
-NAME = "nightly.json"
+#: the folder of a night that has not ended, and what is kept there
+FOLDER, NAME = "nightly", "steps.json"
 
 #: a night that has not ended within this time is over, and the next begins with the first step
 A_NIGHT = 20 * 3_600
@@ -44,21 +44,25 @@ def nightly(
     A night that failed or was killed is continued by the next run, from the step that did not end. Ends with 0, with 1
     where --strict is given and the monitor alarms, with 2 where a step failed.
     """
+    from features.system.lock import locked
+
     rules, settings = opened(definition)
     named = ["--definition", str(definition)] if definition is not None else []
     age = parse_duration(retrain_after, "--retrain-after") if retrain_after is not None else None
-    night = Night(settings.folder(rules.name) / NAME)
-    live = live_log(rules, settings)
-    came = live.last() > 0
-    live.close()
-    night.run("compact" if came else "materialize", named)
-    night.run("score", [*named, "--reasons", str(reasons)])
-    night.run("monitor", named)
-    content = json.loads((settings.monitoring(rules.name) / "monitor.json").read_text(encoding="utf-8"))
-    why = _why(content, rules, settings, age, on_alarm=retrain_on_alarm)
-    if why:
-        night.run("train", named, why=why, fine=(NONE_PROMOTED,))
-    night.end()
+    folder = settings.folder(rules.name) / FOLDER
+    with locked(folder):
+        night = Night(folder / NAME)
+        live = live_log(rules, settings)
+        came = live.last() > 0
+        live.close()
+        night.run("compact" if came else "materialize", named)
+        night.run("score", [*named, "--reasons", str(reasons)])
+        night.run("monitor", named)
+        content = json.loads((settings.monitoring(rules.name) / "monitor.json").read_text(encoding="utf-8"))
+        why = _why(content, rules, settings, age, on_alarm=retrain_on_alarm)
+        if why:
+            night.run("train", named, why=why, fine=(NONE_PROMOTED,))
+        night.end()
     alarms = [one for one in content["findings"] if one["alarm"]]
     if as_json:
         typer.echo(json.dumps({"steps": night.steps, "findings": content["findings"], "retrained": why}, indent=1))
@@ -94,7 +98,7 @@ class Night:
         Raises:
             PropensityError: the step failed.
         """
-        from features.system.durable import new_folder, write_durably
+        from features.system.durable import write_durably
 
         if any(one["step"] == step for one in self.steps):
             return
@@ -108,7 +112,6 @@ class Night:
                 f"{step} ended with {code}.", fix="mend what it says above; propensity nightly continues with this step"
             )
         self.steps.append({"step": step, "seconds": round(time.monotonic() - began, 1), "code": code})
-        new_folder(self._file.parent)
         write_durably(self._file, json.dumps(self.steps).encode())
 
     def end(self) -> None:

@@ -8,11 +8,10 @@ from rich.console import RenderableType
 from rich.markup import escape
 
 from features.definition.schema import Definition
-from features.time import span_name
+from features.time import day_of, span_name
 from monitoring.monitor import Monitored
 from monitoring.read_out import ReadOut
 from monitoring.realised import Realised
-from monitoring.when import day_of
 from propensity.console import table
 
 #: batches shown, the newest

@@ -19,7 +19,7 @@ class Arm(NamedTuple):
 
     Attributes:
         drawn_as: the id by which the user's holdout is drawn.
-        mixed: the dimensions in which the user was acted on under one id and held out under another.
+        mixed: the dimensions in which the user was treated under one id and held out under another.
     """
 
     drawn_as: str
@@ -34,7 +34,7 @@ class Arms:
     """
 
     def __init__(self, definition: Definition) -> None:
-        self._holdout = Holdout(definition)
+        self._holdout, self._merges = Holdout(definition), definition.identities is not None
 
     @property
     def known(self) -> Mapping[str, int]:
@@ -47,8 +47,8 @@ class Arms:
         return self._holdout.of([kept[user].drawn_as if user in kept else user for user in users], dimensions)
 
     def of(self, connection: sa.Connection, users: Sequence[str]) -> dict[str, Arm]:
-        """What is kept of some users; most have nothing."""
-        if connection.scalar(sa.select(arms.c.user_id).limit(1)) is None:
+        """What is kept of some users; of most there is nothing."""
+        if not self._merges or not users:
             return {}
         asked = (sa.select(arms).where(arms.c.user_id.in_(some)) for some in chunks(list(dict.fromkeys(users))))
         return {row.user_id: _arm(row) for query in asked for row in connection.execute(query)}
@@ -58,13 +58,15 @@ class Arms:
         return {row.user_id: _arm(row) for row in connection.execute(sa.select(arms))}
 
     def draw(self, connection: sa.Connection, drawn_as: Mapping[str, str], users: Sequence[str] | None = None) -> None:
-        """Say by which id holdouts are drawn from now on.
+        """Set by which id holdouts are drawn from now on.
 
         Args:
             connection: a transaction.
             drawn_as: that id of each user for whom it is another than the user's own.
             users: of these only; of everybody when left out.
         """
+        if not self._merges:
+            return
         was = self.everybody(connection) if users is None else self.of(connection, users)
         mine = drawn_as if users is None else {user: drawn_as[user] for user in users if user in drawn_as}
         now = {user: Arm(mine.get(user, user), arm.mixed) for user, arm in was.items()}
@@ -109,12 +111,12 @@ class Arms:
 
     def _keep(self, connection: sa.Connection, now: Mapping[str, Arm]) -> None:
         """Keep arms; there is nothing to keep of who was always in one, by an id of their own."""
-        said = {user: arm for user, arm in now.items() if arm.drawn_as != user or arm.mixed}
+        kept = {user: arm for user, arm in now.items() if arm.drawn_as != user or arm.mixed}
         for some in chunks(sorted(now)):
             connection.execute(sa.delete(arms).where(arms.c.user_id.in_(some)))
-        if said:
+        if kept:
             rows = [{"user_id": user, "drawn_as": arm.drawn_as, "mixed": json.dumps(sorted(arm.mixed))}
-                    for user, arm in said.items()]  # fmt: skip
+                    for user, arm in kept.items()]  # fmt: skip
             connection.execute(insert(arms, connection), rows)
 
 

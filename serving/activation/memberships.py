@@ -95,6 +95,7 @@ class Memberships:
         *,
         due: Mapping[str, int] | None = None,
         evidence: Callable[[Sequence[str]], Mapping[str, int]] | None = None,
+        drawn_as: Mapping[str, str] | None = None,
     ) -> list[Transition]:
         """Record users' memberships, their transitions and the messages about those, in one transaction.
 
@@ -105,6 +106,8 @@ class Memberships:
             before: the answers of the newest batch for users.
             due: when users must be checked again although they do nothing; unchanged when left out.
             evidence: what was known of users at the newest batch.
+            drawn_as: of users of several ids the id by which their holdout is drawn from now on, where that is
+                another; unchanged when left out.
         """
         made: list[Transition] = []
         users = [one.user for one in observations]
@@ -128,6 +131,8 @@ class Memberships:
                 row |= {"content": membership.to_json()} | ({} if due is None else {"due": due.get(one.user)})
                 rows.append(row)
             _put(connection, rows)
+            if drawn_as is not None:
+                self.arms.draw(connection, drawn_as, users)
             kept = self._keep(connection, made)
             self.outbox.add(connection, kept)
         return kept
@@ -258,11 +263,11 @@ class Memberships:
                 ended += kept
         return ended
 
-    def draw(self, drawn_as: Mapping[str, str], users: Sequence[str] | None = None) -> None:
-        """Say by which id the holdouts of merged users are drawn from now on, as `Arms.draw` takes it."""
+    def draw(self, drawn_as: Mapping[str, str]) -> None:
+        """Set by which id the holdouts of everybody are drawn from now on, as `Arms.draw` takes it."""
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
-            self.arms.draw(connection, drawn_as, users)
+            self.arms.draw(connection, drawn_as)
 
     def held_out(self, users: Sequence[str], dimensions: Sequence[str]) -> list[bool]:
         """Whether each user is held out of the dimension beside them."""

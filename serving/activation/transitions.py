@@ -106,8 +106,9 @@ class TransitionRecorder:
         soon = zip(scored.rows.users.to_list(), self._edges.next(scored.rows), strict=True)
         due = {user: at for user, at in soon if at is not None}
         before, known = self._before_of(max(one.at for one in observations))
-        self._memberships.draw(scored.rows.drawn_as, scored.rows.users.to_list())
-        made = self._memberships.record(observations, finder, last, before, due=due, evidence=known)
+        made = self._memberships.record(
+            observations, finder, last, before, due=due, evidence=known, drawn_as=scored.rows.drawn_as
+        )
         self._kept(made)
         return made
 

@@ -23,7 +23,7 @@ from features.profile.fold import profiles_at
 from features.profile.layout import layout_of
 from features.profile.stored import Profiles
 from features.profile.stored_bucket import TRAITS
-from features.profile.stored_people import Identities
+from features.profile.stored_people import KnownIdentities
 from features.reading.live_messages import LogColumns
 from features.settings import Settings
 from features.system.progress import Progress, ignore
@@ -115,7 +115,7 @@ def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: 
     layout, ends, written = layout_of(definition), max(log.ends, log.live.through), 0
     live = log.live.position
     known, people = stored_traits(definition, ends, log.live), people_of(log)
-    identities = Identities(people, ends)
+    identities = KnownIdentities(people, ends)
 
     def pack(events: Events) -> Iterator[pl.DataFrame]:
         events = events.as_of(ends)

@@ -17,7 +17,7 @@ FITTED = START + 84 * DAY
 
 
 def shift(folder: Path, seed: int, *, after: float, users: int = 400, days: int = 126) -> CovariateShift:
-    """A log of visits and purchases, in which everybody is as active ``after`` the model was fitted as told."""
+    """A log of visits and purchases, in which everybody is ``after`` times as active once the model was fitted."""
     rng = np.random.default_rng(seed)
     log = []
     for user in range(users):

@@ -1,4 +1,4 @@
-"""Who was acted on is told by moves and holdouts, as they were recorded."""
+"""Populations: treated, held out, or neither, by the transitions that were recorded."""
 
 from collections.abc import Iterator
 
@@ -16,14 +16,17 @@ CART = "segments.cart"
 
 @pytest.fixture
 def scene(request: pytest.FixtureRequest) -> Iterator[Scene]:
-    scene = Scene.set("sqlite://", {"hook": going_to("http://localhost/")}, transitions={"holdout": 0.25})
+    scene = Scene.set(
+        "sqlite://", {"hook": going_to("http://localhost/")}, transitions={"holdout": 0.25}, identities={}
+    )
     yield scene
     scene.close()
 
 
 def asked(scene: Scene, *users: str, window: int = 7 * DAY) -> dict[str, tuple[str, float]]:
     rows = pl.DataFrame({"user": list(users), "at": 101 * DAY}, schema={"user": pl.String, "at": pl.Int64})
-    found = HandOffs(scene.definition, scene.memberships).populations(rows, 100 * DAY, window)
+    hand_offs = HandOffs(scene.definition, scene.memberships)
+    found = hand_offs.populations(rows, hand_offs.moves(100 * DAY), window)
     return {row["user"]: (row["population"], row["weight"]) for row in found.to_dicts()}
 
 

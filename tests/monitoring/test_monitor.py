@@ -69,8 +69,8 @@ def test_labels_are_those_of_the_log(scored: World, found: Monitored) -> None:
     both = rows.with_columns(start=start).join(bought, left_on="user", right_on="user_id")
     end = pl.col("start") + pl.duration(microseconds=rule.within)
     yes = both.filter((pl.col("event_time") >= pl.col("start")) & (pl.col("event_time") < end))
-    told = rows.join(yes.select("user", "at").unique().with_columns(yes=1.0), on=["user", "at"], how="left")
-    assert (told["yes"].fill_null(0.0) == told["label"]).all()
+    both = rows.join(yes.select("user", "at").unique().with_columns(yes=1.0), on=["user", "at"], how="left")
+    assert (both["yes"].fill_null(0.0) == both["label"]).all()
     first = log.group_by("user_id").agg(pl.col("event_time").min())
     tenure = rows.with_columns(start=start).join(first, left_on="user", right_on="user_id")
     days = (tenure["start"] - tenure["event_time"]).dt.total_microseconds() / DAY
@@ -143,13 +143,29 @@ def test_what_is_too_old_is_forgotten_and_not_drawn_again(scored: World, found: 
 
 def test_labels_that_come_late_change_nothing_but_are_told(scored: World, found: Monitored, tmp_path: Path) -> None:
     mine = World.copied(scored.folder, tmp_path / "late")
-    file = min((mine.settings.monitoring(mine.definition.name) / "matured" / "churn").glob("*.parquet"))
-    was = pl.read_parquet(file)
-    was.with_columns(label=1 - pl.col("label")).write_parquet(file)
+    files = sorted((mine.settings.monitoring(mine.definition.name) / "matured" / "churn").glob("*.parquet"))
+    for file in (files[0], files[-1]):  # the first is so old that it is not compared with the log any more
+        was = pl.read_parquet(file)
+        was.with_columns(label=1 - pl.col("label")).write_parquet(file)
     again = looked(mine)
     assert again.matured["churn"].late == {int(file.stem): len(was)}
     kept = again.matured["churn"].rows.filter(pl.col("at") == int(file.stem))
     assert kept["label"].to_list() == (1 - was["label"]).to_list(), "what was read out stays"
+
+
+def test_of_a_large_batch_a_share_is_kept(
+    scored: World, found: Monitored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitoring.predictions.MOST", 40)
+    mine = World.copied(scored.folder, tmp_path / "large")
+    predictions = Predictions(mine.definition, mine.settings)
+    first = predictions.batches("churn")[0]
+    whole = predictions.rows("churn", [first])
+    predictions.file("churn", first).unlink()
+    predictions.keep(open_log(mine.definition, mine.settings, ends=None, steps=unseen).live, 0)
+    some = predictions.rows("churn", [first])
+    assert len(some) == 40 < len(whole)
+    assert set(some["user"]) < set(whole["user"])
 
 
 def test_who_is_erased_is_nowhere_in_it(scored: World, found: Monitored, tmp_path: Path) -> None:

@@ -36,10 +36,10 @@ class Entered:
 
     def enter(self, users: list[str], at: int, p: np.ndarray) -> None:
         """So many users enter, each with a probability to churn."""
-        said = [Observation(user, at, {"states": "active", CART: IN}, frozenset(), {"churn": float(chance)}, 0)
+        seen = [Observation(user, at, {"states": "active", CART: IN}, frozenset(), {"churn": float(chance)}, 0)
                 for user, chance in zip(users, p, strict=True)]  # fmt: skip
         memberships = self.scene.memberships
-        memberships.record(said, self.scene.finder, memberships.last(), lambda _: {})
+        memberships.record(seen, self.scene.finder, memberships.last(), lambda _: {})
 
     def act(self, users: list[str], at: int, p: np.ndarray, helped: np.ndarray, seed: int) -> None:
         """Who does not churn visits once, and buys something."""
@@ -62,7 +62,7 @@ class Entered:
 @pytest.fixture
 def entered(tmp_path: Path) -> Iterator[Entered]:
     scene = Scene.set("sqlite://", {"hook": going_to("http://localhost/")}, transitions={"holdout": 0.25},
-                      outcomes={"churn": CHURN, "spend": SPEND})  # fmt: skip
+                      outcomes={"churn": CHURN, "spend": SPEND}, identities={})  # fmt: skip
     yield Entered(scene, tmp_path, [])
     scene.close()
 
@@ -121,9 +121,9 @@ def test_nothing_is_read_out_before_it_has_matured(entered: Entered) -> None:
 def test_who_enters_again_counts_once_in_the_arm_of_the_first_time(entered: Entered) -> None:
     users, p = USERS[:400], chances(400)
     entered.enter(users, 101 * DAY, p)
-    said = [Observation(user, 103 * DAY, {"states": "active"}, frozenset(), {}, 0) for user in users]
+    seen = [Observation(user, 103 * DAY, {"states": "active"}, frozenset(), {}, 0) for user in users]
     memberships = entered.scene.memberships
-    memberships.record(said, entered.scene.finder, memberships.last(), lambda _: {})
+    memberships.record(seen, entered.scene.finder, memberships.last(), lambda _: {})
     entered.enter(users, 104 * DAY, p)
     entered.act(users, 101 * DAY, p, np.zeros(400), seed=3)
     churn = entered.read(through=116 * DAY)["churn"]
@@ -197,5 +197,5 @@ def test_the_command(untrained_world: World, tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     assert "segments." in shown.stdout
     assert "churn" in shown.stdout
-    told = mine.run(sys.executable, "-m", "propensity", "effect", "--json", "segments.none")
-    assert told.stdout.split() == ["{", '"read_outs":', "[]", "}"]
+    nobody = mine.run(sys.executable, "-m", "propensity", "effect", "--json", "segments.none")
+    assert nobody.stdout.split() == ["{", '"read_outs":', "[]", "}"]

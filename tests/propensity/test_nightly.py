@@ -33,17 +33,17 @@ def test_a_night_that_fails_is_continued_where_it_failed(mine: World) -> None:
     assert done.returncode == 2
     assert "score ended with 2" in done.stderr
     assert done.stdout == ""
-    content = json.loads((mine.settings.folder(mine.definition.name) / "nightly.json").read_text())
+    content = json.loads((mine.settings.folder(mine.definition.name) / "nightly" / "steps.json").read_text())
     assert [one["step"] for one in content] == ["materialize"]
     again = mine.run(*NIGHTLY)
     assert again.returncode == 0, again.stderr
-    told = json.loads(again.stdout)
-    assert [one["step"] for one in told["steps"]] == ["materialize", "score", "monitor"]
-    assert told["steps"][0] == content[0], "what had ended was not done again"
-    assert told["retrained"] == ""
+    shown = json.loads(again.stdout)
+    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor"]
+    assert shown["steps"][0] == content[0], "what had ended was not done again"
+    assert shown["retrained"] == ""
     assert Earlier.newest(scores) is not None
     assert (mine.settings.monitoring(mine.definition.name) / "monitor.json").exists()
-    assert not (mine.settings.folder(mine.definition.name) / "nightly.json").exists()
+    assert not (mine.settings.folder(mine.definition.name) / "nightly" / "steps.json").exists()
     assert steps(mine) == ["materialize", "score", "monitor"], "the next night does everything"
 
 
@@ -52,10 +52,18 @@ def test_models_are_trained_again_when_they_are_old_enough(mine: World) -> None:
     assert steps(mine, "--retrain-after", "3650d", "--retrain-on-alarm") == ["materialize", "score", "monitor"]
     done = mine.run(*NIGHTLY, "--retrain-after", "7d")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert [one["step"] for one in told["steps"]] == ["materialize", "score", "monitor", "train"]
-    assert "was fitted" in told["retrained"]
-    assert told["steps"][-1]["code"] in (0, 3)
+    shown = json.loads(done.stdout)
+    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "train"]
+    assert "was fitted" in shown["retrained"]
+    assert shown["steps"][-1]["code"] in (0, 3)
+
+
+def test_two_nights_at_once_are_one(mine: World) -> None:
+    with locked(mine.settings.folder(mine.definition.name) / "nightly"):
+        done = mine.run(*NIGHTLY)
+    assert done.returncode == 2
+    assert "another job is writing" in done.stderr
+    assert Earlier.newest(mine.settings.scores(mine.definition.name)) is None
 
 
 def test_a_duration_that_is_none_is_refused_before_anything_is_done(mine: World) -> None:
