@@ -5,21 +5,11 @@ from typing import Annotated
 import typer
 
 from propensity import __version__
-from propensity.commands import (
-    backup,
-    destinations,
-    erase,
-    live,
-    monitor,
-    nightly,
-    score,
-    serve,
-    train,
-    transitions,
-)
-from propensity.commands.dead_letters import letters
-from propensity.commands.keys import keys
+from propensity.commands import backup, erase, monitor, nightly, score, train, transitions
 from propensity.commands.log import check, fetch, imports, init
+from propensity.commands.service import destinations, live, serve
+from propensity.commands.service.dead_letters import letters
+from propensity.commands.service.keys import keys
 
 # what a command needs is imported when it runs, so that help comes at once
 app = typer.Typer(

@@ -12,7 +12,7 @@ import pyarrow.ipc as ipc
 
 from features.event_store.collisions import Collisions, Judged, bucket_of, keep_claims
 from features.event_store.manifest import Manifest, Part, TakenFile
-from features.event_store.merges import keep_merges
+from features.event_store.merged.pairs import keep_merges
 from features.event_store.part_files import PartFiles, together
 from features.events.events import Rows
 from features.events.repeats import ROW_BITS

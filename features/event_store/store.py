@@ -19,7 +19,7 @@ from features.event_store.collisions import bucket_of
 from features.event_store.erasure import clean, erase_events, without_erased
 from features.event_store.ingest import Intake
 from features.event_store.manifest import Manifest, made_of
-from features.event_store.merged_ids import MergedIds, reported_merges
+from features.event_store.merged.ids import MergedIds, reported_merges
 from features.event_store.new_files import (
     guess_rows,
     has_changed_files,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from features.definition.schema import Definition
 from segments.holdout import Holdout
 from serving.database.activation_tables import arms, memberships, transitions
-from serving.database.tables import chunks, insert
+from serving.database.tables import CHUNK, chunks, insert
 
 
 class Arm(NamedTuple):
@@ -50,8 +50,11 @@ class Arms:
         """What is kept of some users; of most there is nothing."""
         if not self._merges or not users:
             return {}
-        asked = (sa.select(arms).where(arms.c.user_id.in_(some)) for some in chunks(list(dict.fromkeys(users))))
-        return {row.user_id: _arm(row) for query in asked for row in connection.execute(query)}
+        if len(users) > CHUNK:
+            asked_for = set(users)
+            return {user: arm for user, arm in self.everybody(connection).items() if user in asked_for}
+        rows = connection.execute(sa.select(arms).where(arms.c.user_id.in_(set(users))))
+        return {row.user_id: _arm(row) for row in rows}
 
     def everybody(self, connection: sa.Connection) -> dict[str, Arm]:
         """What is kept of all of whom there is anything."""

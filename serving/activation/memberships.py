@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -14,6 +12,7 @@ from segments.transitions.membership import Observation, UserMemberships, rule_d
 from segments.transitions.transition import Cause, Scoring, Transition, TransitionFinder
 from serving.activation.arms import Arms
 from serving.activation.outbox import ERASED, Outbox
+from serving.activation.transition_rows import append, transition_of
 from serving.database.activation_tables import (
     arms,
     definitions,
@@ -133,20 +132,9 @@ class Memberships:
             _put(connection, rows)
             if drawn_as is not None:
                 self.arms.draw(connection, drawn_as, users)
-            kept = self._keep(connection, made)
+            kept = append(connection, made)
             self.outbox.add(connection, kept)
         return kept
-
-    def _keep(self, connection: sa.Connection, made: list[Transition]) -> list[Transition]:
-        """Append transitions; they come back with their numbers."""
-        if not made:
-            return []
-        numbers: list[int] = []
-        for lo in range(0, len(made), CHUNK):
-            rows = [_row(transition) for transition in made[lo : lo + CHUNK]]
-            add = sa.insert(transitions).returning(transitions.c.id, sort_by_parameter_order=True)
-            numbers += connection.scalars(add, rows)
-        return [replace(transition, id=number) for transition, number in zip(made, numbers, strict=True)]
 
     def take_due(self, limit: int) -> list[str]:
         """Users who must be checked again by now, the longest overdue first; each is returned once."""
@@ -193,7 +181,7 @@ class Memberships:
             asked = asked.where(transitions.c.dimension == dimension)
         asked = asked.order_by(transitions.c.id.desc() if newest else transitions.c.id)
         with self.live.reading() as connection:
-            return [_transition(row) for row in connection.execute(asked)]
+            return [transition_of(row) for row in connection.execute(asked)]
 
     def flows(self, since: int = 0) -> pl.DataFrame:
         """Numbers of transitions: ``dimension, before, after, cause, users``."""
@@ -256,7 +244,7 @@ class Memberships:
                 one_at_a_time(connection, MOVING)
                 there = list(self._of_users(connection, some))
                 made = self._left(connection, there, at, "merged")
-                kept = self._keep(connection, made)
+                kept = append(connection, made)
                 self.outbox.add(connection, kept)
                 self.arms.merge(connection, {one: users[one] for one in there}, drawn_as)
                 connection.execute(sa.delete(memberships).where(memberships.c.user_id.in_(there)))
@@ -334,34 +322,3 @@ def _put(connection: sa.Connection, rows: list[dict[str, object]]) -> None:
     put = insert(memberships, connection)
     change = {name: put.excluded[name] for name in rows[0] if name != "user_id"}
     connection.execute(put.on_conflict_do_update(index_elements=["user_id"], set_=change), rows)
-
-
-def _row(transition: Transition) -> dict[str, object]:
-    return {
-        "user_id": transition.user,
-        "at": transition.at,
-        "dimension": transition.dimension,
-        "before": transition.before,
-        "after": transition.after,
-        "cause": transition.cause,
-        "scores_before": json.dumps(dict(transition.scores_before)),
-        "scores_after": json.dumps(dict(transition.scores_after)),
-        "models": json.dumps(dict(transition.models)),
-        "definition": transition.definition,
-    }
-
-
-def _transition(row: sa.Row[Any]) -> Transition:
-    return Transition(
-        row.user_id,
-        row.at,
-        row.dimension,
-        row.before,
-        row.after,
-        row.cause,
-        json.loads(row.scores_before),
-        json.loads(row.scores_after),
-        json.loads(row.models),
-        row.definition,
-        row.id,
-    )

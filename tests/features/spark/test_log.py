@@ -1,9 +1,6 @@
 """Spark says what the local engine says: the same kernel, other machines."""
 
-import os
 import shutil
-import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -34,7 +31,7 @@ from serving.scoring.scorer import Scorer
 from serving.upkeep.materialize import materialize
 from tests.conftest import World
 from tests.features.event_store.logs import definition_in, put, random_rows
-from tests.features.profile.days import START
+from tests.features.spark.rows import CUTOFFS, assert_same_rows, rows_in
 from tests.worlds import with_signal
 from training.dataset.attach_labels import Labels
 
@@ -50,40 +47,6 @@ pytestmark = [
     pytest.mark.xdist_group("spark"),
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
-
-CUTOFFS = START + np.array([5, 11, 18]) * DAY + 7 * 3_600_000_000
-
-
-@pytest.fixture(scope="module")
-def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    from pyspark.sql import SparkSession
-
-    home = tmp_path_factory.mktemp("spark")
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = (
-        SparkSession.builder.master("local[2]").config("spark.ui.enabled", False)
-        .config("spark.sql.shuffle.partitions", 5).config("spark.sql.warehouse.dir", str(home / "warehouse"))
-        .config("spark.driver.memory", "2g").getOrCreate()
-    )  # fmt: skip
-    yield Settings(home=home / "var", engine="spark", spark="local[2]")
-    session.stop()
-
-
-def rows_in(folder: Path) -> pl.DataFrame:
-    return pl.concat(pl.read_parquet(f, hive_partitioning=False) for f in part_files(folder)).sort("user", "cutoff")
-
-
-def assert_same_rows(found: pl.DataFrame, expected: pl.DataFrame, definition: Definition) -> None:
-    assert found.select("user", "cutoff").equals(expected.select("user", "cutoff"))
-    for name in feature_set(definition).numeric:
-        exact = "count" in name or "distinct" in name or "days" in name.split("_")
-        left, right = found[name].to_numpy(), expected[name].to_numpy()
-        close = (
-            np.array_equal(left, right, equal_nan=True)
-            if exact
-            else np.allclose(left, right, 1e-6, 1e-12, equal_nan=True)
-        )
-        assert close, name
 
 
 def skewed(folder: Path) -> Definition:
@@ -140,77 +103,6 @@ def test_refunds_are_those_of_the_local_engine(tmp_path: Path, spark_settings: S
     assert_same_rows(found, expected, definition)
     assert np.allclose(found["label_spend"].to_numpy(), expected["label_spend"].to_numpy(), equal_nan=True)
     assert spark.counts["no signal"] == local.counts["no signal"]
-
-
-def merging(folder: Path) -> Definition:
-    """Devices that log in, some that many share, accounts that a table joins and parts again, a device in no row."""
-    rows = random_rows(3_000, users=60)
-    rng = np.random.default_rng(4)
-    own, known = rng.integers(0, 40, len(rows)), pl.Series(rng.random(len(rows)) < 0.3)
-    device = pl.Series("device", [f"d{i:02d}" if i < 39 else None for i in own])
-    users = [f"u{i + 10:03d}" if i < 30 else user for i, user in zip(own, rows["user_id"], strict=True)]
-    rows = rows.with_columns(device, user_id=pl.when(known).then(pl.Series(users)))
-    put(folder, "a", rows)
-    table = [
-        "old,new,at,undone",
-        "u001,u002,2025-03-09T00:00:00Z,",
-        "u003,u004,2025-03-08T00:00:00Z,2025-03-14T00:00:00Z",
-        "u005,u006,2025-03-10T00:00:00Z,",
-        "nobody-yet,u006,2025-03-10T00:00:00Z,",
-        "u006,u005,2025-03-11T00:00:00Z,",
-    ]
-    (folder / "merges.csv").write_text("\n".join(table) + "\n")
-    columns = {"alias": "old", "user": "new", "known": "at", "undone": "undone"}
-    definition = definition_in(
-        folder,
-        identities={"alias": "COALESCE(device, 'none')", "most_users": 3,
-                    "merges": {"path": str(folder / "merges.csv"), "columns": columns}},
-        signals=with_signal("purchase", recurring={"months": "1", "grace": "3d", "over": "14d"}),
-        outcomes={"churn": {"will_not": "visit", "within": "3d", "among": "tenure_days >= 0"}},
-        transitions={"holdout": 0.3},
-    )  # fmt: skip
-    named = definition.events.columns.model_copy(update={"user": "COALESCE(user_id, device)"})
-    merged = definition.model_copy(update={"events": definition.events.model_copy(update={"columns": named})})
-    merged._source = definition._source
-    return merged
-
-
-def test_people_are_those_of_the_local_engine(tmp_path: Path, spark_settings: Settings) -> None:
-    from features.feature_store import OnlineProfiles
-
-    definition, local = merging(tmp_path), Settings(home=tmp_path / "var")
-    store = EventStore.open(EventLog(definition), local)
-    spark = SparkLog(definition, spark_settings)
-    assert spark.people.at(store.ends).equals(store.people.at(store.ends))
-    assert spark.people.drawn_as(store.ends) == store.people.drawn_as(store.ends)
-    reasons = ["reason", "alias", "user"]
-    assert spark.people.links.refused.sort(reasons).equals(store.people.links.refused.sort(reasons))
-    assert store.people.count > 5
-    assert len(store.people.links.refused) > 5
-    for log, name in ((store, "local"), (spark, "spark")):
-        write_snapshots(log, CUTOFFS, definition, tmp_path / name, more=Labels(definition))
-    found, expected = rows_in(tmp_path / "spark"), rows_in(tmp_path / "local")
-    assert_same_rows(found, expected, definition)
-    assert found["label_churn"].equals(expected["label_churn"])
-    merged = store.people.below(store.ends)
-    assert len(merged) > 20
-    ids = sorted({*store.people.ids, *found["user"]})
-    stored = []
-    for log, settings in ((store, local), (spark, spark_settings)):
-        materialize(log, definition, settings)
-        online = OnlineProfiles(definition, settings)
-        read = online.read_covered(ids)
-        stored.append((read.now, {user: (p.words, p.identity) for user, p in read.profiles.items()}))
-    assert stored[0] == stored[1]
-    assert set(merged) >= set(stored[0][0])
-    scorer = Scorer(definition, {}, None)
-    scored = [
-        pl.concat(map(pl.read_parquet, part_files(score_all(
-            log, scorer, store.ends, tmp_path / f"scores-{i}", drawn_as=log.people.drawn_as(store.ends)).path)
-        )).sort("user_id").select("user_id", "state", "segments", "holdout")
-        for i, log in enumerate((store, spark))
-    ]  # fmt: skip
-    assert scored[0].equals(scored[1])
 
 
 def test_who_was_erased_stays_out_on_spark_too(tmp_path: Path, spark_settings: Settings) -> None:

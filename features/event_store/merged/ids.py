@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 
 from features.definition.schema import Definition
-from features.event_store.gather import Gathered, gathered
 from features.event_store.manifest import Manifest
-from features.event_store.merges import kept_merges
+from features.event_store.merged.gather import Gathered, gathered
+from features.event_store.merged.pairs import kept_merges
 from features.event_store.part_files import PartFiles
 from features.events.compacted import Compacted
 from features.events.tombstones import Tombstones

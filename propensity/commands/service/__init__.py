@@ -1,0 +1,1 @@
+"""Commands of a running service: its processes, keys, dead letters and destinations."""
