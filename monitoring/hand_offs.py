@@ -1,5 +1,6 @@
 """Treatment: whose transitions went to a destination, who was held out, and who had nothing to hand off."""
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -8,7 +9,9 @@ import polars as pl
 
 from features.definition.dimension import Dimension
 from features.definition.schema import Definition
+from features.definition.sections.experiment import NOTHING
 from segments.transitions.transition import Transition
+from segments.variants import sends, trials
 from serving.activation.memberships import Memberships
 
 #: treated; held out of every transition that a destination wants; no such transition; in both arms (not used)
@@ -39,7 +42,8 @@ class HandOffs:
     """
 
     def __init__(self, definition: Definition, memberships: Memberships) -> None:
-        self._definition, self._memberships = definition, memberships
+        self._definition, self._memberships, self._trials = definition, memberships, trials(definition)
+        self._acting = {name: d for name, d in definition.destinations.items() if d.kind != "notice"}
 
     def populations(self, rows: pl.DataFrame, moves: pl.DataFrame, window: int) -> pl.DataFrame:
         """Add each row's population and weight.
@@ -101,13 +105,39 @@ class HandOffs:
         return pl.concat(parts)
 
     def moves(self, start: int) -> pl.DataFrame:
-        """Transitions since an instant that a destination wants, and whether the user was held out: `MOVES`."""
-        return pl.concat([MOVES.to_frame(), *(self._frame(asked) for asked in self._wanted(start))])
+        """Transitions since an instant that a destination wants, and whether the user was held out: `MOVES`.
+
+        Users to whom experiments have assigned nothing at all count as held out.
+        """
+        return pl.concat([MOVES.to_frame(), *(self._with_experiments(asked) for asked in self._wanted(start))])
+
+    def _with_experiments(self, asked: list[Transition]) -> pl.DataFrame:
+        """The frame of transitions, where arms of experiments that are sent nothing are held out, too."""
+        frame = self._frame(asked)
+        if not self._trials:
+            return frame
+        assigned = self._memberships.decided(asked)
+        held, shares = frame["held_out"].to_list(), frame["share"].to_list()
+        for i, (t, found) in enumerate(zip(asked, assigned, strict=True)):
+            wanting = [name for name, d in self._acting.items() if d.wants(t.dimension, t.before, t.after)]
+            chance = [self._nothing(name, t) for name in wanting]
+            if all(chance):
+                shares[i] += (1 - shares[i]) * math.prod(chance)
+            held[i] = held[i] or all(name in found and not sends(found[name].variant) for name in wanting)
+        return frame.with_columns(held_out=pl.Series(held, dtype=pl.Boolean), share=pl.Series(shares, dtype=pl.Float64))
+
+    def _nothing(self, destination: str, t: Transition) -> float:
+        """The share of whom an experiment keeps from a destination; 0 where none decides about a transition."""
+        shares = (
+            one.rule.variants[NOTHING] for one in self._trials.values()
+            if one.rule.destination == destination and one.touches(t.dimension, t.before, t.after)
+            and one.rule.recruits(t.at)
+        )  # fmt: skip
+        return next(shares, 0.0)
 
     def _wanted(self, start: int) -> Iterator[list[Transition]]:
         """Transitions since an instant that a destination wants, some at a time."""
-        wanted = [d for d in self._definition.destinations.values() if d.kind != "notice"]
-        after = 0
+        wanted, after = list(self._acting.values()), 0
         while wanted and (some := self._memberships.history(since=start, after=after, limit=_RUN)):
             after = some[-1].id
             yield [t for t in some if any(d.wants(t.dimension, t.before, t.after) for d in wanted)]

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from sqlglot import exp
 
+from features.definition.audiences import check_experiment
 from features.definition.columns import feature_set
 from features.definition.dimension import STATES, Dimension
 from features.definition.mistakes import MOST, Mistakes
@@ -82,6 +83,7 @@ def load_definition(path: Path | str) -> Definition:
         _check_rules(definition, mistakes)
         _check_leads(definition, mistakes)
         _check_destinations(definition, mistakes)
+        _check_experiments(definition, mistakes)
     mistakes.tell()
     return definition
 
@@ -250,6 +252,21 @@ def _check_destinations(definition: Definition, mistakes: Mistakes) -> None:
                 with mistakes.gathered():
                     raise DefinitionError(
                         f"destinations.{name}.of: there is no {wanted!r}.", fix=f"nearest: {', '.join(near)}"
+                    )
+
+
+def _check_experiments(definition: Definition, mistakes: Mistakes) -> None:
+    """Check that what experiments name is there, and that no two decide about the same users."""
+    for name, rule in definition.experiments.items():
+        with mistakes.gathered():
+            check_experiment(name, definition)
+        for other, second in list(definition.experiments.items())[: list(definition.experiments).index(name)]:
+            with mistakes.gathered():
+                if rule.overlaps(second):
+                    raise DefinitionError(
+                        f"experiments.{name} and experiments.{other} both decide who of {rule.of} is sent to "
+                        f"{rule.destination}.",
+                        fix=f"let one end before the other starts, or remove experiments.{other}",
                     )
 
 

@@ -12,6 +12,7 @@ from features.definition.sections.base import Name, ProjectName, Span, Sql, Stri
 from features.definition.sections.currencies import Currencies
 from features.definition.sections.destinations import Destination, Transitions
 from features.definition.sections.event_log import Events, Traits
+from features.definition.sections.experiment import Experiment
 from features.definition.sections.families import Features
 from features.definition.sections.identities import Identities
 from features.definition.sections.lead_score import LeadScore
@@ -55,6 +56,7 @@ class Definition(Strict):
         training: limits of the training job.
         transitions: how long users stay in a segment or tier before they are reported to have left it.
         destinations: the tools that receive transitions, by name.
+        experiments: who of those that enter an audience is sent which variant, by name.
         scoring: when a score is not reported.
         audit: when the audit of a training run raises an alarm.
         gate: what a new model must show to become champion.
@@ -82,6 +84,7 @@ class Definition(Strict):
     training: Training = Training()
     transitions: Transitions = Transitions()
     destinations: dict[Name, Destination] = Field(default_factory=dict)
+    experiments: dict[Name, Experiment] = Field(default_factory=dict, exclude_if=not_set)
     scoring: Scoring = Scoring()
     audit: Audit = Audit()
     gate: Gate = Gate()

@@ -81,11 +81,34 @@ def always_valid(users: float, *, tuned_for: float = 5_000, alpha: float = 0.05)
     Raises:
         ValueError: no users, or alpha not between 0 and 1.
     """
+    scaled = _scaled(users, tuned_for, alpha)
+    return math.sqrt(2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / alpha))
+
+
+def always_valid_p(z: float, users: float, *, tuned_for: float = 5_000) -> float:
+    """The p-value that belongs to `always_valid` intervals: it may be looked at after every user.
+
+    The smallest alpha whose interval leaves 0 out, for intervals tuned at alpha = .05:
+    ``√(n ρ² + 1) · exp(-z² n ρ² / (2 (n ρ² + 1)))``, at most 1.
+
+    Args:
+        z: the effect in standard errors.
+        users: in all arms, whose outcome is known.
+        tuned_for: as for `always_valid`.
+
+    Raises:
+        ValueError: no users.
+    """
+    scaled = _scaled(users, tuned_for, 0.05)
+    return min(1.0, math.sqrt(scaled + 1) * math.exp(-(z**2) * scaled / (2 * (scaled + 1))))
+
+
+def _scaled(users: float, tuned_for: float, alpha: float) -> float:
+    """``n ρ²``."""
     if users <= 0 or tuned_for <= 0:
         raise ValueError(f"there are {users:g} users, and {tuned_for:g} to tune for; both must be above 0")
     sure = -2 * math.log(inside("alpha", alpha))
-    scaled = users * (sure + math.log(sure + 1)) / tuned_for
-    return math.sqrt(2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / alpha))
+    return users * (sure + math.log(sure + 1)) / tuned_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,11 +57,13 @@ class Adjusted:
         theta: the coefficient of the covariate. It is about 1 where the covariate is a calibrated probability
             of the outcome; far from 1, the probability is not calibrated.
         cut: share of the variance of the effect that the adjustment removes; NaN where there was none.
+        error: the standard error of theta; NaN where the covariate is the same for everybody.
     """
 
     difference: Difference
     theta: float
     cut: float
+    error: float = math.nan
 
 
 def difference(treated: Arm, control: Arm, *, confidence: float = 0.95) -> Difference:
@@ -130,7 +132,10 @@ def adjusted(treated: PairedArm, control: PairedArm, *, confidence: float = 0.95
     centre = sum(arm.users * arm.other_mean for arm in arms) / sum(arm.users for arm in arms)
     found = difference(treated.less(theta, centre), control.less(theta, centre), confidence=confidence)
     before = difference(treated.plain, control.plain, confidence=confidence).effect.error
-    return Adjusted(found, theta, 1 - (found.effect.error / before) ** 2 if before > 0 else math.nan)
+    cut = 1 - (found.effect.error / before) ** 2 if before > 0 else math.nan
+    left = sum((arm.users - 1) * arm.less(theta).variance for arm in arms)
+    error = math.sqrt(left / (sum(arm.users for arm in arms) - 3) / spread) if spread > 0 else math.nan
+    return Adjusted(found, theta, cut, error)
 
 
 def reached(treated: PairedArm, control: PairedArm, *, confidence: float = 0.95) -> Estimate:

@@ -43,8 +43,12 @@ class Arms:
 
     def held_out(self, connection: sa.Connection, users: Sequence[str], dimensions: Sequence[str]) -> NDArray[np.bool_]:
         """Whether each user is held out of the dimension beside them."""
+        return self._holdout.of(self.keys(connection, users), dimensions)
+
+    def keys(self, connection: sa.Connection, users: Sequence[str]) -> list[str]:
+        """The id by which each user is drawn."""
         kept = self.of(connection, users)
-        return self._holdout.of([kept[user].drawn_as if user in kept else user for user in users], dimensions)
+        return [kept[user].drawn_as if user in kept else user for user in users]
 
     def of(self, connection: sa.Connection, users: Sequence[str]) -> dict[str, Arm]:
         """What is kept of some users; of most there is nothing."""

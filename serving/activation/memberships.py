@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -11,10 +12,12 @@ from features.time import Clock
 from segments.transitions.membership import Observation, UserMemberships, rule_digests
 from segments.transitions.transition import Cause, Scoring, Transition, TransitionFinder
 from serving.activation.arms import Arms
+from serving.activation.assignments import Assigned
 from serving.activation.outbox import ERASED, Outbox
 from serving.activation.transition_rows import append, transition_of
 from serving.database.activation_tables import (
     arms,
+    assignments,
     definitions,
     make_tables,
     memberships,
@@ -33,7 +36,7 @@ CHUNK = 500
 PLACES = {
     events.name: "live events", dead.name: "dead letters", memberships.name: "memberships",
     transitions.name: "transitions", outbox.name: "outbox", pruned_ids.name: "ids of pruned events",
-    arms.name: "arms of the holdout",
+    arms.name: "arms of the holdout", assignments.name: "arms of experiments",
 }  # fmt: skip
 
 #: memberships read at once into a frame
@@ -61,6 +64,7 @@ class Memberships:
         with self.live.writing() as connection:
             row = {"version": version, "rules": json.dumps(rules)}
             connection.execute(insert(definitions, connection).on_conflict_do_nothing(), [row])
+            self.outbox.assignments.keep_experiments(connection)
             return {r.version: json.loads(r.rules) for r in connection.execute(sa.select(definitions))}
 
     def last(self) -> Scoring | None:
@@ -247,6 +251,7 @@ class Memberships:
                 kept = append(connection, made)
                 self.outbox.add(connection, kept)
                 self.arms.merge(connection, {one: users[one] for one in there}, drawn_as)
+                self.outbox.assignments.merge(connection, {one: users[one] for one in some})
                 connection.execute(sa.delete(memberships).where(memberships.c.user_id.in_(there)))
                 ended += kept
         return ended
@@ -267,6 +272,21 @@ class Memberships:
         with self.live.reading() as connection:
             found = self.arms.of(connection, users)
         return {user: arm.mixed for user, arm in found.items() if arm.mixed}
+
+    def decided(self, moved: Sequence[Transition]) -> list[dict[str, Assigned]]:
+        """Of each transition, by destination, what an experiment has assigned to the user."""
+        with self.live.reading() as connection:
+            return self.outbox.assignments.decide(connection, moved, assign=False)
+
+    def assigned(self, experiment: str) -> pl.DataFrame:
+        """Who was assigned what in an experiment, by its id; see `Assignments.everybody`."""
+        with self.live.reading() as connection:
+            return self.outbox.assignments.everybody(connection, experiment)
+
+    def experiments(self) -> dict[str, dict[str, Any]]:
+        """By id what the definitions of all experiments seen have said, as JSON."""
+        with self.live.reading() as connection:
+            return self.outbox.assignments.experiments(connection)
 
     def _left(self, connection: sa.Connection, users: Sequence[str], at: int, cause: Cause) -> list[Transition]:
         """The transitions of users who leave all that they are in."""
@@ -291,7 +311,11 @@ class Memberships:
                 PLACES[table.name]: connection.execute(sa.delete(table).where(table.c.user_id.in_(names))).rowcount
                 for table in (memberships, transitions, outbox, arms)
             }
-            self.outbox.add(connection, farewells)
+            self.outbox.add(
+                connection, farewells
+            )  # of whom an experiment has kept from a destination it is sent nothing
+            theirs = sa.delete(assignments).where(assignments.c.user_id.in_(names))
+            gone[PLACES[assignments.name]] = connection.execute(theirs).rowcount
         return gone
 
     def left(self, users: Collection[str]) -> dict[str, int]:

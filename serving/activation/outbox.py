@@ -13,6 +13,7 @@ from features.errors import PropensityError
 from features.time import Clock
 from segments.transitions.transition import Transition
 from serving.activation.arms import Arms
+from serving.activation.assignments import DELIVERED, FAILED, Assignments
 from serving.activation.payload import body_of
 from serving.database.activation_tables import destinations, outbox
 from serving.database.live_log import LiveLog
@@ -58,13 +59,15 @@ class Outbox:
 
     def __init__(self, definition: Definition, live: LiveLog, clock: Clock, arms: Arms) -> None:
         self._definition, self._live, self._clock, self._arms = definition, live, clock, arms
+        self.assignments = Assignments(definition, arms)
 
     def add(
         self, connection: sa.Connection, moved: Sequence[Transition], *, only: str | None = None, sync: str = ""
     ) -> int:
         """Put a message there for each transition and each destination that wants it, within a transaction.
 
-        Nothing is sent of users who are held out of a dimension; but it is sent of everybody that erased users left.
+        Nothing is sent of users who are held out of a dimension, or whom an experiment has assigned nothing; but it is
+        sent of everybody that erased users left.
 
         Args:
             connection: the transaction that keeps the transitions.
@@ -78,14 +81,18 @@ class Outbox:
         wanted = {k: d for k, d in self._definition.destinations.items() if only in (None, k)}
         asked = [t for t in moved if any(d.wants(t.dimension, t.before, t.after) for d in wanted.values())]
         out = self._held_out(connection, asked)
+        again = only is not None  # who is sent something once more has been assigned, or never will be for it
+        sent = [transition for transition, held in zip(asked, out, strict=True) if not held]
+        arms = self.assignments.decide(connection, sent, assign=not again)
         rows, now = [], self._clock.now()
-        for transition, held in zip(asked, out, strict=True):
+        for transition, assigned in zip(sent, arms, strict=True):
             body = body_of(self._definition.name, transition, sync)
             rows += [
                 {"destination": name, "key": body["id"], "user_id": transition.user, "created": now,
-                 "body": json.dumps(body), "dead": False}
+                 "body": json.dumps(body | arm.words if (arm := assigned.get(name)) else body), "dead": False}
                 for name, destination in wanted.items()
-                if not held and destination.wants(transition.dimension, transition.before, transition.after)
+                if destination.wants(transition.dimension, transition.before, transition.after)
+                and not (name in assigned and assigned[name].withholds(transition, destination))
             ]  # fmt: skip
         for lo in range(0, len(rows), _CHUNK):
             put = insert(outbox, connection).on_conflict_do_nothing(index_elements=["destination", "key"])
@@ -152,6 +159,7 @@ class Outbox:
         with self._live.writing() as connection:
             gone = connection.execute(sa.delete(outbox).where(outbox.c.id.in_(batch.ids))).rowcount
             connection.execute(done.values(failures=0, wait_until=0, error=None, delivered=d.delivered + gone))
+            self.assignments.expose(connection, batch.bodies, DELIVERED, self._clock.now())
         if any(body["cause"] == ERASED for body in batch.bodies):
             self._live.settle()  # that was the last that named an erased user
 
@@ -174,6 +182,7 @@ class Outbox:
         with self._live.writing() as connection:
             if len(batch.ids) == 1:
                 connection.execute(rows.values(dead=True, error=error))
+                self.assignments.expose(connection, batch.bodies, FAILED, self._clock.now())
             else:
                 own = sa.literal(f"{batch.id}.") + sa.cast(outbox.c.id, sa.String)
                 connection.execute(rows.values(batch=own))

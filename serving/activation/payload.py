@@ -14,6 +14,9 @@ from segments.transitions.transition import Transition
 
 Body = dict[str, object]
 
+#: of a message, what an audience's event says beside the audience
+_PROPERTIES = ("cause", "scores", "models", "definition", "experiment", "variant")
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -108,7 +111,7 @@ def audience(bodies: Sequence[Body], key: str, at: datetime) -> Request:
                 "audience_key": of,
                 "audience_name": Dimension(of).of.replace("_", " ").capitalize(),
                 of.replace(".", "_"): entered,
-                **{name: body[name] for name in ("cause", "scores", "models", "definition")},
+                **{name: body[name] for name in _PROPERTIES if name in body},
             },
         }
         for body in bodies

@@ -66,6 +66,29 @@ arms = Table(
     Column("mixed", Text, nullable=False),
 )
 
+#: the experiments seen, as their definitions said; each edit makes another one
+experiments = Table(
+    "handoff_experiments",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("content", Text, nullable=False),
+)
+
+#: who was assigned which variant of an experiment, when, what was predicted then (JSON), and whether it arrived
+assignments = Table(
+    "handoff_assignments",
+    metadata,
+    Column("experiment", String, primary_key=True),
+    Column("user_id", String, primary_key=True),
+    Column("variant", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("predicted", Text, nullable=False),
+    Column("exposure", String, nullable=False),
+    Column("exposed_at", BigInteger),
+    Column("mixed", Boolean, nullable=False, default=False),
+    Index("handoff_assignments_by_user", "user_id"),
+)
+
 #: messages to destinations, each until it is delivered; ``batch`` names the request they go with, once they do
 outbox = Table(
     "handoff_outbox",

@@ -1,0 +1,1 @@
+"""Experiments: assignments read out against what happened."""

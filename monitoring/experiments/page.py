@@ -1,0 +1,68 @@
+"""The page of experiments: read without a network, its first lines in words."""
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import jinja2
+import polars as pl
+
+from features.definition.schema import Definition
+from features.time import to_datetime
+from monitoring.experiments.read_out import EVERYBODY, ReadOut, Row
+from monitoring.experiments.words import words_of
+from training import report
+from training.report.model_report import library, themed
+
+#: its file, beside the other tables of the monitor
+NAME = "experiments.html"
+
+
+def page(found: list[ReadOut], definition: Definition) -> str:
+    """The page, with the drawing library inside where there is a picture.
+
+    Args:
+        found: the experiments.
+        definition: their definition.
+    """
+    folders = [Path(__file__).parent, Path(report.__file__).parent]  # of the pages of training: their style
+    environment = jinja2.Environment(
+        autoescape=True, loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined
+    )
+    drawn = {f"effects-{i}": chart for i, one in enumerate(found) if (chart := effects(one)) is not None}
+    return environment.get_template("experiments.html.j2").render(
+        definition=definition,
+        found=found,
+        words=[list(words_of(one)) for one in found],
+        everybody=EVERYBODY,
+        through=to_datetime(found[0].through) if found else None,
+        date=to_datetime,
+        specs={name: themed(chart).to_json().replace("</", "<\\/") for name, chart in drawn.items()},
+        library=library() if drawn else "",
+    )
+
+
+def effects(found: ReadOut) -> Any | None:
+    """Each effect that may be read, with its interval, around no effect; None where there is none."""
+    rows = [row for row in found.rows if row.effect is not None]
+    if not rows:
+        return None
+    data = pl.DataFrame([_point(row) for row in rows]).to_dicts()
+    base = alt.Chart(alt.InlineData(values=data)).encode(
+        y=alt.Y("line:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)),
+        color=alt.Color(
+            "what:N", title=None, scale=alt.Scale(domain=["shown", "not shown"], range=["#1f6f8b", "#9aa3af"])
+        ),
+    )
+    nothing = alt.Chart(alt.InlineData(values=[{"x": 0}])).mark_rule(strokeDash=[4, 3], color="#6b7280").encode(x="x:Q")
+    interval = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title="more or less than nothing"), x2="high:Q")
+    point = base.mark_point(filled=True, size=70).encode(
+        x="effect:Q", tooltip=["line:N", "effect:Q", "low:Q", "high:Q"]
+    )
+    return (nothing + interval + point).properties(width="container", height=34 * len(rows) + 30)
+
+
+def _point(row: Row) -> dict[str, object]:
+    of = f", {row.slice}" if row.slice != EVERYBODY else ""
+    return {"line": f"{row.variant}: {row.outcome}{of}", "effect": row.effect, "low": row.low, "high": row.high,
+            "what": "shown" if row.shown else "not shown"}  # fmt: skip

@@ -1,0 +1,80 @@
+"""The command that reads out experiments."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from features.errors import PropensityError
+from propensity.commands.stores import memberships_of
+from propensity.console import ShownSteps, out, progress
+from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_instant
+
+if TYPE_CHECKING:
+    from features.definition import Definition
+    from features.events.log import Log
+    from features.settings import Settings
+    from features.system.progress import Steps
+    from monitoring.experiments.read_out import ReadOut
+
+
+def experiment(
+    name: Annotated[
+        str | None,
+        typer.Argument(help="only this one; one that was edited since by its id, as winback@3f9c2a1b"),
+    ] = None,
+    definition: DefinitionFile = None,
+    ends: Ends = None,
+    any_time: Annotated[
+        bool, typer.Option(help="intervals that may be looked at at any time, in place of the planned looks")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read out experiments: each variant beside nothing, on the outcomes of all who were assigned.
+
+    Nothing is compared before the first planned look has matured, and nothing at all where the arms are not as planned.
+    """
+    from features.event_store.open import open_log
+    from features.system.lock import locked, sharing
+    from monitoring.experiments.publish import as_json as content
+    from propensity.tables import experiments
+
+    rules, settings = opened(definition)
+    if name is None and not rules.experiments:
+        raise PropensityError(
+            "the definition has no experiments.", fix="add one to 'experiments' (docs/how-to/experiments.md)"
+        )
+    with progress() as bars, sharing(settings.folder(rules.name)):
+        steps = ShownSteps(bars)
+        log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
+        with locked(settings.monitoring(rules.name)):
+            found = read(rules, settings, log, steps, name=name, at_any_time=any_time)
+    if as_json:
+        typer.echo(json.dumps({"experiments": [content(one) for one in found]}, indent=1))
+    else:
+        out.print(*experiments.page(found, rules), sep="\n")
+
+
+def read(
+    rules: "Definition",
+    settings: "Settings",
+    log: "Log",
+    steps: "Steps",
+    *,
+    name: str | None = None,
+    at_any_time: bool = False,
+) -> list["ReadOut"]:
+    """Read out one experiment, or all of them, and publish those that are defined as they are now planned."""
+    from monitoring.experiments.publish import find, publish, read_outs
+    from segments.variants import trials
+
+    memberships = memberships_of(rules, settings)
+    memberships.known()  # keeps what the definition says of its experiments now
+    now = list(trials(rules).values())
+    asked = [find(rules, memberships, name)] if name is not None else now
+    folder = settings.monitoring(rules.name)
+    with steps("label users who were assigned", log.runs) as advance:
+        found = read_outs(asked, log, rules, memberships, folder, at_any_time=at_any_time, progress=advance)
+    if name is None and not at_any_time:
+        publish(found, folder, rules)
+    return found

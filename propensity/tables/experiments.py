@@ -1,0 +1,58 @@
+"""Tables of experiments."""
+
+import polars as pl
+from rich.console import RenderableType
+from rich.markup import escape
+
+from features.definition.schema import Definition
+from features.time import day_of
+from monitoring.experiments.read_out import EVERYBODY, ReadOut, Row
+from monitoring.experiments.words import words_of
+from propensity.console import table
+
+
+def page(found: list[ReadOut], definition: Definition) -> list[RenderableType]:
+    """Show, per experiment, its arms, then each outcome, what is known in sentences, and slices."""
+    return [part for one in found for part in _experiment(one, definition)]
+
+
+def _experiment(found: ReadOut, definition: Definition) -> list[RenderableType]:
+    rule = found.trial.rule
+    shown: list[RenderableType] = [
+        f"[bold]{escape(found.trial.id)}[/]: who enters {escape(rule.of)}, to {rule.destination}; "
+        f"wanted: {rule.better} {rule.primary}",
+        table("Arms", _arms(found)),
+    ]
+    if found.both_arms:
+        shown.append(f"{found.both_arms:,} users are left out: two of their ids were in different arms.")
+    everybody = [row for row in found.rows if row.slice == EVERYBODY]
+    shown.append(table("Beside nothing, of all who were assigned", _rows(everybody, definition), digits=4))
+    shown += [f"{escape(words)}." for words in words_of(found)]
+    slices = [row for row in found.rows if row.slice != EVERYBODY and row.effect is not None]
+    if slices:
+        shown.append(table("Exploratory: by what was predicted then", _rows(slices, definition), digits=4))
+    return shown
+
+
+def _arms(found: ReadOut) -> pl.DataFrame:
+    exposures = list(dict.fromkeys(name for counts in found.exposures.values() for name in counts))
+    return pl.DataFrame([
+        {"variant": name, "planned": share, "assigned": found.assigned[name],
+         **{exposure: found.exposures[name].get(exposure, 0) for exposure in exposures}}
+        for name, share in found.trial.rule.variants.items()
+    ])  # fmt: skip
+
+
+def _rows(rows: list[Row], definition: Definition) -> pl.DataFrame:
+    return pl.DataFrame([
+        {
+            "outcome": f"{row.outcome} {definition.outcomes[row.outcome].when}", "variant": row.variant,
+            **({"of": row.slice} if row.slice != EVERYBODY else {}),
+            "users": row.comparison.users[0], "nothing": row.comparison.users[1], "waiting": row.waiting,
+            "effect": row.effect, "low": row.low, "high": row.high, "p corrected": row.p_value,
+            "each contacted": row.value[0] if row.value is not None else None,
+            "smallest seen": row.comparison.smallest,
+            "known by": day_of(row.known_by) if row.known_by is not None else None,
+        }
+        for row in rows
+    ], infer_schema_length=None)  # fmt: skip
