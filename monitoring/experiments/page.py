@@ -1,5 +1,6 @@
 """The page of experiments: read without a network, its first lines in words."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,12 @@ def page(found: list[ReadOut], definition: Definition) -> str:
     environment = jinja2.Environment(
         autoescape=True, loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined
     )
-    drawn = {f"effects-{i}": chart for i, one in enumerate(found) if (chart := effects(one)) is not None}
+    drawn = {
+        f"{what}-{i}": chart
+        for i, one in enumerate(found)
+        for what, outcomes in (("rates", definition.likelihoods), ("amounts", definition.amounts))
+        if (chart := effects(one, outcomes)) is not None
+    }
     return environment.get_template("experiments.html.j2").render(
         definition=definition,
         found=found,
@@ -42,9 +48,9 @@ def page(found: list[ReadOut], definition: Definition) -> str:
     )
 
 
-def effects(found: ReadOut) -> Any | None:
-    """Each effect that may be read, with its interval, around no effect; None where there is none."""
-    rows = [row for row in found.rows if row.effect is not None]
+def effects(found: ReadOut, outcomes: Collection[str]) -> Any | None:
+    """Each effect on some outcomes that may be read, with its interval, around no effect; None where there is none."""
+    rows = [row for row in found.rows if row.effect is not None and row.outcome in outcomes]
     if not rows:
         return None
     data = pl.DataFrame([_point(row) for row in rows]).to_dicts()

@@ -24,6 +24,7 @@ class Look:
         final: whether it is the last one.
         boundary: of ``|z|`` of each variant; None where there is no look to read yet, or no plan.
         following: how many matured users the next look needs; None where there is none.
+        matured: how many of the users, the first ones, have a known primary outcome.
     """
 
     number: int | None
@@ -32,9 +33,10 @@ class Look:
     final: bool
     boundary: float | None
     following: int | None
+    matured: int
 
 
-def look_of(rule: Experiment, assigned: int, matured: int, *, ended: bool) -> Look:
+def look_of(rule: Experiment, matured: int, *, ended: bool) -> Look:
     """The last look that was reached.
 
     Looks are after equal numbers of matured users, each with the O'Brien–Fleming boundary of Lan and DeMets; if an
@@ -42,27 +44,26 @@ def look_of(rule: Experiment, assigned: int, matured: int, *, ended: bool) -> Lo
 
     Args:
         rule: the experiment.
-        assigned: users who take part.
-        matured: how many of them, the first ones, have a known primary outcome.
+        matured: how many of its users, the first ones, have a known primary outcome.
         ended: whether nobody takes part any more, and all have matured.
     """
     if rule.users is None:
-        return Look(None, None, matured, ended, None, None)
+        return Look(None, None, matured, ended, None, None, matured)
     at = [math.ceil(rule.users * k / rule.looks) for k in range(1, rule.looks + 1)]
     reached = [users for users in at if users <= matured]
     if ended and matured and matured < rule.users:
         before = [users for users in reached if users < matured]
-        return _look(rule, [*before, matured], final=True, last=matured)
+        return _look(rule, [*before, matured], matured, final=True, last=matured)
     if not reached:
-        return Look(0, rule.looks, 0, False, None, at[0])
-    return _look(rule, reached, final=len(reached) == rule.looks, last=rule.users)
+        return Look(0, rule.looks, 0, False, None, at[0], matured)
+    return _look(rule, reached, matured, final=len(reached) == rule.looks, last=rule.users)
 
 
-def _look(rule: Experiment, reached: list[int], *, final: bool, last: int) -> Look:
+def _look(rule: Experiment, reached: list[int], matured: int, *, final: bool, last: int) -> Look:
     alpha = ALPHA / (len(rule.variants) - 1)
     edge = _edge(tuple(users / last for users in reached), alpha)
     following = None if final else math.ceil((rule.users or 0) * (len(reached) + 1) / rule.looks)
-    return Look(len(reached), rule.looks, reached[-1], final, edge, following)
+    return Look(len(reached), rule.looks, reached[-1], final, edge, following, matured)
 
 
 @cache

@@ -136,7 +136,7 @@ def read_out(
     checked = balance(list(counts.values()), list(rule.variants.values()))
     ripe = int((rows["at"] + definition.outcomes[rule.primary].reach <= through).sum())
     ended = rule.ends is not None and rule.ends <= through and ripe == len(rows)
-    look = look_of(rule, len(rows), ripe, ended=ended)
+    look = look_of(rule, ripe, ended=ended)
     reader = _Reader(rule, definition, look, one_arm, labels, stop=checked.stop)
     exposures = {name: _counts(one_arm.filter(variant=name)["exposure"]) for name in rule.variants}
     return ReadOut(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from features.definition.sections.experiment import NOTHING
 from features.time import day_of
 from monitoring.experiments.read_out import EVERYBODY, ReadOut, Row
 
@@ -23,8 +22,7 @@ def words_of(found: ReadOut) -> Iterator[str]:
         )
         return
     if look.number == 0:
-        matured = sum(found.of(rule.primary, name).comparison.users[0] for name in rule.variants if name != NOTHING)
-        yield f"no look yet: the first needs {look.following:,} matured users, all variants together; {matured:,} are"
+        yield f"no look yet: the first needs {look.following:,} matured users of all variants; {look.matured:,} have"
     for row in found.rows:
         if row.outcome == rule.primary and row.slice == EVERYBODY and row.low is not None and row.high is not None:
             yield _verdict(row, found)

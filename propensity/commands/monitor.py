@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.errors import PropensityError
+from propensity.commands.experiment import read as read_experiments
 from propensity.commands.stores import memberships_of
 from propensity.console import ShownSteps, out, progress
 from propensity.options import AsJson, DefinitionFile, Ends, Since, opened, parse_instant
@@ -23,6 +24,8 @@ def monitor(
 ) -> None:
     """Compare predictions with outcomes: each batch once it has matured, by model, tier, state, tenure and trait.
 
+    The definition's experiments are read out with it, for the service and the page (see propensity experiment).
+
     Run it after each propensity score; it catches up on batches it has not seen.
     """
     from features.event_store.open import open_log
@@ -38,6 +41,9 @@ def monitor(
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
         with locked(settings.monitoring(rules.name)), steps("label matured predictions", log.runs) as advance:
             found = run(log, rules, settings, memberships_of(rules, settings), fitted, progress=advance)
+        if rules.experiments:
+            with locked(settings.monitoring(rules.name)):
+                read_experiments(rules, settings, log, steps)
     if as_json:
         typer.echo(json.dumps(content(found, rules), indent=1))
     else:
