@@ -4,7 +4,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -87,6 +87,38 @@ class Registry:
             except RefusalError as refusal:
                 mlflow.set_tags({"refusal": refusal.code, "refusal.found": refusal.found[:5_000]})
                 raise
+
+    def keep(
+        self,
+        experiment: str,
+        name: str,
+        *,
+        parameters: Mapping[str, str | int | float],
+        metrics: Mapping[str, float],
+        texts: Mapping[str, str],
+    ) -> str:
+        """Keep a finding that is no outcome's model as a run of an experiment of its own.
+
+        Args:
+            experiment: its name below the definition's.
+            name: of the run.
+            parameters: what it is of.
+            metrics: its numbers.
+            texts: files, by name.
+
+        Returns:
+            The id of the run.
+        """
+        tags = {"definition": self._definition.version}
+        with (
+            registry_errors(self._uri),
+            mlflow.start_run(experiment_id=self.experiment(experiment), run_name=name, tags=tags) as run,
+        ):
+            mlflow.log_params(dict(parameters))
+            mlflow.log_metrics(dict(metrics))
+            for file, text in texts.items():
+                mlflow.log_text(text, file)
+            return str(run.info.run_id)
 
     def report(self, run: str) -> str:
         """Where a run's report is: a file, or MLflow's address of it; empty where it has none."""

@@ -1,5 +1,7 @@
 """Tables of experiments."""
 
+from pathlib import Path
+
 import polars as pl
 from rich.console import RenderableType
 from rich.markup import escape
@@ -8,6 +10,7 @@ from features.definition.schema import Definition
 from features.time import day_of
 from monitoring.experiments.read_out import EVERYBODY, ReadOut, Row
 from monitoring.experiments.words import words_of
+from monitoring.uplift.learnt import Uplift
 from propensity.console import table
 
 
@@ -56,3 +59,25 @@ def _rows(rows: list[Row], definition: Definition) -> pl.DataFrame:
         }
         for row in rows
     ], infer_schema_length=None)  # fmt: skip
+
+
+def uplift(found: Uplift, written: Path) -> list[RenderableType]:
+    """Show how well each ranking finds users who are moved, the fifths of the users, and where it is."""
+    rankings = {**{f"uplift, {name}-learner": one for name, one in found.judged.items()}, "risk": found.by_risk}
+    judged = pl.DataFrame([
+        {"ranked by": name, "autoc": one.autoc.value, "low": one.autoc.low, "high": one.autoc.high,
+         "qini": one.qini.value, "qini low": one.qini.low, "qini high": one.qini.high}
+        for name, one in rankings.items()
+    ])  # fmt: skip
+    groups = pl.DataFrame([
+        {"uplift from": one.least, "users": one.users, "effect": one.effect, "low": one.low, "high": one.high,
+         "without acting": one.without, "tier": one.tier if found.offered else ""}
+        for one in found.groups
+    ])  # fmt: skip
+    return [
+        f"[bold]{escape(found.experiment)}[/]: who is moved by {found.variant}, {found.users:,} users",
+        table("How well a ranking finds them (0: not at all; Qini is not divided by the best)", judged, digits=4),
+        table("Fifths of the users; effect: more of what is wanted", groups, digits=3),
+        f"{escape(found.words)}.",
+        f"All of it is in {written.parent}",
+    ]

@@ -1,0 +1,55 @@
+"""Learners of uplift: what happens to a user without and with acting, by models that have not seen the user."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.model.numbers import Floats
+from training.fitting.trees import small
+
+#: cross-fitting: so many folds over users
+FOLDS = 5
+
+#: predicts of users, by their features, what happens to them without and with acting
+Fitted = Callable[[Floats], tuple[Floats, Floats]]
+Learner = Callable[[Floats, Floats, Floats], Fitted]
+
+
+def s_learner(X: Floats, treated: Floats, y: Floats) -> Fitted:
+    """One model with the assignment as a column (Künzel et al. 2019).
+
+    Args:
+        X: features of the users of an experiment.
+        treated: 1 for who was assigned to the treated arm.
+        y: their outcomes.
+    """
+    fitted = small(np.column_stack([X, treated]), y, seed=0)
+
+    def predict(other: Floats) -> tuple[Floats, Floats]:
+        low, high = (fitted(np.column_stack([other, np.full(len(other), flag)])) for flag in (0.0, 1.0))
+        return low, high
+
+    return predict
+
+
+def t_learner(X: Floats, treated: Floats, y: Floats) -> Fitted:
+    """A model of each arm; the arguments are those of `s_learner`."""
+    without, acted = (small(X[treated == flag], y[treated == flag], seed=0) for flag in (0.0, 1.0))
+    return lambda other: (without(other), acted(other))
+
+
+#: the first is taken unless another ranks better beyond noise
+LEARNERS: Mapping[str, Learner] = MappingProxyType({"s": s_learner, "t": t_learner})
+
+
+def cross_fitted(
+    learner: Learner, X: Floats, treated: Floats, y: Floats, folds: NDArray[np.int64]
+) -> tuple[Floats, Floats]:
+    """What a learner predicts of each user, fitted on the users of the other folds."""
+    low, high = np.empty(len(y)), np.empty(len(y))
+    for fold in np.unique(folds):
+        inside = folds == fold
+        low[inside], high[inside] = learner(X[~inside], treated[~inside], y[~inside])(X[inside])
+    return low, high

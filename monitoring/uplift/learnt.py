@@ -1,0 +1,192 @@
+"""Uplift learnt from an experiment: fitted, judged on users it has not seen, and offered only if it ranks them."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from features.definition.columns import feature_set
+from features.definition.schema import Definition
+from features.definition.sections.experiment import NOTHING
+from features.definition.sections.outcome import Outcome
+from features.errors import PropensityError
+from features.events.draws import evenly, salt
+from features.events.events import Events
+from features.events.log import Log
+from features.events.write import part_files
+from features.profile.fold import feature_rows, read_each_at
+from features.system.progress import Progress, ignore
+from monitoring.statistics.targeting import Targeting, doubly_robust, targeting
+from monitoring.uplift.learners import FOLDS, LEARNERS, cross_fitted
+from monitoring.uplift.tiers import Group, groups_of
+from segments.variants import Trial
+from serving.model.numbers import Floats
+
+#: each arm needs so many users, and so many to whom it happened and did not happen
+USERS, HAPPENED = 1_000, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Uplift:
+    """What is learnt of who is moved by a variant.
+
+    Attributes:
+        experiment, variant, outcome: of what.
+        users: of both arms.
+        learner: ``s`` or ``t``.
+        judged: the ranking by uplift, of each learner.
+        by_risk: the ranking by the probability of what is not wanted, without acting: contacting by risk.
+        groups: fifths of the users by uplift.
+        offered: whether tiers are: the interval of the AUTOC lies above 0.
+    """
+
+    experiment: str
+    variant: str
+    outcome: str
+    users: int
+    learner: str
+    judged: dict[str, Targeting]
+    by_risk: Targeting
+    groups: list[Group]
+    offered: bool
+
+    @property
+    def words(self) -> str:
+        """What is known, in a sentence."""
+        found = self.judged[self.learner].autoc
+        reach = f"AUTOC {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+        if not self.offered:
+            return f"{reach}: who is moved by {self.variant} cannot be told apart; no tiers are offered"
+        return f"{reach}: the ranking finds users who are moved by {self.variant}"
+
+
+@dataclass(frozen=True, slots=True)
+class Arms:
+    """Users of two arms.
+
+    Attributes:
+        X: features at the assignment.
+        treated: 1 for who was assigned the variant.
+        y: 1 where what is wanted happened.
+        names: of the users.
+        share: of the treated arm, as planned.
+    """
+
+    X: Floats
+    treated: Floats
+    y: Floats
+    names: list[str]
+    share: float
+
+
+def arms_of(
+    trial: Trial,
+    variant: str,
+    assigned: pl.DataFrame,
+    labels: pl.DataFrame,
+    log: Log,
+    definition: Definition,
+    folder: Path,
+    *,
+    progress: Progress = ignore,
+) -> Arms:
+    """The users of a variant and of nothing whose outcome is known, with their features at the assignment.
+
+    Args:
+        trial: the experiment.
+        variant: the treated arm.
+        assigned: `serving.activation.assignments.ASSIGNED`.
+        labels: ``user``, ``at``, ``label`` of the primary outcome.
+        log: the log.
+        definition: its features.
+        folder: rows are written beside it meanwhile.
+        progress: called for each run of users that is done.
+
+    Raises:
+        PropensityError: there is no such variant, the outcome is an amount, or an arm is too small.
+    """
+    rule = trial.rule
+    acting = [name for name in rule.variants if name != NOTHING]
+    if variant not in acting:
+        raise PropensityError(f"{trial.name} has no variant {variant!r}.", fix=f"its variants are {', '.join(acting)}")
+    if not isinstance(definition.outcomes[rule.primary], Outcome):
+        raise PropensityError(
+            f"{trial.name} is judged by {rule.primary}, an amount.", fix="uplift is learnt of outcomes of yes or no"
+        )
+    rows = assigned.filter(pl.col("variant").is_in([variant, NOTHING]) & ~pl.col("mixed"))
+    rows = rows.select("user", "at", "variant").join(labels, on=["user", "at"])
+    _enough(rows, trial, variant)
+    features = _features(rows, log, definition, folder, progress)
+    both = rows.join(features, on=["user", "at"]).sort("user")
+    happened = both["label"].to_numpy()
+    return Arms(
+        X=both.select(feature_set(definition).numeric).to_numpy().astype(np.float64),
+        treated=(both["variant"] == variant).to_numpy().astype(np.float64),
+        y=happened if rule.better == "more" else 1 - happened,
+        names=both["user"].to_list(),
+        share=rule.variants[variant] / (rule.variants[variant] + rule.variants[NOTHING]),
+    )
+
+
+def learn(arms: Arms, trial: Trial, variant: str, definition: Definition) -> Uplift:
+    """Fit the learners, judge each on users it has not seen, and cut the users into groups.
+
+    Args:
+        arms: the users.
+        trial: the experiment.
+        variant: the treated arm.
+        definition: the costs of acting.
+    """
+    keys = np.repeat(salt([f"{trial.id}\x00uplift"]), len(arms.names))
+    folds = (evenly(arms.names, keys) * FOLDS).astype(np.int64)
+    fitted = {name: cross_fitted(one, arms.X, arms.treated, arms.y, folds) for name, one in LEARNERS.items()}
+    # effects by the first learner: they are unbiased by any, and rankings are compared on the same ones
+    low, high = fitted["s"]
+    effects = doubly_robust(arms.y, arms.treated, low, high, arms.share)
+    judged = {name: targeting(effects, high - low) for name, (low, high) in fitted.items()}
+    learner = "t" if judged["t"].qini.low > judged["s"].qini.high else "s"
+    low, high = fitted[learner]
+    rule = definition.outcomes[trial.rule.primary]
+    cost = rule.profit.contact / rule.profit.value if isinstance(rule, Outcome) else 0.0
+    return Uplift(
+        experiment=trial.id, variant=variant, outcome=trial.rule.primary, users=len(arms.y), learner=learner,
+        judged=judged, by_risk=targeting(effects, 1 - fitted["s"][0]),
+        groups=groups_of(high - low, effects, low, cost=cost), offered=judged[learner].autoc.low > 0,
+    )  # fmt: skip
+
+
+def _enough(rows: pl.DataFrame, trial: Trial, variant: str) -> None:
+    for arm in (variant, NOTHING):
+        mine = rows.filter(variant=arm)["label"]
+        fewest = min(int(mine.sum()), len(mine) - int(mine.sum()))
+        if len(mine) < USERS or fewest < HAPPENED:
+            raise PropensityError(
+                f"{trial.name}: {arm} has {len(mine):,} users whose {trial.rule.primary} is known, and {fewest:,} of "
+                "the rarer answer.",
+                fix=f"uplift needs {USERS:,} users and {HAPPENED} of each answer in each arm; wait for more, or see "
+                f"propensity experiment {trial.name}",
+            )
+
+
+def _features(rows: pl.DataFrame, log: Log, definition: Definition, folder: Path, progress: Progress) -> pl.DataFrame:
+    """Feature rows of each user at the assignment: ``user``, ``at`` and the numeric features."""
+    asked = rows.select("user", cutoff="at")
+
+    def read(events: Events) -> Iterator[pl.DataFrame]:
+        here = events.users if events.spans is None else events.spans.ids.unique()
+        mine = asked.filter(pl.col("user").is_in(here.implode()))
+        if len(mine):
+            yield from feature_rows(events, read_each_at(events, mine), definition)
+
+    numeric = feature_set(definition).numeric
+    schema = pl.Schema(
+        {"user": pl.String(), "cutoff": pl.Datetime("us", "UTC"), **dict.fromkeys(numeric, pl.Float64())}
+    )
+    fresh = folder.with_name(folder.name + ".new")
+    log.write(read, schema, fresh, progress=progress)
+    found = pl.read_parquet(part_files(fresh))
+    shutil.rmtree(fresh)
+    return found.with_columns(at=pl.col("cutoff").dt.epoch("us")).drop("cutoff")
