@@ -1,11 +1,8 @@
 """The training job: log, snapshots, profiles online; then for each outcome data set, model, audit, gate, registry."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from features.definition.columns import feature_set
@@ -25,14 +22,13 @@ from features.traits import write_traits
 from segments.rfm import RfmCuts
 from segments.rfm_cuts import freeze_cuts
 from serving.model.card import ModelCard, Procedure
-from serving.model.model import Model
 from serving.upkeep.materialize import materialize
 from training.dataset.attach_labels import Labels
 from training.dataset.dataset import build
 from training.dataset.matrices import Matrices
 from training.dataset.outcomes import check_matured, snapshot_cutoffs
-from training.evaluation.consistency import future_check, parity
-from training.evaluation.gate import Criterion, passes, served_alike
+from training.evaluation.consistency import future_check, parity, saved_alike
+from training.evaluation.gate import Criterion, passes
 from training.evaluation.leakage import Finding, audit, refuse
 from training.evaluation.population_leak import check_population
 from training.fitting.tune import tune
@@ -160,7 +156,7 @@ class _Work:
         with steps(f"{outcome}: audit, gate, report"):
             card = learnt.model.card
             findings = [*audit(data, matrices, definition, learnt.answers), self.future]
-            criteria = [*learnt.criteria, self._parity(learnt.model)]
+            criteria = [*learnt.criteria, saved_alike(learnt.model, self.both)]
             rule, table = definition.outcomes[outcome], learnt.tables["slices"]
             report = Report(card, rule, criteria, findings, learnt.charts, learnt.against, table)
             registry.log(learnt, report)
@@ -187,13 +183,3 @@ class _Work:
             return None
         asked = (rule.question, rule.among)
         return champion.card if (champion.card.question, champion.card.among) == asked else None
-
-    def _parity(self, model: Model) -> Criterion:
-        """What the service would say of a sample of users, and what the evaluation was about."""
-        served, rows = self.both
-        with tempfile.TemporaryDirectory() as folder:
-            model.save(Path(folder))
-            saved = Model.load(Path(folder), model.version)
-        trained = model.predict(model.matrix(rows)) if len(rows) else np.zeros(0)
-        answered = saved.predict(saved.matrix_of(served)) if len(served) else np.zeros(0)
-        return served_alike(answered, trained, len(rows) - len(served))

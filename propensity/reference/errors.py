@@ -14,6 +14,8 @@ error and end with 2; the API answers `{"error", "code", "fix"}`.
 | 1 | every outcome was refused |
 | 2 | an error |
 | 3 | models were trained, and none passed the gate |
+
+`propensity recalibrate` ends with the same codes, of its one version.
 """
 
 #: code: found, needed, fix, example
@@ -54,6 +56,16 @@ REFUSALS = {
         "`training.min_positives` in the rows to learn from, a quarter of it in the test",
         "widen `among`, shorten `within`, or bring a longer log",
         "a visit within 30 days among people who come six times a day",
+    ),
+    "too_few_matured": (
+        "how many effective untreated users have matured predictions of the champion, and with how many events",
+        "200 effective users, 30 events and 30 users without one",
+        "run `propensity monitor` after each batch and wait, or train again",
+        "`propensity recalibrate` a week after a champion began to serve",
+    ),
+    "ranking_reversed": (
+        "labels that do not rise with the champion's answers", "a calibration slope above 0", "train again",
+        "a signal's `where` that means the opposite since a release of the app",
     ),
     "audit_failed": (
         "the alarms of the audit", "an audit without alarms",

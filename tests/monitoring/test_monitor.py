@@ -2,7 +2,6 @@
 
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -15,41 +14,21 @@ from features.system.progress import unseen
 from features.time import DAY, Clock, to_datetime, to_instant
 from monitoring.hand_offs import LEFT_ALONE
 from monitoring.labels import labels_of
-from monitoring.monitor import NAME, Monitored, monitor
+from monitoring.monitor import NAME, Monitored
 from monitoring.predictions import Predictions
-from segments.rfm_cuts import load_cuts
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
-from serving.model.loader import Loader
-from serving.scoring.batch import score_all
-from serving.scoring.scorer import Scorer
 from serving.upkeep.erase import erase
 from tests.conftest import World
-
-WEEKS = [datetime(2026, 1, 4, tzinfo=UTC) + i * (datetime(2026, 1, 8, tzinfo=UTC) - datetime(2026, 1, 1, tzinfo=UTC))
-         for i in range(7)]  # fmt: skip
+from tests.monitoring.scored import WEEKS, looked, scored_weekly
 
 
 @pytest.fixture(scope="module")
 def scored(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """The trained world, scored each week for seven weeks."""
     mine = World.copied(world.folder, tmp_path_factory.mktemp("monitored") / "world")
-    scorer = Scorer(mine.definition, Loader(mine.definition, mine.settings).champions(),
-                    load_cuts(mine.definition, mine.settings))  # fmt: skip
-    log = open_log(mine.definition, mine.settings, ends=None, steps=unseen)
-    for at in WEEKS:
-        score_all(log, scorer, to_instant(at), mine.settings.scores(mine.definition.name))
+    scored_weekly(mine)
     return mine
-
-
-def memberships(world: World) -> Memberships:
-    return Memberships(world.definition, LiveLog.open(world.definition, world.settings), Clock())
-
-
-def looked(world: World, *, ends: datetime | None = None) -> Monitored:
-    log = open_log(world.definition, world.settings, ends=to_instant(ends) if ends else None, steps=unseen)
-    fitted = {name: to_instant(WEEKS[0]) for name in world.definition.outcomes}
-    return monitor(log, world.definition, world.settings, memberships(world), fitted)
 
 
 @pytest.fixture(scope="module")
