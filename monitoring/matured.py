@@ -12,9 +12,9 @@ from features.settings import Settings
 from features.system.durable import new_folder, replacing
 from features.system.progress import Progress, ignore
 from features.time import DAY
-from monitoring.hand_offs import HandOffs
 from monitoring.labels import labels_of
 from monitoring.predictions import PREDICTED, Predictions
+from serving.activation.hand_offs import HandOffs
 
 #: batches are named to the second
 SECOND: Final = 1_000_000

@@ -14,10 +14,10 @@ from features.system.progress import Progress, ignore
 from features.time import day_of, to_datetime
 from monitoring.covariate_shift import CovariateShift, shifts
 from monitoring.findings import Finding, findings
-from monitoring.hand_offs import HandOffs
 from monitoring.matured import Labelled, Matured
 from monitoring.predictions import KEPT, Predictions
 from monitoring.realised import Realised, realised
+from serving.activation.hand_offs import HandOffs
 from serving.activation.memberships import Memberships
 
 #: the newest state, beside its tables

@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 
 from features.definition.sections.outcome import Outcome, ValueOutcome
-from monitoring.hand_offs import HANDED_OFF
 from monitoring.predictions import TRAIT
 from monitoring.statistics import estimated
 from monitoring.statistics.calibration import Level, Line, dispersion, level, logit_line
 from monitoring.statistics.estimated import effective_size
 from monitoring.statistics.inputs import Floats, two_sided
 from monitoring.statistics.sequence import AlarmSequence
+from serving.activation.hand_offs import HANDED_OFF
 from training.evaluation.metrics import Ranking
 from training.evaluation.value_metrics import AmountRanking
 
@@ -73,7 +73,8 @@ class Realised:
 def realised(rows: pl.DataFrame, rule: Outcome | ValueOutcome, newest: pl.DataFrame) -> Realised:
     """Compare predictions with labels.
 
-    Only untreated users are compared; held-out users are weighted to stand for treated ones (`monitoring.hand_offs`).
+    Only untreated users are compared; held-out users are weighted to stand for treated ones
+    (`serving.activation.hand_offs`).
 
     Args:
         rows: all that has matured of an outcome, `monitoring.matured.Matured.rows`.

@@ -68,9 +68,9 @@ def effect(
     """
     from features.event_store.open import open_log
     from features.system.lock import locked, sharing
-    from monitoring.hand_offs import HandOffs
     from monitoring.read_out import read_outs
     from propensity.tables import monitoring
+    from serving.activation.hand_offs import HandOffs
 
     rules, settings = opened(definition)
     if not any(one.kind != "notice" for one in rules.destinations.values()):

@@ -32,6 +32,7 @@ def train(
     Ends with 0 when a model was promoted, 3 when models were trained and none was promoted, 1 when every outcome was
     refused, 2 on an error.
     """
+    from propensity.commands.stores import hand_offs_of
     from propensity.tables import json_results, training
     from training.job import train as job
 
@@ -47,6 +48,7 @@ def train(
         results = job(
             rules, settings, steps=ShownSteps(bars, None if tune else seconds), ends=parse_instant(ends, "--ends"),
             outcomes=outcome, trials=tune, force=force,
+            hand_offs=hand_offs_of(rules, settings),
         )  # fmt: skip
     if not tune and all(result.version is not None for result in results):
         remember(folder, count, time.monotonic() - began)

@@ -81,7 +81,7 @@ REFUSALS = {
 
 AFTER_REFUSALS = """The audit checks: `too_good` (the model's AUC), `single_feature` (the AUC of each column alone), `label_shuffle` (a model
 of shuffled labels must not predict them), `label_days` (columns that predict the label only within its days), `future` (features must not change
-when everything after the cutoff is changed), and `drift` and `base_rate` (the answer is nearly always the same), which are reported and never
+when everything after the cutoff is changed), and `drift`, `base_rate` (the answer is nearly always the same) and `treated` (labels of users who were acted on), which are reported and never
 fail.
 
 A model that is trained and does not pass the gate is not refused: it is registered, and the champion stays

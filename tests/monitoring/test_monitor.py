@@ -12,10 +12,10 @@ from features.event_store.open import open_log
 from features.events.write import part_files
 from features.system.progress import unseen
 from features.time import DAY, Clock, to_datetime, to_instant
-from monitoring.hand_offs import LEFT_ALONE
 from monitoring.labels import labels_of
 from monitoring.monitor import NAME, Monitored
 from monitoring.predictions import Predictions
+from serving.activation.hand_offs import LEFT_ALONE
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.upkeep.erase import erase
