@@ -14,6 +14,7 @@ from monitoring.statistics import estimated
 from monitoring.statistics.calibration import Level, Line, dispersion, level, logit_line
 from monitoring.statistics.estimated import effective_size
 from monitoring.statistics.inputs import Floats, two_sided
+from monitoring.statistics.recalibration import spiegelhalter
 from monitoring.statistics.sequence import AlarmSequence
 from serving.activation.hand_offs import HANDED_OFF
 from training.evaluation.metrics import Ranking
@@ -58,6 +59,8 @@ class Realised:
         promised: estimated AUC, log loss, precision and lift of the top tenth of the newest predictions, before their
             labels are known: right if the probabilities are, and blind to wrong ones.
         alarms: which of ``level`` and ``ranking`` has alarmed for the newest version, and at which batch.
+        spiegelhalter: of likelihoods of the newest version, Spiegelhalter's Z: beyond 2 or -2 the probabilities are
+            too extreme, not extreme enough, or of a wrong level.
         evidence: of both, the logarithm of the evidence against the newest version; it alarms above 5.3.
     """
 
@@ -68,6 +71,7 @@ class Realised:
     promised: dict[str, float]
     alarms: dict[str, int]
     evidence: dict[str, float]
+    spiegelhalter: float | None = None
 
 
 def realised(rows: pl.DataFrame, rule: Outcome | ValueOutcome, newest: pl.DataFrame) -> Realised:
@@ -92,7 +96,9 @@ def realised(rows: pl.DataFrame, rule: Outcome | ValueOutcome, newest: pl.DataFr
     alarms, evidence = alarms_of(mine, earlier, yes_or_no)
     whole = level_of(mine, yes_or_no) if len(mine) else None
     line = line_of(mine) if len(mine) and yes_or_no else None
-    return Realised(batches, _groups(mine, yes_or_no), whole, line, promised, alarms, evidence)
+    p, y, w = _numbers(mine)
+    z = spiegelhalter(p, y, w=w) if len(mine) and yes_or_no else None
+    return Realised(batches, _groups(mine, yes_or_no), whole, line, promised, alarms, evidence, z)
 
 
 def _promised(p: Floats) -> dict[str, float]:

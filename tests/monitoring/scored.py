@@ -36,7 +36,8 @@ def memberships(world: World) -> Memberships:
 def looked(world: World, *, ends: datetime | None = None) -> Monitored:
     log = open_log(world.definition, world.settings, ends=to_instant(ends) if ends else None, steps=unseen)
     fitted = {name: to_instant(WEEKS[0]) for name in world.definition.outcomes}
-    return monitor(log, world.definition, world.settings, memberships(world), fitted)
+    champions = Loader(world.definition, world.settings).champions()
+    return monitor(log, world.definition, world.settings, memberships(world), fitted, models=champions)
 
 
 def relabel(world: World, outcome: str, *, slope: float = 1.0, offset: float = 0.0, seed: int = 1) -> None:

@@ -188,3 +188,21 @@ def test_users_who_are_gone_have_no_label(scored: World, tmp_path: Path) -> None
     log = open_log(scored.definition, scored.settings, ends=None, steps=unseen)
     rows = {"churn": pl.DataFrame({"user": ["nobody"], "at": [to_instant(WEEKS[0])]})}
     assert labels_of(log, scored.definition, rows, tmp_path / "labels").is_empty()
+
+
+def test_the_newest_predictions_are_estimated_by_labels_of_users_like_theirs(scored: World, found: Monitored) -> None:
+    """The same shop a few weeks later: users are alike, so that both estimates say about the same."""
+    assert found.today.keys() <= set(scored.definition.likelihoods)
+    today, one = found.today["churn"], found.realised["churn"]
+    assert today.known
+    assert today.auc == pytest.approx(one.promised["auc"], abs=0.05)
+    assert today.effective < (found.matured["churn"].rows["weight"] > 0).sum()
+    assert 0.6 < (today.ratio or 0) < 1.6
+    assert one.spiegelhalter is not None
+    content = json.loads((found.folder / NAME).read_text())["outcomes"]["churn"]
+    assert content["today"]["auc"] == today.auc
+    assert content["today"]["tier"]["share"] > 0
+    assert content["spiegelhalter"] == one.spiegelhalter
+    shown = scored.run(sys.executable, "-m", "propensity", "monitor")
+    assert "effective labels of users like today's" in shown.stdout.replace("\n", " ")
+    assert "Spiegelhalter's Z" in shown.stdout

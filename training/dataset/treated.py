@@ -63,4 +63,4 @@ def _share(data: Dataset, treated: pl.Series, name: str) -> float:
     """The share of a slice's labels, by weight, that are of treated users."""
     inside = data.inside(name)
     weights = data.rows[WEIGHT]
-    return float(weights.filter(inside & treated).sum() / weights.filter(inside).sum())
+    return float(weights.filter(inside & treated).sum()) / float(weights.filter(inside).sum())
