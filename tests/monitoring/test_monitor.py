@@ -190,7 +190,9 @@ def test_users_who_are_gone_have_no_label(scored: World, tmp_path: Path) -> None
     assert labels_of(log, scored.definition, rows, tmp_path / "labels").is_empty()
 
 
-def test_the_newest_predictions_are_estimated_by_labels_of_users_like_theirs(scored: World, found: Monitored) -> None:
+def test_the_newest_predictions_are_estimated_by_labels_of_users_like_theirs(
+    scored: World, found: Monitored, tmp_path: Path
+) -> None:
     """The same shop a few weeks later: users are alike, so that both estimates say about the same."""
     assert found.today.keys() <= set(scored.definition.likelihoods)
     today, one = found.today["churn"], found.realised["churn"]
@@ -203,6 +205,7 @@ def test_the_newest_predictions_are_estimated_by_labels_of_users_like_theirs(sco
     assert content["today"]["auc"] == today.auc
     assert content["today"]["tier"]["share"] > 0
     assert content["spiegelhalter"] == one.spiegelhalter
-    shown = scored.run(sys.executable, "-m", "propensity", "monitor")
+    mine = World.copied(scored.folder, tmp_path / "shown")
+    shown = mine.run(sys.executable, "-m", "propensity", "monitor")
     assert "effective labels of users like today's" in shown.stdout.replace("\n", " ")
     assert "Spiegelhalter's Z" in shown.stdout
