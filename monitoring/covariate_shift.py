@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,8 @@ from features.expressions.program import holds
 from features.profile.fold import feature_rows, read_all_at
 from features.snapshot import WEIGHT
 from features.time import DAY, Instants, to_datetime
+from monitoring.attributions import Attribution, Attributions
+from serving.model.model import Model
 from training.evaluation.leakage import follows_time, stability
 from training.evaluation.metrics import Ranking, metrics
 from training.fitting.trees import quick
@@ -35,6 +37,8 @@ LEAST_AUC, BETTER = 0.60, 0.05
 #: columns that moved more than this before the model was fitted are not looked at (population stability index)
 STILL: Final = 0.1
 
+NO_MODELS: Mapping[str, Model] = {}
+
 #: a week: instants nearer to each other are not compared
 NEAR: Final = 7 * DAY
 
@@ -48,12 +52,14 @@ class CovariateShift:
         usual: the same for an equally long time before; None where the log does not go back so far.
         columns: the columns that moved most, with their population stability index.
         rows: how many rows each side has.
+        attributions: the columns that the model's answers rest on more, or less, than is usual for them to change.
     """
 
     auc: float
     usual: float | None
     columns: dict[str, float]
     rows: int
+    attributions: dict[str, Attribution] = field(default_factory=dict)
 
     @property
     def changed(self) -> bool:
@@ -62,7 +68,13 @@ class CovariateShift:
 
 
 def shifts(
-    log: Log, definition: Definition, fitted: Mapping[str, int], folder: Path, *, users: int
+    log: Log,
+    definition: Definition,
+    fitted: Mapping[str, int],
+    folder: Path,
+    *,
+    users: int,
+    models: Mapping[str, Model] = NO_MODELS,
 ) -> dict[str, CovariateShift]:
     """Compare today's users with those that each model was fitted on; the log is read once.
 
@@ -72,6 +84,7 @@ def shifts(
         fitted: of each outcome the newest cutoff that its model was fitted on.
         folder: rows are written beside it meanwhile.
         users: about how many there are; of more than are compared a share is read.
+        models: of each outcome the champion, whose attributions are compared.
 
     Returns:
         Of each outcome whose model is old enough to compare.
@@ -80,21 +93,23 @@ def shifts(
     cutoffs = np.array(sorted({at for some in asked.values() for at in some}), dtype=np.int64)
     if not cutoffs.size:
         return {}
+    attributions = Attributions(definition, models, log.live)
     rows = _rows(log, definition, cutoffs, folder, share=min(1.0, READ / max(users, 1)))
     found = {}
     for name, instants in asked.items():
         mine = rows.filter(holds(definition.outcomes[name].among, rows))
         parts = [_some(mine.filter(pl.col("cutoff") == to_datetime(at)), name) for at in instants]
         if min(len(parts[0]), len(parts[1])) >= 2:
-            found[name] = _shift(parts, definition)
+            some = [part for part in parts if len(part) >= 2]
+            found[name] = replace(_shift(parts, definition), attributions=attributions.moved(name, some))
     return found
 
 
 def _instants(fitted: int, log: Log) -> list[int]:
-    """Today, the day the model was fitted, and as long before, where the log has it; all are whole weeks apart."""
+    """Today, the day the model was fitted, and as long before and before that, where the log has it, in whole weeks."""
     weeks = (log.ends - fitted) // NEAR * NEAR
-    before = fitted - weeks
-    return [fitted + weeks, fitted, *([before] if before > log.first + NEAR else [])]
+    before = [fitted - weeks, fitted - 2 * weeks]
+    return [fitted + weeks, fitted, *(at for at in before if at > log.first + NEAR)]
 
 
 def _rows(log: Log, definition: Definition, cutoffs: Instants, folder: Path, *, share: float) -> pl.DataFrame:
@@ -130,7 +145,7 @@ def _shift(parts: list[pl.DataFrame], definition: Definition) -> CovariateShift:
     columns = [name for name in feature_set(definition).numeric if not follows_time(name)]
     now, then = parts[0], parts[1]
     usual = None
-    if len(parts) == 3 and len(parts[2]) >= 2:
+    if len(parts) >= 3 and len(parts[2]) >= 2:
         # columns that moved before the model was fitted, too, such as those that grow with the age of the log
         before = stability(parts[2], then, columns)
         columns = [name for name in columns if before[name] < STILL] or columns

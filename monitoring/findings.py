@@ -20,6 +20,7 @@ class Finding:
         alarm: true for an alarm; false for a note.
         words: what was seen.
         action: what to do.
+        version: the model version that it is about; empty of a note about users.
     """
 
     outcome: str
@@ -27,6 +28,7 @@ class Finding:
     alarm: bool
     words: str
     action: str
+    version: str = ""
 
 
 def findings(outcome: str, found: Realised, shift: CovariateShift | None) -> list[Finding]:
@@ -37,13 +39,13 @@ def findings(outcome: str, found: Realised, shift: CovariateShift | None) -> lis
         found: what came true.
         shift: how far today's users are from those the model was fitted on; None where that is not known.
     """
-    made = []
+    made, version = [], str(found.batches["version"][-1]) if len(found.batches) else ""
     if (at := found.alarms.get("ranking")) is not None and found.line is not None:
         words = (
             f"since {day_of(at)}, {outcome} ranks users worse than its probabilities claim: the calibration slope is "
             f"{found.line.slope:.2f}, where 1 is right"
         )
-        made.append(Finding(outcome, "ranking_worse", True, words, "train again: propensity train"))
+        made.append(Finding(outcome, "ranking_worse", True, words, "train again: propensity train", version))
     if (at := found.alarms.get("level")) is not None and found.level is not None:
         more = "more" if found.level.ratio > 1 else "less"
         words = (
@@ -51,8 +53,8 @@ def findings(outcome: str, found: Realised, shift: CovariateShift | None) -> lis
             f"{found.level.expected:,.0f} expected, a ratio of {found.level.ratio:.2f} ({found.level.low:.2f} to "
             f"{found.level.high:.2f})"
         )
-        action = "the ranking may still be right; train again, so that the newest labels set the level"
-        made.append(Finding(outcome, "level_moved", True, words, action))
+        action = f"recalibrate: propensity recalibrate {outcome}; the order of users stays"
+        made.append(Finding(outcome, "level_moved", True, words, action, version))
     if shift is not None and shift.changed:
         columns = ", ".join(shift.columns)
         usual = f" ({shift.usual:.2f} is usual)" if shift.usual is not None else ""

@@ -12,12 +12,15 @@ from features.settings import Settings
 from features.system.durable import new_folder, replacing
 from features.system.progress import Progress, ignore
 from features.time import DAY
-from monitoring.hand_offs import HandOffs
 from monitoring.labels import labels_of
 from monitoring.predictions import PREDICTED, Predictions
+from serving.activation.hand_offs import HandOffs
 
 #: batches are named to the second
 SECOND: Final = 1_000_000
+
+#: beside the monitor's tables, a folder an outcome
+FOLDER: Final = "matured"
 
 #: so long after a label was known it is compared with the log again
 LATE: Final = 30 * DAY
@@ -41,6 +44,25 @@ class Matured:
     waiting: list[int]
 
 
+def kept(definition: Definition, settings: Settings, outcome: str, since: int, as_of: int) -> pl.DataFrame:
+    """The predictions of an outcome from one instant on that had matured by another one, as the monitor has kept them.
+
+    Args:
+        definition: the definition.
+        settings: where things are kept.
+        outcome: which.
+        since: of the oldest batch.
+        as_of: the instant by which their labels were known.
+
+    Returns:
+        As `Matured.rows`.
+    """
+    folder, reach = settings.monitoring(definition.name) / FOLDER / outcome, definition.outcomes[outcome].reach
+    files = sorted(folder.glob("*.parquet"), key=lambda file: int(file.stem))
+    parts = [pl.read_parquet(file) for file in files if since <= int(file.stem) <= as_of - reach - SECOND]
+    return pl.concat(parts, how="diagonal") if parts else _nothing()
+
+
 class Labelled:
     """Joins predictions with their labels, and keeps both.
 
@@ -55,7 +77,7 @@ class Labelled:
         self, definition: Definition, settings: Settings, predictions: Predictions, hand_offs: HandOffs
     ) -> None:
         self._definition, self._predictions, self._hand_offs = definition, predictions, hand_offs
-        self._folder = settings.monitoring(definition.name) / "matured"
+        self._folder = settings.monitoring(definition.name) / FOLDER
 
     def of(self, log: Log, *, progress: Progress = ignore) -> dict[str, Matured]:
         """All that has matured by the end of a log, by outcome; the log and the transitions are read once.

@@ -12,13 +12,16 @@ from features.settings import Settings
 from features.system.durable import new_folder, replacing, write_durably
 from features.system.progress import Progress, ignore
 from features.time import day_of, to_datetime
-from monitoring.covariate_shift import CovariateShift, shifts
+from monitoring.covariate_shift import NO_MODELS, CovariateShift, shifts
+from monitoring.estimated_today import Compared, estimated_today
 from monitoring.findings import Finding, findings
-from monitoring.hand_offs import HandOffs
 from monitoring.matured import Labelled, Matured
 from monitoring.predictions import KEPT, Predictions
 from monitoring.realised import Realised, realised
+from monitoring.statistics.shifted import Shifted
+from serving.activation.hand_offs import HandOffs
 from serving.activation.memberships import Memberships
+from serving.model.model import Model
 
 #: the newest state, beside its tables
 NAME = "monitor.json"
@@ -33,6 +36,8 @@ class Monitored:
         drawn: how many rows were drawn from batches that were not drawn from before, by instant.
         matured: the matured predictions of each outcome.
         realised: observed against expected outcomes.
+        today: of outcomes that are yes or no, how the newest predictions are expected to do, from labels of users like
+            theirs; of versions that have labels.
         shifts: how far today's users are from those each model was fitted on, of models at least a week old.
         findings: what is wrong.
         folder: where all of it is published.
@@ -42,6 +47,7 @@ class Monitored:
     drawn: Mapping[int, int]
     matured: Mapping[str, Matured]
     realised: Mapping[str, Realised]
+    today: Mapping[str, Shifted]
     shifts: Mapping[str, CovariateShift]
     findings: list[Finding]
     folder: Path
@@ -54,6 +60,7 @@ def monitor(
     memberships: Memberships,
     fitted: Mapping[str, int],
     *,
+    models: Mapping[str, Model] = NO_MODELS,
     progress: Progress = ignore,
 ) -> Monitored:
     """Compare predictions with outcomes.
@@ -66,6 +73,7 @@ def monitor(
         settings: where things are kept.
         memberships: who moved and was handed off.
         fitted: of each outcome the newest cutoff that its champion was fitted on.
+        models: of each outcome its champion; attributions are compared of those that are given.
         progress: called for each run of users that is done.
     """
     predictions = Predictions(definition, settings)
@@ -73,16 +81,17 @@ def monitor(
     drawn = predictions.keep(log.live, oldest)
     labelled = Labelled(definition, settings, predictions, HandOffs(definition, memberships))
     matured = labelled.of(log, progress=progress)
-    found = {
-        name: realised(one.rows, definition.outcomes[name], predictions.rows(name, one.waiting[-1:]))
-        for name, one in matured.items()
-    }
+    newest = {name: predictions.rows(name, one.waiting[-1:]) for name, one in matured.items()}
+    found = {name: realised(one.rows, definition.outcomes[name], newest[name]) for name, one in matured.items()}
     folder = settings.monitoring(definition.name)
-    moved = shifts(log, definition, fitted, folder / "people", users=predictions.scored())
+    asked = {name: Compared.of(matured[name].rows, newest[name]) for name in definition.likelihoods}
+    compared = {name: one for name, one in asked.items() if one is not None}
+    today = estimated_today(log, definition, compared, folder / "estimated")
+    moved = shifts(log, definition, fitted, folder / "people", users=predictions.scored(), models=models)
     wrong = [one for name in found for one in findings(name, found[name], moved.get(name))]
     predictions.forget(oldest)
     labelled.forget(oldest)
-    result = Monitored(log.ends, drawn, matured, found, moved, wrong, folder)
+    result = Monitored(log.ends, drawn, matured, found, today, moved, wrong, folder)
     publish(result, definition)
     return result
 
@@ -116,7 +125,9 @@ def _outcome(name: str, found: Monitored, definition: Definition) -> dict[str, o
         "late": {day_of(at): answers for at, answers in matured.late.items()},
         "level": _numbers(asdict(one.level)) if one.level is not None else None,
         "line": _numbers(asdict(one.line)) if one.line is not None else None,
+        "spiegelhalter": _numbers({"z": one.spiegelhalter})["z"],
         "promised": one.promised,
+        "today": _numbers(asdict(today)) if (today := found.today.get(name)) is not None else None,
         "evidence": one.evidence,
         "alarms": {what: day_of(at) for what, at in one.alarms.items()},
         "people": _numbers(asdict(shift)) | {"changed": shift.changed} if shift is not None else None,
@@ -129,6 +140,7 @@ def _numbers(row: Mapping[str, object]) -> dict[str, object]:
     """A row as JSON can have it."""
     return {
         name: day_of(value) if name == "at" and isinstance(value, int)
-        else None if isinstance(value, float) and not math.isfinite(value) else value
+        else None if isinstance(value, float) and not math.isfinite(value)
+        else _numbers(value) if isinstance(value, dict) else value
         for name, value in row.items()
     }  # fmt: skip

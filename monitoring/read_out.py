@@ -13,13 +13,13 @@ from features.definition.sections.outcome import Outcome
 from features.events.log import Log
 from features.system.progress import Progress, ignore
 from features.time import day_of
-from monitoring.hand_offs import HandOffs
 from monitoring.labels import labels_of
 from monitoring.statistics.arm import PairedArm
 from monitoring.statistics.balance import Balance, balance
 from monitoring.statistics.boundaries import always_valid
 from monitoring.statistics.effect import Adjusted, Difference, adjusted, difference
 from segments.power import smallest_effect
+from serving.activation.hand_offs import HandOffs
 
 #: 1 less the confidence of all outcomes of an audience together
 ALPHA: Final = 0.05

@@ -9,13 +9,14 @@ import numpy as np
 import polars as pl
 
 from features.definition.sections.outcome import Outcome, ValueOutcome
-from monitoring.hand_offs import HANDED_OFF
 from monitoring.predictions import TRAIT
 from monitoring.statistics import estimated
 from monitoring.statistics.calibration import Level, Line, dispersion, level, logit_line
 from monitoring.statistics.estimated import effective_size
 from monitoring.statistics.inputs import Floats, two_sided
+from monitoring.statistics.recalibration import spiegelhalter
 from monitoring.statistics.sequence import AlarmSequence
+from serving.activation.hand_offs import HANDED_OFF
 from training.evaluation.metrics import Ranking
 from training.evaluation.value_metrics import AmountRanking
 
@@ -58,6 +59,8 @@ class Realised:
         promised: estimated AUC, log loss, precision and lift of the top tenth of the newest predictions, before their
             labels are known: right if the probabilities are, and blind to wrong ones.
         alarms: which of ``level`` and ``ranking`` has alarmed for the newest version, and at which batch.
+        spiegelhalter: of likelihoods of the newest version, Spiegelhalter's Z: beyond 2 or -2 the probabilities are
+            too extreme, not extreme enough, or of a wrong level.
         evidence: of both, the logarithm of the evidence against the newest version; it alarms above 5.3.
     """
 
@@ -68,12 +71,14 @@ class Realised:
     promised: dict[str, float]
     alarms: dict[str, int]
     evidence: dict[str, float]
+    spiegelhalter: float | None = None
 
 
 def realised(rows: pl.DataFrame, rule: Outcome | ValueOutcome, newest: pl.DataFrame) -> Realised:
     """Compare predictions with labels.
 
-    Only untreated users are compared; held-out users are weighted to stand for treated ones (`monitoring.hand_offs`).
+    Only untreated users are compared; held-out users are weighted to stand for treated ones
+    (`serving.activation.hand_offs`).
 
     Args:
         rows: all that has matured of an outcome, `monitoring.matured.Matured.rows`.
@@ -88,10 +93,12 @@ def realised(rows: pl.DataFrame, rule: Outcome | ValueOutcome, newest: pl.DataFr
         return Realised(batches, GROUPS.to_frame(), None, None, promised, {}, {})
     version = rows.sort("at")["version"][-1]
     mine, earlier = (untreated.filter(pl.col("version") == version), untreated.filter(pl.col("version") != version))
-    alarms, evidence = _alarms(mine, earlier, yes_or_no)
-    whole = _level(mine, yes_or_no) if len(mine) else None
-    line = _line(mine) if len(mine) and yes_or_no else None
-    return Realised(batches, _groups(mine, yes_or_no), whole, line, promised, alarms, evidence)
+    alarms, evidence = alarms_of(mine, earlier, yes_or_no)
+    whole = level_of(mine, yes_or_no) if len(mine) else None
+    line = line_of(mine) if len(mine) and yes_or_no else None
+    p, y, w = _numbers(mine)
+    z = spiegelhalter(p, y, w=w) if len(mine) and yes_or_no else None
+    return Realised(batches, _groups(mine, yes_or_no), whole, line, promised, alarms, evidence, z)
 
 
 def _promised(p: Floats) -> dict[str, float]:
@@ -110,7 +117,7 @@ def _numbers(rows: pl.DataFrame) -> tuple[Floats, Floats, Floats]:
     return answer, label, weight
 
 
-def _level(rows: pl.DataFrame, yes_or_no: bool) -> Level:
+def level_of(rows: pl.DataFrame, yes_or_no: bool) -> Level:
     """Observed over expected; of amounts the spread is that of what came about what was predicted."""
     p, y, w = _numbers(rows)
     if yes_or_no:
@@ -122,7 +129,8 @@ def _level(rows: pl.DataFrame, yes_or_no: bool) -> Level:
     return Level(len(rows), expected, observed, ratio, error, max(0.0, ratio - reach), ratio + reach)
 
 
-def _line(rows: pl.DataFrame) -> Line:
+def line_of(rows: pl.DataFrame) -> Line:
+    """Calibration intercept and slope of likelihoods."""
     p, y, w = _numbers(rows)
     return logit_line(p, y, w=w)
 
@@ -137,7 +145,7 @@ def _batch(rows: pl.DataFrame, yes_or_no: bool) -> dict[str, object]:
         ranking = Ranking.of(p) if yes_or_no else AmountRanking.of(p, np.argsort(-y, kind="stable"))
         if ranking.can_tell(y, w):
             measured = dict(zip(ranking.METRICS, ranking.measure(y, w).tolist(), strict=True))
-    of = _level(untreated, yes_or_no) if len(untreated) else None
+    of = level_of(untreated, yes_or_no) if len(untreated) else None
     return {
         "version": rows["version"][0], "at": rows["at"][0], "users": len(rows),
         "handed_off": int((rows["population"] == HANDED_OFF).sum()),
@@ -163,16 +171,16 @@ def _looks(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
             waiting, expected = [], np.zeros(2)
 
 
-def _alarms(mine: pl.DataFrame, earlier: pl.DataFrame, yes_or_no: bool) -> tuple[dict[str, int], dict[str, float]]:
+def alarms_of(mine: pl.DataFrame, earlier: pl.DataFrame, yes_or_no: bool) -> tuple[dict[str, int], dict[str, float]]:
     """Which sequence of the newest version has alarmed and when, and the evidence of each by now."""
     if not yes_or_no:
         return {}, {}
-    before = [_level(look, yes_or_no).z for part in _parts(earlier, "version") for look in _looks(part)]
+    before = [level_of(look, yes_or_no).z for part in _parts(earlier, "version") for look in _looks(part)]
     phi = dispersion(before) if len(before) >= EARLIER_LOOKS else 1.0
     sequences = {"level": AlarmSequence(LEVEL_TAU, ALPHA / 2), "ranking": AlarmSequence(SLOPE_TAU, ALPHA / 2)}
     seen: dict[str, list[int]] = {name: [] for name in sequences}
     for look in _looks(mine):
-        of, line, at = _level(look, yes_or_no), _line(look), int(look["at"].max())  # type: ignore[arg-type]
+        of, line, at = level_of(look, yes_or_no), line_of(look), int(look["at"].max())  # type: ignore[arg-type]
         for name, value, error in (("level", of.ratio, of.error), ("ranking", line.slope, line.slope_error)):
             if math.isfinite(value) and error > 0:
                 sequences[name] = sequences[name].add(value - 1, error**2, phi=phi)
@@ -198,7 +206,7 @@ def _groups(rows: pl.DataFrame, yes_or_no: bool) -> pl.DataFrame:
     for by in ("tier", "state", "tenure", "population", *traits):
         parts = sorted(_parts(grouped.filter(pl.col(by).is_not_null()), by), key=len, reverse=True)
         for part in parts[:MOST_VALUES]:
-            of = _level(part, yes_or_no)
+            of = level_of(part, yes_or_no)
             if not yes_or_no or of.expected >= LEAST_EVENTS:
                 found.append({"by": by.removeprefix(TRAIT), "group": str(part[by][0]), "users": len(part),
                               "expected": of.expected, "observed": of.observed, "ratio": of.ratio, "low": of.low,

@@ -5,7 +5,18 @@ from typing import Annotated
 import typer
 
 from propensity import __version__
-from propensity.commands import backup, erase, experiment, monitor, nightly, score, train, transitions, uplift
+from propensity.commands import (
+    backup,
+    erase,
+    experiment,
+    monitor,
+    nightly,
+    recalibrate,
+    score,
+    train,
+    transitions,
+    uplift,
+)
 from propensity.commands.log import check, fetch, imports, init
 from propensity.commands.service import destinations, live, serve
 from propensity.commands.service.dead_letters import letters
@@ -33,6 +44,7 @@ for command in (
     check.packs,
     train.train,
     train.rollback,
+    recalibrate.recalibrate,
     score.score,
     monitor.monitor,
     monitor.effect,

@@ -1,11 +1,8 @@
 """The training job: log, snapshots, profiles online; then for each outcome data set, model, audit, gate, registry."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from features.definition.columns import feature_set
@@ -24,19 +21,20 @@ from features.time import Instants
 from features.traits import write_traits
 from segments.rfm import RfmCuts
 from segments.rfm_cuts import freeze_cuts
+from serving.activation.hand_offs import HandOffs
 from serving.model.card import ModelCard, Procedure
-from serving.model.model import Model
 from serving.upkeep.materialize import materialize
 from training.dataset.attach_labels import Labels
 from training.dataset.dataset import build
 from training.dataset.matrices import Matrices
 from training.dataset.outcomes import check_matured, snapshot_cutoffs
-from training.evaluation.consistency import future_check, parity
-from training.evaluation.gate import Criterion, passes, served_alike
-from training.evaluation.leakage import Finding, audit, refuse
+from training.dataset.treated import without_treated
+from training.evaluation.consistency import future_check, parity, saved_alike
+from training.evaluation.gate import Criterion, passes, treated_labels
+from training.evaluation.leakage import Finding, audit, finding, refuse
 from training.evaluation.population_leak import check_population
 from training.fitting.tune import tune
-from training.learn import learn
+from training.learn import learn, of_treated
 from training.registry import Registry
 from training.report.model_report import Report
 
@@ -77,6 +75,7 @@ def train(
     outcomes: Sequence[str] | None = None,
     trials: int = 0,
     force: str | None = None,
+    hand_offs: HandOffs | None = None,
 ) -> list[Result]:
     """Run the whole job: read, snapshot, put profiles online, fit, judge, audit, register, and promote by the gate.
 
@@ -88,6 +87,7 @@ def train(
         outcomes: only these.
         trials: how many parameter sets to try for each outcome; 0 takes the usual one.
         force: promote whatever the gate says, for this reason.
+        hand_offs: who was acted on; None where the definition has no destination that acts on users.
 
     Returns:
         A result an outcome; a refused outcome does not stop the others.
@@ -114,7 +114,8 @@ def train(
         with steps("audit: change the future, ask the service"):
             future = future_check(log, cutoffs[[0, len(cutoffs) // 2, -1]], definition, folder / "probe")
             both = parity(log, definition, settings, folder / "probe")
-        work = _Work(definition, settings, registry, log, cutoffs, cuts, future, both, steps, trials, force)
+        acted = (hand_offs, hand_offs.moves(int(cutoffs[0]))) if hand_offs is not None else None
+        work = _Work(definition, settings, registry, log, cutoffs, cuts, future, both, steps, trials, force, acted)
         return [work.outcome(outcome) for outcome in outcomes or definition.outcomes]
 
 
@@ -133,6 +134,7 @@ class _Work:
     steps: Steps
     trials: int
     force: str | None
+    acted: tuple[HandOffs, pl.DataFrame] | None
 
     def outcome(self, outcome: str) -> Result:
         """Learn one outcome; its run in MLflow records the result, a refusal too."""
@@ -152,15 +154,20 @@ class _Work:
             check_matured(definition, outcome, self.cutoffs, self.log.ends)
             check_population(self.log, definition, outcome, folder / "probe")
             data = build(snapshots_path(folder), OfflineFeatures(definition, self.settings), definition, outcome)
+            data, treated = without_treated(data, definition, *self.acted) if self.acted is not None else (data, None)
             matrices = Matrices.of(data, definition)
         procedure = self._procedure(matrices, outcome, registry)
         champion = self._comparable(registry, outcome)
         with steps(f"{outcome}: fit, calibrate, judge"):
             learnt = learn(data, matrices, definition, self.cuts, champion=champion, procedure=procedure)
         with steps(f"{outcome}: audit, gate, report"):
+            learnt = learnt if treated is None else of_treated(learnt, treated)
             card = learnt.model.card
             findings = [*audit(data, matrices, definition, learnt.answers), self.future]
-            criteria = [*learnt.criteria, self._parity(learnt.model)]
+            criteria = [*learnt.criteria, saved_alike(learnt.model, self.both)]
+            if treated is not None:
+                findings.append(finding("treated", definition.audit, treated.words, alarm=not treated.replaced))
+                criteria.append(treated_labels(treated, definition.gate))
             rule, table = definition.outcomes[outcome], learnt.tables["slices"]
             report = Report(card, rule, criteria, findings, learnt.charts, learnt.against, table)
             registry.log(learnt, report)
@@ -187,13 +194,3 @@ class _Work:
             return None
         asked = (rule.question, rule.among)
         return champion.card if (champion.card.question, champion.card.among) == asked else None
-
-    def _parity(self, model: Model) -> Criterion:
-        """What the service would say of a sample of users, and what the evaluation was about."""
-        served, rows = self.both
-        with tempfile.TemporaryDirectory() as folder:
-            model.save(Path(folder))
-            saved = Model.load(Path(folder), model.version)
-        trained = model.predict(model.matrix(rows)) if len(rows) else np.zeros(0)
-        answered = saved.predict(saved.matrix_of(served)) if len(served) else np.zeros(0)
-        return served_alike(answered, trained, len(rows) - len(served))

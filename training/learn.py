@@ -14,7 +14,7 @@ from features.expressions.program import columns_of
 from features.snapshot import WEIGHT
 from segments.evaluator import Evaluator
 from segments.rfm import RfmCuts, with_rfm
-from serving.model.card import Measure, ModelCard, Procedure
+from serving.model.card import Measure, ModelCard, Procedure, TreatedLabels
 from serving.model.model import Model
 from serving.model.numbers import Floats
 from training.candidates import Candidates, TestRows, newest, serving_model
@@ -116,6 +116,13 @@ def learn(
         tables=tables,
         data_digest=_digest(data),
     )
+
+
+def of_treated(learnt: Learnt, treated: TreatedLabels) -> Learnt:
+    """The same with what its card and its parameters say of labels of users who were acted on."""
+    model = replace(learnt.model, card=learnt.model.card.model_copy(update={"treated": treated}))
+    shown = {f"treated_{name}": value for name, value in treated.model_dump().items()}
+    return replace(learnt, model=model, parameters={**learnt.parameters, **shown})
 
 
 @dataclass(frozen=True, slots=True)

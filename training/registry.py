@@ -41,6 +41,9 @@ CHAMPIONS = "champions"
 REPORT = "report.html"
 
 
+NO_TAGS: Mapping[str, str] = {}
+
+
 class Registry:
     """MLflow for one definition.
 
@@ -140,7 +143,7 @@ class Registry:
     def log(self, learnt: Learnt, report: Report) -> None:
         """Log a judged model's numbers, tables, pictures and report into the open run."""
         card = report.card
-        lists = {"gate": [_told(c) for c in report.criteria],
+        lists = {"gate": [told(c) for c in report.criteria],
                 "audit": [{"check": f.check, "alarm": f.alarm, "fails": f.fails, "text": f.text}
                           for f in report.findings]}  # fmt: skip
         texts = {"card.json": card.model_dump_json(indent=2), "dataset.json": json.dumps(card.slices, indent=2)}
@@ -159,8 +162,26 @@ class Registry:
                 (Path(folder) / name).write_bytes(content)
             mlflow.log_artifacts(folder, "plots")
 
-    def register(self, model: Model) -> str:
+    def note(self, parameters: Mapping[str, str], metrics: Mapping[str, float], texts: Mapping[str, str]) -> None:
+        """Log numbers and texts into the open run.
+
+        Args:
+            parameters: of how its model was made.
+            metrics: of the model.
+            texts: files, by name.
+        """
+        with registry_errors(self._uri):
+            mlflow.log_params(dict(parameters))
+            mlflow.log_metrics(dict(metrics))
+            for name, text in texts.items():
+                mlflow.log_text(text, name)
+
+    def register(self, model: Model, more: Mapping[str, str] = NO_TAGS) -> str:
         """Register the open run's model as a new version, champion of nothing yet.
+
+        Args:
+            model: the model.
+            more: tags of the version besides those that every version has.
 
         Returns:
             The version, as ``7``.
@@ -176,6 +197,7 @@ class Registry:
                 "trained_through": card.trained_through,
                 "feature_digest": card.feature_digest,
                 CARD_DIGEST: digest,
+                **more,
             }
             logged = self._client.get_logged_model(logged_id)
             taken = self._taken(card.outcome)
@@ -289,7 +311,8 @@ def _log_model(model: Model) -> tuple[str, str]:
     return str(logged.model_id), digest
 
 
-def _told(criterion: Criterion) -> dict[str, str | bool | None]:
+def told(criterion: Criterion) -> dict[str, str | bool | None]:
+    """A criterion as JSON has it."""
     return {"criterion": criterion.name, "needed": criterion.needed, "found": criterion.found,
             "passed": criterion.passed}  # fmt: skip
 

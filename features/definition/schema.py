@@ -16,7 +16,7 @@ from features.definition.sections.experiment import Experiment
 from features.definition.sections.families import Features
 from features.definition.sections.identities import Identities
 from features.definition.sections.lead_score import LeadScore
-from features.definition.sections.learning import Audit, Gate, Scoring, Snapshots, Training
+from features.definition.sections.learning import TREATED, Audit, Gate, Scoring, Snapshots, Training
 from features.definition.sections.outcome import Outcome, Outcomes, ValueOutcome
 from features.definition.sections.rfm import RfmRule
 from features.definition.sections.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule
@@ -200,6 +200,8 @@ class Definition(Strict):
                 content["values"] = {name: value.pop(name) for name in self.amounts}
             if key == "events" and not self.events.sources:  # definitions without any keep their digests
                 del value["sources"]
+            if key == "gate" and self.gate.treated == TREATED:  # those that do not change it, too
+                del value["treated"]
         return hashlib.sha256(to_json(content)).hexdigest()[:8]
 
     @property

@@ -131,7 +131,7 @@ def logit_line(p: ArrayLike, y: ArrayLike, *, w: ArrayLike | None = None) -> Lin
     Raises:
         ValueError: as for `level`.
     """
-    logit, true, weight = _logits(p, y, w)
+    logit, true, weight = logits(p, y, w)
     if _separable(logit, true):
         return Line(math.nan, math.nan, math.nan, math.nan)
     (intercept, slope), covariance = fit(np.column_stack([np.ones(logit.size), logit]), true, weight)
@@ -162,14 +162,14 @@ def logit_shift(p: ArrayLike, y: ArrayLike, *, w: ArrayLike | None = None) -> Sh
     Raises:
         ValueError: as for `level`.
     """
-    logit, true, weight = _logits(p, y, w)
+    logit, true, weight = logits(p, y, w)
     if not 0 < true.sum() < true.size:
         return Shift(math.nan, math.nan)
     [value], covariance = fit(np.ones((logit.size, 1)), true, weight, offset=logit)
     return Shift(float(value), math.sqrt(float(covariance[0, 0])))
 
 
-def _logits(p: ArrayLike, y: ArrayLike, w: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
+def logits(p: ArrayLike, y: ArrayLike, w: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
     """Logits, labels and weights of the users who have a weight."""
     predicted = probabilities(p)
     true, weight = labels(y, predicted.size), weights(w, predicted.size)

@@ -12,7 +12,9 @@ _CLOSE = 1e-12
 _LONGEST = 5.0
 
 
-def fit(design: Floats, true: Floats, weight: Floats, *, offset: Floats | None = None) -> tuple[Floats, Floats]:
+def fit(
+    design: Floats, true: Floats, weight: Floats, *, offset: Floats | None = None, ridge: Floats | None = None
+) -> tuple[Floats, Floats]:
     """Fit coefficients, halving a step that does not make the data more likely.
 
     Args:
@@ -20,19 +22,27 @@ def fit(design: Floats, true: Floats, weight: Floats, *, offset: Floats | None =
         true: labels, 0 or 1; they must overlap, or the fit has no end.
         weight: of each user, above 0.
         offset: logit that is added with a coefficient of 1.
+        ridge: what half the square of each coefficient takes off the log likelihood; 0 where left out.
 
     Returns:
-        The coefficients and their covariance: with weights, that of a weighted sum of independent labels. All are NaN
-        where it has not converged, or to nothing but rounding, as with weights that differ by ten orders of magnitude.
+        The coefficients and their covariance, that of a fit without a ridge: with weights, of a weighted sum of
+        independent labels. All are NaN where it has not converged, or to nothing but rounding, as with weights that
+        differ by ten orders of magnitude.
     """
     start = np.zeros(true.size) if offset is None else offset
     found = np.zeros(design.shape[1])
-    best = _likelihood(start + design @ found, true, weight)
+    held = np.zeros(found.size) if ridge is None else ridge
+
+    def likelihood(at: Floats) -> float:
+        return _likelihood(start + design @ at, true, weight) - float(held @ at**2) / 2
+
+    best = likelihood(found)
     for _ in range(_STEPS):
         chance = expit(start + design @ found)
-        gradient = design.T @ (weight * (true - chance))
+        gradient = design.T @ (weight * (true - chance)) - held * found
         # least squares, because the information of few users may be singular to rounding
-        step = np.linalg.lstsq(_information(design, weight * chance * (1 - chance)), gradient, rcond=None)[0]
+        information = _information(design, weight * chance * (1 - chance)) + np.diag(held)
+        step = np.linalg.lstsq(information, gradient, rcond=None)[0]
         if gradient @ step < _CLOSE * (1 + abs(best)):  # the likelihood is too flat to compare here
             found = found + step
             covariance = _covariance(design, expit(start + design @ found), weight)
@@ -41,7 +51,7 @@ def fit(design: Floats, true: Floats, weight: Floats, *, offset: Floats | None =
             return found, covariance
         # a longer step could end where all chances are 0 or 1, and nothing tells the way back
         step = step / max(1.0, float(np.abs(design @ step).max()) / _LONGEST)
-        while (now := _likelihood(start + design @ (found + step), true, weight)) < best:
+        while (now := likelihood(found + step)) < best:
             step = step / 2
         found, best = found + step, now
     return np.full(found.shape, np.nan), np.full((found.size, found.size), np.nan)

@@ -12,8 +12,11 @@ from propensity.console import ShownSteps, out, progress
 from propensity.options import AsJson, DefinitionFile, Ends, Since, opened, parse_instant
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from features.definition import Definition
     from features.settings import Settings
+    from serving.model.model import Model
 
 
 def monitor(
@@ -33,14 +36,18 @@ def monitor(
     from monitoring.monitor import content
     from monitoring.monitor import monitor as run
     from propensity.tables import monitoring
+    from serving.model.loader import Loader
 
     rules, settings = opened(definition)
-    fitted = fitted_through(rules, settings)
+    models = Loader(rules, settings).champions()
     with progress() as bars, sharing(settings.folder(rules.name)):
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
         with locked(settings.monitoring(rules.name)), steps("label matured predictions", log.runs) as advance:
-            found = run(log, rules, settings, memberships_of(rules, settings), fitted, progress=advance)
+            found = run(
+                log, rules, settings, memberships_of(rules, settings), through(rules, models), models=models,
+                progress=advance,
+            )  # fmt: skip
         if rules.experiments:
             with locked(settings.monitoring(rules.name)):
                 read_experiments(rules, settings, log, steps)
@@ -68,9 +75,9 @@ def effect(
     """
     from features.event_store.open import open_log
     from features.system.lock import locked, sharing
-    from monitoring.hand_offs import HandOffs
     from monitoring.read_out import read_outs
     from propensity.tables import monitoring
+    from serving.activation.hand_offs import HandOffs
 
     rules, settings = opened(definition)
     if not any(one.kind != "notice" for one in rules.destinations.values()):
@@ -96,12 +103,17 @@ def effect(
 
 def fitted_through(rules: "Definition", settings: "Settings") -> dict[str, int]:
     """Of each champion the newest cutoff that it was fitted on."""
+    from serving.model.loader import Loader
+
+    return through(rules, Loader(rules, settings).champions())
+
+
+def through(rules: "Definition", champions: "Mapping[str, Model]") -> dict[str, int]:
+    """The same of champions that are loaded."""
     from datetime import UTC, datetime
 
     from features.time import to_instant
-    from serving.model.loader import Loader
 
-    champions = Loader(rules, settings).champions()
     return {
         name: to_instant(datetime.fromisoformat(model.card.trained_through).replace(tzinfo=UTC))
         for name, model in champions.items()

@@ -25,8 +25,11 @@ FOLDER, NAME = "nightly", "steps.json"
 #: a night that has not ended within this time is over, and the next begins with the first step
 A_NIGHT = 20 * 3_600
 
-#: how `propensity train` ends when it promoted nothing, which is no failure
+#: how `propensity train` and `recalibrate` end when they promoted nothing, which is no failure
 NONE_PROMOTED = 3
+
+#: how `propensity recalibrate` ends when there are too few labels, which is none, either
+TOO_FEW = 1
 
 
 def nightly(
@@ -35,11 +38,16 @@ def nightly(
     retrain_after: Annotated[
         str | None, typer.Option(help="train again when a champion was fitted this long before the end of the log")
     ] = None,
-    retrain_on_alarm: Annotated[bool, typer.Option(help="train again when the monitor alarms")] = False,
+    retrain_on_alarm: Annotated[
+        bool, typer.Option(help="train again when the monitor alarms; beside --recalibrate-on-alarm, for a ranking")
+    ] = False,
+    recalibrate_on_alarm: Annotated[
+        bool, typer.Option(help="recalibrate an outcome when the monitor alarms for its level alone")
+    ] = False,
     strict: Annotated[bool, typer.Option(help="end with 1 where there is an alarm")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the steps of a night: take in events, score, monitor, and train again where the options say so.
+    """Run the steps of a night: take in events, score, monitor, and recalibrate or train where the options say so.
 
     A night that failed or was killed is continued by the next run, from the step that did not end. Ends with 0, with 1
     where --strict is given and the monitor alarms, with 2 where a step failed.
@@ -59,13 +67,18 @@ def nightly(
         night.run("score", [*named, "--reasons", str(reasons)])
         night.run("monitor", named)
         content = json.loads((settings.monitoring(rules.name) / "monitor.json").read_text(encoding="utf-8"))
-        why = _why(content, rules, settings, age, on_alarm=retrain_on_alarm)
+        levels, wrong = _alarmed(content, _served(rules, settings), recalibrated=recalibrate_on_alarm)
+        why = _why(content, rules, settings, age, wrong=wrong if retrain_on_alarm else [])
+        for outcome in [] if why else levels:
+            night.run(f"recalibrate {outcome}", named, why="its level has moved", fine=(NONE_PROMOTED, TOO_FEW))
         if why:
             night.run("train", named, why=why, fine=(NONE_PROMOTED,))
         night.end()
     alarms = [one for one in content["findings"] if one["alarm"]]
     if as_json:
-        typer.echo(json.dumps({"steps": night.steps, "findings": content["findings"], "retrained": why}, indent=1))
+        shown = {"steps": night.steps, "findings": content["findings"], "retrained": why,
+                 "recalibrated": [] if why else levels}  # fmt: skip
+        typer.echo(json.dumps(shown, indent=1))
     else:
         for one in content["findings"]:
             out.print(("alarm: " if one["alarm"] else "note: ") + one["words"], markup=False, highlight=False)
@@ -90,7 +103,7 @@ class Night:
         """Run a step, unless an earlier run of this night has ended it.
 
         Args:
-            step: a command of the program.
+            step: a command of the program, and what it is about.
             options: of the command.
             why: why it is run, where it is not always run.
             fine: codes other than 0 with which the command may end.
@@ -105,7 +118,7 @@ class Night:
         err.print(f"[bold]{step}[/]" + (f": {why}" if why else ""), highlight=False)
         began = time.monotonic()
         # what the step shows goes beside the progress, so that --json alone is on standard output
-        command = [sys.executable, "-m", "propensity", step, *options]
+        command = [sys.executable, "-m", "propensity", *step.split(), *options]
         code = subprocess.run(command, stdout=sys.stderr, check=False).returncode  # noqa: S603 - our own program
         if code and code not in fine:
             raise PropensityError(
@@ -119,14 +132,40 @@ class Night:
         self._file.unlink(missing_ok=True)
 
 
-def _why(content: dict[str, Any], rules: "Definition", settings: "Settings", age: int | None, *, on_alarm: bool) -> str:
+def _served(rules: "Definition", settings: "Settings") -> dict[str, str]:
+    """Of each outcome that has one, the champion, as ``churn/4``."""
+    from serving.model.loader import Loader
+
+    return {name: f"{name}/{number}" for name, number in Loader(rules, settings).versions().items()}
+
+
+def _alarmed(content: dict[str, Any], versions: "dict[str, str]", *, recalibrated: bool) -> tuple[list[str], list[str]]:
+    """The outcomes to recalibrate, and those to train again, by the alarms.
+
+    An alarm about a version that does not serve any more has been acted on: its successor has no matured labels yet.
+
+    Args:
+        content: what the monitor found.
+        versions: of each outcome the champion.
+        recalibrated: whether an outcome of which the level alone has moved is recalibrated.
+    """
+    found: dict[str, set[str]] = {}
+    for one in content["findings"]:
+        if one["alarm"] and one.get("version") in ("", None, versions.get(one["outcome"])):
+            found.setdefault(one["outcome"], set()).add(one["name"])
+    levels = [outcome for outcome, names in found.items() if recalibrated and names == {"level_moved"}]
+    return levels, [outcome for outcome in found if outcome not in levels]
+
+
+def _why(
+    content: dict[str, Any], rules: "Definition", settings: "Settings", age: int | None, *, wrong: list[str]
+) -> str:
     """Why models are to be trained again; empty where they are not."""
     from features.time import DAY, span_name, to_instant
     from propensity.commands.monitor import fitted_through
 
-    wrong = [one["outcome"] for one in content["findings"] if one["alarm"]]
-    if on_alarm and wrong:
-        return f"the monitor alarms for {', '.join(dict.fromkeys(wrong))}"
+    if wrong:
+        return f"the monitor alarms for {', '.join(wrong)}"
     if age is None:
         return ""
     through = to_instant(datetime.fromisoformat(content["through"]))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from features.definition import Definition
     from features.settings import Settings
+    from serving.activation.hand_offs import HandOffs
     from serving.activation.memberships import Memberships
     from serving.database.live_log import LiveLog
 
@@ -22,3 +23,12 @@ def memberships_of(rules: "Definition", settings: "Settings") -> "Memberships":
     from serving.activation.memberships import Memberships
 
     return Memberships(rules, live_log(rules, settings), Clock(settings.clock))
+
+
+def hand_offs_of(rules: "Definition", settings: "Settings") -> "HandOffs | None":
+    """Who was acted on; None where no destination acts on users, so that no live log is opened for it."""
+    from serving.activation.hand_offs import HandOffs
+
+    if not any(one.kind != "notice" for one in rules.destinations.values()):
+        return None
+    return HandOffs(rules, memberships_of(rules, settings))

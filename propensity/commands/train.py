@@ -32,11 +32,12 @@ def train(
     Ends with 0 when a model was promoted, 3 when models were trained and none was promoted, 1 when every outcome was
     refused, 2 on an error.
     """
+    from propensity.commands.stores import hand_offs_of
     from propensity.tables import json_results, training
     from training.job import train as job
 
     rules, settings = opened(definition)
-    _known(outcome or [], rules)
+    known(outcome or [], rules)
     if force is not None and not force.strip():
         raise PropensityError("--force without a reason.", fix="say why, it is kept: --force 'champion is stale'")
     folder, count, began = settings.folder(rules.name), len(outcome or rules.outcomes), time.monotonic()
@@ -47,6 +48,7 @@ def train(
         results = job(
             rules, settings, steps=ShownSteps(bars, None if tune else seconds), ends=parse_instant(ends, "--ends"),
             outcomes=outcome, trials=tune, force=force,
+            hand_offs=hand_offs_of(rules, settings),
         )  # fmt: skip
     if not tune and all(result.version is not None for result in results):
         remember(folder, count, time.monotonic() - began)
@@ -66,14 +68,19 @@ def rollback(
 ) -> None:
     """Make an outcome's previous champion the champion again; a running service loads it within seconds."""
     rules, settings = opened(definition)
-    _known([outcome], rules)
+    known([outcome], rules)
     from training.registry import Registry  # takes seconds, which a wrong name need not wait for
 
     was, now = Registry(rules, settings).rollback(outcome, reason)
     out.print(f"{outcome}/{now} is the champion again, in the place of {outcome}/{was}.", highlight=False)
 
 
-def _known(names: list[str], rules: "Definition") -> None:
+def known(names: list[str], rules: "Definition") -> None:
+    """Refuse names of outcomes that the definition does not have.
+
+    Raises:
+        PropensityError: one of them is unknown.
+    """
     unknown = [name for name in names if name not in rules.outcomes]
     if unknown:
         raise PropensityError(f"unknown outcome {unknown[0]!r}.", fix=f"choose from {', '.join(rules.outcomes)}")

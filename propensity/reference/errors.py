@@ -14,6 +14,8 @@ error and end with 2; the API answers `{"error", "code", "fix"}`.
 | 1 | every outcome was refused |
 | 2 | an error |
 | 3 | models were trained, and none passed the gate |
+
+`propensity recalibrate` ends with the same codes, of its one version.
 """
 
 #: code: found, needed, fix, example
@@ -55,6 +57,16 @@ REFUSALS = {
         "widen `among`, shorten `within`, or bring a longer log",
         "a visit within 30 days among people who come six times a day",
     ),
+    "too_few_matured": (
+        "how many effective untreated users have matured predictions of the champion, and with how many events",
+        "200 effective users, 30 events and 30 users without one",
+        "run `propensity monitor` after each batch and wait, or train again",
+        "`propensity recalibrate` a week after a champion began to serve",
+    ),
+    "ranking_reversed": (
+        "labels that do not rise with the champion's answers", "a calibration slope above 0", "train again",
+        "a signal's `where` that means the opposite since a release of the app",
+    ),
     "audit_failed": (
         "the alarms of the audit", "an audit without alarms",
         "look at the run's `report.html`; remove the leak, or add the check to `audit.accept`",
@@ -69,7 +81,7 @@ REFUSALS = {
 
 AFTER_REFUSALS = """The audit checks: `too_good` (the model's AUC), `single_feature` (the AUC of each column alone), `label_shuffle` (a model
 of shuffled labels must not predict them), `label_days` (columns that predict the label only within its days), `future` (features must not change
-when everything after the cutoff is changed), and `drift` and `base_rate` (the answer is nearly always the same), which are reported and never
+when everything after the cutoff is changed), and `drift`, `base_rate` (the answer is nearly always the same) and `treated` (labels of users who were acted on), which are reported and never
 fail.
 
 A model that is trained and does not pass the gate is not refused: it is registered, and the champion stays

@@ -25,6 +25,12 @@ def results(results: "list[Result]", definition: Definition) -> str:
     )
 
 
+def recalibrated(result: "Result") -> str:
+    """Write what a recalibration has made: as an outcome of a training, and ``recalibrated``, how answers moved."""
+    note = result.card.recalibrated if result.card is not None else None
+    return json.dumps(_result(result) | {"recalibrated": note.model_dump() if note is not None else None})
+
+
 def _result(result: "Result") -> dict[str, object]:
     card, refusal = result.card, result.refusal
     return {

@@ -12,6 +12,7 @@ from features.time import day_of, span_name
 from monitoring.monitor import Monitored
 from monitoring.read_out import ReadOut
 from monitoring.realised import Realised
+from monitoring.statistics.shifted import LEAST, Shifted
 from propensity.console import table
 
 #: batches shown, the newest
@@ -72,7 +73,19 @@ def _notes(found: Monitored, name: str) -> list[RenderableType]:
             f"Estimated AUC of the newest predictions: {auc:.3f}, if the probabilities are right; the estimate cannot "
             "see that they are wrong."
         )
+    if (today := found.today.get(name)) is not None:
+        notes.append(_today(today))
+    if one.line is not None and one.spiegelhalter is not None:
+        notes.append(
+            f"Calibration intercept {one.line.intercept:+.2f}, slope {one.line.slope:.2f}; Spiegelhalter's Z "
+            f"{one.spiegelhalter:+.1f} (beyond 2 or -2 the probabilities are not right)."
+        )
     if shift is not None:
+        notes += [
+            f"Answers rest on {column} to {part.now:.0%}, {part.fitted:.0%} when the model was fitted (a change of "
+            f"{part.usual:.0%} is usual)."
+            for column, part in shift.attributions.items()
+        ]
         usual = f" ({shift.usual:.2f} is usual)" if shift.usual is not None else ""
         notes.append(f"A classifier tells today's users from those it was fitted on: AUC {shift.auc:.2f}{usual}.")
     notes += [
@@ -80,6 +93,23 @@ def _notes(found: Monitored, name: str) -> list[RenderableType]:
         for at, labels in matured.late.items()
     ]
     return [escape(note) for note in notes]
+
+
+def _today(today: Shifted) -> str:
+    """What is expected of the newest predictions, by labels of users like theirs."""
+    if today.auc is None or today.tier is None or today.ratio is None:
+        return (
+            "Today's users are unlike any there are labels for: the labels are worth "
+            f"{today.effective:,.0f} users like them, and {LEAST} are needed."
+        )
+    tier = "nobody is in the upper tier"
+    if today.tier.share > 0:
+        of = today.tier
+        tier = f"{of.precision:.0%} of the upper tier, which finds {of.recall:.0%} of all (lift {of.lift:.1f})"
+    return (
+        f"Estimated by {today.effective:,.0f} effective labels of users like today's: AUC {today.auc:.3f}, "
+        f"{today.ratio:.2f} times as many events as predicted, {tier}; the estimate cannot see what has changed since."
+    )
 
 
 def effects(found: list[ReadOut], definition: Definition) -> list[RenderableType]:

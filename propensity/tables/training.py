@@ -34,6 +34,22 @@ def results(results: "list[Result]") -> list[RenderableType]:
     return [*tables, *(line for result in results for line in _verdict(result)), *refused]
 
 
+def recalibrated(result: "Result") -> list[RenderableType]:
+    """Show whether a recalibrated version is the champion now, the verdict in words, and the criteria."""
+    if result.refusal is not None:
+        return [f"[bold red]{result.outcome} refused[/] {result.refusal.code}: {escape(str(result.refusal))}",
+                f"[bold]fix[/] {escape(result.refusal.fix)}"]  # fmt: skip
+    if result.card is None or result.card.recalibrated is None:
+        return []
+    state = "[bold green]champion[/]" if result.promoted else "[bold red]not promoted[/]"
+    marks = {True: "[green]✓[/]", False: "[red]✗[/]", None: "–"}
+    return [
+        f"[bold]{result.version}[/] {state}. {escape(result.card.recalibrated.words)}",
+        *(f"  {marks[c.passed]} {escape(f'{c.name}: needed {c.needed}; found {c.found}')}" for c in result.criteria),
+        escape(result.card.words),
+    ]
+
+
 def _likelihood(card: ModelCard) -> dict[str, str]:
     m, test = card.metrics, card.slices["test"]
     best, baseline = _best(card, "average_precision")

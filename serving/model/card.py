@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from features.errors import ScoringError
 from segments.tiers import TierCuts
@@ -20,6 +20,10 @@ _KINDS: Mapping[Kind, str] = {
     "rfm": "a regression on recency, frequency and value",
     "blend": "a blend of trees and a regression on all columns",
 }
+
+
+#: what a card says only where there is something to say
+_SELDOM = ("recalibrated", "treated")
 
 
 class Measure(BaseModel):
@@ -72,6 +76,71 @@ class Procedure(BaseModel):
     tuned: dict[str, float | int | str] = {}
 
 
+class Recalibrated(BaseModel):
+    """How a version came out of another one by its matured labels alone.
+
+    Attributes:
+        parent: the version whose answers are moved, as ``churn/4``.
+        slope, offset: of the logit of a probability.
+        scale: the factor of an amount; None of probabilities.
+        users: untreated users whose labels it was fitted on.
+        effective: how many unweighted users they are worth.
+        events: users among them to whom it happened.
+        as_of: labels that were known by then.
+        words: the gate's verdict in a sentence.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parent: str
+    slope: float
+    offset: float
+    scale: float | None
+    users: int
+    effective: float
+    events: int
+    as_of: str
+    words: str = ""
+
+    @property
+    def how(self) -> str:
+        """What was moved, in words."""
+        if self.scale is not None:
+            return f"amounts times {self.scale:.3f}"
+        return f"logits times {self.slope:.3f}, {self.offset:+.3f}"
+
+
+class TreatedLabels(BaseModel):
+    """Labels of users who were acted on within the label's window, so that they tell what acting did.
+
+    Attributes:
+        learn, test: their share of the labels that were learnt from, and judged on, by weight.
+        replaced: whether they were left out and held-out users stand for them.
+        held_out: rows of held-out users.
+        enough_to_learn, enough_to_judge: of these, the rarer answer in either slice.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learn: float
+    test: float
+    replaced: bool
+    held_out: int
+    enough_to_learn: int
+    enough_to_judge: int
+
+    @property
+    def words(self) -> str:
+        """What was done about them, in a sentence."""
+        share = f"{self.learn:.1%} of the labels learnt from and {self.test:.1%} of those judged on"
+        if self.replaced:
+            return f"{share} are of users who were acted on; {self.held_out:,} rows of held-out users stand for them."
+        return (
+            f"{share} are of users who were acted on, and stay: held-out users have {self.enough_to_learn:,} and "
+            f"{self.enough_to_judge:,} labels of the rarer answer."
+        )
+
+
 class ModelCard(BaseModel):
     """What a model version answers, for whom, from what, and how well.
 
@@ -95,6 +164,9 @@ class ModelCard(BaseModel):
         metrics: of the model on the test slice, by name.
         baselines: of the simple models it has to beat, by baseline and name.
         procedure: how it was fitted; None of versions registered before that was kept.
+        recalibrated: how it came out of another version; None of a version that was trained. Order, features and
+            ``trained_through`` are that version's then; the metrics of level are of the labels it was recalibrated on.
+        treated: labels of users who were acted on; None where there are none.
         judged_by: ``time``: on cutoffs after those learnt from; ``users``: on other users at the same cutoffs, where
             the log is too short for more.
         digests: SHA-256 of the model's other files, by name; empty before it is saved, and of versions registered
@@ -124,6 +196,8 @@ class ModelCard(BaseModel):
     baselines: dict[str, dict[str, Measure]]
     procedure: Procedure | None = None
     judged_by: Literal["time", "users"] = "time"
+    recalibrated: Recalibrated | None = None
+    treated: TreatedLabels | None = None
     digests: dict[str, str] = {}
 
     @model_validator(mode="before")
@@ -134,9 +208,30 @@ class ModelCard(BaseModel):
             return {("baselines" if key == "floors" else key): value for key, value in found.items()}
         return found
 
+    @model_serializer(mode="wrap")
+    def _of_what_there_is(self, write: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Cards of trained versions keep the bytes that they had before versions could be recalibrated."""
+        content: dict[str, object] = write(self)
+        return {key: value for key, value in content.items() if key not in _SELDOM or value is not None}
+
     @property
     def learnt(self) -> str:
         """What was judged and what serves, in a sentence: which rows, of how many users, through when."""
+        treated = self.treated.words if self.treated is not None else ""
+        return " ".join(part for part in (self._fitted, treated, self._moved) if part)
+
+    @property
+    def _moved(self) -> str:
+        """What was done to the version after it was fitted."""
+        if (by := self.recalibrated) is None:
+            return ""
+        return (
+            f"Recalibrated from {by.parent} ({by.how}) on {by.users:,} untreated users with {by.events:,} events, "
+            f"labels known by {by.as_of[:16]}."
+        )
+
+    @property
+    def _fitted(self) -> str:
         if "all" not in self.slices:
             return f"Fitted through {self.trained_through[:16]}."
         learn, test, every = (self.slices[name] for name in ("learn", "test", "all"))

@@ -137,7 +137,7 @@ class Model:
         many) and the terms of the regression (or of BG/NBD: Shapley values of its three columns), blended as the scores
         are.
         """
-        weight, slope, matrix = self.numbers.weight, self.numbers.calibration.slope, self._taken(matrix)
+        weight, slope, matrix = self.numbers.weight, self.numbers.calibration.steepness, self._taken(matrix)
         total = np.zeros(matrix.shape)
         if self.booster is not None:
             total += slope * weight * self._of_trees(self.booster, matrix)
@@ -190,7 +190,7 @@ class Model:
         furthest[rows] = column[first]
         # trees say the same of the end of the range and of what lies beyond; regressions and BG/NBD go on
         change = self._part.change(self.within(matrix[rows]), matrix[rows])
-        effect[rows] = abs(self.numbers.calibration.slope) * (1 - self.numbers.weight) * np.abs(change)
+        effect[rows] = abs(self.numbers.calibration.steepness) * (1 - self.numbers.weight) * np.abs(change)
         return Outside(furthest, effect)
 
     def words_beyond(self, row: Floats, column: int) -> str:

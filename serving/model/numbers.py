@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from features.expressions.values import Texts, texts_of
 from serving.model.bg_nbd import BgNbdPart
@@ -15,12 +15,47 @@ from serving.model.linear import LinearPart
 Floats = NDArray[np.float64]
 
 
+#: probabilities are kept this far from 0 and 1 where their logit is taken
+_CERTAIN = 1e-15
+
+
+class Recalibration(BaseModel):
+    """From calibrated answers to those that newer labels ask for; it keeps their order.
+
+    Attributes:
+        slope: of the logit of a probability, above 0.
+        offset: what is added to it then.
+        scale: of amounts instead, the factor, above 0; None of probabilities.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slope: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    offset: float = Field(default=0.0, allow_inf_nan=False)
+    scale: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    def apply(self, answers: Floats) -> Floats:
+        """Move probabilities or amounts."""
+        if self.scale is not None:
+            return np.asarray(answers * self.scale)
+        near = np.clip(answers, _CERTAIN, 1 - _CERTAIN)
+        return sigmoid(self.slope * (np.log(near) - np.log1p(-near)) + self.offset)
+
+    def after(self, earlier: "Recalibration | None") -> "Recalibration":
+        """This one of what an earlier one has moved, as one."""
+        if earlier is None:
+            return self
+        if self.scale is not None:
+            return Recalibration(scale=self.scale * (earlier.scale or 1.0))
+        return Recalibration(slope=self.slope * earlier.slope, offset=self.slope * earlier.offset + self.offset)
+
+
 class Calibration(BaseModel):
     """From the blended score to the answer.
 
     A probability, ``p = 1 / (1 + exp(-(slope * score + offset)))``; where ``logits`` and ``probabilities`` are given,
     the lines between those points instead (isotonic). Or an amount, ``exp(slope * score + offset)``, and never more
-    than ``most``.
+    than ``most``. ``moved`` is what newer labels have changed since; None where the model was not recalibrated.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,6 +65,12 @@ class Calibration(BaseModel):
     logits: list[float] = []
     probabilities: list[float] = []
     most: float | None = None
+    moved: Recalibration | None = None
+
+    @property
+    def steepness(self) -> float:
+        """How much the answer's logit, or its logarithm, changes with the score."""
+        return self.slope if self.moved is None else self.slope * self.moved.slope
 
     @property
     def method(self) -> str:
@@ -38,6 +79,11 @@ class Calibration(BaseModel):
 
     def apply(self, scores: Floats) -> Floats:
         """Turn blended scores into probabilities or amounts."""
+        answers = self._fitted(scores)
+        return answers if self.moved is None else self.moved.apply(answers)
+
+    def _fitted(self, scores: Floats) -> Floats:
+        """The same as it was fitted first."""
         if self.most is not None:
             return np.exp(np.minimum(self.slope * scores + self.offset, np.log(self.most)))
         if self.logits:
@@ -75,7 +121,10 @@ class Numbers(BaseModel):
 
     def to_json(self) -> str:
         """What `model_validate_json` reads, without the key of the part that there is not."""
-        return self.model_dump_json(exclude={"bg_nbd" if self.bg_nbd is None else "linear"})
+        absent: dict[str, bool | dict[str, bool]] = {"bg_nbd" if self.bg_nbd is None else "linear": True}
+        if self.calibration.moved is None:  # models that were not recalibrated keep their files
+            absent["calibration"] = {"moved": True}
+        return self.model_dump_json(exclude=absent)
 
     @model_validator(mode="after")
     def _one_part(self) -> Self:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -13,43 +12,23 @@ from features.event_store.open import open_log
 from features.events.write import part_files
 from features.system.progress import unseen
 from features.time import DAY, Clock, to_datetime, to_instant
-from monitoring.hand_offs import LEFT_ALONE
 from monitoring.labels import labels_of
-from monitoring.monitor import NAME, Monitored, monitor
+from monitoring.monitor import NAME, Monitored
 from monitoring.predictions import Predictions
-from segments.rfm_cuts import load_cuts
+from serving.activation.hand_offs import LEFT_ALONE
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
-from serving.model.loader import Loader
-from serving.scoring.batch import score_all
-from serving.scoring.scorer import Scorer
 from serving.upkeep.erase import erase
 from tests.conftest import World
-
-WEEKS = [datetime(2026, 1, 4, tzinfo=UTC) + i * (datetime(2026, 1, 8, tzinfo=UTC) - datetime(2026, 1, 1, tzinfo=UTC))
-         for i in range(7)]  # fmt: skip
+from tests.monitoring.scored import WEEKS, looked, scored_weekly
 
 
 @pytest.fixture(scope="module")
 def scored(world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
     """The trained world, scored each week for seven weeks."""
     mine = World.copied(world.folder, tmp_path_factory.mktemp("monitored") / "world")
-    scorer = Scorer(mine.definition, Loader(mine.definition, mine.settings).champions(),
-                    load_cuts(mine.definition, mine.settings))  # fmt: skip
-    log = open_log(mine.definition, mine.settings, ends=None, steps=unseen)
-    for at in WEEKS:
-        score_all(log, scorer, to_instant(at), mine.settings.scores(mine.definition.name))
+    scored_weekly(mine)
     return mine
-
-
-def memberships(world: World) -> Memberships:
-    return Memberships(world.definition, LiveLog.open(world.definition, world.settings), Clock())
-
-
-def looked(world: World, *, ends: datetime | None = None) -> Monitored:
-    log = open_log(world.definition, world.settings, ends=to_instant(ends) if ends else None, steps=unseen)
-    fitted = {name: to_instant(WEEKS[0]) for name in world.definition.outcomes}
-    return monitor(log, world.definition, world.settings, memberships(world), fitted)
 
 
 @pytest.fixture(scope="module")
@@ -209,3 +188,24 @@ def test_users_who_are_gone_have_no_label(scored: World, tmp_path: Path) -> None
     log = open_log(scored.definition, scored.settings, ends=None, steps=unseen)
     rows = {"churn": pl.DataFrame({"user": ["nobody"], "at": [to_instant(WEEKS[0])]})}
     assert labels_of(log, scored.definition, rows, tmp_path / "labels").is_empty()
+
+
+def test_the_newest_predictions_are_estimated_by_labels_of_users_like_theirs(
+    scored: World, found: Monitored, tmp_path: Path
+) -> None:
+    """The same shop a few weeks later: users are alike, so that both estimates say about the same."""
+    assert found.today.keys() <= set(scored.definition.likelihoods)
+    today, one = found.today["churn"], found.realised["churn"]
+    assert today.known
+    assert today.auc == pytest.approx(one.promised["auc"], abs=0.05)
+    assert today.effective < (found.matured["churn"].rows["weight"] > 0).sum()
+    assert 0.6 < (today.ratio or 0) < 1.6
+    assert one.spiegelhalter is not None
+    content = json.loads((found.folder / NAME).read_text())["outcomes"]["churn"]
+    assert content["today"]["auc"] == today.auc
+    assert content["today"]["tier"]["share"] > 0
+    assert content["spiegelhalter"] == one.spiegelhalter
+    mine = World.copied(scored.folder, tmp_path / "shown")
+    shown = mine.run(sys.executable, "-m", "propensity", "monitor")
+    assert "effective labels of users like today's" in shown.stdout.replace("\n", " ")
+    assert "Spiegelhalter's Z" in shown.stdout

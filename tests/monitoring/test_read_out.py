@@ -11,10 +11,10 @@ import yaml
 
 from features.events.log import InMemory
 from features.time import DAY
-from monitoring.hand_offs import HandOffs
 from monitoring.read_out import ReadOut, read_outs
 from segments.holdout import Holdout
 from segments.transitions.membership import IN, Observation
+from serving.activation.hand_offs import HandOffs
 from tests.conftest import World
 from tests.oracle import Event
 from tests.serving.activation.scenes import Scene, going_to

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from features.system.lock import locked
+from serving.model.loader import Loader
 from serving.scoring.previous import Earlier
 from tests.conftest import World
+from tests.monitoring.scored import looked, relabel, scored_weekly
 
 pytestmark = pytest.mark.long
 
@@ -71,3 +73,34 @@ def test_a_duration_that_is_none_is_refused_before_anything_is_done(mine: World)
     assert done.returncode == 2
     assert "--retrain-after" in done.stderr
     assert Earlier.newest(mine.settings.scores(mine.definition.name)) is None
+
+
+def test_a_level_that_moved_is_recalibrated_once(mine: World) -> None:
+    scored_weekly(mine)
+    looked(mine)
+    relabel(mine, "churn", offset=0.8)
+    done = mine.run(*NIGHTLY, "--recalibrate-on-alarm", "--retrain-on-alarm")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    [alarm] = [one for one in shown["findings"] if one["alarm"]]
+    assert (alarm["name"], alarm["outcome"]) == ("level_moved", "churn")
+    assert "propensity recalibrate churn" in alarm["action"]
+    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "recalibrate churn"]
+    assert (shown["recalibrated"], shown["retrained"]) == (["churn"], "")
+    champion = Loader(mine.definition, mine.settings).champions()["churn"]
+    assert champion.card.recalibrated is not None
+    assert champion.card.recalibrated.parent == alarm["version"]
+    again = mine.run(*NIGHTLY, "--recalibrate-on-alarm", "--retrain-on-alarm")
+    assert again.returncode == 0, again.stderr
+    assert [one["step"] for one in json.loads(again.stdout)["steps"]] == ["materialize", "score", "monitor"], (
+        "the alarm is about a version that was replaced"
+    )
+
+
+@pytest.mark.nightly
+def test_a_ranking_that_got_worse_is_trained_again(mine: World) -> None:
+    scored_weekly(mine)
+    looked(mine)
+    relabel(mine, "churn", slope=0.2)
+    assert "train" not in steps(mine, "--recalibrate-on-alarm")
+    assert steps(mine, "--recalibrate-on-alarm", "--retrain-on-alarm")[-1] == "train"

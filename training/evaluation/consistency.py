@@ -1,6 +1,7 @@
 """Checks of the pipeline on a sample of users: later events do not change features, and serving and training agree."""
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,9 @@ from features.rows import INSTANT, FeatureRows
 from features.settings import Settings
 from features.time import DAY, Instants, to_datetime
 from features.traits import latest_traits, with_traits
+from serving.model.model import Model
 from serving.scoring.feature_rows import online_rows
+from training.evaluation.gate import Criterion, served_alike
 from training.evaluation.leakage import Finding, finding
 
 #: about how many users are looked at
@@ -115,6 +118,22 @@ def parity(log: Log, definition: Definition, settings: Settings, scratch: Path) 
         rows = with_traits(rows, known)
     served = online_rows(OnlineProfiles(definition, settings, apply=True), definition, rows["user"].to_list(), log.ends)
     return served.rows, pl.DataFrame({"user": served.rows.users}).join(rows, on="user", maintain_order="left")
+
+
+def saved_alike(model: Model, both: tuple[FeatureRows, pl.DataFrame]) -> Criterion:
+    """What the service would say of a sample of users, and what the evaluation was about.
+
+    Args:
+        model: not saved yet.
+        both: what `parity` returns.
+    """
+    served, rows = both
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder))
+        saved = Model.load(Path(folder), model.version)
+    trained = model.predict(model.matrix(rows)) if len(rows) else np.zeros(0)
+    answered = saved.predict(saved.matrix_of(served)) if len(served) else np.zeros(0)
+    return served_alike(answered, trained, len(rows) - len(served))
 
 
 def sample(events: Events, count: int) -> Events:

@@ -10,7 +10,7 @@ import polars as pl
 
 from features.definition.sections.learning import Gate
 from features.snapshot import WEIGHT
-from serving.model.card import Kind, Measure, ModelCard, Procedure
+from serving.model.card import Kind, Measure, ModelCard, Procedure, TreatedLabels
 from serving.model.numbers import Floats
 from training.evaluation.metrics import Judgement, Rank, Ranking, judge
 from training.evaluation.season import Season
@@ -273,6 +273,17 @@ def served_alike(served: Floats, trained: Floats, missing: int) -> Criterion:
     unknown = f", {missing:,} more cannot be answered (unknown, or stored as of later)" if missing else ""
     found = f"{len(served):,} users, largest difference {apart:.1e}{unknown}"
     return Criterion("training-serving parity", "the same answers", found, apart == 0.0 and missing == 0)
+
+
+def treated_labels(treated: TreatedLabels, rules: Gate) -> Criterion:
+    """The test must tell what happens by itself: not what acting did.
+
+    Args:
+        treated: how many labels are of users who were acted on, and whether held-out users stand for them.
+        rules: the gate.
+    """
+    needed = f"at most {rules.treated:.0%} of the test's labels, or enough held-out users to stand for them"
+    return Criterion("treated labels", needed, treated.words, treated.replaced or treated.test <= rules.treated)
 
 
 def named(of: str) -> str:

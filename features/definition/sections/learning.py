@@ -7,6 +7,9 @@ from pydantic import Field
 from features.definition.sections.base import Span, Strict
 from features.time import DAY
 
+#: the usual limit of `Gate.treated`
+TREATED = 0.2
+
 
 class Snapshots(Strict):
     """Which moments of the past the models learn from, and how much of each.
@@ -105,6 +108,8 @@ class Gate(Strict):
         value_calibration_error: for value outcomes, the largest calibration error; wider, since a few large orders
             move a total.
         value_over_expected: for value outcomes, the bounds of observed over expected.
+        treated: the largest share of the test's labels that may be of users who were acted on within the label's
+            window, where too few held-out users stand for them.
         draws: the number of bootstrap resamples.
     """
 
@@ -120,4 +125,5 @@ class Gate(Strict):
     value: Annotated[float, Field(ge=0)] = 0.02
     value_calibration_error: Annotated[float, Field(gt=0)] = 0.15
     value_over_expected: tuple[float, float] = (0.8, 1.25)
+    treated: Annotated[float, Field(ge=0, le=1)] = TREATED
     draws: Annotated[int, Field(ge=100)] = 1_000

@@ -17,9 +17,9 @@ from features.events.log import InMemory
 from features.time import DAY, HOUR
 from monitoring.experiments.publish import find, publish, read_outs
 from monitoring.experiments.read_out import ReadOut
-from monitoring.hand_offs import HANDED_OFF, HELD_OUT, HandOffs
 from segments.transitions.membership import IN, Observation
 from segments.variants import trials
+from serving.activation.hand_offs import HANDED_OFF, HELD_OUT, HandOffs
 from serving.activation.memberships import Memberships
 from tests.conftest import World
 from tests.oracle import Event

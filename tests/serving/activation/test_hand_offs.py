@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from features.time import DAY
-from monitoring.hand_offs import BOTH_ARMS, HANDED_OFF, HELD_OUT, LEFT_ALONE, HandOffs
 from segments.holdout import Holdout
+from serving.activation.hand_offs import BOTH_ARMS, HANDED_OFF, HELD_OUT, LEFT_ALONE, HandOffs
 from tests.serving.activation.scenes import Scene, going_to
 
 USERS = [f"u{i}" for i in range(400)]
