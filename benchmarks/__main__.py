@@ -19,6 +19,7 @@ from benchmarks import (
     identity,
     live,
     merge_day,
+    monitoring,
     quality,
     reasons,
     rolling,
@@ -67,10 +68,11 @@ CDNOW = "CDNOW: who buys within 90 days of 1 April 1998"
 REAL = "Real logs: our models beside the best baseline and boosting on RFM features"
 ROLLING = "Rolling held-out cutoffs: ours beside the best of eight peers, trained on the same rows"
 IDENTITY = "People behind several devices: models on ids apart, merged, and if everybody were known"
+RIGHT = "Monitoring and experiments: how often they are right, in simulated logs"
 VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
 #: all tables there are, in the order of the page; one of another title is of an older version
 TITLES = (BESIDE, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, HANDOFF, REASONS, BEST, CDNOW,
-          VALUE, REAL, ROLLING, IDENTITY)  # fmt: skip
+          VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
 
 
 def beside_others(most: int, folder: Path) -> pl.DataFrame:
@@ -176,9 +178,7 @@ def main(
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
     only: Annotated[
         str,
-        typer.Option(
-            help="'live', 'segments', 'worlds', 'models', 'rolling' or 'identity': that alone; the rest stays"
-        ),
+        typer.Option(help="'live', 'segments', 'worlds', 'models', 'rolling', 'identity' or 'monitoring': that alone"),
     ] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
 ) -> None:
@@ -202,6 +202,9 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
         return worlds(users, None)
     if only == "identity":
         return people()
+    if only == "monitoring":
+        rows, numbers = monitoring.rates()
+        return {RIGHT: rows}, numbers
     if only == "rolling":
         rows, numbers = rolling.rolling()
         return {ROLLING: rows}, numbers
@@ -246,6 +249,8 @@ def model_costs(users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[
     tables |= more_tables
     numbers |= more
     tables[ROLLING], more = rolling.rolling()
+    numbers |= more
+    tables[RIGHT], more = monitoring.rates()
     numbers |= more
     more_tables, more = people()
     return tables | more_tables, numbers | more

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from monitoring.statistics.effect import Estimate
 from monitoring.statistics.inputs import Floats, labels, numbers, same_length
@@ -78,28 +78,30 @@ def targeting(effects: ArrayLike, priorities: ArrayLike, *, seed: int = 0, confi
     if gamma.size < 20:
         raise ValueError(f"there are {gamma.size} users; it takes at least 20 to judge a ranking")
     order = np.argsort(-rank, kind="stable")
-    gamma, rank = _shared(gamma[order], rank[order]), rank[order]
-    autoc, qini = _areas(gamma)
-    random, half = np.random.default_rng(seed), gamma.size // 2
-    drawn = [_areas(gamma[np.sort(random.permutation(gamma.size)[:half])]) for _ in range(HALVES)]
+    gamma, runs = gamma[order], np.cumsum(np.diff(rank[order], prepend=np.inf) != 0)
+    autoc, qini = _areas(gamma, runs)
+    random, drawn = np.random.default_rng(seed), []
+    for _ in range(HALVES):
+        half = np.sort(random.permutation(gamma.size)[: gamma.size // 2])
+        drawn.append(_areas(gamma[half], runs[half]))
     errors = np.std(np.array(drawn), axis=0, ddof=1)
     at = -(-np.arange(1, 11) * gamma.size // 10) - 1
-    curve = (np.cumsum(gamma) / np.arange(1, gamma.size + 1))[at] - gamma.mean()
+    curve = _curve(gamma, runs)[at]
     return Targeting(
         Estimate.of(autoc, float(errors[0]), confidence), Estimate.of(qini, float(errors[1]), confidence),
         float(gamma.mean()), curve,
     )  # fmt: skip
 
 
-def _areas(gamma: Floats) -> tuple[float, float]:
+def _areas(gamma: Floats, runs: NDArray[np.int64]) -> tuple[float, float]:
     """AUTOC and Qini of effects in the order of their priority."""
-    count = np.arange(1, gamma.size + 1)
-    curve = np.cumsum(gamma) / count - gamma.mean()
-    return float(curve.mean()), float((curve * count).mean() / gamma.size)
+    curve = _curve(gamma, runs)
+    return float(curve.mean()), float((curve * np.arange(1, gamma.size + 1)).mean() / gamma.size)
 
 
-def _shared(gamma: Floats, rank: Floats) -> Floats:
-    """The mean effect of each run of one priority."""
-    starts = np.flatnonzero(np.r_[True, np.diff(rank) != 0])
-    sizes = np.diff(np.r_[starts, rank.size])
-    return np.repeat(np.add.reduceat(gamma, starts) / sizes, sizes)
+def _curve(gamma: Floats, runs: NDArray[np.int64]) -> Floats:
+    """The targeting curve at each user; those of a run of one priority share their mean effect."""
+    sizes = np.bincount(runs)
+    means = np.bincount(runs, gamma) / np.maximum(sizes, 1)
+    found: Floats = np.cumsum(means[runs]) / np.arange(1, gamma.size + 1) - gamma.mean()
+    return found

@@ -20,7 +20,7 @@ from features.events.write import part_files
 from features.profile.fold import feature_rows, read_each_at
 from features.system.progress import Progress, ignore
 from monitoring.statistics.targeting import Targeting, doubly_robust, targeting
-from monitoring.uplift.learners import FOLDS, LEARNERS, cross_fitted
+from monitoring.uplift.learners import FOLDS, LEARNERS, cross_fitted, within_folds
 from monitoring.uplift.tiers import Group, groups_of
 from segments.variants import Trial
 from serving.model.numbers import Floats
@@ -146,14 +146,14 @@ def learn(arms: Arms, trial: Trial, variant: str, definition: Definition) -> Upl
     # effects by the first learner: they are unbiased by any, and rankings are compared on the same ones
     low, high = fitted["s"]
     effects = doubly_robust(arms.y, arms.treated, low, high, arms.share)
-    judged = {name: targeting(effects, high - low) for name, (low, high) in fitted.items()}
+    judged = {name: targeting(effects, within_folds(high - low, folds)) for name, (low, high) in fitted.items()}
     learner = "t" if judged["t"].qini.low > judged["s"].qini.high else "s"
     low, high = fitted[learner]
     rule = definition.outcomes[trial.rule.primary]
     cost = rule.profit.contact / rule.profit.value if isinstance(rule, Outcome) else 0.0
     return Uplift(
         experiment=trial.id, variant=variant, outcome=trial.rule.primary, users=len(arms.y), learner=learner,
-        judged=judged, by_risk=targeting(effects, 1 - fitted["s"][0]),
+        judged=judged, by_risk=targeting(effects, within_folds(-fitted["s"][0], folds)),
         groups=groups_of(high - low, effects, low, cost=cost), offered=judged[learner].autoc.low > 0,
     )  # fmt: skip
 
