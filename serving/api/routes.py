@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path as FilePath
 from typing import Annotated, Any, cast
 
 import anyio
@@ -15,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from features.definition.schema import Definition
 from features.definition.sections.rule import Segment
-from features.errors import PropensityError
+from features.errors import PropensityError, StoreError
 from features.time import parse_instant, to_datetime, to_instant
 from features.user_id import UserId
 from serving.api.paths import Path as Known
@@ -26,6 +27,7 @@ from serving.process import metrics
 from serving.process.health import Health
 from serving.process.opening import Opening, StartingError
 from serving.process.problems import Problem, RefusedError, problem, problem_of, status_of, told_invalid
+from serving.published.kpis import Kpis, published
 from serving.runtime.live_path import LivePath
 from serving.scoring.online import Answers, ServedModel
 from serving.upkeep.erase import Erased
@@ -41,6 +43,7 @@ class Desk:
         members: who is in a segment.
         live: the live path.
         erase: removes a user everywhere.
+        monitoring: the folder in which jobs publish what they found.
     """
 
     definition: Definition
@@ -48,6 +51,7 @@ class Desk:
     members: SegmentMembers
     live: LivePath
     erase: Callable[[str], Erased]
+    monitoring: FilePath
 
 
 class Erasure(BaseModel):
@@ -88,6 +92,12 @@ _MESSAGES: dict[str, object] = {
 
 def _desk(request: Request) -> Desk:
     return cast("Opening[Desk]", request.app.state.desk).get()
+
+
+def _check_segment(desk: Desk, name: str) -> None:
+    if name not in desk.definition.segments:
+        there = ", ".join(desk.definition.segments) or "none"
+        raise RefusedError(f"there is no segment {name[:60]!r}.", fix=f"the segments are: {there}", status=404)
 
 
 @app.post("/v1/{call}", summary="Send events", responses=PROBLEMS, openapi_extra=_MESSAGES, response_model=Received)
@@ -172,11 +182,29 @@ def segment_users(
 ) -> Members:
     """Who is in a segment: the last batch's members and the users who acted since, each checked at that instant."""
     desk = _desk(request)
-    if name not in desk.definition.segments:
-        there = ", ".join(desk.definition.segments) or "none"
-        raise RefusedError(f"there is no segment {name[:60]!r}.", fix=f"the segments are: {there}", status=404)
+    _check_segment(desk, name)
     instant = as_of or to_datetime(desk.live.clock.now())
     return desk.members.page(name, instant, after=after, limit=limit)
+
+
+@app.get("/kpis", summary="The KPIs", responses=PROBLEMS)
+def kpis(
+    request: Request,
+    segment: Annotated[str | None, Query(max_length=60, description="only what is about this segment")] = None,
+) -> Kpis:
+    """What `propensity kpis` published last: active users, who came and went, retention, outcomes and value."""
+    desk = _desk(request)
+    if segment is not None:
+        _check_segment(desk, segment)
+    try:
+        found = published(desk.monitoring)
+    except StoreError as error:  # the file is at fault, and not the request
+        raise RefusedError(error.message, fix=error.fix, status=500) from error
+    if found is None:
+        raise RefusedError(
+            "no KPIs have been published yet.", fix="run propensity kpis, or propensity nightly", status=404
+        )
+    return found if segment is None else found.of(segment)
 
 
 @app.delete("/users/{user_id:path}", summary="Erase a user", responses=PROBLEMS)

@@ -113,7 +113,8 @@ class PropensityService:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
-        return Desk(definition, answers, SegmentMembers(answers, live.log), live, forget)
+        return Desk(definition, answers, SegmentMembers(answers, live.log), live, forget,
+                    settings.monitoring(definition.name))  # fmt: skip
 
     @bentoml.api(route="/score", input_spec=Asked, output_spec=ScoreResponse)
     async def score(

@@ -40,22 +40,22 @@ def test_a_night_that_fails_is_continued_where_it_failed(mine: World) -> None:
     again = mine.run(*NIGHTLY)
     assert again.returncode == 0, again.stderr
     shown = json.loads(again.stdout)
-    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor"]
+    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "kpis"]
     assert shown["steps"][0] == content[0], "what had ended was not done again"
     assert shown["retrained"] == ""
     assert Earlier.newest(scores) is not None
     assert (mine.settings.monitoring(mine.definition.name) / "monitor.json").exists()
     assert not (mine.settings.folder(mine.definition.name) / "nightly" / "steps.json").exists()
-    assert steps(mine) == ["materialize", "score", "monitor"], "the next night does everything"
+    assert steps(mine) == ["materialize", "score", "monitor", "kpis"], "the next night does everything"
 
 
 @pytest.mark.nightly
 def test_models_are_trained_again_when_they_are_old_enough(mine: World) -> None:
-    assert steps(mine, "--retrain-after", "3650d", "--retrain-on-alarm") == ["materialize", "score", "monitor"]
+    assert steps(mine, "--retrain-after", "3650d", "--retrain-on-alarm") == ["materialize", "score", "monitor", "kpis"]
     done = mine.run(*NIGHTLY, "--retrain-after", "7d")
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
-    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "train"]
+    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "kpis", "train"]
     assert "was fitted" in shown["retrained"]
     assert shown["steps"][-1]["code"] in (0, 3)
 
