@@ -54,7 +54,8 @@ def tiles(found: Kpis) -> Iterator[tuple[str, str]]:
     if everybody.periods:
         last = everybody.periods[-1]
         of = f"{found.by} of {last.starts:%d %b}" if found.by != "day" else f"{last.starts:%d %b}"
-        yield f"{last.new:,} / {last.resurrected:,} / {last.lost:,}", f"new / resurrected / lost, {of}"
+        for name, users in (("new", last.new), ("resurrected", last.resurrected), ("lost", last.lost)):
+            yield f"{users:,}", f"{name}, {of}"
         if last.value_per_user is not None:
             yield f"{last.value_per_user:,.2f}", f"value a user, {of}"
 
