@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path as FilePath
@@ -25,6 +26,7 @@ from serving.api.user_history import TransitionRecord, UserHistory, history_of
 from serving.ingest.request import AT_ONCE, Call, Received
 from serving.process import metrics
 from serving.process.health import Health
+from serving.process.monitor_gauges import MonitorGauges
 from serving.process.opening import Opening, StartingError
 from serving.process.problems import Problem, RefusedError, problem, problem_of, status_of, told_invalid
 from serving.published.kpis import Kpis, published
@@ -44,6 +46,7 @@ class Desk:
         live: the live path.
         erase: removes a user everywhere.
         monitoring: the folder in which jobs publish what they found.
+        monitor: shows the published findings of the monitor as metrics.
     """
 
     definition: Definition
@@ -52,6 +55,7 @@ class Desk:
     live: LivePath
     erase: Callable[[str], Erased]
     monitoring: FilePath
+    monitor: MonitorGauges
 
 
 class Erasure(BaseModel):
@@ -148,8 +152,10 @@ def _health(request: Request) -> Health:
 
 
 @app.get("/metrics", summary="Numbers for Prometheus", include_in_schema=False)
-def numbers() -> Response:
+def numbers(request: Request) -> Response:
     """What Prometheus reads."""
+    with suppress(StartingError):  # what is being opened has nothing to show yet
+        _desk(request).monitor.refresh()
     return Response(metrics.page(), media_type=metrics.TYPE)
 
 

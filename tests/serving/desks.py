@@ -35,6 +35,7 @@ def desk(**parts: Any) -> SimpleNamespace:
                 "answers": None,
                 "members": None,
                 "monitoring": FilePath("/nowhere"),
+                "monitor": SimpleNamespace(refresh=lambda: None),
             }
             | parts
         )
