@@ -44,6 +44,8 @@ def test_each_finding_is_told_once_for_as_long_as_it_lasts(
     send_notices([LATE], rules, tmp_path)
     send_notices([LEVEL, LATE], rules, tmp_path)
     assert len(receiver.requests) == 3, "it was gone, and is new again"
+    send_notices([replace(LEVEL, version="churn/2"), LATE], rules, tmp_path)
+    assert len(receiver.requests) == 4, "another model is another finding"
 
 
 def test_what_was_not_delivered_is_said_and_tried_again(receiver: Receiver, rules: Definition, tmp_path: Path) -> None:

@@ -85,14 +85,14 @@ def test_a_level_that_moved_is_recalibrated_once(mine: World) -> None:
     [alarm] = [one for one in shown["findings"] if one["alarm"]]
     assert (alarm["name"], alarm["outcome"]) == ("level_moved", "churn")
     assert "propensity recalibrate churn" in alarm["action"]
-    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "recalibrate churn"]
+    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "kpis", "recalibrate churn"]
     assert (shown["recalibrated"], shown["retrained"]) == (["churn"], "")
     champion = Loader(mine.definition, mine.settings).champions()["churn"]
     assert champion.card.recalibrated is not None
     assert champion.card.recalibrated.parent == alarm["version"]
     again = mine.run(*NIGHTLY, "--recalibrate-on-alarm", "--retrain-on-alarm")
     assert again.returncode == 0, again.stderr
-    assert [one["step"] for one in json.loads(again.stdout)["steps"]] == ["materialize", "score", "monitor"], (
+    assert [one["step"] for one in json.loads(again.stdout)["steps"]] == ["materialize", "score", "monitor", "kpis"], (
         "the alarm is about a version that was replaced"
     )
 
