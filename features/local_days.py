@@ -73,6 +73,23 @@ def days_of(zone: Zone, instants: Instants) -> Instants:
     return days
 
 
+def starts_of(zone: Zone, days: Instants) -> Instants:
+    """The first instant of each day since 1970; of a date that was left out, that of the next one.
+
+    Args:
+        zone: as `zone_of` makes it.
+        days: days as `days_of` counts them.
+    """
+    clocks = zone[0] + np.maximum(zone[1], 0)  # the first entry is the smallest number there is
+    clocks[1:] = zone[0, 1:] + zone[1, 1:]
+    midnight = days * DAY
+    at = np.maximum(np.searchsorted(clocks, midnight, side="right") - 1, 0)
+    starts: Instants = midnight - zone[1, at]
+    after = np.minimum(at + 1, zone.shape[1] - 1)
+    # where clocks skip over midnight, the day begins when they do
+    return np.where((after > at) & (starts >= zone[0, after]), zone[0, after], starts)
+
+
 def _read_only(zone: Zone) -> Zone:
     zone.flags.writeable = False
     return zone

@@ -7,7 +7,13 @@ from features.time import day_of
 from monitoring.covariate_shift import CovariateShift
 from monitoring.realised import Realised
 
-Name = Literal["level_moved", "ranking_worse", "users_changed"]
+Name = Literal[
+    "level_moved", "ranking_worse", "users_changed", "batch_missing", "profiles_old", "segment_jumped",
+    "destination_stuck",
+]  # fmt: skip
+
+#: the findings that another training mends
+OF_MODELS: tuple[Name, ...] = ("level_moved", "ranking_worse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +21,9 @@ class Finding:
     """One finding.
 
     Attributes:
-        outcome: of which outcome.
-        name: ``level_moved``, ``ranking_worse`` or ``users_changed``.
+        outcome: of which outcome; or ``scores``, ``profiles``, ``segments.NAME`` or ``destinations.NAME``.
+        name: ``level_moved``, ``ranking_worse`` or ``users_changed`` of an outcome, else ``batch_missing``,
+            ``profiles_old``, ``segment_jumped`` or ``destination_stuck``.
         alarm: true for an alarm; false for a note.
         words: what was seen.
         action: what to do.
@@ -29,6 +36,11 @@ class Finding:
     words: str
     action: str
     version: str = ""
+
+    @property
+    def key(self) -> str:
+        """What tells a finding from others, whatever its numbers are."""
+        return f"{self.version or self.outcome} {self.name}"
 
 
 def findings(outcome: str, found: Realised, shift: CovariateShift | None) -> list[Finding]:

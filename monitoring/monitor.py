@@ -16,15 +16,14 @@ from monitoring.covariate_shift import NO_MODELS, CovariateShift, shifts
 from monitoring.estimated_today import Compared, estimated_today
 from monitoring.findings import Finding, findings
 from monitoring.matured import Labelled, Matured
+from monitoring.operations import Running, operational
 from monitoring.predictions import KEPT, Predictions
 from monitoring.realised import Realised, realised
 from monitoring.statistics.shifted import Shifted
 from serving.activation.hand_offs import HandOffs
 from serving.activation.memberships import Memberships
 from serving.model.model import Model
-
-#: the newest state, beside its tables
-NAME = "monitor.json"
+from serving.published.monitor import NAME as NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,10 @@ def monitor(
     settings: Settings,
     memberships: Memberships,
     fitted: Mapping[str, int],
+    running: Running,
     *,
     models: Mapping[str, Model] = NO_MODELS,
+    as_of: int | None = None,
     progress: Progress = ignore,
 ) -> Monitored:
     """Compare predictions with outcomes.
@@ -74,6 +75,8 @@ def monitor(
         memberships: who moved and was handed off.
         fitted: of each outcome the newest cutoff that its champion was fitted on.
         models: of each outcome its champion; attributions are compared of those that are given.
+        running: how jobs and destinations go.
+        as_of: the instant by which that is judged; the log's end when left out.
         progress: called for each run of users that is done.
     """
     predictions = Predictions(definition, settings)
@@ -89,6 +92,7 @@ def monitor(
     today = estimated_today(log, definition, compared, folder / "estimated")
     moved = shifts(log, definition, fitted, folder / "people", users=predictions.scored(), models=models)
     wrong = [one for name in found for one in findings(name, found[name], moved.get(name))]
+    wrong += operational(running, definition, log.ends if as_of is None else as_of)
     predictions.forget(oldest)
     labelled.forget(oldest)
     result = Monitored(log.ends, drawn, matured, found, today, moved, wrong, folder)

@@ -9,6 +9,7 @@ from propensity.commands import (
     backup,
     erase,
     experiment,
+    kpis,
     monitor,
     nightly,
     recalibrate,
@@ -50,6 +51,7 @@ for command in (
     monitor.effect,
     experiment.experiment,
     uplift.uplift,
+    kpis.kpis,
     nightly.nightly,
 ):
     app.command()(command)

@@ -8,6 +8,8 @@ import typer
 from features.errors import PropensityError
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from features.definition import Definition
     from features.settings import Settings
 
@@ -34,6 +36,22 @@ def parse_instant(text: str | None, option: str) -> int | None:
     except ValueError as error:
         problem = str(error).partition(";")[0]
         raise PropensityError(f"{option} {problem}.", fix="write 2026-03-01 or 2026-03-01T10:00:00Z") from error
+
+
+def parse_day(text: str | None, option: str) -> "date | None":
+    """Read a day given on the command line.
+
+    Raises:
+        PropensityError: it is not a day.
+    """
+    from datetime import date
+
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError as error:
+        raise PropensityError(f"{option} {text[:60]!r} is not a day.", fix="write 2026-03-01") from error
 
 
 def parse_duration(text: str, option: str) -> int:

@@ -4,7 +4,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -249,6 +249,31 @@ class Registry:
                 self._client.set_model_version_tag(name, version, "forced", forced)
             self._client.set_registered_model_tag(name, CHAMPIONS, " ".join([*self.champions(outcome), version]))
             self._client.set_registered_model_alias(name, CHAMPION, version)
+
+    def monitored(
+        self, outcome: str, version: str, *, findings: Sequence[str], ratio: float | None, as_of: int
+    ) -> None:
+        """Note what the monitor found of a version, as tags of the version and of the run that made it.
+
+        Args:
+            outcome: which question.
+            version: its number.
+            findings: names of findings; none where all is well.
+            ratio: observed over expected outcomes; None where it is not known.
+            as_of: the instant through which the log was complete.
+
+        Raises:
+            UnavailableError: MLflow does not answer, or does not know the version.
+        """
+        name = registered_name(self._definition, outcome)
+        tags = {"monitoring.finding": ", ".join(findings) or "none", "monitoring.as_of": to_datetime(as_of).isoformat(),
+                "monitoring.ratio": "" if ratio is None else f"{ratio:.4f}"}  # fmt: skip
+        with registry_errors(self._uri):
+            run = self._client.get_model_version(name, version).run_id
+            for key, value in tags.items():
+                self._client.set_model_version_tag(name, version, key, value)
+                if run:
+                    self._client.set_tag(run, key, value)
 
     def champions(self, outcome: str) -> list[str]:
         """The versions that were champion, the one that is at the end."""

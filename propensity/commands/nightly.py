@@ -47,7 +47,7 @@ def nightly(
     strict: Annotated[bool, typer.Option(help="end with 1 where there is an alarm")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the steps of a night: take in events, score, monitor, and recalibrate or train where the options say so.
+    """Run the steps of a night: take in events, score, monitor, publish KPIs, and recalibrate or train where asked.
 
     A night that failed or was killed is continued by the next run, from the step that did not end. Ends with 0, with 1
     where --strict is given and the monitor alarms, with 2 where a step failed.
@@ -66,6 +66,7 @@ def nightly(
         night.run("compact" if came else "materialize", named)
         night.run("score", [*named, "--reasons", str(reasons)])
         night.run("monitor", named)
+        night.run("kpis", named)
         content = json.loads((settings.monitoring(rules.name) / "monitor.json").read_text(encoding="utf-8"))
         levels, wrong = _alarmed(content, _served(rules, settings), recalibrated=recalibrate_on_alarm)
         why = _why(content, rules, settings, age, wrong=wrong if retrain_on_alarm else [])
@@ -149,8 +150,13 @@ def _alarmed(content: dict[str, Any], versions: "dict[str, str]", *, recalibrate
         versions: of each outcome the champion.
         recalibrated: whether an outcome of which the level alone has moved is recalibrated.
     """
+    from monitoring.findings import OF_MODELS
+
     found: dict[str, set[str]] = {}
     for one in content["findings"]:
+        # what stands still otherwise is not mended by a model
+        if one["name"] not in OF_MODELS:
+            continue
         if one["alarm"] and one.get("version") in ("", None, versions.get(one["outcome"])):
             found.setdefault(one["outcome"], set()).add(one["name"])
     levels = [outcome for outcome, names in found.items() if recalibrated and names == {"level_moved"}]

@@ -4,7 +4,7 @@ import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from inspect import cleandoc
 from pathlib import Path
@@ -18,7 +18,7 @@ from features.time import parse_span, span_name
 from propensity.reference.markdown import code, sentence
 
 _WORDS: dict[Any, str] = {
-    str: "text", AwareDatetime: "instant", int: "whole number", float: "number", bool: "`true` or `false`", datetime: "instant", Path: "path",
+    str: "text", AwareDatetime: "instant", int: "whole number", float: "number", bool: "`true` or `false`", datetime: "instant", date: "day", Path: "path",
     SecretStr: "text (secret)", Expression: "SQL", type(None): "null", object: "any value",
 }  # fmt: skip
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -107,7 +107,7 @@ def _simple(annotation: Any, metadata: Sequence[Any]) -> str:
 
 
 def _plural(kind: str) -> str:
-    return f"{kind}s" if kind in ("text", "number", "whole number", "span", "name") else kind
+    return f"{kind}s" if kind in ("text", "number", "whole number", "span", "name", "day") else kind
 
 
 def _bounds(metadata: Sequence[Any]) -> str:

@@ -14,7 +14,7 @@ from segments.transitions.transition import Cause, Scoring, Transition, Transiti
 from serving.activation.arms import Arms
 from serving.activation.assignments import Assigned
 from serving.activation.outbox import ERASED, Outbox
-from serving.activation.transition_rows import append, transition_of
+from serving.activation.transition_rows import append, movements, transition_of
 from serving.database.activation_tables import (
     arms,
     assignments,
@@ -196,6 +196,29 @@ class Memberships:
         with self.live.reading() as connection:
             rows = [tuple(row) for row in connection.execute(asked)]
         return pl.DataFrame(rows, schema=schema, orient="row").sort("dimension", "users", descending=[False, True])
+
+    def batches(self) -> list[int]:
+        """The instants of all batches whose transitions are recorded, ascending."""
+        with self.live.reading() as connection:
+            return list(connection.scalars(sa.select(scorings.c.at).order_by(scorings.c.at)))
+
+    def movements(self, kinds: Collection[str]) -> Iterator[pl.DataFrame]:
+        """All transitions of some kinds of dimensions, some at a time, without their scores.
+
+        Args:
+            kinds: such as ``states`` and ``segments``.
+
+        Returns:
+            Frames of ``at, dimension, before, after``.
+        """
+        after = 0
+        while True:
+            with self.live.reading() as connection:
+                last, rows = movements(connection, kinds, after=after, limit=_READ)
+            if last is None:
+                return
+            after = last
+            yield rows
 
     def replay(self, destination: str, since: int) -> int:
         """Send a destination the transitions since an instant once more; returns how many messages wait for it now."""

@@ -29,13 +29,14 @@ class Notices:
     def __init__(self) -> None:
         self._under_way: threading.Thread | None = None
 
-    def send(self, url: str, text: str, *, seconds: float) -> None:
+    def send(self, url: str, text: str, *, seconds: float, title: str = "Users moved") -> None:
         """Send a notice.
 
         Args:
             url: Apprise's address of the service.
             text: what to say.
             seconds: until it is given up.
+            title: what it is about.
 
         Raises:
             PropensityError: Apprise is not there, does not know the address, or the service did not take it.
@@ -46,7 +47,7 @@ class Notices:
         service, taken = _service(url), list[bool]()
 
         def notify() -> None:
-            taken.append(bool(service.notify(title="Users moved", body=text)))  # type: ignore[attr-defined]
+            taken.append(bool(service.notify(title=title, body=text)))  # type: ignore[attr-defined]
 
         self._under_way = threading.Thread(target=notify, name="notice", daemon=True)
         self._under_way.start()

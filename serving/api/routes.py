@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path as FilePath
 from typing import Annotated, Any, cast
 
 import anyio
@@ -15,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
 from features.definition.schema import Definition
 from features.definition.sections.rule import Segment
-from features.errors import PropensityError
+from features.errors import PropensityError, StoreError
 from features.time import parse_instant, to_datetime, to_instant
 from features.user_id import UserId
 from serving.api.paths import Path as Known
@@ -24,8 +26,10 @@ from serving.api.user_history import TransitionRecord, UserHistory, history_of
 from serving.ingest.request import AT_ONCE, Call, Received
 from serving.process import metrics
 from serving.process.health import Health
+from serving.process.monitor_gauges import MonitorGauges
 from serving.process.opening import Opening, StartingError
 from serving.process.problems import Problem, RefusedError, problem, problem_of, status_of, told_invalid
+from serving.published.kpis import Kpis, published
 from serving.runtime.live_path import LivePath
 from serving.scoring.online import Answers, ServedModel
 from serving.upkeep.erase import Erased
@@ -41,6 +45,8 @@ class Desk:
         members: who is in a segment.
         live: the live path.
         erase: removes a user everywhere.
+        monitoring: the folder in which jobs publish what they found.
+        monitor: shows the published findings of the monitor as metrics.
     """
 
     definition: Definition
@@ -48,6 +54,8 @@ class Desk:
     members: SegmentMembers
     live: LivePath
     erase: Callable[[str], Erased]
+    monitoring: FilePath
+    monitor: MonitorGauges
 
 
 class Erasure(BaseModel):
@@ -88,6 +96,12 @@ _MESSAGES: dict[str, object] = {
 
 def _desk(request: Request) -> Desk:
     return cast("Opening[Desk]", request.app.state.desk).get()
+
+
+def _check_segment(desk: Desk, name: str) -> None:
+    if name not in desk.definition.segments:
+        there = ", ".join(desk.definition.segments) or "none"
+        raise RefusedError(f"there is no segment {name[:60]!r}.", fix=f"the segments are: {there}", status=404)
 
 
 @app.post("/v1/{call}", summary="Send events", responses=PROBLEMS, openapi_extra=_MESSAGES, response_model=Received)
@@ -138,8 +152,10 @@ def _health(request: Request) -> Health:
 
 
 @app.get("/metrics", summary="Numbers for Prometheus", include_in_schema=False)
-def numbers() -> Response:
+def numbers(request: Request) -> Response:
     """What Prometheus reads."""
+    with suppress(StartingError):  # what is being opened has nothing to show yet
+        _desk(request).monitor.refresh()
     return Response(metrics.page(), media_type=metrics.TYPE)
 
 
@@ -172,11 +188,29 @@ def segment_users(
 ) -> Members:
     """Who is in a segment: the last batch's members and the users who acted since, each checked at that instant."""
     desk = _desk(request)
-    if name not in desk.definition.segments:
-        there = ", ".join(desk.definition.segments) or "none"
-        raise RefusedError(f"there is no segment {name[:60]!r}.", fix=f"the segments are: {there}", status=404)
+    _check_segment(desk, name)
     instant = as_of or to_datetime(desk.live.clock.now())
     return desk.members.page(name, instant, after=after, limit=limit)
+
+
+@app.get("/kpis", summary="The KPIs", responses=PROBLEMS)
+def kpis(
+    request: Request,
+    segment: Annotated[str | None, Query(max_length=60, description="only what is about this segment")] = None,
+) -> Kpis:
+    """What `propensity kpis` published last: active users, who came and went, retention, outcomes and value."""
+    desk = _desk(request)
+    if segment is not None:
+        _check_segment(desk, segment)
+    try:
+        found = published(desk.monitoring)
+    except StoreError as error:  # the file is at fault, and not the request
+        raise RefusedError(error.message, fix=error.fix, status=500) from error
+    if found is None:
+        raise RefusedError(
+            "no KPIs have been published yet.", fix="run propensity kpis, or propensity nightly", status=404
+        )
+    return found if segment is None else found.of(segment)
 
 
 @app.delete("/users/{user_id:path}", summary="Erase a user", responses=PROBLEMS)

@@ -27,6 +27,7 @@ from serving.api.routes import Desk, Instant, app, paths
 from serving.api.segment_members import SegmentMembers
 from serving.database.live_log import LiveLog
 from serving.process.logs import quiet, write_json
+from serving.process.monitor_gauges import MonitorGauges
 from serving.process.opening import Opening
 from serving.process.parent import end_with_parent
 from serving.process.problems import problem_of, status_of, told_unknown
@@ -113,7 +114,9 @@ class PropensityService:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
-        return Desk(definition, answers, SegmentMembers(answers, live.log), live, forget)
+        folder = settings.monitoring(definition.name)
+        gauges = MonitorGauges(folder, clock)
+        return Desk(definition, answers, SegmentMembers(answers, live.log), live, forget, folder, gauges)
 
     @bentoml.api(route="/score", input_spec=Asked, output_spec=ScoreResponse)
     async def score(

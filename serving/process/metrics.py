@@ -43,6 +43,25 @@ REFUSED_MODELS = Gauge(
     ["outcome", "model"], registry=SHOWN,
 )  # fmt: skip
 
+MONITOR_ALARMS = Gauge(
+    "propensity_monitor_alarms",
+    "1 for each alarm that propensity monitor published last, by what it is about; 0 for one that is gone",
+    ["outcome", "finding"], registry=SHOWN,
+)  # fmt: skip
+MONITOR_RATIO = Gauge(
+    "propensity_monitor_ratio", "observed over expected outcomes of the newest model version's matured predictions",
+    ["outcome"], registry=SHOWN,
+)  # fmt: skip
+MONITOR_LABEL_AGE = Gauge(
+    "propensity_monitor_label_age_seconds", "age in seconds of the newest predictions that have matured", ["outcome"],
+    registry=SHOWN,
+)  # fmt: skip
+MONITOR_AGE = Gauge(
+    "propensity_monitor_age_seconds", "seconds since propensity monitor published; not a number before it has",
+    registry=SHOWN,
+)  # fmt: skip
+MONITOR_AGE.set(float("nan"))
+
 # metrics of a worker; only a process with a worker shows them, so that no other reports 0 of what it does not know
 FOLDED = Counter("propensity_events_folded_total", "messages folded into profiles", registry=None)
 DEFERRED = Counter("propensity_events_deferred_total", "users whose late events wait for the next batch", registry=None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from features.definition.columns import feature_set
-from features.local_days import days_of, zone_of
+from features.local_days import days_of, starts_of, zone_of
 from features.profile.kernel.days import day_of
 from features.time import DAY, SECOND, to_datetime, to_instant
 from tests.worlds import definition_of
@@ -30,6 +30,17 @@ def test_a_day_is_that_of_the_calendar(name: str, instant: int) -> None:
     reported = (to_datetime(instant).astimezone(ZoneInfo(name)).date() - EPOCH).days
     assert days_of(zone_of(name), np.array([instant])).tolist() == [reported]
     assert day_of(zone_of(name), instant) == reported
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_a_day_begins_when_the_one_before_is_over(name: str) -> None:
+    """All days of thirty years, those that a zone left out with the ones after them."""
+    days = np.arange((date(1995, 1, 1) - EPOCH).days, (date(2025, 1, 1) - EPOCH).days)
+    starts = starts_of(zone_of(name), days)
+    there = days_of(zone_of(name), starts) == days
+    assert (days_of(zone_of(name), starts - 1) < days).all()
+    assert (days_of(zone_of(name), starts) >= days).all()
+    assert (~there).sum() == (1 if name == "Pacific/Apia" else 0)
 
 
 @pytest.mark.parametrize("name", ZONES)

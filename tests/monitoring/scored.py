@@ -9,6 +9,7 @@ from features.event_store.open import open_log
 from features.system.progress import unseen
 from features.time import Clock, to_instant
 from monitoring.monitor import Monitored, monitor
+from propensity.commands.monitor import running_of
 from segments.rfm_cuts import load_cuts
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
@@ -37,7 +38,9 @@ def looked(world: World, *, ends: datetime | None = None) -> Monitored:
     log = open_log(world.definition, world.settings, ends=to_instant(ends) if ends else None, steps=unseen)
     fitted = {name: to_instant(WEEKS[0]) for name in world.definition.outcomes}
     champions = Loader(world.definition, world.settings).champions()
-    return monitor(log, world.definition, world.settings, memberships(world), fitted, models=champions)
+    known = memberships(world)
+    running = running_of(world.definition, world.settings, known)
+    return monitor(log, world.definition, world.settings, known, fitted, running, models=champions)
 
 
 def relabel(world: World, outcome: str, *, slope: float = 1.0, offset: float = 0.0, seed: int = 1) -> None:

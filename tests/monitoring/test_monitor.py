@@ -18,9 +18,11 @@ from monitoring.predictions import Predictions
 from serving.activation.hand_offs import LEFT_ALONE
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
+from serving.model.loader import registered_name
 from serving.upkeep.erase import erase
 from tests.conftest import World
 from tests.monitoring.scored import WEEKS, looked, scored_weekly
+from tests.serving.registries import client
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +169,20 @@ def test_the_command_shows_and_publishes(scored: World, found: Monitored) -> Non
     batch = content["outcomes"]["churn"]["batches"][0]
     one = found.realised["churn"].batches.row(0, named=True)
     assert (batch["at"], batch["users"]) == (f"{to_datetime(one['at']):%Y-%m-%d}", one["users"])
+    version = client(scored).get_model_version(registered_name(scored.definition, "churn"), "1")
+    level = found.realised["churn"].level
+    assert level is not None
+    for tags in (version.tags, client(scored).get_run(version.run_id).data.tags):
+        assert tags["monitoring.ratio"] == f"{level.ratio:.4f}"
+        assert tags["monitoring.as_of"] == to_datetime(found.through).isoformat()
+        names = [one.name for one in found.findings if one.outcome == "churn"]
+        assert tags["monitoring.finding"] == (", ".join(names) or "none")
+    late = scored.run(*command, "--as-of", "2026-03-20", "--strict")
+    assert late.returncode == 1
+    names = {one["outcome"]: one["name"] for one in json.loads(late.stdout)["findings"]}
+    assert names["scores"] == "batch_missing"
+    assert "no batch of scores since 2026-02-15" in late.stderr, "alarms are logged"
+    assert scored.run(*command).returncode == 0
     shown = scored.run(*command[:-1])
     assert "Observed and expected by batch" in shown.stdout
     groups = pl.read_parquet(found.folder / "churn.groups.parquet")

@@ -40,22 +40,22 @@ def test_a_night_that_fails_is_continued_where_it_failed(mine: World) -> None:
     again = mine.run(*NIGHTLY)
     assert again.returncode == 0, again.stderr
     shown = json.loads(again.stdout)
-    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor"]
+    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "kpis"]
     assert shown["steps"][0] == content[0], "what had ended was not done again"
     assert shown["retrained"] == ""
     assert Earlier.newest(scores) is not None
     assert (mine.settings.monitoring(mine.definition.name) / "monitor.json").exists()
     assert not (mine.settings.folder(mine.definition.name) / "nightly" / "steps.json").exists()
-    assert steps(mine) == ["materialize", "score", "monitor"], "the next night does everything"
+    assert steps(mine) == ["materialize", "score", "monitor", "kpis"], "the next night does everything"
 
 
 @pytest.mark.nightly
 def test_models_are_trained_again_when_they_are_old_enough(mine: World) -> None:
-    assert steps(mine, "--retrain-after", "3650d", "--retrain-on-alarm") == ["materialize", "score", "monitor"]
+    assert steps(mine, "--retrain-after", "3650d", "--retrain-on-alarm") == ["materialize", "score", "monitor", "kpis"]
     done = mine.run(*NIGHTLY, "--retrain-after", "7d")
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
-    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "train"]
+    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "kpis", "train"]
     assert "was fitted" in shown["retrained"]
     assert shown["steps"][-1]["code"] in (0, 3)
 
@@ -85,14 +85,14 @@ def test_a_level_that_moved_is_recalibrated_once(mine: World) -> None:
     [alarm] = [one for one in shown["findings"] if one["alarm"]]
     assert (alarm["name"], alarm["outcome"]) == ("level_moved", "churn")
     assert "propensity recalibrate churn" in alarm["action"]
-    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "recalibrate churn"]
+    assert [one["step"] for one in shown["steps"]] == ["materialize", "score", "monitor", "kpis", "recalibrate churn"]
     assert (shown["recalibrated"], shown["retrained"]) == (["churn"], "")
     champion = Loader(mine.definition, mine.settings).champions()["churn"]
     assert champion.card.recalibrated is not None
     assert champion.card.recalibrated.parent == alarm["version"]
     again = mine.run(*NIGHTLY, "--recalibrate-on-alarm", "--retrain-on-alarm")
     assert again.returncode == 0, again.stderr
-    assert [one["step"] for one in json.loads(again.stdout)["steps"]] == ["materialize", "score", "monitor"], (
+    assert [one["step"] for one in json.loads(again.stdout)["steps"]] == ["materialize", "score", "monitor", "kpis"], (
         "the alarm is about a version that was replaced"
     )
 

@@ -1,6 +1,7 @@
 """The API without a server: the guard, the calls, and a desk that does what a test says."""
 
 from collections.abc import Callable
+from pathlib import Path as FilePath
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,7 +27,19 @@ def desk(**parts: Any) -> SimpleNamespace:
     memberships = SimpleNamespace(history=lambda **_: [], user=lambda _: None, mixed=lambda _: {})
     live = SimpleNamespace(alive=True, missing=dict, clock=Clock(), memberships=memberships)
     definition = SimpleNamespace(segments={"carts": None}, version="shop@1")
-    return SimpleNamespace(**({"definition": definition, "live": live, "answers": None, "members": None} | parts))
+    return SimpleNamespace(
+        **(
+            {
+                "definition": definition,
+                "live": live,
+                "answers": None,
+                "members": None,
+                "monitoring": FilePath("/nowhere"),
+                "monitor": SimpleNamespace(refresh=lambda: None),
+            }
+            | parts
+        )
+    )
 
 
 def asking(monkeypatch: pytest.MonkeyPatch, opening: "Opening[Any]", **settings: str) -> httpx.AsyncClient:

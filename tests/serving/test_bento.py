@@ -48,7 +48,7 @@ def test_commands_of_compose_are_commands_of_ours() -> None:
     known = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
     reported = " ".join(" ".join(services({"POSTGRES_PASSWORD": "x"})[name].command) for name in OURS)
     called = [words.split()[0] for words in reported.split("python -m propensity ")[1:]]
-    assert set(called) == {"serve", "worker", "compact", "score", "monitor", "train"}
+    assert set(called) == {"serve", "worker", "compact", "score", "monitor", "kpis", "train"}
     assert set(called) <= known
 
 

@@ -1,0 +1,1 @@
+"""What users do over time: how many are active, who comes and goes, what they bring."""

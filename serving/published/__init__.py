@@ -1,0 +1,1 @@
+"""What jobs publish and the service reads: the shapes of their files."""
