@@ -1,8 +1,6 @@
 """Experiments read out and published, for the service and the pages to read."""
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,16 +10,22 @@ from features.errors import PropensityError
 from features.events.log import Log
 from features.system.durable import new_folder, write_durably
 from features.system.progress import Progress, ignore
-from features.time import day_of, to_datetime
+from features.time import to_datetime
 from monitoring.experiments import page
 from monitoring.experiments.frozen import outcomes_of
 from monitoring.experiments.read_out import ReadOut, Row, read_out
 from monitoring.experiments.words import words_of
 from segments.variants import Trial, trials
 from serving.activation.memberships import Memberships
-
-#: all experiments of the definition, beside the other tables of the monitor
-NAME = "experiments.json"
+from serving.published.experiments import (
+    NAME,
+    ArmCheck,
+    Line,
+    PlannedLook,
+    PublishedExperiment,
+    Variant,
+    written,
+)
 
 
 def find(definition: Definition, memberships: Memberships, name: str) -> Trial:
@@ -90,59 +94,56 @@ def read_outs(
 def publish(found: list[ReadOut], folder: Path, definition: Definition) -> None:
     """Write what was read out: ``experiments.json`` and ``experiments.html``."""
     new_folder(folder)
-    content = {one.trial.name: as_json(one) for one in found}
-    write_durably(folder / NAME, json.dumps(content, indent=1).encode())
+    write_durably(folder / NAME, written({one.trial.name: shape_of(one) for one in found}))
     write_durably(folder / page.NAME, page.page(found, definition).encode())
 
 
-def as_json(found: ReadOut) -> dict[str, object]:
-    """A read-out as JSON has it: instants as text, numbers that are not known as null."""
+def shape_of(found: ReadOut) -> PublishedExperiment:
+    """A read-out as it is published: numbers that are not known are null."""
     rule, look = found.trial.rule, found.look
-    return {
-        "experiment": found.trial.id,
-        "of": rule.of,
-        "destination": rule.destination,
-        "starts": day_of(rule.starts),
-        "ends": day_of(rule.ends) if rule.ends is not None else None,
-        "through": to_datetime(found.through).isoformat(),
-        "better": f"{rule.better} {rule.primary}",
-        "variants": {
-            name: {"share": share, "assigned": found.assigned[name], **found.exposures[name]}
+    return PublishedExperiment(
+        experiment=found.trial.id,
+        of=rule.of,
+        destination=rule.destination,
+        starts=to_datetime(rule.starts),
+        ends=to_datetime(rule.ends) if rule.ends is not None else None,
+        through=to_datetime(found.through),
+        better=f"{rule.better} {rule.primary}",
+        variants={
+            name: Variant(share=share, assigned=found.assigned[name], exposures=dict(found.exposures[name]))
             for name, share in rule.variants.items()
         },
-        "both_arms": found.both_arms,
-        "balance": _known({"chi_square": found.balance.chi_square, "p_value": found.balance.p_value})
-        | {"stop": found.balance.stop},
-        "look": _known(asdict(look)) | {"planned": rule.users},
-        "words": list(words_of(found)),
-        "rows": [_line(row) for row in found.rows],
-        "late": dict(found.late),
-    }
-
-
-def _line(row: Row) -> dict[str, object]:
-    one, lift = row.comparison, row.comparison.best.lift if row.comparison.best is not None else None
-    known = row.low is not None
-    return _known(
-        {
-            "outcome": row.outcome, "variant": row.variant, "slice": row.slice,
-            "users": one.users[0], "users_nothing": one.users[1], "waiting": row.waiting,
-            "mean": one.means[0] if known else None, "mean_nothing": one.means[1] if known else None,
-            "effect": row.effect, "low": row.low, "high": row.high, "p_value": row.p_value, "shown": row.shown,
-            "plain_effect": one.plain.effect.value if known and one.plain is not None else None,
-            "lift": lift.value if known and lift is not None else None,
-            "theta": one.adjusted.theta if known and one.adjusted is not None else None,
-            "variance_cut": one.adjusted.cut if known and one.adjusted is not None else None,
-            "reached_share": one.reached_share,
-            "effect_on_reached": one.reached.value if known and one.reached is not None else None,
-            "value": row.value[0] if row.value is not None else None,
-            "value_low": row.value[1] if row.value is not None else None,
-            "value_high": row.value[2] if row.value is not None else None,
-            "smallest_seen": one.smallest,
-            "known_by": day_of(row.known_by) if row.known_by is not None else None,
-        }
+        both_arms=found.both_arms,
+        balance=ArmCheck(chi_square=_known(found.balance.chi_square), p_value=_known(found.balance.p_value),
+                         stop=found.balance.stop),
+        look=PlannedLook(**asdict(look) | {"boundary": _known(look.boundary)}, planned=rule.users),
+        words=list(words_of(found)),
+        rows=[_line(row) for row in found.rows],
+        late=dict(found.late),
     )  # fmt: skip
 
 
-def _known(row: Mapping[str, object]) -> dict[str, object]:
-    return {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
+def _line(row: Row) -> Line:
+    one, known = row.comparison, row.low is not None
+    best, plain, adjusted = (one.best, one.plain, one.adjusted) if known else (None, None, None)
+    value = row.value or (None, None, None)
+    return Line(
+        outcome=row.outcome, variant=row.variant, slice=row.slice,
+        users=one.users[0], users_nothing=one.users[1], waiting=row.waiting,
+        mean=_known(one.means[0]) if known else None, mean_nothing=_known(one.means[1]) if known else None,
+        effect=row.effect, low=row.low, high=row.high, p_value=row.p_value, shown=row.shown,
+        plain_effect=plain.effect.value if plain is not None else None,
+        lift=_known(best.lift.value) if best is not None else None,
+        theta=_known(adjusted.theta) if adjusted is not None else None,
+        variance_cut=_known(adjusted.cut) if adjusted is not None else None,
+        reached_share=one.reached_share,
+        effect_on_reached=_known(one.reached.value) if known and one.reached is not None else None,
+        value=value[0], value_low=value[1], value_high=value[2],
+        smallest_seen=one.smallest,
+        known_by=to_datetime(row.known_by).date() if row.known_by is not None else None,
+    )  # fmt: skip
+
+
+def _known(value: float | None) -> float | None:
+    """None in the place of what is no number."""
+    return value if value is not None and math.isfinite(value) else None

@@ -36,7 +36,7 @@ def experiment(
     """
     from features.event_store.open import open_log
     from features.system.lock import locked, sharing
-    from monitoring.experiments.publish import as_json as content
+    from monitoring.experiments.publish import shape_of
     from propensity.tables import experiments
 
     rules, settings = opened(definition)
@@ -50,7 +50,7 @@ def experiment(
         with locked(settings.monitoring(rules.name)):
             found = read(rules, settings, log, steps, name=name, at_any_time=any_time)
     if as_json:
-        typer.echo(json.dumps({"experiments": [content(one) for one in found]}, indent=1))
+        typer.echo(json.dumps({"experiments": [shape_of(one).model_dump(mode="json") for one in found]}, indent=1))
     else:
         out.print(*experiments.page(found, rules), sep="\n")
 

@@ -29,6 +29,8 @@ from serving.process.health import Health
 from serving.process.monitor_gauges import MonitorGauges
 from serving.process.opening import Opening, StartingError
 from serving.process.problems import Problem, RefusedError, problem, problem_of, status_of, told_invalid
+from serving.published.experiments import PublishedExperiment
+from serving.published.experiments import published as published_experiments
 from serving.published.kpis import Kpis, published
 from serving.runtime.live_path import LivePath
 from serving.scoring.online import Answers, ServedModel
@@ -211,6 +213,34 @@ def kpis(
             "no KPIs have been published yet.", fix="run propensity kpis, or propensity nightly", status=404
         )
     return found if segment is None else found.of(segment)
+
+
+@app.get("/experiments", summary="The experiments", responses=PROBLEMS)
+def experiments(request: Request) -> dict[str, PublishedExperiment]:
+    """What `propensity monitor` read out last of the definition's experiments, by name."""
+    return _experiments(_desk(request))
+
+
+@app.get("/experiments/{name}", summary="An experiment", responses=PROBLEMS)
+def experiment(
+    request: Request, name: Annotated[str, Path(description="the experiment's name")]
+) -> PublishedExperiment:
+    """What was read out last of an experiment: its arms, where it is, and each variant beside nothing."""
+    desk = _desk(request)
+    if name not in desk.definition.experiments:
+        there = ", ".join(desk.definition.experiments) or "none"
+        raise RefusedError(f"there is no experiment {name[:60]!r}.", fix=f"the experiments are: {there}", status=404)
+    found = _experiments(desk).get(name)
+    if found is None:
+        raise RefusedError(f"{name} has not been read out yet.", fix="run propensity monitor", status=404)
+    return found
+
+
+def _experiments(desk: Desk) -> dict[str, PublishedExperiment]:
+    try:
+        return published_experiments(desk.monitoring) or {}
+    except StoreError as error:  # the file is at fault, and not the request
+        raise RefusedError(error.message, fix=error.fix, status=500) from error
 
 
 @app.delete("/users/{user_id:path}", summary="Erase a user", responses=PROBLEMS)

@@ -4,20 +4,15 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from features.errors import StoreError
+from serving.published.shape import Shape
 
 #: the file in the monitoring folder
 NAME = "kpis.json"
 
 By = Literal["day", "week", "month"]
-
-
-class Shape(BaseModel):
-    """A part of what is published."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class ActiveDay(Shape):

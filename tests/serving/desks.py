@@ -26,7 +26,7 @@ def desk(**parts: Any) -> SimpleNamespace:
     """A desk where everything is well and nobody is known."""
     memberships = SimpleNamespace(history=lambda **_: [], user=lambda _: None, mixed=lambda _: {})
     live = SimpleNamespace(alive=True, missing=dict, clock=Clock(), memberships=memberships)
-    definition = SimpleNamespace(segments={"carts": None}, version="shop@1")
+    definition = SimpleNamespace(segments={"carts": None}, experiments={"winback": None}, version="shop@1")
     return SimpleNamespace(
         **(
             {

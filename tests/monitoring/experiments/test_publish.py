@@ -124,7 +124,7 @@ def test_what_is_published_is_json_and_a_page_and_the_same_again(shop: Shop) -> 
     content = json.loads((shop.folder / "experiments.json").read_text())["winback"]
     assert content["words"][0].startswith("mail, look 2 of 2: better than nothing, less churn: -0.")
     assert content["variants"]["mail"] == {"share": 0.5, "assigned": shop.read().assigned["mail"],
-                                           "handed off": shop.read().assigned["mail"]}  # fmt: skip
+                                           "exposures": {"handed off": shop.read().assigned["mail"]}}  # fmt: skip
     assert {(row["outcome"], row["slice"]) for row in content["rows"]} >= {("churn", "everybody")}
     page = (shop.folder / "experiments.html").read_text()
     assert "better than nothing" in page

@@ -45,6 +45,8 @@ def shaped(answer: httpx.Response) -> dict[str, str]:
         ("GET", "/transitions?since=0001-01-01T00:00:00%2B23:59", 422, "outside the years 1 to 9999"),
         ("GET", "/transitions?after=-1", 422, "after:"),
         ("GET", "/kpis", 404, "no KPIs have been published yet"),
+        ("GET", "/experiments/winback", 404, "winback has not been read out yet"),
+        ("GET", "/experiments/nothing", 404, "there is no experiment 'nothing'"),
         ("GET", "/kpis?segment=nothing", 404, "there is no segment 'nothing'"),
         ("GET", "/kpis?segments=carts", 400, "unknown key 'segments'; did you mean 'segment'?"),
         ("POST", "/v1/nonsense", 422, "call:"),
