@@ -24,6 +24,7 @@ from examples.demo.world import (
     SOURCES,
     TYPE_BY_SOURCE,
     TYPE_FACTOR,
+    Campaign,
     Days,
     Dynamics,
     People,
@@ -59,8 +60,16 @@ def people(rng: np.random.Generator, first: int, count: int) -> People:
     )
 
 
-def simulate(rng: np.random.Generator, folk: People, dynamics: Dynamics) -> tuple[pl.DataFrame, Days]:
+def simulate(
+    rng: np.random.Generator, folk: People, dynamics: Dynamics, campaign: Campaign | None = None
+) -> tuple[pl.DataFrame, Days]:
     """Let users live through the days.
+
+    Args:
+        rng: of all draws but those of the campaign, so that nothing before it is different without one.
+        folk: the users.
+        dynamics: of the world.
+        campaign: a message to some of them.
 
     Returns:
         Events (``user_id, event, event_time, arrived_at, item, revenue``; times in microseconds), and what was seen
@@ -77,6 +86,9 @@ def simulate(rng: np.random.Generator, folk: People, dynamics: Dynamics) -> tupl
     sessions, removals, pushes = [], [], []
     for day in range(DAYS):
         alive = np.flatnonzero((folk.install < day) & (removed == DAYS))
+        if campaign is not None and day == campaign.day and dynamics.moved is not None:
+            treated = alive[campaign.treated[alive]]
+            state[treated] = draw(np.random.default_rng(campaign.seed), dynamics.moved[state[treated]])
         gone = alive[rng.random(alive.size) < hazard[alive, state[alive]]]
         removed[gone] = day
         at = day * DAY + (rng.random(gone.size) * DAY).astype(np.int64)

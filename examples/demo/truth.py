@@ -19,6 +19,7 @@ from examples.demo.world import (
     PUSH_SHARE,
     TYPE_BY_SOURCE,
     TYPE_FACTOR,
+    Campaign,
     Days,
     Dynamics,
     Floats,
@@ -91,6 +92,19 @@ class Filter:
         self.alive[users] /= total[:, None, None]
         self.gone[users] /= total[:, None]
 
+    def act(self, treated: NDArray[np.bool_]) -> None:
+        """Take in that some users were sent a campaign's message."""
+        if self._dynamics.moved is not None:
+            self.alive[treated] = self.alive[treated] @ self._dynamics.moved
+
+    def effects(self, day: int) -> dict[str, Floats]:
+        """What a message at midnight of ``day`` adds to the probability of each outcome, per user."""
+        before, kept = self.outcomes(day), self.alive
+        self.alive = kept.copy()
+        self.act(np.ones(len(kept), dtype=np.bool_))
+        after, self.alive = self.outcomes(day), kept
+        return {name: after[name] - before[name] for name in before}
+
     def outcomes(self, day: int) -> dict[str, Floats]:
         """Probability of each outcome over its horizon from midnight of ``day`` on, per user."""
         result = {}
@@ -120,7 +134,9 @@ class Filter:
         return ahead
 
 
-def best_answers(folk: People, seen: Days, cutoffs: list[datetime], dynamics: Dynamics) -> pl.DataFrame:
+def best_answers(
+    folk: People, seen: Days, cutoffs: list[datetime], dynamics: Dynamics, campaign: Campaign | None = None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Compute the Bayes-optimal probabilities.
 
     Args:
@@ -128,10 +144,12 @@ def best_answers(folk: People, seen: Days, cutoffs: list[datetime], dynamics: Dy
         seen: their days.
         cutoffs: midnights (UTC) within the world.
         dynamics: of the world.
+        campaign: a message to some of the users.
 
     Returns:
         Columns ``user_id``, ``cutoff`` and one probability per outcome, for users installed before the cutoff whose
-        uninstall has not been noticed by it.
+        uninstall has not been noticed by it. And of the campaign ``user_id``, ``treated`` and, per outcome, what the
+        message adds to its probability, for the users who were reachable then; no rows without one.
 
     Raises:
         ValueError: a cutoff is not a midnight of the world.
@@ -139,7 +157,7 @@ def best_answers(folk: People, seen: Days, cutoffs: list[datetime], dynamics: Dy
     wanted = {DAYS - round((ENDS - c).total_seconds() / 86_400): c for c in cutoffs}
     if any((ENDS - c).total_seconds() % 86_400 or not 0 < d <= DAYS for d, c in wanted.items()):
         raise ValueError(f"cutoffs must be midnights of the {DAYS} days before {ENDS:%Y-%m-%d}, found {cutoffs}")
-    belief, frames = Filter(folk, dynamics), []
+    belief, frames, reached = Filter(folk, dynamics), [], []
     for day in range(DAYS + 1):
         if day in wanted:
             known = (folk.install < day) & (seen.noticed > day * 86_400_000_000)
@@ -147,6 +165,13 @@ def best_answers(folk: People, seen: Days, cutoffs: list[datetime], dynamics: Dy
             users = pl.Series("user_id", folk.names).filter(pl.Series(known))
             cutoff = pl.lit(wanted[day]).cast(pl.Datetime("us", "UTC"))
             frames.append(pl.DataFrame({"user_id": users, **columns}).with_columns(cutoff=cutoff))
+        if campaign is not None and day == campaign.day:
+            known = (folk.install < day) & (seen.noticed > day * 86_400_000_000)
+            added = {name: change[known] for name, change in belief.effects(day).items()}
+            users = pl.Series("user_id", folk.names).filter(pl.Series(known))
+            reached.append(pl.DataFrame({"user_id": users, "treated": campaign.treated[known], **added}))
+            belief.act(campaign.treated & known)
         if day < DAYS:
             belief.step(seen, day)
-    return pl.concat(frames)
+    nobody = pl.DataFrame(schema={"user_id": pl.String, "treated": pl.Boolean, **dict.fromkeys(HORIZONS, pl.Float64)})
+    return pl.concat(frames), pl.concat([nobody, *reached])

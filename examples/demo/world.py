@@ -28,6 +28,8 @@ class Dynamics:
         hazard: chance of an uninstall a day.
         at_install: share of users who begin in each state.
         step: chance of each state tomorrow, by the state of today.
+        moved: chance of each state right after a message of a campaign, by the state before it; None where a message
+            does nothing.
     """
 
     rates: Floats
@@ -36,6 +38,7 @@ class Dynamics:
     hazard: Floats
     at_install: Floats
     step: Floats
+    moved: Floats | None = None
 
 
 #: the demo's shop: hooked, regular, shopping, browsing, fading, lapsed
@@ -62,6 +65,17 @@ SHOP = Dynamics(
             [0.001, 0.010, 0.020, 0.904, 0.065, 0.000],
             [0.001, 0.005, 0.004, 0.010, 0.938, 0.042],
             [0.000, 0.001, 0.001, 0.001, 0.003, 0.994],
+        ]
+    ),
+    # it wins back who is fading, and tires who comes regularly without it
+    moved=np.array(
+        [
+            [0.80, 0.00, 0.00, 0.00, 0.20, 0.00],
+            [0.00, 0.50, 0.00, 0.00, 0.40, 0.10],
+            [0.00, 0.00, 1.00, 0.00, 0.00, 0.00],
+            [0.00, 0.15, 0.10, 0.75, 0.00, 0.00],
+            [0.00, 0.70, 0.15, 0.00, 0.15, 0.00],
+            [0.00, 0.00, 0.00, 0.00, 0.05, 0.95],
         ]
     ),
 )
@@ -99,6 +113,22 @@ BURSTS = Dynamics(
         ]
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A message to half of the users, drawn by chance.
+
+    Attributes:
+        day: at whose midnight it is sent.
+        treated: to whom, where they are reachable then.
+        seed: of what it does to each.
+    """
+
+    day: int
+    treated: NDArray[np.bool_]
+    seed: tuple[int, ...]
+
 
 WORLDS = {"shop": SHOP, "habit": HABIT, "bursts": BURSTS}
 

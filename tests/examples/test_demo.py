@@ -85,7 +85,7 @@ def test_truth_is_calibrated(world_of: str) -> None:
     folk = people(rng, 0, 6_000)
     events, seen = simulate(rng, folk, WORLDS[world_of])
     cutoff = datetime(2026, 1, 20, tzinfo=UTC)
-    truth = best_answers(folk, seen, [cutoff], WORLDS[world_of])
+    truth, _ = best_answers(folk, seen, [cutoff], WORLDS[world_of])
     c = int(cutoff.timestamp() * 1e6)
     questions = {
         "churn": (["app_open"], 14, False),
