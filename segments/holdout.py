@@ -20,11 +20,10 @@ class Holdout:
     """
 
     def __init__(self, definition: Definition) -> None:
-        share = definition.transitions.holdout
-        own = {Dimension.segment(name): rule.holdout for name, rule in definition.segments.items()}
-        names = [STATES, RFM, *(Dimension.tier(name) for name in definition.outcomes), *own]
+        segments = [Dimension.segment(name) for name in definition.segments]
+        names = [STATES, RFM, *(Dimension.tier(name) for name in definition.outcomes), *segments]
         keys = salt([f"{definition.name}\x00{name}" for name in names])
-        shares = [share if (given := own.get(name)) is None else given for name in names]
+        shares = [held_out_share(definition, name) for name in names]
         self._place: Mapping[str, int] = {name: i for i, name in enumerate(names)}
         self._salts, self._shares = keys, np.array(shares)
 
@@ -45,3 +44,10 @@ class Holdout:
         at = np.array([self._place[name] for name in dimensions])
         out: NDArray[np.bool_] = evenly(users, self._salts[at]) < self._shares[at]
         return out
+
+
+def held_out_share(definition: Definition, dimension: str) -> float:
+    """The share of a dimension's users who are held out of it: its own, or ``transitions.holdout``."""
+    rule = definition.segments.get(Dimension(dimension).of) if Dimension(dimension).kind == "segments" else None
+    own = rule.holdout if rule is not None else definition.transitions.holdouts.get(dimension)
+    return definition.transitions.holdout if own is None else own

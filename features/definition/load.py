@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from features.definition.audiences import check_experiment
 from features.definition.columns import feature_set
-from features.definition.dimension import STATES, Dimension
+from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.mistakes import MOST, Mistakes
 from features.definition.names import RFM_NAMES, VALUE_TO_DATE_COLUMNS, check_names, known_values
 from features.definition.packs.include import include
@@ -241,6 +241,13 @@ def _check_leads(definition: Definition, mistakes: Mistakes) -> None:
 
 def _check_destinations(definition: Definition, mistakes: Mistakes) -> None:
     """Check that what destinations want is there."""
+    drawn = {STATES, RFM, *(Dimension.tier(name) for name in definition.outcomes)}
+    for name in definition.transitions.holdouts.keys() - drawn:
+        with mistakes.gathered():
+            own = f"write segments.{Dimension(name).of}.holdout" if Dimension(name).kind == "segments" else ""
+            raise DefinitionError(
+                f"transitions.holdouts: there is no {name!r}.", fix=own or f"choose from {', '.join(sorted(drawn))}"
+            )
     there = {"states", "rfm", "tiers", "segments"}
     there |= {STATES.named(name) for name in definition.states}
     there |= {Dimension.segment(name) for name in definition.segments}

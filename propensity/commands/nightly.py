@@ -28,8 +28,8 @@ A_NIGHT = 20 * 3_600
 #: how `propensity train` and `recalibrate` end when they promoted nothing, which is no failure
 NONE_PROMOTED = 3
 
-#: how `propensity recalibrate` ends when there are too few labels, which is none, either
-TOO_FEW = 1
+#: how it ends when there are too few labels, which is none, either (a program that breaks ends with 1)
+TOO_FEW = 4
 
 
 def nightly(

@@ -21,7 +21,7 @@ def recalibrate(
     """Move a champion's answers to the level that came true: a new version with the same order of users.
 
     Fitted on the matured predictions of untreated users that propensity monitor has kept. Ends with 0 when the version
-    was promoted, 3 when it was registered and not promoted, 1 when it was refused, 2 on an error. With --since, only
+    was promoted, 3 when it was registered and not promoted, 4 when it was refused, 2 on an error. With --since, only
     predictions from that instant on count: since the level has been what it is.
     """
     from monitoring.recalibrate import recalibrate as job
@@ -39,4 +39,4 @@ def recalibrate(
     else:
         out.print(*training.recalibrated(result), sep="\n")
     if not result.promoted:
-        raise typer.Exit(1 if result.version is None else 3)
+        raise typer.Exit(4 if result.version is None else 3)

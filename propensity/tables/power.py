@@ -13,6 +13,7 @@ from features.definition.sections.outcome import Outcome
 from features.errors import PropensityError
 from features.time import DAY, to_instant
 from propensity.console import table
+from segments.holdout import held_out_share
 from segments.power import smallest_effect, users_needed
 from segments.tiers import SILENT, TIERS
 from serving.activation.memberships import Memberships
@@ -42,10 +43,10 @@ def sizes(
     if newest is None:
         raise PropensityError("nobody was scored yet.", fix="run propensity score first")
     entered = memberships.flows(to_instant(newest.as_of) - WEEKS * 7 * DAY)
-    share = definition.transitions.holdout
     shown: list[RenderableType] = []
     for name, outcome in definition.likelihoods.items():
         of, rows = _tiers(newest, name, outcome), []
+        share = held_out_share(definition, Dimension.tier(name))
         mine = entered.filter(pl.col("dimension") == Dimension.tier(name))
         for tier in [tier for tier in TIERS if tier != SILENT and tier in of]:
             users, rate = of[tier]

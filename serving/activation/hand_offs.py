@@ -10,6 +10,7 @@ import polars as pl
 from features.definition.dimension import Dimension
 from features.definition.schema import Definition
 from features.definition.sections.experiment import NOTHING
+from segments.holdout import held_out_share
 from segments.transitions.transition import Transition
 from segments.variants import sends, trials
 from serving.activation.memberships import Memberships
@@ -148,12 +149,7 @@ class HandOffs:
         held = np.zeros(len(asked), dtype=np.bool_)
         at = np.flatnonzero(known).tolist()
         held[at] = self._memberships.held_out([users[i] for i in at], [dimensions[i] for i in at])
-        columns = {"user": users, "moved": [t.at for t in asked], "held_out": held,
-                   "share": [self._share(name) for name in dimensions], "dimension": dimensions}  # fmt: skip
+        shares = [held_out_share(self._definition, name) for name in dimensions]
+        columns = {"user": users, "moved": [t.at for t in asked], "held_out": held, "share": shares,
+                   "dimension": dimensions}  # fmt: skip
         return pl.DataFrame(columns, schema=MOVES)
-
-    def _share(self, name: str) -> float:
-        """The share of a dimension's users who are held out of it."""
-        rule = self._definition.segments.get(Dimension(name).of) if Dimension(name).kind == "segments" else None
-        own = rule.holdout if rule is not None else None
-        return self._definition.transitions.holdout if own is None else own

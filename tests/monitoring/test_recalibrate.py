@@ -250,7 +250,7 @@ def test_the_command_ends_as_train_does(mine: World) -> None:
     assert content["promoted"]
     assert content["recalibrated"]["offset"] == pytest.approx(0.8, abs=0.15)
     refused = mine.run(*command, "churn")
-    assert refused.returncode == 1
+    assert refused.returncode == 4
     assert "too_few_matured" in refused.stdout
     assert mine.run(*command, "nothing").returncode == 2
     relabel(mine, "purchase")

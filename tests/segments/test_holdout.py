@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from segments.holdout import Holdout
+from segments.holdout import Holdout, held_out_share
 from tests.segments.worlds import moving
 
 USERS = [f"u{i:06d}" for i in range(50_000)]
@@ -37,3 +37,13 @@ def test_a_segment_may_have_a_share_of_its_own() -> None:
     assert not shares(moving(segments=segments), "segments.all").any()
     assert abs(shares(moving(segments=segments), "segments.half").mean() - 0.5) < 0.01
     assert Holdout(moving()).of([], []).tolist() == []
+
+
+def test_tiers_and_states_may_have_shares_of_their_own() -> None:
+    definition = moving(transitions={"holdouts": {"tiers.churn": 0.3, "states": 0}})
+    assert abs(shares(definition, "tiers.churn").mean() - 0.3) < 0.01
+    assert not shares(definition, "states").any()
+    assert (shares(definition, "segments.cart") == shares(moving(), "segments.cart")).all()
+    assert shares(definition, "tiers.churn")[shares(moving(), "tiers.churn")].all(), "who was held out still is"
+    assert [held_out_share(definition, name) for name in ("tiers.churn", "states", "rfm")] == [0.3, 0, 0.05]
+    assert moving(transitions={"holdouts": {}}).version == moving(transitions={}).version

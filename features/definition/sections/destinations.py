@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from features.definition.dimension import Dimension
-from features.definition.sections.base import Span, Strict
+from features.definition.sections.base import Span, Strict, not_set
 from features.time import DAY
 
 
@@ -17,11 +17,14 @@ class Transitions(Strict):
             reported to have left it before this time is over. States and other segments have none unless they set one.
         margin: a user leaves a tier only when the odds, or the amount, lie beyond the cut-off by this share.
         holdout: the share of each segment's users who are left out of the hand-off.
+        holdouts: the same of ``states``, ``rfm`` and ``tiers.OUTCOME`` where it is another, by name; a segment has its
+            own ``holdout``.
     """
 
     min_dwell: Span = DAY
     margin: Annotated[float, Field(ge=0, le=1)] = 0.1
     holdout: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    holdouts: dict[str, Annotated[float, Field(ge=0, le=0.5)]] = Field(default_factory=dict, exclude_if=not_set)
 
 
 class Destination(Strict):

@@ -48,6 +48,14 @@ MISTAKES = {
         "top: unknown key",
     ),
     "wrong kind of tiers": ({"outcomes": {"churn": OUTCOME | {"tiers": {"by": "luck"}}}}, "'luck'"),
+    "a holdout of what is not there": (
+        {"transitions": {"holdouts": {"tiers.buy": 0.2}}},
+        "transitions.holdouts: there is no 'tiers.buy'. Fix: choose from rfm, states, tiers.churn",
+    ),
+    "a segment's holdout elsewhere": (
+        {"segments": {"away": "tenure_days > 9"}, "transitions": {"holdouts": {"segments.away": 0.2}}},
+        "there is no 'segments.away'. Fix: write segments.away.holdout",
+    ),
     "missing key": ({"outcomes": {"churn": {"will_not": "visit", "within": "14d"}}}, "outcomes.churn.among: required"),
     "not a span": ({"outcomes": {"churn": OUTCOME | {"within": "soon"}}}, "'soon' is not a span of time"),
     "a refund of what has no value": (
