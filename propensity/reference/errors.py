@@ -15,7 +15,7 @@ error and end with 2; the API answers `{"error", "code", "fix"}`.
 | 2 | an error |
 | 3 | models were trained, and none passed the gate |
 
-`propensity recalibrate` ends with the same codes, of its one version.
+`propensity recalibrate` ends with the same codes, of its one version; when that is refused, with 4.
 """
 
 #: code: found, needed, fix, example

@@ -14,6 +14,7 @@ import yaml
 from features.definition import load_definition
 from features.events.log import InMemory
 from features.reading.source import EventLog
+from propensity.client import Client, ClientError
 from segments.rfm_cuts import load_cuts
 from serving.model.loader import CHAMPION, Loader, registered_name
 from serving.scoring.batch import score_all
@@ -295,3 +296,24 @@ def test_a_promoted_champion_is_served_without_a_restart_and_a_broken_one_is_not
     finally:
         client.set_registered_model_alias(name, CHAMPION, first.version)
     assert wait_until(f"purchase/{first.version}")
+
+
+def test_the_client_of_the_package(server: Server, world: World) -> None:
+    with Client(str(server.client.base_url), "secret-token", tries=2) as service:
+        found = service.score([USER, "nobody"], as_of=AS_OF, reasons=2)
+        assert [one.user_id for one in found.records] == [USER]
+        assert [one.user_id for one in found.missing] == ["nobody"]
+        assert service.definition()["version"] == world.definition.version
+        assert {one.outcome for one in service.models()} == set(world.definition.outcomes)
+        assert list(service.transitions()) == []
+        assert service.user(USER).record is not None
+        segment = next(iter(world.definition.segments))
+        assert all(isinstance(user, str) for user in service.members(segment, as_of=AS_OF))
+        assert service.experiments() == {}
+        for ask in (lambda: service.kpis(), lambda: service.user("nobody")):
+            with pytest.raises(ClientError) as caught:
+                ask()
+            assert caught.value.status == 404
+    with Client(str(server.client.base_url), "wrong", tries=2) as stranger, pytest.raises(ClientError) as refused:
+        stranger.models()
+    assert refused.value.status == 401
