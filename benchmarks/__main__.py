@@ -19,6 +19,7 @@ from benchmarks import (
     identity,
     live,
     merge_day,
+    monitor_day,
     monitoring,
     quality,
     reasons,
@@ -203,8 +204,7 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
     if only == "identity":
         return people()
     if only == "monitoring":
-        rows, numbers = monitoring.rates()
-        return {RIGHT: rows}, numbers
+        return monitored()
     if only == "rolling":
         rows, numbers = rolling.rolling()
         return {ROLLING: rows}, numbers
@@ -223,6 +223,14 @@ def people() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
         rows, numbers = identity.worth(log, folder / "worth")
         numbers |= identity.cost(log, folder / "cost") | merge_day.cost(log, folder / "day")
         return {IDENTITY: rows}, numbers
+
+
+def monitored() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+    """Measure how often monitoring is right, and what a night of a million users costs."""
+    rows, numbers = monitoring.rates()
+    with TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        return {RIGHT: rows}, numbers | monitor_day.seconds(log_of(500_000, folder), folder / "night")
 
 
 def feature_costs(most: int, logs: Path | None) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
@@ -250,10 +258,11 @@ def model_costs(users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[
     numbers |= more
     tables[ROLLING], more = rolling.rolling()
     numbers |= more
-    tables[RIGHT], more = monitoring.rates()
-    numbers |= more
-    more_tables, more = people()
-    return tables | more_tables, numbers | more
+    for measure in (monitored, people):
+        more_tables, more = measure()
+        tables |= more_tables
+        numbers |= more
+    return tables, numbers
 
 
 def worlds(users: int, soak: float | None) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:

@@ -37,7 +37,7 @@ def cost(log: Log, home: Path, users: int = 1_000_000, merges: int = 100_000) ->
     rows = pl.read_parquet(log.folder / "data/demo/events/**/*.parquet")
     rng = np.random.default_rng(1)
     before = ends - (EARLIER + 1) * DAY
-    _written(files / "known.parquet", rows, rng, _users(rng, users, 8 * users), before - 90 * DAY, before)
+    written_rows(files / "known.parquet", rows, rng, _users(rng, users, 8 * users), before - 90 * DAY, before)
     for day in range(EARLIER):
         _logins(files, rows, rng, users, merges, before + day * DAY, day)
     variants = {"merged": Identities(alias="anonymous_id"), "plain": None}
@@ -60,12 +60,12 @@ def _logins(
     devices = pl.select(pl.lit(f"d{day}-") + pl.int_range(merges).cast(pl.String)).to_series()
     half = begins + DAY // 2
     nobody = pl.Series(np.repeat(None, 2 * merges), dtype=pl.String)
-    _written(files / f"day{day}a.parquet", rows, rng, nobody, begins, half, pl.concat([devices, devices]))
+    written_rows(files / f"day{day}a.parquet", rows, rng, nobody, begins, half, pl.concat([devices, devices]))
     known = _users(rng, users, merges)
-    _written(files / f"day{day}b.parquet", rows, rng, known, half, begins + DAY, devices)
+    written_rows(files / f"day{day}b.parquet", rows, rng, known, half, begins + DAY, devices)
 
 
-def _written(
+def written_rows(
     file: Path, rows: pl.DataFrame, rng: np.random.Generator, users: pl.Series, begins: int, ends: int,
     devices: pl.Series | None = None,
 ) -> None:  # fmt: skip
