@@ -7,7 +7,7 @@ import typer
 
 from features.errors import PropensityError
 from propensity.commands.stores import memberships_of
-from propensity.console import ShownSteps, out, progress
+from propensity.console import ShownSteps, err, out, progress
 from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_instant
 
 if TYPE_CHECKING:
@@ -28,10 +28,14 @@ def experiment(
     any_time: Annotated[
         bool, typer.Option(help="intervals that may be looked at at any time, in place of the planned looks")
     ] = False,
+    enrol: Annotated[
+        bool, typer.Option("--enrol", help="first assign everybody who is in its audience now, and hand them off")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Read out experiments: each variant beside nothing, on the outcomes of all who were assigned.
 
+    Users who enter the audience are assigned by themselves; those who are in it already take part with --enrol.
     Nothing is compared before the first planned look has matured, and nothing at all where the arms are not as planned.
     """
     from features.event_store.open import open_log
@@ -47,12 +51,36 @@ def experiment(
     with progress() as bars, sharing(settings.folder(rules.name)):
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
+        if enrol:
+            with steps("assign who is in the audience"):
+                enrolled(rules, settings, name)
         with locked(settings.monitoring(rules.name)):
             found = read(rules, settings, log, steps, name=name, at_any_time=any_time)
     if as_json:
         typer.echo(json.dumps({"experiments": [shape_of(one).model_dump(mode="json") for one in found]}, indent=1))
     else:
         out.print(*experiments.page(found, rules), sep="\n")
+
+
+def enrolled(rules: "Definition", settings: "Settings", name: str | None) -> None:
+    """Assign everybody who is in the audience of an experiment.
+
+    Raises:
+        PropensityError: no experiment is named, or an earlier one, or it does not recruit at the newest batch.
+    """
+    from features.system.lock import locked
+    from segments.variants import trials
+    from serving.activation.transitions import TransitionRecorder
+
+    now = {one.name: one for one in trials(rules).values()}
+    if name not in now:
+        raise PropensityError(
+            f"--enrol needs one experiment of the definition, found {name!r}.", fix=f"name one of {', '.join(now)}"
+        )
+    scores = settings.scores(rules.name)
+    with locked(scores):  # nobody is moved by a batch meanwhile
+        count = TransitionRecorder(rules, memberships_of(rules, settings), scores).enrol(now[name])
+    err.print(f"{count:,} users were assigned.", highlight=False)
 
 
 def read(

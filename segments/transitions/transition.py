@@ -6,7 +6,7 @@ from typing import Literal
 
 from segments.transitions.membership import Hysteresis, Observation, UserMemberships
 
-Cause = Literal["behaviour", "time", "new_model", "new_definition", "merged", "erased"]
+Cause = Literal["behaviour", "time", "new_model", "new_definition", "merged", "erased", "experiment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class Transition:
         before, after: the state, group or tier, or ``in``; None for nothing.
         cause: ``behaviour`` (something the user did came in since the scoring before, whenever it happened), ``time``
             (nothing did), ``new_model`` or ``new_definition`` (the answers rest on another one now), ``merged`` (the id
-            belongs to another user now, who is in what that user is in), ``erased``.
+            belongs to another user now, who is in what that user is in), ``erased``, ``experiment`` (an experiment
+            took in who was there already: it is sent, and not kept as a transition).
         scores_before, scores_after: likelihoods, by outcome.
         models: of each outcome the model: its version, and where it is known, the beginning of its card's digest
             (``churn/4@1a2b3c4d5e6f``).

@@ -99,6 +99,10 @@ class Assignments:
                 found[row.experiment, row.user_id] = Assigned(self._trials[row.experiment], row.variant, row.at)
         return found
 
+    def of(self, connection: sa.Connection, experiment: str, users: Sequence[str]) -> set[str]:
+        """Those of some users who are assigned in an experiment."""
+        return {user for name, user in self._of(connection, users) if name == experiment}
+
     def _assign(
         self,
         connection: sa.Connection,

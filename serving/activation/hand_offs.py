@@ -12,7 +12,7 @@ from features.definition.schema import Definition
 from features.definition.sections.experiment import NOTHING
 from segments.holdout import held_out_share
 from segments.transitions.transition import Transition
-from segments.variants import sends, trials
+from segments.variants import Trial, sends, trials
 from serving.activation.memberships import Memberships
 
 #: treated; held out of every transition that a destination wants; no such transition; in both arms (not used)
@@ -110,7 +110,20 @@ class HandOffs:
 
         Users to whom experiments have assigned nothing at all count as held out.
         """
-        return pl.concat([MOVES.to_frame(), *(self._with_experiments(asked) for asked in self._wanted(start))])
+        moved = pl.concat([MOVES.to_frame(), *(self._with_experiments(asked) for asked in self._wanted(start))])
+        enrolled = [self._enrolled(one, start) for one in self._trials.values()]
+        there = pl.concat([MOVES.to_frame(), *enrolled])
+        return pl.concat([moved, there.join(moved, on=["user", "moved", "dimension"], how="anti")])
+
+    def _enrolled(self, trial: Trial, start: int) -> pl.DataFrame:
+        """Users whom an experiment has assigned; of those who were in its audience already there is no transition."""
+        dimension = trial.rule.dimension
+        h, nothing = held_out_share(self._definition, dimension), trial.rule.variants[NOTHING]
+        rows = self._memberships.assigned(trial.id).filter(pl.col("at") >= start)
+        return rows.select(
+            "user", moved="at", held_out=pl.col("variant") == NOTHING, share=pl.lit(h + (1 - h) * nothing),
+            dimension=pl.lit(str(dimension)),
+        ).cast(MOVES)  # fmt: skip
 
     def _with_experiments(self, asked: list[Transition]) -> pl.DataFrame:
         """The frame of transitions, where arms of experiments that are sent nothing are held out, too."""

@@ -11,6 +11,7 @@ from features.definition.schema import Definition
 from features.time import Clock
 from segments.transitions.membership import Observation, UserMemberships, rule_digests
 from segments.transitions.transition import Cause, Scoring, Transition, TransitionFinder
+from segments.variants import Trial
 from serving.activation.arms import Arms
 from serving.activation.assignments import Assigned
 from serving.activation.outbox import ERASED, Outbox
@@ -295,6 +296,42 @@ class Memberships:
         with self.live.reading() as connection:
             found = self.arms.of(connection, users)
         return {user: arm.mixed for user, arm in found.items() if arm.mixed}
+
+    def enrol(
+        self, trial: Trial, last: Scoring, scores: Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]]
+    ) -> int:
+        """Assign everybody who is in an experiment's audience and was not assigned yet, and hand them off by it.
+
+        Killed half-way, the same again does the rest. Users who are held out of the audience take no part.
+
+        Args:
+            trial: the experiment.
+            last: the newest batch: the instant at which they are assigned.
+            scores: the answers of that batch for users.
+
+        Returns:
+            How many were assigned.
+        """
+        inside = (
+            (user, membership.held[trial.rule.dimension][0])
+            for user, membership in self._everybody()
+            if trial.rule.dimension in membership.held
+        )
+        members = [(user, value) for user, value in inside if trial.rule.entered_by(trial.rule.dimension, value)]
+        before = len(self.assigned(trial.id))
+        for lo in range(0, len(members), CHUNK):
+            some = members[lo : lo + CHUNK]
+            answers = scores([user for user, _ in some])
+            with self.live.writing() as connection:
+                one_at_a_time(connection, MOVING)
+                known = self.outbox.assignments.of(connection, trial.id, [user for user, _ in some])
+                taken = [
+                    Transition(user, last.at, trial.rule.dimension, None, value, "experiment", {},
+                               answers.get(user, {}), last.models, self._definition.version)
+                    for user, value in some if user not in known
+                ]  # fmt: skip
+                self.outbox.add(connection, taken, only=trial.rule.destination, enrol=True)
+        return len(self.assigned(trial.id)) - before
 
     def decided(self, moved: Sequence[Transition]) -> list[dict[str, Assigned]]:
         """Of each transition, by destination, what an experiment has assigned to the user."""

@@ -62,7 +62,13 @@ class Outbox:
         self.assignments = Assignments(definition, arms)
 
     def add(
-        self, connection: sa.Connection, moved: Sequence[Transition], *, only: str | None = None, sync: str = ""
+        self,
+        connection: sa.Connection,
+        moved: Sequence[Transition],
+        *,
+        only: str | None = None,
+        sync: str = "",
+        enrol: bool = False,
     ) -> int:
         """Put a message there for each transition and each destination that wants it, within a transaction.
 
@@ -74,6 +80,7 @@ class Outbox:
             moved: the transitions.
             only: to this destination only.
             sync: the name of the full resync they belong to.
+            enrol: whether experiments assign these users although they go to one destination only.
 
         Returns:
             How many messages.
@@ -81,9 +88,10 @@ class Outbox:
         wanted = {k: d for k, d in self._definition.destinations.items() if only in (None, k)}
         asked = [t for t in moved if any(d.wants(t.dimension, t.before, t.after) for d in wanted.values())]
         out = self._held_out(connection, asked)
-        again = only is not None  # who is sent something once more has been assigned, or never will be for it
+        # who is sent something once more has been assigned, or never will be for it
+        assign = only is None or enrol
         sent = [transition for transition, held in zip(asked, out, strict=True) if not held]
-        arms = self.assignments.decide(connection, sent, assign=not again)
+        arms = self.assignments.decide(connection, sent, assign=assign)
         rows, now = [], self._clock.now()
         for transition, assigned in zip(sent, arms, strict=True):
             body = body_of(self._definition.name, transition, sync)

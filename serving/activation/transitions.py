@@ -10,14 +10,16 @@ import polars as pl
 
 from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
+from features.errors import PropensityError
 from features.events.write import part_files
 from features.system.progress import Progress, ignore
-from features.time import to_instant
+from features.time import SECOND, day_of, to_instant
 from segments.tiers import TierCuts
 from segments.transitions.evidence import evidence_of
 from segments.transitions.membership import IN, Hysteresis, Observation
 from segments.transitions.next_change import TimeEdges
 from segments.transitions.transition import Scoring, Transition, TransitionFinder
+from segments.variants import Trial
 from serving.activation.memberships import CHUNK, Memberships
 from serving.process.metrics import MOVED
 from serving.scoring.previous import EVIDENCE, Earlier, answered_in, field_of
@@ -111,6 +113,25 @@ class TransitionRecorder:
         )
         self._kept(made)
         return made
+
+    def enrol(self, trial: Trial) -> int:
+        """Assign everybody who is in an experiment's audience now; see `Memberships.enrol`.
+
+        Raises:
+            PropensityError: nobody was scored yet, or users do not take part at the instant of the newest batch.
+        """
+        last = self._memberships.last()
+        if last is None:
+            raise PropensityError("nobody was scored yet.", fix="run propensity score first")
+        if not trial.rule.recruits(last.at):
+            ends = f", and ends on {day_of(trial.rule.ends)}" if trial.rule.ends is not None else ""
+            raise PropensityError(
+                f"{trial.name} starts on {day_of(trial.rule.starts)}{ends}; the newest batch of scores is of "
+                f"{day_of(last.at)}.",
+                fix="score again when it has started: propensity score",
+            )
+        scores, _ = self._before_of(last.at + SECOND)
+        return self._memberships.enrol(trial, last, scores)
 
     def merged(self, users: Mapping[str, str], drawn_as: Mapping[str, str], at: int) -> list[Transition]:
         """End the memberships of ids that belong to other users now; see `Memberships.merged`."""

@@ -2,15 +2,22 @@
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from features.definition.sections.experiment import NOTHING
+from features.errors import PropensityError
 from features.time import DAY
 from segments.holdout import Holdout
 from segments.variants import trials
+from serving.activation.hand_offs import HANDED_OFF, HELD_OUT, LEFT_ALONE, HandOffs
+from serving.activation.transitions import TransitionRecorder
+from serving.database.activation_tables import scorings
 from tests.serving.activation.receivers import Answer, Receiver
 from tests.serving.activation.scenes import Scene, drained, going_to
 
@@ -182,3 +189,71 @@ def test_an_erased_user_leaves_no_assignment(set_scene: MakeScene, receiver: Rec
     assert assigned(scene).is_empty()
     drained(scene)
     assert not {m["user_id"] for m in receiver.messages} & set(withheld), "who was never sent is not named now"
+
+
+def recorder(scene: Scene, folder: Path) -> TransitionRecorder:
+    return TransitionRecorder(scene.definition, scene.memberships, folder / "scores")
+
+
+def test_who_is_in_the_audience_already_takes_part_when_asked_for(
+    set_scene: MakeScene, receiver: Receiver, address: str, tmp_path: Path
+) -> None:
+    scene = set_scene({"hook": going_to(receiver.url)}, address, experiments={"winback": WINBACK},
+                      transitions={"holdout": 0.1})  # fmt: skip
+    scene.clock.at = 101 * DAY - 1
+    scene.enter(*USERS[:100])
+    scene.enter(*USERS[:10], cart=False)
+    drained(scene)
+    before = len(receiver.messages)
+    [trial] = trials(scene.definition).values()
+    made = recorder(scene, tmp_path)
+    words = "winback starts on 1970-04-12; the newest batch of scores is of 1970-04-11"
+    with pytest.raises(PropensityError, match=words):
+        made.enrol(trial)
+    scene.clock.at = 102 * DAY
+    scene.complete()
+    held = set(np.array(USERS)[Holdout(scene.definition).of(USERS, [CART] * len(USERS))])
+    inside = set(USERS[10:100]) - held
+    assert made.enrol(trial) == len(inside)
+    assert set(variants(scene)) == inside
+    assert set(assigned(scene)["at"]) == {102 * DAY}
+    assert made.enrol(trial) == 0, "the same again does nothing"
+    drained(scene)
+    sent = receiver.messages[before:]
+    assert {m["user_id"]: m["variant"] for m in sent} == {u: v for u, v in variants(scene).items() if v != NOTHING}
+    assert {(m["cause"], m["before"], m["after"]) for m in sent} == {("experiment", None, "in")}
+    assert len(sent) == len({m["id"] for m in sent})
+    assert set(assigned(scene).filter(pl.col("variant") != NOTHING)["exposure"]) == {"delivered"}
+    assert not [t for t in scene.memberships.history() if t.cause == "experiment"]
+    scene.clock.at = 103 * DAY
+    scene.enter(*USERS[:10])
+    assert set(variants(scene)) == inside | (set(USERS[:10]) - held), "who enters later is assigned then"
+
+
+def test_enrolled_users_count_as_treated_or_held_out_by_their_variant(
+    set_scene: MakeScene, receiver: Receiver, tmp_path: Path
+) -> None:
+    scene = set_scene({"hook": going_to(receiver.url)}, experiments={"winback": WINBACK})
+    scene.clock.at = 101 * DAY - 1
+    scene.enter(*USERS[:100])
+    scene.clock.at = 110 * DAY
+    scene.complete()
+    [trial] = trials(scene.definition).values()
+    recorder(scene, tmp_path).enrol(trial)
+    rows = pl.DataFrame({"user": USERS[:110], "at": 109 * DAY})
+    hand_offs = HandOffs(scene.definition, scene.memberships)
+    found = hand_offs.populations(rows, hand_offs.moves(105 * DAY), 7 * DAY)
+    given = variants(scene)
+    for user, population, weight in found.select("user", "population", "weight").iter_rows():
+        wanted = {None: (LEFT_ALONE, 1.0), NOTHING: (HELD_OUT, 2.0)}.get(given.get(user), (HANDED_OFF, 0.0))
+        assert (population, weight) == wanted
+
+
+def test_nobody_is_enrolled_before_the_first_batch(tmp_path: Path) -> None:
+    scene = Scene.set("sqlite://", {"hook": going_to("http://localhost/")}, experiments={"winback": WINBACK})
+    with scene.memberships.live.writing() as connection:
+        connection.execute(sa.delete(scorings))
+    [trial] = trials(scene.definition).values()
+    with pytest.raises(PropensityError, match="nobody was scored yet"):
+        recorder(scene, tmp_path).enrol(trial)
+    scene.close()
