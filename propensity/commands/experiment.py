@@ -1,6 +1,7 @@
 """The command that reads out experiments."""
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +41,7 @@ def experiment(
     """
     from features.event_store.open import open_log
     from features.system.lock import locked, sharing
+    from monitoring.experiments.power import power_of
     from monitoring.experiments.publish import shape_of
     from propensity.tables import experiments
 
@@ -56,10 +58,13 @@ def experiment(
                 enrolled(rules, settings, name)
         with locked(settings.monitoring(rules.name)):
             found = read(rules, settings, log, steps, name=name, at_any_time=any_time)
+    memberships, scores = memberships_of(rules, settings), settings.scores(rules.name)
+    powers = {one.trial.id: power_of(one.trial, rules, memberships, scores, one.through) for one in found}
     if as_json:
-        typer.echo(json.dumps({"experiments": [shape_of(one).model_dump(mode="json") for one in found]}, indent=1))
+        shown = [shape_of(one).model_dump(mode="json") | {"power": asdict(powers[one.trial.id])} for one in found]
+        typer.echo(json.dumps({"experiments": shown}, indent=1))
     else:
-        out.print(*experiments.page(found, rules), sep="\n")
+        out.print(*experiments.page(found, powers, rules), sep="\n")
 
 
 def enrolled(rules: "Definition", settings: "Settings", name: str | None) -> None:

@@ -1,5 +1,6 @@
 """Tables of experiments."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -8,18 +9,25 @@ from rich.markup import escape
 
 from features.definition.schema import Definition
 from features.time import day_of
+from monitoring.experiments.power import Power
 from monitoring.experiments.read_out import EVERYBODY, ReadOut, Row
 from monitoring.experiments.words import words_of
 from monitoring.uplift.learnt import Uplift
 from propensity.console import table
 
 
-def page(found: list[ReadOut], definition: Definition) -> list[RenderableType]:
-    """Show, per experiment, its arms, then each outcome, what is known in sentences, and slices."""
-    return [part for one in found for part in _experiment(one, definition)]
+def page(found: list[ReadOut], powers: Mapping[str, Power], definition: Definition) -> list[RenderableType]:
+    """Show, per experiment, its arms, then each outcome, what is known in sentences, and slices.
+
+    Args:
+        found: the experiments.
+        powers: what can be expected of each, by its id.
+        definition: their definition.
+    """
+    return [part for one in found for part in _experiment(one, powers[one.trial.id], definition)]
 
 
-def _experiment(found: ReadOut, definition: Definition) -> list[RenderableType]:
+def _experiment(found: ReadOut, power: Power, definition: Definition) -> list[RenderableType]:
     rule = found.trial.rule
     shown: list[RenderableType] = [
         f"[bold]{escape(found.trial.id)}[/]: who enters {escape(rule.of)}, to {rule.destination}; "
@@ -31,10 +39,22 @@ def _experiment(found: ReadOut, definition: Definition) -> list[RenderableType]:
     everybody = [row for row in found.rows if row.slice == EVERYBODY]
     shown.append(table("Beside nothing, of all who were assigned", _rows(everybody, definition), digits=4))
     shown += [f"{escape(words)}." for words in words_of(found)]
+    if not found.ended:
+        shown.append(f"{escape(_expected(power, found))}.")
     slices = [row for row in found.rows if row.slice != EVERYBODY and row.effect is not None]
     if slices:
         shown.append(table("Exploratory: by what was predicted then", _rows(slices, definition), digits=4))
     return shown
+
+
+def _expected(power: Power, found: ReadOut) -> str:
+    """What can be expected, in a sentence."""
+    rule = found.trial.rule
+    users = f"{rule.users:,} planned users" if rule.users else "those and four weeks' entries"
+    small = [f"{name} {effect:.4f}" for name, effect in power.smallest.items() if effect is not None]
+    shows = f"; {users} show a fall of the rate ({power.rate:.1%}) by {', '.join(small)}" if small else ""
+    when = f"; as many will have entered and matured about {day_of(power.full_on)}" if power.full_on else ""
+    return f"{power.inside:,} users are in {rule.of} now, {power.a_day:,.1f} enter a day{shows}{when}"
 
 
 def _arms(found: ReadOut) -> pl.DataFrame:

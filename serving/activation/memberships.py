@@ -8,6 +8,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from features.definition.schema import Definition
+from features.definition.sections.experiment import Experiment
 from features.time import Clock
 from segments.transitions.membership import Observation, UserMemberships, rule_digests
 from segments.transitions.transition import Cause, Scoring, Transition, TransitionFinder
@@ -312,12 +313,7 @@ class Memberships:
         Returns:
             How many were assigned.
         """
-        inside = (
-            (user, membership.held[trial.rule.dimension][0])
-            for user, membership in self._everybody()
-            if trial.rule.dimension in membership.held
-        )
-        members = [(user, value) for user, value in inside if trial.rule.entered_by(trial.rule.dimension, value)]
+        members = self.inside(trial.rule)
         before = len(self.assigned(trial.id))
         for lo in range(0, len(members), CHUNK):
             some = members[lo : lo + CHUNK]
@@ -332,6 +328,15 @@ class Memberships:
                 ]  # fmt: skip
                 self.outbox.add(connection, taken, only=trial.rule.destination, enrol=True)
         return len(self.assigned(trial.id)) - before
+
+    def inside(self, rule: Experiment) -> list[tuple[str, str]]:
+        """Who is in an experiment's audience now, each with the value of its dimension."""
+        there = (
+            (user, membership.held[rule.dimension][0])
+            for user, membership in self._everybody()
+            if rule.dimension in membership.held
+        )
+        return [(user, value) for user, value in there if rule.entered_by(rule.dimension, value)]
 
     def decided(self, moved: Sequence[Transition]) -> list[dict[str, Assigned]]:
         """Of each transition, by destination, what an experiment has assigned to the user."""

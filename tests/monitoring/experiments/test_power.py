@@ -1,0 +1,47 @@
+"""What can be expected of an experiment, before anybody was assigned."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.time import DAY
+from monitoring.experiments.power import power_of
+from segments.power import smallest_effect
+from segments.variants import trials
+from serving.scoring.previous import scores_path
+from tests.serving.activation.scenes import Scene, going_to
+
+WINBACK = {"of": "segments.cart", "destination": "hook", "variants": {"nothing": 0.5, "mail": 0.3, "voucher": 0.2},
+           "primary": "churn", "better": "less", "starts": "1971-01-01", "users": 1_000}  # fmt: skip
+
+
+def scored(folder: Path, users: list[str], p: float) -> None:
+    path = scores_path(folder, 101 * DAY)
+    path.mkdir(parents=True)
+    answer = pl.struct(pl.struct(pl.lit(p).alias("probability")).alias("churn")).alias("intent")
+    pl.DataFrame({"user_id": users}).with_columns(answer).write_parquet(path / "part-00000.parquet")
+
+
+def test_what_the_planned_users_can_show_and_when(tmp_path: Path) -> None:
+    scene = Scene.set("sqlite://", {"hook": going_to("http://localhost/")}, experiments={"winback": WINBACK})
+    [trial] = trials(scene.definition).values()
+    scene.enter(*(f"v{i}" for i in range(70)))
+    scene.enter(*(f"v{i}" for i in range(14)), cart=False)
+    scored(tmp_path, [f"v{i}" for i in range(100)], 0.4)
+    found = power_of(trial, scene.definition, scene.memberships, tmp_path, 102 * DAY)
+    assert (found.inside, found.a_day, found.rate) == (56, 70 / 28, pytest.approx(0.4))
+    wanted = {"mail": smallest_effect(300, 500, 0.4), "voucher": smallest_effect(200, 500, 0.4)}
+    assert found.smallest == pytest.approx(wanted)
+    assert (found.smallest["mail"] or 1) < (found.smallest["voucher"] or 0)
+    assert found.full_on == trial.rule.starts + (400 + 14) * DAY, "1,000 users at 2.5 a day, then the horizon"
+    scene.close()
+
+
+def test_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:
+    scene = Scene.set("sqlite://", {"hook": going_to("http://localhost/")}, experiments={"winback": WINBACK})
+    [trial] = trials(scene.definition).values()
+    found = power_of(trial, scene.definition, scene.memberships, tmp_path / "none", 102 * DAY)
+    assert (found.inside, found.a_day, found.rate, found.full_on) == (0, 0, None, None)
+    assert found.smallest == {"mail": None, "voucher": None}
+    scene.close()
