@@ -4,6 +4,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from deltalake import write_deltalake
 
 from tests.conftest import World
@@ -67,7 +68,10 @@ def test_init_of_a_table_of_a_lake(program: Program, untrained_world: World, tmp
 def test_init_of_a_table_of_a_database(
     program: Program, untrained_world: World, tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shop(users=300).write_database("events", postgres, engine="sqlalchemy")
+    engine = sa.create_engine(postgres)
+    with engine.begin() as connection:
+        shop(users=300).write_database("events", connection, engine="sqlalchemy")
+    engine.dispose()  # polars would leave the connection to the garbage collector
     monkeypatch.setenv("SHOP_DATABASE", postgres)
     done = program(untrained_world, "init", "${SHOP_DATABASE}", "--to", str(tmp_path / "mine.yaml"), "--yes")
     assert (done.code, "--table" in done.err) == (2, True), done.err
