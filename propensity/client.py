@@ -42,7 +42,7 @@ class ClientError(PropensityError):
         status: what HTTP says; 0 where there was no answer.
     """
 
-    code = "client"
+    code = "unavailable"
 
     def __init__(self, message: str, *, fix: str = "", code: str | None = None, status: int = 0) -> None:
         super().__init__(message, fix=fix, code=code)
@@ -248,7 +248,7 @@ class Client:
             body = _body(answer)
             why = ClientError(
                 str(body.get("error", f"HTTP {answer.status_code}")), fix=str(body.get("fix", "")),
-                code=str(body.get("code", "client")), status=answer.status_code,
+                code=str(body.get("code", "unavailable")), status=answer.status_code,
             )  # fmt: skip
             if answer.status_code not in AGAIN:
                 break
