@@ -10,7 +10,7 @@ from features.definition.sections.outcome import Outcome
 from features.time import DAY
 from monitoring.experiments.comparison import LABEL, PREDICTED, REACHED, Comparison, compare
 from monitoring.realised import alarms_of
-from monitoring.statistics.targeting import doubly_robust, targeting
+from monitoring.statistics.effects.targeting import doubly_robust, targeting
 from monitoring.uplift.learners import FOLDS, cross_fitted, s_learner, within_folds
 
 WEEK = 7 * DAY

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.time import day_of
-from monitoring.covariate_shift import CovariateShift
 from monitoring.realised import Realised
+from monitoring.today.covariate_shift import CovariateShift
 
 Name = Literal[
     "level_moved", "ranking_worse", "users_changed", "batch_missing", "profiles_old", "segment_jumped",

@@ -1,6 +1,5 @@
 """Labels of any users at any instants, read from the log in one pass."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -10,9 +9,9 @@ import polars as pl
 from features.definition.schema import Definition
 from features.events.events import Events
 from features.events.log import Log
-from features.events.write import part_files
 from features.system.progress import Progress, ignore
 from features.time import DAY
+from monitoring.collected import collected
 from training.dataset.outcomes import label
 
 #: what is read of the log for each row
@@ -47,11 +46,8 @@ def labels_of(
             if len(mine):
                 yield _labelled(events, mine, definition, name)
 
-    fresh = folder.with_name(folder.name + ".new")
-    log.write(read, LABELS, fresh, progress=progress)
-    parts = [pl.read_parquet(file) for file in part_files(fresh)]
-    shutil.rmtree(fresh)
-    return pl.concat([LABELS.to_frame(), *parts])
+    with collected(log, read, LABELS, folder, progress=progress) as found:
+        return found.collect()
 
 
 def _labelled(events: Events, rows: pl.DataFrame, definition: Definition, outcome: str) -> pl.DataFrame:

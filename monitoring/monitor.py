@@ -12,14 +12,14 @@ from features.settings import Settings
 from features.system.durable import new_folder, replacing, write_durably
 from features.system.progress import Progress, ignore
 from features.time import day_of, to_datetime
-from monitoring.covariate_shift import NO_MODELS, CovariateShift, shifts
-from monitoring.estimated_today import Compared, estimated_today
 from monitoring.findings import Finding, findings
 from monitoring.matured import Labelled, Matured
 from monitoring.operations import Running, operational
 from monitoring.predictions import KEPT, Predictions
 from monitoring.realised import Realised, realised
-from monitoring.statistics.shifted import Shifted
+from monitoring.statistics.probabilities.shifted import Shifted
+from monitoring.today.covariate_shift import NO_MODELS, CovariateShift, shifts
+from monitoring.today.estimated_today import Compared, estimated_today
 from serving.activation.hand_offs import HandOffs
 from serving.activation.memberships import Memberships
 from serving.model.model import Model

@@ -14,10 +14,10 @@ from features.events.log import Log
 from features.system.progress import Progress, ignore
 from features.time import day_of
 from monitoring.labels import labels_of
-from monitoring.statistics.arm import PairedArm
-from monitoring.statistics.balance import Balance, balance
-from monitoring.statistics.boundaries import always_valid
-from monitoring.statistics.effect import Adjusted, Difference, adjusted, difference
+from monitoring.statistics.effects.arm import PairedArm
+from monitoring.statistics.effects.balance import Balance, balance
+from monitoring.statistics.effects.boundaries import always_valid
+from monitoring.statistics.effects.effect import Adjusted, Difference, adjusted, difference
 from segments.power import smallest_effect
 from serving.activation.hand_offs import HandOffs
 

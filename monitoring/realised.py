@@ -10,12 +10,12 @@ import polars as pl
 
 from features.definition.sections.outcome import Outcome, ValueOutcome
 from monitoring.predictions import TRAIT
-from monitoring.statistics import estimated
-from monitoring.statistics.calibration import Level, Line, dispersion, level, logit_line
-from monitoring.statistics.estimated import effective_size
 from monitoring.statistics.inputs import Floats, two_sided
-from monitoring.statistics.recalibration import spiegelhalter
-from monitoring.statistics.sequence import AlarmSequence
+from monitoring.statistics.probabilities import estimated
+from monitoring.statistics.probabilities.calibration import Level, Line, dispersion, level, logit_line
+from monitoring.statistics.probabilities.estimated import effective_size
+from monitoring.statistics.probabilities.recalibration import spiegelhalter
+from monitoring.statistics.probabilities.sequence import AlarmSequence
 from serving.activation.hand_offs import HANDED_OFF
 from training.evaluation.metrics import Ranking
 from training.evaluation.value_metrics import AmountRanking

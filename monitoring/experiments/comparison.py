@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 
 from features.definition.sections.outcome import Outcome, ValueOutcome
-from monitoring.statistics.arm import PairedArm
-from monitoring.statistics.boundaries import always_valid, always_valid_p
-from monitoring.statistics.effect import Adjusted, Difference, Estimate, adjusted, difference, reached
+from monitoring.statistics.effects.arm import PairedArm
+from monitoring.statistics.effects.boundaries import always_valid, always_valid_p
+from monitoring.statistics.effects.effect import Adjusted, Difference, Estimate, adjusted, difference, reached
 from segments.power import smallest_effect
 
 #: columns of the rows of an arm

@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import altair as alt
-import jinja2
 import polars as pl
 
 from features.definition.schema import Definition
 from features.time import to_datetime
 from monitoring.experiments.read_out import EVERYBODY, ReadOut, Row
 from monitoring.experiments.words import words_of
-from training import report
-from training.report.model_report import library, themed
+from training.report.pages import rendered
 
 #: its file, beside the other tables of the monitor
 NAME = "experiments.html"
@@ -26,25 +24,21 @@ def page(found: list[ReadOut], definition: Definition) -> str:
         found: the experiments.
         definition: their definition.
     """
-    folders = [Path(__file__).parent, Path(report.__file__).parent]  # of the pages of training: their style
-    environment = jinja2.Environment(
-        autoescape=True, loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined
-    )
     drawn = {
         f"{what}-{i}": chart
         for i, one in enumerate(found)
         for what, outcomes in (("rates", definition.likelihoods), ("amounts", definition.amounts))
         if (chart := effects(one, outcomes)) is not None
     }
-    return environment.get_template("experiments.html.j2").render(
+    return rendered(
+        Path(__file__).with_name("experiments.html.j2"),
+        drawn,
         definition=definition,
         found=found,
         words=[list(words_of(one)) for one in found],
         everybody=EVERYBODY,
         through=to_datetime(found[0].through) if found else None,
         date=to_datetime,
-        specs={name: themed(chart).to_json().replace("</", "<\\/") for name, chart in drawn.items()},
-        library=library() if drawn else "",
     )
 
 

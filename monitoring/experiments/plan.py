@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from features.definition.sections.experiment import Experiment
-from monitoring.statistics.boundaries import boundaries
+from monitoring.statistics.effects.boundaries import boundaries
 
 #: 1 less the confidence of the primary outcome, all variants together
 ALPHA = 0.05

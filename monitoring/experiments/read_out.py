@@ -11,9 +11,9 @@ from features.definition.sections.experiment import NOTHING, Experiment
 from features.definition.sections.outcome import Outcome
 from monitoring.experiments.comparison import LABEL, PREDICTED, REACHED, Comparison, compare
 from monitoring.experiments.plan import ALPHA, Look, look_of
-from monitoring.statistics.balance import Balance, balance
+from monitoring.statistics.effects.balance import Balance, balance
+from monitoring.statistics.effects.multiple import benjamini_hochberg, holm
 from monitoring.statistics.inputs import Floats
-from monitoring.statistics.multiple import benjamini_hochberg, holm
 from segments.variants import Trial
 from serving.activation.assignments import DELIVERED
 

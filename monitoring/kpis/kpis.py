@@ -1,6 +1,5 @@
 """The KPIs of a log: one pass over it, for everybody and for each segment's users of now."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -12,9 +11,9 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.events.events import Events
 from features.events.log import Log
-from features.events.write import part_files
 from features.local_days import days_of, zone_of
 from features.system.progress import Progress, ignore
+from monitoring.collected import collected
 from monitoring.kpis.activity import ROLLING, Calendar, counted, known_outcomes
 from monitoring.kpis.audiences import Audiences
 from monitoring.kpis.periods import date_of, day_number, last_complete, period, start
@@ -113,12 +112,8 @@ def _sums(
     def read(events: Events) -> Iterator[pl.DataFrame]:
         yield counted(events, definition, calendar, members, groups)
 
-    fresh = folder.with_name(folder.name + ".new")
-    log.write(read, TALLY, fresh, progress=progress)
-    files = part_files(fresh)
-    parts = pl.scan_parquet(files) if files else TALLY.to_frame().lazy()
-    sums = parts.group_by("group", "kind", "at").agg(pl.col("amount").sum()).collect()
-    shutil.rmtree(fresh)
+    with collected(log, read, TALLY, folder, progress=progress) as parts:
+        sums = parts.group_by("group", "kind", "at").agg(pl.col("amount").sum()).collect()
     found: dict[int, dict[str, dict[int, float]]] = {}
     for (group, kind), part in sums.partition_by("group", "kind", as_dict=True, include_key=False).items():
         found.setdefault(int(group), {})[str(kind)] = dict(part.iter_rows())

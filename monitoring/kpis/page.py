@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import jinja2
-
-import training.report
 from monitoring.kpis.plots import charts
 from serving.published.kpis import Group, Kpis
-from training.report.model_report import library, themed
+from training.report.pages import in_parts
 
 #: pictures that take the whole width
 WIDE = ("retention", "rates", "states", "segments")
@@ -16,26 +13,14 @@ WIDE = ("retention", "rates", "states", "segments")
 
 def page(found: Kpis) -> str:
     """The page, with the drawing library inside."""
-    # the look is that of the reports of models and segments
-    folders = [Path(__file__).parent, Path(training.report.__path__[0])]
-    environment = jinja2.Environment(
-        autoescape=True, loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined
-    )
-    drawn = charts(found)
-    return environment.get_template("kpis.html.j2").render(
+    return in_parts(
+        Path(__file__).with_name("kpis.html.j2"),
+        charts(found),
         found=found,
         tiles=list(tiles(found)),
         segments=[row(one) for one in found.groups[1:]],
         outcomes=list(found.groups[0].periods[-1].outcomes) if found.groups[0].periods else [],
         wide=WIDE,
-        captions={name: caption for name, (caption, _) in drawn.items()},
-        parts={name: [f"{name}-{i}" for i in range(len(parts))] for name, (_, parts) in drawn.items()},
-        specs={
-            f"{name}-{i}": themed(chart).to_json().replace("</", "<\\/")
-            for name, (_, parts) in drawn.items()
-            for i, chart in enumerate(parts)
-        },
-        library=library(),
     )
 
 

@@ -1,7 +1,5 @@
 """Uplift learnt from an experiment: fitted, judged on users it has not seen, and offered only if it ranks them."""
 
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +12,10 @@ from features.definition.sections.experiment import NOTHING
 from features.definition.sections.outcome import Outcome
 from features.errors import PropensityError
 from features.events.draws import evenly, salt
-from features.events.events import Events
 from features.events.log import Log
-from features.events.write import part_files
-from features.profile.fold import feature_rows, read_each_at
 from features.system.progress import Progress, ignore
-from monitoring.statistics.targeting import Targeting, doubly_robust, targeting
+from monitoring.collected import features_at
+from monitoring.statistics.effects.targeting import Targeting, doubly_robust, targeting
 from monitoring.uplift.learners import FOLDS, LEARNERS, cross_fitted, within_folds
 from monitoring.uplift.tiers import Group, groups_of
 from segments.variants import Trial
@@ -119,7 +115,7 @@ def arms_of(
     rows = assigned.filter(pl.col("variant").is_in([variant, NOTHING]) & ~pl.col("mixed"))
     rows = rows.select("user", "at", "variant").join(labels, on=["user", "at"])
     _enough(rows, trial, variant)
-    features = _features(rows, log, definition, folder, progress)
+    features = features_at(log, definition, rows, folder, progress=progress)
     both = rows.join(features, on=["user", "at"]).sort("user")
     happened = both["label"].to_numpy()
     return Arms(
@@ -169,24 +165,3 @@ def _enough(rows: pl.DataFrame, trial: Trial, variant: str) -> None:
                 fix=f"uplift needs {USERS:,} users and {HAPPENED} of each answer in each arm; wait for more, or see "
                 f"propensity experiment {trial.name}",
             )
-
-
-def _features(rows: pl.DataFrame, log: Log, definition: Definition, folder: Path, progress: Progress) -> pl.DataFrame:
-    """Feature rows of each user at the assignment: ``user``, ``at`` and the numeric features."""
-    asked = rows.select("user", cutoff="at")
-
-    def read(events: Events) -> Iterator[pl.DataFrame]:
-        here = events.users if events.spans is None else events.spans.ids.unique()
-        mine = asked.filter(pl.col("user").is_in(here.implode()))
-        if len(mine):
-            yield from feature_rows(events, read_each_at(events, mine), definition)
-
-    numeric = feature_set(definition).numeric
-    schema = pl.Schema(
-        {"user": pl.String(), "cutoff": pl.Datetime("us", "UTC"), **dict.fromkeys(numeric, pl.Float64())}
-    )
-    fresh = folder.with_name(folder.name + ".new")
-    log.write(read, schema, fresh, progress=progress)
-    found = pl.read_parquet(part_files(fresh))
-    shutil.rmtree(fresh)
-    return found.with_columns(at=pl.col("cutoff").dt.epoch("us")).drop("cutoff")

@@ -1,6 +1,5 @@
 """Uplift of today's users: predicted by what was learnt from an experiment, each with a tier."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.events.events import Events
 from features.events.log import Log
-from features.events.write import part_files
 from features.profile.fold import feature_rows, read_all_at
 from features.system.progress import Progress, ignore
+from monitoring.collected import collected
 from monitoring.uplift.learners import LEARNERS
 from monitoring.uplift.learnt import Arms, Uplift
 from monitoring.uplift.tiers import tiers_of
@@ -51,8 +50,5 @@ def uplift_of_users(
                 .with_columns(tiers)
             )
 
-    fresh = folder.with_name(folder.name + ".new")
-    log.write(read, UPLIFT, fresh, progress=progress)
-    parts = [pl.read_parquet(file) for file in part_files(fresh)]
-    shutil.rmtree(fresh)
-    return pl.concat([UPLIFT.to_frame(), *parts])
+    with collected(log, read, UPLIFT, folder, progress=progress) as rows:
+        return rows.collect()

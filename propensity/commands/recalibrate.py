@@ -24,7 +24,7 @@ def recalibrate(
     was promoted, 3 when it was registered and not promoted, 4 when it was refused, 2 on an error. With --since, only
     predictions from that instant on count: since the level has been what it is.
     """
-    from monitoring.recalibrate import recalibrate as job
+    from monitoring.recalibration.job import recalibrate as job
     from propensity.tables import json_results, training
 
     rules, settings = opened(definition)

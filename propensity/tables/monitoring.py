@@ -12,7 +12,7 @@ from features.time import day_of, span_name
 from monitoring.monitor import Monitored
 from monitoring.read_out import ReadOut
 from monitoring.realised import Realised
-from monitoring.statistics.shifted import LEAST, Shifted
+from monitoring.statistics.probabilities.shifted import LEAST, Shifted
 from propensity.console import table
 
 #: batches shown, the newest

@@ -7,7 +7,7 @@ import pytest
 from features.event_store.open import open_log
 from features.events.compacted import NONE
 from features.system.progress import unseen
-from monitoring.attributions import Attributions
+from monitoring.today.attributions import Attributions
 from serving.model.loader import Loader
 from serving.model.model import Model
 from tests.conftest import World

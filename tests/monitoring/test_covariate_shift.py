@@ -7,7 +7,7 @@ import pytest
 
 from features.events.log import InMemory
 from features.time import DAY
-from monitoring.covariate_shift import CovariateShift, shifts
+from monitoring.today.covariate_shift import CovariateShift, shifts
 from tests.features.profile.days import START
 from tests.oracle import Event
 from tests.worlds import definition_of, events_of

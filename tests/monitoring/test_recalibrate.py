@@ -15,8 +15,8 @@ from features.system.progress import unseen
 from features.time import DAY, to_instant
 from monitoring.matured import kept
 from monitoring.realised import realised
-from monitoring.recalibrate import recalibrate
-from monitoring.statistics.calibration import level
+from monitoring.recalibration.job import recalibrate
+from monitoring.statistics.probabilities.calibration import level
 from segments.tiers import tier_codes
 from serving.model.loader import Loader, registered_name
 from serving.model.model import Model

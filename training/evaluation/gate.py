@@ -37,6 +37,11 @@ class Criterion:
     found: str
     passed: bool | None
 
+    @property
+    def content(self) -> dict[str, str | bool | None]:
+        """The same as JSON has it."""
+        return {"criterion": self.name, "needed": self.needed, "found": self.found, "passed": self.passed}
+
 
 def passes(criteria: list[Criterion]) -> bool:
     """Whether no criterion is failed."""

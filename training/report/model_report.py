@@ -2,12 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import altair as alt
-import jinja2
 import polars as pl
 import vl_convert
 
@@ -17,7 +14,7 @@ from serving.model.card import Measure, ModelCard
 from training.evaluation.gate import Criterion, named, passes
 from training.evaluation.leakage import Finding
 from training.evaluation.protocol import protocol_of
-from training.report import model_plots as plots
+from training.report.pages import rendered, themed
 from training.report.pictures import pictures_of
 
 #: what each picture shows, in the order of the page
@@ -58,13 +55,12 @@ class Report:
     def html(self) -> str:
         """The page, with the drawing library inside."""
         protocol = protocol_of(self.rule)
-        environment = jinja2.Environment(
-            autoescape=True, loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined
-        )
         captions = {**CAPTIONS, **pictures_of(self.rule).captions}
         rate = "{:.1%}" if isinstance(self.rule, Outcome) else "{:,.2f}"
-        environment.filters |= {"measure": measure, "named": named, "rate": rate.format}
-        return environment.get_template("report.html.j2").render(
+        return rendered(
+            Path(__file__).with_name("report.html.j2"),
+            self.charts,
+            filters={"measure": measure, "named": named, "rate": rate.format},
             report=self,
             card=self.card,
             learnt=self.card.learnt,
@@ -75,8 +71,6 @@ class Report:
             profit=_profit(self.rule) if isinstance(self.rule, Outcome) else None,
             horizon=span_name(self.card.horizon),
             captions={name: text for name, text in captions.items() if name in self.charts},
-            specs={name: themed(chart).to_json().replace("</", "<\\/") for name, chart in self.charts.items()},
-            library=library(),
         )
 
 
@@ -92,25 +86,9 @@ def picture(chart: alt.Chart) -> bytes:
     return bytes(vl_convert.vegalite_to_png(themed(chart).to_json(), scale=1.5))
 
 
-def themed(chart: Any) -> Any:
-    """The charts' common look."""
-    return (
-        chart.configure(font="system-ui, sans-serif", background="#ffffff")
-        .configure_view(stroke=None)
-        .configure_axis(gridOpacity=0.35, labelColor=plots.INK, titleColor=plots.INK, titleFontWeight="normal")
-        .configure_legend(orient="bottom", labelLimit=200, columns=4)
-    )
-
-
 def _profit(rule: Outcome) -> str:
     p = rule.profit
     return (
         f"a contact costs {p.contact:g}, an incentive {p.incentive:g}, {p.accept:.0%} accept, and one kept is worth "
         f"{p.value:g}"
     )
-
-
-@cache
-def library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script."""
-    return str(vl_convert.javascript_bundle())  # type: ignore[call-arg]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import jinja2
 import polars as pl
 
 from features.definition.sections.outcome import Outcome
@@ -12,7 +11,7 @@ from segments.rfm import tie
 from serving.scoring.reasons.silence import silence
 from serving.scoring.reasons.wording import Wording, number
 from training.report import segment_plots as plots
-from training.report.model_report import library, themed
+from training.report.pages import in_parts
 from training.report.segment_comparison import EVERYBODY, Apart, Compared
 
 #: too few to say anything of
@@ -26,25 +25,15 @@ def page(compared: Compared, *, trait: str | None) -> str:
         compared: the users.
         trait: value and churn are shown by this one, or none.
     """
-    environment = jinja2.Environment(
-        autoescape=True, loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined
-    )
-    drawn = charts(compared, trait)
-    return environment.get_template("segments.html.j2").render(
+    return in_parts(
+        Path(__file__).with_name("segments.html.j2"),
+        charts(compared, trait),
         definition=compared.definition,
         newest=to_datetime(compared.newest),
         matured=to_datetime(compared.matured),
         share=compared.share,
         words=list(first_words(compared)),
         cards=list(_cards(compared)),
-        captions={name: caption for name, (caption, _) in drawn.items()},
-        parts={name: [f"{name}-{i}" for i in range(len(parts))] for name, (_, parts) in drawn.items()},
-        specs={
-            f"{name}-{i}": themed(chart).to_json().replace("</", "<\\/")
-            for name, (_, parts) in drawn.items()
-            for i, chart in enumerate(parts)
-        },
-        library=library(),
     )
 
 

@@ -13,7 +13,7 @@ from monitoring.experiments.plan import look_of
 from monitoring.experiments.publish import shape_of
 from monitoring.experiments.read_out import ReadOut, read_out
 from monitoring.experiments.words import words_of
-from monitoring.statistics.boundaries import always_valid
+from monitoring.statistics.effects.boundaries import always_valid
 from segments.variants import Trial, trials
 from serving.activation.assignments import ASSIGNED, DELIVERED, WITHHELD
 from tests.segments.worlds import moving

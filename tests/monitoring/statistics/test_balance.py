@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from monitoring.statistics.balance import balance
+from monitoring.statistics.effects.balance import balance
 
 
 def test_counts_near_the_plan_go_on() -> None:

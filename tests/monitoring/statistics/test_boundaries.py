@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from monitoring.statistics.boundaries import always_valid, boundaries, spent
+from monitoring.statistics.effects.boundaries import always_valid, boundaries, spent
 
 
 @pytest.mark.parametrize(

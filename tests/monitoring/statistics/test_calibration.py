@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression
 
-from monitoring.statistics.calibration import dispersion, level, logit_line, logit_shift
+from monitoring.statistics.probabilities.calibration import dispersion, level, logit_line, logit_shift
 from tests.monitoring.statistics.worlds import calibrated, labels
 
 

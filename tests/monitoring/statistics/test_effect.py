@@ -8,8 +8,8 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import ttest_ind
 
-from monitoring.statistics.arm import Arm, PairedArm
-from monitoring.statistics.effect import Adjusted, Difference, Estimate, adjusted, against, difference, reached
+from monitoring.statistics.effects.arm import Arm, PairedArm
+from monitoring.statistics.effects.effect import Adjusted, Difference, Estimate, adjusted, against, difference, reached
 from tests.monitoring.statistics.worlds import calibrated, labels
 
 WORLDS, USERS, HELD_OUT = 4_000, 2_500, 500

@@ -6,7 +6,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from monitoring.statistics.estimated import above, auc, effective_size, log_loss, top
+from monitoring.statistics.probabilities.estimated import above, auc, effective_size, log_loss, top
 from tests.monitoring.statistics.worlds import calibrated, labels
 from training.evaluation.metrics import Ranking, metrics
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from monitoring.statistics.calibration import logit_line
-from monitoring.statistics.recalibration import of_amount, of_likelihood, spiegelhalter
+from monitoring.statistics.probabilities.calibration import logit_line
+from monitoring.statistics.probabilities.recalibration import of_amount, of_likelihood, spiegelhalter
 from serving.model.numbers import Recalibration
 
 

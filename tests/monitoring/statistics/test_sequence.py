@@ -8,8 +8,8 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import multivariate_normal
 
-from monitoring.statistics.calibration import level
-from monitoring.statistics.sequence import AlarmSequence, log_evidence
+from monitoring.statistics.probabilities.calibration import level
+from monitoring.statistics.probabilities.sequence import AlarmSequence, log_evidence
 from tests.monitoring.statistics.worlds import calibrated
 
 ALARM = math.log(100)

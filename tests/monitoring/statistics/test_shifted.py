@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from monitoring.statistics import estimated
-from monitoring.statistics.shifted import CLIP, density_ratio, shifted
+from monitoring.statistics.probabilities import estimated
+from monitoring.statistics.probabilities.shifted import CLIP, density_ratio, shifted
 from training.evaluation.metrics import Ranking, metrics
 
 N = 8_000

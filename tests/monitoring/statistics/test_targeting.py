@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitoring.statistics.targeting import doubly_robust, targeting
+from monitoring.statistics.effects.targeting import doubly_robust, targeting
 
 RNG = np.random.default_rng
 

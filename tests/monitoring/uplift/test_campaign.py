@@ -16,7 +16,7 @@ from features.settings import Settings
 from features.system.progress import unseen
 from features.time import DAY, day_of
 from monitoring.experiments.frozen import outcomes_of
-from monitoring.statistics.targeting import doubly_robust, targeting
+from monitoring.statistics.effects.targeting import doubly_robust, targeting
 from monitoring.uplift.learners import FOLDS, cross_fitted, s_learner, within_folds
 from monitoring.uplift.learnt import Arms, arms_of, learn
 from segments.variants import Trial, trials

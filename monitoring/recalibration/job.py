@@ -13,7 +13,7 @@ from features.system.lock import locked
 from features.system.progress import Steps
 from features.time import to_datetime
 from monitoring.matured import kept
-from monitoring.recalibration import Proposal, propose
+from monitoring.recalibration.proposal import Proposal, propose
 from serving.model.card import Recalibrated
 from serving.model.loader import Loader
 from serving.model.model import Model
@@ -23,7 +23,7 @@ from training.evaluation.consistency import parity, saved_alike
 from training.evaluation.gate import Criterion, passes
 from training.evaluation.protocol import protocol_of
 from training.job import Result
-from training.registry import Registry, told
+from training.registry import Registry
 
 
 def recalibrate(
@@ -125,7 +125,7 @@ def _registered(registry: Registry, model: Model, found: Proposal, criteria: lis
     measured = {name: measure.value for name, measure in model.card.metrics.items()}
     texts = {
         "card.json": model.card.model_dump_json(indent=2),
-        "gate.json": json.dumps([told(c) for c in criteria], indent=2),
+        "gate.json": json.dumps([c.content for c in criteria], indent=2),
     }
     registry.note(tags, {**measured, **levels}, texts)
     version = registry.register(model, tags)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitoring.statistics.calibration import at_least_one
 from monitoring.statistics.inputs import Floats, inside, numbers, same_length
+from monitoring.statistics.probabilities.calibration import at_least_one
 
 
 def log_evidence(deviations: ArrayLike, variances: ArrayLike, tau: float) -> Floats:

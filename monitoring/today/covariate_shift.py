@@ -1,6 +1,5 @@
 """Covariate shift: how well a classifier tells today's users from those that a model was fitted on."""
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +13,12 @@ from features.definition.schema import Definition
 from features.events.draws import evenly, salt
 from features.events.events import Events
 from features.events.log import Log
-from features.events.write import part_files
 from features.expressions.program import holds
 from features.profile.fold import feature_rows, read_all_at
 from features.snapshot import WEIGHT
 from features.time import DAY, Instants, to_datetime
-from monitoring.attributions import Attribution, Attributions
+from monitoring.collected import collected, schema_of
+from monitoring.today.attributions import Attribution, Attributions
 from serving.model.model import Model
 from training.evaluation.leakage import follows_time, stability
 from training.evaluation.metrics import Ranking, metrics
@@ -122,15 +121,8 @@ def _rows(log: Log, definition: Definition, cutoffs: Instants, folder: Path, *, 
         if len(drawn.users):
             yield from feature_rows(drawn, read_all_at(drawn, cutoffs), definition)
 
-    schema = pl.Schema(
-        {"user": pl.String(), "cutoff": pl.Datetime("us", "UTC"),
-         **dict.fromkeys(feature_set(definition).numeric, pl.Float64())}
-    )  # fmt: skip
-    fresh = folder.with_name(folder.name + ".new")
-    log.write(read, schema, fresh)
-    rows = pl.read_parquet(part_files(fresh))
-    shutil.rmtree(fresh)
-    return rows
+    with collected(log, read, schema_of(definition), folder) as rows:
+        return rows.collect()
 
 
 def _some(rows: pl.DataFrame, outcome: str) -> pl.DataFrame:

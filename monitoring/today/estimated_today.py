@@ -1,7 +1,6 @@
 """How the answers are expected to do on the newest predictions' users, from labels of users like them."""
 
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,13 +11,10 @@ import polars as pl
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.events.draws import evenly, salt
-from features.events.events import Events
 from features.events.log import Log
-from features.events.write import part_files
-from features.profile.fold import feature_rows, read_each_at
-from features.rows import INSTANT
+from monitoring.collected import features_at
 from monitoring.statistics.inputs import Floats
-from monitoring.statistics.shifted import Shifted, density_ratio, shifted
+from monitoring.statistics.probabilities.shifted import Shifted, density_ratio, shifted
 from segments.tiers import TIERS
 from training.evaluation.leakage import follows_time
 from training.fitting.trees import quick
@@ -64,7 +60,7 @@ def estimated_today(
     pairs = [part.select("user", "at") for one in asked.values() for part in (one.labelled, one.newest)]
     if not pairs:
         return {}
-    rows = _features(log, definition, pl.concat(pairs).unique(), folder)
+    rows = features_at(log, definition, pl.concat(pairs).unique(), folder)
     columns = [name for name in feature_set(definition).numeric if not follows_time(name)]
     return {name: _estimated(one, rows, columns) for name, one in asked.items()}
 
@@ -90,27 +86,6 @@ def _ratio(labelled: pl.DataFrame, newest: pl.DataFrame, columns: list[str]) -> 
         if side.any() and 0 < y[~side].sum() < (~side).sum():
             today[side] = quick(x[~side], y[~side], x[side], seed=0)
     return density_ratio(today[: len(labelled)], len(newest)) if len(newest) else np.zeros(len(labelled))
-
-
-def _features(log: Log, definition: Definition, asked: pl.DataFrame, folder: Path) -> pl.DataFrame:
-    """Feature rows of users, each at instants of their own: ``user``, ``at`` and the numeric features."""
-    wanted = asked.select("user", cutoff="at")
-
-    def read(events: Events) -> Iterator[pl.DataFrame]:
-        chosen = np.flatnonzero(events.users.is_in(wanted["user"].implode()).to_numpy())
-        if chosen.size:
-            drawn = events.take(chosen)
-            yield from feature_rows(drawn, read_each_at(drawn, wanted), definition)
-
-    schema = pl.Schema(
-        {"user": pl.String(), "cutoff": INSTANT, **dict.fromkeys(feature_set(definition).numeric, pl.Float64())}
-    )
-    fresh = folder.with_name(folder.name + ".new")
-    log.write(read, schema, fresh)
-    files = part_files(fresh)
-    rows = pl.read_parquet(files) if files else schema.to_frame()
-    shutil.rmtree(fresh)
-    return rows.with_columns(at=pl.col("cutoff").dt.epoch("us")).drop("cutoff")
 
 
 def _some(rows: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scipy.special import ndtr
 
-from monitoring.statistics.arm import Arm, PairedArm
+from monitoring.statistics.effects.arm import Arm, PairedArm
 from monitoring.statistics.inputs import two_sided
 
 

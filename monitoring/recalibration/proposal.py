@@ -11,10 +11,10 @@ from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.errors import RefusalError
 from features.events.draws import evenly, salt
 from monitoring.realised import alarms_of, level_of, line_of
-from monitoring.statistics.calibration import Level
-from monitoring.statistics.estimated import effective_size
 from monitoring.statistics.inputs import Floats, two_sided
-from monitoring.statistics.recalibration import of_amount, of_likelihood
+from monitoring.statistics.probabilities.calibration import Level
+from monitoring.statistics.probabilities.estimated import effective_size
+from monitoring.statistics.probabilities.recalibration import of_amount, of_likelihood
 from serving.model.card import Measure
 from serving.model.numbers import Recalibration
 from training.evaluation.gate import Criterion, in_words, named

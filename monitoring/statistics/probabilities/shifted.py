@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitoring.statistics import estimated
-from monitoring.statistics.estimated import Selection, effective_size
 from monitoring.statistics.inputs import Floats, inside, numbers, probabilities
-from monitoring.statistics.recalibration import of_likelihood
+from monitoring.statistics.probabilities import estimated
+from monitoring.statistics.probabilities.estimated import Selection, effective_size
+from monitoring.statistics.probabilities.recalibration import of_likelihood
 from serving.model.numbers import Recalibration
 
 #: weights above this quantile of them are cut to it

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monitoring.statistics.effect import Estimate
+from monitoring.statistics.effects.effect import Estimate
 from monitoring.statistics.inputs import Floats, labels, numbers, same_length
 
 #: half-samples for the standard errors

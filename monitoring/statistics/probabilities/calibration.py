@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from monitoring.statistics.inputs import Floats, labels, numbers, probabilities, two_sided, weights
-from monitoring.statistics.logistic import fit
+from monitoring.statistics.probabilities.logistic import fit
 
 #: the median of the square of a standard normal number
 _MEDIAN_SQUARE = 0.455

@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitoring.statistics.calibration import logits
-from monitoring.statistics.estimated import effective_size
 from monitoring.statistics.inputs import Floats, numbers, same_length, weights
-from monitoring.statistics.logistic import fit
+from monitoring.statistics.probabilities.calibration import logits
+from monitoring.statistics.probabilities.estimated import effective_size
+from monitoring.statistics.probabilities.logistic import fit
 from serving.model.numbers import Recalibration
 
 #: standard deviation around 1 that slopes are expected to have: few labels say little of a slope

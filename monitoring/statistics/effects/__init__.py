@@ -1,0 +1,1 @@
+"""Formulas of effects: arms compared, looks, several outcomes, and rankings by effect."""

@@ -1,0 +1,1 @@
+"""What can be seen of the newest predictions before their labels are known."""
