@@ -9,8 +9,8 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.system.durable import new_folder, write_durably
 from monitoring.findings import Finding
-from serving.activation.notify import Notices, check_service
-from serving.activation.url_guard import expanded
+from serving.activation.wire.notify import Notices, check_service
+from serving.activation.wire.url_guard import expanded
 
 #: which findings each destination knows, in the monitoring folder
 NAME = "noticed.json"

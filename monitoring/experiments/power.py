@@ -51,7 +51,7 @@ def power_of(trial: Trial, definition: Definition, memberships: Memberships, sco
         at: the end of the log.
     """
     rule, outcome = trial.rule, definition.outcomes[trial.rule.primary]
-    members = [user for user, _ in memberships.inside(rule)]
+    members = memberships.inside(rule)
     flows = memberships.flows(at - WEEKS * 7 * DAY).filter(pl.col("dimension") == str(rule.dimension))
     entered = [row["users"] for row in flows.to_dicts() if rule.entered_by(rule.dimension, row["after"])]
     a_day = sum(entered) / (WEEKS * 7)

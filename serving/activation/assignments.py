@@ -64,7 +64,7 @@ class Assignments:
     """
 
     def __init__(self, definition: Definition, arms: Arms) -> None:
-        self._definition, self._arms, self._trials = definition, arms, trials(definition)
+        self._definition, self.arms, self._trials = definition, arms, trials(definition)
 
     def decide(
         self, connection: sa.Connection, moved: Sequence[Transition], *, assign: bool
@@ -116,7 +116,7 @@ class Assignments:
             if trial.rule.entered_by(t.dimension, t.after) and trial.rule.recruits(t.at)
             and (trial.id, t.user) not in kept
         }  # fmt: skip
-        keys = dict(zip(users := [t.user for t in enters.values()], self._arms.keys(connection, users), strict=True))
+        keys = dict(zip(users := [t.user for t in enters.values()], self.arms.keys(connection, users), strict=True))
         made, rows = {}, []
         for trial in self._trials.values():
             mine = [t for (name, _), t in enters.items() if name == trial.id]

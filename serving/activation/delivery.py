@@ -14,11 +14,11 @@ from features.definition.schema import Definition
 from features.definition.sections.destinations import Destination
 from features.errors import PropensityError, UnavailableError
 from features.time import SECOND, Clock, to_datetime
-from serving.activation.notify import Notices, check_service
 from serving.activation.outbox import Outbox, Waiting
-from serving.activation.payload import audience, check_secret, notice, webhook
-from serving.activation.post import Answer, post
-from serving.activation.url_guard import expanded, target_of
+from serving.activation.wire.notify import Notices, check_service
+from serving.activation.wire.payload import audience, check_secret, notice, webhook
+from serving.activation.wire.post import Answer, post
+from serving.activation.wire.url_guard import expanded, target_of
 from serving.process.metrics import HANDED_OFF, HANDOFF_FAILURES
 
 log = logging.getLogger("propensity")

@@ -12,9 +12,8 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.time import Clock
 from segments.transitions.transition import Transition
-from serving.activation.arms import Arms
 from serving.activation.assignments import DELIVERED, FAILED, Assignments
-from serving.activation.payload import body_of
+from serving.activation.wire.payload import body_of
 from serving.database.activation_tables import destinations, outbox
 from serving.database.live_log import LiveLog
 from serving.database.tables import insert
@@ -54,12 +53,12 @@ class Outbox:
         definition: its destinations.
         live: the live log, in whose database it is.
         clock: the service's clock.
-        arms: who is held out of what.
+        assignments: who is in which variant of an experiment; it knows who is held out of what, too.
     """
 
-    def __init__(self, definition: Definition, live: LiveLog, clock: Clock, arms: Arms) -> None:
-        self._definition, self._live, self._clock, self._arms = definition, live, clock, arms
-        self.assignments = Assignments(definition, arms)
+    def __init__(self, definition: Definition, live: LiveLog, clock: Clock, assignments: Assignments) -> None:
+        self._definition, self._live, self._clock = definition, live, clock
+        self._assignments, self._arms = assignments, assignments.arms
 
     def add(
         self,
@@ -91,7 +90,7 @@ class Outbox:
         # who is sent something once more has been assigned, or never will be for it
         assign = only is None or enrol
         sent = [transition for transition, held in zip(asked, out, strict=True) if not held]
-        arms = self.assignments.decide(connection, sent, assign=assign)
+        arms = self._assignments.decide(connection, sent, assign=assign)
         rows, now = [], self._clock.now()
         for transition, assigned in zip(sent, arms, strict=True):
             body = body_of(self._definition.name, transition, sync)
@@ -167,7 +166,7 @@ class Outbox:
         with self._live.writing() as connection:
             gone = connection.execute(sa.delete(outbox).where(outbox.c.id.in_(batch.ids))).rowcount
             connection.execute(done.values(failures=0, wait_until=0, error=None, delivered=d.delivered + gone))
-            self.assignments.expose(connection, batch.bodies, DELIVERED, self._clock.now())
+            self._assignments.expose(connection, batch.bodies, DELIVERED, self._clock.now())
         if any(body["cause"] == ERASED for body in batch.bodies):
             self._live.settle()  # that was the last that named an erased user
 
@@ -190,7 +189,7 @@ class Outbox:
         with self._live.writing() as connection:
             if len(batch.ids) == 1:
                 connection.execute(rows.values(dead=True, error=error))
-                self.assignments.expose(connection, batch.bodies, FAILED, self._clock.now())
+                self._assignments.expose(connection, batch.bodies, FAILED, self._clock.now())
             else:
                 own = sa.literal(f"{batch.id}.") + sa.cast(outbox.c.id, sa.String)
                 connection.execute(rows.values(batch=own))

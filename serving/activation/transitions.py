@@ -20,7 +20,9 @@ from segments.transitions.membership import IN, Hysteresis, Observation
 from segments.transitions.next_change import TimeEdges
 from segments.transitions.transition import Scoring, Transition, TransitionFinder
 from segments.variants import Trial
-from serving.activation.memberships import CHUNK, Memberships
+from serving.activation.enrolment import enrol
+from serving.activation.memberships import Memberships
+from serving.activation.recorded import CHUNK
 from serving.process.metrics import MOVED
 from serving.scoring.previous import EVIDENCE, Earlier, answered_in, field_of
 from serving.scoring.scorer import Scorer
@@ -115,7 +117,7 @@ class TransitionRecorder:
         return made
 
     def enrol(self, trial: Trial) -> int:
-        """Assign everybody who is in an experiment's audience now; see `Memberships.enrol`.
+        """Assign everybody who is in an experiment's audience now; see `serving.activation.enrolment.enrol`.
 
         Raises:
             PropensityError: nobody was scored yet, or users do not take part at the instant of the newest batch.
@@ -131,7 +133,7 @@ class TransitionRecorder:
                 fix="score again when it has started: propensity score",
             )
         scores, _ = self._before_of(last.at + SECOND)
-        return self._memberships.enrol(trial, last, scores)
+        return enrol(self._memberships, trial, last, scores)
 
     def merged(self, users: Mapping[str, str], drawn_as: Mapping[str, str], at: int) -> list[Transition]:
         """End the memberships of ids that belong to other users now; see `Memberships.merged`."""

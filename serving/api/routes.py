@@ -1,11 +1,8 @@
 """The calls beside ``/score``: the tracking API, segments, users, the definition and the models."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path as FilePath
 from typing import Annotated, Any, cast
 
 import anyio
@@ -15,49 +12,21 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema
 
-from features.definition.schema import Definition
 from features.definition.sections.rule import Segment
-from features.errors import PropensityError, StoreError
+from features.errors import PropensityError
 from features.time import parse_instant, to_datetime, to_instant
 from features.user_id import UserId
+from serving.api import published
+from serving.api.desk import PROBLEMS, Desk, check_segment, desk_of
 from serving.api.paths import Path as Known
-from serving.api.segment_members import Members, SegmentMembers
+from serving.api.segment_members import Members
 from serving.api.user_history import TransitionRecord, UserHistory, history_of
 from serving.ingest.request import AT_ONCE, Call, Received
 from serving.process import metrics
 from serving.process.health import Health
-from serving.process.monitor_gauges import MonitorGauges
 from serving.process.opening import Opening, StartingError
-from serving.process.problems import Problem, RefusedError, problem, problem_of, status_of, told_invalid
-from serving.published.experiments import PublishedExperiment
-from serving.published.experiments import published as published_experiments
-from serving.published.kpis import Kpis, published
-from serving.runtime.live_path import LivePath
-from serving.scoring.online import Answers, ServedModel
-from serving.upkeep.erase import Erased
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What the calls are answered from.
-
-    Attributes:
-        definition: what is served.
-        answers: scores.
-        members: who is in a segment.
-        live: the live path.
-        erase: removes a user everywhere.
-        monitoring: the folder in which jobs publish what they found.
-        monitor: shows the published findings of the monitor as metrics.
-    """
-
-    definition: Definition
-    answers: Answers
-    members: SegmentMembers
-    live: LivePath
-    erase: Callable[[str], Erased]
-    monitoring: FilePath
-    monitor: MonitorGauges
+from serving.process.problems import RefusedError, problem, problem_of, status_of, told_invalid
+from serving.scoring.online import ServedModel
 
 
 class Erasure(BaseModel):
@@ -76,10 +45,6 @@ class Erasure(BaseModel):
     left: dict[str, int]
 
 
-PROBLEMS: dict[int | str, dict[str, object]] = {
-    status: {"model": Problem} for status in (400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 500, 503, 504)
-}
-
 # the page of the API is ours, see serving/api/documentation.py
 app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
@@ -96,16 +61,6 @@ _MESSAGES: dict[str, object] = {
 }
 
 
-def _desk(request: Request) -> Desk:
-    return cast("Opening[Desk]", request.app.state.desk).get()
-
-
-def _check_segment(desk: Desk, name: str) -> None:
-    if name not in desk.definition.segments:
-        there = ", ".join(desk.definition.segments) or "none"
-        raise RefusedError(f"there is no segment {name[:60]!r}.", fix=f"the segments are: {there}", status=404)
-
-
 @app.post("/v1/{call}", summary="Send events", responses=PROBLEMS, openapi_extra=_MESSAGES, response_model=Received)
 async def take(call: Call, request: Request) -> Received | JSONResponse:
     """Take messages of Segment's HTTP tracking API; answered when they are on the disk.
@@ -113,7 +68,7 @@ async def take(call: Call, request: Request) -> Received | JSONResponse:
     ``call`` is ``track``, ``identify``, ``page``, ``screen``, ``alias``, ``batch`` or ``import``. A refused message is
     kept as a dead letter; the other messages of a batch are accepted.
     """
-    live = _desk(request).live
+    live = desk_of(request).live
     encoding = request.headers.get("content-encoding", "")
     body, now = await request.body(), live.clock.now()
     if len(body) <= AT_ONCE and not encoding:
@@ -157,27 +112,27 @@ def _health(request: Request) -> Health:
 def numbers(request: Request) -> Response:
     """What Prometheus reads."""
     with suppress(StartingError):  # what is being opened has nothing to show yet
-        _desk(request).monitor.refresh()
+        desk_of(request).monitor.refresh()
     return Response(metrics.page(), media_type=metrics.TYPE)
 
 
 @app.get("/definition", summary="The definition", responses=PROBLEMS)
 def definition(request: Request) -> dict[str, object]:
     """The definition being served, with its version."""
-    rules = _desk(request).definition
+    rules = desk_of(request).definition
     return {"version": rules.version, "definition": rules.as_file()}
 
 
 @app.get("/models", summary="The models", responses=PROBLEMS)
 def models(request: Request) -> list[ServedModel]:
     """The champions being served."""
-    return _desk(request).answers.models()
+    return desk_of(request).answers.models()
 
 
 @app.get("/segments", summary="The segments", responses=PROBLEMS)
 def segments(request: Request) -> dict[str, Segment]:
     """The segments: the predicate of each, what to watch, and what to do."""
-    return _desk(request).definition.segments
+    return desk_of(request).definition.segments
 
 
 @app.get("/segments/{name}/users", summary="Who is in a segment", responses=PROBLEMS)
@@ -189,64 +144,19 @@ def segment_users(
     limit: Annotated[int, Query(ge=1, le=1_000, description="the largest number of users on a page")] = 100,
 ) -> Members:
     """Who is in a segment: the last batch's members and the users who acted since, each checked at that instant."""
-    desk = _desk(request)
-    _check_segment(desk, name)
+    desk = desk_of(request)
+    check_segment(desk, name)
     instant = as_of or to_datetime(desk.live.clock.now())
     return desk.members.page(name, instant, after=after, limit=limit)
 
 
-@app.get("/kpis", summary="The KPIs", responses=PROBLEMS)
-def kpis(
-    request: Request,
-    segment: Annotated[str | None, Query(max_length=60, description="only what is about this segment")] = None,
-) -> Kpis:
-    """What `propensity kpis` published last: active users, who came and went, retention, outcomes and value."""
-    desk = _desk(request)
-    if segment is not None:
-        _check_segment(desk, segment)
-    try:
-        found = published(desk.monitoring)
-    except StoreError as error:  # the file is at fault, and not the request
-        raise RefusedError(error.message, fix=error.fix, status=500) from error
-    if found is None:
-        raise RefusedError(
-            "no KPIs have been published yet.", fix="run propensity kpis, or propensity nightly", status=404
-        )
-    return found if segment is None else found.of(segment)
-
-
-@app.get("/experiments", summary="The experiments", responses=PROBLEMS)
-def experiments(request: Request) -> dict[str, PublishedExperiment]:
-    """What `propensity monitor` read out last of the definition's experiments, by name."""
-    return _experiments(_desk(request))
-
-
-@app.get("/experiments/{name}", summary="An experiment", responses=PROBLEMS)
-def experiment(
-    request: Request, name: Annotated[str, Path(description="the experiment's name")]
-) -> PublishedExperiment:
-    """What was read out last of an experiment: its arms, where it is, and each variant beside nothing."""
-    desk = _desk(request)
-    if name not in desk.definition.experiments:
-        there = ", ".join(desk.definition.experiments) or "none"
-        raise RefusedError(f"there is no experiment {name[:60]!r}.", fix=f"the experiments are: {there}", status=404)
-    found = _experiments(desk).get(name)
-    if found is None:
-        raise RefusedError(f"{name} has not been read out yet.", fix="run propensity monitor", status=404)
-    return found
-
-
-def _experiments(desk: Desk) -> dict[str, PublishedExperiment]:
-    try:
-        return published_experiments(desk.monitoring) or {}
-    except StoreError as error:  # the file is at fault, and not the request
-        raise RefusedError(error.message, fix=error.fix, status=500) from error
+published.add(app)
 
 
 @app.delete("/users/{user_id:path}", summary="Erase a user", responses=PROBLEMS)
 def erase(request: Request, user_id: PathUser) -> Erasure:
     """Erase a user everywhere, permanently; the answer shows what was removed where, and that nothing is left."""
-    erased = _desk(request).erase(user_id)
+    erased = desk_of(request).erase(user_id)
     return Erasure(user_id=user_id, removed=erased.removed, left=erased.left)
 
 
@@ -260,7 +170,7 @@ def user(
     reasons: Annotated[int, Query(ge=0, le=20, description="the number of reasons per likelihood")] = 3,
 ) -> UserHistory:
     """A user's memberships and since when, the score record of now, and all transitions with their causes."""
-    desk = _desk(request)
+    desk = desk_of(request)
     now = to_datetime(desk.live.clock.now())
     found = history_of(user_id, now, desk.answers, desk.live.memberships, limit=limit, reasons=reasons)
     if found.record is None and not found.memberships:
@@ -282,7 +192,7 @@ def transitions(
 ) -> list[TransitionRecord]:
     """Users who entered or left states, tiers, groups and segments, in the order in which scorings found them."""
     start = to_instant(since) if since is not None else 0
-    found = _desk(request).live.memberships.history(dimension=dimension, since=start, after=after, limit=limit)
+    found = desk_of(request).live.memberships.history(dimension=dimension, since=start, after=after, limit=limit)
     return [TransitionRecord.of(transition) for transition in found]
 
 

@@ -3,10 +3,9 @@
 from datetime import date, datetime
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from features.errors import StoreError
-from serving.published.shape import Shape
+from serving.published.shape import Shape, read
 
 #: the file in the monitoring folder
 NAME = "experiments.json"
@@ -171,12 +170,6 @@ def published(folder: Path) -> dict[str, PublishedExperiment] | None:
         folder: the monitoring folder.
 
     Raises:
-        StoreError: the file holds something else.
+        StoreError: the file is damaged.
     """
-    file = folder / NAME
-    try:
-        return _FILE.validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise StoreError(f"{file} does not hold experiments.", fix="run propensity monitor again") from error
+    return read(folder / NAME, _FILE, writer="propensity monitor")

@@ -4,10 +4,9 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter
 
-from features.errors import StoreError
-from serving.published.shape import Shape
+from serving.published.shape import Shape, read
 
 #: the file in the monitoring folder
 NAME = "kpis.json"
@@ -162,6 +161,9 @@ class Kpis(Shape):
         return self.model_copy(update={"groups": groups, "audiences": audiences})
 
 
+_FILE = TypeAdapter(Kpis)
+
+
 def published(folder: Path) -> Kpis | None:
     """Read what was published; None where nothing was.
 
@@ -171,10 +173,4 @@ def published(folder: Path) -> Kpis | None:
     Raises:
         StoreError: the file is damaged.
     """
-    file = folder / NAME
-    try:
-        return Kpis.model_validate_json(file.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise StoreError(f"{file} cannot be read.", fix="propensity kpis writes it again") from error
+    return read(folder / NAME, _FILE, writer="propensity kpis")

@@ -9,7 +9,7 @@ import pytest
 from features.errors import PropensityError
 from serving.activation import post as sending
 from serving.activation.delivery import check_destinations
-from serving.activation.url_guard import Target, addresses_of, public, target_of
+from serving.activation.wire.url_guard import Target, addresses_of, public, target_of
 from tests.segments.worlds import moving
 from tests.serving.activation.receivers import Receiver
 from tests.serving.activation.scenes import SECRET, MakeScene, going_to, once
@@ -102,7 +102,7 @@ def test_a_name_is_connected_to_as_it_was_checked(set_scene: MakeScene, monkeypa
         connected.append(address)
         raise ConnectionRefusedError(111, "refused")
 
-    monkeypatch.setattr("serving.activation.url_guard.socket.getaddrinfo", look_up)
+    monkeypatch.setattr("serving.activation.wire.url_guard.socket.getaddrinfo", look_up)
     monkeypatch.setattr(sending.socket, "create_connection", connect)
     scene = set_scene({"hook": going_to("https://rebind.example/", allow_private=False)})
     scene.enter("u1")
@@ -117,7 +117,7 @@ def test_a_look_up_that_hangs_ends_with_the_deadline(set_scene: MakeScene, monke
         let_go.wait(20)
         return []
 
-    monkeypatch.setattr("serving.activation.url_guard.socket.getaddrinfo", look_up)
+    monkeypatch.setattr("serving.activation.wire.url_guard.socket.getaddrinfo", look_up)
     scene = set_scene({"hook": going_to("https://slow.example/", timeout=1.0)})
     scene.enter("u1")
     began = time.monotonic()
@@ -130,7 +130,7 @@ def test_a_look_up_that_hangs_ends_with_the_deadline(set_scene: MakeScene, monke
 
 def test_one_private_address_of_several_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(2, 1, 6, "", (ip, 443)) for ip in ("93.184.216.34", "10.0.0.1")]
-    monkeypatch.setattr("serving.activation.url_guard.socket.getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr("serving.activation.wire.url_guard.socket.getaddrinfo", lambda *_, **__: found)
     with pytest.raises(PropensityError, match=r"10\.0\.0\.1, an address of a private network"):
         addresses_of(Target(True, "two.example", 443, "/"), allow_private=False)
 

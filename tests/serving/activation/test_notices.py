@@ -5,7 +5,7 @@ import time
 import pytest
 
 from features.errors import PropensityError
-from serving.activation.notify import SERVICES, Notices, check_service
+from serving.activation.wire.notify import SERVICES, Notices, check_service
 from tests.serving.activation.receivers import Answer, Receiver
 
 

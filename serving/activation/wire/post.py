@@ -13,7 +13,7 @@ from typing import cast
 
 import httpx
 
-from serving.activation.url_guard import Target, addresses_of
+from serving.activation.wire.url_guard import Target, addresses_of
 
 
 @dataclass(frozen=True, slots=True)
