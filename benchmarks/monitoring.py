@@ -33,7 +33,7 @@ def rates() -> tuple[pl.DataFrame, dict[str, float]]:
         **_experiments(),
         "uplift.coverage": float(np.mean([_covered(seed) for seed in range(UPLIFTS)])),
     }
-    said = {
+    meanings = {
         "monitoring.false_alarm_rate": f"share of {YEARS} years without a change, looked at weekly, that alarm",
         "monitoring.snapshots_to_find_1_2": f"batches of {HELD_OUT:,} held-out users until 95 % of the logs with 1.2 "
         "times as many events as expected alarm",
@@ -45,7 +45,7 @@ def rates() -> tuple[pl.DataFrame, dict[str, float]]:
         "uplift.coverage": f"share of intervals of the AUTOC that hold the true one of the ranking, {UPLIFTS} worlds",
     }
     return pl.DataFrame(
-        {"number": list(numbers), "of": [said[n] for n in numbers], "value": list(numbers.values())}
+        {"number": list(numbers), "of": [meanings[n] for n in numbers], "value": list(numbers.values())}
     ), numbers
 
 

@@ -17,7 +17,7 @@ NAME = "noticed.json"
 
 
 def send_notices(findings: Sequence[Finding], definition: Definition, folder: Path) -> dict[str, str]:
-    """Tell the destinations of kind ``notice`` of the findings that they do not know yet.
+    """Send the destinations of kind ``notice`` the findings that they do not know yet.
 
     A finding that is gone and comes back is new. What could not be delivered is tried again the next time.
 
@@ -49,15 +49,15 @@ def send_notices(findings: Sequence[Finding], definition: Definition, folder: Pa
                 # what others say in an exception may hold what is secret
                 words = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else ""
                 failed[name] = f"{type(error).__name__}{': ' + words if words else ''}"
-        told = set() if name in failed else {one.key for one in new}
-        knows[name] = [one.key for one in findings if one.key in known | told]
+        reached = set() if name in failed else {one.key for one in new}
+        knows[name] = [one.key for one in findings if one.key in known | reached]
     new_folder(folder)
     write_durably(file, json.dumps({name: knows[name] for name in wanted}, indent=1).encode())
     return failed
 
 
 def _known(file: Path) -> dict[str, list[str]]:
-    """Which findings each destination knows; nothing where that was never kept, or is damaged: they are told again."""
+    """Which findings each destination knows; nothing where that was never kept, or is damaged: they are sent again."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):

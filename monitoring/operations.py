@@ -123,10 +123,10 @@ def _destinations(outbox: pl.DataFrame, as_of: int) -> list[Finding]:
         if waited <= STUCK_AFTER and row["failures"] < STUCK_FAILURES:
             continue
         why = "it is paused" if row["paused"] else f"{row['failures']:,} requests failed since one was taken"
-        said = f", the last with {row['error']}" if row["error"] else ""
+        last = f", the last with {row['error']}" if row["error"] else ""
         words = (
             f"{row['waiting']:,} messages wait for destination {row['destination']}, the oldest since "
-            f"{_shown(row['oldest'])}; {why}{said}"
+            f"{_shown(row['oldest'])}; {why}{last}"
         )
         action = (
             f"see propensity handoff status; mend the receiver, then propensity handoff resume {row['destination']}"

@@ -12,7 +12,7 @@ from training.report.model_plots import HEIGHT, INK, MODEL, PALETTE, WIDTH
 
 Picture: TypeAlias = alt.Chart | alt.LayerChart
 
-#: more cohorts than this are not told apart in a picture; the newest are shown
+#: more cohorts than this are not distinguished in a picture; the newest are shown
 COHORTS = 18
 
 _DAY = alt.Axis(format="%d %b", labelOverlap=True, tickCount=6)

@@ -55,7 +55,7 @@ class Uplift:
         found = self.judged[self.learner].autoc
         reach = f"AUTOC {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
         if not self.offered:
-            return f"{reach}: who is moved by {self.variant} cannot be told apart; no tiers are offered"
+            return f"{reach}: who is moved by {self.variant} cannot be distinguished; no tiers are offered"
         return f"{reach}: the ranking finds users who are moved by {self.variant}"
 
 

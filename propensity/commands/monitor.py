@@ -90,7 +90,7 @@ def running_of(rules: "Definition", settings: "Settings", memberships: "Membersh
 
 
 def tell(found: "Monitored", rules: "Definition", settings: "Settings") -> None:
-    """Log alarms, tag the models that they are about, and send notices of new findings; what fails is only said."""
+    """Log alarms, tag the models that they are about, and send notices of new findings; what fails is only logged."""
     from monitoring.notices import send_notices
 
     for one in found.findings:

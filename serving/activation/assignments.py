@@ -132,7 +132,7 @@ class Assignments:
         return made
 
     def expose(self, connection: sa.Connection, bodies: Sequence[Mapping[str, Any]], exposure: str, at: int) -> None:
-        """Keep whether messages that said who had entered have arrived; the first that did counts."""
+        """Keep whether messages about users who entered have arrived; the first that did counts."""
         a = assignments.c
         for body in bodies:
             trial = self._trials.get(body.get("experiment", ""))
@@ -176,5 +176,5 @@ class Assignments:
             connection.execute(insert(experiments, connection).on_conflict_do_nothing(), rows)
 
     def experiments(self, connection: sa.Connection) -> dict[str, dict[str, Any]]:
-        """By id what definitions have said of experiments."""
+        """By id the experiments of all definitions seen."""
         return {row.id: json.loads(row.content) for row in connection.execute(sa.select(experiments))}

@@ -135,7 +135,7 @@ class Sender:
             self._outbox.pause(name, paused=True, error=str(refused))
         elif not refused.later or now - batch.created > destination.give_up:
             log.warning("%d messages to %s: %s", len(batch.ids), name, refused)
-            self._outbox.bury(batch, str(refused))
+            self._outbox.give_up(batch, str(refused))
         else:
             wait = min(LONGEST, 2.0 ** min(batch.failures, 20)) * self._random.uniform(0.5, 1.0)
             wait = max(wait, min(refused.after or 0.0, 3_600.0))

@@ -183,7 +183,7 @@ class Outbox:
             change = {"failures": d.failures + 1, "wait_until": until, "error": error}
             connection.execute(sa.update(destinations).where(d.name == name).values(**change))
 
-    def bury(self, batch: Waiting, error: str) -> None:
+    def give_up(self, batch: Waiting, error: str) -> None:
         """Make dead letters of messages; of several, each is tried by itself first, and only who is at fault dies."""
         rows = sa.update(outbox).where(outbox.c.id.in_(batch.ids))
         with self._live.writing() as connection:

@@ -149,7 +149,7 @@ class Recorded:
             return self.assignments.everybody(connection, experiment)
 
     def experiments(self) -> dict[str, dict[str, Any]]:
-        """By id what the definitions of all experiments seen have said, as JSON."""
+        """By id all experiments seen, as their definitions had them (JSON)."""
         with self.live.reading() as connection:
             return self.assignments.experiments(connection)
 

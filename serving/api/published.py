@@ -63,7 +63,6 @@ def _read(published: Callable[[Path], Content], folder: Path) -> Content:
 
 def add(app: FastAPI) -> None:
     """Add the calls to an application."""
-    calls = {"/kpis": ("The KPIs", kpis), "/experiments": ("The experiments", experiments),
-             "/experiments/{name}": ("An experiment", experiment)}  # fmt: skip
-    for path, (summary, call) in calls.items():
-        app.get(path, summary=summary, responses=PROBLEMS)(call)
+    app.get("/kpis", summary="The KPIs", responses=PROBLEMS)(kpis)
+    app.get("/experiments", summary="The experiments", responses=PROBLEMS)(experiments)
+    app.get("/experiments/{name}", summary="An experiment", responses=PROBLEMS)(experiment)

@@ -66,7 +66,7 @@ arms = Table(
     Column("mixed", Text, nullable=False),
 )
 
-#: the experiments seen, as their definitions said; each edit makes another one
+#: the experiments seen, as their definitions had them; each edit makes another one
 experiments = Table(
     "handoff_experiments",
     metadata,

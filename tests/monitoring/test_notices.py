@@ -1,4 +1,4 @@
-"""The team is told of each finding once, and of what was not delivered again."""
+"""The team gets each finding once, and what was not delivered again."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,17 +26,17 @@ def rules(receiver: Receiver) -> Definition:
     return of(receiver.url.replace("http://", "json://"))
 
 
-def told(receiver: Receiver) -> list[str]:
+def texts(receiver: Receiver) -> list[str]:
     return [str(one.json["message"]) for one in receiver.requests]
 
 
-def test_each_finding_is_told_once_for_as_long_as_it_lasts(
+def test_each_finding_is_sent_once_for_as_long_as_it_lasts(
     receiver: Receiver, rules: Definition, tmp_path: Path
 ) -> None:
     assert send_notices([LEVEL], rules, tmp_path) == {}
     assert send_notices([replace(LEVEL, words="with other numbers"), LATE], rules, tmp_path) == {}
     assert send_notices([LEVEL, LATE], rules, tmp_path) == {}
-    assert told(receiver) == [
+    assert texts(receiver) == [
         "alarm: churn happens more often than predicted. train again",
         "alarm: no batch of scores since 2026-02-15. run propensity score",
     ]
@@ -48,7 +48,9 @@ def test_each_finding_is_told_once_for_as_long_as_it_lasts(
     assert len(receiver.requests) == 4, "another model is another finding"
 
 
-def test_what_was_not_delivered_is_said_and_tried_again(receiver: Receiver, rules: Definition, tmp_path: Path) -> None:
+def test_what_was_not_delivered_is_returned_and_tried_again(
+    receiver: Receiver, rules: Definition, tmp_path: Path
+) -> None:
     receiver.answer = lambda n, _: Answer(status=500 if n == 0 else 200)
     failed = send_notices([LEVEL], rules, tmp_path)
     assert failed.keys() == {"team"}

@@ -101,8 +101,8 @@ def test_without_scores_there_is_everybody(mine: World, program: Program) -> Non
 def test_what_cannot_be_is_refused_with_its_value_and_a_remedy(
     mine: World, program: Program, options: list[str], words: list[str]
 ) -> None:
-    said = refusal(program, mine, *options)
-    assert all(word in said for word in words), said
+    shown = refusal(program, mine, *options)
+    assert all(word in shown for word in words), shown
     assert published(mine.settings.monitoring(mine.definition.name)) is None
 
 

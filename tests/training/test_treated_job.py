@@ -1,4 +1,4 @@
-"""A training where users were acted on and nobody was held out: it is said everywhere, and nothing is promoted."""
+"""A training where users were acted on and nobody was held out: it is counts everywhere, and nothing is promoted."""
 
 from pathlib import Path
 
@@ -41,10 +41,10 @@ def test_a_test_of_treated_users_promotes_nothing(untrained_world: World, tmp_pa
     hand_offs.users = store.read().users.to_list()
     [result] = train(definition, settings, steps=quiet, hand_offs=hand_offs)
     assert result.card is not None, result.refusal
-    said = result.card.treated
-    assert said is not None
-    assert 0.3 < said.test < 0.5
-    assert not said.replaced
+    counts = result.card.treated
+    assert counts is not None
+    assert 0.3 < counts.test < 0.5
+    assert not counts.replaced
     assert not result.promoted
     assert Loader(definition, settings).champions() == {}
     [criterion] = [c for c in result.criteria if c.name == "treated labels"]
@@ -52,11 +52,11 @@ def test_a_test_of_treated_users_promotes_nothing(untrained_world: World, tmp_pa
     [finding] = [f for f in result.findings if f.check == "treated"]
     assert finding.alarm
     assert not finding.fails
-    assert said.words in result.card.learnt
+    assert counts.words in result.card.learnt
     page = Path(result.report).read_text()
     assert "treated labels" in page
     assert "are of users who were acted on" in page
     run = mlflow.MlflowClient(settings.mlflow_uri, settings.mlflow_uri).get_run(result.run)
-    assert float(run.data.params["treated_test"]) == said.test
+    assert float(run.data.params["treated_test"]) == counts.test
     assert run.data.params["treated_replaced"] == "False"
     assert run.data.metrics["gate.treated_labels"] == 0.0

@@ -16,7 +16,7 @@ from training.dataset.split import least_of
 def without_treated(
     data: Dataset, definition: Definition, hand_offs: HandOffs, moves: pl.DataFrame
 ) -> tuple[Dataset, TreatedLabels | None]:
-    """Let held-out users stand for treated ones where enough were held out; else say how many labels those have.
+    """Let held-out users stand for treated ones where enough were held out; else count the labels of treated users.
 
     A row is treated when a transition of its user went to a destination before the end of the label's window. With
     ``training.min_positives`` held-out rows of either answer to learn from, and a quarter of it to judge on, treated
@@ -42,14 +42,14 @@ def without_treated(
     both, least = isinstance(rule, Outcome), least_of(definition.training.min_positives)
     counted = {name: _held_out(data, held, name, both) for name in least}
     replaced = all(counted[name] >= needed for name, needed in least.items())
-    said = TreatedLabels(
+    counts = TreatedLabels(
         learn=_share(data, treated, "learn"), test=_share(data, treated, "test"), replaced=replaced,
         held_out=int(held.sum()), enough_to_learn=counted["learn"], enough_to_judge=counted["test"],
     )  # fmt: skip
     if not replaced:
-        return data, said
+        return data, counts
     rows = data.rows.with_columns(pl.col(WEIGHT) * found["factor"]).filter(pl.col(WEIGHT) > 0)
-    return replace(data, rows=rows), said
+    return replace(data, rows=rows), counts
 
 
 def _held_out(data: Dataset, held: pl.Series, name: str, both: bool) -> int:

@@ -1,4 +1,4 @@
-"""Labels of users who were acted on: held-out users stand for them, or they are counted and the gate is told."""
+"""Labels of users who were acted on: held-out users stand for them, or they are counted, and the gate judges their share."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -73,51 +73,51 @@ def ratio(model: Model, definition: Definition) -> float:
 def test_held_out_users_keep_the_model_right_for_those_who_are_left_alone(scene: Scene) -> None:
     data, moves = acted_on(dataset(scene.definition))
     hand_offs = HandOffs(scene.definition, scene.memberships)
-    mended, said = without_treated(data, scene.definition, hand_offs, moves)
-    assert said is not None
-    assert said.replaced
-    assert 0.2 < said.test < 0.3
+    mended, counts = without_treated(data, scene.definition, hand_offs, moves)
+    assert counts is not None
+    assert counts.replaced
+    assert 0.2 < counts.test < 0.3
     assert 0.85 < ratio(fitted(mended, scene.definition), scene.definition) < 1.15
     assert ratio(fitted(data, scene.definition), scene.definition) > 1.4, "it has learnt what acting did"
 
 
 def test_held_out_rows_stand_for_the_treated(scene: Scene) -> None:
     data, moves = acted_on(dataset(scene.definition))
-    mended, said = without_treated(data, scene.definition, HandOffs(scene.definition, scene.memberships), moves)
-    assert said is not None
+    mended, counts = without_treated(data, scene.definition, HandOffs(scene.definition, scene.memberships), moves)
+    assert counts is not None
     before, after = data.rows, mended.rows
     assert set(after.filter(pl.col("tenure_days") > RISKY)["weight"]) == {1 / SHARE}
     assert set(after.filter(pl.col("tenure_days") <= RISKY)["weight"]) == {1.0}
     wanted = before.filter(pl.col("tenure_days") > RISKY)
-    assert len(after) == len(before) - len(wanted) + said.held_out
+    assert len(after) == len(before) - len(wanted) + counts.held_out
     assert after["weight"].sum() == pytest.approx(before["weight"].sum(), rel=0.05), "everybody is stood for"
-    treated = len(wanted) - said.held_out
-    shares = [said.learn * len(data.part("learn")), said.test * len(data.part("test"))]
+    treated = len(wanted) - counts.held_out
+    shares = [counts.learn * len(data.part("learn")), counts.test * len(data.part("test"))]
     assert sum(shares) == pytest.approx(treated)
     assert after.select("cutoff", "user").equals(after.select("cutoff", "user").sort("cutoff", maintain_order=True))
 
 
 def test_too_few_held_out_users_change_nothing_and_the_gate_says_so(scene: Scene) -> None:
     data, moves = acted_on(dataset(scene.definition), held=0.02)
-    same, said = without_treated(data, scene.definition, HandOffs(scene.definition, scene.memberships), moves)
+    same, counts = without_treated(data, scene.definition, HandOffs(scene.definition, scene.memberships), moves)
     assert same is data
-    assert said is not None
-    assert not said.replaced
-    assert 0.2 < said.test < 0.4
-    criterion = treated_labels(said, scene.definition.gate)
+    assert counts is not None
+    assert not counts.replaced
+    assert 0.2 < counts.test < 0.4
+    criterion = treated_labels(counts, scene.definition.gate)
     assert criterion.passed is False
-    assert f"{said.test:.1%} of those judged on" in criterion.found
+    assert f"{counts.test:.1%} of those judged on" in criterion.found
     assert "at most 20%" in criterion.needed
-    assert treated_labels(said.model_copy(update={"test": 0.19}), scene.definition.gate).passed
-    assert treated_labels(said.model_copy(update={"replaced": True}), scene.definition.gate).passed
+    assert treated_labels(counts.model_copy(update={"test": 0.19}), scene.definition.gate).passed
+    assert treated_labels(counts.model_copy(update={"replaced": True}), scene.definition.gate).passed
 
 
 def test_moves_outside_the_window_of_a_label_are_nothing_to_it(scene: Scene) -> None:
     data, moves = acted_on(dataset(scene.definition))
     late = moves.with_columns(pl.col("moved") + scene.definition.outcomes["churn"].within * 40)
-    same, said = without_treated(data, scene.definition, HandOffs(scene.definition, scene.memberships), late)
+    same, counts = without_treated(data, scene.definition, HandOffs(scene.definition, scene.memberships), late)
     assert same is data
-    assert said is None
+    assert counts is None
 
 
 def test_a_definition_that_does_not_set_the_limit_keeps_its_digest() -> None:
