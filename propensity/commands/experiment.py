@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from features.settings import Settings
     from features.system.progress import Steps
     from monitoring.experiments.read_out import ReadOut
+    from serving.activation.memberships import Memberships
 
 
 def experiment(
@@ -50,15 +51,16 @@ def experiment(
         raise PropensityError(
             "the definition has no experiments.", fix="add one to 'experiments' (docs/how-to/experiments.md)"
         )
+    memberships = memberships_of(rules, settings)
     with progress() as bars, sharing(settings.folder(rules.name)):
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
         if enrol:
             with steps("assign who is in the audience"):
-                enrolled(rules, settings, name)
+                enrolled(rules, settings, memberships, name)
         with locked(settings.monitoring(rules.name)):
-            found = read(rules, settings, log, steps, name=name, at_any_time=any_time)
-    memberships, scores = memberships_of(rules, settings), settings.scores(rules.name)
+            found = read(rules, settings, memberships, log, steps, name=name, at_any_time=any_time)
+    scores = settings.scores(rules.name)
     powers = {one.trial.id: power_of(one.trial, rules, memberships, scores, one.through) for one in found}
     if as_json:
         shown = [shape_of(one).model_dump(mode="json") | {"power": asdict(powers[one.trial.id])} for one in found]
@@ -67,7 +69,7 @@ def experiment(
         out.print(*experiments.page(found, powers, rules), sep="\n")
 
 
-def enrolled(rules: "Definition", settings: "Settings", name: str | None) -> None:
+def enrolled(rules: "Definition", settings: "Settings", memberships: "Memberships", name: str | None) -> None:
     """Assign everybody who is in the audience of an experiment.
 
     Raises:
@@ -84,13 +86,14 @@ def enrolled(rules: "Definition", settings: "Settings", name: str | None) -> Non
         )
     scores = settings.scores(rules.name)
     with locked(scores):  # nobody is moved by a batch meanwhile
-        count = TransitionRecorder(rules, memberships_of(rules, settings), scores).enrol(now[name])
+        count = TransitionRecorder(rules, memberships, scores).enrol(now[name])
     err.print(f"{count:,} users were assigned.", highlight=False)
 
 
 def read(
     rules: "Definition",
     settings: "Settings",
+    memberships: "Memberships",
     log: "Log",
     steps: "Steps",
     *,
@@ -101,7 +104,6 @@ def read(
     from monitoring.experiments.publish import find, publish, read_outs
     from segments.variants import trials
 
-    memberships = memberships_of(rules, settings)
     memberships.known()  # keeps what the definition says of its experiments now
     now = list(trials(rules).values())
     asked = [find(rules, memberships, name)] if name is not None else now

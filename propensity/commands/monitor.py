@@ -64,7 +64,7 @@ def monitor(
                     progress=advance,
                 )  # fmt: skip
             if rules.experiments:
-                read_experiments(rules, settings, log, steps)
+                read_experiments(rules, settings, memberships, log, steps)
             tell(found, rules, settings)
     if as_json:
         typer.echo(json.dumps(content(found, rules), indent=1))
@@ -135,7 +135,7 @@ def effect(
     """
     from features.event_store.open import open_log
     from features.system.lock import locked, sharing
-    from monitoring.read_out import read_outs
+    from monitoring.experiments.holdout import holdout_effects
     from propensity.tables import monitoring
     from serving.activation.hand_offs import HandOffs
 
@@ -151,7 +151,7 @@ def effect(
         folder = settings.monitoring(rules.name)
         with locked(folder), steps("label users who entered", log.runs) as advance:
             hand_offs = HandOffs(rules, memberships_of(rules, settings))
-            found = read_outs(
+            found = holdout_effects(
                 log, rules, hand_offs, folder / "entered", since=parse_instant(since, "--since") or 0,
                 audience=audience, progress=advance,
             )  # fmt: skip

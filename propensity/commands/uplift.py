@@ -25,45 +25,20 @@ def uplift(
     from features.definition.sections.experiment import NOTHING
     from features.event_store.open import open_log
     from features.system.lock import locked, sharing
-    from monitoring.experiments.frozen import outcomes_of
     from monitoring.experiments.publish import find
-    from monitoring.uplift.learnt import arms_of, learn
+    from monitoring.uplift.job import uplift as job
     from monitoring.uplift.publish import as_json as content
-    from monitoring.uplift.publish import metrics_of, publish
-    from monitoring.uplift.users import uplift_of_users
     from propensity.tables import experiments
-    from training.registry import Registry
 
     rules, settings = opened(definition)
     memberships = memberships_of(rules, settings)
     trial = find(rules, memberships, experiment)
     acting = variant or next(name for name in trial.rule.variants if name != NOTHING)
-    folder = settings.monitoring(rules.name)
     with progress() as bars, sharing(settings.folder(rules.name)):
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
-        with locked(folder):
-            key = (trial.id, trial.rule.primary)
-            assigned = memberships.assigned(trial.id)
-            with steps("label users who were assigned", log.runs) as advance:
-                asked = {key: assigned.select("user", "at")}
-                labels, _ = outcomes_of(log, rules, asked, folder / "experiments", progress=advance)
-            with steps("read features at the assignment", log.runs) as advance:
-                arms = arms_of(
-                    trial, acting, assigned, labels[key], log, rules, folder / "uplift.arms", progress=advance
-                )
-            with steps("learn and judge"):
-                found = learn(arms, trial, acting, rules)
-            users = None
-            if found.offered:
-                with steps("predict for everybody", log.runs) as advance:
-                    users = uplift_of_users(found, arms, log, rules, folder / "uplift.users", progress=advance)
-            written = publish(found, users, folder / "uplift")
-    Registry(rules, settings).keep(
-        f"uplift/{trial.name}", f"{trial.id} {acting}",
-        parameters={"experiment": trial.id, "variant": acting, "outcome": found.outcome, "learner": found.learner},
-        metrics=metrics_of(found), texts={"uplift.json": json.dumps(content(found), indent=1)},
-    )  # fmt: skip
+        with locked(settings.monitoring(rules.name)):
+            found, written = job(log, rules, settings, memberships, trial, acting, steps=steps)
     if as_json:
         typer.echo(json.dumps(content(found), indent=1))
     else:

@@ -9,8 +9,8 @@ from rich.markup import escape
 
 from features.definition.schema import Definition
 from features.time import day_of, span_name
+from monitoring.experiments.holdout import HoldoutEffect
 from monitoring.monitor import Monitored
-from monitoring.read_out import ReadOut
 from monitoring.realised import Realised
 from monitoring.statistics.probabilities.shifted import LEAST, Shifted
 from propensity.console import table
@@ -112,7 +112,7 @@ def _today(today: Shifted) -> str:
     )
 
 
-def effects(found: list[ReadOut], definition: Definition) -> list[RenderableType]:
+def effects(found: list[HoldoutEffect], definition: Definition) -> list[RenderableType]:
     """Show, per audience, the effect on each outcome, and what is known in a sentence."""
     if not found:
         return ["Nobody has entered an audience that a destination receives."]
@@ -130,7 +130,7 @@ def effects(found: list[ReadOut], definition: Definition) -> list[RenderableType
     ]
 
 
-def _effect(one: ReadOut, definition: Definition) -> dict[str, object]:
+def _effect(one: HoldoutEffect, definition: Definition) -> dict[str, object]:
     rule = definition.outcomes[one.outcome]
     return {
         "outcome": f"{one.outcome} {rule.when}", "treated": one.treated, "held out": one.held_out,
@@ -139,7 +139,7 @@ def _effect(one: ReadOut, definition: Definition) -> dict[str, object]:
     }  # fmt: skip
 
 
-def as_json(one: ReadOut) -> dict[str, object]:
+def as_json(one: HoldoutEffect) -> dict[str, object]:
     """A read-out as JSON has it."""
     found = {key: value for key, value in asdict(one).items() if key not in ("plain", "adjusted", "balance")}
     found |= {"effect": one.effect, "words": one.words, "mean_treated": one.mean_treated,

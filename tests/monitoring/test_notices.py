@@ -48,9 +48,7 @@ def test_each_finding_is_sent_once_for_as_long_as_it_lasts(
     assert len(receiver.requests) == 4, "another model is another finding"
 
 
-def test_what_was_not_delivered_is_returned_and_tried_again(
-    receiver: Receiver, rules: Definition, tmp_path: Path
-) -> None:
+def test_what_was_not_delivered_is_tried_again(receiver: Receiver, rules: Definition, tmp_path: Path) -> None:
     receiver.answer = lambda n, _: Answer(status=500 if n == 0 else 200)
     failed = send_notices([LEVEL], rules, tmp_path)
     assert failed.keys() == {"team"}

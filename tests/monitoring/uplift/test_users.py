@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import polars as pl
 import pytest
@@ -13,8 +14,11 @@ import yaml
 
 from features.errors import PropensityError
 from features.events.log import InMemory
+from features.settings import Settings
+from features.system.progress import unseen
 from features.time import DAY
 from monitoring.experiments.frozen import outcomes_of
+from monitoring.uplift.job import uplift
 from monitoring.uplift.learnt import Arms, Uplift, arms_of, learn
 from monitoring.uplift.publish import publish
 from monitoring.uplift.tiers import DO_NOT_DISTURB, PERSUADABLE
@@ -99,6 +103,22 @@ def test_who_is_moved_is_known_of_everybody(shop: Shop) -> None:
     assert pl.read_parquet(table).equals(users)
     publish(replace(found, offered=False), None, shop.folder / "uplift")
     assert not table.exists(), "what is not offered any more is not left there"
+
+
+def test_the_job_publishes_and_keeps_a_run(shop: Shop) -> None:
+    settings = Settings(home=shop.folder / "var")
+    found, written = uplift(
+        shop.read, shop.scene.definition, settings, shop.scene.memberships, shop.trial, "push", steps=unseen
+    )
+    assert found.offered
+    assert json.loads(written.read_text())["experiment"] == shop.trial.id
+    assert len(pl.read_parquet(written.with_suffix(".parquet"))) == 4_000
+    client = mlflow.MlflowClient(settings.mlflow_uri)
+    place = client.get_experiment_by_name(f"{shop.scene.definition.name}/uplift/push")
+    [run] = client.search_runs([place.experiment_id])
+    assert run.data.metrics["offered"] == 1
+    assert run.data.metrics["autoc_low"] > 0
+    assert run.data.params["variant"] == "push"
 
 
 def test_features_are_those_of_the_assignment(shop: Shop) -> None:

@@ -1,4 +1,4 @@
-"""Labels of users who were acted on: held-out users stand for them, or they are counted, and the gate judges their share."""
+"""Labels of users who were acted on: held-out users stand for them, or the gate judges their share."""
 
 from collections.abc import Iterator
 from dataclasses import replace

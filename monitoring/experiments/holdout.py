@@ -5,20 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from features.definition.schema import Definition
-from features.definition.sections.outcome import Outcome
 from features.events.log import Log
 from features.system.progress import Progress, ignore
 from features.time import day_of
+from monitoring.experiments.comparison import LABEL, PREDICTED, REACHED, compare
 from monitoring.labels import labels_of
-from monitoring.statistics.effects.arm import PairedArm
 from monitoring.statistics.effects.balance import Balance, balance
-from monitoring.statistics.effects.boundaries import always_valid
-from monitoring.statistics.effects.effect import Adjusted, Difference, adjusted, difference
-from segments.power import smallest_effect
+from monitoring.statistics.effects.effect import Adjusted, Difference
 from serving.activation.hand_offs import HandOffs
 
 #: 1 less the confidence of all outcomes of an audience together
@@ -26,7 +22,7 @@ ALPHA: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class ReadOut:
+class HoldoutEffect:
     """The effect of handing off an audience on one outcome (intention to treat).
 
     Attributes:
@@ -86,7 +82,7 @@ class ReadOut:
         return f"{'more' if self.effect > 0 else 'less'}: {self.effect:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
 
 
-def read_outs(
+def holdout_effects(
     log: Log,
     definition: Definition,
     hand_offs: HandOffs,
@@ -95,7 +91,7 @@ def read_outs(
     since: int = 0,
     audience: str | None = None,
     progress: Progress = ignore,
-) -> list[ReadOut]:
+) -> list[HoldoutEffect]:
     """Read out every audience that a destination receives.
 
     A user counts in the arm assigned at the first entry since an instant, treated or not, with the outcome after that
@@ -124,51 +120,31 @@ def read_outs(
         for outcome in definition.outcomes:
             known = ripe[outcome].filter(audience=name)
             known = known.join(labels.filter(outcome=outcome).select("user", "at", "label"), on=["user", "at"])
-            found.append(_read_out(str(name), outcome, mine, known, definition))
+            found.append(_effect(str(name), outcome, mine, known, definition))
     return found
 
 
-def _read_out(
+def _effect(
     audience: str, outcome: str, entries: pl.DataFrame, known: pl.DataFrame, definition: Definition
-) -> ReadOut:
+) -> HoldoutEffect:
     """Compare the arms of one audience on one outcome."""
     rule, share = definition.outcomes[outcome], float(entries["share"][0])
     one_arm = entries.filter(~pl.col("both_arms"))
     counts = [int((one_arm["held_out"] == held).sum()) for held in (False, True)]
     planned = balance(counts, [1 - share, share]) if 0 < share < 1 else Balance(math.nan, math.nan, stop=False)
-    arms = [known.filter(held_out=held) for held in (False, True)]
-    sizes = [len(arm) for arm in arms]
-    plain = better = low = high = smallest = None
-    if min(sizes) >= 2 and not planned.stop:
-        plain, better = _compared(arms, outcome)
-        of = (better.difference if better is not None else plain).effect
-        reach = of.error * always_valid(sum(sizes), alpha=ALPHA / len(definition.outcomes))
-        low, high = of.value - reach, of.value + reach
-    if isinstance(rule, Outcome):
-        smallest = smallest_effect(sizes[0], sizes[1], _mean(arms[1]) or 0.0)
+    p = pl.col(f"p_{outcome}") if f"p_{outcome}" in known.columns else pl.lit(None, dtype=pl.Float64)
+    rows = known.select("held_out", LABEL, p.alias(PREDICTED), (~pl.col("held_out")).alias(REACHED))
+    found = compare(rows.filter(~pl.col("held_out")), rows.filter("held_out"), rule)
+    plain, better = (None, None) if planned.stop else (found.plain, found.adjusted)
+    reach = None if planned.stop else found.at_any_time(ALPHA / len(definition.outcomes))
+    low, high = reach if reach is not None else (None, None)
+    treated, held_out = (None if math.isnan(mean) else mean for mean in found.means)
+    sizes = found.users
     waiting = len(one_arm) - sum(sizes)
     first = int(one_arm["at"].min()) + rule.reach if waiting and not sum(sizes) else None  # type: ignore[arg-type]
-    return ReadOut(
+    return HoldoutEffect(
         audience=audience, outcome=outcome, treated=sizes[0], held_out=sizes[1], waiting=waiting,
         both_arms=len(entries) - len(one_arm), balance=planned, plain=plain, adjusted=better,
-        mean_treated=_mean(arms[0]), mean_held_out=_mean(arms[1]), low=low, high=high,
-        smallest=smallest, known_by=first,
+        mean_treated=treated, mean_held_out=held_out, low=low, high=high,
+        smallest=found.smallest, known_by=first,
     )  # fmt: skip
-
-
-def _compared(arms: list[pl.DataFrame], outcome: str) -> tuple[Difference, Adjusted | None]:
-    """The plain difference, and the one adjusted by what was predicted; who had no prediction counts as the mean."""
-    column = f"p_{outcome}"
-    both = pl.concat(arms)[column] if column in arms[0].columns else pl.Series([], dtype=pl.Float64)
-    middle = both.mean()
-    filled = middle if isinstance(middle, float) and math.isfinite(middle) else 0.0
-    predicted = [arm[column].fill_null(filled).to_numpy() if column in arm.columns else np.zeros(len(arm))
-                 for arm in arms]  # fmt: skip
-    treated, control = (PairedArm.of(arm["label"].to_numpy(), x) for arm, x in zip(arms, predicted, strict=True))
-    plain = difference(treated.plain, control.plain)
-    return plain, adjusted(treated, control) if isinstance(middle, float) else None
-
-
-def _mean(arm: pl.DataFrame) -> float | None:
-    found = arm["label"].mean()
-    return found if isinstance(found, float) else None

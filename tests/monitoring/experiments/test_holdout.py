@@ -11,7 +11,7 @@ import yaml
 
 from features.events.log import InMemory
 from features.time import DAY
-from monitoring.read_out import ReadOut, read_outs
+from monitoring.experiments.holdout import HoldoutEffect, holdout_effects
 from segments.holdout import Holdout
 from segments.transitions.membership import IN, Observation
 from serving.activation.hand_offs import HandOffs
@@ -51,10 +51,12 @@ class Entered:
                 later = at + int(rng.integers(1, 14 * DAY))
                 self.log.append(Event(user, later, ("visit", "purchase"), 10.0, later))
 
-    def read(self, *, through: int, since: int = 0) -> dict[str, ReadOut]:
+    def read(self, *, through: int, since: int = 0) -> dict[str, HoldoutEffect]:
         events = replace(events_of(self.scene.definition, self.log), ends=through)
         hand_offs = HandOffs(self.scene.definition, self.scene.memberships)
-        found = read_outs(InMemory(events), self.scene.definition, hand_offs, self.folder / "entered", since=since)
+        found = holdout_effects(
+            InMemory(events), self.scene.definition, hand_offs, self.folder / "entered", since=since
+        )
         assert {one.audience for one in found} <= {CART}
         return {one.outcome: one for one in found}
 
