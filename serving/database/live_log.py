@@ -76,7 +76,9 @@ class LiveLog:
         return sqlite_file(url) if url.get_backend_name() == "sqlite" else None
 
     def close(self) -> None:
-        """Close the connections that are open."""
+        """Close the connections that are open; one that is in use is closed when it comes back."""
+        # after this the pool is nobody's: it would keep what comes back until it is collected as garbage
+        sa.event.listen(self.engine.pool, "checkin", lambda _, record: record.invalidate())
         self.engine.dispose()
 
     def append(

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from monitoring.statistics import calibration, estimated
+from monitoring.statistics.probabilities import calibration, estimated
 
 P, Y = [0.2, 0.8, 0.5], [0.0, 1.0, 1.0]
 WRONG = {

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from features.errors import PropensityError
-from serving.activation import post as sending
 from serving.activation.delivery import check_destinations
+from serving.activation.wire import post as sending
 from serving.activation.wire.url_guard import Target, addresses_of, public, target_of
 from tests.segments.worlds import moving
 from tests.serving.activation.receivers import Receiver

@@ -166,7 +166,7 @@ def test_an_audience_is_exported_whole_and_as_what_changed(moved: World, members
         return {"csv": pl.read_csv, "parquet": pl.read_parquet, "jsonl": pl.read_ndjson}[form](path)
 
     everybody = exported("states.at_risk", "parquet", with_holdout=True)
-    reported = {user for user, membership in memberships._everybody() if membership.held["states"][0] == "at_risk"}
+    reported = {user for user, membership in memberships.everybody() if membership.held["states"][0] == "at_risk"}
     assert set(everybody["user_id"]) == reported
     held = everybody["holdout"].mean()
     assert isinstance(held, float)

@@ -186,7 +186,7 @@ def test_memberships_of_version_3_are_brought_forward(
     log = open_live(scene, url)
     memberships = Memberships(scene.definition, log, clock)
     assert memberships.summaries().rows() == [("u001", 5, "states=active")]
-    [(_, found)] = memberships._everybody()
+    [(_, found)] = memberships.everybody()
     assert (found.at, found.held) == (5, {"states": ("active", 3)})
     assert memberships.take_due(9) == ["u001"]
     with log.reading() as connection:

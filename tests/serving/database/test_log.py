@@ -1,12 +1,14 @@
 """The live log, in SQLite and in a real PostgreSQL: each message once, in one order, however often it is sent."""
 
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -292,3 +294,13 @@ def test_tombstones_of_before_there_were_digests_are_honoured_and_collisions_are
     log.erase(["u4"])
     users = [message.user for message in some(0, 7)]
     assert [u for u, a in zip(users, log.append(some(0, 7)), strict=True) if a == "erased_user"] == ["u3", "u4"]
+
+
+def test_a_connection_that_is_in_use_when_the_log_closes_is_closed_when_it_comes_back(log: LiveLog) -> None:
+    with log.reading() as connection:
+        driver = connection.connection.dbapi_connection
+        log.close()
+        assert connection.scalar(sa.text("SELECT 1")) == 1, "what is under way is finished"
+    assert driver is not None
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match="closed"):
+        driver.cursor().execute("SELECT 1")
