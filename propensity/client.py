@@ -16,8 +16,8 @@ from features.errors import PropensityError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from serving.api.segment_members import Members
-    from serving.api.user_history import TransitionRecord, UserHistory
+    from serving.desk.segment_members import Members
+    from serving.desk.user_history import TransitionRecord, UserHistory
     from serving.ingest.request import Received
     from serving.published.experiments import PublishedExperiment
     from serving.published.kpis import Kpis
@@ -123,7 +123,7 @@ class Client:
 
     def user(self, user_id: str, *, reasons: int = 3, limit: int = 100) -> "UserHistory":
         """A user's record, memberships and newest transitions."""
-        from serving.api.user_history import UserHistory
+        from serving.desk.user_history import UserHistory
 
         return self._read(UserHistory, "GET", _of_user(user_id), params={"reasons": reasons, "limit": limit})
 
@@ -138,7 +138,7 @@ class Client:
 
     def pages(self, segment: str, *, as_of: datetime | str | None = None, limit: int = 1_000) -> Iterator["Members"]:
         """The pages of a segment's members, with those among them who are held out."""
-        from serving.api.segment_members import Members
+        from serving.desk.segment_members import Members
 
         params: dict[str, Any] = {"limit": limit} | ({"as_of": _text(as_of)} if as_of is not None else {})
         while True:
@@ -155,7 +155,7 @@ class Client:
         """Who entered and left what, in order, page by page until there are no more."""
         from pydantic import TypeAdapter
 
-        from serving.api.user_history import TransitionRecord
+        from serving.desk.user_history import TransitionRecord
 
         shape = TypeAdapter(list[TransitionRecord])
         params: dict[str, Any] = {"limit": PAGE}

@@ -16,10 +16,10 @@ from starlette.requests import ClientDisconnect
 from features.definition import load_definition
 from features.errors import PropensityError
 from features.settings import Settings
-from serving.api.keys import MAY, Key, KeyRing, Keys, Role, hash_of_secret
 from serving.api.paths import OTHER, Path, Paths
 from serving.api.responses import Answering, Headers, Message, Receive, Scope, Send
 from serving.database.live_log import LiveLog
+from serving.desk.keys import MAY, Key, KeyRing, Keys, Role, hash_of_secret
 from serving.ingest.tracking import BATCH_BYTES
 from serving.process.opening import Opening
 from serving.process.problems import RefusedError, told_unknown

@@ -8,7 +8,8 @@ from fastapi import FastAPI, Query, Request
 from fastapi import Path as InPath
 
 from features.errors import StoreError
-from serving.api.desk import PROBLEMS, check_segment, desk_of
+from serving.api.requests import PROBLEMS, desk_of
+from serving.desk.desk import check_segment
 from serving.process.problems import RefusedError
 from serving.published.experiments import PublishedExperiment
 from serving.published.experiments import published as experiments_published

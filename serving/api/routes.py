@@ -17,10 +17,11 @@ from features.errors import PropensityError
 from features.time import parse_instant, to_datetime, to_instant
 from features.user_id import UserId
 from serving.api import published
-from serving.api.desk import PROBLEMS, Desk, check_segment, desk_of
 from serving.api.paths import Path as Known
-from serving.api.segment_members import Members
-from serving.api.user_history import TransitionRecord, UserHistory, history_of
+from serving.api.requests import PROBLEMS, desk_of
+from serving.desk.desk import Desk, check_segment
+from serving.desk.segment_members import Members
+from serving.desk.user_history import TransitionRecord, UserHistory, history_of
 from serving.ingest.request import AT_ONCE, Call, Received
 from serving.process import metrics
 from serving.process.health import Health

@@ -20,13 +20,13 @@ from features.system.private import private
 from features.time import Clock, to_datetime
 from features.user_id import UserId
 from serving.api.connections import bound_connections
-from serving.api.desk import Desk
 from serving.api.documentation import add_page
 from serving.api.middleware import Guard
 from serving.api.paths import Path, Paths
 from serving.api.routes import Instant, app, paths
-from serving.api.segment_members import SegmentMembers
 from serving.database.live_log import LiveLog
+from serving.desk.desk import Desk
+from serving.desk.segment_members import SegmentMembers
 from serving.process.logs import quiet, write_json
 from serving.process.monitor_gauges import MonitorGauges
 from serving.process.opening import Opening

@@ -26,7 +26,7 @@ def create(
     definition: DefinitionFile = None,
 ) -> None:
     """Create a key; its secret is shown once."""
-    from serving.api.keys import Keys
+    from serving.desk.keys import Keys
 
     _secret(Keys(live_log(*opened(definition))).create(name, role))
 
@@ -34,7 +34,7 @@ def create(
 @keys.command()
 def rotate(name: KeyName, grace: Grace = "24h", definition: DefinitionFile = None) -> None:
     """Create a new secret for a key; running services accept it within seconds."""
-    from serving.api.keys import Keys
+    from serving.desk.keys import Keys
 
     _secret(Keys(live_log(*opened(definition))).rotate(name, grace=parse_duration(grace, "--grace")))
 
@@ -42,7 +42,7 @@ def rotate(name: KeyName, grace: Grace = "24h", definition: DefinitionFile = Non
 @keys.command()
 def revoke(name: KeyName, definition: DefinitionFile = None) -> None:
     """Remove a key; running services refuse it within seconds."""
-    from serving.api.keys import Keys
+    from serving.desk.keys import Keys
 
     Keys(live_log(*opened(definition))).revoke(name)
     out.print(f"{name} is revoked.", highlight=False)
@@ -53,7 +53,7 @@ def list_keys(definition: DefinitionFile = None) -> None:
     """List the valid keys."""
     import polars as pl
 
-    from serving.api.keys import Keys
+    from serving.desk.keys import Keys
 
     found = Keys(live_log(*opened(definition))).all()
     rows = {"name": [k.name for k in found], "role": [k.role for k in found],

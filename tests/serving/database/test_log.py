@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from features.errors import PropensityError, UnavailableError
 from features.reading.live_messages import Message
 from features.time import HOUR
-from serving.api.keys import KeyRing, Keys
 from serving.database.dead_letters import DeadLetter
 from serving.database.live_log import LiveLog
 from serving.database.message_rows import hash_of
 from serving.database.schema import connect
 from serving.database.tables import SHARDS, erased_before
 from serving.database.taken_ids import IdRules
+from serving.desk.keys import KeyRing, Keys
 from serving.ingest.group_commit import Committer
 from serving.ingest.leases import Leases
 from tests.serving.ingest.scenes import BEGIN, message
@@ -246,7 +246,7 @@ def test_who_dies_is_replaced(log: LiveLog, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_keys_are_kept_as_hashes_rotated_and_revoked(log: LiveLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.api.keys.REFRESH", 0.05)
+    monkeypatch.setattr("serving.desk.keys.REFRESH", 0.05)
     keys = Keys(log)
     secret = keys.create("web", "write")
     ring = KeyRing(keys, [])

@@ -11,8 +11,8 @@ import pytest
 
 from features.errors import UnavailableError
 from features.time import parse_instant
-from serving.api.segment_members import SegmentMembers
 from serving.database.live_log import LiveLog
+from serving.desk.segment_members import SegmentMembers
 from serving.model.loader import CHAMPION, Loader, registered_name
 from serving.process.metrics import REFUSED_MODELS
 from serving.scoring.online import Answers

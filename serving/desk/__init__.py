@@ -1,0 +1,1 @@
+"""What calls and pages are answered from, and who may ask."""
