@@ -26,6 +26,8 @@ class Settings(BaseSettings):
             PostgreSQL, ``postgresql+psycopg://…``, one database per definition, when more than one process serves.
         worker: ``on`` runs the worker and the sender in the service, ``off`` leaves them to ``propensity worker``.
         clock: the service's clock starts at this instant, for replays and demonstrations; without it, the real time.
+        console: ``on`` serves the console under ``/console``, ``off`` does not.
+        console_hide_ids: viewers of the console are shown no ids of users.
         rate: the largest number of requests a minute per key and process; ``0`` is without limit.
         dead_letters: how many refused messages are kept; the oldest are removed first.
         dead_letter_days: for how many days refused messages are kept.
@@ -45,6 +47,8 @@ class Settings(BaseSettings):
     live_log: SecretStr = SecretStr("")
     worker: Literal["on", "off"] = "on"
     clock: AwareDatetime | None = None
+    console: Literal["on", "off"] = "on"
+    console_hide_ids: bool = False
     rate: NonNegativeInt = 60_000
     dead_letters: NonNegativeInt = 20_000
     dead_letter_days: PositiveInt = 30

@@ -39,6 +39,12 @@ ONCE = (b"content-type", b"content-length", b"content-encoding", b"authorization
 #: bytes of a body: ten thousand ids of 256 characters, and what the tracking API allows
 SCORE_BYTES = 4_000_000
 
+#: bytes of a form of the console
+FORM_BYTES = 1_000_000
+
+#: what the metrics call all pages of the console: its addresses hold names
+CONSOLE = "/console"
+
 #: what bodies may say they are; SDKs in browsers send JSON as text, so as to ask nobody beforehand
 KINDS: dict[Role, tuple[bytes, ...]] = {
     "write": (b"application/json", b"text/plain", b""),
@@ -111,11 +117,16 @@ class Guard:
                 await self._app(scope, receive, answer)
                 await answer.finish()
                 return
-            headers = self._admitted(scope)
-            if known:
-                answer.route = known[0].template
-            _asked(scope, known)
-            most = BATCH_BYTES if _needed(scope["method"], scope["path"]) == "write" else SCORE_BYTES
+            if of_console(scope["path"]):  # which signs people in, and answers with pages
+                answer.route, answer.pages = CONSOLE, True
+                headers = self._counted(_single(scope["headers"]), _address(scope))
+                most = FORM_BYTES
+            else:
+                headers = self._admitted(scope)
+                if known:
+                    answer.route = known[0].template
+                _asked(scope, known)
+                most = BATCH_BYTES if _needed(scope["method"], scope["path"]) == "write" else SCORE_BYTES
             body = await _body(receive, headers, most)
             async with asyncio.timeout(MOST_SECONDS):
                 await self._app(scope, _again(body, receive), answer)
@@ -143,7 +154,14 @@ class Guard:
             raise _StoppedError("missing or wrong key.", 401, [(b"www-authenticate", scheme)])
         if key is not None and needed not in MAY[key.role]:
             raise _StoppedError(f"a {key.role} key may not do this.", 403, fix=f"use a key of the role {needed}")
-        name = key.name if key is not None else "anybody"
+        return self._counted(headers, key.name if key is not None else "anybody")
+
+    def _counted(self, headers: dict[bytes, bytes], name: str) -> dict[bytes, bytes]:
+        """The headers of a call, which is counted by the name of who makes it.
+
+        Raises:
+            PropensityError: too many were made.
+        """
         if self._limit is not None and not self._limiter.hit(self._limit, name):
             wait = max(1, round(self._limiter.get_window_stats(self._limit, name).reset_time - time.time()))
             message = f"more than {self._limit.amount:,} requests a minute."
@@ -208,6 +226,17 @@ def _needed(method: str, path: str) -> Role:
     if path.startswith("/v1/"):
         return "write"
     return "admin" if method == "DELETE" else "read"
+
+
+def of_console(path: str) -> bool:
+    """Whether a path is one of the console."""
+    return path == CONSOLE or path.startswith(f"{CONSOLE}/")
+
+
+def _address(scope: Scope) -> str:
+    """From where a call comes."""
+    client = scope.get("client")
+    return f"console {client[0]}" if client else "console"
 
 
 def _open(path: str) -> bool:

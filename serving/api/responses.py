@@ -27,10 +27,13 @@ class Answering:
     Args:
         send: sends it.
         route: the template of the path that was asked for, as the metrics name it.
+
+    Attributes:
+        pages: whether errors are pages already, which go out as they are.
     """
 
     def __init__(self, send: Send, route: str) -> None:
-        self._send, self.route = send, route
+        self._send, self.route, self.pages = send, route, False
         self._began = time.perf_counter()
         self._start: Message | None = None
         self._parts: list[bytes] = []
@@ -39,7 +42,7 @@ class Answering:
     async def __call__(self, message: Message) -> None:
         """Pass a message on; an error's is kept until `finish` sends it in the usual shape."""
         if message["type"] == "http.response.start":
-            if message["status"] >= 400:
+            if message["status"] >= 400 and not self.pages:
                 self._start = message
                 return
             self._count(message["status"])

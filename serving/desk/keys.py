@@ -18,13 +18,15 @@ from serving.database.tables import keys
 
 log = logging.getLogger("propensity")
 
-Role = Literal["write", "read", "admin"]
+Role = Literal["write", "read", "admin", "viewer", "editor", "publisher", "privacy"]
 
-#: ``write`` may send events, ``read`` may ask, ``admin`` may ask and erase
+#: what a key may do by HTTP: ``write`` may send events, ``read`` may ask, ``admin`` may ask and erase; the others are
+#: for people, who sign in to the console with them
 MAY: dict[Role, frozenset[Role]] = {
     "write": frozenset({"write"}),
     "read": frozenset({"read"}),
     "admin": frozenset({"read", "admin"}),
+    **dict.fromkeys(("viewer", "editor", "publisher", "privacy"), frozenset()),
 }
 
 #: how long a running service goes on with the keys it knows, in seconds
@@ -52,6 +54,16 @@ class Key:
 def hash_of_secret(secret: str) -> str:
     """What is kept of a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def found_in(keys: Sequence[Key], secret: str) -> Key | None:
+    """The key of a secret that still works, or None; every key is compared, in the same time wherever it differs."""
+    digest, now = hash_of_secret(secret), time.time_ns() // 1_000
+    found = None
+    for key in keys:
+        if hmac.compare_digest(key.hash, digest) and (key.expires is None or key.expires > now):
+            found = key
+    return found
 
 
 class Keys:
@@ -130,12 +142,7 @@ class KeyRing:
 
     def find(self, secret: str) -> Key | None:
         """The key of a secret, or None; every key is compared, in the same time wherever it differs."""
-        digest, now = hash_of_secret(secret), time.time_ns() // 1_000
-        found = None
-        for key in self._known:
-            if hmac.compare_digest(key.hash, digest) and (key.expires is None or key.expires > now):
-                found = key
-        return found
+        return found_in(self._known, secret)
 
     def __len__(self) -> int:
         """How many keys there are."""

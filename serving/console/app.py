@@ -1,0 +1,158 @@
+"""The console as a web application: each page checked, made and sent in one way."""
+
+import hmac
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from features.settings import Settings
+from serving.console import sign_in
+from serving.console.catalogue import catalogue, wanted
+from serving.console.office import Office, Visit
+from serving.console.pages import STATIC, page
+from serving.console.screen import Screen
+from serving.console.screens import SCREENS
+from serving.desk.desk import Desk
+from serving.process.problems import RefusedError, problem_of, status_of
+
+log = logging.getLogger("propensity")
+
+#: nothing is loaded from elsewhere, nothing is evaluated, and no other site shows or fills in our pages
+HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+#: the names of this machine; without keys the console answers to no other
+LOCAL = ("localhost", "127.0.0.1", "[::1]")
+
+
+class Console:
+    """The console.
+
+    Args:
+        desk: gives what is answered from; raises until it is open.
+        settings: of the deployment.
+    """
+
+    def __init__(self, desk: Callable[[], Desk], settings: Settings) -> None:
+        self._desk, self._settings = desk, settings
+        self._office: Office | None = None
+        screens = [
+            Route(screen.path, partial(self._serve, screen), methods=[screen.method])
+            for screen in (*sign_in.SCREENS, *SCREENS)
+        ]
+        failed = {HTTPException: self._failed, Exception: self._failed}
+        static = Mount("/static", _Kept(directory=STATIC), name="static")
+        self.app = Starlette(routes=[*screens, static], exception_handlers=failed)
+
+    def office(self) -> Office:
+        """What pages are made from.
+
+        Raises:
+            StartingError: the desk is not open yet.
+        """
+        desk = self._desk()
+        if self._office is None or self._office.desk is not desk:
+            self._office = Office(desk, self._settings)
+        return self._office
+
+    async def _serve(self, screen: Screen, request: Request) -> Response:
+        form = await request.form(max_files=0) if request.method == "POST" else FormData()
+        try:
+            answer = await to_thread.run_sync(self._answer, screen, request, form)
+        except Exception as error:  # whatever it is, it is shown on a page
+            answer = _error_page(request, error)
+        return _with_headers(answer)
+
+    def _answer(self, screen: Screen, request: Request, form: FormData) -> Response:
+        office = self.office()
+        if self._settings.auth == "off" and _host(request) not in LOCAL:
+            raise RefusedError(
+                "without keys the console answers on this machine only.",
+                fix="make a key, propensity keys create NAME --role viewer, and remove PROPENSITY_AUTH=off",
+                status=403,
+            )
+        now = office.desk.live.clock.now()
+        session, cookie = sign_in.current(office, request, now)
+        words = catalogue(wanted(request.headers.get("accept-language", "")))
+        visit = Visit(request, office, session, words, now, form)
+        if session is None and screen.may is not None:
+            return RedirectResponse(sign_in.address(request), 303)
+        if screen.may is not None:
+            visit.needs(screen.may)
+        if request.method == "POST" and session is not None and not _ours(visit, session.csrf):
+            raise RefusedError(words("refused.form"), fix=words("refused.form.fix"), status=403)
+        answer = screen.answer(visit)
+        if cookie is not None:
+            sign_in.give(answer, request, cookie)
+        return answer
+
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        return _with_headers(_error_page(request, error))
+
+
+def _ours(visit: Visit, csrf: str) -> bool:
+    """Whether a form was filled in on a page of ours."""
+    given = visit.field("csrf") or visit.request.headers.get("x-csrf", "")
+    return hmac.compare_digest(given.encode(), csrf.encode())
+
+
+def _host(request: Request) -> str:
+    host = request.headers.get("host", "")
+    return host if host.endswith("]") else host.rpartition(":")[0] or host
+
+
+def _error_page(request: Request, error: Exception) -> Response:
+    """Any error as a page: what is wrong, and what to do."""
+    words = catalogue(wanted(request.headers.get("accept-language", "")))
+    if isinstance(error, HTTPException):
+        known = error.status_code if error.status_code in (404, 405) else 400
+        error = RefusedError(words(f"refused.{known}"), fix=words("refused.fix.address"), status=known)
+    found = problem_of(error)
+    return page("error.html", words, status_of(error), problem=found)
+
+
+def _with_headers(answer: Response) -> Response:
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
+    return answer
+
+
+class _Kept(StaticFiles):
+    """Files that never change under one address: it holds their digest."""
+
+    def file_response(self, *given: Any, **more: Any) -> Response:
+        answer = super().file_response(*given, **more)
+        answer.headers["cache-control"] = "public, max-age=31536000, immutable"
+        return _with_headers(answer)
+
+
+def mount(app: Starlette, desk: Callable[[], Desk], settings: Settings) -> None:
+    """Serve the console under ``/console``.
+
+    Args:
+        app: where.
+        desk: gives what is answered from; raises until it is open.
+        settings: of the deployment.
+    """
+
+    async def home(_: Request) -> Response:
+        return RedirectResponse(sign_in.HOME)  # an address without a host: proxies have names of their own
+
+    app.router.routes.append(Route("/console", home))
+    app.router.routes.append(Mount("/console", Console(desk, settings).app))

@@ -1,0 +1,39 @@
+"""The log of actions: who changed, erased or exported what, when, and from where."""
+
+import json
+
+from starlette.responses import Response
+
+from features.time import to_datetime
+from serving.console.office import Visit
+from serving.console.pages import page_of
+from serving.console.screen import Screen
+
+PAGE = 100
+
+
+def _list(visit: Visit) -> Response:
+    asked = visit.field("before")
+    before = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 18 else None
+    rows = visit.office.actions.page(before=before, limit=PAGE)
+    older = rows[-1].id if len(rows) == PAGE else None
+    return page_of(visit, "log.html", "log", rows=rows, older=older, broken=visit.office.actions.broken())
+
+
+def _export(visit: Visit) -> Response:
+    """The whole log as JSON Lines, with the hashes by which anybody can check it."""
+    rows = visit.office.actions.all()
+    lines = [
+        json.dumps({"id": a.id, "at": to_datetime(a.at).isoformat(), "who": a.who, "origin": a.origin,
+                    "action": a.action, "subject": a.subject, "detail": a.detail, "hash": a.hash}, ensure_ascii=False)
+        for a in rows
+    ]  # fmt: skip
+    visit.wrote("export", "log", rows=len(lines))
+    name = f'attachment; filename="propensity-log-{to_datetime(visit.now):%Y-%m-%d}.jsonl"'
+    return Response("\n".join([*lines, ""]), media_type="application/jsonl", headers={"content-disposition": name})
+
+
+SCREENS = (
+    Screen("/log", "GET", "look", _list),
+    Screen("/log/export", "POST", "look", _export),
+)

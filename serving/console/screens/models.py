@@ -1,0 +1,56 @@
+"""Models: what each is good for, what it may not be asked, and how it went since."""
+
+from starlette.responses import Response
+
+from features.errors import StoreError
+from serving.console.office import Visit
+from serving.console.pages import page_of
+from serving.console.screen import Screen
+from serving.published.monitor import OfOutcome, PublishedMonitor, monitor_published
+from serving.scoring.online import ServedModel
+
+#: metrics that are shown of likelihoods and amounts, the most telling first
+SHOWN = ("auc", "average_precision", "lift_at_10", "log_loss", "calibration_error", "observed_over_expected",
+         "normalised_gini", "mean_absolute_error")  # fmt: skip
+
+#: groups that are shown of an outcome, those with the most evidence against them first
+MOST = 24
+
+
+def _monitor(visit: Visit) -> tuple[PublishedMonitor | None, str]:
+    """What the monitor published; or nothing, and why."""
+    try:
+        found = monitor_published(visit.office.desk.monitoring)
+    except StoreError as error:
+        return None, f"{error.message} {error.fix}"
+    return found, "" if found is not None else visit.words("models.no_monitor")
+
+
+def _list(visit: Visit) -> Response:
+    desk = visit.office.desk
+    monitor, why = _monitor(visit)
+    models = desk.answers.models()
+    named = {model.outcome for model in models}
+    missing = {name: desk.answers.refused.get(name, "") for name in desk.definition.outcomes if name not in named}
+    uri = visit.office.settings.tracking_uri
+    mlflow = uri if uri.startswith(("http://", "https://")) else ""
+    return page_of(
+        visit, "models.html", "models", models=models, missing=missing, mlflow=mlflow, why=why,
+        shown={model.outcome: _metrics(model) for model in models},
+        realised={} if monitor is None else monitor.outcomes,
+        groups={} if monitor is None else {name: _groups(one) for name, one in monitor.outcomes.items()},
+        findings=[] if monitor is None else monitor.findings,
+    )  # fmt: skip
+
+
+def _metrics(model: ServedModel) -> list[str]:
+    return [name for name in SHOWN if name in model.metrics]
+
+
+def _groups(found: OfOutcome) -> list[dict[str, object]]:
+    """Groups of users in which what happened lies furthest from what was expected, by its interval."""
+    known = [one for one in found.groups if one.ratio is not None and one.low is not None and one.high is not None]
+    return [one.model_dump() for one in sorted(known, key=lambda one: -one.beyond)[:MOST]]
+
+
+SCREENS = (Screen("/models", "GET", "look", _list),)

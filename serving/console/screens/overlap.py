@@ -1,0 +1,70 @@
+"""Overlap: who is in two segments, and which pairs ask for different things."""
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from features.definition.schema import Definition
+from serving.console.office import Visit
+from serving.console.overview import Overview
+from serving.console.pages import page_of
+from serving.console.screen import Screen
+
+#: pairs that are shown
+MOST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two segments that share users.
+
+    Attributes:
+        one: the first.
+        other: the second.
+        users: who is in both.
+        share: of the smaller segment.
+        differ: whether their playbooks ask for different things.
+    """
+
+    one: str
+    other: str
+    users: int
+    share: float
+    differ: bool
+
+
+def _matrix(visit: Visit) -> Response:
+    overview = visit.office.overviews.newest()
+    names = [] if overview is None else [name for name, users in overview.segments.items() if users]
+    rows = [] if overview is None else [(name, [_share(overview, name, other) for other in names]) for name in names]
+    pairs = [] if overview is None else _pairs(visit.office.desk.definition, overview, names)
+    return page_of(visit, "overlap.html", "overlap", overview=overview, names=names, rows=rows, pairs=pairs)
+
+
+def _share(overview: Overview, row: str, column: str) -> float:
+    """The share of a segment's users who are in another one, too."""
+    order = list(overview.segments)
+    return float(overview.together[order.index(row), order.index(column)] / overview.segments[row])
+
+
+def _pairs(definition: Definition, overview: Overview, names: list[str]) -> list[Pair]:
+    """Pairs that share users: first those whose playbooks ask for different things, then the largest share."""
+    order = list(overview.segments)
+    found = []
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            users = int(overview.together[order.index(one), order.index(other)])
+            if users:
+                smaller = min(overview.segments[one], overview.segments[other])
+                found.append(Pair(one, other, users, users / smaller, _differ(definition, one, other)))
+    return sorted(found, key=lambda pair: (not pair.differ, -pair.share))[:MOST]
+
+
+def _differ(definition: Definition, one: str, other: str) -> bool:
+    """Whether two playbooks ask for different things: both say what to do, and not the same."""
+    plays = [definition.segments[name].playbook for name in (one, other)]
+    asked = [play.do for play in plays if play is not None]
+    return len(asked) == 2 and asked[0] != asked[1]
+
+
+SCREENS = (Screen("/overlap", "GET", "look", _matrix),)

@@ -1,0 +1,117 @@
+"""Segments: each with its size, what to do about it, who is held out, and where it is handed to."""
+
+from dataclasses import dataclass
+
+from starlette.responses import Response
+
+from features.definition.dimension import Dimension
+from features.definition.schema import Definition
+from features.definition.sections.rule import Segment
+from features.errors import StoreError
+from segments.holdout import held_out_share
+from segments.transitions.membership import IN
+from serving.console.drawings import sparkline
+from serving.console.office import Visit
+from serving.console.overview import Overview
+from serving.console.pages import page_of
+from serving.console.screen import Screen
+from serving.desk.desk import check_segment
+from serving.published.kpis import published as kpis_published
+
+#: members on a page
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A size over time.
+
+    Attributes:
+        points: of the drawn line.
+        words: the same in words.
+    """
+
+    points: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A segment of the list.
+
+    Attributes:
+        name: its name.
+        rule: its rule.
+        size: users in the newest batch; None before the first.
+        held_out: those of them who are held out.
+        share: the share that is held out.
+        trend: its size over time as a drawing; None where that was not published.
+        destinations: where its users are handed to.
+        experiments: in which experiments it is.
+    """
+
+    name: str
+    rule: Segment
+    size: int | None
+    held_out: int
+    share: float
+    trend: Trend | None
+    destinations: list[str]
+    experiments: list[str]
+
+
+def rows_of(visit: Visit) -> list[Row]:
+    """The segments, the largest first."""
+    definition, overview = visit.office.desk.definition, visit.office.overviews.newest()
+    trends = _trends(visit)
+    found = [_row(definition, name, overview, trends.get(name)) for name in definition.segments]
+    return sorted(found, key=lambda row: -(row.size or 0))
+
+
+def _row(definition: Definition, name: str, overview: Overview | None, trend: Trend | None) -> Row:
+    dimension = Dimension.segment(name)
+    destinations = [
+        key for key, one in definition.destinations.items()
+        if one.kind != "notice" and (one.wants(dimension, None, IN) or one.wants(dimension, IN, None))
+    ]  # fmt: skip
+    experiments = [key for key, one in definition.experiments.items() if one.dimension == dimension]
+    size = None if overview is None else overview.segments.get(name, 0)
+    held_out = 0 if overview is None else overview.held_out.get(name, 0)
+    share = held_out_share(definition, dimension)
+    return Row(name, definition.segments[name], size, held_out, share, trend, destinations, experiments)
+
+
+def _trends(visit: Visit) -> dict[str, Trend]:
+    try:
+        found = kpis_published(visit.office.desk.monitoring)
+    except StoreError:
+        return {}  # the page of KPIs says so; a list of segments is good without them
+    if found is None:
+        return {}
+    prefix = Dimension.segment("")
+    sizes = {audience.name: [day.size for day in audience.days] for audience in found.audiences}
+    return {
+        name.removeprefix(prefix): Trend(
+            sparkline(days), visit.words("segments.trend", first=days[0], last=days[-1], count=len(days))
+        )
+        for name, days in sizes.items()
+        if name.startswith(prefix) and len(days) > 1
+    }
+
+
+def _list(visit: Visit) -> Response:
+    return page_of(visit, "segments.html", "segments", rows=rows_of(visit), overview=visit.office.overviews.newest())
+
+
+def _one(visit: Visit) -> Response:
+    name = visit.request.path_params["name"]
+    desk = visit.office.desk
+    check_segment(desk, name)
+    row = next(row for row in rows_of(visit) if row.name == name)
+    return page_of(visit, "segment.html", "segments", row=row, overview=visit.office.overviews.newest())
+
+
+SCREENS = (
+    Screen("/segments", "GET", "look", _list),
+    Screen("/segments/{name}", "GET", "look", _one),
+)

@@ -1,0 +1,128 @@
+"""Today: how many users are where, what moved, and what needs doing."""
+
+from dataclasses import dataclass
+
+import polars as pl
+from starlette.responses import Response
+
+from features.definition.dimension import STATES
+from features.errors import StoreError
+from serving.console.drawings import Flow, sankey
+from serving.console.office import Visit
+from serving.console.overview import Overview
+from serving.console.pages import page_of
+from serving.console.screen import Screen
+from serving.published.experiments import published as experiments_published
+from serving.published.monitor import PublishedMonitor, monitor_published
+
+#: changes of sizes that are shown
+MOST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something that needs doing.
+
+    Attributes:
+        bad: whether something is wrong; otherwise it is news.
+        words: what it is.
+        action: what to do.
+        address: where to see more; empty where nowhere.
+    """
+
+    bad: bool
+    words: str
+    action: str
+    address: str = ""
+
+
+def _today(visit: Visit) -> Response:
+    overview = visit.office.overviews.newest()
+    models = visit.office.desk.answers.models()
+    age = None if overview is None else (visit.now - _instant(overview)) / 86_400_000_000
+    flows = [] if overview is None else _flows(overview, visit)
+    return page_of(
+        visit, "today.html", "today",
+        overview=overview, tasks=tasks(visit, overview), age=age, models=models, flows=flows,
+        drawing=sankey(flows) if flows else None,
+        moved=[] if overview is None else _moved(overview),
+        handed=visit.office.desk.live.memberships.outbox.status().to_dicts(),
+    )  # fmt: skip
+
+
+def _instant(overview: Overview) -> int:
+    return int(overview.as_of.timestamp() * 1_000_000)
+
+
+def tasks(visit: Visit, overview: Overview | None) -> list[Task]:
+    """What needs doing, what is wrong first."""
+    t, desk = visit.words, visit.office.desk
+    found = []
+    if overview is None:
+        found.append(Task(True, t("task.no_batch"), t("task.no_batch.fix")))
+    found += [Task(True, t("task.missing", what=name), why) for name, why in desk.live.missing().items()]
+    found += [Task(True, t("task.refused", outcome=name), why) for name, why in desk.answers.refused.items()]
+    found += _alarms(visit) + _handing_off(visit) + _read_out(visit)
+    return sorted(found, key=lambda task: not task.bad)
+
+
+def _alarms(visit: Visit) -> list[Task]:
+    try:
+        monitor: PublishedMonitor | None = monitor_published(visit.office.desk.monitoring)
+    except StoreError as error:
+        return [Task(True, error.message, error.fix)]
+    if monitor is None:
+        return [Task(False, visit.words("task.no_monitor"), visit.words("task.no_monitor.fix"))]
+    return [Task(one.alarm, one.words, one.action, "/console/models") for one in monitor.findings]
+
+
+def _handing_off(visit: Visit) -> list[Task]:
+    t, found = visit.words, []
+    for row in visit.office.desk.live.memberships.outbox.status().to_dicts():
+        name, address = row["destination"], "/console/hand-off"
+        if row["paused"]:
+            found.append(Task(True, t("task.paused", name=name), t("task.paused.fix"), address))
+        elif row["failures"]:
+            found.append(
+                Task(True, t("task.failing", name=name, error=row["error"] or ""), t("task.failing.fix"), address)
+            )
+        if row["dead"]:
+            found.append(Task(True, t("task.dead", name=name, count=row["dead"]), t("task.dead.fix"), address))
+    return found
+
+
+def _read_out(visit: Visit) -> list[Task]:
+    try:
+        experiments = experiments_published(visit.office.desk.monitoring) or {}
+    except StoreError as error:
+        return [Task(True, error.message, error.fix)]
+    t, found = visit.words, []
+    for name, one in experiments.items():
+        if one.balance.stop:
+            found.append(Task(True, t("task.unbalanced", name=name), t("task.unbalanced.fix"), "/console/experiments"))
+        elif one.look.final or any(row.shown for row in one.rows[:1]):
+            found.append(Task(False, t("task.read_out", name=name), t("task.read_out.fix"), "/console/experiments"))
+    return found
+
+
+def _flows(overview: Overview, visit: Visit) -> list[Flow]:
+    """Users who went from state to state in the last week; whoever is new comes from nowhere."""
+    states = overview.flows.filter((pl.col("dimension") == STATES) & pl.col("after").is_not_null())
+    rows = states.group_by("before", "after").agg(pl.col("users").sum()).sort("users", descending=True)
+    nowhere = visit.words("today.nowhere")
+    return [Flow(before or nowhere, after, users) for before, after, users in rows.iter_rows()]
+
+
+def _moved(overview: Overview) -> list[dict[str, object]]:
+    """The audiences whose size changed most in the last week."""
+    flows = overview.flows.filter(pl.col("cause").is_in(["behaviour", "time", "merged"]))
+    entered = flows.filter(pl.col("after").is_not_null()).group_by("dimension", name="after").agg(entered="users")
+    entered = entered.with_columns(pl.col("entered").list.sum())
+    left = flows.filter(pl.col("before").is_not_null()).group_by("dimension", name="before").agg(left="users")
+    left = left.with_columns(pl.col("left").list.sum())
+    both = entered.join(left, on=["dimension", "name"], how="full", coalesce=True).fill_null(0)
+    net = both.with_columns(net=pl.col("entered") - pl.col("left")).filter(pl.col("net") != 0)
+    return net.sort(pl.col("net").abs(), descending=True).head(MOST).to_dicts()
+
+
+SCREENS = (Screen("/", "GET", "look", _today),)

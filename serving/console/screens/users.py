@@ -1,0 +1,98 @@
+"""A user: the record in words, what they were over time, and erasing them."""
+
+from dataclasses import dataclass
+
+from starlette.responses import RedirectResponse, Response
+
+from features.events.tombstones import digest_of
+from features.time import to_datetime
+from features.user_id import user_id
+from serving.console.curves import Curve, curve
+from serving.console.office import Visit
+from serving.console.pages import page_of
+from serving.console.screen import Screen
+from serving.desk.user_history import UserHistory, history_of
+from serving.process.problems import RefusedError
+
+ADDRESS = "/console/users"
+
+#: transitions and reasons that are shown
+TRANSITIONS, REASONS = 200, 5
+
+
+def _search(visit: Visit) -> Response:
+    return page_of(visit, "users.html", "user", unknown="")
+
+
+def _find(visit: Visit) -> Response:
+    """Go to the page of a user; the id is sent as a form, so that it stands in no address."""
+    asked = user_id(visit.field("user_id"))
+    return RedirectResponse(f"{ADDRESS}/{visit.office.handles.of(asked)}", 303)
+
+
+def _history(visit: Visit, user: str) -> UserHistory:
+    desk = visit.office.desk
+    now = to_datetime(visit.now)
+    found = history_of(user, now, desk.answers, desk.live.memberships, limit=TRANSITIONS, reasons=REASONS)
+    if found.record is None and not found.memberships:
+        name = repr(user) if "see_ids" in visit.may else visit.words("id.hidden")
+        raise RefusedError(visit.words("user.unknown", name=name), fix=visit.words("user.unknown.fix"), status=404)
+    return found
+
+
+def _one(visit: Visit) -> Response:
+    handle = visit.request.path_params["handle"]
+    found = _history(visit, visit.office.handles.user(handle))
+    return page_of(
+        visit, "user.html", "user", handle=handle, found=found, curves=curves(visit, found),
+        shown=found.user_id if "see_ids" in visit.may else visit.words("id.hidden"),
+    )  # fmt: skip
+
+
+def curves(visit: Visit, found: UserHistory) -> list[Curve]:
+    """The probability of each outcome over time, with the borders of its tiers."""
+    models = {model.outcome: model for model in visit.office.desk.answers.models()}
+    drawn = []
+    for outcome in visit.office.desk.definition.likelihoods:
+        points = {t.at: t.scores_after[outcome] for t in found.transitions if outcome in t.scores_after}
+        if found.record is not None and (now := found.record.intent[outcome].probability) is not None:
+            points[found.record.as_of] = now
+        if len(points) > 1 and outcome in models:
+            model = models[outcome]
+            drawn.append(curve(outcome, sorted(points.items()), model.most_likely_from, model.least_likely_up_to))
+    return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place that an erasure looked through.
+
+    Attributes:
+        name: where.
+        removed: rows removed.
+        left: rows that a second search still found.
+    """
+
+    name: str
+    removed: int
+    left: int
+
+
+def _erase(visit: Visit) -> Response:
+    """Erase a user, whose id was typed again; the answer is the report of counts."""
+    user = visit.office.handles.user(visit.request.path_params["handle"])
+    if visit.field("typed") != user:
+        raise RefusedError(visit.words("user.erase.typed"), fix=visit.words("user.erase.typed.fix"))
+    erased = visit.office.desk.erase(user)
+    removed, left = sum(erased.removed.values()), sum(erased.left.values())
+    visit.wrote("erase", f"user {digest_of(user)[:16]}", removed=removed, left=left)
+    places = [Place(name, erased.removed[name], erased.left[name]) for name in erased.removed]
+    return page_of(visit, "erased.html", "user", places=places, whole=not left)
+
+
+SCREENS = (
+    Screen("/users", "GET", "look", _search),
+    Screen("/users", "POST", "look", _find),
+    Screen("/users/{handle}", "GET", "look", _one),
+    Screen("/users/{handle}/erase", "POST", "erase", _erase),
+)

@@ -1,0 +1,64 @@
+"""The tables of the console, in the database of the live log: who is signed in, what was done, and a secret."""
+
+import secrets
+
+import sqlalchemy as sa
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, Text
+
+from serving.database.live_log import LiveLog
+from serving.database.schema import check_columns
+from serving.database.tables import NUMBER, insert, one_at_a_time
+
+metadata = MetaData()
+
+#: who is signed in; a session is found by the SHA-256 of what its cookie holds
+sessions = Table(
+    "console_sessions",
+    metadata,
+    Column("hash", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("key_hash", String),
+    Column("csrf", String, nullable=False),
+    Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
+#: who did what; rows are only ever added, and each holds the hash of the one before
+actions = Table(
+    "console_actions",
+    metadata,
+    Column("id", NUMBER, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("who", String, nullable=False),
+    Column("origin", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("hash", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+#: one row: the secret that ids of users are encrypted with in addresses of pages
+secret = Table(
+    "console_secret",
+    metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("value", LargeBinary, nullable=False),
+)
+
+
+def make_tables(live: LiveLog) -> None:
+    """Make what is not there yet, in the database of a live log."""
+    with live.writing() as connection:
+        one_at_a_time(connection)  # two servers that start at once
+        metadata.create_all(connection)
+        check_columns(connection, metadata)
+        row = {"one": 1, "value": secrets.token_bytes(64)}
+        connection.execute(insert(secret, connection).on_conflict_do_nothing(), [row])
+
+
+def secret_of(live: LiveLog) -> bytes:
+    """The secret, 64 random bytes; all processes of a live log have the same one."""
+    with live.reading() as connection:
+        return bytes(connection.scalars(sa.select(secret.c.value)).one())
