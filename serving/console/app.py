@@ -95,7 +95,7 @@ class Console:
             return RedirectResponse(sign_in.address(request), 303)
         if screen.may is not None:
             visit.needs(screen.may)
-        if request.method == "POST" and session is not None and not _ours(visit, session.csrf):
+        if request.method == "POST" and not _ours(visit, screen):
             raise RefusedError(words("refused.form"), fix=words("refused.form.fix"), status=403)
         answer = screen.answer(visit)
         if cookie is not None:
@@ -106,10 +106,14 @@ class Console:
         return _with_headers(_error_page(request, error))
 
 
-def _ours(visit: Visit, csrf: str) -> bool:
-    """Whether a form was filled in on a page of ours."""
+def _ours(visit: Visit, screen: Screen) -> bool:
+    """Whether a form was filled in on a page of ours; signing in alone needs no session."""
+    if visit.request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return False
+    if screen.may is None or visit.session is None:
+        return screen.may is None
     given = visit.field("csrf") or visit.request.headers.get("x-csrf", "")
-    return hmac.compare_digest(given.encode(), csrf.encode())
+    return hmac.compare_digest(given.encode(), visit.session.csrf.encode())
 
 
 def _host(request: Request) -> str:

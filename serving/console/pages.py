@@ -9,11 +9,14 @@ from pathlib import Path
 import jinja2
 from starlette.responses import HTMLResponse, Response
 
-from features.time import span_name, to_datetime
+from features.time import parse_instant, span_name, to_datetime
 from serving.console.catalogue import Catalogue, shown
 from serving.console.office import Visit
 
 STATIC = Path(str(files("serving.console").joinpath("static")))
+
+#: made when the package is built; without it pages show their tables alone
+CHARTS = "vega.js"
 
 #: the pages of the navigation, in order: the key of their name, and their address
 NAVIGATION = (
@@ -60,7 +63,7 @@ def _templates() -> jinja2.Environment:
         loader=jinja2.PackageLoader("serving.console"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.globals |= {"static": static_address, "navigation": NAVIGATION}
+    made.globals |= {"static": static_address, "navigation": NAVIGATION, "charts": (STATIC / CHARTS).exists()}
     made.filters |= {"n": shown, "day": _day, "minute": _minute, "share": _share, "span": span_name}
     return made
 
@@ -72,15 +75,17 @@ def static_address(name: str) -> str:
     return f"/console/static/{name}?{digest}"
 
 
-def _moment(value: int | datetime) -> datetime:
+def _moment(value: int | str | datetime) -> datetime:
+    if isinstance(value, str):
+        return parse_instant(value)
     return to_datetime(value) if isinstance(value, int) else value
 
 
-def _day(value: int | datetime) -> str:
+def _day(value: int | str | datetime) -> str:
     return _moment(value).strftime("%Y-%m-%d")
 
 
-def _minute(value: int | datetime) -> str:
+def _minute(value: int | str | datetime) -> str:
     return _moment(value).strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -1,6 +1,7 @@
 """The log of actions: who changed, erased or exported what, when, and from where."""
 
 import json
+from dataclasses import asdict
 
 from starlette.responses import Response
 
@@ -24,9 +25,8 @@ def _export(visit: Visit) -> Response:
     """The whole log as JSON Lines, with the hashes by which anybody can check it."""
     rows = visit.office.actions.all()
     lines = [
-        json.dumps({"id": a.id, "at": to_datetime(a.at).isoformat(), "who": a.who, "origin": a.origin,
-                    "action": a.action, "subject": a.subject, "detail": a.detail, "hash": a.hash}, ensure_ascii=False)
-        for a in rows
+        json.dumps({**asdict(action), "time": to_datetime(action.at).isoformat()}, ensure_ascii=False)
+        for action in rows
     ]  # fmt: skip
     visit.wrote("export", "log", rows=len(lines))
     name = f'attachment; filename="propensity-log-{to_datetime(visit.now):%Y-%m-%d}.jsonl"'

@@ -23,14 +23,21 @@ class Pair:
         other: the second.
         users: who is in both.
         share: of the smaller segment.
-        differ: whether their playbooks ask for different things.
+        do_one: what the playbook of the first asks for; empty where there is none.
+        do_other: the same of the other.
     """
 
     one: str
     other: str
     users: int
     share: float
-    differ: bool
+    do_one: str
+    do_other: str
+
+    @property
+    def differ(self) -> bool:
+        """Whether their playbooks ask for different things."""
+        return bool(self.do_one and self.do_other) and self.do_one != self.do_other
 
 
 def _matrix(visit: Visit) -> Response:
@@ -56,15 +63,16 @@ def _pairs(definition: Definition, overview: Overview, names: list[str]) -> list
             users = int(overview.together[order.index(one), order.index(other)])
             if users:
                 smaller = min(overview.segments[one], overview.segments[other])
-                found.append(Pair(one, other, users, users / smaller, _differ(definition, one, other)))
+                found.append(
+                    Pair(one, other, users, users / smaller, _asked(definition, one), _asked(definition, other))
+                )
     return sorted(found, key=lambda pair: (not pair.differ, -pair.share))[:MOST]
 
 
-def _differ(definition: Definition, one: str, other: str) -> bool:
-    """Whether two playbooks ask for different things: both say what to do, and not the same."""
-    plays = [definition.segments[name].playbook for name in (one, other)]
-    asked = [play.do for play in plays if play is not None]
-    return len(asked) == 2 and asked[0] != asked[1]
+def _asked(definition: Definition, name: str) -> str:
+    """What a segment's playbook asks for; empty where it has none."""
+    playbook = definition.segments[name].playbook
+    return playbook.do if playbook is not None else ""
 
 
 SCREENS = (Screen("/overlap", "GET", "look", _matrix),)

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from features.definition.dimension import STATES
 from features.errors import StoreError
+from features.time import DAY, to_instant
 from serving.console.drawings import Flow, sankey
 from serving.console.office import Visit
 from serving.console.overview import Overview
@@ -17,6 +18,9 @@ from serving.published.monitor import PublishedMonitor, monitor_published
 
 #: changes of sizes that are shown
 MOST = 8
+
+#: a batch that is older, in days, needs attention: one is expected every night
+OLD = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Task:
 def _today(visit: Visit) -> Response:
     overview = visit.office.overviews.newest()
     models = visit.office.desk.answers.models()
-    age = None if overview is None else (visit.now - _instant(overview)) / 86_400_000_000
+    age = None if overview is None else _days_old(visit, overview)
     flows = [] if overview is None else _flows(overview, visit)
     return page_of(
         visit, "today.html", "today",
@@ -50,8 +54,8 @@ def _today(visit: Visit) -> Response:
     )  # fmt: skip
 
 
-def _instant(overview: Overview) -> int:
-    return int(overview.as_of.timestamp() * 1_000_000)
+def _days_old(visit: Visit, overview: Overview) -> float:
+    return max(0, visit.now - to_instant(overview.as_of)) / DAY
 
 
 def tasks(visit: Visit, overview: Overview | None) -> list[Task]:
@@ -60,6 +64,8 @@ def tasks(visit: Visit, overview: Overview | None) -> list[Task]:
     found = []
     if overview is None:
         found.append(Task(True, t("task.no_batch"), t("task.no_batch.fix")))
+    elif (days := _days_old(visit, overview)) > OLD:
+        found.append(Task(True, t("task.old_batch", count=round(days)), t("task.no_batch.fix")))
     found += [Task(True, t("task.missing", what=name), why) for name, why in desk.live.missing().items()]
     found += [Task(True, t("task.refused", outcome=name), why) for name, why in desk.answers.refused.items()]
     found += _alarms(visit) + _handing_off(visit) + _read_out(visit)

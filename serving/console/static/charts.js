@@ -1,0 +1,50 @@
+// Charts: each element with data-chart is drawn from the JSON that data-source names. Expressions are interpreted,
+// never compiled, so that the page needs no permission to evaluate code.
+"use strict";
+
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+const SPECS = {
+  realised: ({ rows, x, y }) => ({
+    data: { values: rows.filter((row) => row.ratio !== null) },
+    layer: [
+      { mark: { type: "rule", strokeDash: [4, 3], color: colour("--quiet") }, encoding: { y: { datum: 1 } } },
+      { mark: { type: "rule", color: colour("--accent") }, encoding: { y: { field: "low", type: "quantitative" }, y2: { field: "high" } } },
+      { mark: { type: "point", filled: true, size: 60, color: colour("--accent") }, encoding: { y: { field: "ratio", type: "quantitative" } } },
+    ],
+    encoding: {
+      x: { field: "at", type: "temporal", title: x },
+      y: { type: "quantitative", title: y, scale: { zero: false } },
+    },
+  }),
+  cut: ({ at, users, profit }, { x, y }) => ({
+    data: { values: at.map((value, i) => ({ at: value, users: users[i], profit: profit[i] })) },
+    mark: { type: "area", line: { color: colour("--accent") }, color: colour("--accent"), opacity: 0.25 },
+    encoding: {
+      x: { field: "at", type: "quantitative", title: x },
+      y: { field: "users", type: "quantitative", title: y },
+    },
+  }),
+};
+
+const look = () => ({
+  background: "transparent",
+  width: "container",
+  height: 200,
+  autosize: { type: "fit", contains: "padding" },
+  config: {
+    axis: { labelColor: colour("--quiet"), titleColor: colour("--quiet"), gridColor: colour("--line"), domainColor: colour("--line"), tickColor: colour("--line") },
+    view: { stroke: null },
+  },
+});
+
+const draw = async () => {
+  for (const place of document.querySelectorAll("[data-chart]")) {
+    const content = JSON.parse(document.getElementById(place.dataset.source).textContent);
+    const spec = { ...look(), ...SPECS[place.dataset.chart](content, place.dataset) };
+    await window.vegaEmbed(place, spec, { ast: true, actions: false, renderer: "canvas", defaultStyle: false, tooltip: false });
+  }
+};
+
+draw();
+window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
