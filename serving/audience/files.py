@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from features.errors import StoreError
+from features.events.hashing import hashed
 from features.events.write import part_files
 from features.expressions.values import Numbers, Texts
 from features.system.kept_files import reading
@@ -21,7 +23,7 @@ from serving.scoring.population import CUTOFF, DEFINITION
 Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
 
 #: a column in memory: values for rules, or ids of users
-Column: TypeAlias = Numbers | Texts | pl.Series
+Column: TypeAlias = Numbers | Texts | pl.Series | NDArray[np.uint64]
 
 #: columns that are read as ids, not as values
 IDS = ("user_id", "drawn_as")
@@ -94,6 +96,19 @@ class Files:
             if name in IDS:
                 return pl.Series(whole.cast(pa.large_string()))
             return _texts(whole) if dictionary else _numbers(whole)
+
+    def keys(self) -> NDArray[np.uint64]:
+        """64 bits of each user, of which holdouts are drawn; see `segments.holdout.held_out_among`.
+
+        Raises:
+            ChangedError: the files have just changed.
+            StoreError: one is damaged.
+        """
+        users, drawn = (self.column(name, text=True) for name in IDS)
+        if not isinstance(users, pl.Series) or not isinstance(drawn, pl.Series):
+            raise TypeError("ids are columns of text")
+        names = drawn.zip_with(drawn.is_not_null(), users)
+        return hashed(pa.chunked_array([names.to_arrow()])).view(np.uint64)
 
 
 def stamp_of(path: Path) -> Stamp:

@@ -5,18 +5,23 @@ from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from features.definition.load import segment_schema
 from features.definition.schema import Definition
 from features.errors import StoreError, UnavailableError
 from features.expressions.values import Texts, Value
 from features.settings import Settings
-from serving.audience.files import IDS, ChangedError, Column, Files, stamp_of
+from serving.audience.files import ChangedError, Column, Files, stamp_of
 from serving.scoring.population import populations
 
 #: columns that are kept for the next answer take no more memory
 MOST_BYTES = 1 << 30
+
+#: the name of a column that is made of ids
+_KEYS = "keys of holdouts"
 
 #: how often an answer begins again when files change under it
 TRIES = 5
@@ -32,7 +37,7 @@ class View:
         count: how many users there are.
         values: the columns that were asked for, by name.
         users: their ids; none where they were not asked for.
-        drawn_as: by which ids holdouts are drawn, null where that is the user's own; as above.
+        keys: of which holdouts are drawn, see `segments.holdout.held_out_among`; as above.
     """
 
     cutoff: int
@@ -40,16 +45,11 @@ class View:
     count: int
     values: dict[str, Value]
     users: pl.Series
-    drawn_as: pl.Series
+    keys: NDArray[np.uint64]
 
     def ids(self, rows: Sequence[int]) -> tuple[str, ...]:
         """The users of some rows."""
         return tuple(self.users.gather(list(rows)).to_list())
-
-    def drawn(self, rows: Sequence[int]) -> list[str]:
-        """By which ids the holdouts of some rows are drawn."""
-        users, drawn = self.users.gather(list(rows)), self.drawn_as.gather(list(rows))
-        return [user if other is None else other for user, other in zip(users, drawn, strict=True)]
 
 
 class Population:
@@ -112,14 +112,17 @@ class Population:
                 f"{files.path.name}, made with {files.definition}, has no column {missing[0]!r}.",
                 fix="propensity score makes a batch with the definition of today",
             )
-        values: dict[str, Value] = {
-            name: c for name in names if not isinstance(c := self._column(name, files), pl.Series)
-        }
-        user, drawn = (self._column(name, files) if users else None for name in IDS)
+        values = {name: _value(self._column(name, files)) for name in names}
+        ids = self._column("user_id", files) if users else None
+        keys = self._column(_KEYS, files) if users else None
         if stamp_of(files.path) != files.stamp:
             raise ChangedError
         self._shrink()
-        return View(files.cutoff, files.definition, sum(files.rows), values, _ids(user), _ids(drawn))
+        return View(
+            cutoff=files.cutoff, definition=files.definition, count=sum(files.rows), values=values,
+            users=ids if isinstance(ids, pl.Series) else pl.Series([], dtype=pl.String),
+            keys=np.asarray(() if keys is None else keys, dtype=np.uint64),
+        )  # fmt: skip
 
     def _newest(self) -> Files:
         """The files of the newest population; columns of other ones are forgotten."""
@@ -137,7 +140,7 @@ class Population:
 
     def _column(self, name: str, files: Files) -> Column:
         if name not in self._columns:
-            self._columns[name] = files.column(name, text=name in self._texts)
+            self._columns[name] = files.keys() if name == _KEYS else files.column(name, text=name in self._texts)
         self._columns.move_to_end(name)
         return self._columns[name]
 
@@ -149,8 +152,9 @@ class Population:
             total -= _size(column)
 
 
-def _ids(column: Column | None) -> pl.Series:
-    return column if isinstance(column, pl.Series) else pl.Series([], dtype=pl.String)
+def _value(column: Column) -> Value:
+    """A column for rules."""
+    return column if isinstance(column, Texts) else np.asarray(column, dtype=np.float64)
 
 
 def _size(column: Column) -> int:
