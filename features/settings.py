@@ -86,6 +86,10 @@ class Settings(BaseSettings):
         """The folder of the scores of one definition's batches."""
         return self.folder(name) / "scores"
 
+    def population(self, name: str) -> Path:
+        """The folder of what one definition's newest batch knows of everybody."""
+        return self.folder(name) / "population"
+
     def monitoring(self, name: str) -> Path:
         """The folder of the predictions that one definition's monitor keeps, and of its tables."""
         return self.folder(name) / "monitoring"

@@ -44,11 +44,14 @@ class Names:
         ends = list(accumulate(self.counts.tolist()))
         return [flat[lo:hi] for lo, hi in zip([0, *ends], ends, strict=False)]
 
-    def to_series(self) -> pl.Series:
-        """As a column; the lists are one Arrow array."""
+    def to_arrow(self) -> pa.LargeListArray:
+        """As one Arrow array of lists."""
         names = pa.array(self.names, pa.large_string()).take(pa.array(self.codes))
-        ends = pa.array(np.append(0, np.cumsum(self.counts)))
-        return pl.Series(pa.LargeListArray.from_arrays(ends, names)).cast(pl.List(pl.String))
+        return pa.LargeListArray.from_arrays(pa.array(np.append(0, np.cumsum(self.counts))), names)
+
+    def to_series(self) -> pl.Series:
+        """As a column."""
+        return pl.Series(self.to_arrow()).cast(pl.List(pl.String))
 
 
 class Evaluator:

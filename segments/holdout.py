@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
-from features.events.draws import evenly, salt
+from features.events.draws import evenly, salt, spread
 
 
 class Holdout:
@@ -22,7 +22,7 @@ class Holdout:
     def __init__(self, definition: Definition) -> None:
         segments = [Dimension.segment(name) for name in definition.segments]
         names = [STATES, RFM, *(Dimension.tier(name) for name in definition.outcomes), *segments]
-        keys = salt([f"{definition.name}\x00{name}" for name in names])
+        keys = salts_of(definition, names)
         shares = [held_out_share(definition, name) for name in names]
         self._place: Mapping[str, int] = {name: i for i, name in enumerate(names)}
         self._salts, self._shares = keys, np.array(shares)
@@ -44,6 +44,24 @@ class Holdout:
         at = np.array([self._place[name] for name in dimensions])
         out: NDArray[np.bool_] = evenly(users, self._salts[at]) < self._shares[at]
         return out
+
+
+def salts_of(definition: Definition, dimensions: Sequence[str]) -> NDArray[np.uint64]:
+    """What makes a draw another one for each dimension."""
+    return salt([f"{definition.name}\x00{name}" for name in dimensions])
+
+
+def held_out_among(keys: NDArray[np.uint64], definition: Definition, dimension: str, share: float) -> NDArray[np.bool_]:
+    """Whether each user is held out of a dimension, which need not be in the definition yet.
+
+    Args:
+        keys: 64 bits of each user, see `features.events.draws.salt`.
+        definition: its name.
+        dimension: such as ``segments.<name>``.
+        share: of the users who are held out.
+    """
+    out: NDArray[np.bool_] = spread(keys ^ salts_of(definition, [dimension])[0]) < share
+    return out
 
 
 def held_out_share(definition: Definition, dimension: str) -> float:

@@ -218,6 +218,23 @@ def _check_rules(definition: Definition, mistakes: Mistakes) -> None:
                     check_columns(Expression(metric), columns, key=f"{kind}.{key}.metrics")
 
 
+def check_segment(sql: Expression, definition: Definition, *, key: str) -> Expression:
+    """Check a predicate as if it were that of a segment of a definition that was loaded.
+
+    Args:
+        sql: the predicate.
+        definition: the definition.
+        key: what to call it in the error.
+
+    Raises:
+        DefinitionError: it cannot be meant.
+    """
+    mistakes = Mistakes()
+    _check_all([(key, sql)], rule_columns(definition, True), known_values(definition), mistakes=mistakes)
+    mistakes.tell()
+    return sql
+
+
 def _check_leads(definition: Definition, mistakes: Mistakes) -> None:
     """Check what lead scores give points for."""
     columns = row_schema(definition) | {"state": pl.String()}

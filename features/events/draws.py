@@ -23,7 +23,11 @@ def evenly(names: Sequence[str], salts: NDArray[np.uint64] | None = None) -> NDA
         names: of users, or of anything else.
         salts: for each name, what makes another number of it; see `salt`.
     """
-    keys = salt(names) if salts is None else salt(names) ^ salts
+    return spread(salt(names) if salts is None else salt(names) ^ salts)
+
+
+def spread(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """A number for each 64 bits; see `evenly`."""
     with np.errstate(over="ignore"):
         z = (keys ^ (keys >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

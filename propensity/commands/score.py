@@ -89,7 +89,10 @@ def _score(
     drawn_as = people.drawn_as(instant)
     with locked(folder):
         with steps("score", log.runs) as advance:
-            batch = score_all(log, scorer, instant, folder, reasons=reasons, drawn_as=drawn_as, progress=advance)
+            batch = score_all(
+                log, scorer, instant, folder, reasons=reasons, drawn_as=drawn_as,
+                population=settings.population(rules.name), progress=advance,
+            )  # fmt: skip
         recorder = TransitionRecorder(rules, memberships_of(rules, settings), folder)
         with steps("transitions", len(part_files(batch.path))) as advance:
             moved = recorder.batch(

@@ -19,6 +19,7 @@ from features.time import to_datetime
 from features.traits import latest_traits
 from segments.transitions.evidence import evidence_of
 from serving.scoring.feature_rows import batch_rows
+from serving.scoring.population import KeptPopulation
 from serving.scoring.previous import EVIDENCE, Earlier, field_of, scores_path
 from serving.scoring.record import Change
 from serving.scoring.scorer import Scorer
@@ -59,6 +60,7 @@ def score_all(
     *,
     reasons: int = 0,
     drawn_as: Mapping[str, str] = MappingProxyType({}),
+    population: Path | None = None,
     progress: Progress = ignore,
 ) -> BatchResult:
     """Score every user visible at a cutoff.
@@ -70,6 +72,8 @@ def score_all(
         folder: gets ``scores-<instant>.parquet``, a folder, complete or not at all.
         reasons: how many reasons a likelihood, and what changed since the newest earlier scores there; 0 for neither.
         drawn_as: of users of several ids the id by which their holdout is drawn, where that is another.
+        population: the folder that gets everybody's columns, see `KeptPopulation`, unless there is a later batch;
+            without it they are not kept.
         progress: called for each run of users that is done.
 
     Raises:
@@ -80,18 +84,25 @@ def score_all(
     columns = _explained(scorer) if reasons else scorer.schema
     schema = pl.Schema({**columns, EVIDENCE: pl.Int64()})
     traits = latest_traits(scorer.definition, cutoff, log.live)
+    kept = KeptPopulation.of_newest(scorer.definition, cutoff, folder, population) if population else None
 
     def score(events: Events) -> Iterator[pl.DataFrame]:
         for rows in batch_rows(events, scorer.definition, cutoff, traits, drawn_as):
             if len(rows):
                 scored = scorer.score(rows, rows.cutoffs)
+                if kept is not None:
+                    kept.add(scored)
                 records = _with_reasons(scorer, scored, reasons, earlier, columns) if reasons else scored.records
                 yield records.with_columns(pl.Series(EVIDENCE, evidence_of(rows, scorer.definition)))
 
     users = log.write(score, schema, path, progress=progress)
     if not users:
         shutil.rmtree(path)
+        if kept is not None:
+            kept.drop()
         raise ScoringError(f"no user is visible at {to_datetime(cutoff).isoformat()}.", fix="score at a later instant")
+    if kept is not None:
+        kept.finish(users)
     records = pl.scan_parquet(part_files(path))
     asked = scorer.definition.outcomes
     states, why = (

@@ -15,7 +15,7 @@ from features.definition.schema import Definition
 from features.definition.sections.outcome import ValueOutcome
 from features.definition.sections.rule import predicates
 from features.errors import ScoringError
-from features.expressions.values import Texts, Value
+from features.expressions.values import Texts
 from features.rows import FeatureRows, rows_of
 from features.time import DAY, Instants
 from segments.dependencies import outcomes_in
@@ -31,7 +31,7 @@ from serving.scoring.previous import Earlier
 from serving.scoring.reasons.explain import Explainer
 from serving.scoring.reasons.wording import Wording
 from serving.scoring.record import Change, Reason
-from serving.scoring.scores import Column, Scored
+from serving.scoring.scores import Column, Scored, values_of
 
 #: why there is no answer for who is far outside what the model saw
 BEYOND = "outside_trained_range"
@@ -145,7 +145,7 @@ class Scorer:
         columns: dict[str, Column] = {"user": rows.users, "cutoff": rows.cutoffs}
         scores, group = rfm_of(known, self.definition.rfm, self.rfm, count)
         columns |= {**scores, "rfm_group": group}
-        known |= _values(columns)
+        known |= values_of(columns)
         columns["state"] = known["state"] = self._states.first(known, count)
         columns |= self._leads.of(known, count)
         columns |= self._value_to_date.of(rows.matrix)
@@ -164,7 +164,7 @@ class Scorer:
                 f"{name}_why": why,
                 **{f"{name}_{key}": texts for key, texts in outside.columns(count).items()},
             }
-        known |= _values(columns)
+        known |= values_of(columns)
         segments = self._every.every(known, count)
         columns |= {"segments": segments, "leaves": self._exits.every(known, count), "last_seen": self._seen(rows)}
         columns["holdout"] = self._held_out(rows, segments)
@@ -227,17 +227,6 @@ class Scorer:
         """What changed for each user and likelihood since earlier scores; None for whom there are none."""
         likelihoods = {name: model for name, model in self.models.items() if name in self.definition.likelihoods}
         return Explainer(scored.rows, self._wording).changes(likelihoods, scored.answered, earlier, count)
-
-
-def _values(columns: Mapping[str, Column]) -> dict[str, Value]:
-    """Columns that rules may name: numbers and texts; instants are whole numbers."""
-    found: dict[str, Value] = {}
-    for name, column in columns.items():
-        if isinstance(column, Texts):
-            found[name] = column
-        elif isinstance(column, np.ndarray) and column.dtype == np.float64:
-            found[name] = column.astype(np.float64, copy=False)
-    return found
 
 
 def _texts_at(texts: Mapping[int, str], count: int) -> Texts:

@@ -1,6 +1,6 @@
 """Scored users: their answers as a frame, as records, or as lists."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from features.definition.schema import Definition
-from features.expressions.values import Numbers, Texts
+from features.expressions.values import Numbers, Texts, Value
 from features.rows import INSTANT, FeatureRows
 from features.time import Instants, to_datetime
 from segments.evaluator import Names
@@ -82,6 +82,17 @@ class Scored:
         kind = int if _whole(name) else float
         return [None if value != value else kind(value) for value in column.tolist()]
 
+    def values(self, names: Collection[str]) -> dict[str, Value]:
+        """The columns of a segment's rule, of the feature rows and of the answers; other names are passed over."""
+        return self.rows.values(names) | {name: v for name, v in values_of(self._columns).items() if name in names}
+
+    def names(self, column: str) -> Names:
+        """A column of lists of segments: ``segments``, ``leaves`` or ``holdout``."""
+        found = self._columns[column]
+        if not isinstance(found, Names):
+            raise KeyError(column)
+        return found
+
     def answered(self, outcome: str) -> NDArray[np.bool_]:
         """Who has a likelihood, or an amount."""
         answers = self._columns[f"{outcome}_{self._definition.outcomes[outcome].answer}"]
@@ -94,6 +105,17 @@ class Scored:
     ) -> list[ScoreRecord]:
         """Make records, with each outcome's reasons and changes where given."""
         return records_of(self.column, self._versions, self._definition, self._version, reasons or {}, changes or {})
+
+
+def values_of(columns: Mapping[str, Column]) -> dict[str, Value]:
+    """Columns that rules may name: numbers and texts; instants are whole numbers."""
+    found: dict[str, Value] = {}
+    for name, column in columns.items():
+        if isinstance(column, Texts):
+            found[name] = column
+        elif isinstance(column, np.ndarray) and column.dtype == np.float64:
+            found[name] = column.astype(np.float64, copy=False)
+    return found
 
 
 def _whole(name: str) -> bool:

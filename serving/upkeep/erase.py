@@ -23,7 +23,7 @@ from serving.upkeep.search import Search
 #: what a report always lists, found or not
 EVERYWHERE = (
     *PLACES.values(), "event store", "compacted events", "fetched events", "compacted traits", "kept profiles",
-    "kept traits", "snapshots", "scores", "audiences", "online store", "unfinished files",
+    "kept traits", "snapshots", "scores", "population", "audiences", "online store", "unfinished files",
 )  # fmt: skip
 
 

@@ -167,4 +167,4 @@ def place_of(file: Path) -> str:
     if first == "profiles" or file.name == "traits.parquet":
         return "kept traits" if traits else "kept profiles"
     known = {"events": "event store", "online.db": "online store"}
-    return known.get(first, first if first in ("snapshots", "scores", "audiences") else str(file))
+    return known.get(first, first if first in ("snapshots", "scores", "population", "audiences") else str(file))

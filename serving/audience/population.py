@@ -1,0 +1,164 @@
+"""Everybody of the newest batch, as columns in memory: only those that rules name, and no more of them than fit."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from features.definition.load import segment_schema
+from features.definition.schema import Definition
+from features.errors import StoreError, UnavailableError
+from features.expressions.values import Texts, Value
+from features.settings import Settings
+from serving.audience.files import ChangedError, Column, Files, stamp_of
+from serving.scoring.population import populations
+
+#: columns that are kept for the next answer take no more memory
+MOST_BYTES = 1 << 30
+
+#: the name of a column that is made of ids
+_KEYS = "keys of holdouts"
+
+#: how often an answer begins again when files change under it
+TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Columns of everybody, all of the same files: row ``i`` of each is the same user.
+
+    Attributes:
+        cutoff: the instant they speak of.
+        definition: name and digest of the definition that the batch was made with.
+        count: how many users there are.
+        values: the columns that were asked for, by name.
+        users: their ids; none where they were not asked for.
+        keys: of which holdouts are drawn, see `segments.holdout.held_out_among`; as above.
+    """
+
+    cutoff: int
+    definition: str
+    count: int
+    values: dict[str, Value]
+    users: pl.Series
+    keys: NDArray[np.uint64]
+
+    def ids(self, rows: Sequence[int]) -> tuple[str, ...]:
+        """The users of some rows."""
+        return tuple(self.users.gather(list(rows)).to_list())
+
+
+class Population:
+    """The users of the newest batch; threads may share one.
+
+    A newer batch is noticed by the next answer, and so is an erasure: columns of other files are forgotten.
+
+    Args:
+        definition: the definition.
+        settings: where it is kept.
+        most_bytes: so much memory may columns take that are kept for the next answer; the least recently used go first.
+    """
+
+    def __init__(self, definition: Definition, settings: Settings, *, most_bytes: int = MOST_BYTES) -> None:
+        self.definition = definition
+        self._folder, self._most = settings.population(definition.name), most_bytes
+        self._texts = {name for name, dtype in segment_schema(definition).items() if dtype == pl.String()}
+        self._lock = threading.Lock()
+        self._files: Files | None = None
+        self._columns: OrderedDict[str, Column] = OrderedDict()
+
+    @property
+    def cutoff(self) -> int:
+        """The instant that the newest batch speaks of.
+
+        Raises:
+            StoreError: as for `view`.
+        """
+        return self.view(()).cutoff
+
+    @property
+    def bytes(self) -> int:
+        """How much memory the kept columns take."""
+        with self._lock:
+            return sum(map(_size, self._columns.values()))
+
+    def view(self, columns: Collection[str], *, users: bool = False) -> View:
+        """Load columns of everybody.
+
+        Args:
+            columns: that a segment may name.
+            users: their ids, too.
+
+        Raises:
+            StoreError: there is no population, it lacks a column, or a file is damaged.
+            UnavailableError: its files keep changing.
+        """
+        with self._lock:
+            for _ in range(TRIES):
+                try:
+                    return self._view(sorted(columns), users=users)
+                except ChangedError:
+                    continue
+        raise UnavailableError(f"the files of {self._folder} keep changing.", fix="ask again in a minute")
+
+    def _view(self, names: list[str], *, users: bool) -> View:
+        files = self._newest()
+        if missing := [name for name in names if name not in files.columns]:
+            raise StoreError(
+                f"{files.path.name}, made with {files.definition}, has no column {missing[0]!r}.",
+                fix="propensity score makes a batch with the definition of today",
+            )
+        values = {name: _value(self._column(name, files)) for name in names}
+        ids = self._column("user_id", files) if users else None
+        keys = self._column(_KEYS, files) if users else None
+        if stamp_of(files.path) != files.stamp:
+            raise ChangedError
+        self._shrink()
+        return View(
+            cutoff=files.cutoff, definition=files.definition, count=sum(files.rows), values=values,
+            users=ids if isinstance(ids, pl.Series) else pl.Series([], dtype=pl.String),
+            keys=np.asarray(() if keys is None else keys, dtype=np.uint64),
+        )  # fmt: skip
+
+    def _newest(self) -> Files:
+        """The files of the newest population; columns of other ones are forgotten."""
+        found = populations(self._folder)
+        if not found:
+            raise StoreError(
+                f"{self._folder} holds no population: no batch has kept everybody's columns yet.",
+                fix="propensity score writes it; where Spark scores, PROPENSITY_HOME must be the same on all machines",
+            )
+        path = list(found.values())[-1]
+        if self._files is None or self._files.path != path or self._files.stamp != stamp_of(path):
+            self._columns.clear()
+            self._files = Files.opened(path)
+        return self._files
+
+    def _column(self, name: str, files: Files) -> Column:
+        if name not in self._columns:
+            self._columns[name] = files.keys() if name == _KEYS else files.column(name, text=name in self._texts)
+        self._columns.move_to_end(name)
+        return self._columns[name]
+
+    def _shrink(self) -> None:
+        """Forget the columns that were not used for longest, where they take too much memory."""
+        total = sum(map(_size, self._columns.values()))
+        while total > self._most and self._columns:
+            _, column = self._columns.popitem(last=False)
+            total -= _size(column)
+
+
+def _value(column: Column) -> Value:
+    """A column for rules."""
+    return column if isinstance(column, Texts) else np.asarray(column, dtype=np.float64)
+
+
+def _size(column: Column) -> int:
+    """The bytes of a column in memory."""
+    if isinstance(column, Texts):
+        return int(column.codes.nbytes) + sum(map(len, column.values))
+    return int(column.estimated_size() if isinstance(column, pl.Series) else column.nbytes)
