@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Any
 
 import polars as pl
-import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from sqlglot import exp
@@ -16,12 +15,14 @@ from sqlglot import exp
 from features.definition.audiences import check_experiment
 from features.definition.columns import feature_set
 from features.definition.dimension import RFM, STATES, Dimension
+from features.definition.included import with_included
 from features.definition.mistakes import MOST, Mistakes
 from features.definition.names import RFM_NAMES, VALUE_TO_DATE_COLUMNS, check_names, known_values
 from features.definition.packs.include import include
 from features.definition.schema import Definition
 from features.definition.sections.rule import OTHERWISE, Segment
 from features.definition.wording import problems
+from features.definition.yaml_file import read_yaml
 from features.errors import DefinitionError, bounded, shown
 from features.expressions.expression import Expression
 from features.expressions.kinds import Kind, Kinds, MeaningError
@@ -33,24 +34,6 @@ RFM_COLUMNS: dict[str, pl.DataType] = {name: pl.Int64() for name in RFM_NAMES} |
 RENAMED = {"play": "playbook", "stay": "min_dwell", "until": "exit_when", "at_most": "max_points"}
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML that refuses the same key twice; plain YAML keeps the last one silently."""
-
-
-def _mapping(loader: _UniqueKeys, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
-    repeated = {str(key) for key in keys if keys.count(key) > 1}
-    if repeated:
-        line = node.start_mark.line + 1
-        raise DefinitionError(
-            f"{', '.join(sorted(repeated))} appears twice (mapping at line {line}).", fix="remove one"
-        )
-    return loader.construct_mapping(node, deep=deep)
-
-
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 def load_definition(path: Path | str) -> Definition:
     """Read a definition file and check all that can be checked without the event log.
 
@@ -58,22 +41,12 @@ def load_definition(path: Path | str) -> Definition:
         DefinitionError: the file cannot be read, a key or value is wrong, or an expression cannot be meant.
     """
     path = Path(path)
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
-    except OSError as error:
-        raise DefinitionError(f"cannot read {path}: {error.strerror}.", fix="give --definition PATH") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
-        reason = bounded(" ".join(str(error).split()), 500)
-        raise DefinitionError(f"{path} is not YAML: {reason}.", fix="correct the line") from error
-    except RecursionError as error:
-        raise DefinitionError(f"{path} is nested too deeply.", fix="write keys: name, events, signals, …") from error
-    if not isinstance(content, dict):
-        raise DefinitionError(f"{path} holds {type(content).__name__}.", fix="write keys: name, events, signals, …")
+    content, by_hand = with_included(read_yaml(path), path, read_yaml)
     try:
         definition = Definition.model_validate(content)
     except ValidationError as error:
         raise DefinitionError(f"{path}: {_explain(error)}", fix="see the README, 'Your own log'") from error
-    definition._source = path.resolve()
+    definition._source, definition._by_hand = path.resolve(), by_hand
     mistakes = Mistakes()
     with mistakes.gathered():
         check_names(definition)

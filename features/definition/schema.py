@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
 from pydantic_core import to_json
 
 from features.definition.sections.base import Name, ProjectName, Span, Sql, Strict, not_set
@@ -28,6 +28,8 @@ from features.time import DAY, span_name
 _utc: Callable[[object], bool] = lambda name: name == "UTC"  # noqa: E731
 
 Timezone = Annotated[str, AfterValidator(checked_timezone), Field(exclude_if=_utc)]
+
+FileName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+\.ya?ml$")]
 
 
 class Definition(Strict):
@@ -52,6 +54,8 @@ class Definition(Strict):
         packs: ready-made states and segments to include: a list of names, or a map with the settings of each.
         states: rules that say where a user stands; they are tried in order, and the last must be ``otherwise``.
         segments: named groups of users; a user can be in many.
+        include: a file beside this one with more segments: those that are published in the console. It need not be
+            there yet.
         snapshots: which moments of the past the models learn from.
         training: limits of the training job.
         transitions: how long users stay in a segment or tier before they are reported to have left it.
@@ -80,6 +84,9 @@ class Definition(Strict):
     packs: Packs = Field(default_factory=dict)
     states: dict[Name, StateRule] = Field(default_factory=dict)
     segments: dict[Name, SegmentRule] = Field(default_factory=dict)
+    include: Annotated[str, StringConstraints(pattern=r"^[\w.-]+\.ya?ml$")] | None = Field(
+        default=None, exclude_if=not_set
+    )
     snapshots: Snapshots = Snapshots()
     training: Training = Training()
     transitions: Transitions = Transitions()
@@ -92,6 +99,7 @@ class Definition(Strict):
 
     _source: Path = PrivateAttr(default=Path("propensity.yaml"))
     _left_out: tuple[LeftOut, ...] = PrivateAttr(default=())
+    _by_hand: frozenset[str] = PrivateAttr(default=frozenset())
     _kept: dict[str, object] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
@@ -161,7 +169,8 @@ class Definition(Strict):
 
     def as_file(self) -> dict[str, Any]:
         """What a definition file would say, without what is at its default; `load_definition` reads it again."""
-        return self.model_dump(mode="json", exclude_defaults=True)
+        # what is included stands among the segments
+        return self.model_dump(mode="json", exclude_defaults=True, exclude={"include"})
 
     @property
     def likelihoods(self) -> dict[str, Outcome]:
@@ -213,6 +222,16 @@ class Definition(Strict):
     def left_out(self) -> tuple[LeftOut, ...]:
         """Entries of the included packs that cannot apply, and why."""
         return self._left_out
+
+    @property
+    def by_hand(self) -> frozenset[str]:
+        """The segments that the file itself has: not those of packs, and of the file that it includes."""
+        return self._by_hand
+
+    @property
+    def include_file(self) -> Path | None:
+        """The file that this one includes, which need not be there yet; None where it includes none."""
+        return self.folder / self.include if self.include else None
 
     @property
     def folder(self) -> Path:

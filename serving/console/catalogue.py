@@ -26,6 +26,10 @@ class Catalogue:
         text = self.texts.get(f"{key}.one") if count == 1 else None
         return (text or self.texts[key]).format(**{name: shown(value) for name, value in values.items()})
 
+    def of(self, key: str, otherwise: str) -> str:
+        """The text of a key; something else where there is none, as of names that a definition gives."""
+        return self.texts.get(key, otherwise)
+
 
 def shown(value: object) -> str:
     """A value as pages show it."""

@@ -1,4 +1,4 @@
-"""The tables of the console, in the database of the live log: who is signed in, what was done, and a secret."""
+"""The tables of the console, in the database of the live log: who is signed in, what was done, drafts, and a secret."""
 
 import secrets
 
@@ -36,6 +36,31 @@ actions = Table(
     Column("subject", String, nullable=False),
     Column("detail", Text, nullable=False),
     Column("hash", String, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+#: segments that are being written in the console, as JSON of their keys
+drafts = Table(
+    "console_drafts",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("who", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+#: segments as they were published; null content where one was taken back
+publications = Table(
+    "console_publications",
+    metadata,
+    Column("id", NUMBER, primary_key=True, autoincrement=True),
+    Column("name", String, nullable=False, index=True),
+    Column("content", Text, nullable=False),
+    Column("who", String, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("effect", Text, nullable=False),
     sqlite_autoincrement=True,
 )
 

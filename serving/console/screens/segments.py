@@ -10,6 +10,7 @@ from features.definition.sections.rule import Segment
 from features.errors import StoreError
 from segments.holdout import held_out_share
 from segments.transitions.membership import IN
+from serving.console.builder.forms import sentences_of
 from serving.console.drawings import sparkline
 from serving.console.office import Visit
 from serving.console.overview import Overview
@@ -100,7 +101,11 @@ def _trends(visit: Visit) -> dict[str, Trend]:
 
 
 def _list(visit: Visit) -> Response:
-    return page_of(visit, "segments.html", "segments", rows=rows_of(visit), overview=visit.office.overviews.newest())
+    office = visit.office
+    return page_of(
+        visit, "segments.html", "segments", rows=rows_of(visit), overview=office.overviews.newest(),
+        drafts=office.drafts.all(),
+    )  # fmt: skip
 
 
 def _one(visit: Visit) -> Response:
@@ -108,7 +113,9 @@ def _one(visit: Visit) -> Response:
     desk = visit.office.desk
     check_segment(desk, name)
     row = next(row for row in rows_of(visit) if row.name == name)
-    return page_of(visit, "segment.html", "segments", row=row, overview=visit.office.overviews.newest())
+    sentences = sentences_of(str(row.rule.when), desk.definition)
+    overview = visit.office.overviews.newest()
+    return page_of(visit, "segment.html", "segments", row=row, overview=overview, sentences=sentences)
 
 
 SCREENS = (

@@ -28,3 +28,32 @@ if (slider) {
   });
 }
 document.querySelector("#outcome")?.addEventListener("change", (event) => event.target.form.submit());
+
+// The builder: each change is sent, and the form comes back with whom the rule finds; the newest answer counts.
+const builder = document.getElementById("builder");
+if (builder) {
+  let newest = 0;
+  const send = async (button) => {
+    const form = builder.querySelector("form");
+    const number = (newest += 1);
+    const body = new FormData(form, button);
+    const focused = document.activeElement?.id;
+    builder.setAttribute("aria-busy", "true");
+    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(body), headers: { "x-fragment": "1" } });
+    const text = await answer.text();
+    if (number !== newest || !answer.ok) return;
+    builder.innerHTML = text;
+    builder.removeAttribute("aria-busy");
+    if (focused) document.getElementById(focused)?.focus();
+  };
+  const counter = () => builder.querySelector("button.unseen");
+  builder.addEventListener("change", (event) => {
+    if (event.target.name !== "sql") send(counter());
+  });
+  builder.addEventListener("submit", (event) => {
+    const button = event.submitter ?? counter();
+    if ("whole" in button.dataset) return;
+    event.preventDefault();
+    send(button);
+  });
+}
