@@ -1,4 +1,4 @@
-"""A page of a real browser that reports what went wrong on it, and what is said of how it looks."""
+"""A tab of a real browser that keeps what went wrong in it, and checks of how a page looks."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ class Watched:
     Attributes:
         page: Playwright's page.
         errors: errors of the console and of scripts, what a policy stopped, and failed requests.
-        hosts: the hosts that were asked for something.
+        hosts: the hosts that requests went to.
 
     Args:
         browser: opens the tab.
@@ -42,19 +42,19 @@ class Watched:
         self.page: Page = self._context.new_page()
         self.errors: list[str] = []
         self.hosts: set[str] = set()
-        self.page.on("console", self._said)
+        self.page.on("console", self._logged)
         self.page.on("pageerror", self._failed)
         self.page.on("requestfailed", lambda request: self.errors.append(f"no answer: {request.url}"))
-        self.page.on("request", self._asked)
+        self.page.on("request", self._requested)
 
-    def _said(self, message: ConsoleMessage) -> None:
+    def _logged(self, message: ConsoleMessage) -> None:
         if message.type == "error":
             self.errors.append(message.text)
 
     def _failed(self, error: Error) -> None:
         self.errors.append(str(error))
 
-    def _asked(self, request: Request) -> None:
+    def _requested(self, request: Request) -> None:
         self.hosts.add(urlsplit(request.url).netloc)
 
     def close(self) -> None:
