@@ -20,7 +20,7 @@ from serving.activation.memberships import Memberships
 from serving.published.experiments import (
     NAME,
     ArmCheck,
-    Line,
+    Comparison,
     PlannedLook,
     PublishedExperiment,
     Variant,
@@ -123,11 +123,11 @@ def shape_of(found: ReadOut) -> PublishedExperiment:
     )  # fmt: skip
 
 
-def _line(row: Row) -> Line:
+def _line(row: Row) -> Comparison:
     one, known = row.comparison, row.low is not None
     best, plain, adjusted = (one.best, one.plain, one.adjusted) if known else (None, None, None)
     value = row.value or (None, None, None)
-    return Line(
+    return Comparison(
         outcome=row.outcome, variant=row.variant, slice=row.slice,
         users=one.users[0], users_nothing=one.users[1], waiting=row.waiting,
         mean=_known(one.means[0]) if known else None, mean_nothing=_known(one.means[1]) if known else None,

@@ -1,12 +1,10 @@
 """The fields of pydantic models: type, default and meaning, read from annotations and docstrings."""
 
-import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -16,6 +14,7 @@ from pydantic.fields import FieldInfo
 from features.expressions.expression import Expression
 from features.time import parse_span, span_name
 from propensity.reference.markdown import code, sentence
+from serving.api.documentation.meanings import meanings, models
 
 _WORDS: dict[Any, str] = {
     str: "text", AwareDatetime: "instant", int: "whole number", float: "number", bool: "`true` or `false`", datetime: "instant", date: "day", Path: "path",
@@ -62,17 +61,6 @@ def fields(model: type[BaseModel]) -> Iterator[Field]:
         yield Field(name, kind, default(info), sentence(code(meaning)), tuple(models(info.annotation)))
 
 
-def meanings(model: type[BaseModel]) -> dict[str, str]:
-    """What the docstrings of a model and its bases say of each attribute."""
-    found: dict[str, str] = {}
-    for part in reversed(model.__mro__):
-        section = re.search(r"\nAttributes:\n(.*?)(?:\n\n|\Z)", cleandoc(part.__doc__ or ""), re.DOTALL)
-        if section and issubclass(part, BaseModel):
-            for name, text in re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section[1], re.MULTILINE):
-                found[name] = " ".join(text.split())
-    return found
-
-
 def words(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     """A type in words."""
     if get_origin(annotation) is Annotated:
@@ -114,16 +102,6 @@ def _bounds(metadata: Sequence[Any]) -> str:
     every = [inner for m in metadata for inner in (m.metadata if isinstance(m, FieldInfo) else [m])]
     found = [f"{sign} {getattr(m, key):,}" for m in every for key, sign in _BOUNDS.items() if hasattr(m, key)]
     return f", {', '.join(found)}" if found else ""
-
-
-def models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a value of a type may be or hold."""
-    if isinstance(annotation, type) and not get_args(annotation):
-        if issubclass(annotation, BaseModel):
-            yield annotation
-        return
-    for part in get_args(annotation):
-        yield from models(part)
 
 
 def default(info: FieldInfo) -> str:

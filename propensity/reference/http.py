@@ -5,9 +5,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from propensity.reference.fields import UndescribedError, fields, models
+from propensity.reference.fields import UndescribedError, fields
 from propensity.reference.markdown import code, plain, sentence, table
-from serving.api.documentation import described
+from serving.api.documentation.document import described
+from serving.api.documentation.meanings import models
+from serving.api.documentation.schemas import kind, resolved
 from serving.api.middleware import OPEN_PATHS
 from serving.api.routes import answers
 from serving.process.problems import Problem
@@ -15,7 +17,7 @@ from serving.scoring.online import ScoreResponse
 
 HEAD = """# HTTP API
 
-The service describes itself, too: the page at `/` lets you try each call, and `/docs.json` is its OpenAPI document. A caller sends a key as
+The service describes itself, too: the page at `/` has an example of every call and sends them if you like, and `/docs.json` is its OpenAPI document. A caller sends a key as
 `Authorization: Bearer KEY`; SDKs send a write key as the user name of basic authentication. See [keys](../how-to/operate.md#keys).
 
 Instants are ISO 8601; a date is midnight UTC. Every answer with a status of 400 and more is a [`Problem`](#problem); a 503 says with
@@ -29,11 +31,9 @@ PROBES = {
     "/readyz": "Whether everything that is needed answers: 200 or 503, with `missing` and `degraded`.",
     "/metrics": "The [metrics](metrics.md), with a read key.",
     "/": "The page of the API.",
-    "/docs.json": "The OpenAPI document.",
+    "/docs.json": "The OpenAPI document, with the same examples.",
     "/schema.json": "BentoML's description of the service.",
 }  # fmt: skip
-
-_KINDS = {"integer": "whole number", "string": "text", "number": "number", "boolean": "`true` or `false`"}
 
 
 def page() -> str:
@@ -77,9 +77,8 @@ def _call(path: str, call: dict[str, Any], document: dict[str, Any]) -> Iterator
     ]:
         yield table(["parameter", "in", "type", "default", "meaning"], rows)
     body = call.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    if "$ref" in body:
-        body = document["components"]["schemas"][body["$ref"].rpartition("/")[2]]
-    if body and not body.get("properties"):
+    body = resolved(body, document)
+    if path == "/v1/{call}":
         yield "The body is what SDKs send: see [sending events](../how-to/operate.md#sending-events)."
     required = body.get("required", [])
     if rows := [_parameter(path, n, "body", p, p, n in required) for n, p in body.get("properties", {}).items()]:
@@ -94,23 +93,7 @@ def _parameter(
         raise UndescribedError(f"{path}: {name} is not described")
     default = schema.get("default")
     shown = "required" if required else "–" if default in (None, "") else f"`{str(default).lower()}`"
-    return f"`{name}`", where, _kind(schema), shown, sentence(code(meaning or "the kind of messages"))
-
-
-def _kind(schema: dict[str, Any]) -> str:
-    for part in schema.get("anyOf", []):
-        if part.get("type") != "null":
-            return _kind(part)
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    if schema.get("type") == "array":
-        return f"list of {_kind(schema['items'])}s"
-    kind = "instant" if schema.get("format") == "date-time" else _KINDS[schema["type"]]
-    low, high = schema.get("minimum"), schema.get("maximum")
-    high = None if high and high > 2**53 else high  # no limit that anybody meets
-    return ", ".join(
-        [kind, *([f"≥ {low:,}"] if low is not None else []), *([f"≤ {high:,}"] if high is not None else [])]
-    )
+    return f"`{name}`", where, kind(schema), shown, sentence(code(meaning or "the kind of messages"))
 
 
 def _answer(found: list[type[BaseModel]], *, many: str) -> str:

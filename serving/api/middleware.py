@@ -26,9 +26,9 @@ from serving.process.problems import RefusedError, told_unknown
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-#: health and the pages that describe the API are open; they say nothing about users
+#: health, and the page that describes the API with its files, are open; they say nothing about users
 OPEN_PATHS = ("/livez", "/healthz", "/readyz", "/", "/docs.json", "/schema.json")
-OPEN_PREFIXES = ("/static_content/",)
+OPEN_PREFIXES = ("/page/",)
 
 #: what is asked for by the names that probes know, and where we answer it
 OURS = {"/livez": "/alive", "/healthz": "/alive", "/readyz": "/ready"}
@@ -126,7 +126,7 @@ class Guard:
                 if known:
                     answer.route = known[0].template
                 _asked(scope, known)
-                most = BATCH_BYTES if _needed(scope["method"], scope["path"]) == "write" else SCORE_BYTES
+                most = BATCH_BYTES if needed_role(scope["method"], scope["path"]) == "write" else SCORE_BYTES
             body = await _body(receive, headers, most)
             async with asyncio.timeout(MOST_SECONDS):
                 await self._app(scope, _again(body, receive), answer)
@@ -147,7 +147,7 @@ class Guard:
             PropensityError: it may not.
         """
         headers = _single(scope["headers"])
-        needed, ring = _needed(scope["method"], scope["path"]), self._ring.get()
+        needed, ring = needed_role(scope["method"], scope["path"]), self._ring.get()
         key = self._key(ring, headers.get(b"authorization", b"")) if ring is not None else None
         if ring is not None and key is None:
             scheme = b"Basic" if needed == "write" else b"Bearer"
@@ -217,11 +217,11 @@ def _asked(scope: Scope, known: Sequence[Path]) -> None:
             f"in the query: {told_unknown(unknown, taken.query)}.", 400, fix="correct or remove the key"
         )
     kind = dict(scope["headers"]).get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-    if method == "POST" and kind not in KINDS[_needed(method, path)]:
+    if method == "POST" and kind not in KINDS[needed_role(method, path)]:
         raise _StoppedError(f"Content-Type {kind.decode('latin-1')[:60]!r} is not accepted.", 415)
 
 
-def _needed(method: str, path: str) -> Role:
+def needed_role(method: str, path: str) -> Role:
     """What a key must allow for a call."""
     if path.startswith("/v1/"):
         return "write"

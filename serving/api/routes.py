@@ -17,6 +17,7 @@ from features.errors import PropensityError
 from features.time import parse_instant, to_datetime, to_instant
 from features.user_id import UserId
 from serving.api import published
+from serving.api.messages import MESSAGES
 from serving.api.paths import Path as Known
 from serving.api.requests import PROBLEMS, desk_of
 from serving.desk.desk import Desk, check_segment
@@ -46,7 +47,7 @@ class Erasure(BaseModel):
     left: dict[str, int]
 
 
-# the page of the API is ours, see serving/api/documentation.py
+# the page of the API is ours, see serving/api/documentation/
 app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
 
 PathUser = Annotated[UserId, Path(description="the user's id; escape special characters, as in `a%2Fb`")]
@@ -57,12 +58,9 @@ Instant = Annotated[
     BeforeValidator(lambda given: given if isinstance(given, datetime) else parse_instant(given)),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-01", "2026-03-01T10:00:00Z"]}),
 ]
-_MESSAGES: dict[str, object] = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
-}
 
 
-@app.post("/v1/{call}", summary="Send events", responses=PROBLEMS, openapi_extra=_MESSAGES, response_model=Received)
+@app.post("/v1/{call}", summary="Send events", responses=PROBLEMS, openapi_extra=MESSAGES, response_model=Received)
 async def take(call: Call, request: Request) -> Received | JSONResponse:
     """Take messages of Segment's HTTP tracking API; answered when they are on the disk.
 

@@ -20,7 +20,7 @@ from features.system.private import private
 from features.time import Clock, to_datetime
 from features.user_id import UserId
 from serving.api.connections import bound_connections
-from serving.api.documentation import add_page
+from serving.api.documentation.routes import add_page
 from serving.api.middleware import Guard
 from serving.api.paths import Path, Paths
 from serving.api.routes import Instant, app, paths

@@ -63,7 +63,7 @@ class PlannedLook(Shape):
     boundary: float | None
 
 
-class Line(Shape):
+class Comparison(Shape):
     """A variant beside nothing, on one outcome; numbers are null until they may be read.
 
     Attributes:
@@ -151,7 +151,7 @@ class PublishedExperiment(Shape):
     balance: ArmCheck
     look: PlannedLook
     words: list[str]
-    rows: list[Line]
+    rows: list[Comparison]
     late: dict[str, int]
 
 

@@ -20,6 +20,7 @@ from tests.serving.servers import Server, kill_with_children
 
 pytestmark = pytest.mark.xdist_group("failures")
 
+OF_THE_PAGE = ("page.html.j2", "examples.yaml", "static/style.css", "static/try.js", "static/icon.svg")
 OURS = ("api", "worker", "nightly", "train", "cli")
 
 
@@ -76,6 +77,7 @@ def test_a_bento_is_built_and_runs(world: World, built: Path, tmp_path: Path) ->
         str(path.relative_to(bento.parent / "src")) for path in (bento.parent / "src").rglob("*") if path.is_file()
     }
     assert {"serving/api/service.py", "features/repo/feature_store.yaml", "training/report/report.html.j2"} <= packed
+    assert {f"serving/api/documentation/{name}" for name in OF_THE_PAGE} <= packed
     assert not [name for name in packed if name.startswith(("tests", "var", "data", ".venv"))]
     running = Server(world, tmp_path / "log", "propensity:latest", PROPENSITY_AUTH="off", BENTOML_HOME=str(built))
     try:

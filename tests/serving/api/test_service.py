@@ -218,9 +218,18 @@ def test_without_the_token_nothing_is_said(server: Server, method: str, path: st
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz", "/", "/docs.json"])
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/healthz", "/", "/docs.json", "/page/style.css", "/page/try.js", "/page/icon.svg"]
+)
 def test_health_and_the_pages_are_open(server: Server, path: str) -> None:
     assert server.client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/static_content/swagger-ui-bundle.js", "/page/../routes.py", "/page/%2e%2e/page.py"])
+def test_nothing_but_the_files_of_the_page_is_open(server: Server, path: str) -> None:
+    answer = server.client.get(path)
+    assert answer.status_code in (401, 404)
+    assert set(answer.json()) == {"error", "code", "fix"}
 
 
 def test_the_definition_and_the_models_can_be_read(api: httpx.Client, world: World, tmp_path: Path) -> None:
@@ -239,11 +248,12 @@ def test_the_api_page_describes_what_is_served_and_loads_nothing_from_elsewhere(
 ) -> None:
     page = api.get("/")
     assert "<title>propensity" in page.text
-    assert "default-src 'self'" in page.headers["content-security-policy"]
-    assert "http:" not in page.text
-    assert "https:" not in page.text
+    assert world.definition.version in page.text
+    policy = page.headers["content-security-policy"]
+    assert policy == "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    assert f"{str(api.base_url).rstrip('/')}/models" in page.text
     document = api.get("/docs.json").json()
-    assert document["info"]["title"] == "propensity"
+    assert document["info"]["title"] == "propensity API"
     assert document["info"]["version"] == world.definition.version
     output = json.dumps(document)
     for elsewhere in ("shields.io", "bentoml.com", "slack", "twitter"):

@@ -1,0 +1,1 @@
+"""The page of the API, and the OpenAPI document it shows."""
