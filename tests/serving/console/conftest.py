@@ -129,6 +129,7 @@ def _defined(world: World, address: str) -> World:
         "of": "states.at_risk", "destination": "crm", "variants": {"nothing": 0.5, "mail": 0.5},
         "primary": "churn", "better": "less", "starts": "2026-02-01",
     }}  # fmt: skip
+    content["include"] = "segments.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False))
     return World.at(world.folder)
 

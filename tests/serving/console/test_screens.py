@@ -54,8 +54,8 @@ def test_segments_show_size_holdout_destination_and_experiment(consoled: Console
     for name in consoled.world.definition.segments:
         row = re.search(rf'<tr>\s*<th scope="row"><a href="/console/segments/{name}">.*?</tr>', page, re.S)
         assert row is not None, name
-        assert f'<td class="right">{number(sizes[name])}</td>' in row[0]
-        assert f"<td>{number(held[name])} " in row[0]
+        assert f'data-label="Users">{number(sizes[name])}</td>' in row[0]
+        assert f'data-label="Held out">{number(held[name])} ' in row[0]
         assert "crm" in row[0]
 
 

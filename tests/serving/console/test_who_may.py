@@ -122,6 +122,7 @@ def test_signing_out_and_a_revoked_key_end_the_session(consoled: Consoled) -> No
     visitor.client.cookies.set("propensity_console", cookie, path="/console")
     assert visitor.get("/").url.path == "/console/sign-in"
     log = consoled.log
+    visitor.client.cookies.clear()
     secret = Keys(log).create("leaves soon", "viewer")
     visitor.client.post("/console/sign-in", data={"key": secret})
     assert visitor.get("/").url.path == "/console/"
