@@ -6,7 +6,8 @@ changes at most once within a day, and bisection finds the instant. All else (an
 columns, plans that are renewed) is read every hour as well.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from sqlglot import exp
@@ -35,23 +36,38 @@ def grid(since: int, until: int, columns: Collection[str], definition: Definitio
     return points[(points >= since) & (points <= until)]
 
 
-def comparisons(rule: Expression, definition: Definition, cuts: RfmCuts | None) -> set[str]:
-    """The comparisons of feature columns that a rule rests on, each as SQL."""
-    found: set[str] = set()
-    known = set(feature_set(definition).numeric)
-    waiting, seen = [rule], set[str]()
-    while waiting:
-        one = waiting.pop()
-        for sql in _ordered(one.tree):
-            if Expression(sql).columns <= known:
-                found.add(sql)
-        for column in one.columns - seen:
-            seen.add(column)
-            waiting += beneath(column, definition, cuts)
-    return found
+@dataclass(frozen=True, slots=True)
+class Rests:
+    """What rules rest on.
+
+    Attributes:
+        comparisons: the comparisons of feature columns, each as SQL.
+        columns: all columns, with those that these are made of.
+    """
+
+    comparisons: frozenset[str]
+    columns: frozenset[str]
+
+    @classmethod
+    def of(cls, rules: Iterable[Expression], definition: Definition, cuts: RfmCuts | None) -> "Rests":
+        """What some rules rest on.
+
+        Args:
+            rules: the rules.
+            definition: whose columns.
+            cuts: where RFM scores change.
+        """
+        known, found, seen, waiting = set(feature_set(definition).numeric), set[str](), set[str](), list(rules)
+        while waiting:
+            one = waiting.pop()
+            found.update(sql for sql in _ordered(one.tree) if Expression(sql).columns <= known)
+            for column in one.columns - seen:
+                seen.add(column)
+                waiting += _beneath(column, definition, cuts)
+        return cls(frozenset(found), frozenset(seen))
 
 
-def beneath(column: str, definition: Definition, cuts: RfmCuts | None) -> Iterator[Expression]:
+def _beneath(column: str, definition: Definition, cuts: RfmCuts | None) -> Iterator[Expression]:
     """The rules that make a column: of states, groups, derived columns, populations of outcomes and lead scores."""
     if column == "state":
         yield from (rule.when for rule in definition.states.values() if rule.when != OTHERWISE)

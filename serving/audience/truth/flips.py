@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from features.expressions.expression import Expression
 from features.expressions.program import Program
 from features.time import Instants
-from serving.audience.truth.edges import beneath, comparisons, grid
+from serving.audience.truth.edges import Rests, grid
 from serving.audience.truth.profile import Reading
 from serving.scoring.scorer import Scorer
 
@@ -16,14 +16,13 @@ Flags = NDArray[np.bool_]
 
 
 def flips(
-    reading: Reading, rules: Mapping[str, Expression], whole: Expression, scorer: Scorer, since: int, until: int
+    reading: Reading, rules: Mapping[str, Expression], scorer: Scorer, since: int, until: int
 ) -> dict[str, int | None]:
     """The first instant at which each rule holds where it does not now, or the other way round.
 
     Args:
         reading: the user.
-        rules: by name.
-        whole: the rule that they are parts of.
+        rules: by name; rules and their parts alike.
         scorer: what answers.
         since: now.
         until: how far to look.
@@ -31,10 +30,9 @@ def flips(
     Returns:
         Of each rule the first cutoff of another answer; None when there is none up to the end.
     """
-    steady = Program({sql: sql for sql in sorted(comparisons(whole, scorer.definition, scorer.rfm))})
-    asked = Program(rules)
-    columns = asked.columns | _below(whole, scorer)
-    points = grid(since, until, columns, scorer.definition)
+    rests = Rests.of(rules.values(), scorer.definition, scorer.rfm)
+    steady, asked = Program({sql: sql for sql in sorted(rests.comparisons)}), Program(rules)
+    points = grid(since, until, rests.columns, scorer.definition)
     if steady.columns:
         changes = _truths(steady, reading, points)
         which, at = np.nonzero(changes[:, 1:] != changes[:, :-1])
@@ -46,17 +44,6 @@ def flips(
     exact = _bisected(asked, reading, which, points[at - 1], points[at])
     first = dict(zip(which.tolist(), exact.tolist(), strict=True))
     return {name: first.get(i) for i, name in enumerate(rules)}
-
-
-def _below(whole: Expression, scorer: Scorer) -> set[str]:
-    """The columns that a rule rests on, and those that these rest on."""
-    seen, waiting = set[str](), set(whole.columns)
-    while waiting:
-        column = waiting.pop()
-        seen.add(column)
-        for rule in beneath(column, scorer.definition, scorer.rfm):
-            waiting |= rule.columns - seen
-    return seen
 
 
 def _truths(program: Program, reading: Reading, instants: Instants) -> Flags:

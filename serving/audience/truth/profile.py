@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,23 +81,8 @@ class Reading:
         rows = self.rows(instants)
         if self._of_row.issuperset(columns):
             return rows.values(columns)
-        scored = self._answering(frozenset(columns)).score(
-            rows, instants - (self._profile.as_of - self._profile.through)
-        )
-        return scored.values(columns)
-
-    def _answering(self, columns: frozenset[str]) -> Scorer:
-        """A scorer with the models that columns need, and no others: they are most of what scoring costs."""
-        if columns not in self._scorers:
-            whole, definition = self._scorer, self._scorer.definition
-            needed = outcomes_of(columns, definition)
-            models = {name: model for name, model in whole.models.items() if name in needed}
-            self._scorers[columns] = Scorer(definition, models, whole.rfm, whole.absent)
-        return self._scorers[columns]
-
-    @cached_property
-    def _scorers(self) -> dict[frozenset[str], Scorer]:
-        return {}
+        lag, needed = self._profile.as_of - self._profile.through, outcomes_of(columns, self._scorer.definition)
+        return self._scorer.only(needed).score(rows, instants - lag).values(columns)
 
 
 def outcomes_of(columns: Collection[str], definition: Definition) -> set[str]:

@@ -81,31 +81,45 @@ def truth_table(
     horizon: int = HORIZON,
     catalogue: Mapping[str, str] = ENGLISH,
 ) -> TruthTable:
-    """Say which conditions of a rule a user meets, and when that flips if nothing happens.
+    """Say which conditions of a rule a user meets, and when that flips if nothing happens; as `truth_tables`."""
+    return truth_tables(profile, scorer, {"draft": sql}, horizon=horizon, catalogue=catalogue)["draft"]
+
+
+def truth_tables(
+    profile: Profile,
+    scorer: Scorer,
+    rules: Mapping[str, str],
+    *,
+    horizon: int = HORIZON,
+    catalogue: Mapping[str, str] = ENGLISH,
+) -> dict[str, TruthTable]:
+    """Say of several rules at once which conditions a user meets, and when that flips if nothing happens.
 
     Args:
         profile: the user's.
         scorer: what answers.
-        sql: the rule, as in `serving.audience.sizes.size_of`.
+        rules: by name, such as those of all segments; each as in `serving.audience.sizes.size_of`.
         horizon: how far ahead to look.
         catalogue: words, see `serving.audience.sentences.words.ENGLISH`.
 
     Raises:
-        DefinitionError: the rule cannot be meant.
+        DefinitionError: a rule cannot be meant.
     """
     definition = scorer.definition
-    rule = checked(sql, definition)
-    tree = of_sql(rule, definition)
-    rules: dict[str, Expression] = {}
-    _name(tree, "0", definition, rules)
+    trees: dict[str, Node] = {}
+    parts: dict[str, Expression] = {}
+    for name, sql in rules.items():
+        trees[name] = of_sql(checked(sql, definition, key=f"segments.{name}"), definition)
+        _name(trees[name], name, definition, parts)
+    if not parts:
+        return {}
     reading, now = Reading(profile, scorer), np.array([profile.as_of, profile.as_of])
-    columns = reading.values(now, {column for one in rules.values() for column in one.columns})
-    truths = Program(rules).run(columns)
-    when = flips(reading, rules, rule, scorer, profile.as_of, profile.as_of + horizon)
-    made = _Rows(definition, catalogue, rules, columns, {name: _truth(value) for name, value in truths.items()}, when)
-    return TruthTable(
-        profile.user, to_datetime(profile.as_of), to_datetime(profile.as_of + horizon), made.row(tree, "0")
-    )
+    columns = reading.values(now, {column for one in parts.values() for column in one.columns})
+    truths = {place: _truth(value) for place, value in Program(parts).run(columns).items()}
+    when = flips(reading, parts, scorer, profile.as_of, profile.as_of + horizon)
+    made = _Rows(definition, catalogue, parts, columns, truths, when)
+    as_of, until = to_datetime(profile.as_of), to_datetime(profile.as_of + horizon)
+    return {name: TruthTable(profile.user, as_of, until, made.row(tree, name)) for name, tree in trees.items()}
 
 
 def _name(node: Node, place: str, definition: Definition, rules: dict[str, Expression]) -> None:

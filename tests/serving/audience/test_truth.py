@@ -18,7 +18,7 @@ from features.rows import FeatureRows
 from features.time import DAY, HOUR, to_instant
 from segments.evaluator import Evaluator
 from serving.audience.truth.profile import Profile
-from serving.audience.truth.table import HORIZON, Row, truth_table
+from serving.audience.truth.table import HORIZON, Row, TruthTable, truth_table, truth_tables
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.scorer import Scorer
 from tests.serving.audience.conftest import Batch
@@ -62,6 +62,12 @@ def profiles(batch: Batch) -> list[Profile]:
     return profiles_of(batch, batch.scorer)
 
 
+def seen_within(days: int, profiles: list[Profile], batch: Batch, count: int) -> list[Profile]:
+    """Some users who did something lately."""
+    here = [profile for profile in profiles if profile.words[0, H_VISIBLE] > batch.log.ends - days * DAY]
+    return here[:: len(here) // count]
+
+
 def real(batch: Batch, profile: Profile, scorer: Scorer, instants: list[int]) -> FeatureRows:
     """The rows that a batch folds of the log itself at instants."""
     events = batch.log.events
@@ -97,8 +103,13 @@ def holds(rows: FeatureRows, scorer: Scorer, sql: str) -> list[bool]:
 
 
 def prove(profile: Profile, batch: Batch, scorer: Scorer, sql: str, *, step: int) -> int:
-    """Check every row of a user's table against real scoring; returns how many flips it names."""
-    table, named, start = truth_table(profile, scorer, sql), 0, profile.as_of
+    """Check a user's table against real scoring; returns how many flips it names."""
+    return check(truth_table(profile, scorer, sql), profile, batch, scorer, step=step)
+
+
+def check(table: TruthTable, profile: Profile, batch: Batch, scorer: Scorer, *, step: int) -> int:
+    """Check every row of a table; returns how many flips it names."""
+    named, start = 0, profile.as_of
     for row in each(table.row):
         at = None if row.flips_at is None else to_instant(row.flips_at)
         until = start + HORIZON if at is None else at - 1
@@ -116,19 +127,24 @@ def prove(profile: Profile, batch: Batch, scorer: Scorer, sql: str, *, step: int
 def test_a_flip_is_where_real_scoring_flips_and_nothing_flips_before(
     sql: str, profiles: list[Profile], batch: Batch
 ) -> None:
-    assert sum(prove(profile, batch, batch.scorer, sql, step=12 * HOUR) for profile in profiles[::600]) >= 1
+    some = seen_within(14, profiles, batch, 6)
+    assert sum(prove(profile, batch, batch.scorer, sql, step=12 * HOUR) for profile in some) >= 1
 
 
 @pytest.mark.parametrize("sql", OF_MODELS)
 def test_flips_of_what_models_say(sql: str, profiles: list[Profile], batch: Batch) -> None:
-    here = [profile for profile in profiles if profile.words[0, H_VISIBLE] > batch.log.ends - 3 * DAY]
-    assert sum(prove(profile, batch, batch.scorer, sql, step=DAY) for profile in here[:: len(here) // 4]) >= 1
+    some = seen_within(3, profiles, batch, 4)
+    assert sum(prove(profile, batch, batch.scorer, sql, step=DAY) for profile in some) >= 1
 
 
-def test_every_segment_of_some_users(profiles: list[Profile], batch: Batch) -> None:
-    for profile in profiles[::1_400]:
-        for rule in batch.world.definition.segments.values():
-            prove(profile, batch, batch.scorer, rule.when, step=3 * DAY)
+def test_every_segment_of_some_users_at_once(profiles: list[Profile], batch: Batch) -> None:
+    rules = {name: rule.when for name, rule in batch.world.definition.segments.items()}
+    for profile in seen_within(9, profiles, batch, 2):
+        tables = truth_tables(profile, batch.scorer, rules)
+        assert list(tables) == list(rules)
+        for table in tables.values():
+            check(table, profile, batch, batch.scorer, step=3 * DAY)
+    assert truth_tables(profiles[0], batch.scorer, {}) == {}
 
 
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata"])
