@@ -14,6 +14,7 @@ import typer
 
 from benchmarks import (
     answers,
+    audience,
     features,
     figures,
     identity,
@@ -31,6 +32,7 @@ from benchmarks import (
 )
 from benchmarks.world import ROOT, Log, World, log_of, trained
 from examples.demo.world import WORLDS
+from features.definition import load_definition
 from propensity.console import out, table
 
 PACKAGES = ("feast", "bentoml", "mlflow", "lightgbm", "duckdb", "polars", "pandas", "pyarrow", "numba", "featuretools",
@@ -62,6 +64,7 @@ HTTP = "Answers over HTTP, one call after the other, a no-op between them"
 LOAD = "The live path under load, open loop"
 LATENCY = f"Latency of scores at {live.SCORES_PER_S} requests/s"
 SEGMENTS = "A hundred segments of a million users"
+AUDIENCE = "A rule of seven conditions while it is edited: size, what each condition removes, who enters and leaves"
 HANDOFF = "The hand-off to a signed webhook"
 REASONS = "Exact attributions, one user and in bulk"
 BEST = "Distance from the best possible forecast, in three simulated worlds"
@@ -72,8 +75,8 @@ IDENTITY = "People behind several devices: models on ids apart, merged, and if e
 RIGHT = "Monitoring and experiments: how often they are right, in simulated logs"
 VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
 #: all tables there are, in the order of the page; one of another title is of an older version
-TITLES = (BESIDE, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, HANDOFF, REASONS, BEST, CDNOW,
-          VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
+TITLES = (BESIDE, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, AUDIENCE, HANDOFF, REASONS, BEST,
+          CDNOW, VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
 
 
 def beside_others(most: int, folder: Path) -> pl.DataFrame:
@@ -179,7 +182,7 @@ def main(
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
     only: Annotated[
         str,
-        typer.Option(help="'live', 'segments', 'worlds', 'models', 'rolling', 'identity' or 'monitoring': that alone"),
+        typer.Option(help="'live', 'segments', 'audience', 'worlds', 'models', 'rolling', 'identity' or 'monitoring'"),
     ] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
 ) -> None:
@@ -205,6 +208,8 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
         return people()
     if only == "monitoring":
         return monitored()
+    if only == "audience":
+        return edited()
     if only == "rolling":
         rows, numbers = rolling.rolling()
         return {ROLLING: rows}, numbers
@@ -223,6 +228,13 @@ def people() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
         rows, numbers = identity.worth(log, folder / "worth")
         numbers |= identity.cost(log, folder / "cost") | merge_day.cost(log, folder / "day")
         return {IDENTITY: rows}, numbers
+
+
+def edited() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+    """Measure what is asked while a rule is edited, of a million users."""
+    with TemporaryDirectory() as scratch:
+        rows, numbers = audience.answers(load_definition(ROOT / "propensity.yaml"), Path(scratch))
+        return {AUDIENCE: rows}, numbers
 
 
 def monitored() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
@@ -258,7 +270,7 @@ def model_costs(users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[
     numbers |= more
     tables[ROLLING], more = rolling.rolling()
     numbers |= more
-    for measure in (monitored, people):
+    for measure in (monitored, people, edited):
         more_tables, more = measure()
         tables |= more_tables
         numbers |= more

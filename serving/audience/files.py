@@ -1,6 +1,6 @@
 """The files of a population: which they are, and one column of all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -17,6 +18,7 @@ from features.events.hashing import hashed
 from features.events.write import part_files
 from features.expressions.values import Numbers, Texts
 from features.system.kept_files import reading
+from features.system.parallel import each
 from serving.scoring.population import CUTOFF, DEFINITION
 
 #: what tells a file from another one in its place: its name, when it was written, its size
@@ -25,8 +27,11 @@ Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
 #: a column in memory: values for rules, or ids of users
 Column: TypeAlias = Numbers | Texts | pl.Series | NDArray[np.uint64]
 
-#: columns that are read as ids, not as values
+#: columns of ids: of the user, and by which the holdout is drawn, where that is another
 IDS = ("user_id", "drawn_as")
+
+#: the name of what is made of them
+KEYS = "keys of holdouts"
 
 
 class ChangedError(Exception):
@@ -40,7 +45,7 @@ class Files:
     Attributes:
         path: their folder.
         stamp: which they are.
-        rows: how many users are in each.
+        opened_files: the same, opened.
         cutoff: the instant they speak of.
         definition: name and digest of the definition they were made with.
         columns: what they hold.
@@ -48,14 +53,18 @@ class Files:
 
     path: Path
     stamp: Stamp
-    rows: tuple[int, ...]
+    opened_files: tuple[pq.ParquetFile, ...]
     cutoff: int
     definition: str
     columns: frozenset[str]
 
     @classmethod
-    def opened(cls, path: Path) -> "Files":
+    def opened(cls, path: Path, texts: Collection[str]) -> "Files":
         """Those of a folder.
+
+        Args:
+            path: the folder.
+            texts: columns of text, of those there may be.
 
         Raises:
             ChangedError: they have just changed.
@@ -63,52 +72,60 @@ class Files:
         """
         stamp = stamp_of(path)
         with _reading(path, stamp):
-            footers = [pq.ParquetFile(path / name) for name, _, _ in stamp]
-            if not footers:
+            # what each says of its two hundred columns is read once: that takes longer than a column
+            opened = tuple(pq.ParquetFile(path / name, read_dictionary=list(texts)) for name, _, _ in stamp)
+            if not opened:
                 raise ValueError("the folder has no files")
-            said = footers[0].metadata.metadata or {}
+            said = opened[0].metadata.metadata or {}
             if CUTOFF not in said or DEFINITION not in said:
                 raise ValueError("it does not say of which instant it is")
-            rows = tuple(footer.metadata.num_rows for footer in footers)
-            columns = frozenset(footers[0].schema_arrow.names)
-            return cls(path, stamp, rows, int(said[CUTOFF]), said[DEFINITION].decode(), columns)
+            columns = frozenset(opened[0].schema_arrow.names)
+            return cls(path, stamp, opened, int(said[CUTOFF]), said[DEFINITION].decode(), columns)
 
-    def column(self, name: str, *, text: bool) -> Column:
-        """A column of all users.
+    @property
+    def count(self) -> int:
+        """How many users there are."""
+        return sum(file.metadata.num_rows for file in self.opened_files)
+
+    def read(self, names: Sequence[str]) -> dict[str, Column]:
+        """Columns of all users; `KEYS` are 64 bits of each, of which holdouts are drawn.
 
         Args:
-            name: one of `columns`.
-            text: whether it is of texts.
+            names: some of `columns`, and `KEYS`.
 
         Raises:
             ChangedError: the files have just changed.
             StoreError: one is damaged.
         """
-        dictionary = [name] if text and name not in IDS else []
+        stored = dict.fromkeys(name for wanted in names for name in (IDS if wanted == KEYS else (wanted,)))
         with _reading(self.path, self.stamp):
-            parts = [
-                pq.read_table(self.path / file, columns=[name], partitioning=None, read_dictionary=dictionary)[name]
-                for file, _, _ in self.stamp
-            ]
-            if tuple(len(part) for part in parts) != self.rows:
-                raise ValueError(f"{name} has another number of rows than there are users")
-            whole = pa.chunked_array([chunk for part in parts for chunk in part.chunks], type=parts[0].type)
-            if name in IDS:
-                return pl.Series(whole.cast(pa.large_string()))
-            return _texts(whole) if dictionary else _numbers(whole)
+            parts = list(each(self.opened_files, lambda file: file.read(columns=list(stored), use_threads=False)))
+            if any(len(part) != file.metadata.num_rows for part, file in zip(parts, self.opened_files, strict=True)):
+                raise ValueError("there are more or fewer values than users")
+            found: dict[str, Column] = {}
+            for name in names:
+                if name == KEYS:
+                    found[name] = _keys(*(_whole(parts, one) for one in IDS))
+                else:
+                    found[name] = _column(_whole(parts, name))
+            return found
 
-    def keys(self) -> NDArray[np.uint64]:
-        """64 bits of each user, of which holdouts are drawn; see `segments.holdout.held_out_among`.
 
-        Raises:
-            ChangedError: the files have just changed.
-            StoreError: one is damaged.
-        """
-        users, drawn = (self.column(name, text=True) for name in IDS)
-        if not isinstance(users, pl.Series) or not isinstance(drawn, pl.Series):
-            raise TypeError("ids are columns of text")
-        names = drawn.zip_with(drawn.is_not_null(), users)
-        return hashed(pa.chunked_array([names.to_arrow()])).view(np.uint64)
+def _whole(parts: Sequence[pa.Table], name: str) -> pa.ChunkedArray:
+    """A column of all files."""
+    columns = [part[name] for part in parts]
+    return pa.chunked_array([chunk for column in columns for chunk in column.chunks], type=columns[0].type)
+
+
+def _column(whole: pa.ChunkedArray) -> Column:
+    if pa.types.is_dictionary(whole.type):
+        return _texts(whole)
+    return _numbers(whole) if pa.types.is_floating(whole.type) else pl.Series(whole)
+
+
+def _keys(users: pa.ChunkedArray, drawn: pa.ChunkedArray) -> NDArray[np.uint64]:
+    """64 bits of each user, or of the id by which the holdout is drawn."""
+    return hashed(pc.coalesce(drawn, users)).view(np.uint64)
 
 
 def stamp_of(path: Path) -> Stamp:

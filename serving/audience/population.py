@@ -14,14 +14,11 @@ from features.definition.schema import Definition
 from features.errors import StoreError, UnavailableError
 from features.expressions.values import Texts, Value
 from features.settings import Settings
-from serving.audience.files import ChangedError, Column, Files, stamp_of
+from serving.audience.files import KEYS, ChangedError, Column, Files, stamp_of
 from serving.scoring.population import populations
 
 #: columns that are kept for the next answer take no more memory
 MOST_BYTES = 1 << 30
-
-#: the name of a column that is made of ids
-_KEYS = "keys of holdouts"
 
 #: how often an answer begins again when files change under it
 TRIES = 5
@@ -112,16 +109,16 @@ class Population:
                 f"{files.path.name}, made with {files.definition}, has no column {missing[0]!r}.",
                 fix="propensity score makes a batch with the definition of today",
             )
-        values = {name: _value(self._column(name, files)) for name in names}
-        ids = self._column("user_id", files) if users else None
-        keys = self._column(_KEYS, files) if users else None
+        self._load([*names, *(("user_id", KEYS) if users else ())], files)
+        values = {name: _value(self._columns[name]) for name in names}
+        ids, keys = self._columns.get("user_id"), self._columns.get(KEYS)
         if stamp_of(files.path) != files.stamp:
             raise ChangedError
         self._shrink()
         return View(
-            cutoff=files.cutoff, definition=files.definition, count=sum(files.rows), values=values,
-            users=ids if isinstance(ids, pl.Series) else pl.Series([], dtype=pl.String),
-            keys=np.asarray(() if keys is None else keys, dtype=np.uint64),
+            cutoff=files.cutoff, definition=files.definition, count=files.count, values=values,
+            users=ids if users and isinstance(ids, pl.Series) else pl.Series([], dtype=pl.String),
+            keys=np.asarray(keys if users and keys is not None else (), dtype=np.uint64),
         )  # fmt: skip
 
     def _newest(self) -> Files:
@@ -135,14 +132,14 @@ class Population:
         path = list(found.values())[-1]
         if self._files is None or self._files.path != path or self._files.stamp != stamp_of(path):
             self._columns.clear()
-            self._files = Files.opened(path)
+            self._files = Files.opened(path, self._texts)
         return self._files
 
-    def _column(self, name: str, files: Files) -> Column:
-        if name not in self._columns:
-            self._columns[name] = files.keys() if name == _KEYS else files.column(name, text=name in self._texts)
-        self._columns.move_to_end(name)
-        return self._columns[name]
+    def _load(self, names: list[str], files: Files) -> None:
+        """Bring columns into memory; those that were asked for last are kept for longest."""
+        self._columns |= files.read([name for name in names if name not in self._columns])
+        for name in names:
+            self._columns.move_to_end(name)
 
     def _shrink(self) -> None:
         """Forget the columns that were not used for longest, where they take too much memory."""

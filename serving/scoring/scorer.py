@@ -1,7 +1,7 @@
 """The scorer: feature rows in; state, RFM group, answers, tiers and segments out. Batch and API use it alike."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -106,6 +106,7 @@ class Scorer:
         self._versions = {name: models[name].version if name in models else None for name in definition.outcomes}
         measured = {name for name in rfm_columns(definition.rfm, numeric) if name} if definition.rfm else set()
         rules = (self._states, self._among, self._every, self._exits, self._leads)
+        self._fewer: dict[frozenset[str], Scorer] = {}
         self._needed = measured.union(*(rule.columns for rule in rules))
 
     def _why(self, outcome: str, inside: NDArray[np.bool_], old: NDArray[np.bool_], short: NDArray[np.bool_]) -> Texts:
@@ -119,6 +120,14 @@ class Scorer:
     def schema(self) -> pl.Schema:
         """Columns of the records."""
         return self.score(self._made_up(0), np.zeros(0, dtype=np.int64)).records.schema
+
+    def only(self, outcomes: Collection[str]) -> "Scorer":
+        """A scorer that answers some outcomes alone, since models are most of what scoring costs; made once."""
+        names = frozenset(outcomes).intersection(self.models)
+        if names not in self._fewer:
+            models = {name: model for name, model in self.models.items() if name in names}
+            self._fewer[names] = Scorer(self.definition, models, self.rfm, self.absent)
+        return self._fewer[names]
 
     def warm_up(self) -> None:
         """Score and explain users who are not: what is compiled or made once is there when the first are asked for."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from features.definition import Definition
 from features.definition.columns import feature_set
@@ -186,6 +187,20 @@ def test_scores_are_those_of_the_local_engine(both: tuple[World, SparkLog, Event
                        for f in (found, expected))  # fmt: skip
         assert left["tier"].equals(right["tier"])
         assert np.allclose(left[rule.answer].to_numpy(), right[rule.answer].to_numpy(), 1e-6, equal_nan=True)
+
+
+def test_the_population_is_that_of_the_local_engine(both: tuple[World, SparkLog, EventStore], tmp_path: Path) -> None:
+    world, spark, store = both
+    scorer, cutoff = Scorer(world.definition, {}, load_cuts(world.definition, world.settings)), store.ends - 3 * DAY
+    frames = []
+    for log, name in ((spark, "spark"), (store, "local")):
+        score_all(log, scorer, cutoff, tmp_path / name, population=tmp_path / f"{name}-population")
+        [folder] = (tmp_path / f"{name}-population").iterdir()
+        assert folder.name == "population-2026-02-26T000000Z"
+        frames.append(pl.concat(map(pl.read_parquet, part_files(folder))).sort("user_id"))
+    found, expected = frames
+    assert len(found) > 2_000
+    assert_frame_equal(found, expected, rel_tol=1e-6)
 
 
 def test_feast_on_spark_retrieves_what_feast_on_duckdb_retrieves(

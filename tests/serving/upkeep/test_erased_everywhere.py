@@ -108,8 +108,8 @@ def test_two_users_are_erased_everywhere(used: World, receiver: Receiver, monkey
             assert set(report["left"].values()) == {0}, report["left"]
             assert list(report["left"]) == list(report["removed"])
             for place in ("live events", "dead letters", "event store", "compacted events", "compacted traits",
-                          "kept profiles", "kept traits", "snapshots", "scores", "audiences", "online store",
-                          "memberships", "transitions"):  # fmt: skip
+                          "kept profiles", "kept traits", "snapshots", "scores", "population", "audiences",
+                          "online store", "memberships", "transitions"):  # fmt: skip
                 assert report["removed"][place] > 0, place
                 assert place in output
             until(lambda: {(m["user_id"], m["cause"]) for r in receiver.requests for m in r.transitions}
