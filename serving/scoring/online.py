@@ -244,6 +244,16 @@ class Answers:
             for tier, users in Counter(scored.column(f"{name}_tier")).items():
                 SCORES.labels(name, tier, model.version).inc(users)
 
+    @property
+    def scorer(self) -> Scorer:
+        """What answers now; a new champion makes another one."""
+        return self._served.scorer
+
+    @property
+    def profiles(self) -> OnlineProfiles:
+        """The stored profiles, through the connection for long lists."""
+        return self._bulk
+
     def models(self) -> list[ServedModel]:
         """The models being served."""
         return [_served(name, model) for name, model in self._served.scorer.models.items()]

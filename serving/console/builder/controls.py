@@ -45,12 +45,14 @@ class Control:
         shape: how it is shown.
         options: what can be chosen; empty where anything can.
         value: what it is now.
+        hint: which values there are; empty where that is not known.
     """
 
     name: str
     shape: Shape
     options: tuple[str, ...] = ()
     value: object = None
+    hint: str = ""
 
 
 #: the options of a control, of a definition and of what the condition says already

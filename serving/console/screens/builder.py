@@ -8,10 +8,11 @@ from features.definition.sections.rule import Segment
 from features.errors import DefinitionError
 from serving.audience.rule import checked
 from serving.audience.sentences.words import words_of
-from serving.console.builder.controls import controls, kinds
+from serving.console.builder.controls import kinds
 from serving.console.builder.editing import Editing, counted, effect_of, new, of_form, of_segment
 from serving.console.builder.forms import as_json, sentences_of
 from serving.console.builder.publishing import included, publish
+from serving.console.builder.suggested import suggested
 from serving.console.office import Visit
 from serving.console.pages import page_of
 from serving.console.screen import Screen
@@ -30,7 +31,7 @@ def _page(visit: Visit, editing: Editing, *, conflict: Draft | None = None, why:
     template = "builder_form.html" if "x-fragment" in visit.request.headers else "builder.html"
     return page_of(
         visit, template, "segments", editing=editing, conflict=conflict, why=why, kinds=kinds(definition),
-        controls=lambda leaf: controls(leaf, definition), tree=as_json(editing.tree),
+        controls=lambda leaf: suggested(leaf, visit.office.population, visit.words), tree=as_json(editing.tree),
         sentence=lambda node: words_of(node, definition),
     )  # fmt: skip
 

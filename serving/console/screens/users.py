@@ -7,6 +7,8 @@ from starlette.responses import RedirectResponse, Response
 from features.events.tombstones import digest_of
 from features.time import to_datetime
 from features.user_id import user_id
+from serving.audience.truth.profile import Profile
+from serving.audience.truth.table import Row, truth_tables
 from serving.console.curves import Curve, curve
 from serving.console.office import Visit
 from serving.console.pages import page_of
@@ -64,6 +66,37 @@ def curves(visit: Visit, found: UserHistory) -> list[Curve]:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a user is in a segment, why, and when that changes if nothing happens.
+
+    Attributes:
+        name: of the segment.
+        inside: whether its rule holds.
+        row: its conditions.
+    """
+
+    name: str
+    inside: bool
+    row: Row
+
+
+def _truth(visit: Visit) -> Response:
+    """The truth tables of all segments: those the user is in first, then those that change soonest."""
+    handle = visit.request.path_params["handle"]
+    user, desk = visit.office.handles.user(handle), visit.office.desk
+    profile = Profile.stored(desk.answers.profiles, user, visit.now)
+    if profile is None:
+        raise RefusedError(visit.words("user.no_profile"), fix=visit.words("user.unknown.fix"), status=404)
+    rules = {name: str(rule.when) for name, rule in desk.definition.segments.items()}
+    tables = truth_tables(profile, desk.answers.scorer, rules)
+    verdicts = [Verdict(name, table.row.met is True, table.row) for name, table in tables.items()]
+    verdicts.sort(key=lambda one: (not one.inside, one.row.flips_at is None, one.row.flips_at, one.name))
+    until = next((table.until for table in tables.values()), None)
+    template = "truth_tables.html" if "x-fragment" in visit.request.headers else "truth.html"
+    return page_of(visit, template, "user", handle=handle, verdicts=verdicts, until=until)
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A place that an erasure looked through.
 
@@ -94,5 +127,6 @@ SCREENS = (
     Screen("/users", "GET", "look", _search),
     Screen("/users", "POST", "look", _find),
     Screen("/users/{handle}", "GET", "look", _one),
+    Screen("/users/{handle}/truth", "GET", "look", _truth),
     Screen("/users/{handle}/erase", "POST", "erase", _erase),
 )

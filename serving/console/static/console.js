@@ -57,3 +57,12 @@ if (builder) {
     send(button);
   });
 }
+
+// Parts of a page that take longer are fetched after it; without scripts a link leads to them.
+for (const place of document.querySelectorAll("[data-fragment]")) {
+  fetch(place.dataset.fragment, { headers: { "x-fragment": "1" } })
+    .then((answer) => (answer.ok ? answer.text() : null))
+    .then((text) => {
+      if (text !== null) place.innerHTML = text;
+    });
+}
