@@ -6,6 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from serving.audience.sentences.words import ENGLISH
+
 LANGUAGES: Final = ("en", "ko")
 
 
@@ -19,6 +21,8 @@ class Catalogue:
 
     def __init__(self, language: str, texts: Mapping[str, str]) -> None:
         self.language, self.texts = language, texts
+        #: templates of conditions, see `serving.audience.sentences.words`
+        self.sentences = {key: texts.get(f"say.{key}", english) for key, english in ENGLISH.items()}
 
     def __call__(self, key: str, **values: object) -> str:
         """The text of a key, with its values put in; whole numbers are grouped by thousands."""

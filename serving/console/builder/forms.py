@@ -11,6 +11,7 @@ from serving.audience.sentences.tree import Group, Node
 from serving.audience.sentences.words import words_of
 from serving.audience.sentences.write import to_sql
 from serving.console.builder.controls import changed, first_of
+from serving.console.catalogue import Catalogue
 from serving.process.problems import RefusedError
 
 _NODE: TypeAdapter[Node] = TypeAdapter(Node)
@@ -122,11 +123,12 @@ def as_json(root: Group) -> str:
     return root.model_dump_json()
 
 
-def sentences_of(sql: str, definition: Definition) -> list[str]:
+def sentences_of(sql: str, definition: Definition, words: Catalogue) -> list[str]:
     """The conditions at the top of a rule, in words; a group among them is named by its SQL."""
     found = as_group(of_sql(sql, definition))
     if found.how != "all":
         found = Group(how="all", of=[found])
     return [
-        str(to_sql(part, definition)) if isinstance(part, Group) else words_of(part, definition) for part in found.of
+        str(to_sql(part, definition)) if isinstance(part, Group) else words_of(part, definition, words.sentences)
+        for part in found.of
     ]

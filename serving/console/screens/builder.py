@@ -32,7 +32,7 @@ def _page(visit: Visit, editing: Editing, *, conflict: Draft | None = None, why:
     return page_of(
         visit, template, "segments", editing=editing, conflict=conflict, why=why, kinds=kinds(definition),
         controls=lambda leaf: suggested(leaf, visit.office.population, visit.words), tree=as_json(editing.tree),
-        sentence=lambda node: words_of(node, definition),
+        sentence=lambda node: words_of(node, definition, visit.words.sentences),
     )  # fmt: skip
 
 
@@ -96,8 +96,8 @@ def _draft(visit: Visit) -> Response:
     return page_of(
         visit, "draft.html", "segments", draft=draft, editing=editing, changes=_changes(before, draft.content),
         history=visit.office.drafts.history(name), includes=definition.include_file is not None,
-        before=sentences_of(str(published.when), definition) if published is not None else [],
-        after=sentences_of(editing.sql, definition),
+        before=sentences_of(str(published.when), definition, visit.words) if published is not None else [],
+        after=sentences_of(editing.sql, definition, visit.words),
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def _one(visit: Visit) -> Response:
     desk = visit.office.desk
     check_segment(desk, name)
     row = next(row for row in rows_of(visit) if row.name == name)
-    sentences = sentences_of(str(row.rule.when), desk.definition)
+    sentences = sentences_of(str(row.rule.when), desk.definition, visit.words)
     overview = visit.office.overviews.newest()
     return page_of(visit, "segment.html", "segments", row=row, overview=overview, sentences=sentences)
 

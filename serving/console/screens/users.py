@@ -88,7 +88,7 @@ def _truth(visit: Visit) -> Response:
     if profile is None:
         raise RefusedError(visit.words("user.no_profile"), fix=visit.words("user.unknown.fix"), status=404)
     rules = {name: str(rule.when) for name, rule in desk.definition.segments.items()}
-    tables = truth_tables(profile, desk.answers.scorer, rules)
+    tables = truth_tables(profile, desk.answers.scorer, rules, catalogue=visit.words.sentences)
     verdicts = [Verdict(name, table.row.met is True, table.row) for name, table in tables.items()]
     verdicts.sort(key=lambda one: (not one.inside, one.row.flips_at is None, one.row.flips_at, one.name))
     until = next((table.until for table in tables.values()), None)
