@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from features.definition import Definition, load_definition
 from features.settings import Settings
 from features.system.lock import locked
+from tests.browser.tabs import browser, tab  # noqa: F401 - fixtures
 from tests.databases import Redis
 from tests.forks import run_module
 from tests.order import pytest_collection_modifyitems as pytest_collection_modifyitems

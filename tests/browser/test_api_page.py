@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import Open
+from tests.browser.tabs import Open
 from tests.browser.watched import Scheme, accessible, at_widths
 from tests.conftest import World
 from tests.serving.servers import Server

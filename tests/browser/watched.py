@@ -44,7 +44,7 @@ class Watched:
         self.hosts: set[str] = set()
         self.page.on("console", self._logged)
         self.page.on("pageerror", self._failed)
-        self.page.on("requestfailed", lambda request: self.errors.append(f"no answer: {request.url}"))
+        self.page.on("requestfailed", self._unanswered)
         self.page.on("request", self._requested)
 
     def _logged(self, message: ConsoleMessage) -> None:
@@ -53,6 +53,10 @@ class Watched:
 
     def _failed(self, error: Error) -> None:
         self.errors.append(str(error))
+
+    def _unanswered(self, request: Request) -> None:
+        if request.failure != "net::ERR_ABORTED":  # nobody waits for it: the tab has gone on to another page
+            self.errors.append(f"no answer: {request.url} ({request.failure})")
 
     def _requested(self, request: Request) -> None:
         self.hosts.add(urlsplit(request.url).netloc)

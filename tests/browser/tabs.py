@@ -11,9 +11,12 @@ from tests.browser.watched import Watched
 Open = Callable[..., Watched]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium as the system has it; Playwright downloads none."""
+    """Chromium as the system has it; Playwright downloads none.
+
+    It ends with the module: while Playwright runs, nothing else of the process can start an event loop.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("there is no chromium on this machine; install the package chromium")
