@@ -1,6 +1,10 @@
 """Segments: each with its size, what to do about it, who is held out, and where it is handed to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
 from starlette.responses import Response
 
@@ -10,6 +14,7 @@ from features.definition.sections.rule import Segment
 from features.errors import StoreError
 from segments.holdout import held_out_share
 from segments.transitions.membership import IN
+from serving.activation.audience_export import Format, export
 from serving.console.builder.forms import sentences_of
 from serving.console.drawings import sparkline
 from serving.console.office import Visit
@@ -17,10 +22,13 @@ from serving.console.overview import Overview
 from serving.console.pages import page_of
 from serving.console.screen import Screen
 from serving.desk.desk import check_segment
+from serving.process.problems import RefusedError
 from serving.published.kpis import published as kpis_published
 
-#: members on a page
-PAGE = 50
+#: what the files of a download are
+KINDS: Final[Mapping[Format, str]] = {
+    "csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet", "jsonl": "application/jsonl",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,29 @@ def _one(visit: Visit) -> Response:
     return page_of(visit, "segment.html", "segments", row=row, overview=overview, sentences=sentences)
 
 
+def _download(visit: Visit) -> Response:
+    """The users of a segment as a file, with the held out left out or marked."""
+    name, asked = visit.request.path_params["name"], visit.field("form")
+    check_segment(visit.office.desk, name)
+    form = next((one for one in KINDS if one == asked), None)
+    if form is None:
+        raise RefusedError(f"there is no format {asked[:20]!r}.", fix=f"the formats are {', '.join(KINDS)}")
+    definition, settings = visit.office.desk.definition, visit.office.settings
+    marked = visit.field("holdout") == "marked"
+    with TemporaryDirectory() as folder:  # what the command line exported last is not touched
+        file = Path(folder) / f"{name}.{form}"
+        done = export(
+            definition, visit.office.desk.live.memberships, settings.scores(definition.name), Path(folder) / "kept", name, file,
+            form, changes=False, with_holdout=marked,
+        )  # fmt: skip
+        content = file.read_bytes()
+    visit.wrote("download", name, users=done.users, held_out=done.held_out, marked=marked, form=form)
+    headers = {"content-disposition": f'attachment; filename="{name}.{form}"'}
+    return Response(content, media_type=KINDS[form], headers=headers)
+
+
 SCREENS = (
     Screen("/segments", "GET", "look", _list),
     Screen("/segments/{name}", "GET", "look", _one),
+    Screen("/segments/{name}/download", "POST", "edit", _download),
 )

@@ -205,3 +205,27 @@ def test_static_files_are_kept_by_browsers_under_an_address_of_their_own(console
     answer = visitor.client.get(style)
     assert answer.status_code == 200
     assert "immutable" in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "jsonl"])
+def test_the_users_of_a_segment_are_downloaded_with_the_held_out_left_out_or_marked(
+    consoled: Consoled, form: str
+) -> None:
+    read = {"csv": pl.read_csv, "parquet": pl.read_parquet, "jsonl": pl.read_ndjson}[form]
+    visitor = consoled.visitor("editor")
+    visitor.get("/segments/repeat_buyer")
+    csrf = visitor.csrf
+    without = read(visitor.post("/segments/repeat_buyer/download", csrf=csrf, form=form, holdout="without").content)
+    assert visitor.page.headers["content-disposition"] == f'attachment; filename="repeat_buyer.{form}"'
+    marked = read(visitor.post("/segments/repeat_buyer/download", csrf=csrf, form=form, holdout="marked").content)
+    found = scores(consoled).filter(pl.col("segments").list.contains("repeat_buyer"))
+    held = set(found.filter(pl.col("holdout").list.contains("repeat_buyer"))["user_id"])
+    assert held
+    assert set(marked.filter("holdout")["user_id"]) == held
+    assert set(without["user_id"]) == set(marked["user_id"]) - held == set(found["user_id"]) - held
+    visitor.get("/log")
+    assert f"form: {form}" in visitor.text
+    assert visitor.post("/segments/repeat_buyer/download", csrf=csrf, form="exe").status_code == 400
+    viewer = consoled.visitor("viewer")
+    viewer.get("/segments/repeat_buyer")
+    assert viewer.post("/segments/repeat_buyer/download", form=form).status_code == 403
