@@ -137,9 +137,10 @@ def _download(visit: Visit) -> Response:
     marked = visit.field("holdout") == "marked"
     with TemporaryDirectory() as folder:  # what the command line exported last is not touched
         file = Path(folder) / f"{name}.{form}"
+        scores, kept = settings.scores(definition.name), Path(folder) / "kept"
+        memberships = visit.office.desk.live.memberships
         done = export(
-            definition, visit.office.desk.live.memberships, settings.scores(definition.name), Path(folder) / "kept", name, file,
-            form, changes=False, with_holdout=marked,
+            definition, memberships, scores, kept, name, file, form, changes=False, with_holdout=marked
         )  # fmt: skip
         content = file.read_bytes()
     visit.wrote("download", name, users=done.users, held_out=done.held_out, marked=marked, form=form)
