@@ -3,6 +3,7 @@
 import hmac
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -88,9 +89,10 @@ class Console:
                 status=403,
             )
         now = office.desk.live.clock.now()
-        session, cookie = sign_in.current(office, request, now)
         words = catalogue(wanted(request.headers.get("accept-language", "")))
-        visit = Visit(request, office, session, words, now, form)
+        unknown = Visit(request, office, None, words, now, form)
+        session, cookie = sign_in.current(unknown)
+        visit = replace(unknown, session=session)
         if session is None and screen.may is not None:
             return RedirectResponse(sign_in.address(request), 303)
         if screen.may is not None:
@@ -99,7 +101,7 @@ class Console:
             raise RefusedError(words("refused.form"), fix=words("refused.form.fix"), status=403)
         answer = screen.answer(visit)
         if cookie is not None:
-            sign_in.give(answer, request, cookie)
+            sign_in.give(answer, visit, cookie)
         return answer
 
     async def _failed(self, request: Request, error: Exception) -> Response:

@@ -1,0 +1,20 @@
+"""People who sign in without a key: what their groups make them."""
+
+from collections.abc import Iterable
+
+from serving.console.office import Visit
+from serving.process.problems import RefusedError
+
+
+def roles_of(visit: Visit, groups: Iterable[str]) -> frozenset[str]:
+    """The roles of somebody's groups; groups that the settings do not name give none.
+
+    Raises:
+        RefusedError: there is no role.
+    """
+    given = visit.office.settings.console_roles
+    roles = frozenset(given[group] for group in groups if group in given)
+    if not roles:
+        fix = visit.words("refused.groups.fix")
+        raise RefusedError(visit.words("refused.groups"), fix=fix, status=403)
+    return roles
