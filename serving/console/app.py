@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from features.settings import Settings
-from serving.console import sign_in
+from serving.console import oidc, sign_in
 from serving.console.catalogue import catalogue, wanted
 from serving.console.office import Office, Visit
 from serving.console.pages import STATIC, page
@@ -55,7 +55,7 @@ class Console:
         self._office: Office | None = None
         screens = [
             Route(screen.path, partial(self._serve, screen), methods=[screen.method])
-            for screen in (*sign_in.SCREENS, *SCREENS)
+            for screen in (*sign_in.SCREENS, *oidc.SCREENS, *SCREENS)
         ]
         failed = {HTTPException: self._failed, Exception: self._failed}
         static = Mount("/static", _Kept(directory=STATIC), name="static")

@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from serving.console.office import Visit
 from serving.process.problems import RefusedError
 
+#: characters that a name may have; it is shown on each page and kept in the log of actions
+LONGEST = 200
+
 
 def roles_of(visit: Visit, groups: Iterable[str]) -> frozenset[str]:
     """The roles of somebody's groups; groups that the settings do not name give none.

@@ -46,7 +46,8 @@ def current(visit: Visit) -> tuple[Session | None, str | None]:
     if session is not None and session.key_hash is not None:
         known = {key.hash for key in _keys(office)}
         return (session, None) if session.key_hash in known else (None, None)
-    return session if session is None or session.name != ANYBODY else None, None
+    people = bool(office.settings.oidc_issuer)  # otherwise a session without a key is of before the settings changed
+    return session if session is not None and people and session.name != ANYBODY else None, None
 
 
 def address(request: Request) -> str:

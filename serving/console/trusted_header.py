@@ -3,12 +3,9 @@
 import ipaddress
 
 from serving.console.office import Visit
-from serving.console.people import roles_of
+from serving.console.people import LONGEST, roles_of
 from serving.database.sessions import Session
 from serving.process.problems import RefusedError
-
-#: characters that a name may have; they are shown on each page and stand in the log
-LONGEST = 200
 
 
 def session_of(visit: Visit, cookie: str) -> tuple[Session, str | None]:

@@ -1,6 +1,7 @@
 """The console alone: on a live log in SQLite, without models, so that it starts at once."""
 
 import asyncio
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import httpx
 from starlette.applications import Starlette
 
 from features.definition.load import load_definition
+from features.definition.schema import Definition
 from features.settings import Settings
 from features.time import DAY
 from serving.console.app import mount
@@ -26,6 +28,11 @@ class SetClock:
 
     def now(self) -> int:
         return self.at
+
+
+@cache
+def _definition() -> Definition:
+    return load_definition(ROOT / "propensity.yaml")
 
 
 class Browser:
@@ -62,7 +69,7 @@ class Mounted:
         self.settings = Settings(home=folder, **settings)
         self.clock = SetClock(20_000 * DAY)
         live = SimpleNamespace(log=self.log, clock=self.clock, memberships=None)
-        desk: Any = SimpleNamespace(definition=load_definition(ROOT / "propensity.yaml"), live=live)
+        desk: Any = SimpleNamespace(definition=_definition(), live=live)
         self.app = Starlette()
         mount(self.app, lambda: desk, self.settings)
 
