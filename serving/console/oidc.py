@@ -43,9 +43,7 @@ def _begin(visit: Visit) -> Response:
         raise _refused(visit, trouble) from trouble
     answer = RedirectResponse(f"{address}{'&' if '?' in address else '?'}{urlencode(asked)}", 303)
     seconds = LASTS // 1_000_000
-    answer.set_cookie(
-        LOGIN, browser, max_age=seconds, path=PATH, secure=secure(visit), httponly=True, samesite="lax"
-    )  # fmt: skip
+    answer.set_cookie(LOGIN, browser, max_age=seconds, path=PATH, secure=secure(visit), httponly=True, samesite="lax")
     return answer
 
 

@@ -1,4 +1,4 @@
-"""Id tokens: whether a provider's word on who somebody is holds."""
+"""Id tokens: whether what a provider says of somebody holds."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec

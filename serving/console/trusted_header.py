@@ -45,7 +45,7 @@ def _check_peer(visit: Visit) -> None:
         RefusedError: it does not.
     """
     scope = visit.request.scope
-    # not what X-Forwarded-For says: whoever reaches uvicorn may be allowed to write that
+    # not what X-Forwarded-For says, which uvicorn may believe from others, too
     peer = scope.get("state", {}).get("peer") or scope.get("client") or ("",)
     if not is_one_of(str(peer[0]), visit.office.settings.console_proxy):
         message = visit.words("header.untrusted", address=str(peer[0]) or "?")
