@@ -1,12 +1,51 @@
 """Where things run and are kept: settings of a deployment, read once by the command line or the service."""
 
+import ipaddress
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AwareDatetime, NonNegativeInt, PositiveInt, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, NonNegativeInt, PositiveInt, SecretStr
+from pydantic import ValidationError as InvalidError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from features.errors import SettingsError, shown
+
+#: what a person may be in the console
+ConsoleRole = Literal["viewer", "read", "editor", "publisher", "privacy", "admin"]
+
+
+def _read_json(value: object) -> object:
+    try:
+        return json.loads(value or "{}") if isinstance(value, str) else value
+    except ValueError as error:
+        raise ValueError(f"it is not JSON: {error}") from None
+
+
+def _networks(value: str) -> str:
+    for part in value.split(","):
+        ipaddress.ip_network(part.strip())  # its error names the value
+    return value
+
+
+def _web_address(value: str) -> str:
+    if not value:
+        return value
+    parts = urlsplit(value)
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if parts.scheme != "https" and not (parts.scheme == "http" and local):
+        raise ValueError("it must begin with https://; http:// is for this machine only")
+    if not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("it must be an address such as https://propensity.example.com")
+    return value
+
+
+#: what OpenID Connect cannot do without, beside roles
+_OPENID = ("oidc_issuer", "oidc_client_id", "console_url")
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 class Settings(BaseSettings):
@@ -28,6 +67,22 @@ class Settings(BaseSettings):
         clock: the service's clock starts at this instant, for replays and demonstrations; without it, the real time.
         console: ``on`` serves the console under ``/console``, ``off`` does not.
         console_hide_ids: viewers of the console are shown no ids of users.
+        console_url: the address under which people reach this service, ``https://propensity.example.com``; OpenID
+            Connect needs it, and its provider must know ``…/console/sign-in/oidc/return`` below it as the redirect
+            address.
+        console_roles: the role in the console of each group, as JSON: ``{"marketing": "editor", "data": "admin"}``; the
+            roles are ``viewer``, ``read``, ``editor``, ``publisher``, ``privacy`` and ``admin``. Somebody in more than
+            one group has all their roles; nobody signs in by OpenID Connect or a proxy without a role.
+        oidc_issuer: the issuer of the OpenID Connect provider with which people sign in to the console.
+        oidc_client_id: the client id that the provider gave to the console.
+        oidc_client_secret: the client secret that goes with it; without it the console is a public client.
+        oidc_groups_claim: the claim of the id token that lists the groups of a person.
+        oidc_scopes: the scopes that the console asks the provider for, with spaces between them.
+        console_user_header: the header in which a proxy names the person whom it signed in, ``X-Forwarded-User``;
+            there is no sign-in page then.
+        console_groups_header: the header in which that proxy lists the groups of the person, with commas between them.
+        console_proxy: the addresses or networks of that proxy, with commas between them; the two headers are refused
+            from any other address.
         rate: the largest number of requests a minute per key and process; ``0`` is without limit.
         dead_letters: how many refused messages are kept; the oldest are removed first.
         dead_letter_days: for how many days refused messages are kept.
@@ -49,6 +104,16 @@ class Settings(BaseSettings):
     clock: AwareDatetime | None = None
     console: Literal["on", "off"] = "on"
     console_hide_ids: bool = False
+    console_url: WebAddress = ""
+    console_roles: Annotated[Mapping[str, ConsoleRole], NoDecode, BeforeValidator(_read_json)] = {}
+    oidc_issuer: WebAddress = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr | None = None
+    oidc_groups_claim: str = "groups"
+    oidc_scopes: str = "openid email profile"
+    console_user_header: str = ""
+    console_groups_header: str = ""
+    console_proxy: Annotated[str, AfterValidator(_networks)] = "127.0.0.1,::1"
     rate: NonNegativeInt = 60_000
     dead_letters: NonNegativeInt = 20_000
     dead_letter_days: PositiveInt = 30
@@ -61,7 +126,7 @@ class Settings(BaseSettings):
         """
         try:
             super().__init__(**given)
-        except ValidationError as error:
+        except InvalidError as error:
             found = [
                 f"PROPENSITY_{str(item['loc'][0]).upper()} is {shown(item['input'])}: {item['msg']}"
                 for item in error.errors(include_url=False)
@@ -69,6 +134,35 @@ class Settings(BaseSettings):
             raise SettingsError(
                 "; ".join(found) + ".", fix="set the variable to a value it can have, or unset it"
             ) from None
+        self._check_ways()
+
+    def _check_ways(self) -> None:
+        """Check that the ways to sign in are whole, and that there is one at most beside keys.
+
+        Raises:
+            SettingsError: they are not.
+        """
+        proxy = bool(self.console_user_header or self.console_groups_header)
+        openid = bool(self.oidc_issuer or self.oidc_client_id)
+        if openid and proxy:
+            raise SettingsError(
+                "people cannot sign in both by OpenID Connect and by a proxy's headers.",
+                fix="unset PROPENSITY_OIDC_ISSUER, or PROPENSITY_CONSOLE_USER_HEADER",
+            )
+        if not (openid or proxy):
+            return
+        needed = ("console_user_header", "console_groups_header") if proxy else _OPENID
+        missing = [f"PROPENSITY_{name.upper()}" for name in (*needed, "console_roles") if not getattr(self, name)]
+        if missing:
+            way = "a proxy's headers" if proxy else "OpenID Connect"
+            raise SettingsError(f"signing in by {way} needs {', '.join(missing)}, too.", fix="set what is missing")
+        if self.auth == "off":
+            raise SettingsError(
+                "PROPENSITY_AUTH is 'off', which lets anybody into the console, and people are to sign in there.",
+                fix="unset PROPENSITY_AUTH, or the way to sign in",
+            )
+        if openid and "openid" not in self.oidc_scopes.split():
+            raise SettingsError(f"PROPENSITY_OIDC_SCOPES is {shown(self.oidc_scopes)}.", fix="add openid to it")
 
     def live_url(self, name: str) -> str:
         """The address of one definition's live log."""

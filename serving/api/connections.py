@@ -42,8 +42,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._wait()
 
     def on_message_begin(self) -> None:
-        """The first byte of a request is here: the rest of its headers must follow."""
+        """The first byte of a request is here: the rest of its headers must follow.
+
+        Who is at the other end is kept as ``peer``: uvicorn puts what a proxy says in place of it.
+        """
         super().on_message_begin()
+        self.scope["state"]["peer"] = self.client
         self._wait()
 
     def on_headers_complete(self) -> None:

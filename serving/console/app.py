@@ -3,6 +3,7 @@
 import hmac
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from features.settings import Settings
-from serving.console import sign_in
+from serving.console import oidc, sign_in
 from serving.console.catalogue import catalogue, wanted
 from serving.console.office import Office, Visit
 from serving.console.pages import STATIC, page
@@ -54,7 +55,7 @@ class Console:
         self._office: Office | None = None
         screens = [
             Route(screen.path, partial(self._serve, screen), methods=[screen.method])
-            for screen in (*sign_in.SCREENS, *SCREENS)
+            for screen in (*sign_in.SCREENS, *oidc.SCREENS, *SCREENS)
         ]
         failed = {HTTPException: self._failed, Exception: self._failed}
         static = Mount("/static", _Kept(directory=STATIC), name="static")
@@ -88,9 +89,10 @@ class Console:
                 status=403,
             )
         now = office.desk.live.clock.now()
-        session, cookie = sign_in.current(office, request, now)
         words = catalogue(wanted(request.headers.get("accept-language", "")))
-        visit = Visit(request, office, session, words, now, form)
+        unknown = Visit(request, office, None, words, now, form)
+        session, cookie = sign_in.current(unknown)
+        visit = replace(unknown, session=session)
         if session is None and screen.may is not None:
             return RedirectResponse(sign_in.address(request), 303)
         if screen.may is not None:
@@ -99,7 +101,7 @@ class Console:
             raise RefusedError(words("refused.form"), fix=words("refused.form.fix"), status=403)
         answer = screen.answer(visit)
         if cookie is not None:
-            sign_in.give(answer, request, cookie)
+            sign_in.give(answer, visit, cookie)
         return answer
 
     async def _failed(self, request: Request, error: Exception) -> Response:

@@ -10,10 +10,12 @@ from features.settings import Settings
 from serving.audience.population import Population
 from serving.console.catalogue import Catalogue
 from serving.console.handles import Handles
+from serving.console.oidc_provider import Provider
 from serving.console.overview import Overviews
 from serving.database.actions import Actions
 from serving.database.console_tables import make_tables, secret_of
 from serving.database.drafts import Drafts
+from serving.database.logins import Logins
 from serving.database.sessions import Session, Sessions
 from serving.desk.desk import Desk
 from serving.desk.roles import May, permissions
@@ -32,6 +34,7 @@ class Office:
         make_tables(desk.live.log)
         self.desk, self.settings = desk, settings
         self.sessions, self.actions = Sessions(desk.live.log), Actions(desk.live.log)
+        self.logins, self.provider = Logins(desk.live.log), Provider(settings)
         self.drafts, self.population = Drafts(desk.live.log), Population(desk.definition, settings)
         self.handles = Handles(secret_of(desk.live.log))
         self.overviews = Overviews(desk.definition, settings.scores(desk.definition.name), desk.live.memberships)

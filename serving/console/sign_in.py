@@ -1,4 +1,4 @@
-"""Signing in with a key, and out again."""
+"""Signing in with a key, and out again; and who is signed in, by whichever way."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,12 +7,14 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from serving.console import trusted_header
 from serving.console.office import Office, Visit
 from serving.console.pages import page
 from serving.console.screen import Screen
 from serving.database.sessions import LASTS, Session
 from serving.desk.keys import Key, Keys, found_in, hash_of_secret
 from serving.desk.roles import CONSOLE
+from serving.process.problems import RefusedError
 
 COOKIE: Final = "propensity_console"
 
@@ -23,15 +25,18 @@ ANYBODY: Final = "anybody"
 HOME: Final = "/console/"
 
 
-def current(office: Office, request: Request, now: int) -> tuple[Session | None, str | None]:
+def current(visit: Visit) -> tuple[Session | None, str | None]:
     """Who asks, and a new cookie where they have to be given one.
 
     Args:
-        office: knows the sessions.
-        request: what is asked.
-        now: the instant.
+        visit: what is asked; of nobody yet.
+
+    Raises:
+        RefusedError: a proxy has to say who asks, and does not.
     """
-    cookie = request.cookies.get(COOKIE, "")
+    office, now, cookie = visit.office, visit.now, visit.request.cookies.get(COOKIE, "")
+    if office.settings.console_user_header:
+        return trusted_header.session_of(visit, cookie)
     session = office.sessions.find(cookie, now) if cookie else None
     if office.settings.auth == "off":
         if session is not None and session.name == ANYBODY:
@@ -41,7 +46,8 @@ def current(office: Office, request: Request, now: int) -> tuple[Session | None,
     if session is not None and session.key_hash is not None:
         known = {key.hash for key in _keys(office)}
         return (session, None) if session.key_hash in known else (None, None)
-    return session if session is None or session.name != ANYBODY else None, None
+    people = bool(office.settings.oidc_issuer)  # otherwise a session without a key is of before the settings changed
+    return session if session is not None and people and session.name != ANYBODY else None, None
 
 
 def address(request: Request) -> str:
@@ -50,11 +56,19 @@ def address(request: Request) -> str:
     return f"{HOME}sign-in?next={quote(asked)}"
 
 
-def give(answer: Response, request: Request, cookie: str) -> None:
+def secure(visit: Visit) -> bool:
+    """Whether browsers reach the console by HTTPS."""
+    if visit.office.settings.console_url.startswith("https:"):
+        return True
+    return visit.request.headers.get("x-forwarded-proto", visit.request.url.scheme) == "https"
+
+
+def give(answer: Response, visit: Visit, cookie: str) -> None:
     """Send the cookie of a session."""
-    secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
     seconds = LASTS // 1_000_000
-    answer.set_cookie(COOKIE, cookie, max_age=seconds, path="/console", secure=secure, httponly=True, samesite="lax")
+    answer.set_cookie(
+        COOKIE, cookie, max_age=seconds, path="/console", secure=secure(visit), httponly=True, samesite="lax"
+    )
 
 
 def _keys(office: Office) -> Sequence[Key]:
@@ -65,30 +79,39 @@ def _keys(office: Office) -> Sequence[Key]:
 
 
 def _form(visit: Visit) -> Response:
-    return page("sign_in.html", visit.words, next=_inside(visit.field("next")), failed="")
+    if visit.office.settings.console_user_header:
+        return RedirectResponse(HOME, 303)
+    return _page(visit)
+
+
+def _page(visit: Visit, status: int = 200, failed: str = "") -> Response:
+    onward = inside(visit.field("next"))
+    other = f"{HOME}sign-in/oidc?next={quote(onward)}" if visit.office.settings.oidc_issuer else ""
+    return page("sign_in.html", visit.words, status, next=onward, failed=failed, other=other)
 
 
 def _enter(visit: Visit) -> Response:
+    if visit.office.settings.console_user_header:
+        raise RefusedError(visit.words("header.no_keys"), fix=visit.words("header.untrusted.fix"), status=403)
     key = found_in(_keys(visit.office), visit.field("key").strip())
-    onward = _inside(visit.field("next"))
     if key is None or key.role not in CONSOLE:
-        why = "sign_in.wrong" if key is None else "sign_in.role"
-        return page("sign_in.html", visit.words, 403, next=onward, failed=visit.words(why))
+        return _page(visit, 403, visit.words("sign_in.wrong" if key is None else "sign_in.role"))
     cookie, _ = visit.office.sessions.start(key.name, [key.role], visit.now, key_hash=key.hash)
     visit.office.actions.add(visit.now, key.name, visit.origin, "sign_in", key.name)
-    answer = RedirectResponse(onward, 303)
-    give(answer, visit.request, cookie)
+    answer = RedirectResponse(inside(visit.field("next")), 303)
+    give(answer, visit, cookie)
     return answer
 
 
 def _leave(visit: Visit) -> Response:
     visit.office.sessions.end(visit.request.cookies.get(COOKIE, ""))
-    answer = RedirectResponse(f"{HOME}sign-in", 303)
+    proxy = visit.office.settings.console_user_header
+    answer = page("signed_out.html", visit.words) if proxy else RedirectResponse(f"{HOME}sign-in", 303)
     answer.delete_cookie(COOKIE, path="/console")
     return answer
 
 
-def _inside(asked: str) -> str:
+def inside(asked: str) -> str:
     """An address of the console; whatever else is asked for is its first page."""
     inside = asked.startswith(HOME) and "//" not in asked and "\\" not in asked
     return asked if inside else HOME

@@ -1,4 +1,4 @@
-"""The tables of the console, in the database of the live log: who is signed in, what was done, drafts, and a secret."""
+"""The tables of the console, in the database of the live log: who signs in, what was done, drafts, a secret."""
 
 import secrets
 
@@ -21,6 +21,18 @@ sessions = Table(
     Column("key_hash", String),
     Column("csrf", String, nullable=False),
     Column("created", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False, index=True),
+)
+
+#: who is on the way to sign in at a provider; found by the SHA-256 of what comes back, and of what the browser keeps
+logins = Table(
+    "console_logins",
+    metadata,
+    Column("state_hash", String, primary_key=True),
+    Column("browser_hash", String, nullable=False),
+    Column("nonce", String, nullable=False),
+    Column("verifier", String, nullable=False),
+    Column("onward", Text, nullable=False),
     Column("expires", BigInteger, nullable=False, index=True),
 )
 

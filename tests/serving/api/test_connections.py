@@ -13,7 +13,12 @@ from serving.api.connections import bound_connections, most_connections
 ASK = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
-async def answer(_scope: object, _receive: object, send: Callable[[dict], Awaitable[None]]) -> None:
+#: who is at the other end, and who uvicorn takes for that, of the last request
+LAST: dict[str, object] = {}
+
+
+async def answer(scope: dict, _receive: object, send: Callable[[dict], Awaitable[None]]) -> None:
+    LAST.update(client=scope["client"][0], peer=scope["state"]["peer"][0])
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     await send({"type": "http.response.body", "body": b"ok"})
 
@@ -90,3 +95,15 @@ def test_what_is_no_http_is_answered_in_the_shape_of_every_error(monkeypatch: py
         assert json.loads(body)["code"] == "bad_request"
 
     served(monkeypatch, scene)
+
+
+def test_who_is_at_the_other_end_is_known_whatever_a_proxy_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(ASK[:-2] + b"X-Forwarded-For: 10.0.0.9\r\n\r\n")
+        await reader.readuntil(b"ok")
+        writer.close()
+
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    served(monkeypatch, scene)
+    assert LAST == {"client": "10.0.0.9", "peer": "127.0.0.1"}

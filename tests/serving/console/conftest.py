@@ -1,9 +1,11 @@
 """A served world for the console: scored twice, monitored, with a destination, an experiment and a key a role."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +16,8 @@ from serving.desk.keys import Keys
 from tests.conftest import World
 from tests.serving.activation.receivers import Receiver
 from tests.serving.conftest import unscored_copy_of
+from tests.serving.console.mounted import Mounted
+from tests.serving.console.provider import Provider
 from tests.serving.servers import Server
 
 #: what a name, a trait or an event of a user must not do to a page
@@ -21,6 +25,9 @@ SCRIPT = "<script>alert(1)</script>"
 SCRIPTED = f'x"><img src=x onerror=alert(2)>{SCRIPT}'
 
 ROLES = ("read", "viewer", "editor", "publisher", "privacy", "admin", "write")
+
+#: the roles of groups at a provider of OpenID Connect
+GROUPS = {"marketing": "editor", "data": "privacy"}
 
 
 class _Fields(HTMLParser):
@@ -170,3 +177,32 @@ def consoled(served_console: Consoled) -> Iterator[Consoled]:
     for client in served_console.opened:
         client.close()
     served_console.opened.clear()
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    made = Provider()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def make(tmp_path: Path, provider: Provider) -> Iterator[Callable[..., Mounted]]:
+    opened: list[Mounted] = []
+
+    def mounted(**more: Any) -> Mounted:
+        way = {"oidc_issuer": provider.issuer, "oidc_client_id": provider.client, "console_roles": GROUPS,
+               "oidc_client_secret": provider.secret}  # fmt: skip
+        settings = way | {"console_url": "http://localhost"} | more
+        provider.redirect = f"{settings['console_url']}/console/sign-in/oidc/return"
+        opened.append(Mounted(tmp_path, **settings))
+        return opened[-1]
+
+    yield mounted
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def console(make: Callable[..., Mounted]) -> Mounted:
+    return make()

@@ -1,0 +1,23 @@
+"""People who sign in without a key: what their groups make them."""
+
+from collections.abc import Iterable
+
+from serving.console.office import Visit
+from serving.process.problems import RefusedError
+
+#: characters that a name may have; it is shown on each page and kept in the log of actions
+LONGEST = 200
+
+
+def roles_of(visit: Visit, groups: Iterable[str]) -> frozenset[str]:
+    """The roles of somebody's groups; groups that the settings do not name give none.
+
+    Raises:
+        RefusedError: there is no role.
+    """
+    given = visit.office.settings.console_roles
+    roles = frozenset(given[group] for group in groups if group in given)
+    if not roles:
+        fix = visit.words("refused.groups.fix")
+        raise RefusedError(visit.words("refused.groups"), fix=fix, status=403)
+    return roles
