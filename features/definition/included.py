@@ -1,9 +1,13 @@
 """The file that a definition includes: segments that were published in the console."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from features.errors import DefinitionError, shown
+
+#: of a file that can be included: one beside the definition
+FILE_NAME = re.compile(r"[\w.-]+\.ya?ml")
 
 #: a file of keys, as YAML has it
 Content = dict[object, object]
@@ -27,7 +31,7 @@ def with_included(content: Content, path: Path, read: Callable[[Path], Content])
     if not isinstance(own, dict):  # the schema says what is wrong
         return content, frozenset()
     by_hand = frozenset(map(str, own))
-    if not isinstance(name, str) or not (file := path.parent / name).exists():
+    if not isinstance(name, str) or not FILE_NAME.fullmatch(name) or not (file := path.parent / name).exists():
         return content, by_hand
     found = read(file)
     segments = found.get("segments") or {}

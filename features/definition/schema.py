@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
 from pydantic_core import to_json
 
+from features.definition.included import FILE_NAME
 from features.definition.sections.base import Name, ProjectName, Span, Sql, Strict, not_set
 from features.definition.sections.currencies import Currencies
 from features.definition.sections.destinations import Destination, Transitions
@@ -29,7 +30,7 @@ _utc: Callable[[object], bool] = lambda name: name == "UTC"  # noqa: E731
 
 Timezone = Annotated[str, AfterValidator(checked_timezone), Field(exclude_if=_utc)]
 
-FileName = Annotated[str, StringConstraints(pattern=r"^[\w.-]+\.ya?ml$")]
+FileName = Annotated[str, StringConstraints(pattern=f"^{FILE_NAME.pattern}$")]
 
 
 class Definition(Strict):
@@ -227,6 +228,11 @@ class Definition(Strict):
     def by_hand(self) -> frozenset[str]:
         """The segments that the file itself has: not those of packs, and of the file that it includes."""
         return self._by_hand
+
+    @property
+    def file(self) -> Path:
+        """Where it was read from."""
+        return self._source
 
     @property
     def include_file(self) -> Path | None:

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from features.definition.schema import Definition
 from features.settings import Settings
 from serving.audience.population import Population
 from serving.console.catalogue import Catalogue
@@ -33,11 +34,23 @@ class Office:
     def __init__(self, desk: Desk, settings: Settings) -> None:
         make_tables(desk.live.log)
         self.desk, self.settings = desk, settings
+        self._read = _changes(desk.definition)
         self.sessions, self.actions = Sessions(desk.live.log), Actions(desk.live.log)
         self.logins, self.provider = Logins(desk.live.log), Provider(settings)
         self.drafts, self.population = Drafts(desk.live.log), Population(desk.definition, settings)
         self.handles = Handles(secret_of(desk.live.log))
         self.overviews = Overviews(desk.definition, settings.scores(desk.definition.name), desk.live.memberships)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the definition, or the file that it includes, has changed since the service read it."""
+        return self._read != _changes(self.desk.definition)
+
+
+def _changes(definition: Definition) -> list[int]:
+    """When each file of a definition was written last; 0 of one that is not there."""
+    files = [definition.file, *([definition.include_file] if definition.include_file is not None else [])]
+    return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def publish(definition: Definition, lock: Path, name: str, content: Mapping[str,
         RefusedError: the definition includes no file, or has a segment of this name of its own.
         DefinitionError: the definition would not load; the file is as it was.
     """
-    file, source = included(definition), definition._source
+    file, source = included(definition), definition.file
     with locked(lock, wait=True):
         before = file.read_bytes() if file.exists() else None
         segments = _segments(file)
@@ -58,7 +58,7 @@ def included(definition: Definition) -> Path:
     if definition.include_file is None:
         raise RefusedError(
             "the definition includes no file for published segments.",
-            fix=f"add 'include: segments.yaml' to {definition._source.name}, and restart the service",
+            fix=f"add 'include: segments.yaml' to {definition.file.name}, and restart the service",
         )
     return definition.include_file
 

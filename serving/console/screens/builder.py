@@ -68,7 +68,7 @@ def _unfit(visit: Visit, editing: Editing) -> str:
     if not editing.sql:
         return editing.problem
     if editing.name in definition.by_hand:
-        return t("builder.of_file", name=editing.name, file=definition._source.name)
+        return t("builder.of_file", name=editing.name, file=definition.file.name)
     try:
         _NAME.validate_python(editing.name)
     except ValidationError:

@@ -66,6 +66,8 @@ def tasks(visit: Visit, overview: Overview | None) -> list[Task]:
         found.append(Task(True, t("task.no_batch"), t("task.no_batch.fix")))
     elif (days := _days_old(visit, overview)) > OLD:
         found.append(Task(True, t("task.old_batch", count=round(days)), t("task.no_batch.fix")))
+    if visit.office.outdated:
+        found.append(Task(False, t("task.outdated"), t("task.outdated.fix")))
     found += [Task(True, t("task.missing", what=name), why) for name, why in desk.live.missing().items()]
     found += [Task(True, t("task.refused", outcome=name), why) for name, why in desk.answers.refused.items()]
     found += _alarms(visit) + _handing_off(visit) + _read_out(visit)

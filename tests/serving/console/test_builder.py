@@ -139,6 +139,9 @@ def test_a_segment_is_drafted_published_and_taken_back(consoled: Consoled, file:
     publisher.post("/segments/worth_a_call/publish", number="1", why="the campaign of March", confirmed="yes")
     assert publisher.page.url.path == "/console/segments/worth_a_call/published"
     assert "the campaign of March" in publisher.text
+    publisher.get("/")
+    assert "The definition has changed since this service started." in publisher.text
+    publisher.get("/segments/worth_a_call/published")
     rule = load_definition(consoled.world.folder / "propensity.yaml").segments["worth_a_call"]
     assert (rule.about, rule.playbook and rule.playbook.do) == ("a talk may help", "Call them.")
     assert counted(consoled, str(rule.when)) == size
