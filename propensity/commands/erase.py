@@ -1,5 +1,7 @@
 """The command that erases users."""
 
+import os
+from getpass import getuser
 from typing import Annotated
 
 import typer
@@ -17,12 +19,17 @@ def erase(
     import polars as pl
 
     from features.system.lock import locked
+    from features.time import Clock
+    from serving.database.actions import Actions
     from serving.upkeep.erase import erase as job
 
     rules, settings = opened(definition)
     users = [user_id(user) for user in users]
     with locked(settings.folder(rules.name)):
-        done = job(rules, settings, memberships_of(rules, settings), users)
+        memberships = memberships_of(rules, settings)
+        done = job(rules, settings, memberships, users)
+    now = Clock(settings.clock).now()
+    Actions(memberships.live).erased(now, _operator(), "command line", users, done.removed, done.left)
     places = list({**done.removed, **done.left})
     rows = {
         "place": places,
@@ -33,3 +40,11 @@ def erase(
     if any(done.left.values()):
         err.print("[bold]fix[/] run it again when no other job writes what is left", highlight=False)
         raise typer.Exit(1)
+
+
+def _operator() -> str:
+    """Who runs the command; in a container the user may have no name."""
+    try:
+        return getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -17,6 +17,7 @@ from features.definition import load_definition
 from features.errors import PropensityError
 from features.settings import Settings
 from serving.api.paths import OTHER, Path, Paths
+from serving.api.requests import CALLER
 from serving.api.responses import Answering, Headers, Message, Receive, Scope, Send
 from serving.database.live_log import LiveLog
 from serving.desk.keys import MAY, Key, KeyRing, Keys, Role, hash_of_secret
@@ -154,7 +155,9 @@ class Guard:
             raise _StoppedError("missing or wrong key.", 401, [(b"www-authenticate", scheme)])
         if key is not None and needed not in MAY[key.role]:
             raise _StoppedError(f"a {key.role} key may not do this.", 403, fix=f"use a key of the role {needed}")
-        return self._counted(headers, key.name if key is not None else "anybody")
+        name = key.name if key is not None else "anybody"
+        scope.setdefault("state", {})[CALLER] = name
+        return self._counted(headers, name)
 
     def _counted(self, headers: dict[bytes, bytes], name: str) -> dict[bytes, bytes]:
         """The headers of a call, which is counted by the name of who makes it.

@@ -4,9 +4,12 @@ from typing import cast
 
 from fastapi import Request
 
-from serving.desk.desk import Desk
+from serving.desk.desk import Caller, Desk
 from serving.process.opening import Opening
 from serving.process.problems import Problem
+
+#: under which name the guard leaves that of the key
+CALLER = "caller"
 
 #: what every call may answer besides, for the page of the API
 PROBLEMS: dict[int | str, dict[str, object]] = {
@@ -21,3 +24,8 @@ def desk_of(request: Request) -> Desk:
         StartingError: it is not open yet.
     """
     return cast("Opening[Desk]", request.app.state.desk).get()
+
+
+def caller_of(request: Request) -> Caller:
+    """Who makes a call: the name of the key, which the guard has found, and the address."""
+    return Caller(getattr(request.state, CALLER, "anybody"), request.client.host if request.client else "unknown")

@@ -19,7 +19,7 @@ from features.user_id import UserId
 from serving.api import published
 from serving.api.messages import MESSAGES
 from serving.api.paths import Path as Known
-from serving.api.requests import PROBLEMS, desk_of
+from serving.api.requests import PROBLEMS, caller_of, desk_of
 from serving.desk.desk import Desk, check_segment
 from serving.desk.segment_members import Members
 from serving.desk.user_history import TransitionRecord, UserHistory, history_of
@@ -155,7 +155,7 @@ published.add(app)
 @app.delete("/users/{user_id:path}", summary="Erase a user", responses=PROBLEMS)
 def erase(request: Request, user_id: PathUser) -> Erasure:
     """Erase a user everywhere, permanently; the answer shows what was removed where, and that nothing is left."""
-    erased = desk_of(request).erase(user_id)
+    erased = desk_of(request).erase(user_id, caller_of(request))
     return Erasure(user_id=user_id, removed=erased.removed, left=erased.left)
 
 

@@ -25,8 +25,9 @@ from serving.api.middleware import Guard
 from serving.api.paths import Path, Paths
 from serving.api.routes import Instant, app, paths
 from serving.console.app import mount
+from serving.database.actions import Actions
 from serving.database.live_log import LiveLog
-from serving.desk.desk import Desk
+from serving.desk.desk import Caller, Desk
 from serving.desk.segment_members import SegmentMembers
 from serving.process.logs import quiet, write_json
 from serving.process.monitor_gauges import MonitorGauges
@@ -104,9 +105,13 @@ class PropensityService:
         answers.warm_up(to_datetime(clock.now()))
         live = LivePath(definition, settings, clock, answers)
 
-        def forget(user: str) -> Erased:
+        actions = Actions(live.log)
+
+        def forget(user: str, by: Caller) -> Erased:
             with locked(settings.folder(definition.name)):
-                return erase(definition, settings, live.memberships, [user])
+                erased = erase(definition, settings, live.memberships, [user])
+            actions.erased(clock.now(), by.name, by.origin, [user], erased.removed, erased.left)
+            return erased
 
         threading.Thread(target=answers.watch, args=(self._stop,), name="champions", daemon=True).start()
         # an answer should not wait five milliseconds, the usual turn, for each step of the worker in another thread

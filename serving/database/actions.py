@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from serving.database.console_tables import actions
+from features.events.tombstones import digest_of
+from serving.database.console_tables import actions, make_tables
 from serving.database.live_log import LiveLog
 from serving.database.tables import one_at_a_time
 
@@ -49,6 +50,7 @@ class Actions:
 
     def __init__(self, live: LiveLog) -> None:
         self._live = live
+        make_tables(live)
 
     def add(
         self, at: int, who: str, origin: str, action: str, subject: str, detail: Mapping[str, object] | None = None
@@ -70,6 +72,14 @@ class Actions:
             before = connection.scalar(newest) or FIRST
             row = {"at": at, "who": who, "origin": origin, "action": action, "subject": subject, "detail": content}
             connection.execute(sa.insert(actions).values(**row, hash=_chained(before, row)))
+
+    def erased(
+        self, at: int, who: str, origin: str, users: Sequence[str], removed: Mapping[str, int], left: Mapping[str, int]
+    ) -> None:
+        """Write down that users were erased: digests of their ids, and how many rows went and are still there."""
+        counts = {"removed": sum(removed.values()), "left": sum(left.values())}
+        for user in users:
+            self.add(at, who, origin, "erase", f"user {digest_of(user)[:16]}", counts)
 
     def page(self, *, before: int | None = None, limit: int = 100) -> list[Action]:
         """Actions, the newest first.

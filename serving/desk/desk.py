@@ -14,6 +14,19 @@ from serving.upkeep.erase import Erased
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks for something, as the log of actions has it.
+
+    Attributes:
+        name: of a key, or of a person.
+        origin: from where.
+    """
+
+    name: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
     """What the calls are answered from.
 
@@ -22,7 +35,7 @@ class Desk:
         answers: scores.
         members: who is in a segment.
         live: the live path.
-        erase: removes a user everywhere.
+        erase: removes a user everywhere, and writes down who did it.
         monitoring: the folder in which jobs publish what they found.
         monitor: shows the published findings of the monitor as metrics.
     """
@@ -31,7 +44,7 @@ class Desk:
     answers: Answers
     members: SegmentMembers
     live: LivePath
-    erase: Callable[[str], Erased]
+    erase: Callable[[str, Caller], Erased]
     monitoring: Path
     monitor: MonitorGauges
 

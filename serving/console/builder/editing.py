@@ -1,7 +1,7 @@
 """A segment that is being edited: its form, its rule, and whom the rule finds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from starlette.datastructures import FormData
 
@@ -34,6 +34,7 @@ class Editing:
         avoid: what not to do.
         holdout: the share that is held out, as a text; empty for the usual one.
         exit_when: when users leave; empty where as soon as the rule does not hold.
+        kept: keys of the segment that the form does not show, as they are.
         size: whom the rule finds; None where that cannot be counted.
         problem: why not; empty where it was counted.
         fix: what to do about that.
@@ -49,6 +50,7 @@ class Editing:
     avoid: str = ""
     holdout: str = ""
     exit_when: str = ""
+    kept: Mapping[str, object] = field(default_factory=dict)
     size: Size | None = None
     problem: str = ""
     fix: str = ""
@@ -65,7 +67,7 @@ class Editing:
             found["holdout"] = self.holdout if _share(self.holdout) is None else float(self.holdout)
         if self.exit_when:
             found["exit_when"] = self.exit_when
-        return found
+        return found | dict(self.kept)
 
 
 def new(definition: Definition) -> Editing:
@@ -73,19 +75,35 @@ def new(definition: Definition) -> Editing:
     return Editing("", True, 0, Group(how="all", of=[first_of("did", definition)]))
 
 
+def _as_it_is(name: str, definition: Definition, draft: Draft | None) -> Segment:
+    return definition.segments[name] if draft is None else Segment.model_validate({**draft.content})
+
+
+def _kept(rule: Segment) -> dict[str, object]:
+    """The keys of a segment that the form does not show."""
+    return rule.model_dump(mode="json", exclude_defaults=True, include={"metrics", "min_dwell"})
+
+
 def of_segment(name: str, definition: Definition, draft: Draft | None) -> Editing:
     """A segment as it is: its draft where there is one, and otherwise as it is published."""
-    rule = definition.segments[name] if draft is None else Segment.model_validate({**draft.content})
+    rule = _as_it_is(name, definition, draft)
     do, avoid = (rule.playbook.do, rule.playbook.avoid) if rule.playbook is not None else ("", "")
     return Editing(
         name=name, new=name not in definition.segments, upon=draft.number if draft is not None else 0,
         tree=as_group(of_sql(rule.when, definition)), about=rule.about, do=do, avoid=avoid,
         holdout="" if rule.holdout is None else f"{rule.holdout:g}", exit_when=str(rule.exit_when or ""),
+        kept=_kept(rule),
     )  # fmt: skip
 
 
-def of_form(form: FormData, definition: Definition) -> Editing:
-    """A segment as it was filled in."""
+def of_form(form: FormData, definition: Definition, draft: Draft | None) -> Editing:
+    """A segment as it was filled in.
+
+    Args:
+        form: what was filled in.
+        definition: what there is.
+        draft: of the segment, where there is one.
+    """
 
     def text(name: str) -> str:
         return str(form.get(name, "")).strip()
@@ -98,6 +116,7 @@ def of_form(form: FormData, definition: Definition) -> Editing:
         name=name, new=name not in definition.segments, upon=int(upon) if upon.isdigit() else 0, tree=tree,
         about=text("about"), do=text("play_do"), avoid=text("play_avoid"), holdout=text("holdout"),
         exit_when=text("exit_when"),
+        kept=_kept(_as_it_is(name, definition, draft)) if draft is not None or name in definition.segments else {},
     )  # fmt: skip
 
 

@@ -49,16 +49,17 @@ def _edit(visit: Visit) -> Response:
 
 
 def _change(visit: Visit) -> Response:
-    editing = counted(of_form(visit.form, visit.office.desk.definition), visit.office.population)
+    draft = visit.office.drafts.of(visit.field("name").strip())
+    editing = counted(of_form(visit.form, visit.office.desk.definition, draft), visit.office.population)
     if visit.field("do") != "save":
         return _page(visit, editing)
     if why := _unfit(visit, editing):
         return _page(visit, editing, why=why)
     who = visit.session.name if visit.session is not None else ""
-    draft = visit.office.drafts.save(editing.name, editing.content, who, visit.now, upon=editing.upon)
-    if draft is None:
+    saved = visit.office.drafts.save(editing.name, editing.content, who, visit.now, upon=editing.upon)
+    if saved is None:
         return _page(visit, editing, conflict=visit.office.drafts.of(editing.name))
-    visit.wrote("draft", editing.name, number=draft.number)
+    visit.wrote("draft", editing.name, number=saved.number)
     return RedirectResponse(f"{ADDRESS}/{editing.name}/draft", 303)
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from starlette.responses import RedirectResponse, Response
 
-from features.events.tombstones import digest_of
 from features.time import to_datetime
 from features.user_id import user_id
 from serving.audience.truth.profile import Profile
@@ -13,6 +12,7 @@ from serving.console.curves import Curve, curve
 from serving.console.office import Visit
 from serving.console.pages import page_of
 from serving.console.screen import Screen
+from serving.desk.desk import Caller
 from serving.desk.user_history import UserHistory, history_of
 from serving.process.problems import RefusedError
 
@@ -116,11 +116,10 @@ def _erase(visit: Visit) -> Response:
     user = visit.office.handles.user(visit.request.path_params["handle"])
     if visit.field("typed") != user:
         raise RefusedError(visit.words("user.erase.typed"), fix=visit.words("user.erase.typed.fix"))
-    erased = visit.office.desk.erase(user)
-    removed, left = sum(erased.removed.values()), sum(erased.left.values())
-    visit.wrote("erase", f"user {digest_of(user)[:16]}", removed=removed, left=left)
+    who = visit.session.name if visit.session is not None else ""
+    erased = visit.office.desk.erase(user, Caller(who, visit.origin))
     places = [Place(name, erased.removed[name], erased.left[name]) for name in erased.removed]
-    return page_of(visit, "erased.html", "user", places=places, whole=not left)
+    return page_of(visit, "erased.html", "user", places=places, whole=not any(erased.left.values()))
 
 
 SCREENS = (

@@ -12,6 +12,7 @@ import serving.api.middleware
 from features.errors import UnavailableError
 from serving.api.middleware import Guard
 from serving.api.paths import Paths
+from serving.desk.desk import Caller
 from serving.process import metrics
 from tests.serving.desks import asking, desk, opening_of
 
@@ -100,7 +101,8 @@ def test_instants_are_read_as_the_command_line_reads_them(monkeypatch: pytest.Mo
 def test_users_with_any_slash_can_be_erased_and_read(monkeypatch: pytest.MonkeyPatch, user: str) -> None:
     asked: list[str] = []
 
-    def erase(name: str) -> SimpleNamespace:
+    def erase(name: str, by: Caller) -> SimpleNamespace:
+        assert by.name == "anybody"
         asked.append(name)
         return SimpleNamespace(removed={}, left={})
 

@@ -11,9 +11,11 @@ import pytest
 import yaml
 
 from features.definition import load_definition
+from features.definition.sections.rule import Segment
 from serving.audience.population import Population
 from serving.audience.rule import parts_of
 from serving.audience.sizes import size_of
+from serving.database.drafts import Drafts
 from tests.serving.console.conftest import SCRIPT, Consoled, Visitor
 
 pytestmark = pytest.mark.xdist_group("console")
@@ -121,6 +123,24 @@ def test_whoever_saves_second_is_shown_the_first(consoled: Consoled) -> None:
     assert "by the second" not in other.text
     one.post(f"/segments/{SEGMENT}/discard")
     assert one.get(f"/segments/{SEGMENT}/draft").status_code == 404
+
+
+def test_what_the_form_does_not_show_stays(consoled: Consoled) -> None:
+    definition = consoled.world.definition
+    kept = {name: rule for name, rule in definition.segments.items() if rule.metrics and name not in definition.by_hand}
+    assert kept
+    visitor, log = consoled.visitor("editor"), consoled.log
+    for name, rule in list(kept.items())[:3]:
+        visitor.get(f"/segments/{name}/edit")
+        edit(visitor, do="save")
+        visitor.get(f"/segments/{name}/edit")
+        edit(visitor, do="save")
+        draft = Drafts(log).of(name)
+        assert draft is not None
+        saved = Segment.model_validate(dict(draft.content))
+        assert (saved.metrics, saved.min_dwell, saved.playbook) == (rule.metrics, rule.min_dwell, rule.playbook)
+        visitor.post(f"/segments/{name}/discard")
+    log.close()
 
 
 def test_a_segment_is_drafted_published_and_taken_back(consoled: Consoled, file: str) -> None:

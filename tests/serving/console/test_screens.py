@@ -176,6 +176,15 @@ def test_erasing_needs_the_id_typed_and_is_written_down_without_it(consoled: Con
     assert visitor.get(address).status_code == 404
 
 
+def test_what_is_erased_by_http_is_written_down_too(consoled: Consoled) -> None:
+    user = "somebody by http"
+    visitor = _arrived(consoled, user)
+    headers = {"authorization": f"Bearer {consoled.keys['admin']}"}
+    assert consoled.server.client.delete(f"/users/{user}", headers=headers).status_code == 200
+    visitor.get("/log")
+    assert re.search(rf"admin-key 127\.0\.0\.1 erase user {digest_of(user)[:16]}", visitor.text)
+
+
 def test_destinations_are_paused_resumed_and_it_is_written_down(consoled: Consoled) -> None:
     visitor = consoled.visitor("publisher")
     visitor.get("/hand-off")
