@@ -28,9 +28,10 @@ def _shown(body: str) -> str:
 
 
 def _act(visit: Visit) -> Response:
-    """Pause, resume, or try again what was given up."""
+    """Pause, resume, try again what was given up, or send all current members once more."""
     name, what = visit.request.path_params["name"], visit.field("do")
-    outbox = visit.office.desk.live.memberships.outbox
+    memberships = visit.office.desk.live.memberships
+    outbox = memberships.outbox
     if name not in visit.office.desk.definition.destinations:
         there = ", ".join(visit.office.desk.definition.destinations) or "none"
         raise RefusedError(f"there is no destination {name[:60]!r}.", fix=f"the destinations are: {there}", status=404)
@@ -42,8 +43,12 @@ def _act(visit: Visit) -> Response:
         visit.wrote("resume", name)
     elif what == "retry":
         visit.wrote("retry", name, messages=outbox.revive(name))
+    elif what == "resync":
+        if visit.field("confirmed") != "yes":
+            raise RefusedError(visit.words("hand_off.unconfirmed"), fix=visit.words("hand_off.unconfirmed.fix"))
+        visit.wrote("resync", name, messages=memberships.resync(name))
     else:
-        raise RefusedError(f"a destination cannot {what[:20]!r}.", fix="pause, resume or retry")
+        raise RefusedError(f"a destination cannot {what[:20]!r}.", fix="pause, resume, retry or resync")
     return RedirectResponse(ADDRESS, 303)
 
 

@@ -38,6 +38,7 @@ def _list(visit: Visit) -> Response:
         visit, "models.html", "models", models=models, missing=missing, mlflow=mlflow, why=why,
         shown={model.outcome: _metrics(model) for model in models},
         realised={} if monitor is None else monitor.outcomes,
+        batches={} if monitor is None else {name: _batches(one) for name, one in monitor.outcomes.items()},
         groups={} if monitor is None else {name: _groups(one) for name, one in monitor.outcomes.items()},
         findings=[] if monitor is None else monitor.findings,
     )  # fmt: skip
@@ -45,6 +46,11 @@ def _list(visit: Visit) -> Response:
 
 def _metrics(model: ServedModel) -> list[str]:
     return [name for name in SHOWN if name in model.metrics]
+
+
+def _batches(found: OfOutcome) -> list[dict[str, object]]:
+    """The matured batches, as a chart takes them."""
+    return [one.model_dump(mode="json") for one in found.batches]
 
 
 def _groups(found: OfOutcome) -> list[dict[str, object]]:

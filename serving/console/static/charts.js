@@ -8,14 +8,16 @@ const SPECS = {
   realised: ({ rows, x, y }) => ({
     data: { values: rows.filter((row) => row.ratio !== null) },
     layer: [
-      { mark: { type: "rule", strokeDash: [4, 3], color: colour("--quiet") }, encoding: { y: { datum: 1 } } },
-      { mark: { type: "rule", color: colour("--accent") }, encoding: { y: { field: "low", type: "quantitative" }, y2: { field: "high" } } },
-      { mark: { type: "point", filled: true, size: 60, color: colour("--accent") }, encoding: { y: { field: "ratio", type: "quantitative" } } },
+      { mark: { type: "rule", strokeDash: [4, 3], color: colour("--quiet") }, encoding: { y: { datum: 1, type: "quantitative", title: y } } },
+      {
+        mark: { type: "rule", color: colour("--accent") },
+        encoding: { x: { field: "at", type: "temporal", title: x }, y: { field: "low", type: "quantitative", title: y }, y2: { field: "high" } },
+      },
+      {
+        mark: { type: "point", filled: true, size: 60, color: colour("--accent") },
+        encoding: { x: { field: "at", type: "temporal" }, y: { field: "ratio", type: "quantitative", title: y } },
+      },
     ],
-    encoding: {
-      x: { field: "at", type: "temporal", title: x },
-      y: { type: "quantitative", title: y, scale: { zero: false } },
-    },
   }),
   cut: ({ at, users, profit }, { x, y }) => ({
     data: { values: at.map((value, i) => ({ at: value, users: users[i], profit: profit[i] })) },

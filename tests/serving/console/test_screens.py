@@ -100,6 +100,20 @@ def test_models_show_what_the_cards_say_and_what_came_true(consoled: Consoled) -
                 assert f"{model['metrics'][metric]['value']:.3f}" in visitor.text
 
 
+def test_models_show_what_came_true_of_matured_batches(consoled: Consoled) -> None:
+    visitor = consoled.visitor("viewer")
+    page = visitor.get("/models").text
+    published = json.loads((consoled.world.settings.monitoring("demo-shop") / "monitor.json").read_text())
+    matured = {name: one for name, one in published["outcomes"].items() if one["batches"]}
+    assert {"churn", "purchase"} <= set(matured)
+    charts = [json.loads(text) for text in re.findall(r'id="realised-\d+">(.*?)</script>', page, re.S)]
+    assert len(charts) == len(matured)
+    for name, one in matured.items():
+        assert f"{one['level']['ratio']:.3f}" in visitor.text, name
+        shown = next(c for c in charts if c["rows"][0]["expected"] == pytest.approx(one["batches"][0]["expected"]))
+        assert [row["at"] for row in shown["rows"]] == [row["at"] for row in one["batches"]]
+
+
 def test_experiments_are_shown_with_their_arms(consoled: Consoled) -> None:
     visitor = consoled.visitor("viewer")
     visitor.get("/experiments")
@@ -198,6 +212,24 @@ def test_destinations_are_paused_resumed_and_it_is_written_down(consoled: Consol
     visitor.get("/log")
     assert re.search(r"publisher-key \S+ pause crm", visitor.text)
     assert re.search(r"publisher-key \S+ resume crm", visitor.text)
+
+
+def test_everybody_is_sent_again_once_it_is_confirmed(consoled: Consoled) -> None:
+    visitor = consoled.visitor("publisher")
+    visitor.get("/hand-off")
+    csrf = visitor.csrf
+    assert visitor.post("/hand-off/crm", csrf=csrf, do="resync").status_code == 400
+    before = len(consoled.receiver.messages)
+    assert visitor.post("/hand-off/crm", csrf=csrf, do="resync", confirmed="yes").status_code == 200
+    visitor.get("/log")
+    found = re.search(r"publisher-key \S+ resync crm messages: (\d+)", visitor.text)
+    assert found is not None
+    assert int(found[1]) > 100
+    for _ in range(100):
+        if len(consoled.receiver.messages) >= before + int(found[1]):
+            return
+        time.sleep(0.2)
+    raise AssertionError((before, len(consoled.receiver.messages), found[1]))
 
 
 def test_pages_speak_the_language_of_the_browser(consoled: Consoled) -> None:

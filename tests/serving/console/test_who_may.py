@@ -172,7 +172,7 @@ def test_every_error_is_a_page_with_what_to_do(consoled: Consoled) -> None:
     assert visitor.post("/hand-off/nobody", do="pause").status_code == 404
     visitor.get("/hand-off")
     assert visitor.post("/hand-off/crm", do="explode").status_code == 400
-    assert "pause, resume or retry" in visitor.text
+    assert "pause, resume, retry or resync" in visitor.text
 
 
 def test_without_keys_it_answers_this_machine_only(consoled: Consoled) -> None:
