@@ -31,7 +31,7 @@ _TURNED: dict[Comparison, Comparison] = {
 
 
 def of_sql(sql: str, definition: Definition) -> Node:
-    """Read a rule that was checked, whoever wrote it; its tree finds the same users.
+    """Read a rule that was checked, by hand or not; its tree finds the same users.
 
     Args:
         sql: the rule.

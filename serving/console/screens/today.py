@@ -114,7 +114,7 @@ def _read_out(visit: Visit) -> list[Task]:
 
 
 def _flows(overview: Overview, visit: Visit) -> list[Flow]:
-    """Users who went from state to state in the last week; whoever is new comes from nowhere."""
+    """Users who went from state to state in the last week; users who are new come from a state of their own."""
     states = overview.flows.filter((pl.col("dimension") == STATES) & pl.col("after").is_not_null())
     rows = states.group_by("before", "after").agg(pl.col("users").sum()).sort("users", descending=True)
     nowhere = visit.words("today.nowhere")

@@ -29,26 +29,57 @@ if (slider) {
 }
 document.querySelector("#outcome")?.addEventListener("change", (event) => event.target.form.submit());
 
-// The builder: each change is sent, and the form comes back with whom the rule finds; the newest answer counts.
+// The builder: each change is sent, and the form comes back with whom the rule finds; the newest answer counts. What is
+// filled in while an answer is on its way is put into the form that comes, and sent after it.
 const builder = document.getElementById("builder");
 if (builder) {
   let newest = 0;
+  let waiting = 0;
+  const touched = new Set();
+  const counter = () => builder.querySelector("button.unseen");
+  const read = (field) => (field.multiple ? [...field.selectedOptions].map((option) => option.value) : field.value);
+  const fill = (field, value) => {
+    if (field.multiple) for (const option of field.options) option.selected = value.includes(option.value);
+    else field.value = value;
+  };
+  const show = (text) => {
+    const focused = document.activeElement;
+    const [id, caret] = [focused?.id, focused?.selectionStart];
+    const kept = [...touched].map((name) => [name, read(document.getElementById(name))]);
+    builder.innerHTML = text;
+    for (const [name, value] of kept) {
+      const field = document.getElementById(name);
+      if (field) fill(field, value);
+    }
+    const again = id && document.getElementById(id);
+    if (again) {
+      again.focus();
+      if (caret != null) again.setSelectionRange(caret, caret);
+    }
+  };
   const send = async (button) => {
+    clearTimeout(waiting);
+    touched.clear();
     const form = builder.querySelector("form");
     const number = (newest += 1);
-    const body = new FormData(form, button);
-    const focused = document.activeElement?.id;
+    const body = new URLSearchParams(new FormData(form, button));
     builder.setAttribute("aria-busy", "true");
-    const answer = await fetch(form.action, { method: "POST", body: new URLSearchParams(body), headers: { "x-fragment": "1" } });
+    const answer = await fetch(form.action, { method: "POST", body, headers: { "x-fragment": "1" } });
     const text = await answer.text();
-    if (number !== newest || !answer.ok) return;
-    builder.innerHTML = text;
-    builder.removeAttribute("aria-busy");
-    if (focused) document.getElementById(focused)?.focus();
+    if (number !== newest) return;
+    if (answer.ok) show(text);
+    if (touched.size) send(counter());
+    else builder.removeAttribute("aria-busy");
   };
-  const counter = () => builder.querySelector("button.unseen");
+  builder.addEventListener("input", (event) => {
+    if (event.target.id && event.target.name !== "sql") {
+      touched.add(event.target.id);
+      clearTimeout(waiting);
+      if (!builder.hasAttribute("aria-busy")) waiting = setTimeout(() => send(counter()), 400);
+    }
+  });
   builder.addEventListener("change", (event) => {
-    if (event.target.name !== "sql") send(counter());
+    if (event.target.name !== "sql" && !builder.hasAttribute("aria-busy")) send(counter());
   });
   builder.addEventListener("submit", (event) => {
     const button = event.submitter ?? counter();

@@ -110,7 +110,7 @@ def test_a_segment_that_is_written_by_hand_is_not_changed(consoled: Consoled) ->
     assert "written by hand in propensity.yaml" in visitor.text
 
 
-def test_whoever_saves_second_is_shown_the_first(consoled: Consoled) -> None:
+def test_the_second_who_saves_is_shown_the_draft_of_the_first(consoled: Consoled) -> None:
     one, other = consoled.visitor("editor"), consoled.visitor("publisher")
     for visitor in (one, other):
         visitor.get(f"/segments/{SEGMENT}/edit")

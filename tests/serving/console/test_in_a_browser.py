@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from features.definition import load_definition
 from tests.browser.tabs import Open
@@ -103,6 +103,26 @@ def test_a_marketer_goes_from_who_will_leave_to_a_published_segment(consoled: Co
     navigation.get_by_role("link", name="Log").click()
     expect(page.get_by_text("the campaign of March").first).to_be_visible()
     (consoled.world.folder / "segments.yaml").unlink()
+
+
+def test_what_is_filled_in_while_an_answer_is_on_its_way_stays(consoled: Consoled, tab: Open) -> None:
+    page = tab(address_of(consoled)).page
+    enter(page, consoled.keys["editor"])
+    page.goto("/console/new-segment")
+
+    def slowly(route: Route) -> None:
+        page.wait_for_timeout(700)
+        route.continue_()
+
+    page.route("**/edit-segment", slowly)
+    page.get_by_role("button", name="Add a condition").click()
+    page.get_by_label("Name", exact=True).fill("written_meanwhile")
+    page.get_by_label("Number", exact=True).first.fill("3")
+    expect(page.get_by_label("Kind of condition")).to_have_count(2, timeout=10_000)
+    expect(page.locator("#builder[aria-busy]")).to_have_count(0, timeout=10_000)
+    assert page.get_by_label("Name", exact=True).input_value() == "written_meanwhile"
+    assert page.get_by_label("Number", exact=True).first.input_value() == "3"
+    assert '"number":3.0' in page.locator('input[name="tree"]').input_value()
 
 
 def test_without_javascript_everything_is_read_and_a_rule_is_edited(consoled: Consoled, tab: Open) -> None:
