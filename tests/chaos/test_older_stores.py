@@ -11,13 +11,13 @@ from tests.chaos.parts import Site
 from tests.conftest import World
 from tests.serving.conftest import copy_of
 
-pytestmark = [pytest.mark.chaos, pytest.mark.xdist_group("older stores")]
+pytestmark = [pytest.mark.chaos, pytest.mark.nightly, pytest.mark.xdist_group("older stores")]
 
 #: `compact` at this time removes what the live log took today
 LATER = "2026-03-05T09:00:00Z"
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql and redis", marks=pytest.mark.nightly)])
+@pytest.fixture(scope="module", params=["sqlite", "postgresql and redis"])
 def site(request: pytest.FixtureRequest, world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One site for all tests, each of which leaves it whole."""
     folder = tmp_path_factory.mktemp("site")
@@ -104,7 +104,6 @@ def test_an_older_online_store(site: Site, tmp_path: Path) -> None:
 
 
 @files_only
-@pytest.mark.nightly
 def test_older_event_store_and_profiles(site: Site, tmp_path: Path) -> None:
     """The next batch makes both again, without a command."""
     ledger = Ledger.opened(site.url)
@@ -124,7 +123,6 @@ def test_older_event_store_and_profiles(site: Site, tmp_path: Path) -> None:
 
 
 @files_only
-@pytest.mark.nightly
 def test_older_compacted_files(site: Site, tmp_path: Path) -> None:
     """Nothing is made of them while they lack what was removed from the live log; a newer backup has it, or clients."""
     site.run("compact")  # clients send again what this test bought, and the files must have what was bought before
