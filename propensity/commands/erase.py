@@ -20,7 +20,7 @@ def erase(
 
     from features.system.lock import locked
     from features.time import Clock
-    from serving.database.actions import Actions
+    from serving.database.console.actions import Actions
     from serving.upkeep.erase import erase as job
 
     rules, settings = opened(definition)

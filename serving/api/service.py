@@ -25,7 +25,7 @@ from serving.api.middleware import Guard
 from serving.api.paths import Path, Paths
 from serving.api.routes import Instant, app, paths
 from serving.console.app import mount
-from serving.database.actions import Actions
+from serving.database.console.actions import Actions
 from serving.database.live_log import LiveLog
 from serving.desk.desk import Caller, Desk
 from serving.desk.segment_members import SegmentMembers
@@ -151,8 +151,7 @@ class PropensityService:
 
 
 bound_connections()
-if Settings().console == "on":
-    mount(app, lambda: app.state.desk.get(), Settings())
+mount(app, lambda: app.state.desk.get(), Settings)
 add_page(app, lambda: PropensityService.openapi_spec.asdict())  # type: ignore[attr-defined] # a Service, see above
 _PROBES = [
     Path.fixed(path, "GET", "HEAD") for path in ("/livez", "/healthz", "/readyz", "/", "/docs.json", "/schema.json")

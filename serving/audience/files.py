@@ -76,11 +76,11 @@ class Files:
             opened = tuple(pq.ParquetFile(path / name, read_dictionary=list(texts)) for name, _, _ in stamp)
             if not opened:
                 raise ValueError("the folder has no files")
-            said = opened[0].metadata.metadata or {}
-            if CUTOFF not in said or DEFINITION not in said:
+            metadata = opened[0].metadata.metadata or {}
+            if CUTOFF not in metadata or DEFINITION not in metadata:
                 raise ValueError("it does not say of which instant it is")
             columns = frozenset(opened[0].schema_arrow.names)
-            return cls(path, stamp, opened, int(said[CUTOFF]), said[DEFINITION].decode(), columns)
+            return cls(path, stamp, opened, int(metadata[CUTOFF]), metadata[DEFINITION].decode(), columns)
 
     @property
     def count(self) -> int:

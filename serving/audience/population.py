@@ -2,8 +2,9 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,8 @@ from features.expressions.values import Texts, Value
 from features.settings import Settings
 from serving.audience.files import KEYS, ChangedError, Column, Files, stamp_of
 from serving.scoring.population import populations
+
+Made = TypeVar("Made")
 
 #: columns that are kept for the next answer take no more memory
 MOST_BYTES = 1 << 30
@@ -67,6 +70,7 @@ class Population:
         self._lock = threading.Lock()
         self._files: Files | None = None
         self._columns: OrderedDict[str, Column] = OrderedDict()
+        self._made: dict[str, object] = {}
 
     @property
     def cutoff(self) -> int:
@@ -102,6 +106,21 @@ class Population:
                     continue
         raise UnavailableError(f"the files of {self._folder} keep changing.", fix="ask again in a minute")
 
+    def made(self, name: str, make: Callable[[], Made]) -> Made:
+        """What was made of the columns under a name; made once for each batch.
+
+        Args:
+            name: tells it from other things that are made.
+            make: makes it.
+        """
+        with self._lock:
+            found = self._made.get(name)
+        if found is None:
+            found = make()
+            with self._lock:
+                self._made[name] = found
+        return cast("Made", found)
+
     def _view(self, names: list[str], *, users: bool) -> View:
         files = self._newest()
         if missing := [name for name in names if name not in files.columns]:
@@ -132,6 +151,7 @@ class Population:
         path = list(found.values())[-1]
         if self._files is None or self._files.path != path or self._files.stamp != stamp_of(path):
             self._columns.clear()
+            self._made.clear()
             self._files = Files.opened(path, self._texts)
         return self._files
 

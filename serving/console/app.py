@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -17,12 +18,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from features.settings import Settings
-from serving.console import oidc, sign_in
 from serving.console.catalogue import catalogue, wanted
 from serving.console.office import Office, Visit
 from serving.console.pages import STATIC, page
 from serving.console.screen import Screen
 from serving.console.screens import SCREENS
+from serving.console.signing_in import oidc, sign_in
 from serving.desk.desk import Desk
 from serving.process.problems import RefusedError, problem_of, status_of
 
@@ -47,11 +48,12 @@ class Console:
 
     Args:
         desk: gives what is answered from; raises until it is open.
-        settings: of the deployment.
+        settings: reads those of the deployment, with the first page.
     """
 
-    def __init__(self, desk: Callable[[], Desk], settings: Settings) -> None:
+    def __init__(self, desk: Callable[[], Desk], settings: Callable[[], Settings]) -> None:
         self._desk, self._settings = desk, settings
+        self._lock = threading.Lock()
         self._office: Office | None = None
         screens = [
             Route(screen.path, partial(self._serve, screen), methods=[screen.method])
@@ -68,9 +70,10 @@ class Console:
             StartingError: the desk is not open yet.
         """
         desk = self._desk()
-        if self._office is None or self._office.desk is not desk:
-            self._office = Office(desk, self._settings)
-        return self._office
+        with self._lock:
+            if self._office is None or self._office.desk is not desk:
+                self._office = Office(desk, self._settings())
+            return self._office
 
     async def _serve(self, screen: Screen, request: Request) -> Response:
         form = await request.form(max_files=0) if request.method == "POST" else FormData()
@@ -82,7 +85,9 @@ class Console:
 
     def _answer(self, screen: Screen, request: Request, form: FormData) -> Response:
         office = self.office()
-        if self._settings.auth == "off" and _host(request) not in LOCAL:
+        if office.settings.console == "off":
+            raise RefusedError("the console is off.", fix="remove PROPENSITY_CONSOLE=off", status=404)
+        if office.settings.auth == "off" and _host(request) not in LOCAL:
             raise RefusedError(
                 "without keys the console answers on this machine only.",
                 fix="make a key, propensity keys create NAME --role viewer, and remove PROPENSITY_AUTH=off",
@@ -148,13 +153,13 @@ class _Kept(StaticFiles):
         return _with_headers(answer)
 
 
-def mount(app: Starlette, desk: Callable[[], Desk], settings: Settings) -> None:
+def mount(app: Starlette, desk: Callable[[], Desk], settings: Callable[[], Settings]) -> None:
     """Serve the console under ``/console``.
 
     Args:
         app: where.
         desk: gives what is answered from; raises until it is open.
-        settings: of the deployment.
+        settings: reads those of the deployment, with the first page.
     """
 
     async def home(_: Request) -> Response:

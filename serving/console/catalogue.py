@@ -16,7 +16,7 @@ class Catalogue:
 
     Args:
         language: its code.
-        texts: templates by key; ``KEY.one`` stands beside ``KEY`` where one thing is said in another way.
+        texts: templates by key; ``KEY.one`` stands beside ``KEY`` where one of it reads otherwise.
     """
 
     def __init__(self, language: str, texts: Mapping[str, str]) -> None:

@@ -11,13 +11,13 @@ from features.settings import Settings
 from serving.audience.population import Population
 from serving.console.catalogue import Catalogue
 from serving.console.handles import Handles
-from serving.console.oidc_provider import Provider
 from serving.console.overview import Overviews
-from serving.database.actions import Actions
-from serving.database.console_tables import make_tables, secret_of
-from serving.database.drafts import Drafts
-from serving.database.logins import Logins
-from serving.database.sessions import Session, Sessions
+from serving.console.signing_in.provider import Provider
+from serving.database.console.actions import Actions
+from serving.database.console.drafts import Drafts
+from serving.database.console.logins import Logins
+from serving.database.console.sessions import Session, Sessions
+from serving.database.console.tables import make_tables, secret_of
 from serving.desk.desk import Desk
 from serving.desk.roles import May, permissions
 from serving.process.problems import RefusedError

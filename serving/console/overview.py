@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome
+from features.events.write import part_files
 from features.time import DAY, to_instant
 from serving.activation.memberships import Memberships
 from serving.scoring.previous import Earlier, answered_in, field_of
@@ -60,13 +61,14 @@ class Overviews:
         self._definition, self._scores, self._memberships = definition, scores, memberships
         self._lock = threading.Lock()
         self._kept: tuple[object, Overview | None] = (None, None)
+        self._sorted: dict[str, tuple[object, pl.Series]] = {}
 
     def newest(self) -> Overview | None:
         """The overview of the newest batch; None before the first."""
         batch, recorded = Earlier.newest(self._scores), self._memberships.last()
         if batch is None:
             return None
-        key = (batch.path, batch.path.stat().st_mtime_ns, recorded)
+        key = (*_stamp(batch), recorded)
         with self._lock:  # who comes meanwhile waits for the first, and does not count again
             if self._kept[0] != key:
                 self._kept = (key, self._count(batch))
@@ -101,11 +103,20 @@ class Overviews:
         batch, rule = Earlier.newest(self._scores), self._definition.outcomes[outcome]
         if batch is None or not isinstance(rule, Outcome):
             return None
-        with batch.reading() as records:
-            if outcome not in answered_in(self._definition, records):
-                return None
-            answers = records.select(field_of(rule, outcome, "probability").alias("p")).collect()["p"]
-        return batch.as_of, answers.drop_nulls().sort()
+        key = _stamp(batch)
+        with self._lock:
+            if (kept := self._sorted.get(outcome)) is None or kept[0] != key:
+                with batch.reading() as records:
+                    if outcome not in answered_in(self._definition, records):
+                        return None
+                    answers = records.select(field_of(rule, outcome, "probability").alias("p")).collect()["p"]
+                kept = self._sorted[outcome] = (key, answers.drop_nulls().sort())
+        return batch.as_of, kept[1]
+
+
+def _stamp(batch: Earlier) -> tuple[object, ...]:
+    """What changes with the files of a batch: a newer batch, and an erasure."""
+    return (batch.path, batch.path.stat().st_mtime_ns, *(file.stat().st_mtime_ns for file in part_files(batch.path)))
 
 
 def _counts(values: pl.Series, order: Mapping[str, object] | tuple[str, ...]) -> dict[str, int]:

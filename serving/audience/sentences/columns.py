@@ -41,15 +41,15 @@ def texts(definition: Definition) -> frozenset[str]:
     return frozenset(name for name, dtype in rule_columns(definition, True).items() if dtype == pl.String())
 
 
-def column_of(kind: type[Any], definition: Definition, **said: str | None) -> str:
+def column_of(kind: type[Any], definition: Definition, **names: str | None) -> str:
     """The column that a condition speaks of.
 
     Raises:
         DefinitionError: the definition has none.
     """
-    column = _columns(definition).get((kind, tuple(said.items())))
+    column = _columns(definition).get((kind, tuple(names.items())))
     if column is None:
-        what = ", ".join(f"{key} {value!r}" for key, value in said.items() if value is not None)
+        what = ", ".join(f"{key} {value!r}" for key, value in names.items() if value is not None)
         windows = ", ".join(span_name(window) for window in definition.windows)
         raise DefinitionError(
             f"there is no column for a condition with {what}.",

@@ -128,10 +128,10 @@ class _Reader:
             return Known(column=column.name, known=known)
         return self._not("not_any", node) if known else None
 
-    def _of(self, column: str, **said: object) -> Node:
+    def _of(self, column: str, **parts: object) -> Node:
         """The condition on a column."""
         kind, subject = self._subjects.get(column, (Number, (("column", column),)))
-        node: Node = kind(**dict(subject), **said)
+        node: Node = kind(**dict(subject), **parts)
         return node
 
     def _member(self, node: exp.Expression, *, inside: bool) -> Node | None:
@@ -172,8 +172,8 @@ class _Reader:
         """The signal of whose last event a column has the days since."""
         node = node.unnest()
         kind, subject = self._subjects.get(node.name, (Number, ())) if isinstance(node, exp.Column) else (Number, ())
-        said = dict(subject)
-        return said["signal"] if kind is Recency and said["moment"] == "last" else None
+        parts = dict(subject)
+        return parts["signal"] if kind is Recency and parts["moment"] == "last" else None
 
 
 def _is_true(node: exp.Expression) -> bool:

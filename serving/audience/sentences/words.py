@@ -131,15 +131,15 @@ class _Wording:
         limit = self._say(f"limit.{node.comparison}", n=f"{node.number:.12g}", upto=upto)
         match node:
             case Did():
-                said = {"signal": self._name(node.signal), "window": self._window(node.window)}
-                return self._say(f"did.{node.counted}", limit=limit, **said)
+                named = {"signal": self._name(node.signal), "window": self._window(node.window)}
+                return self._say(f"did.{node.counted}", limit=limit, **named)
             case Amount():
-                said = {
+                named = {
                     "signal": self._name(node.signal),
                     "of": self._name(node.of),
                     "window": self._window(node.window),
                 }
-                return self._say("amount", limit=limit, **said)
+                return self._say("amount", limit=limit, **named)
             case Recency():
                 return self._say(f"recency.{node.moment}", limit=limit, signal=self._name(node.signal))
             case Answer():

@@ -90,26 +90,26 @@ def column(leaf: Limited | Among, definition: Definition) -> str:
     """The column that a condition compares, as SQL writes it."""
     match leaf:
         case Did():
-            said = {"signal": leaf.signal, "counted": leaf.counted, "window": leaf.window}
+            named = {"signal": leaf.signal, "counted": leaf.counted, "window": leaf.window}
         case Amount():
-            said = {"signal": leaf.signal, "of": leaf.of, "window": leaf.window}
+            named = {"signal": leaf.signal, "of": leaf.of, "window": leaf.window}
         case Recency():
-            said = {"signal": leaf.signal, "moment": leaf.moment}
+            named = {"signal": leaf.signal, "moment": leaf.moment}
         case Answer():
-            said = {"outcome": leaf.outcome, "measure": leaf.measure}
+            named = {"outcome": leaf.outcome, "measure": leaf.measure}
         case Tier():
-            said = {"outcome": leaf.outcome}
+            named = {"outcome": leaf.outcome}
         case Trait():
-            said = {"trait": leaf.trait}
+            named = {"trait": leaf.trait}
         case Lead():
-            said = {"lead": leaf.lead}
+            named = {"lead": leaf.lead}
         case Number():
             return quoted(leaf.column)
         case State() | RfmGroup():
             return quoted(column_of(type(leaf), definition))
         case _:
             raise TypeError(type(leaf).__name__)
-    return quoted(column_of(type(leaf), definition, **said))
+    return quoted(column_of(type(leaf), definition, **named))
 
 
 def _last(signal: str, definition: Definition) -> str:

@@ -16,7 +16,7 @@ from serving.audience.sentences.write import to_sql
 from serving.audience.sizes import Size, size_of
 from serving.console.builder.controls import first_of
 from serving.console.builder.forms import as_group, tree_of
-from serving.database.drafts import Draft
+from serving.database.console.drafts import Draft
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ def suggested(leaf: Leaf, population: Population, words: Catalogue) -> list[Cont
     if not isinstance(leaf, Limited | Among):
         return found
     try:
-        known = suggestions(population, column(leaf, population.definition).strip('"'))
+        name = column(leaf, population.definition).strip('"')
+        known = population.made(f"suggestions of {name}", lambda: suggestions(population, name))
     except PropensityError:  # the size says what is wrong
         return found
     return [_with(control, known, leaf, words) for control in found]

@@ -16,7 +16,7 @@ from serving.console.builder.suggested import suggested
 from serving.console.office import Visit
 from serving.console.pages import page_of
 from serving.console.screen import Screen
-from serving.database.drafts import Content, Draft
+from serving.database.console.drafts import Content, Draft
 from serving.desk.desk import check_segment
 from serving.process.problems import RefusedError
 

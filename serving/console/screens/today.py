@@ -1,6 +1,7 @@
 """Today: how many users are where, what moved, and what needs doing."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 from starlette.responses import Response
@@ -45,12 +46,13 @@ def _today(visit: Visit) -> Response:
     models = visit.office.desk.answers.models()
     age = None if overview is None else _days_old(visit, overview)
     flows = [] if overview is None else _flows(overview, visit)
+    handed = visit.office.desk.live.memberships.outbox.status().to_dicts()
     return page_of(
         visit, "today.html", "today",
-        overview=overview, tasks=tasks(visit, overview), age=age, models=models, flows=flows,
+        overview=overview, tasks=tasks(visit, overview, handed), age=age, models=models, flows=flows,
         drawing=sankey(flows) if flows else None,
         moved=[] if overview is None else _moved(overview),
-        handed=visit.office.desk.live.memberships.outbox.status().to_dicts(),
+        handed=handed,
     )  # fmt: skip
 
 
@@ -58,8 +60,14 @@ def _days_old(visit: Visit, overview: Overview) -> float:
     return max(0, visit.now - to_instant(overview.as_of)) / DAY
 
 
-def tasks(visit: Visit, overview: Overview | None) -> list[Task]:
-    """What needs doing, what is wrong first."""
+def tasks(visit: Visit, overview: Overview | None, handed: list[dict[str, Any]]) -> list[Task]:
+    """What needs doing, what is wrong first.
+
+    Args:
+        visit: who asks.
+        overview: of the newest batch.
+        handed: how it goes with each destination.
+    """
     t, desk = visit.words, visit.office.desk
     found = []
     if overview is None:
@@ -70,7 +78,7 @@ def tasks(visit: Visit, overview: Overview | None) -> list[Task]:
         found.append(Task(False, t("task.outdated"), t("task.outdated.fix")))
     found += [Task(True, t("task.missing", what=name), why) for name, why in desk.live.missing().items()]
     found += [Task(True, t("task.refused", outcome=name), why) for name, why in desk.answers.refused.items()]
-    found += _alarms(visit) + _handing_off(visit) + _read_out(visit)
+    found += _alarms(visit) + _handing_off(visit, handed) + _read_out(visit)
     return sorted(found, key=lambda task: not task.bad)
 
 
@@ -84,9 +92,9 @@ def _alarms(visit: Visit) -> list[Task]:
     return [Task(one.alarm, one.words, one.action, "/console/models") for one in monitor.findings]
 
 
-def _handing_off(visit: Visit) -> list[Task]:
+def _handing_off(visit: Visit, handed: list[dict[str, Any]]) -> list[Task]:
     t, found = visit.words, []
-    for row in visit.office.desk.live.memberships.outbox.status().to_dicts():
+    for row in handed:
         name, address = row["destination"], "/console/hand-off"
         if row["paused"]:
             found.append(Task(True, t("task.paused", name=name), t("task.paused.fix"), address))

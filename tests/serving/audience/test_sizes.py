@@ -92,7 +92,7 @@ def test_one_condition_finds_everybody_without_it(batch: Batch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sql", "said"),
+    ("sql", "words"),
     [
         ("visits > 3", "segments.draft: unknown column 'visits' in 'visits > 3'. Fix: nearest: "),
         ("state = 'gone'", "state is never 'gone'. Fix: nearest: "),
@@ -104,8 +104,8 @@ def test_one_condition_finds_everybody_without_it(batch: Batch) -> None:
         ("EXISTS (SELECT 1)", "is not allowed here"),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_a_remedy(batch: Batch, sql: str, said: str) -> None:
-    with pytest.raises(DefinitionError, match=re.escape(said)):
+def test_what_cannot_be_meant_is_refused_with_a_remedy(batch: Batch, sql: str, words: str) -> None:
+    with pytest.raises(DefinitionError, match=re.escape(words)):
         size_of(batch.population, sql)
 
 

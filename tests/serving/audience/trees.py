@@ -19,15 +19,15 @@ def leaves(definition: Definition) -> st.SearchStrategy[Node]:
 
     @st.composite
     def on_column(draw: st.DrawFn) -> Node:
-        kind, said = known[draw(st.sampled_from(schema))]
+        kind, parts = known[draw(st.sampled_from(schema))]
         if not issubclass(kind, Limited):
             texts = st.sampled_from(values.get(kind.model_fields["kind"].default, ["ios", "it's", 'a "b"', "gold"]))
-            return kind(**dict(said), values=draw(st.lists(texts, min_size=1, max_size=3, unique=True)),
+            return kind(**dict(parts), values=draw(st.lists(texts, min_size=1, max_size=3, unique=True)),
                         inside=draw(st.booleans()))  # fmt: skip
         low = draw(_NUMBERS)
         if draw(st.integers(0, 4)) == 0:
-            return kind(**dict(said), comparison="between", number=low, upto=low + abs(draw(_NUMBERS)))
-        return kind(**dict(said), comparison=draw(_COMPARISONS), number=low)
+            return kind(**dict(parts), comparison="between", number=low, upto=low + abs(draw(_NUMBERS)))
+        return kind(**dict(parts), comparison=draw(_COMPARISONS), number=low)
 
     signals, windows = st.sampled_from(list(definition.signals)), [None, "2h", "7d", "90d"]
     return st.one_of(

@@ -14,7 +14,7 @@ from features.definition.schema import Definition
 from features.settings import Settings
 from features.time import DAY
 from serving.console.app import mount
-from serving.database.actions import Actions
+from serving.database.console.actions import Actions
 from serving.database.live_log import LiveLog
 from serving.database.schema import connect
 from tests.conftest import ROOT
@@ -71,7 +71,7 @@ class Mounted:
         live = SimpleNamespace(log=self.log, clock=self.clock, memberships=None)
         desk: Any = SimpleNamespace(definition=_definition(), live=live)
         self.app = Starlette()
-        mount(self.app, lambda: desk, self.settings)
+        mount(self.app, lambda: desk, lambda: self.settings)
 
     def client(self, base: str = "http://testserver", address: str = "127.0.0.1") -> Browser:
         """A browser without scripts, which asks from an address."""

@@ -15,7 +15,7 @@ from features.definition.sections.rule import Segment
 from serving.audience.population import Population
 from serving.audience.rule import parts_of
 from serving.audience.sizes import size_of
-from serving.database.drafts import Drafts
+from serving.database.console.drafts import Drafts
 from tests.serving.console.conftest import SCRIPT, Consoled, Visitor
 
 pytestmark = pytest.mark.xdist_group("console")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from serving.database.actions import FIRST, Actions
-from serving.database.console_tables import actions, make_tables
+from serving.database.console.actions import FIRST, Actions
+from serving.database.console.tables import actions, make_tables
 from serving.database.live_log import LiveLog
 from serving.database.schema import connect
 from tests.serving.console.conftest import Consoled

@@ -9,10 +9,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from serving.console.oidc import name_of
-from serving.database.console_tables import logins as table
-from serving.database.console_tables import sessions
-from serving.database.sessions import LASTS, Sessions
+from serving.console.signing_in.oidc import name_of
+from serving.database.console.sessions import LASTS, Sessions
+from serving.database.console.tables import logins as table
+from serving.database.console.tables import sessions
 from tests.serving.console.mounted import Mounted
 from tests.serving.console.provider import Provider
 from tests.serving.console.steps import back_from, refused, sign_in

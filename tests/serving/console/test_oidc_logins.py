@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from features.time import MINUTE
 from serving.database import logins
-from serving.database.console_tables import logins as table
-from serving.database.console_tables import make_tables
+from serving.database.console.tables import logins as table
+from serving.database.console.tables import make_tables
 from tests.serving.console.mounted import Mounted
 from tests.serving.console.provider import Provider
 from tests.serving.console.steps import back_from, begun, refused, sign_in

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from serving.console import oidc_answers, oidc_provider
+from serving.console.signing_in import answers
+from serving.console.signing_in import provider as asking
 from serving.desk.keys import Keys
 from tests.serving.console.mounted import Mounted
 from tests.serving.console.provider import Provider
@@ -36,14 +37,14 @@ def test_a_provider_that_was_away_is_asked_again_after_a_pause(
         refused(browser.get("/console/sign-in/oidc"), 503, "does not answer")
     assert provider.asked == [configuration]
     provider.answers.clear()
-    monkeypatch.setattr(oidc_provider, "PAUSE", 0.0)
+    monkeypatch.setattr(asking, "PAUSE", 0.0)
     later = time.monotonic() + 6
-    monkeypatch.setattr(oidc_provider.time, "monotonic", lambda: later)
+    monkeypatch.setattr(asking.time, "monotonic", lambda: later)
     assert sign_in(browser).status_code == 303
 
 
 def test_a_slow_provider(console: Mounted, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(oidc_answers, "STEP", 0.2)
+    monkeypatch.setattr(answers, "STEP", 0.2)
     provider.slow = 1.0
     began = time.monotonic()
     refused(console.client("http://localhost").get("/console/sign-in/oidc"), 503, "does not answer")
@@ -90,10 +91,10 @@ def test_addresses_of_a_provider_under_https_are_under_https(make: Callable[...,
     known = {"issuer": "https://id.example.com", "authorization_endpoint": "https://id.example.com/a",
              "token_endpoint": "https://id.example.com/t", "jwks_uri": "https://id.example.com/k"}  # fmt: skip
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(oidc_provider, "ask", lambda *_: known)
-        assert oidc_provider.Provider(settings).configuration().token == "https://id.example.com/t"
+        patched.setattr(asking, "ask", lambda *_: known)
+        assert asking.Provider(settings).configuration().token == "https://id.example.com/t"
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
             for wrong in ("http://id.example.com/x", "javascript:alert(1)", None):
-                patched.setattr(oidc_provider, "ask", lambda *_, n=name, w=wrong: known | {n: w})
-                with pytest.raises(oidc_answers.TroubleError, match="nonsense"):
-                    oidc_provider.Provider(settings).configuration()
+                patched.setattr(asking, "ask", lambda *_, n=name, w=wrong: known | {n: w})
+                with pytest.raises(answers.TroubleError, match="nonsense"):
+                    asking.Provider(settings).configuration()

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from features.errors import SettingsError
 from features.settings import ConsoleRole, Settings
-from serving.console.trusted_header import is_one_of
-from serving.database.console_tables import sessions
-from serving.database.sessions import LASTS, Sessions
+from serving.console.signing_in.trusted_header import is_one_of
+from serving.database.console.sessions import LASTS, Sessions
+from serving.database.console.tables import sessions
 from serving.desk.keys import Keys
 from serving.desk.roles import CONSOLE
 from tests.serving.console.mounted import Browser, Mounted

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from features.time import DAY
-from serving.database.console_tables import sessions
-from serving.database.sessions import LASTS, Sessions
+from serving.database.console.sessions import LASTS, Sessions
+from serving.database.console.tables import sessions
 from serving.desk.keys import Keys
 from tests.serving.console.conftest import ROLES, Consoled
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.database.console_tables import make_tables
+from serving.database.console.logins import LASTS, Logins
+from serving.database.console.tables import make_tables
 from serving.database.live_log import LiveLog
-from serving.database.logins import LASTS, Logins
 from serving.database.schema import connect
 
 

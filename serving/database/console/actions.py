@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from features.events.tombstones import digest_of
-from serving.database.console_tables import actions, make_tables
+from serving.database.console.tables import actions, make_tables
 from serving.database.live_log import LiveLog
 from serving.database.tables import one_at_a_time
 

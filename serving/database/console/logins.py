@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from features.time import MINUTE
-from serving.database.console_tables import logins
+from serving.database.console.tables import logins
 from serving.database.live_log import LiveLog
 
 #: how long somebody may take at the provider, in microseconds

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from serving.console.oidc_answers import TroubleError
-from serving.console.oidc_provider import Provider, Tokens
+from serving.console.signing_in.answers import TroubleError
+from serving.console.signing_in.provider import Provider, Tokens
 
 if TYPE_CHECKING:
     from joserfc.jwt import Token

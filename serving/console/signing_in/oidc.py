@@ -9,12 +9,12 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from serving.console.office import Visit
-from serving.console.oidc_answers import TroubleError, error_name
-from serving.console.oidc_token import challenge_of, check_installed, claims_of
-from serving.console.people import LONGEST, roles_of
 from serving.console.screen import Screen
-from serving.console.sign_in import COOKIE, give, inside, secure
-from serving.database.logins import LASTS
+from serving.console.signing_in.answers import TroubleError, error_name
+from serving.console.signing_in.people import LONGEST, roles_of
+from serving.console.signing_in.sign_in import COOKIE, give, inside, secure
+from serving.console.signing_in.token import challenge_of, check_installed, claims_of
+from serving.database.console.logins import LASTS
 from serving.process.problems import RefusedError
 
 log = logging.getLogger("propensity")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from features.time import DAY
-from serving.database.console_tables import sessions
+from serving.database.console.tables import sessions
 from serving.database.live_log import LiveLog
 
 #: how long a session lasts, in microseconds: a working day

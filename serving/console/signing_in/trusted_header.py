@@ -3,8 +3,8 @@
 import ipaddress
 
 from serving.console.office import Visit
-from serving.console.people import LONGEST, roles_of
-from serving.database.sessions import Session
+from serving.console.signing_in.people import LONGEST, roles_of
+from serving.database.console.sessions import Session
 from serving.process.problems import RefusedError
 
 

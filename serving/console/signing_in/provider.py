@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 import httpx
 
 from features.settings import Settings
-from serving.console.oidc_answers import TroubleError, ask, nonsense
+from serving.console.signing_in.answers import TroubleError, ask, nonsense
 
 #: seconds: for how long configuration and keys are used, and until a provider that is away is asked again
 KEEP, PAUSE = 3_600.0, 5.0

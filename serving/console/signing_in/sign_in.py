@@ -7,11 +7,11 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from serving.console import trusted_header
 from serving.console.office import Office, Visit
 from serving.console.pages import page
 from serving.console.screen import Screen
-from serving.database.sessions import LASTS, Session
+from serving.console.signing_in import trusted_header
+from serving.database.console.sessions import LASTS, Session
 from serving.desk.keys import Key, Keys, found_in, hash_of_secret
 from serving.desk.roles import CONSOLE
 from serving.process.problems import RefusedError

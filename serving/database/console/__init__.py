@@ -1,0 +1,1 @@
+"""What the console keeps: sessions, logins, drafts, publications, and the log of actions."""
