@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from anyio import to_thread
@@ -52,7 +52,7 @@ class Console:
     """
 
     def __init__(self, desk: Callable[[], Desk], settings: Callable[[], Settings]) -> None:
-        self._desk, self._settings = desk, settings
+        self._desk, self._settings = desk, cache(settings)
         self._lock = threading.Lock()
         self._office: Office | None = None
         screens = [
@@ -84,9 +84,9 @@ class Console:
         return _with_headers(answer)
 
     def _answer(self, screen: Screen, request: Request, form: FormData) -> Response:
-        office = self.office()
-        if office.settings.console == "off":
+        if self._settings().console == "off":
             raise RefusedError("the console is off.", fix="remove PROPENSITY_CONSOLE=off", status=404)
+        office = self.office()
         if office.settings.auth == "off" and _host(request) not in LOCAL:
             raise RefusedError(
                 "without keys the console answers on this machine only.",
