@@ -1,7 +1,8 @@
 """Overviews: how many users the newest batch found in what, counted once a batch."""
 
+import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 
 from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome
+from features.errors import PropensityError
 from features.events.write import part_files
 from features.time import DAY, to_instant
 from serving.activation.memberships import Memberships
 from serving.scoring.previous import Earlier, answered_in, field_of
+
+log = logging.getLogger("propensity")
 
 #: what is called the last week
 WEEK = 7 * DAY
@@ -59,20 +63,39 @@ class Overviews:
 
     def __init__(self, definition: Definition, scores: Path, memberships: Memberships) -> None:
         self._definition, self._scores, self._memberships = definition, scores, memberships
-        self._lock = threading.Lock()
+        self._lock, self._sorting = threading.Lock(), threading.Lock()
         self._kept: tuple[object, Overview | None] = (None, None)
         self._sorted: dict[str, tuple[object, pl.Series]] = {}
 
     def newest(self) -> Overview | None:
-        """The overview of the newest batch; None before the first."""
+        """The overview of the newest batch; None before the first.
+
+        While a newer batch is counted, which takes seconds of a million users, it is still that of the one before.
+        """
         batch, recorded = Earlier.newest(self._scores), self._memberships.last()
         if batch is None:
             return None
         key = (*_stamp(batch), recorded)
+        kept = self._kept
+        if kept[1] is None:
+            return self._counted(key, batch)
+        if kept[0] != key and not self._lock.locked():
+            threading.Thread(target=self._renew, args=(key, batch), name="overview", daemon=True).start()
+        return kept[1]
+
+    def _counted(self, key: object, batch: Earlier) -> Overview:
         with self._lock:  # who comes meanwhile waits for the first, and does not count again
-            if self._kept[0] != key:
-                self._kept = (key, self._count(batch))
-            return self._kept[1]
+            known, overview = self._kept
+            if known != key or overview is None:
+                overview = self._count(batch)
+                self._kept = (key, overview)
+            return overview
+
+    def _renew(self, key: object, batch: Earlier) -> None:
+        try:
+            self._counted(key, batch)
+        except PropensityError as error:  # the one before stays, and the next page tries again
+            log.warning("the newest batch cannot be counted: %s", error)
 
     def _count(self, batch: Earlier) -> Overview:
         names = list(self._definition.segments)
@@ -80,12 +103,9 @@ class Overviews:
             answered = answered_in(self._definition, records)
             tiers = {name: field_of(rule, name, "tier").alias(f"tier {name}") for name, rule in answered.items()}
             group = pl.col("rfm").struct.field("group").alias("group")
-            inside = [pl.col("segments").list.contains(name).alias(f"in {name}") for name in names]
-            out = [pl.col("holdout").list.contains(name).sum().alias(name) for name in names]
-            frame = records.select("state", group, *tiers.values(), *inside).collect()
-            held_out = records.select(out).collect().row(0, named=True) if names else {}
-        matrix = frame.select(f"in {name}" for name in names).to_numpy().astype(np.float32)
-        together = np.rint(matrix.T @ matrix).astype(np.int64) if names else np.zeros((0, 0), dtype=np.int64)
+            frame = records.select("state", group, "segments", "holdout", *tiers.values()).collect()
+        together = _together(frame["segments"], names)
+        held_out = _counts(frame["holdout"].explode(), names)
         return Overview(
             as_of=batch.as_of,
             users=len(frame),
@@ -93,7 +113,7 @@ class Overviews:
             groups=_counts(frame["group"], ()),
             tiers={name: _counts(frame[f"tier {name}"], ()) for name in tiers},
             segments={name: int(together[i, i]) for i, name in enumerate(names)},
-            held_out={name: int(count or 0) for name, count in held_out.items()},
+            held_out={name: held_out[name] for name in names},
             together=together,
             flows=self._memberships.flows(to_instant(batch.as_of) - WEEK),
         )
@@ -104,7 +124,7 @@ class Overviews:
         if batch is None or not isinstance(rule, Outcome):
             return None
         key = _stamp(batch)
-        with self._lock:
+        with self._sorting:
             if (kept := self._sorted.get(outcome)) is None or kept[0] != key:
                 with batch.reading() as records:
                     if outcome not in answered_in(self._definition, records):
@@ -119,7 +139,19 @@ def _stamp(batch: Earlier) -> tuple[object, ...]:
     return (batch.path, batch.path.stat().st_mtime_ns, *(file.stat().st_mtime_ns for file in part_files(batch.path)))
 
 
-def _counts(values: pl.Series, order: Mapping[str, object] | tuple[str, ...]) -> dict[str, int]:
+def _together(segments: pl.Series, names: Sequence[str]) -> NDArray[np.int64]:
+    """How many users are in two segments, ``[segments, segments]``; those of an earlier definition do not count."""
+    known = pl.DataFrame({"row": np.arange(len(segments)), "name": segments}).explode("name")
+    known = known.filter(pl.col("name").is_in(list(names)))
+    codes = known["name"].cast(pl.Enum(list(names))).to_physical().to_numpy()
+    inside = np.zeros((len(segments), len(names)), dtype=np.float32)
+    inside[known["row"].to_numpy(), codes] = 1
+    found: NDArray[np.int64] = np.rint(inside.T @ inside).astype(np.int64)
+    return found
+
+
+def _counts(values: pl.Series, order: Iterable[str]) -> dict[str, int]:
     """How often each value is there: in an order, and what is not in it after that, the most frequent first."""
     found = dict(values.drop_nulls().value_counts(sort=True).iter_rows())
-    return {name: int(found.get(name, 0)) for name in order} | {n: int(c) for n, c in found.items() if n not in order}
+    first = {name: int(found.get(name, 0)) for name in order}
+    return first | {name: int(count) for name, count in found.items() if name not in first}
