@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from features.time import MINUTE
-from serving.database import logins
+from serving.database.console import logins
 from serving.database.console.tables import logins as table
 from serving.database.console.tables import make_tables
 from tests.serving.console.mounted import Mounted
