@@ -62,13 +62,19 @@ def audience(
     with_holdout: Annotated[bool, typer.Option(help="include held-out users, with a mark")] = False,
 ) -> None:
     """Export the users of a segment, state, group or tier, or only the changes since the last export."""
+    from features.definition.dimension import Dimension
     from features.system.lock import locked, sharing
-    from serving.activation.audience_export import export
+    from serving.activation.audience_export import dimension_of, export
+    from serving.audience.population import Population
+    from serving.audience.published import check_scored
 
     rules, settings = opened(definition)
     forms: dict[str, Format] = {"csv": "csv", "parquet": "parquet", "jsonl": "jsonl"}
     if form not in forms:
         raise PropensityError(f"--format {form!r}.", fix=f"choose from {', '.join(forms)}")
+    dimension = Dimension(dimension_of(rules, name)[0])
+    if dimension.kind == "segments":
+        check_scored(Population(rules, settings), dimension.of)
     folder = settings.folder(rules.name) / "audiences"
     with sharing(settings.folder(rules.name)), locked(folder):
         done = export(

@@ -13,7 +13,7 @@ import bentoml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import JSONResponse, Response
 
-from features.definition import load_definition
+from features.definition import Definition, load_definition
 from features.settings import Settings
 from features.system.lock import locked
 from features.system.private import private
@@ -24,6 +24,7 @@ from serving.api.documentation.routes import add_page
 from serving.api.middleware import Guard
 from serving.api.paths import Path, Paths
 from serving.api.routes import Instant, app, paths
+from serving.audience.population import Population
 from serving.console.app import mount
 from serving.database.console.actions import Actions
 from serving.database.live_log import LiveLog
@@ -35,6 +36,7 @@ from serving.process.opening import Opening
 from serving.process.parent import end_with_parent
 from serving.process.problems import problem_of, status_of, told_unknown
 from serving.runtime.live_path import LivePath
+from serving.runtime.renewal import Renewal
 from serving.scoring.online import Answers, ScoreResponse
 from serving.upkeep.erase import Erased, erase
 
@@ -93,37 +95,17 @@ class PropensityService:
         self._desk: Opening[Desk] = Opening(self._open, "the service")
         app.state.desk = self._desk
         self._desk.start(PATIENCE)
+        renewal = Renewal(self._desk, _desk_of, freeze)
+        threading.Thread(target=renewal.watch, args=(self._stop,), name="renewal", daemon=True).start()
 
     def _open(self) -> Desk:
         """Open all that answers need; raises while something of it is away."""
-        settings = Settings()
-        definition = load_definition(settings.definition)
-        clock = Clock(settings.clock)
-        # asked first: while it is away, models need not be loaded with each attempt
-        LiveLog.open(definition, settings).close()
-        answers = Answers(definition, settings)
-        answers.warm_up(to_datetime(clock.now()))
-        live = LivePath(definition, settings, clock, answers)
-
-        actions = Actions(live.log)
-
-        def forget(user: str, by: Caller) -> Erased:
-            with locked(settings.folder(definition.name)):
-                erased = erase(definition, settings, live.memberships, [user])
-            actions.erased(clock.now(), by.name, by.origin, [user], erased.removed, erased.left)
-            return erased
-
-        threading.Thread(target=answers.watch, args=(self._stop,), name="champions", daemon=True).start()
+        desk = _desk_of(load_definition(Settings().definition))
         # an answer should not wait five milliseconds, the usual turn, for each step of the worker in another thread
         sys.setswitchinterval(0.0005)
-        # a full collection over the libraries' heap stalls requests by 100 ms and more, and one over what BentoML's
-        # timer keeps of each request for a minute by nearly as much, to find a hundred objects
-        gc.collect()
-        gc.freeze()
+        freeze()
         gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
-        folder = settings.monitoring(definition.name)
-        gauges = MonitorGauges(folder, clock)
-        return Desk(definition, answers, SegmentMembers(answers, live.log), live, forget, folder, gauges)
+        return desk
 
     @bentoml.api(route="/score", input_spec=Asked, output_spec=ScoreResponse)
     async def score(
@@ -147,7 +129,42 @@ class PropensityService:
     def close(self) -> None:
         """Commit the messages that are still waiting, and close the live log."""
         self._stop.set()
-        self._desk.close(lambda desk: desk.live.close())
+        self._desk.close(Desk.close)
+
+
+def freeze() -> None:
+    """Collect once, and look at what is left no more.
+
+    A full collection over the libraries' heap stalls requests by 100 ms and more, and one over what BentoML's timer
+    keeps of each request for a minute by nearly as much, to find a hundred objects.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
+
+
+def _desk_of(definition: Definition) -> Desk:
+    """Open what the calls are answered from; raises while something of it is away."""
+    settings = Settings()
+    clock, stopped = Clock(settings.clock), threading.Event()
+    # asked first: while it is away, models need not be loaded with each attempt
+    LiveLog.open(definition, settings).close()
+    answers = Answers(definition, settings)
+    answers.warm_up(to_datetime(clock.now()))
+    live = LivePath(definition, settings, clock, answers)
+    actions = Actions(live.log)
+
+    def forget(user: str, by: Caller) -> Erased:
+        with locked(settings.folder(definition.name)):
+            erased = erase(definition, settings, live.memberships, [user])
+        actions.erased(clock.now(), by.name, by.origin, [user], erased.removed, erased.left)
+        return erased
+
+    threading.Thread(target=answers.watch, args=(stopped,), name="champions", daemon=True).start()
+    folder = settings.monitoring(definition.name)
+    population, gauges = Population(definition, settings), MonitorGauges(folder, clock)
+    members = SegmentMembers(answers, live.log, population)
+    return Desk(definition, answers, members, population, live, forget, folder, gauges, stopped)
 
 
 bound_connections()

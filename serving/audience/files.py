@@ -1,6 +1,7 @@
 """The files of a population: which they are, and one column of all of them."""
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from features.events.write import part_files
 from features.expressions.values import Numbers, Texts
 from features.system.kept_files import reading
 from features.system.parallel import each
-from serving.scoring.population import CUTOFF, DEFINITION
+from serving.scoring.population import CUTOFF, DEFINITION, RULES
 
 #: what tells a file from another one in its place: its name, when it was written, its size
 Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
@@ -49,6 +50,7 @@ class Files:
         cutoff: the instant they speak of.
         definition: name and digest of the definition they were made with.
         columns: what they hold.
+        rules: by dimension, a digest of its rule; empty where an earlier version of this program wrote the files.
     """
 
     path: Path
@@ -57,6 +59,7 @@ class Files:
     cutoff: int
     definition: str
     columns: frozenset[str]
+    rules: Mapping[str, str]
 
     @classmethod
     def opened(cls, path: Path, texts: Collection[str]) -> "Files":
@@ -80,7 +83,8 @@ class Files:
             if CUTOFF not in metadata or DEFINITION not in metadata:
                 raise ValueError("it does not say of which instant it is")
             columns = frozenset(opened[0].schema_arrow.names)
-            return cls(path, stamp, opened, int(metadata[CUTOFF]), metadata[DEFINITION].decode(), columns)
+            cutoff, rules = int(metadata[CUTOFF]), json.loads(metadata.get(RULES, b"{}"))
+            return cls(path, stamp, opened, cutoff, metadata[DEFINITION].decode(), columns, rules)
 
     @property
     def count(self) -> int:

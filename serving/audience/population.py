@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
@@ -34,6 +34,7 @@ class View:
     Attributes:
         cutoff: the instant they speak of.
         definition: name and digest of the definition that the batch was made with.
+        rules: by dimension, a digest of the rule that it was made with.
         count: how many users there are.
         values: the columns that were asked for, by name.
         users: their ids; none where they were not asked for.
@@ -42,6 +43,7 @@ class View:
 
     cutoff: int
     definition: str
+    rules: Mapping[str, str]
     count: int
     values: dict[str, Value]
     users: pl.Series
@@ -135,7 +137,7 @@ class Population:
             raise ChangedError
         self._shrink()
         return View(
-            cutoff=files.cutoff, definition=files.definition, count=files.count, values=values,
+            cutoff=files.cutoff, definition=files.definition, rules=files.rules, count=files.count, values=values,
             users=ids if users and isinstance(ids, pl.Series) else pl.Series([], dtype=pl.String),
             keys=np.asarray(keys if users and keys is not None else (), dtype=np.uint64),
         )  # fmt: skip

@@ -72,7 +72,8 @@ class Console:
         desk = self._desk()
         with self._lock:
             if self._office is None or self._office.desk is not desk:
-                self._office = Office(desk, self._settings())
+                before = self._office.overviews.shown if self._office is not None else None
+                self._office = Office(desk, self._settings(), before)
             return self._office
 
     async def _serve(self, screen: Screen, request: Request) -> Response:

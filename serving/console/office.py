@@ -6,12 +6,10 @@ from typing import Any
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from features.definition.schema import Definition
 from features.settings import Settings
-from serving.audience.population import Population
 from serving.console.catalogue import Catalogue
 from serving.console.handles import Handles
-from serving.console.overview import Overviews
+from serving.console.overview import Overview, Overviews
 from serving.console.signing_in.provider import Provider
 from serving.database.console.actions import Actions
 from serving.database.console.drafts import Drafts
@@ -21,6 +19,7 @@ from serving.database.console.tables import make_tables, secret_of
 from serving.desk.desk import Desk
 from serving.desk.roles import May, permissions
 from serving.process.problems import RefusedError
+from serving.runtime.renewal import written
 
 
 class Office:
@@ -29,28 +28,24 @@ class Office:
     Args:
         desk: what is answered from.
         settings: of the deployment.
+        before: the overview that was shown before the desk was opened again.
     """
 
-    def __init__(self, desk: Desk, settings: Settings) -> None:
+    def __init__(self, desk: Desk, settings: Settings, before: Overview | None = None) -> None:
         make_tables(desk.live.log)
         self.desk, self.settings = desk, settings
-        self._read = _changes(desk.definition)
+        self._read = written(desk.definition)
         self.sessions, self.actions = Sessions(desk.live.log), Actions(desk.live.log)
         self.logins, self.provider = Logins(desk.live.log), Provider(settings)
-        self.drafts, self.population = Drafts(desk.live.log), Population(desk.definition, settings)
+        self.drafts, self.population = Drafts(desk.live.log), desk.population
         self.handles = Handles(secret_of(desk.live.log))
-        self.overviews = Overviews(desk.definition, settings.scores(desk.definition.name), desk.live.memberships)
+        scores = settings.scores(desk.definition.name)
+        self.overviews = Overviews(desk.definition, scores, desk.live.memberships, desk.population, before)
 
     @property
     def outdated(self) -> bool:
         """Whether the definition, or the file that it includes, has changed since the service read it."""
-        return self._read != _changes(self.desk.definition)
-
-
-def _changes(definition: Definition) -> list[int]:
-    """When each file of a definition was written last; 0 of one that is not there."""
-    files = [definition.file, *([definition.include_file] if definition.include_file is not None else [])]
-    return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
+        return self._read != written(self.desk.definition)
 
 
 @dataclass(frozen=True, slots=True)

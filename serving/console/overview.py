@@ -17,6 +17,8 @@ from features.errors import PropensityError
 from features.events.write import part_files
 from features.time import DAY, to_instant
 from serving.activation.memberships import Memberships
+from serving.audience.population import Population
+from serving.audience.published import Found, found_by, published_since
 from serving.scoring.previous import Earlier, answered_in, field_of
 
 log = logging.getLogger("propensity")
@@ -59,18 +61,24 @@ class Overviews:
         definition: its states and segments.
         scores: the folder of the batches' scores.
         memberships: know the transitions.
+        population: the columns of the newest batch, of which users of segments are found that were published since.
+        before: what is shown until the batch is counted by this definition; without it the first visit waits.
     """
 
-    def __init__(self, definition: Definition, scores: Path, memberships: Memberships) -> None:
+    def __init__(
+        self, definition: Definition, scores: Path, memberships: Memberships, population: Population,
+        before: Overview | None = None,
+    ) -> None:  # fmt: skip
         self._definition, self._scores, self._memberships = definition, scores, memberships
+        self._population = population
         self._lock, self._sorting = threading.Lock(), threading.Lock()
-        self._kept: tuple[object, Overview | None] = (None, None)
+        self._kept: tuple[object, Overview | None] = (None, before)
         self._sorted: dict[str, tuple[object, pl.Series]] = {}
 
     def newest(self) -> Overview | None:
         """The overview of the newest batch; None before the first.
 
-        While a newer batch is counted, which takes seconds of a million users, it is still that of the one before.
+        While it is counted, which takes seconds of a million users, it is still the one before.
         """
         batch, recorded = Earlier.newest(self._scores), self._memberships.last()
         if batch is None:
@@ -103,7 +111,9 @@ class Overviews:
             answered = answered_in(self._definition, records)
             tiers = {name: field_of(rule, name, "tier").alias(f"tier {name}") for name, rule in answered.items()}
             group = pl.col("rfm").struct.field("group").alias("group")
-            frame = records.select("state", group, "segments", "holdout", *tiers.values()).collect()
+            frame = records.select("user_id", "state", group, "segments", "holdout", *tiers.values()).collect()
+        for name in published_since(self._population):
+            frame = _with_published(frame, name, found_by(self._population, name))
         together = _together(frame["segments"], names)
         held_out = _counts(frame["holdout"].explode(), names)
         return Overview(
@@ -117,6 +127,11 @@ class Overviews:
             together=together,
             flows=self._memberships.flows(to_instant(batch.as_of) - WEEK),
         )
+
+    @property
+    def shown(self) -> Overview | None:
+        """The one that was counted last."""
+        return self._kept[1]
 
     def likelihoods(self, outcome: str) -> tuple[datetime, pl.Series] | None:
         """Everybody's probability of an outcome, sorted; and of when. None before the first batch that answers it."""
@@ -137,6 +152,17 @@ class Overviews:
 def _stamp(batch: Earlier) -> tuple[object, ...]:
     """What changes with the files of a batch: a newer batch, and an erasure."""
     return (batch.path, batch.path.stat().st_mtime_ns, *(file.stat().st_mtime_ns for file in part_files(batch.path)))
+
+
+def _with_published(frame: pl.DataFrame, name: str, found: Found) -> pl.DataFrame:
+    """The records with a segment that was published since: its users by its rule of today."""
+    named = pl.lit([name], dtype=pl.List(pl.String))
+    without = [pl.col(column).list.set_difference(named) for column in ("segments", "holdout")]
+    inside = [pl.col("user_id").is_in(users.implode()) for users in (found.users, found.held_out)]
+    return frame.with_columns(
+        pl.when(holds).then(pl.concat_list(others, named)).otherwise(others)
+        for holds, others in zip(inside, without, strict=True)
+    )
 
 
 def _together(segments: pl.Series, names: Sequence[str]) -> NDArray[np.int64]:

@@ -1,10 +1,12 @@
 """The desk: what all calls and pages are answered from."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from features.definition.schema import Definition
+from serving.audience.population import Population
 from serving.desk.segment_members import SegmentMembers
 from serving.process.monitor_gauges import MonitorGauges
 from serving.process.problems import RefusedError
@@ -34,19 +36,33 @@ class Desk:
         definition: what is served.
         answers: scores.
         members: who is in a segment.
+        population: the columns of everybody in the newest batch.
         live: the live path.
         erase: removes a user everywhere, and writes down who did it.
         monitoring: the folder in which jobs publish what they found.
         monitor: shows the published findings of the monitor as metrics.
+        stopped: ends the threads that keep all this up to date.
     """
 
     definition: Definition
     answers: Answers
     members: SegmentMembers
+    population: Population
     live: LivePath
     erase: Callable[[str, Caller], Erased]
     monitoring: Path
     monitor: MonitorGauges
+    stopped: threading.Event
+
+    def retire(self) -> None:
+        """Leave folding, transitions and sending to another desk; requests that have begun are still answered."""
+        self.stopped.set()
+        self.live.retire()
+
+    def close(self) -> None:
+        """Commit the messages that are still waiting, and close the live log."""
+        self.stopped.set()
+        self.live.close()
 
 
 def check_segment(desk: Desk, name: str) -> None:

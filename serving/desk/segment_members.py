@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from features.errors import PropensityError, UnavailableError
 from features.time import to_instant
+from serving.audience.population import Population
+from serving.audience.published import found_by, published_since
 from serving.database.live_log import LiveLog
 from serving.scoring.online import Answers
 from serving.scoring.previous import Earlier
@@ -45,14 +47,16 @@ class SegmentMembers:
 
     Membership is true at the instant asked for: profiles are read then, so that who has left since the batch is not
     in it, and who entered by acting is. Who enters by doing nothing (``silent for 3 days``) enters with a batch.
+    Of a segment that was published since the batch, the batch's columns tell who may be in it.
 
     Args:
         answers: evaluates.
         live: knows who has acted since.
+        population: the columns of the newest batch.
     """
 
-    def __init__(self, answers: Answers, live: LiveLog) -> None:
-        self._answers, self._live = answers, live
+    def __init__(self, answers: Answers, live: LiveLog, population: Population) -> None:
+        self._answers, self._live, self._population = answers, live, population
         self._kept: tuple[object, pl.Series] = (None, pl.Series(dtype=pl.String))
 
     def page(self, segment: str, as_of: datetime, *, after: str, limit: int) -> Members:
@@ -114,11 +118,15 @@ class SegmentMembers:
     def _of_batch(self, segment: str, batch: Earlier | None, after: str) -> Iterator[str]:
         if batch is None:
             return
-        key = (batch.path, batch.path.stat().st_mtime_ns, segment)
+        published = segment in published_since(self._population)
+        key = (batch.path, batch.path.stat().st_mtime_ns, segment, published)
         if self._kept[0] != key:
-            with batch.reading() as records:
-                scores = records.filter(pl.col("segments").list.contains(segment))
-                self._kept = (key, scores.select("user_id").collect()["user_id"].sort())
+            if published:
+                self._kept = (key, found_by(self._population, segment).users.sort())
+            else:
+                with batch.reading() as records:
+                    scores = records.filter(pl.col("segments").list.contains(segment))
+                    self._kept = (key, scores.select("user_id").collect()["user_id"].sort())
         members = self._kept[1]
         yield from members[int(members.search_sorted(after, side="right")) :]
 

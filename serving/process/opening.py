@@ -55,6 +55,18 @@ class Opening(Generic[Thing]):
             raise self._why
         return self._thing[0]
 
+    def replace(self, thing: Thing) -> Thing:
+        """Answer with another one from now on.
+
+        Returns:
+            The one before; who calls closes it.
+
+        Raises:
+            StartingError: nothing is open yet.
+        """
+        before, self._thing = self.get(), [thing]
+        return before
+
     @property
     def alive(self) -> bool:
         """Whether it is open, or still being tried."""

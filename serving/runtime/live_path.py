@@ -65,6 +65,11 @@ class LivePath:
             found["worker"] = "none lives anywhere. Fix: start propensity worker, or unset PROPENSITY_WORKER"
         return found
 
+    def retire(self) -> None:
+        """Fold, find and send nothing any more: another one does. Messages are still taken in."""
+        if self._working is not None:
+            self._working.close()
+
     def close(self) -> None:
         """Commit the messages that are still waiting, stop the threads, and close the live log."""
         self._committer.close()

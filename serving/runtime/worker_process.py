@@ -10,9 +10,30 @@ from serving.database.live_log import LiveLog
 from serving.process.health import Health, health_server
 from serving.process.opening import Opening, StartingError
 from serving.runtime.background import Working
+from serving.runtime.renewal import Renewal
 
 #: how often to look whether it is open, in seconds
 LOOK = 0.2
+
+
+class _Work:
+    """The worker and the sender of a definition, on a live log of their own."""
+
+    def __init__(self, definition: Definition, settings: Settings, clock: Clock) -> None:
+        self.definition = definition
+        self._live = LiveLog.open(definition, settings)
+        try:
+            self.working = Working(definition, settings, self._live, clock)
+        except Exception:
+            self._live.close()  # it is tried again
+            raise
+
+    def retire(self) -> None:
+        self.working.stop()
+
+    def close(self) -> None:
+        self.working.stop()
+        self._live.close()
 
 
 class WorkerProcess:
@@ -25,15 +46,11 @@ class WorkerProcess:
     """
 
     def __init__(self, definition: Definition, settings: Settings, clock: Clock) -> None:
-        def opened() -> Working:
-            live = LiveLog.open(definition, settings)
-            try:
-                return Working(definition, settings, live, clock)
-            except Exception:
-                live.close()  # it is tried again
-                raise
+        def opened(definition: Definition) -> _Work:
+            return _Work(definition, settings, clock)
 
-        self._opening = Opening(opened, "the worker")
+        self._opening = Opening(lambda: opened(definition), "the worker")
+        self._renewal = Renewal(self._opening, opened)
         self._stopped = threading.Event()
 
     def serve(self, host: str, port: int) -> None:
@@ -44,29 +61,29 @@ class WorkerProcess:
     def run(self) -> None:
         """Work until stopped."""
         self._opening.start(0)
+        threading.Thread(target=self._renewal.watch, args=(self._stopped,), name="renewal", daemon=True).start()
         while not self._stopped.is_set():
             try:
-                self._opening.get().run()
-                return
+                self._opening.get().working.run()  # until it is stopped, or another one has taken its place
             except StartingError:
                 self._stopped.wait(LOOK)
 
     def stop(self) -> None:
         """Ask for the end of `run`."""
         self._stopped.set()
-        self._opening.close(Working.stop)
+        self._opening.close(_Work.retire)
 
     def _alive(self) -> bool:
         return self._opening.alive
 
     def _missing(self) -> dict[str, str]:
         try:
-            return self._opening.get().missing()
+            return self._opening.get().working.missing()
         except StartingError as error:
             return {"worker": str(error)}
 
     def _degraded(self) -> dict[str, str]:
         try:
-            return self._opening.get().degraded()
+            return self._opening.get().working.degraded()
         except StartingError:
             return {}

@@ -1,5 +1,6 @@
 """Everybody's columns as Parquet, written beside the scores of the newest batch: what rules over users may name."""
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from features.expressions.values import Texts, Value
 from features.system.durable import new_folder, replace_folder
 from features.system.private import make_all_private
 from features.time import to_datetime
+from segments.transitions.membership import rule_digests
 from serving.scoring.previous import Earlier
 from serving.scoring.scores import Scored
 
@@ -30,8 +32,8 @@ NAME = "population-%Y-%m-%dT%H%M%SZ"
 #: segments of the batch, and those of them that the user is held out of
 OWN = ("user_id", "drawn_as", "segments", "holdout")
 
-#: what a file says of itself: the exact instant, and the definition by which it was made
-CUTOFF, DEFINITION = b"cutoff", b"definition"
+#: what a file says of itself: the exact instant, the definition by which it was made, and digests of its rules
+CUTOFF, DEFINITION, RULES = b"cutoff", b"definition", b"rules"
 
 
 def populations(folder: Path) -> dict[datetime, Path]:
@@ -52,12 +54,14 @@ class KeptPopulation:
         cutoff: the instant.
         columns: what rules may name.
         version: name and digest of the definition.
+        rules: by dimension, what changes with its rule, see `rule_digests`.
     """
 
     folder: Path
     cutoff: int
     columns: tuple[str, ...]
     version: str
+    rules: Mapping[str, str]
 
     @classmethod
     def of_newest(cls, definition: Definition, cutoff: int, scores: Path, folder: Path) -> "KeptPopulation | None":
@@ -66,7 +70,7 @@ class KeptPopulation:
         newest = Earlier.newest(scores)
         if (newest is not None and newest.as_of > moment) or any(other > moment for other in populations(folder)):
             return None
-        kept = cls(folder, cutoff, tuple(segment_schema(definition)), definition.version)
+        kept = cls(folder, cutoff, tuple(segment_schema(definition)), definition.version, rule_digests(definition))
         shutil.rmtree(kept._fresh, ignore_errors=True)
         new_folder(kept._fresh)
         return kept
@@ -91,9 +95,8 @@ class KeptPopulation:
             "holdout": scored.names("holdout").to_arrow(),
             **{name: _array(known[name]) for name in self.columns},
         }
-        table = pa.table(arrays).replace_schema_metadata(
-            {CUTOFF: str(self.cutoff).encode(), DEFINITION: self.version.encode()}
-        )
+        about = {CUTOFF: str(self.cutoff), DEFINITION: self.version, RULES: json.dumps(dict(self.rules))}
+        table = pa.table(arrays).replace_schema_metadata({key: text.encode() for key, text in about.items()})
         first = int(hashed(pa.chunked_array([users[:1]]))[0]) & (2**63 - 1)
         whole = [name for name in self.columns if _is_whole(known[name])]
         pq.write_table(

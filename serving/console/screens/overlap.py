@@ -42,7 +42,8 @@ class Pair:
 
 def _matrix(visit: Visit) -> Response:
     overview = visit.office.overviews.newest()
-    names = [] if overview is None else [name for name, users in overview.segments.items() if users]
+    known = visit.office.desk.definition.segments
+    names = [] if overview is None else [name for name, users in overview.segments.items() if users and name in known]
     rows = [] if overview is None else [(name, [_share(overview, name, other) for other in names]) for name in names]
     pairs = [] if overview is None else _pairs(visit.office.desk.definition, overview, names)
     return page_of(visit, "overlap.html", "overlap", overview=overview, names=names, rows=rows, pairs=pairs)

@@ -15,6 +15,7 @@ from features.errors import StoreError
 from segments.holdout import held_out_share
 from segments.transitions.membership import IN
 from serving.activation.audience_export import Format, export
+from serving.audience.published import check_scored
 from serving.console.builder.forms import sentences_of
 from serving.console.drawings import sparkline
 from serving.console.office import Visit
@@ -84,7 +85,7 @@ def _row(definition: Definition, name: str, overview: Overview | None, trend: Tr
         if one.kind != "notice" and (one.wants(dimension, None, IN) or one.wants(dimension, IN, None))
     ]  # fmt: skip
     experiments = [key for key, one in definition.experiments.items() if one.dimension == dimension]
-    size = None if overview is None else overview.segments.get(name, 0)
+    size = None if overview is None else overview.segments.get(name)
     held_out = 0 if overview is None else overview.held_out.get(name, 0)
     share = held_out_share(definition, dimension)
     return Row(name, definition.segments[name], size, held_out, share, trend, destinations, experiments)
@@ -135,6 +136,7 @@ def _download(visit: Visit) -> Response:
         raise RefusedError(f"there is no format {asked[:20]!r}.", fix=f"the formats are {', '.join(KINDS)}")
     definition, settings = visit.office.desk.definition, visit.office.settings
     marked = visit.field("holdout") == "marked"
+    check_scored(visit.office.population, name)
     with TemporaryDirectory() as folder:  # what the command line exported last is not touched
         file = Path(folder) / f"{name}.{form}"
         scores, kept = settings.scores(definition.name), Path(folder) / "kept"

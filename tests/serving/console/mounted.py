@@ -13,6 +13,7 @@ from features.definition.load import load_definition
 from features.definition.schema import Definition
 from features.settings import Settings
 from features.time import DAY
+from serving.audience.population import Population
 from serving.console.app import mount
 from serving.database.console.actions import Actions
 from serving.database.live_log import LiveLog
@@ -69,7 +70,9 @@ class Mounted:
         self.settings = Settings(home=folder, **settings)
         self.clock = SetClock(20_000 * DAY)
         live = SimpleNamespace(log=self.log, clock=self.clock, memberships=None)
-        desk: Any = SimpleNamespace(definition=_definition(), live=live)
+        desk: Any = SimpleNamespace(
+            definition=_definition(), live=live, population=Population(_definition(), self.settings)
+        )
         self.app = Starlette()
         mount(self.app, lambda: desk, lambda: self.settings)
 

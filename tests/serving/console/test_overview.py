@@ -11,7 +11,9 @@ import polars as pl
 import pytest
 
 from features.definition.schema import Definition
+from features.settings import Settings
 from features.time import to_instant
+from serving.audience.population import Population
 from serving.console.overview import Overviews
 from serving.scoring.previous import Earlier, scores_path
 from tests.serving.console.conftest import Consoled
@@ -32,7 +34,7 @@ def newest(consoled: Consoled) -> Earlier:
 
 def overviews(definition: Definition, folder: Path) -> Overviews:
     memberships: Any = SimpleNamespace(last=lambda: None, flows=lambda since: NO_FLOWS)
-    return Overviews(definition, folder, memberships)
+    return Overviews(definition, folder, memberships, Population(definition, Settings(home=folder)))
 
 
 def test_before_a_batch_there_is_none(consoled: Consoled, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from features.errors import UnavailableError
 from features.time import parse_instant
+from serving.audience.population import Population
 from serving.database.live_log import LiveLog
 from serving.desk.segment_members import SegmentMembers
 from serving.model.loader import CHAMPION, Loader, registered_name
@@ -97,7 +98,7 @@ def test_nobody_is_in_a_segment_that_rests_on_a_damaged_model(home: World) -> No
     assert "first_purchase_ready" in answers.silent
     live = LiveLog.open(home.definition, home.settings)
     try:
-        members = SegmentMembers(answers, live)
+        members = SegmentMembers(answers, live, Population(home.definition, home.settings))
         with pytest.raises(UnavailableError, match="rests on purchase, which has no model now") as caught:
             members.page("first_purchase_ready", NOW, after="", limit=10)
         assert caught.value.code == "no_model"
