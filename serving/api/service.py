@@ -30,6 +30,7 @@ from serving.database.console.actions import Actions
 from serving.database.live_log import LiveLog
 from serving.desk.desk import Caller, Desk
 from serving.desk.segment_members import SegmentMembers
+from serving.desk.user_events import UserEvents
 from serving.process.logs import quiet, write_json
 from serving.process.monitor_gauges import MonitorGauges
 from serving.process.opening import Opening
@@ -164,7 +165,8 @@ def _desk_of(definition: Definition) -> Desk:
     folder = settings.monitoring(definition.name)
     population, gauges = Population(definition, settings), MonitorGauges(folder, clock)
     members = SegmentMembers(answers, live.log, population)
-    return Desk(definition, answers, members, population, live, forget, folder, gauges, stopped)
+    events = UserEvents(definition, settings, live.log)
+    return Desk(definition, answers, members, population, events, live, forget, folder, gauges, stopped)
 
 
 bound_connections()

@@ -8,6 +8,7 @@ from pathlib import Path
 from features.definition.schema import Definition
 from serving.audience.population import Population
 from serving.desk.segment_members import SegmentMembers
+from serving.desk.user_events import UserEvents
 from serving.process.monitor_gauges import MonitorGauges
 from serving.process.problems import RefusedError
 from serving.runtime.live_path import LivePath
@@ -37,6 +38,7 @@ class Desk:
         answers: scores.
         members: who is in a segment.
         population: the columns of everybody in the newest batch.
+        events: what a user did.
         live: the live path.
         erase: removes a user everywhere, and writes down who did it.
         monitoring: the folder in which jobs publish what they found.
@@ -48,6 +50,7 @@ class Desk:
     answers: Answers
     members: SegmentMembers
     population: Population
+    events: UserEvents
     live: LivePath
     erase: Callable[[str, Caller], Erased]
     monitoring: Path

@@ -12,14 +12,15 @@ from serving.console.curves import Curve, curve
 from serving.console.office import Visit
 from serving.console.pages import page_of
 from serving.console.screen import Screen
+from serving.console.timeline import timeline
 from serving.desk.desk import Caller
 from serving.desk.user_history import UserHistory, history_of
 from serving.process.problems import RefusedError
 
 ADDRESS = "/console/users"
 
-#: transitions and reasons that are shown
-TRANSITIONS, REASONS = 200, 5
+#: transitions and reasons that are shown; events that are drawn, and those that are listed
+TRANSITIONS, REASONS, DRAWN, LISTED = 200, 5, 5_000, 100
 
 
 def _search(visit: Visit) -> Response:
@@ -63,6 +64,17 @@ def curves(visit: Visit, found: UserHistory) -> list[Curve]:
             model = models[outcome]
             drawn.append(curve(outcome, sorted(points.items()), model.most_likely_from, model.least_likely_up_to))
     return drawn
+
+
+def _timeline(visit: Visit) -> Response:
+    """What the user did and was, on one axis and in a table."""
+    handle = visit.request.path_params["handle"]
+    found = _history(visit, visit.office.handles.user(handle))
+    done = visit.office.desk.events.of(found.user_id, visit.now, DRAWN)
+    drawing = timeline(done.events, found.transitions, to_datetime(visit.now), visit.words("timeline.moved"))
+    template = "timeline_drawn.html" if "x-fragment" in visit.request.headers else "timeline.html"
+    listed = done.events[:LISTED]
+    return page_of(visit, template, "user", handle=handle, done=done, drawing=drawing, listed=listed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +138,7 @@ SCREENS = (
     Screen("/users", "GET", "look", _search),
     Screen("/users", "POST", "look", _find),
     Screen("/users/{handle}", "GET", "look", _one),
+    Screen("/users/{handle}/timeline", "GET", "look", _timeline),
     Screen("/users/{handle}/truth", "GET", "look", _truth),
     Screen("/users/{handle}/erase", "POST", "erase", _erase),
 )

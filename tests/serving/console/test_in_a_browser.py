@@ -97,6 +97,12 @@ def test_a_marketer_goes_from_who_will_leave_to_a_published_segment(consoled: Co
     expect(page.get_by_role("status")).to_contain_text("segments.yaml")
     rule = load_definition(consoled.world.folder / "propensity.yaml").segments["soon_gone"]
     assert "churn_probability >= 0.4" in rule.when
+    served(page, "soon_gone", size)
+    handed_off(consoled, page, "soon_gone")
+    navigation.get_by_role("link", name="Segments").click()
+    page.get_by_role("link", name="soon_gone").click()
+    page.get_by_role("link", name="Edit").click()
+    page.get_by_role("button", name="Save as a draft").click()
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Undo the last publication").click()
     expect(page.get_by_text("taken out")).to_be_visible()
