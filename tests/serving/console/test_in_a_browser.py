@@ -1,10 +1,13 @@
 """The console in a real browser: every screen at every width, light and dark, without JavaScript, by keyboard."""
 
 import re
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from features.definition import load_definition
 from tests.browser.tabs import Open
@@ -58,8 +61,43 @@ def test_every_screen_is_whole_at_every_width_and_accessible(
     assert one.hosts == {address_of(consoled).removeprefix("http://")}
 
 
+def in_the_list(page: Page, name: str) -> Locator:
+    """The row of a segment in the list, once the service has it; people load the page again."""
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name=name))
+    for _ in range(60):
+        page.goto("/console/segments")
+        if row.count() and row.get_by_role("cell").first.inner_text() != "–":
+            break
+        page.wait_for_timeout(500)
+    return row
+
+
+def nightly(consoled: Consoled) -> None:
+    """Score as every night: the marketer does not."""
+    done = consoled.world.run(sys.executable, "-m", "propensity", "score")
+    assert done.returncode == 0, done.stderr
+
+
+def received(consoled: Consoled, dimension: str) -> list[str]:
+    """The users whom the tool behind the destination was sent as in a segment."""
+    sent = [one for taken in consoled.receiver.requests for one in taken.transitions]
+    return sorted({one["user_id"] for one in sent if one["dimension"] == dimension and one["after"] == "in"})
+
+
+def until_some(found: Callable[[], list[str]]) -> list[str]:
+    """What is found once no more of it comes."""
+    before: list[str] = []
+    for _ in range(60):
+        now = found()
+        if now and now == before:
+            return now
+        before = now
+        time.sleep(2)
+    return before
+
+
 def test_a_marketer_goes_from_who_will_leave_to_a_published_segment(consoled: Consoled, tab: Open) -> None:
-    """Without a terminal: who leaves, where to cut, a segment of them, its effect, and its publication."""
+    """Without a terminal: who leaves, where to cut, a segment of them, its publication, its hand-off, its holdout."""
     page = tab(address_of(consoled)).page
     enter(page, consoled.keys["publisher"])
     navigation = page.get_by_role("navigation")
@@ -97,12 +135,19 @@ def test_a_marketer_goes_from_who_will_leave_to_a_published_segment(consoled: Co
     expect(page.get_by_role("status")).to_contain_text("segments.yaml")
     rule = load_definition(consoled.world.folder / "propensity.yaml").segments["soon_gone"]
     assert "churn_probability >= 0.4" in rule.when
-    served(page, "soon_gone", size)
-    handed_off(consoled, page, "soon_gone")
-    navigation.get_by_role("link", name="Segments").click()
-    page.get_by_role("link", name="soon_gone").click()
-    page.get_by_role("link", name="Edit").click()
-    page.get_by_role("button", name="Save as a draft").click()
+    published = page.url
+    row = in_the_list(page, "soon_gone")
+    expect(row.get_by_role("cell").first).to_have_text(size)
+    nightly(consoled)
+    handed_off = until_some(lambda: received(consoled, "segments.soon_gone"))
+    held_out = int(row.locator("[data-label='Held out']").inner_text().split()[0])
+    assert held_out > 0, "so that it can be read out whether it helped"
+    assert len(handed_off) == int(size.replace(",", "")) - held_out
+    navigation.get_by_role("link", name="Hand-off").click()
+    waiting, delivered = (page.get_by_role("row", name="crm").get_by_role("cell").nth(i) for i in (2, 3))
+    expect(waiting).to_have_text("0")
+    expect(delivered).not_to_have_text("0")
+    page.goto(published)
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Undo the last publication").click()
     expect(page.get_by_text("taken out")).to_be_visible()
