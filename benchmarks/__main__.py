@@ -15,6 +15,7 @@ import typer
 from benchmarks import (
     answers,
     audience,
+    console,
     features,
     figures,
     identity,
@@ -65,6 +66,7 @@ LOAD = "The live path under load, open loop"
 LATENCY = f"Latency of scores at {live.SCORES_PER_S} requests/s"
 SEGMENTS = "A hundred segments of a million users"
 AUDIENCE = "A rule of seven conditions while it is edited: size, what each condition removes, who enters and leaves"
+CONSOLE = "The console over HTTP, a million users, and scores while ten people are in it"
 HANDOFF = "The hand-off to a signed webhook"
 REASONS = "Exact attributions, one user and in bulk"
 BEST = "Distance from the best possible forecast, in three simulated worlds"
@@ -75,8 +77,8 @@ IDENTITY = "People behind several devices: models on ids apart, merged, and if e
 RIGHT = "Monitoring and experiments: how often they are right, in simulated logs"
 VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
 #: all tables there are, in the order of the page; one of another title is of an older version
-TITLES = (BESIDE, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, AUDIENCE, HANDOFF, REASONS, BEST,
-          CDNOW, VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
+TITLES = (BESIDE, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, AUDIENCE, CONSOLE, HANDOFF,
+          REASONS, BEST, CDNOW, VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
 
 
 def beside_others(most: int, folder: Path) -> pl.DataFrame:
@@ -182,7 +184,9 @@ def main(
     folder: Annotated[Path, typer.Option(help="where results.md and results.json go")] = ROOT / "benchmarks",
     only: Annotated[
         str,
-        typer.Option(help="'live', 'segments', 'audience', 'worlds', 'models', 'rolling', 'identity' or 'monitoring'"),
+        typer.Option(
+            help="'live', 'segments', 'audience', 'console', 'worlds', 'models', 'rolling', 'identity' or 'monitoring'"
+        ),
     ] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
 ) -> None:
@@ -213,10 +217,13 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
     if only == "rolling":
         rows, numbers = rolling.rolling()
         return {ROLLING: rows}, numbers
-    if only not in ("live", "segments"):
+    if only not in ("live", "segments", "console"):
         return {}, {}
     numbers = {}
     with trained(users) as world:
+        if only == "console":
+            rows, numbers = console.cost(world)
+            return {CONSOLE: rows}, numbers
         return live_path(world, numbers, soak) if only == "live" else acting(world, numbers), numbers
 
 
@@ -290,6 +297,8 @@ def worlds(users: int, soak: float | None) -> tuple[dict[str, pl.DataFrame], dic
                 numbers |= more | {"train.seconds": world.train_seconds, "train.peak_gib": world.train_gib}
                 if soak is not None:
                     tables |= {**live_path(world, numbers, soak), **acting(world, numbers)}
+                    tables[CONSOLE], more = console.cost(world)
+                    numbers |= more
     tables[BEST] = best = pl.concat(distances)
     for row in best.to_dicts():
         key = f"models.{'demo' if row['world'] == 'shop' else row['world']}.{row['outcome']}"
