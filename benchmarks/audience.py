@@ -103,4 +103,4 @@ def _scored(definition: Definition, ends: int, first: int, count: int) -> Scored
     inside = rng.poisson(2, count)
     names = Names(rng.integers(0, len(definition.segments), int(inside.sum())), inside, tuple(definition.segments))
     columns |= {"segments": names, "holdout": names.where(rng.random(len(names.codes)) < 0.1)}
-    return Scored(rows, columns, {}, definition, definition.version)
+    return Scored(rows, columns, {}, {}, definition, definition.version)

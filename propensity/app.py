@@ -12,6 +12,7 @@ from propensity.commands import (
     kpis,
     monitor,
     nightly,
+    prune,
     recalibrate,
     score,
     train,
@@ -53,6 +54,7 @@ for command in (
     uplift.uplift,
     kpis.kpis,
     nightly.nightly,
+    prune.prune,
 ):
     app.command()(command)
 app.command("init")(init.init)

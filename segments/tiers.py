@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from features.definition.names import TIERS as TIERS
+from features.definition.names import UPLIFT_TIERS as UPLIFT_TIERS
 from features.definition.names import VALUE_TIERS as VALUE_TIERS
 from features.definition.sections.outcome import CapacityTiers, FixedTiers, LiftTiers, Outcome, ValueOutcome
 
 Tier = Literal["most_likely", "moderately_likely", "least_likely", "not_enough_to_say"]
 ValueTier = Literal["high", "medium", "low", "not_enough_to_say"]
+UpliftTier = Literal["persuadable", "sure_thing", "lost_cause", "do_not_disturb", "unsure", "not_enough_to_say"]
 SILENT: Final = "not_enough_to_say"
 
 

@@ -139,7 +139,7 @@ def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fit
         feature_digest=features.digest,
         features=list(features.numeric),
         categories=matrices.categories,
-        ranges=_ranges(matrices.X[:, : matrices.numeric]),
+        ranges=Ranges.of(matrices.X[:, : matrices.numeric]),
         tiers=fit_tiers(rule, fitted.answers, fitted.weights, base_rate),
         percentiles=quantiles(fitted.answers, fitted.weights, np.linspace(0, 1, 101).tolist()),
         base_rate=base_rate,
@@ -151,10 +151,3 @@ def _card(data: Dataset, matrices: Matrices, definition: Definition, fitted: Fit
         procedure=procedure,
         judged_by=data.by,
     )
-
-
-def _ranges(numbers: Floats) -> Ranges:
-    """Lowest and highest value of each column, None where it has none; where some are missing."""
-    low, high = np.fmin.reduce(numbers, axis=0), np.fmax.reduce(numbers, axis=0)
-    ends = ([v if np.isfinite(v) else None for v in end.tolist()] for end in (low, high))
-    return Ranges(lowest=next(ends), highest=next(ends), missing=np.isnan(numbers).any(axis=0).tolist())

@@ -64,7 +64,8 @@ class Registry(Versions):
                 mlflow.set_tags({"refusal": refusal.code, "refusal.found": refusal.found[:5_000]})
                 raise
 
-    def keep(
+    @contextmanager
+    def kept(
         self,
         experiment: str,
         name: str,
@@ -72,8 +73,8 @@ class Registry(Versions):
         parameters: Mapping[str, str],
         metrics: Mapping[str, float],
         texts: Mapping[str, str],
-    ) -> str:
-        """Keep a finding that is no outcome's model as a run of an experiment of its own.
+    ) -> Iterator[str]:
+        """Keep a finding that is no outcome's model as a run of an experiment of its own, open until the block ends.
 
         Args:
             experiment: its name below the definition's.
@@ -82,7 +83,7 @@ class Registry(Versions):
             metrics: its numbers.
             texts: files, by name.
 
-        Returns:
+        Yields:
             The id of the run.
         """
         tags = {"definition": self._definition.version}
@@ -91,7 +92,7 @@ class Registry(Versions):
             mlflow.start_run(experiment_id=self.experiment(experiment), run_name=name, tags=tags) as run,
         ):
             self.note(parameters, metrics, texts)
-            return str(run.info.run_id)
+            yield str(run.info.run_id)
 
     def report(self, run: str) -> str:
         """Where a run's report is: a file, or MLflow's address of it; empty where it has none."""

@@ -20,9 +20,11 @@ from features.errors import PropensityError, ScoringError, StoreError
 from features.feature_store import feature_service_name
 from features.settings import Settings
 from features.time import to_datetime
+from segments.dependencies import uplift_key
 from serving.model.artifacts import know_places, make_relative
 from serving.model.loader import CARD_DIGEST, CHAMPION, Loader, registered_name, registry_errors
 from serving.model.model import Model
+from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
 
 log = logging.getLogger("propensity")
@@ -65,24 +67,38 @@ class Versions:
             The version, as ``7``.
         """
         card = model.card
-        name = registered_name(self._definition, card.outcome)
+        tags = {
+            "feast.feature_service": feature_service_name(card.outcome, self._definition),
+            "trained_through": card.trained_through,
+            "feature_digest": card.feature_digest,
+            **more,
+        }
+        return self._registered(card.outcome, model, [*card.features], [*card.categories], tags)
+
+    def register_uplift(self, model: UpliftModel) -> str:
+        """Register the open run's uplift model as a new version of its experiment's, champion of nothing yet.
+
+        Returns:
+            The version, as ``7``.
+        """
+        card = model.card
+        tags = {"experiment": card.experiment, "variant": card.variant, "feature_digest": card.feature_digest}
+        return self._registered(uplift_key(card.name), model, card.features, [], tags)
+
+    def _registered(
+        self, key: str, model: Model | UpliftModel, numbers: list[str], traits: list[str], tags: Mapping[str, str]
+    ) -> str:
+        name = registered_name(self._definition, key)
         with registry_errors(self._uri):
             if not self._client.search_registered_models(f"name = '{name}'"):
                 self._client.create_registered_model(name)
-            logged_id, digest = _log_model(model)
-            tags = {
-                "feast.feature_service": feature_service_name(card.outcome, self._definition),
-                "trained_through": card.trained_through,
-                "feature_digest": card.feature_digest,
-                CARD_DIGEST: digest,
-                **more,
-            }
+            logged_id, digest = _log_model(model, numbers, traits)
             logged = self._client.get_logged_model(logged_id)
-            taken = self._taken(card.outcome)
+            taken = self._taken(key)
             while True:
                 version = self._client.create_model_version(
-                    name, f"models:/{logged.model_id}", run_id=logged.source_run_id, tags=tags,
-                    model_id=logged.model_id, description=card.words,
+                    name, f"models:/{logged.model_id}", run_id=logged.source_run_id,
+                    tags={**tags, CARD_DIGEST: digest}, model_id=logged.model_id, description=model.card.words,
                 )  # fmt: skip
                 if int(version.version) > taken:
                     return str(version.version)
@@ -127,6 +143,20 @@ class Versions:
                 self._client.set_model_version_tag(name, version, "forced", forced)
             self._client.set_registered_model_tag(name, CHAMPIONS, " ".join([*self.champions(outcome), version]))
             self._client.set_registered_model_alias(name, CHAMPION, version)
+
+    def withdraw(self, key: str, reason: str) -> None:
+        """Leave a model without a champion, if it has one.
+
+        Args:
+            key: of an experiment's uplift model, as `uplift_key` writes it.
+            reason: kept with the version that was champion.
+        """
+        name, history = registered_name(self._definition, key), self.champions(key)
+        with registry_errors(self._uri):
+            if not history or CHAMPION not in self._client.get_registered_model(name).aliases:
+                return
+            self._client.set_model_version_tag(name, history[-1], "withdrawn", reason)
+            self._client.delete_registered_model_alias(name, CHAMPION)
 
     def monitored(
         self, outcome: str, version: str, *, findings: Sequence[str], ratio: float | None, as_of: int
@@ -186,10 +216,10 @@ class Versions:
         return now, before
 
 
-def _log_model(model: Model) -> tuple[str, str]:
+def _log_model(model: Model | UpliftModel, numbers: list[str], traits: list[str]) -> tuple[str, str]:
     """Log a model into the open run, and return MLflow's id of it and the SHA-256 of its card."""
-    columns: list[ColSpec | TensorSpec] = [ColSpec("double", n, required=False) for n in model.card.features]
-    columns += [ColSpec("string", n, required=False) for n in model.card.categories]
+    columns: list[ColSpec | TensorSpec] = [ColSpec("double", n, required=False) for n in numbers]
+    columns += [ColSpec("string", n, required=False) for n in traits]
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # the signature comes from the card, so an example to infer it from is not needed
         warnings.filterwarnings("ignore", message=".*input example was not provided", category=UserWarning)

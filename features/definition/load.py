@@ -131,12 +131,14 @@ def row_schema(definition: Definition) -> dict[str, pl.DataType]:
 
 
 def segment_schema(definition: Definition) -> dict[str, pl.DataType]:
-    """Columns a segment may use: the feature row, the state, the RFM group, and each outcome's answer."""
+    """Columns a segment may use: the feature row, state, RFM group, lead scores, and what models answer."""
     columns = row_schema(definition) | {"state": pl.String()} | RFM_COLUMNS
     for name, rule in definition.outcomes.items():
         columns |= {f"{name}_{rule.answer}": pl.Float64(), f"{name}_percentile": pl.Int64()}
         columns |= {f"{name}_tier": pl.String()}
     columns |= {f"{name}_points": pl.Float64() for name in definition.leads}
+    for name in definition.uplifts:
+        columns |= {f"{name}_uplift": pl.Float64(), f"{name}_uplift_tier": pl.String()}
     return columns | (dict.fromkeys(VALUE_TO_DATE_COLUMNS, pl.Float64()) if definition.money else {})
 
 

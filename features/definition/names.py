@@ -10,6 +10,9 @@ from features.errors import DefinitionError
 TIERS = ("most_likely", "moderately_likely", "least_likely", "not_enough_to_say")
 VALUE_TIERS = ("high", "medium", "low", "not_enough_to_say")
 
+#: tiers of uplift; the last when there is not enough to say
+UPLIFT_TIERS = ("persuadable", "sure_thing", "lost_cause", "do_not_disturb", "unsure", "not_enough_to_say")
+
 RFM_GROUPS = (
     "About To Sleep", "At Risk", "Cannot Lose Them", "Champions", "Hibernating", "Loyal Users", "Needs Attention",
     "New Users", "Potential Loyalists", "Promising",
@@ -36,6 +39,9 @@ EVERYBODY = "everybody"
 
 #: of each outcome beside its answer, and of each lead score
 OF_OUTCOME, OF_LEAD = ("percentile", "tier", "why", "detail", "extrapolated", "label"), ("points", "lines")
+
+#: of each experiment that uplift is learnt from
+OF_UPLIFT = ("uplift", "uplift_effect", "uplift_low", "uplift_high", "uplift_tier", "uplift_why")
 
 
 def check_names(definition: Definition) -> None:
@@ -73,8 +79,9 @@ def check_names(definition: Definition) -> None:
 
 def known_values(definition: Definition) -> dict[str, tuple[str, ...]]:
     """The values that a column can have, of the columns whose values we give."""
-    tiers = {f"{name}_tier": TIERS for name in definition.likelihoods}
+    tiers: dict[str, tuple[str, ...]] = {f"{name}_tier": TIERS for name in definition.likelihoods}
     tiers |= {f"{name}_tier": VALUE_TIERS for name in definition.amounts}
+    tiers |= {f"{name}_uplift_tier": UPLIFT_TIERS for name in definition.uplifts}
     return {"state": tuple(definition.states), "rfm_group": RFM_GROUPS, **tiers}
 
 
@@ -94,6 +101,9 @@ def _columns(definition: Definition) -> Iterator[tuple[str, str]]:
     for lead in definition.leads:
         for part in OF_LEAD:
             yield f"{lead}_{part}", f"leads.{lead}"
+    for experiment in definition.uplifts:
+        for part in OF_UPLIFT:
+            yield f"{experiment}_{part}", f"experiments.{experiment}"
 
 
 def _signal_of(column: str, definition: Definition) -> str:

@@ -184,6 +184,11 @@ class Definition(Strict):
         return {name: rule for name, rule in self.outcomes.items() if isinstance(rule, ValueOutcome)}
 
     @property
+    def uplifts(self) -> dict[str, Experiment]:
+        """The experiments from which it can be learnt who is moved by acting: those judged by a yes or no."""
+        return {name: rule for name, rule in self.experiments.items() if rule.primary in self.likelihoods}
+
+    @property
     def valued(self) -> list[str]:
         """The signals that have a value, in the order of the columns of an event's values."""
         return [name for name, signal in self.signals.items() if signal.value]

@@ -1,6 +1,6 @@
 """Who is in which segment and state over time, from the memberships and the transitions."""
 
-from datetime import date
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -9,9 +9,10 @@ import polars as pl
 from features.definition.dimension import STATES, Dimension
 from features.definition.schema import Definition
 from features.local_days import days_of, zone_of
-from monitoring.kpis.periods import date_of
+from features.time import Instants
+from monitoring.kpis.periods import date_of, last_complete, period, start
 from serving.activation.memberships import Memberships
-from serving.published.kpis import Audience, AudienceDay
+from serving.published.kpis import Audience, AudienceDay, AudiencePeriod, By
 
 #: who is in which segment now
 MEMBERS: Final = pl.Schema({"user": pl.String(), "group": pl.Int64()})
@@ -47,13 +48,14 @@ class Audiences:
         )
         return self._now.join(numbers, on="audience").select(MEMBERS.names()), names
 
-    def over_time(self, since: int) -> list[Audience]:
-        """Size, entries and exits of each day since the first batch.
+    def over_time(self, since: int, by: By = "week") -> list[Audience]:
+        """Size, entries and exits of each day since the first batch; of states, how many of the others entered, too.
 
         A scoring of an instant speaks of what happened before it; one at midnight belongs to the day that ends then.
 
         Args:
             since: not before this day; days count from 1970, in the definition's time zone.
+            by: the length of periods.
         """
         if not self._batches:
             return []
@@ -61,25 +63,23 @@ class Audiences:
         moved = self._moved()
         sizes = dict(self._now.group_by("audience").len().iter_rows())
         last = max([last, *moved["day"].to_list()])
-        found: dict[str, tuple[dict[int, int], dict[int, int]]] = {name: ({}, {}) for name in self._names}
-        for name, day, entered, left in moved.iter_rows():
-            if name in found:
-                found[name][0][day], found[name][1][day] = entered, left
-        made = []
-        for name, (entered, left) in found.items():
-            size, days = sizes.get(name, 0), []
-            for day in range(last, first - 1, -1):
-                came, went = entered.get(day, 0), left.get(day, 0)
-                days.append(AudienceDay(day=date_of(day), size=size, entered=came, left=went))
-                size += went - came
-            if any(one.size or one.entered or one.left for one in days):
-                shown = date_of(since) if since > first else date.min
-                made.append(Audience(name=name, days=[one for one in reversed(days) if one.day >= shown]))
-        return made
+        counts = {name: np.zeros((3, last - first + 1), dtype=np.int64) for name in self._names}
+        for name, day, *three in moved.iter_rows():
+            if name in counts and day >= first:
+                counts[name][:, day - first] = three
+        held = {name: _backwards(sizes.get(name, 0), *three[:2]) for name, three in counts.items()}
+        states = [held[name] for name in self._names if name.startswith(f"{STATES}.")]
+        everybody = np.sum(states, axis=0) if states else np.zeros(last - first + 1, dtype=np.int64)
+        shown = max(since, first)
+        return [
+            _audience(name, held[name], counts[name], everybody, first, shown, by)
+            for name in self._names if held[name].any() or counts[name].any()
+        ]  # fmt: skip
 
     def _moved(self) -> pl.DataFrame:
-        """Columns ``audience, day, entered, left`` of all transitions between segments and states."""
-        schema = {"audience": pl.String, "day": pl.Int64, "entered": pl.Int64, "left": pl.Int64}
+        """Columns ``audience, day, entered, left, came`` of all transitions; who came was in another state before."""
+        counted = dict.fromkeys(("entered", "left", "came"), pl.Int64)
+        schema = {"audience": pl.String, "day": pl.Int64, **counted}
         sums = pl.DataFrame(schema=schema)
         for some in self._memberships.movements(["segments", "states"]):
             day = pl.Series("day", self._days(some["at"].to_list()), dtype=pl.Int64)
@@ -89,15 +89,55 @@ class Audiences:
                     "day",
                     entered=pl.lit(int(side == "after"), dtype=pl.Int64),
                     left=pl.lit(int(side == "before"), dtype=pl.Int64),
+                    came=(pl.col("before").is_not_null() & (side == "after")).cast(pl.Int64),
                 )
                 for side in ("before", "after")
             ]  # fmt: skip
-            sums = pl.concat([sums, *sides]).group_by("audience", "day").agg(pl.col("entered", "left").sum())
+            sums = pl.concat([sums, *sides]).group_by("audience", "day").agg(pl.col(*counted).sum())
         return sums
 
     def _days(self, instants: list[int]) -> list[int]:
         zone = zone_of(self._definition.timezone)
         return [int(day) for day in days_of(zone, np.array(instants, dtype=np.int64) - 1)]
+
+
+def _backwards(now: int, entered: Instants, left: Instants) -> Instants:
+    """The size at the end of each day, by what it is at the end of the last one."""
+    after = np.append(np.cumsum((entered - left)[::-1])[::-1][1:], 0)
+    return np.asarray(now - after)
+
+
+def _audience(
+    name: str, size: Instants, counts: Instants, everybody: Instants, first: int, shown: int, by: By
+) -> Audience:
+    """Args: the sizes and counts of each day; how many users have a state; the first day, and the first shown one."""
+    entered, left, came = counts
+    others = np.append(0, (everybody - size)[:-1])  # at the end of the day before
+    of_state = name.startswith(f"{STATES}.")
+    days = [
+        AudienceDay(
+            day=date_of(first + i), size=int(size[i]), entered=int(entered[i]), left=int(left[i]),
+            rate=_rate(int(came[i]), int(others[i])) if of_state else None,
+        )
+        for i in range(shown - first, len(size))
+    ]  # fmt: skip
+    return Audience(name=name, days=days, periods=list(_periods(came, others, first, shown, by)) if of_state else [])
+
+
+def _periods(came: Instants, others: Instants, first: int, shown: int, by: By) -> Iterator[AudiencePeriod]:
+    """The complete periods after the first day: before it nobody is known."""
+    least = max(shown, first + 1)
+    begins = period(least, by)
+    begins += start(begins, by) < least
+    for number in range(begins, last_complete(first + len(came) - 1, by) + 1):
+        day, end = start(number, by) - first, start(number + 1, by) - first
+        entered, before = int(came[day:end].sum()), int(others[day])
+        starts = date_of(first + day)
+        yield AudiencePeriod(starts=starts, entered=entered, others=before, rate=_rate(entered, before))
+
+
+def _rate(entered: int, others: int) -> float | None:
+    return entered / others if others else None
 
 
 _NOBODY = pl.DataFrame(schema={"user": pl.String, "summary": pl.String})

@@ -47,7 +47,15 @@ def cohorts(groups: Iterable[Group]) -> pl.DataFrame:
 
 
 def audiences(found: Iterable[Audience]) -> pl.DataFrame:
-    """Columns ``audience, day, size, entered, left``."""
+    """Columns ``audience, day, size, entered, left, rate``."""
     rows = [(one.name, *day.model_dump().values()) for one in found for day in one.days]
     counts = dict.fromkeys(("size", "entered", "left"), pl.Int64)
-    return pl.DataFrame(rows, schema={"audience": pl.String, "day": pl.Date, **counts}, orient="row")
+    schema = {"audience": pl.String, "day": pl.Date, **counts, "rate": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def states(found: Iterable[Audience]) -> pl.DataFrame:
+    """Columns ``state, starts, entered, others, rate``."""
+    rows = [(one.name.partition(".")[2], *each.model_dump().values()) for one in found for each in one.periods]
+    schema = {"state": pl.String, "starts": pl.Date, "entered": pl.Int64, "others": pl.Int64, "rate": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")

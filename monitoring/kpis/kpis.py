@@ -95,7 +95,7 @@ def kpis(
             _group(name, sizes.get(code, 0) if code else None, sums.get(code, {}), definition, calendar, shown, known)
             for code, name in enumerate([EVERYBODY, *names])
         ],
-        audiences=audiences.over_time(shown),
+        audiences=audiences.over_time(shown, calendar.by),
     )  # fmt: skip
 
 

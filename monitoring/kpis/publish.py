@@ -1,4 +1,4 @@
-"""Publishing KPIs: one JSON file, four tables in Parquet, and a page, each whole or as it was."""
+"""Publishing KPIs: one JSON file, five tables in Parquet, and a page, each whole or as it was."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ PAGE = "kpis.html"
 
 
 def publish(found: Kpis, folder: Path) -> None:
-    """Write ``kpis.json``, ``kpis.html`` and the tables ``kpis.days``, ``.periods``, ``.cohorts``, ``.audiences``.
+    """Write ``kpis.json``, ``kpis.html`` and the tables, each as ``kpis.<name>.parquet``.
 
     Args:
         found: the KPIs.
@@ -33,4 +33,5 @@ def tables(found: Kpis) -> dict[str, pl.DataFrame]:
     return {
         "days": frames.days(found.groups), "periods": frames.periods(found.groups),
         "cohorts": frames.cohorts(found.groups), "audiences": frames.audiences(found.audiences),
+        "states": frames.states(found.audiences),
     }  # fmt: skip

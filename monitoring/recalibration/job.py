@@ -14,6 +14,7 @@ from features.system.progress import Steps
 from features.time import to_datetime
 from monitoring.matured import kept
 from monitoring.recalibration.proposal import Proposal, propose
+from monitoring.recalibration.refused import Refusals
 from serving.model.card import Recalibrated
 from serving.model.loader import Loader
 from serving.model.model import Model
@@ -69,6 +70,9 @@ def recalibrate(
                     result = _registered(registry, model, found, criteria)
         except RefusalError as refusal:
             result = Result(outcome, None, None, refusal=refusal)
+        if as_of is None and not since:
+            refusals = Refusals(definition, settings)
+            refusals.keep(outcome, None if result.promoted else refusals.now(outcome, champion.version, at))
     return replace(result, run=run)
 
 

@@ -2,23 +2,23 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from serving.model.numbers import Floats
+from serving.model.uplift import Responses
 from training.fitting.trees import small
 
 #: cross-fitting: so many folds over users
 FOLDS = 5
 
-#: predicts of users, by their features, what happens to them without and with acting
-Fitted = Callable[[Floats], tuple[Floats, Floats]]
-Learner = Callable[[Floats, Floats, Floats], Fitted]
+Learner = Callable[[Floats, Floats, Floats], Responses]
 
 
-def s_learner(X: Floats, treated: Floats, y: Floats) -> Fitted:
+def s_learner(X: Floats, treated: Floats, y: Floats) -> Responses:
     """One model with the assignment as a column (Künzel et al. 2019).
 
     Args:
@@ -26,23 +26,17 @@ def s_learner(X: Floats, treated: Floats, y: Floats) -> Fitted:
         treated: 1 for who was assigned to the treated arm.
         y: their outcomes.
     """
-    fitted = small(np.column_stack([X, treated]), y, seed=0)
-
-    def predict(other: Floats) -> tuple[Floats, Floats]:
-        low, high = (fitted(np.column_stack([other, np.full(len(other), flag)])) for flag in (0.0, 1.0))
-        return low, high
-
-    return predict
+    return Responses([small(np.column_stack([X, treated]), y, seed=0).model_to_string()])
 
 
-def t_learner(X: Floats, treated: Floats, y: Floats) -> Fitted:
+def t_learner(X: Floats, treated: Floats, y: Floats) -> Responses:
     """A model of each arm; the arguments are those of `s_learner`."""
-    without, acted = (small(X[treated == flag], y[treated == flag], seed=0) for flag in (0.0, 1.0))
-    return lambda other: (without(other), acted(other))
+    arms = (treated == flag for flag in (0.0, 1.0))
+    return Responses([small(X[arm], y[arm], seed=0).model_to_string() for arm in arms])
 
 
 #: the first is taken unless another ranks better beyond noise
-LEARNERS: Mapping[str, Learner] = MappingProxyType({"s": s_learner, "t": t_learner})
+LEARNERS: Mapping[Literal["s", "t"], Learner] = MappingProxyType({"s": s_learner, "t": t_learner})
 
 
 def cross_fitted(
@@ -52,7 +46,7 @@ def cross_fitted(
     low, high = np.empty(len(y)), np.empty(len(y))
     for fold in np.unique(folds):
         inside = folds == fold
-        low[inside], high[inside] = learner(X[~inside], treated[~inside], y[~inside])(X[inside])
+        low[inside], high[inside] = learner(X[~inside], treated[~inside], y[~inside]).predict(X[inside])
     return low, high
 
 

@@ -1,7 +1,9 @@
 """Uplift learnt from an experiment: fitted, judged on users it has not seen, and offered only if it ranks them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -43,8 +45,8 @@ class Uplift:
     variant: str
     outcome: str
     users: int
-    learner: str
-    judged: dict[str, Targeting]
+    learner: Literal["s", "t"]
+    judged: Mapping[Literal["s", "t"], Targeting]
     by_risk: Targeting
     groups: list[Group]
     offered: bool
@@ -143,7 +145,7 @@ def learn(arms: Arms, trial: Trial, variant: str, definition: Definition) -> Upl
     low, high = fitted["s"]
     effects = doubly_robust(arms.y, arms.treated, low, high, arms.share)
     judged = {name: targeting(effects, within_folds(high - low, folds)) for name, (low, high) in fitted.items()}
-    learner = "t" if judged["t"].qini.low > judged["s"].qini.high else "s"
+    learner: Literal["s", "t"] = "t" if judged["t"].qini.low > judged["s"].qini.high else "s"
     low, high = fitted[learner]
     rule = definition.outcomes[trial.rule.primary]
     cost = rule.profit.contact / rule.profit.value if isinstance(rule, Outcome) else 0.0

@@ -7,14 +7,15 @@ from pathlib import Path
 import polars as pl
 
 from features.system.durable import new_folder, replacing, write_durably
-from monitoring.uplift.learnt import Uplift
+from monitoring.statistics.effects.targeting import Targeting
+from monitoring.uplift.fitted import Judged
 
 
-def publish(found: Uplift, users: pl.DataFrame | None, folder: Path) -> Path:
+def publish(judged: Judged, users: pl.DataFrame | None, folder: Path) -> Path:
     """Write what was learnt; what an earlier one offered goes, where this one offers nothing.
 
     Args:
-        found: what was learnt.
+        judged: what was learnt, and what the gate says.
         users: `monitoring.uplift.users.UPLIFT`; None where no tiers are offered.
         folder: where it goes.
 
@@ -22,6 +23,7 @@ def publish(found: Uplift, users: pl.DataFrame | None, folder: Path) -> Path:
         The file of the judgement.
     """
     new_folder(folder)
+    found = judged.found
     name = f"{found.experiment.partition('@')[0]}.{found.variant}"
     table = folder / f"{name}.parquet"
     if users is None:
@@ -29,16 +31,24 @@ def publish(found: Uplift, users: pl.DataFrame | None, folder: Path) -> Path:
     else:
         with replacing(table) as fresh:
             users.write_parquet(fresh, compression="zstd")
-    write_durably(folder / f"{name}.json", json.dumps(as_json(found), indent=1).encode())
+    write_durably(folder / f"{name}.json", json.dumps(as_json(judged), indent=1).encode())
     return folder / f"{name}.json"
 
 
-def as_json(found: Uplift) -> dict[str, object]:
+def gate(judged: Judged) -> list[dict[str, object]]:
+    """The criteria, as JSON has them."""
+    return [dict(one.content) for one in judged.criteria]
+
+
+def as_json(judged: Judged) -> dict[str, object]:
     """What was learnt, as JSON has it."""
-    rankings = {**found.judged, "by_risk": found.by_risk}
+    found = judged.found
+    rankings: dict[str, Targeting] = {str(name): one for name, one in found.judged.items()}
+    rankings["by_risk"] = found.by_risk
     return {
         "experiment": found.experiment, "variant": found.variant, "outcome": found.outcome, "users": found.users,
-        "learner": found.learner, "offered": found.offered, "words": found.words,
+        "learner": found.learner, "offered": judged.offered, "words": judged.words,
+        "version": judged.version, "promoted": judged.promoted, "criteria": gate(judged),
         "rankings": {
             name: {"autoc": asdict(one.autoc), "qini": asdict(one.qini), "curve": one.curve.tolist()}
             for name, one in rankings.items()
@@ -48,12 +58,13 @@ def as_json(found: Uplift) -> dict[str, object]:
     }  # fmt: skip
 
 
-def metrics_of(found: Uplift) -> dict[str, float]:
+def metrics_of(judged: Judged) -> dict[str, float]:
     """Its numbers, as MLflow takes them."""
+    found = judged.found
     chosen = found.judged[found.learner]
     return {
         "autoc": chosen.autoc.value, "autoc_low": chosen.autoc.low, "autoc_high": chosen.autoc.high,
         "qini": chosen.qini.value, "qini_low": chosen.qini.low, "qini_high": chosen.qini.high,
         "autoc_by_risk": found.by_risk.autoc.value, "mean_effect": chosen.mean, "users": float(found.users),
-        "offered": float(found.offered),
+        "offered": float(judged.offered), "promoted": float(judged.promoted),
     }  # fmt: skip

@@ -1,17 +1,22 @@
 """Tiers of uplift: fifths of the users by what acting is predicted to do, named by what it was seen to do."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from monitoring.statistics.inputs import two_sided
+from segments.tiers import UpliftTier
 from serving.model.numbers import Floats
 
 #: groups of users
 GROUPS = 5
 
-PERSUADABLE, SURE_THING, LOST_CAUSE = "persuadable", "sure thing", "lost cause"
-DO_NOT_DISTURB, UNSURE = "do not disturb", "unsure"
+PERSUADABLE: Final = "persuadable"
+SURE_THING: Final = "sure_thing"
+LOST_CAUSE: Final = "lost_cause"
+DO_NOT_DISTURB: Final = "do_not_disturb"
+UNSURE: Final = "unsure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Group:
     low: float
     high: float
     without: float
-    tier: str
+    tier: UpliftTier
 
 
 def groups_of(
@@ -63,7 +68,7 @@ def groups_of(
     return found
 
 
-def _tier(low: float, high: float, without: float, cost: float) -> str:
+def _tier(low: float, high: float, without: float, cost: float) -> UpliftTier:
     if low > cost:
         return PERSUADABLE
     if high < 0:
@@ -71,10 +76,3 @@ def _tier(low: float, high: float, without: float, cost: float) -> str:
     if high < cost:
         return SURE_THING if without >= 0.5 else LOST_CAUSE
     return UNSURE
-
-
-def tiers_of(uplift: Floats, groups: list[Group]) -> list[str]:
-    """The tier of each of other users, by the borders of the groups."""
-    borders = np.array([group.least for group in groups[:-1]])
-    at = (uplift[:, None] < borders).sum(axis=1)
-    return [groups[i].tier for i in at]

@@ -47,9 +47,10 @@ def nightly(
     strict: Annotated[bool, typer.Option(help="end with 1 where there is an alarm")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the steps of a night: take in events, score, monitor, publish KPIs, and recalibrate or train where asked.
+    """Run the steps of a night: take in events, score, monitor, publish KPIs, recalibrate or train, remove old scores.
 
-    A night that failed or was killed is continued by the next run, from the step that did not end. Ends with 0, with 1
+    A night that failed or was killed is continued by the next run, from the step that did not end. A recalibration that
+    was not promoted is not made again until a tenth more users have matured, or for a week. Ends with 0, with 1
     where --strict is given and the monitor alarms, with 2 where a step failed.
     """
     from features.system.lock import locked
@@ -68,17 +69,17 @@ def nightly(
         night.run("monitor", named)
         night.run("kpis", named)
         content = json.loads((settings.monitoring(rules.name) / "monitor.json").read_text(encoding="utf-8"))
-        levels, wrong = _alarmed(content, _served(rules, settings), recalibrated=recalibrate_on_alarm)
+        served = _served(rules, settings)
+        levels, wrong = _alarmed(content, served, recalibrated=recalibrate_on_alarm)
         why = _why(content, rules, settings, age, wrong=wrong if retrain_on_alarm else [])
-        for outcome in [] if why else levels:
-            night.run(f"recalibrate {outcome}", named, why="its level has moved", fine=(NONE_PROMOTED, TOO_FEW))
+        tried = [] if why else _recalibrated(night, named, content, rules, settings, levels, served)
         if why:
             night.run("train", named, why=why, fine=(NONE_PROMOTED,))
+        night.run("prune", named)
         night.end()
     alarms = [one for one in content["findings"] if one["alarm"]]
     if as_json:
-        shown = {"steps": night.steps, "findings": content["findings"], "retrained": why,
-                 "recalibrated": [] if why else levels}  # fmt: skip
+        shown = {"steps": night.steps, "findings": content["findings"], "retrained": why, "recalibrated": tried}
         typer.echo(json.dumps(shown, indent=1))
     else:
         for one in content["findings"]:
@@ -128,9 +129,48 @@ class Night:
         self.steps.append({"step": step, "seconds": round(time.monotonic() - began, 1), "code": code})
         write_durably(self._file, json.dumps(self.steps).encode())
 
+    def skip(self, step: str, why: str) -> None:
+        """Say that a step is not run, and why."""
+        from features.system.durable import write_durably
+
+        if not any(one["step"] == step for one in self.steps):
+            err.print(f"[bold]{step}[/] is not run: {why}", highlight=False)
+            self.steps.append({"step": step, "seconds": 0.0, "code": None, "skipped": why})
+            write_durably(self._file, json.dumps(self.steps).encode())
+
     def end(self) -> None:
         """The next run is another night."""
         self._file.unlink(missing_ok=True)
+
+
+def _recalibrated(
+    night: Night,
+    named: list[str],
+    content: dict[str, Any],
+    rules: "Definition",
+    settings: "Settings",
+    levels: list[str],
+    served: dict[str, str],
+) -> list[str]:
+    """Recalibrate the outcomes whose level has moved, but for those of which the same was refused lately.
+
+    Returns:
+        The outcomes that were recalibrated, or were to be.
+    """
+    from features.time import to_instant
+    from monitoring.recalibration.refused import Refusals
+
+    tried, refusals = [], Refusals(rules, settings)
+    through = to_instant(datetime.fromisoformat(content["through"]))
+    for outcome in levels:
+        step = f"recalibrate {outcome}"
+        done = any(one["step"] == step and "skipped" not in one for one in night.steps)
+        if not done and (waits := refusals.waits(outcome, served[outcome], through)):
+            night.skip(step, waits)
+            continue
+        night.run(step, named, why="its level has moved", fine=(NONE_PROMOTED, TOO_FEW))
+        tried.append(outcome)
+    return tried
 
 
 def _served(rules: "Definition", settings: "Settings") -> dict[str, str]:

@@ -55,7 +55,7 @@ def score(
         instant = log.ends if instant is None else instant
         if instant > log.ends:
             raise PropensityError("--as-of lies after the end of the log.", fix="score at or before it")
-        scorer = Scorer(rules, champions.models, _cuts(log, rules, settings))
+        scorer = Scorer(rules, champions.models, _cuts(log, rules, settings), uplifts=champions.uplifts)
         batch, moved = _score(log, scorer, settings, instant, reasons, steps)
     if as_json:
         typer.echo(json_results.batch(batch, scorer, instant, moved, champions.note))
@@ -127,7 +127,7 @@ def segments_report(
         raise PropensityError(f"--by {by!r} is not a trait.", fix=f"the traits are {', '.join(traits) or 'none'}")
     trait = by or ("source" if "source" in traits else next(iter(traits), None))
     champions = _champions(rules, settings, without_models=without_models)
-    scorer = Scorer(rules, champions.models, load_cuts(rules, settings))
+    scorer = Scorer(rules, champions.models, load_cuts(rules, settings), uplifts=champions.uplifts)
     folder = settings.folder(rules.name)
     with progress() as bars, sharing(folder), tempfile.TemporaryDirectory(dir=folder) as scratch:
         steps = ShownSteps(bars)

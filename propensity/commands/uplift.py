@@ -19,8 +19,9 @@ def uplift(
 ) -> None:
     """Learn who is moved by a variant, and judge it on users the model has not seen.
 
-    Only where it ranks users beyond noise are tiers offered (persuadable, sure thing, lost cause, do not disturb,
-    unsure), for everybody, in a Parquet file. Each run is kept in MLflow. Ends with 3 where nothing is offered.
+    Only where it ranks users beyond noise are tiers offered (persuadable, sure_thing, lost_cause, do_not_disturb,
+    unsure), for everybody, in a Parquet file, and the model serves: records have them, and segments may name them. Each
+    run is kept in MLflow, each model registered. Ends with 3 where nothing is offered.
     """
     from features.definition.sections.experiment import NOTHING
     from features.event_store.open import open_log
@@ -38,10 +39,10 @@ def uplift(
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
         with locked(settings.monitoring(rules.name)):
-            found, written = job(log, rules, settings, memberships, trial, acting, steps=steps)
+            judged, written = job(log, rules, settings, memberships, trial, acting, steps=steps)
     if as_json:
-        typer.echo(json.dumps(content(found), indent=1))
+        typer.echo(json.dumps(content(judged), indent=1))
     else:
-        out.print(*experiments.uplift(found, written), sep="\n")
-    if not found.offered:
+        out.print(*experiments.uplift(judged, written), sep="\n")
+    if not judged.offered:
         raise typer.Exit(3)

@@ -12,7 +12,7 @@ from features.time import day_of
 from monitoring.experiments.power import Power
 from monitoring.experiments.read_out import EVERYBODY, ReadOut, Row
 from monitoring.experiments.words import words_of
-from monitoring.uplift.learnt import Uplift
+from monitoring.uplift.fitted import Judged
 from propensity.console import table
 
 
@@ -81,23 +81,26 @@ def _rows(rows: list[Row], definition: Definition) -> pl.DataFrame:
     ], infer_schema_length=None)  # fmt: skip
 
 
-def uplift(found: Uplift, written: Path) -> list[RenderableType]:
+def uplift(judged: Judged, written: Path) -> list[RenderableType]:
     """Show how well each ranking finds users who are moved, the fifths of the users, and where it is."""
+    found = judged.found
     rankings = {**{f"uplift, {name}-learner": one for name, one in found.judged.items()}, "risk": found.by_risk}
-    judged = pl.DataFrame([
+    ranked = pl.DataFrame([
         {"ranked by": name, "autoc": one.autoc.value, "low": one.autoc.low, "high": one.autoc.high,
          "qini": one.qini.value, "qini low": one.qini.low, "qini high": one.qini.high}
         for name, one in rankings.items()
     ])  # fmt: skip
     groups = pl.DataFrame([
         {"uplift from": one.least, "users": one.users, "effect": one.effect, "low": one.low, "high": one.high,
-         "without acting": one.without, "tier": one.tier if found.offered else ""}
+         "without acting": one.without, "tier": one.tier if judged.offered else ""}
         for one in found.groups
     ])  # fmt: skip
     return [
         f"[bold]{escape(found.experiment)}[/]: who is moved by {found.variant}, {found.users:,} users",
-        table("How well a ranking finds them (0: not at all; Qini is not divided by the best)", judged, digits=4),
+        table("How well a ranking finds them (0: not at all; Qini is not divided by the best)", ranked, digits=4),
         table("Fifths of the users; effect: more of what is wanted", groups, digits=3),
-        f"{escape(found.words)}.",
+        table("Gate", pl.DataFrame([one.content for one in judged.criteria])),
+        f"{escape(judged.words)}.",
+        f"{judged.version} {'serves now' if judged.promoted else 'does not serve'}.",
         f"All of it is in {written.parent}",
     ]

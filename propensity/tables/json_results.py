@@ -70,6 +70,7 @@ def batch(result: "BatchResult", scorer: "Scorer", cutoff: int, moved: int | Non
             "path": str(result.path),
             "users": result.users,
             "models": models,
+            "uplift": {name: served and served.model for name, served in scorer.uplift_versions.items()},
             "tiers": result.states.to_dicts(),
             "segments": dict(result.segments.iter_rows()),
             "silent": {

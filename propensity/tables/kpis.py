@@ -37,6 +37,10 @@ def page(found: Kpis, segment: str | None) -> list[RenderableType]:
     if found.audiences:
         day = found.audiences[0].days[-1].day
         shown.append(table(f"Segments and states on {day}", _newest(found.audiences)))
+        if any(one.periods for one in found.audiences):
+            rates = frames.states(found.audiences).group_by("state", maintain_order=True).last()
+            shown.append(table(f"Who entered each state from another one, newest {found.by}",
+                               rates.with_columns(_text("starts")), digits=4))  # fmt: skip
     else:
         shown.append("Who is in which segment is not known before the first batch of scores (propensity score).")
     return shown
@@ -71,4 +75,4 @@ def _segments(groups: list[Group]) -> pl.DataFrame:
 
 def _newest(audiences: list[Audience]) -> pl.DataFrame:
     rows = frames.audiences(audiences).group_by("audience", maintain_order=True).last()
-    return rows.drop("day")
+    return rows.drop("day", "rate")

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -10,13 +10,13 @@ from features.definition.columns import feature_set
 from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
 from features.definition.sections.rule import Segment
-from segments.dependencies import outcomes_in
+from segments.dependencies import models_in
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, TierCuts
 
 #: a segment has no values; one is in it or not
 IN = "in"
 
-_DRIFTS = ("rfm_", "_tier", "_probability", "_amount", "_percentile")
+_DRIFTS = ("rfm_", "_tier", "_probability", "_amount", "_percentile", "_uplift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +82,25 @@ class Hysteresis:
     Args:
         definition: its rules.
         cuts: cut-offs of each outcome's model; what rests on an outcome without one stays as it was.
+        uplifts: the uplift models there are, as `segments.dependencies.uplift_key` writes them; the same is true of
+            what rests on another one.
     """
 
-    def __init__(self, definition: Definition, cuts: Mapping[str, TierCuts]) -> None:
+    def __init__(
+        self, definition: Definition, cuts: Mapping[str, TierCuts], uplifts: Collection[str] = frozenset()
+    ) -> None:
         self.rules = rule_digests(definition)
-        self._definition, self._cuts = definition, cuts
+        self._definition, self._cuts, self._models = definition, cuts, frozenset((*cuts, *uplifts))
         self._margin = math.log1p(definition.transitions.margin)
         self._exits = {Dimension.segment(name) for name, rule in definition.segments.items() if rule.exit_when}
         self._dwells = {name: self._stay(Dimension(name)) for name in self.rules}
         self._state_dwells = {name: rule.min_dwell or 0 for name, rule in definition.states.items()}
-        #: the outcomes whose models a dimension rests on
-        self.rests_on = {name: self._outcomes_of(Dimension(name)) for name in self.rules}
+        #: the models that a dimension rests on
+        self.rests_on = {name: self._models_of(Dimension(name)) for name in self.rules}
 
     def is_silent(self, name: str) -> bool:
-        """Whether a dimension rests on an outcome without a model: nothing is known of it, so that nobody moves."""
-        return not self.rests_on.get(name, frozenset()) <= self._cuts.keys()
+        """Whether a dimension rests on a model that is missing: nothing is known of it, so that nobody moves."""
+        return not self.rests_on.get(name, frozenset()) <= self._models
 
     def values(
         self, was: UserMemberships | None, observed: Observation
@@ -145,11 +149,11 @@ class Hysteresis:
         drifts = name.kind in ("rfm", "tiers") or any(part in column for column in named for part in _DRIFTS)
         return self._definition.transitions.min_dwell if drifts else 0
 
-    def _outcomes_of(self, name: Dimension) -> frozenset[str]:
+    def _models_of(self, name: Dimension) -> frozenset[str]:
         if name.kind == "tiers":
             return frozenset({name.of})
         rule = self._definition.segments.get(name.of) if name.kind == "segments" else None
-        return outcomes_in(rule, self._definition) if rule is not None else frozenset()
+        return models_in(rule, self._definition) if rule is not None else frozenset()
 
 
 def rule_digests(definition: Definition) -> dict[str, str]:

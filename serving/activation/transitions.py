@@ -92,7 +92,7 @@ class TransitionRecorder:
                 before, evidence = self._before_of(cutoff)
                 count += self._kept(self._memberships.record(observations, finder, last, before, evidence=evidence))
             progress(1)
-        versions = {name: model.identity for name, model in scorer.models.items()}
+        versions = scorer.identities
         # a model that is missing now is still the one that users were last judged by
         judged = {**(last.models if last is not None else {}), **versions}
         self._memberships.complete(Scoring(cutoff, judged, self._definition.version))
@@ -148,10 +148,11 @@ class TransitionRecorder:
 
     def _finder_of(self, scorer: Scorer) -> TransitionFinder:
         """Finds transitions by the models that are served now."""
-        versions = {name: model.identity for name, model in scorer.models.items()}
+        versions = scorer.identities
         if self._finder[0] != versions or self._finder[1] is None:
             cuts: dict[str, TierCuts] = {name: model.card.tiers for name, model in scorer.models.items()}
-            made = TransitionFinder(Hysteresis(self._definition, cuts), versions, self._definition.version, self._known)
+            hysteresis = Hysteresis(self._definition, cuts, versions.keys() - cuts.keys())
+            made = TransitionFinder(hysteresis, versions, self._definition.version, self._known)
             if missing := [name for name in self._definition.outcomes if name not in versions]:
                 log.warning(
                     "no model of %s: transitions that need it wait until there is one (propensity train, then score)",

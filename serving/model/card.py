@@ -5,9 +5,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from features.errors import ScoringError
+from segments.dependencies import UPLIFT
 from segments.tiers import TierCuts
 
 #: kinds of models, the simplest first
@@ -55,6 +58,13 @@ class Ranges(BaseModel):
     lowest: list[float | None]
     highest: list[float | None]
     missing: list[bool]
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.float64]) -> "Ranges":
+        """Those of a matrix, ``[rows, columns]``; NaN where a value is missing."""
+        low, high = np.fmin.reduce(numbers, axis=0), np.fmax.reduce(numbers, axis=0)
+        ends = ([v if np.isfinite(v) else None for v in end.tolist()] for end in (low, high))
+        return cls(lowest=next(ends), highest=next(ends), missing=np.isnan(numbers).any(axis=0).tolist())
 
 
 class Procedure(BaseModel):
@@ -280,9 +290,12 @@ def checked_bytes(path: Path, digest: str | None, version: str) -> bytes:
 
 def damaged(version: str, what: str) -> ScoringError:
     """The error of a model whose files are not what was registered."""
-    outcome = version.partition("/")[0]
+    name = version.partition("/")[0]
+    again = f"propensity rollback {name}, or train again"
+    if name.startswith(UPLIFT):
+        again = f"or learn it again: propensity uplift {name.removeprefix(UPLIFT)}"
     return ScoringError(
         f"{version} cannot be loaded: {what}.",
-        fix=f"restore the registry's files from a backup, propensity rollback {outcome}, or train again",
+        fix=f"restore the registry's files from a backup, {again}",
         code="model_damaged",
     )

@@ -4,7 +4,7 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +19,11 @@ from mlflow.exceptions import MlflowException
 from features.definition.schema import Definition
 from features.errors import PropensityError, ScoringError, UnavailableError
 from features.settings import Settings
+from segments.dependencies import uplift_key
 from serving.model.artifacts import database_of, know_places
 from serving.model.card import damaged
 from serving.model.model import Model
+from serving.model.uplift import UpliftModel
 
 log = logging.getLogger("propensity")
 
@@ -36,7 +38,7 @@ CARD_DIGEST = "card_sha256"
 
 
 def registered_name(definition: Definition, outcome: str) -> str:
-    """The registered model of an outcome."""
+    """The registered model of an outcome, or of an experiment by its `uplift_key`."""
     return f"{definition.name}-{outcome}"
 
 
@@ -109,14 +111,26 @@ class Loader:
         Raises:
             UnavailableError: the registry does not answer, or is damaged.
         """
+        return self._promoted({outcome: outcome for outcome in self.definition.outcomes})
+
+    def promoted_uplifts(self) -> dict[str, Promoted]:
+        """The uplift champion of each experiment that has one.
+
+        Raises:
+            UnavailableError: the registry does not answer, or is damaged.
+        """
+        return self._promoted({name: uplift_key(name) for name in self.definition.uplifts})
+
+    def _promoted(self, keys: Mapping[str, str]) -> dict[str, Promoted]:
+        """By the names asked for, the champions of models by their keys."""
         if self._is_missing():
             return {}
         found = {}
         with registry_errors(self._uri):
-            for outcome in self.definition.outcomes:
-                version = self._champion(outcome)
+            for name, key in keys.items():
+                version = self._champion(key)
                 if version is not None:
-                    found[outcome] = Promoted(str(version.version), version.tags.get(CARD_DIGEST))
+                    found[name] = Promoted(str(version.version), version.tags.get(CARD_DIGEST))
         return found
 
     def absence(self) -> str:
@@ -141,11 +155,8 @@ class Loader:
             ScoringError: a file is missing, changed, or not what it should be.
             UnavailableError: the registry does not answer, or is damaged.
         """
-        name, named = registered_name(self.definition, outcome), f"{outcome}/{version}"
-        with tempfile.TemporaryDirectory() as folder:
-            with registry_errors(self._uri):
-                card = self._client().get_model_version(name, version).tags.get(CARD_DIGEST)
-            path = self._files(f"models:/{name}/{version}", named, Path(folder))
+        named = f"{outcome}/{version}"
+        with self._fetched(outcome, version) as (path, card):
             model = Model.load(path, named, card)
         if model.card.outcome != outcome:
             raise ScoringError(
@@ -160,6 +171,34 @@ class Loader:
     def champions(self) -> dict[str, Model]:
         """Load every champion."""
         return {outcome: self.load(outcome, version) for outcome, version in self.versions().items()}
+
+    def load_uplift(self, experiment: str, version: str) -> UpliftModel:
+        """Load one version of an experiment's uplift model, as `load` does.
+
+        Raises:
+            ScoringError: a file is missing, changed, or not what it should be.
+            UnavailableError: the registry does not answer, or is damaged.
+        """
+        key = uplift_key(experiment)
+        named = f"{key}/{version}"
+        with self._fetched(key, version) as (path, card):
+            model = UpliftModel.load(path, named, card)
+        if model.card.name != experiment:
+            raise damaged(named, f"it is of the experiment {model.card.name}")
+        return model
+
+    def uplifts(self) -> dict[str, UpliftModel]:
+        """Load every uplift champion, by experiment."""
+        return {name: self.load_uplift(name, promoted.number) for name, promoted in self.promoted_uplifts().items()}
+
+    @contextmanager
+    def _fetched(self, key: str, version: str) -> Iterator[tuple[Path, str | None]]:
+        """A version's files, in a folder until the end of the block, and the SHA-256 of its card where it is known."""
+        name = registered_name(self.definition, key)
+        with tempfile.TemporaryDirectory() as folder:
+            with registry_errors(self._uri):
+                card = self._client().get_model_version(name, version).tags.get(CARD_DIGEST)
+            yield self._files(f"models:/{name}/{version}", f"{key}/{version}", Path(folder)), card
 
     @property
     def _uri(self) -> str:

@@ -14,14 +14,20 @@ import polars as pl
 from numpy.typing import NDArray
 
 from serving.model.model import Model
+from serving.model.uplift import UpliftModel
 
 
 class Propensity(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
-    """Calibrated probability of an outcome."""
+    """Calibrated probability of an outcome, or predicted uplift."""
 
     def load_context(self, context: mlflow.pyfunc.PythonModelContext) -> None:  # type: ignore[name-defined]
-        """Read the booster, the numbers and the card."""
-        self.model = Model.load(Path(context.artifacts["card"]).parent, "pyfunc")
+        """Read the boosters, the numbers and the card."""
+        found = context.artifacts
+        self.model: Model | UpliftModel = (
+            UpliftModel.load(Path(found["uplift"]).parent, "pyfunc")
+            if "uplift" in found
+            else Model.load(Path(found["card"]).parent, "pyfunc")
+        )
 
     def predict(
         self, context: object, model_input: pd.DataFrame, params: dict[str, object] | None = None

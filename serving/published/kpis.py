@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from serving.published.shape import Shape, read
 
@@ -111,12 +111,31 @@ class AudienceDay(Shape):
         size: users in it at the end of the day.
         entered: users who entered on that day.
         left: users who left on that day.
+        rate: of a state, who entered it on that day from another state, per user who was in another one at the end of
+            the day before; null on the first day, of segments, and where nobody was in another state.
     """
 
     day: date
     size: int
     entered: int
     left: int
+    rate: float | None = None
+
+
+class AudiencePeriod(Shape):
+    """A state in a complete day, week or month.
+
+    Attributes:
+        starts: its first day.
+        entered: who entered the state in it from another state.
+        others: users who were in another state at the end of the day before it.
+        rate: entered over others; null where nobody was in another state. Of a state of churned users, the churn rate.
+    """
+
+    starts: date
+    entered: int
+    others: int
+    rate: float | None
 
 
 class Audience(Shape):
@@ -125,10 +144,12 @@ class Audience(Shape):
     Attributes:
         name: `segments.NAME` or `states.NAME`.
         days: day by day.
+        periods: of a state, who entered it in each complete period since the first batch.
     """
 
     name: str
     days: list[AudienceDay]
+    periods: list[AudiencePeriod] = Field(default_factory=list)
 
 
 class Kpis(Shape):

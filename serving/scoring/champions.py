@@ -8,6 +8,7 @@ from features.definition.schema import Definition
 from features.errors import PropensityError
 from serving.model.loader import Loader
 from serving.model.model import Model
+from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
 
 
@@ -17,10 +18,12 @@ class Champions:
 
     Attributes:
         models: by outcome.
+        uplifts: uplift models, by experiment.
         note: why outcomes have none, and what to do, in a sentence; empty where all have one.
     """
 
     models: Mapping[str, Model]
+    uplifts: Mapping[str, UpliftModel]
     note: str
 
     @classmethod
@@ -40,10 +43,10 @@ class Champions:
             ScoringError: a champion is damaged.
             UnavailableError: the registry does not answer, or is damaged.
         """
-        definition, models = loader.definition, loader.champions()
+        definition, models, uplifts = loader.definition, loader.champions(), loader.uplifts()
         missing = [name for name in definition.outcomes if name not in models]
         if not missing:
-            return cls(models, "")
+            return cls(models, uplifts, "")
         had = _had(definition, scores)
         lost = [had[name] for name in missing if name in had]
         if lost and not without_models:
@@ -54,7 +57,7 @@ class Champions:
                 "or say --without-models",
                 code="models_lost",
             )
-        return cls(models, _note(missing, definition, loader))
+        return cls(models, uplifts, _note(missing, definition, loader))
 
 
 def _had(definition: Definition, scores: Path) -> dict[str, str]:

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
-from segments.tiers import Tier, ValueTier
+from segments.tiers import Tier, UpliftTier, ValueTier
 
 
 class Part(BaseModel):
@@ -148,6 +148,34 @@ class Lead(Part):
     lines: list[Line]
 
 
+class Uplift(Part):
+    """Who is moved by acting, as a finished experiment has shown it.
+
+    Attributes:
+        predicted: by how much acting is predicted to change the probability of what the experiment wants, which ranks
+            users; null when there is not enough to say.
+        effect: by how much it was seen to change it for the fifth of the experiment's users that is like this user.
+        low: the lower end of the effect's interval.
+        high: the upper end of the effect's interval.
+        tier: what that means: ``persuadable``, ``sure_thing``, ``lost_cause``, ``do_not_disturb`` or ``unsure``.
+        why: the reason when there is not enough to say: ``no_model`` (no uplift model of the experiment serves),
+            ``stale_profile``, ``short_history``, ``outside_trained_range`` (unlike the users of the experiment),
+            ``feature_digest_mismatch`` or ``other_experiment`` (learnt under another definition: run propensity uplift
+            again), or the code of the error for which the model is not served.
+        model: name and version of the model.
+        variant: the variant whose effect it is.
+    """
+
+    predicted: float | None
+    effect: float | None
+    low: float | None
+    high: float | None
+    tier: UpliftTier
+    why: str | None = None
+    model: str | None
+    variant: str | None
+
+
 class ValueToDate(Part):
     """What a user has been worth so far.
 
@@ -195,6 +223,7 @@ class ScoreRecord(Part):
         holdout: the segments in which the user is held out, so that the effect of acting can be measured.
         leads: lead scores, by name.
         value_to_date: the user's value so far; null if the definition has no money.
+        uplift: who is moved by acting, by experiment; of experiments that are judged by a yes or no.
         definition: name and digest of the definition.
     """
 
@@ -209,4 +238,5 @@ class ScoreRecord(Part):
     holdout: list[str] = []
     leads: dict[str, Lead] = {}
     value_to_date: ValueToDate | None = None
+    uplift: dict[str, Uplift] = {}
     definition: str

@@ -18,7 +18,7 @@ from features.errors import ScoringError
 from features.expressions.values import Texts
 from features.rows import FeatureRows, rows_of
 from features.time import DAY, Instants
-from segments.dependencies import outcomes_in
+from segments.dependencies import models_in, uplift_key
 from segments.evaluator import Evaluator, Names
 from segments.holdout import Holdout
 from segments.lead_score import Leads
@@ -27,11 +27,14 @@ from segments.tiers import SILENT, TIERS, VALUE_TIERS, tier_codes
 from segments.value_to_date import ValueToDate
 from serving.model.model import Model
 from serving.model.treeshap import WORTHWHILE
+from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
 from serving.scoring.reasons.explain import Explainer
 from serving.scoring.reasons.wording import Wording
 from serving.scoring.record import Change, Reason
 from serving.scoring.scores import Column, Scored, values_of
+from serving.scoring.serialize import UpliftVersion
+from serving.scoring.uplifts import Uplifts
 
 #: why there is no answer for who is far outside what the model saw
 BEYOND = "outside_trained_range"
@@ -62,7 +65,9 @@ class Scorer:
         models: the served model of each outcome; an outcome without one is answered ``no_model``, and nobody is in a
             segment that rests on it.
         rfm: frozen RFM cut-offs.
-        absent: of outcomes whose model is there and cannot be used, the reason given instead of ``no_model``.
+        absent: of outcomes whose model is there and cannot be used, the reason given instead of ``no_model``; of
+            experiments by `uplift_key`, too.
+        uplifts: the uplift model of each experiment that has one.
 
     Raises:
         ScoringError: a model was trained on another feature set.
@@ -74,17 +79,19 @@ class Scorer:
         models: Mapping[str, Model],
         rfm: RfmCuts | None,
         absent: Mapping[str, str] = MappingProxyType({}),
+        uplifts: Mapping[str, UpliftModel] = MappingProxyType({}),
     ) -> None:
         _check_features(definition, models)
         self.definition = definition
-        self.models, self.absent = dict(models), dict(absent)
+        self.models, self.absent, self.uplifts = dict(models), dict(absent), dict(uplifts)
+        self._uplifts = Uplifts(definition, uplifts, absent)
         self._wording = Wording(definition)
         self.rfm = rfm
-        #: segments of which nothing is known, by name, with the outcomes whose model is missing
+        #: segments of which nothing is known, by name, with the models that are missing
         self.silent = {
             name: sorted(missing)
             for name, rule in definition.segments.items()
-            if (missing := outcomes_in(rule, definition) - models.keys())
+            if (missing := models_in(rule, definition) - self.identities.keys())
         }
         answerable = {name: rule for name, rule in definition.segments.items() if name not in self.silent}
         self._states, self._every = (Evaluator(predicates(rules)) for rules in (definition.states, answerable))
@@ -117,6 +124,21 @@ class Scorer:
         return Texts(np.where(old, 1, np.where(~inside, 2, np.where(short, 3, -1))), reasons)
 
     @property
+    def identities(self) -> dict[str, str]:
+        """The models that answer, by outcome and by the `uplift_key` of experiments."""
+        return {key: model.identity for key, model in self.loaded.items() if key not in self._uplifts.unfit}
+
+    @property
+    def loaded(self) -> dict[str, Model | UpliftModel]:
+        """All models, by outcome and by the `uplift_key` of experiments."""
+        return {**self.models, **{uplift_key(name): model for name, model in self.uplifts.items()}}
+
+    @property
+    def uplift_versions(self) -> Mapping[str, UpliftVersion | None]:
+        """The uplift model of each experiment that can have one; None where none answers."""
+        return self._uplifts.versions
+
+    @property
     def schema(self) -> pl.Schema:
         """Columns of the records."""
         return self.score(self._made_up(0), np.zeros(0, dtype=np.int64)).records.schema
@@ -126,7 +148,7 @@ class Scorer:
         names = frozenset(outcomes).intersection(self.models)
         if names not in self._fewer:
             models = {name: model for name, model in self.models.items() if name in names}
-            self._fewer[names] = Scorer(self.definition, models, self.rfm, self.absent)
+            self._fewer[names] = Scorer(self.definition, models, self.rfm, self.absent, self.uplifts)
         return self._fewer[names]
 
     def warm_up(self) -> None:
@@ -173,11 +195,12 @@ class Scorer:
                 f"{name}_why": why,
                 **{f"{name}_{key}": texts for key, texts in outside.columns(count).items()},
             }
+        columns |= self._uplifts.of(rows, old, short)
         known |= values_of(columns)
         segments = self._every.every(known, count)
         columns |= {"segments": segments, "leaves": self._exits.every(known, count), "last_seen": self._seen(rows)}
         columns["holdout"] = self._held_out(rows, segments)
-        return Scored(rows, columns, self._versions, self.definition, self._version)
+        return Scored(rows, columns, self._versions, self._uplifts.versions, self.definition, self._version)
 
     def _seen(self, rows: FeatureRows) -> Instants:
         """When users last did something that is a signal."""

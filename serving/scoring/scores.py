@@ -16,7 +16,7 @@ from segments.evaluator import Names
 from segments.lead_score import Lines
 from segments.rfm import SCORES
 from serving.scoring.record import Change, Reason, ScoreRecord
-from serving.scoring.serialize import json_of, record_columns, records_of
+from serving.scoring.serialize import MadeBy, UpliftVersion, json_of, record_columns, records_of
 
 #: a column of answers: numbers, instants (whole numbers), texts, lists of names or of points
 Column: TypeAlias = Numbers | Instants | Texts | Names | Lines | pl.Series
@@ -27,12 +27,13 @@ class Scored:
 
     Columns: ``user, cutoff, state, rfm_…, <outcome>_probability (or _amount), …_percentile, …_tier, …_why, …_detail,
     …_extrapolated, segments, leaves`` (segments whose ``exit_when`` holds), ``holdout, last_seen``, those
-    of `VALUE_TO_DATE` and of lead scores.
+    of `VALUE_TO_DATE`, of lead scores, and of uplift.
 
     Args:
         rows: what they were scored on.
         columns: their answers.
         versions: the model of each outcome, or None.
+        uplifts: the uplift model of each experiment, or None.
         definition: by which they were scored.
         version: its name and digest; a thousand users should not work it out a thousand times.
     """
@@ -42,11 +43,13 @@ class Scored:
         rows: FeatureRows,
         columns: Mapping[str, Column],
         versions: Mapping[str, str | None],
+        uplifts: Mapping[str, UpliftVersion | None],
         definition: Definition,
         version: str,
     ) -> None:
         self.rows = rows
-        self._columns, self._versions, self._definition, self._version = columns, versions, definition, version
+        self._columns, self._definition = columns, definition
+        self._made_by = MadeBy(versions, uplifts, version)
 
     @cached_property
     def frame(self) -> pl.DataFrame:
@@ -66,7 +69,7 @@ class Scored:
     @property
     def records(self) -> pl.DataFrame:
         """The same with the record's names and nesting."""
-        return self.frame.select(record_columns(self._versions, self._definition, self._version))
+        return self.frame.select(record_columns(self._made_by, self._definition))
 
     def to_json(self) -> str:
         """Write the records as JSON, without reasons and changes; seven times as fast as by way of models."""
@@ -104,7 +107,7 @@ class Scored:
         changes: Mapping[str, list[Change | None]] | None = None,
     ) -> list[ScoreRecord]:
         """Make records, with each outcome's reasons and changes where given."""
-        return records_of(self.column, self._versions, self._definition, self._version, reasons or {}, changes or {})
+        return records_of(self.column, self._made_by, self._definition, reasons or {}, changes or {})
 
 
 def values_of(columns: Mapping[str, Column]) -> dict[str, Value]:

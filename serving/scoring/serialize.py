@@ -1,7 +1,7 @@
 """From scored columns to records: as models, as columns of a frame, as JSON; the same things in the same nesting."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 from pydantic import TypeAdapter
@@ -17,6 +17,32 @@ RFM = {"group": "rfm_group", "r": "rfm_r", "f": "rfm_f", "m": "rfm_m", "score": 
 VALUE_TO_DATE_PARTS = dict(zip(("total", "average", "every_days"), VALUE_TO_DATE, strict=True))
 
 
+#: of each field of the record's uplift the ending of its column
+UPLIFT_PARTS = {"predicted": "uplift", "effect": "uplift_effect", "low": "uplift_low", "high": "uplift_high",
+                "tier": "uplift_tier", "why": "uplift_why"}  # fmt: skip
+
+
+class UpliftVersion(NamedTuple):
+    """An uplift model, and the variant whose effect it is."""
+
+    model: str
+    variant: str
+
+
+class MadeBy(NamedTuple):
+    """What records were made by.
+
+    Attributes:
+        models: the model of each outcome; None where there is none.
+        uplifts: the same of each experiment that uplift is learnt from.
+        definition: name and digest.
+    """
+
+    models: Mapping[str, str | None]
+    uplifts: Mapping[str, UpliftVersion | None]
+    definition: str
+
+
 def part_of(rule: Outcome | ValueOutcome) -> str:
     """The part of the record that holds an outcome's answer."""
     return "intent" if isinstance(rule, Outcome) else "value"
@@ -30,9 +56,8 @@ def fields_of(rule: Outcome | ValueOutcome) -> dict[str, pl.DataType]:
 
 def records_of(
     of: Callable[[str], list[Any]],
-    outcomes: Mapping[str, str | None],
+    made_by: MadeBy,
     definition: Definition,
-    version: str,
     reasons: Mapping[str, list[list[Reason]]],
     changes: Mapping[str, list[Change | None]],
 ) -> list[ScoreRecord]:
@@ -41,7 +66,8 @@ def records_of(
     cells = (dict(zip(RFM, cell, strict=True)) for cell in zip(*rfm, strict=True))
     rows = [
         {"user_id": user, "as_of": cutoff, "last_seen": seen, "state": state, "rfm": cell, "intent": {},
-         "value": {}, "segments": segments, "holdout": held, "leads": {}, "definition": version}
+         "value": {}, "segments": segments, "holdout": held, "leads": {}, "uplift": {},
+         "definition": made_by.definition}
         for user, cutoff, seen, state, cell, segments, held in zip(
             of("user"), of("cutoff"), of("last_seen"), of("state"), cells, of("segments"), of("holdout"), strict=True
         )
@@ -54,7 +80,12 @@ def records_of(
         value_rows = zip(*(of(column) for column in VALUE_TO_DATE_PARTS.values()), strict=True)
         for row, values in zip(rows, value_rows, strict=True):
             row["value_to_date"] = dict(zip(VALUE_TO_DATE_PARTS, values, strict=True))
-    for name, model in outcomes.items():
+    for name, served in made_by.uplifts.items():
+        whose = {"model": served and served.model, "variant": served and served.variant}
+        moved = zip(*(of(f"{name}_{ending}") for ending in UPLIFT_PARTS.values()), strict=True)
+        for row, parts in zip(rows, moved, strict=True):
+            row["uplift"][name] = {**dict(zip(UPLIFT_PARTS, parts, strict=True)), **whose}
+    for name, model in made_by.models.items():
         keys, part = fields_of(rule := definition.outcomes[name]), part_of(rule)
         answers = zip(*(of(f"{name}_{key}") for key in keys), strict=True)
         for i, (row, values) in enumerate(zip(rows, answers, strict=True)):
@@ -83,18 +114,17 @@ def json_of(records: pl.DataFrame, definition: Definition) -> str:
         more = (_NO_REASONS, _NO_CHANGE) if isinstance(rule, Outcome) else (_NO_REASONS,)
         parts[part].append(answer.struct.with_fields(*more).alias(name))
     parts_of = [(pl.struct(answers) if answers else _NOTHING).alias(part) for part, answers in parts.items()]
-    kept = {"leads": _NOTHING, "value_to_date": pl.lit(None)}
+    kept = {"leads": _NOTHING, "uplift": _NOTHING, "value_to_date": pl.lit(None)}
     absent = [nothing.alias(name) for name, nothing in kept.items() if name not in records.columns]
     return records.drop("leaves").with_columns(*parts_of, *absent).write_json()
 
 
-def record_columns(outcomes: Mapping[str, str | None], definition: Definition, version: str) -> list[pl.Expr]:
+def record_columns(made_by: MadeBy, definition: Definition) -> list[pl.Expr]:
     """Turn a scored frame into columns with the record's names and nesting.
 
     Args:
-        outcomes: model version of each outcome, or None where there is no model.
+        made_by: what the answers are of.
         definition: by which they were scored.
-        version: its name and digest.
     """
     leads = [
         pl.struct(
@@ -108,11 +138,19 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition, v
     ]
     value = pl.struct(pl.col(c).alias(k) for k, c in VALUE_TO_DATE_PARTS.items())
     parts: dict[str, list[pl.Expr]] = {"intent": [], "value": []}
-    for name, model in outcomes.items():
+    for name, model in made_by.models.items():
         rule = definition.outcomes[name]
         fields = (pl.col(f"{name}_{key}").alias(key) for key in fields_of(rule))
         answer = pl.struct(*fields, pl.lit(model, dtype=pl.String).alias("model"))
         parts[part_of(rule)].append(answer.alias(name))
+    uplifts = [
+        pl.struct(
+            *(pl.col(f"{name}_{ending}").alias(key) for key, ending in UPLIFT_PARTS.items()),
+            pl.lit(served and served.model, dtype=pl.String).alias("model"),
+            pl.lit(served and served.variant, dtype=pl.String).alias("variant"),
+        ).alias(name)
+        for name, served in made_by.uplifts.items()
+    ]
     return [
         pl.col("user").alias("user_id"),
         pl.col("cutoff").alias("as_of"),
@@ -125,5 +163,6 @@ def record_columns(outcomes: Mapping[str, str | None], definition: Definition, v
         pl.col("holdout"),
         *([value.alias("value_to_date")] if definition.money else []),
         *([pl.struct(leads).alias("leads")] if leads else []),
-        pl.lit(version).alias("definition"),
+        *([pl.struct(uplifts).alias("uplift")] if uplifts else []),
+        pl.lit(made_by.definition).alias("definition"),
     ]

@@ -2,13 +2,16 @@
 
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.settings import Settings
+from segments.dependencies import UPLIFT, uplift_key
 from segments.rfm_cuts import load_cuts
 from serving.model.loader import Loader, Promoted
+from serving.model.uplift import UpliftModel
 from serving.process.metrics import REFUSED_MODELS, SERVED
 from serving.scoring.scorer import Scorer
 
@@ -81,29 +84,40 @@ class Served:
         Returns:
             Whether anything changed.
         """
-        served = {name: model.version for name, model in self.scorer.models.items()}
-        promoted, scorer = self._loader.promoted(), self.scorer
-        for name, champion in promoted.items():
-            model = scorer.models.get(name)
-            if model and (model.version, model.card_digest) == (f"{name}/{champion.number}", champion.card):
-                self._forget(name)
-            elif self._is_due(name, champion):
-                scorer = self._with(scorer, name, champion)
-        for name in self._refused.keys() - promoted.keys():
-            self._forget(name)
-        absent = {name: refusal.code for name, refusal in self._refused.items() if name not in scorer.models}
-        cuts = load_cuts(self._definition, self._settings)
-        if cuts != scorer.rfm or absent != scorer.absent:
-            scorer = Scorer(self._definition, scorer.models, cuts, absent)
+        served, scorer = self.scorer.loaded, self.scorer
+        promoted = self._promoted()
+        for key, champion in promoted.items():
+            model = scorer.loaded.get(key)
+            if model and (model.version, model.card_digest) == (f"{key}/{champion.number}", champion.card):
+                self._forget(key)
+            elif self._is_due(key, champion):
+                scorer = self._with(scorer, key, champion)
+        for key in self._refused.keys() - promoted.keys():
+            self._forget(key)
+        absent = {key: refusal.code for key, refusal in self._refused.items() if key not in scorer.loaded}
+        cuts, uplifts = load_cuts(self._definition, self._settings), self._left(scorer, promoted)
+        if cuts != scorer.rfm or absent != scorer.absent or uplifts.keys() != scorer.uplifts.keys():
+            scorer = Scorer(self._definition, scorer.models, cuts, absent, uplifts)
             scorer.warm_up()
         if scorer is self.scorer:
             return False
         self.scorer = scorer
-        for name, version in served.items():
-            SERVED.labels(name, version).set(0)
-        for name, model in scorer.models.items():
-            SERVED.labels(name, model.version).set(1)
+        for key, model in served.items():
+            SERVED.labels(key, model.version).set(0)
+        for key, model in scorer.loaded.items():
+            SERVED.labels(key, model.version).set(1)
         return True
+
+    def _promoted(self) -> dict[str, Promoted]:
+        """The champions, of outcomes and of uplift, by the keys of `Scorer.loaded`."""
+        uplifts = {uplift_key(name): promoted for name, promoted in self._loader.promoted_uplifts().items()}
+        return {**self._loader.promoted(), **uplifts}
+
+    def _left(self, scorer: Scorer, promoted: Mapping[str, Promoted]) -> dict[str, UpliftModel]:
+        """The uplift models that were not withdrawn; a registry that has lost everything withdraws nothing."""
+        if not promoted and scorer.models:
+            return scorer.uplifts
+        return {name: model for name, model in scorer.uplifts.items() if uplift_key(name) in promoted}
 
     def watch(self, stopped: threading.Event) -> None:
         """Load champions as they are promoted, until it is stopped."""
@@ -114,19 +128,27 @@ class Served:
                 # the registry may be away for a while; what is loaded keeps serving, and the next round asks again
                 log.exception("cannot ask the registry for champions")
 
-    def _with(self, scorer: Scorer, outcome: str, champion: Promoted) -> Scorer:
+    def _with(self, scorer: Scorer, key: str, champion: Promoted) -> Scorer:
         """The scorer with a champion; as it was, where that cannot be loaded."""
         try:
-            model = self._loader.load(outcome, champion.number)
-            candidate = Scorer(self._definition, {**scorer.models, outcome: model}, scorer.rfm, scorer.absent)
+            candidate = self._loaded(scorer, key, champion.number)
             candidate.warm_up()
         except Exception as error:
             # no fault of one model may take down what the others, or the old one, answer
-            self._refuse(outcome, champion, scorer.models.get(outcome), error)
+            self._refuse(key, champion, scorer.loaded.get(key), error)
             return scorer
-        self._forget(outcome)
-        log.info("now serving %s", model.version)
+        self._forget(key)
+        log.info("now serving %s/%s", key, champion.number)
         return candidate
+
+    def _loaded(self, scorer: Scorer, key: str, number: str) -> Scorer:
+        models, uplifts = dict(scorer.models), dict(scorer.uplifts)
+        if key in self._definition.outcomes:
+            models[key] = self._loader.load(key, number)
+        else:
+            name = key.removeprefix(UPLIFT)
+            uplifts[name] = self._loader.load_uplift(name, number)
+        return Scorer(self._definition, models, scorer.rfm, scorer.absent, uplifts)
 
     def _is_due(self, outcome: str, champion: Promoted) -> bool:
         """Whether a champion is to be tried in this round."""

@@ -16,6 +16,7 @@ from features.time import DAY, to_instant
 from monitoring.matured import kept
 from monitoring.realised import realised
 from monitoring.recalibration.job import recalibrate
+from monitoring.recalibration.refused import Refusals
 from monitoring.statistics.probabilities.calibration import level
 from segments.tiers import tier_codes
 from serving.model.loader import Loader, registered_name
@@ -173,6 +174,9 @@ def test_where_nothing_moved_the_champion_stays(watched: World, mine: World) -> 
         assert result.card.recalibrated is not None
         assert result.card.recalibrated.words.startswith(f"Not promoted, {before} stays")
     assert kept_champions == 6
+    ends = open_log(mine.definition, mine.settings, ends=None, steps=unseen).ends
+    waits = Refusals(mine.definition, mine.settings).waits("purchase", champion(mine, "purchase").version, ends + DAY)
+    assert "was not promoted" in waits, "a night does not make it again"
 
 
 def test_amounts_get_another_scale(mine: World) -> None:

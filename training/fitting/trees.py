@@ -1,6 +1,5 @@
 """LightGBM by folds over users: one booster a fold, and their mean as one booster. Pure: data in, boosters out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import lightgbm as lgb
@@ -125,12 +124,11 @@ def mean_of(boosters: list[lgb.Booster]) -> lgb.Booster:
 
 def quick(X: Floats, y: Floats, other: Floats, *, seed: int, rounds: int = 40) -> Floats:
     """Probabilities of other rows by a small booster: for controls, not for answers."""
-    return small(X, y, seed=seed, rounds=rounds)(other)
+    return np.asarray(small(X, y, seed=seed, rounds=rounds).predict(other))
 
 
-def small(X: Floats, y: Floats, *, seed: int, rounds: int = 40) -> Callable[[Floats], Floats]:
-    """A small booster, which says the probabilities of other rows."""
+def small(X: Floats, y: Floats, *, seed: int, rounds: int = 40) -> lgb.Booster:
+    """A small booster of probabilities."""
     parameters = {"objective": "binary", "num_leaves": 15, "verbosity": -1, "seed": seed, "deterministic": "true",
                   "force_row_wise": "true", "num_threads": 1}  # fmt: skip
-    booster = lgb.train(parameters, lgb.Dataset(X, y), rounds)
-    return lambda other: np.asarray(booster.predict(other))
+    return lgb.train(parameters, lgb.Dataset(X, y), rounds)

@@ -86,5 +86,7 @@ def _named(definition: Definition) -> Iterator[tuple[str, Subject]]:
             yield f"{outcome}_{measure}", (Answer, (("outcome", outcome), ("measure", measure)))
     for trait in definition.traits.fields if definition.traits else ():
         yield trait, (Trait, (("trait", trait),))
+    for experiment in definition.uplifts:
+        yield f"{experiment}_uplift_tier", (Tier, (("outcome", f"{experiment}_uplift"),))
     for lead in definition.leads:
         yield f"{lead}_points", (Lead, (("lead", lead),))

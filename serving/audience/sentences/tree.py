@@ -123,7 +123,7 @@ class RfmGroup(Among):
 
 
 class Tier(Among):
-    """The tier of an outcome is one of some."""
+    """The tier of an outcome is one of some; that of an experiment's uplift, by ``<experiment>_uplift``."""
 
     kind: Literal["tier"] = "tier"
     outcome: str

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-from features.definition.names import RFM_GROUPS, TIERS, VALUE_TIERS
+from features.definition.names import RFM_GROUPS, TIERS, known_values
 from features.definition.schema import Definition
 from features.time import span_name
 from serving.audience.sentences.columns import subjects, texts
@@ -73,7 +73,7 @@ def _amounts(definition: Definition, leaf: Leaf) -> tuple[str, ...]:
 
 
 def _tiers(definition: Definition, leaf: Leaf) -> tuple[str, ...]:
-    return VALUE_TIERS if isinstance(leaf, Tier) and leaf.outcome in definition.amounts else TIERS
+    return known_values(definition).get(f"{leaf.outcome}_tier", TIERS) if isinstance(leaf, Tier) else TIERS
 
 
 def _measures(definition: Definition, leaf: Leaf) -> tuple[str, ...]:
@@ -108,7 +108,8 @@ FIELDS: Final[Mapping[str, Mapping[str, tuple[Shape, Options]]]] = {
     "then": {"first": _SIGNAL, "second": _SIGNAL, "days": ("number", _fixed())},
     "state": {**_AMONG, "values": ("texts", lambda d, _: tuple(d.states))},
     "rfm_group": {**_AMONG, "values": ("texts", lambda d, _: RFM_GROUPS)},
-    "tier": {"outcome": ("choice", lambda d, _: tuple(d.outcomes)), **_AMONG, "values": ("texts", _tiers)},
+    "tier": {"outcome": ("choice", lambda d, _: (*d.outcomes, *(f"{name}_uplift" for name in d.uplifts))), **_AMONG,
+             "values": ("texts", _tiers)},
     "answer": {"outcome": ("choice", lambda d, _: tuple(d.outcomes)), "measure": ("choice", _measures), **_LIMIT},
     "trait": {"trait": ("choice", lambda d, _: tuple(d.traits.fields) if d.traits else ()), **_AMONG,
               "values": ("texts", _fixed())},

@@ -8,7 +8,7 @@ from features.definition.load import load_definition
 from features.definition.sections.rule import OTHERWISE, predicates
 from features.expressions.dialects import written
 from features.expressions.expression import Expression
-from segments.dependencies import outcomes_in
+from segments.dependencies import models_in
 from segments.evaluator import Evaluator
 from segments.transitions.membership import rule_digests
 from segments.transitions.next_change import TimeEdges
@@ -27,7 +27,7 @@ def test_nothing_is_parsed_again_once_the_definition_is_loaded(monkeypatch: pyte
     Evaluator({name: outcome.among for name, outcome in definition.outcomes.items()})
     TimeEdges(definition)
     rule_digests(definition)
-    assert any(outcomes_in(rule, definition) for rule in definition.segments.values())
+    assert any(models_in(rule, definition) for rule in definition.segments.values())
     assert [written(sql, "spark") for sql in definition.derived.values()]
 
 

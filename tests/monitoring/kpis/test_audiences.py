@@ -12,7 +12,7 @@ from segments.transitions.membership import IN
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.database.schema import connect
-from serving.published.kpis import AudienceDay
+from serving.published.kpis import AudienceDay, AudiencePeriod
 from tests.segments.worlds import moving
 from tests.serving.activation.scenes import Scene
 
@@ -41,6 +41,27 @@ def test_sizes_are_those_that_entries_and_exits_lead_to(scene: Scene) -> None:
     assert [(one.size, one.entered, one.left) for one in found["states.active"]] == [(5, 0, 0), (6, 1, 0), (5, 0, 1)]
     assert [(one.size, one.entered, one.left) for one in found["states.silent"]] == [(0, 0, 0), (0, 0, 0), (1, 1, 0)]
     assert "segments.regular" not in found, "nobody was ever in it"
+
+
+def test_churn_by_a_state_is_a_rate_of_those_who_were_elsewhere(scene: Scene) -> None:
+    scene.say({"u3": {"states": "silent"}, "u4": {"states": "silent"}, "new": {"states": "silent"}})
+    scene.complete()
+    found = {one.name: one for one in Audiences(scene.definition, scene.memberships).over_time(0, "day")}
+    silent = found["states.silent"]
+    assert [one.rate for one in silent.days] == [None, 0.0, 1 / 6, 2 / 5], "who is new came from no state"
+    assert [(one.entered, one.others, one.rate) for one in silent.periods] == [
+        (0, 5, 0.0),
+        (1, 6, 1 / 6),
+        (2, 5, 2 / 5),
+    ]
+    assert silent.periods[0].starts == silent.days[1].day, "nobody is known before the first day"
+    assert {one.rate for one in found["segments.cart"].days} == {None}
+    assert found["segments.cart"].periods == []
+    for _ in range(9):
+        scene.complete()
+    weekly = {one.name: one for one in Audiences(scene.definition, scene.memberships).over_time(0)}
+    week = AudiencePeriod(starts=date(1970, 4, 13), entered=2, others=5, rate=0.4)
+    assert weekly["states.silent"].periods == [week], "the week before begins before the first batch"
 
 
 def test_only_days_since_one_are_shown(scene: Scene) -> None:

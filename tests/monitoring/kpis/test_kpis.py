@@ -40,7 +40,7 @@ def audiences(**members: list[str]) -> Any:
     """Segments with given members, and nothing of how they came to be."""
     rows = [(user, code) for code, users in enumerate(members.values(), 1) for user in users]
     frame = pl.DataFrame(rows, schema=MEMBERS, orient="row")
-    return SimpleNamespace(numbered=lambda: (frame, list(members)), over_time=lambda since: [])
+    return SimpleNamespace(numbered=lambda: (frame, list(members)), over_time=lambda since, by: [])
 
 
 def found_in(events: Events, rules: Any, of: Any, **options: Any) -> Kpis:

@@ -1,10 +1,13 @@
 """Uplift: a planted effect that differs between users is found and ranked; without one no tiers are offered."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from monitoring.uplift.fitted import fitted
 from monitoring.uplift.learnt import Arms, Uplift, learn
-from monitoring.uplift.tiers import DO_NOT_DISTURB, LOST_CAUSE, PERSUADABLE, SURE_THING, UNSURE, groups_of, tiers_of
+from monitoring.uplift.tiers import DO_NOT_DISTURB, LOST_CAUSE, PERSUADABLE, SURE_THING, UNSURE, groups_of
 from segments.variants import trials
 from tests.monitoring.experiments.test_read_out import world
 
@@ -69,6 +72,9 @@ def test_tiers_are_named_by_their_intervals() -> None:
     without = np.repeat([0.4, 0.9, 0.1, 0.5, 0.5], 400)
     groups = groups_of(uplift, wide, without, cost=0.05)
     assert [group.tier for group in groups] == [PERSUADABLE, SURE_THING, LOST_CAUSE, UNSURE, DO_NOT_DISTURB]
-    assert tiers_of(np.array([0.9, 0.4, 0.3, 0.25, 0.15, -1.0]), groups) == [
+    made, _ = arms(1, 2_500, helps=0.2, hurts=-0.1)
+    model = fitted(replace(learnt(made), groups=groups), made, TRIAL, DEFINITION)
+    places = model.group_of(np.array([0.9, 0.4, 0.3, 0.25, 0.15, -1.0]))
+    assert [model.card.groups[at].tier for at in places] == [
         PERSUADABLE, PERSUADABLE, SURE_THING, LOST_CAUSE, UNSURE, DO_NOT_DISTURB,
     ]  # fmt: skip

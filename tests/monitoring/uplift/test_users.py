@@ -18,6 +18,7 @@ from features.settings import Settings
 from features.system.progress import unseen
 from features.time import DAY
 from monitoring.experiments.frozen import outcomes_of
+from monitoring.uplift.fitted import Judged, criteria_of, fitted
 from monitoring.uplift.job import uplift
 from monitoring.uplift.learnt import Arms, Uplift, arms_of, learn
 from monitoring.uplift.publish import publish
@@ -25,6 +26,7 @@ from monitoring.uplift.tiers import DO_NOT_DISTURB, PERSUADABLE
 from monitoring.uplift.users import uplift_of_users
 from segments.transitions.membership import IN, Observation
 from segments.variants import trials
+from serving.model.loader import Loader
 from tests.conftest import World
 from tests.oracle import Event
 from tests.serving.activation.scenes import Scene, going_to
@@ -57,8 +59,11 @@ class Shop:
                 self.log.append(Event(user, day * DAY, ("visit",), 0.0, day * DAY))
             chance = 0.3 + (variant == "push") * (often if busy else seldom)
             if rng.random() < chance:
-                at = 103 * DAY + int(rng.integers(DAY))
-                self.log.append(Event(user, at, ("purchase",), 20.0, at))
+                self.buy(user, rng)
+
+    def buy(self, user: str, rng: np.random.Generator) -> None:
+        at = 103 * DAY + int(rng.integers(DAY))
+        self.log.append(Event(user, at, ("purchase",), 20.0, at))
 
     @property
     def read(self) -> InMemory:
@@ -85,7 +90,9 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 def test_who_is_moved_is_known_of_everybody(shop: Shop) -> None:
     arms, found = shop.learnt()
     assert (len(arms.names), found.offered) == (4_000, True)
-    users = uplift_of_users(found, arms, shop.read, shop.scene.definition, shop.folder / "users")
+    model = fitted(found, arms, shop.trial, shop.scene.definition)
+    judged = Judged(found, criteria_of(found, model, arms, shop.assigned, shop.trial, None))
+    users = uplift_of_users(model, shop.read, shop.scene.definition, shop.folder / "users")
     assert sorted(users["user"]) == USERS
     busy = users.with_columns(busy=pl.col("user").str.slice(1).cast(pl.Int64) % 2 == 0)
     shares = busy.group_by("busy").agg(
@@ -95,13 +102,13 @@ def test_who_is_moved_is_known_of_everybody(shop: Shop) -> None:
     assert by[True]["persuadable"] > 0.6
     assert by[True]["disturbed"] < 0.2
     assert by[False]["disturbed"] > 0.6
-    written = publish(found, users, shop.folder / "uplift")
+    written = publish(judged, users, shop.folder / "uplift")
     content = json.loads(written.read_text())
     assert content["offered"] is True
     assert content["experiment"] == shop.trial.id
     table = written.with_suffix(".parquet")
     assert pl.read_parquet(table).equals(users)
-    publish(replace(found, offered=False), None, shop.folder / "uplift")
+    publish(judged, None, shop.folder / "uplift")
     assert not table.exists(), "what is not offered any more is not left there"
 
 
@@ -119,6 +126,8 @@ def test_the_job_publishes_and_keeps_a_run(shop: Shop) -> None:
     assert run.data.metrics["offered"] == 1
     assert run.data.metrics["autoc_low"] > 0
     assert run.data.params["variant"] == "push"
+    assert found.version == "uplift.push/1"
+    assert Loader(shop.scene.definition, settings).promoted_uplifts()["push"].number == "1"
 
 
 def test_features_are_those_of_the_assignment(shop: Shop) -> None:
