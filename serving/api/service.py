@@ -1,6 +1,7 @@
 """The BentoML service: parse, answer, nothing else. Start it with ``propensity serve``."""
 
 import gc
+import logging
 import re
 import sys
 import threading
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from features.definition import Definition, load_definition
+from features.errors import PropensityError
 from features.settings import Settings
 from features.system.lock import locked
 from features.system.private import private
@@ -33,13 +35,15 @@ from serving.desk.segment_members import SegmentMembers
 from serving.desk.user_events import UserEvents
 from serving.process.logs import quiet, write_json
 from serving.process.monitor_gauges import MonitorGauges
-from serving.process.opening import Opening
+from serving.process.opening import Opening, StartingError
 from serving.process.parent import end_with_parent
 from serving.process.problems import problem_of, status_of, told_unknown
 from serving.runtime.live_path import LivePath
 from serving.runtime.renewal import Renewal
 from serving.scoring.online import Answers, ScoreResponse
 from serving.upkeep.erase import Erased, erase
+
+log = logging.getLogger("propensity")
 
 #: longer lists are answered in a thread, so that they do not hold up single users
 AT_ONCE = 20
@@ -98,6 +102,19 @@ class PropensityService:
         self._desk.start(PATIENCE)
         renewal = Renewal(self._desk, _desk_of, freeze)
         threading.Thread(target=renewal.watch, args=(self._stop,), name="renewal", daemon=True).start()
+        threading.Thread(target=self._warm_up, name="console", daemon=True).start()
+
+    def _warm_up(self) -> None:
+        """Make what the first visitor of the console would wait for, once all is open."""
+        while not self._stop.wait(1.0):
+            try:
+                console.warm_up()
+                return
+            except StartingError:
+                continue
+            except PropensityError as error:
+                log.warning("the console is not warm: %s", error)
+                return
 
     def _open(self) -> Desk:
         """Open all that answers need; raises while something of it is away."""
@@ -170,7 +187,7 @@ def _desk_of(definition: Definition) -> Desk:
 
 
 bound_connections()
-mount(app, lambda: app.state.desk.get(), Settings)
+console = mount(app, lambda: app.state.desk.get(), Settings)
 add_page(app, lambda: PropensityService.openapi_spec.asdict())  # type: ignore[attr-defined] # a Service, see above
 _PROBES = [
     Path.fixed(path, "GET", "HEAD") for path in ("/livez", "/healthz", "/readyz", "/", "/docs.json", "/schema.json")

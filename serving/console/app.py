@@ -76,6 +76,15 @@ class Console:
                 self._office = Office(desk, self._settings(), before)
             return self._office
 
+    def warm_up(self) -> None:
+        """Count the newest batch, which takes seconds of a million users, before somebody waits for it.
+
+        Raises:
+            StartingError: the desk is not open yet.
+        """
+        if self._settings().console == "on":
+            self.office().overviews.newest()
+
     async def _serve(self, screen: Screen, request: Request) -> Response:
         form = await request.form(max_files=0) if request.method == "POST" else FormData()
         try:
@@ -154,7 +163,7 @@ class _Kept(StaticFiles):
         return _with_headers(answer)
 
 
-def mount(app: Starlette, desk: Callable[[], Desk], settings: Callable[[], Settings]) -> None:
+def mount(app: Starlette, desk: Callable[[], Desk], settings: Callable[[], Settings]) -> Console:
     """Serve the console under ``/console``.
 
     Args:
@@ -166,5 +175,7 @@ def mount(app: Starlette, desk: Callable[[], Desk], settings: Callable[[], Setti
     async def home(_: Request) -> Response:
         return RedirectResponse(sign_in.HOME)  # an address without a host: proxies have names of their own
 
+    console = Console(desk, settings)
     app.router.routes.append(Route("/console", home))
-    app.router.routes.append(Mount("/console", Console(desk, settings).app))
+    app.router.routes.append(Mount("/console", console.app))
+    return console
