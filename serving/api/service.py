@@ -26,6 +26,7 @@ from serving.api.paths import Path, Paths
 from serving.api.routes import Instant, app, paths
 from serving.console.app import mount
 from serving.database.console.actions import Actions
+from serving.database.console.chain import Chain
 from serving.database.live_log import LiveLog
 from serving.desk.desk import Caller, Desk
 from serving.desk.segment_members import SegmentMembers
@@ -105,7 +106,8 @@ class PropensityService:
         answers.warm_up(to_datetime(clock.now()))
         live = LivePath(definition, settings, clock, answers)
 
-        actions = Actions(live.log)
+        actions, chain = Actions(live.log), Chain(live.log)
+        chain.start(clock.now())
 
         def forget(user: str, by: Caller) -> Erased:
             with locked(settings.folder(definition.name)):
@@ -123,7 +125,7 @@ class PropensityService:
         gc.set_threshold(*gc.get_threshold()[:2], SELDOM)
         folder = settings.monitoring(definition.name)
         gauges = MonitorGauges(folder, clock)
-        return Desk(definition, answers, SegmentMembers(answers, live.log), live, forget, folder, gauges)
+        return Desk(definition, answers, SegmentMembers(answers, live.log), live, forget, folder, gauges, chain)
 
     @bentoml.api(route="/score", input_spec=Asked, output_spec=ScoreResponse)
     async def score(

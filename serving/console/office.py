@@ -11,8 +11,12 @@ from features.settings import Settings
 from serving.audience.population import Population
 from serving.console.catalogue import Catalogue
 from serving.console.handles import Handles
+from serving.console.members import Members
 from serving.console.overview import Overviews
+from serving.console.refusals import ConsoleError
+from serving.console.registry import Registry
 from serving.console.signing_in.provider import Provider
+from serving.console.signing_in.recent import Recent
 from serving.database.console.actions import Actions
 from serving.database.console.drafts import Drafts
 from serving.database.console.logins import Logins
@@ -20,7 +24,7 @@ from serving.database.console.sessions import Session, Sessions
 from serving.database.console.tables import make_tables, secret_of
 from serving.desk.desk import Desk
 from serving.desk.roles import May, permissions
-from serving.process.problems import RefusedError
+from serving.model.registered import registered
 
 
 class Office:
@@ -36,10 +40,13 @@ class Office:
         self.desk, self.settings = desk, settings
         self._read = _changes(desk.definition)
         self.sessions, self.actions = Sessions(desk.live.log), Actions(desk.live.log)
+        self.recent = Recent(self.sessions.find)
         self.logins, self.provider = Logins(desk.live.log), Provider(settings)
         self.drafts, self.population = Drafts(desk.live.log), Population(desk.definition, settings)
         self.handles = Handles(secret_of(desk.live.log))
-        self.overviews = Overviews(desk.definition, settings.scores(desk.definition.name), desk.live.memberships)
+        self.registry = Registry(lambda: registered(desk.definition, settings))
+        scores = settings.scores(desk.definition.name)
+        self.overviews, self.members = Overviews(desk.definition, scores, desk.live.memberships), Members(scores)
 
     @property
     def outdated(self) -> bool:
@@ -88,10 +95,10 @@ class Visit:
         """Check that they may do something.
 
         Raises:
-            RefusedError: they may not.
+            ConsoleError: they may not.
         """
         if what not in self.may:
-            raise RefusedError(self.words("refused.role"), fix=self.words(f"refused.fix.{what}"), status=403)
+            raise ConsoleError("refused.role", 403, fix=f"refused.fix.{what}")
 
     def wrote(self, action: str, subject: str, **detail: object) -> None:
         """Write down in the log of actions what they did; call it after it was done."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.definition.schema import Definition
+from serving.database.console.chain import Chain
 from serving.desk.segment_members import SegmentMembers
 from serving.process.monitor_gauges import MonitorGauges
 from serving.process.problems import RefusedError
@@ -38,6 +39,7 @@ class Desk:
         erase: removes a user everywhere, and writes down who did it.
         monitoring: the folder in which jobs publish what they found.
         monitor: shows the published findings of the monitor as metrics.
+        chain: checks the log of actions.
     """
 
     definition: Definition
@@ -47,6 +49,7 @@ class Desk:
     erase: Callable[[str, Caller], Erased]
     monitoring: Path
     monitor: MonitorGauges
+    chain: Chain
 
 
 def check_segment(desk: Desk, name: str) -> None:

@@ -26,6 +26,12 @@ if (slider) {
     show("recall", share(steps.hits[i], steps.hits[0]));
     if (steps.profit[i] !== null) show("profit", whole.format(steps.profit[i]));
   });
+  // what came true is counted by the service, once the slider is let go
+  slider.addEventListener("change", async () => {
+    const asked = new URLSearchParams(new FormData(slider.form));
+    const answer = await fetch(`${slider.form.action}?${asked}`, { headers: { "x-fragment": "1" } });
+    if (answer.ok) document.getElementById("matured").innerHTML = await answer.text();
+  });
 }
 document.querySelector("#outcome")?.addEventListener("change", (event) => event.target.form.submit());
 

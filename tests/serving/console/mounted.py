@@ -15,6 +15,8 @@ from features.settings import Settings
 from features.time import DAY
 from serving.console.app import mount
 from serving.database.console.actions import Actions
+from serving.database.console.chain import Chain
+from serving.database.console.tables import make_tables
 from serving.database.live_log import LiveLog
 from serving.database.schema import connect
 from tests.conftest import ROOT
@@ -69,7 +71,8 @@ class Mounted:
         self.settings = Settings(home=folder, **settings)
         self.clock = SetClock(20_000 * DAY)
         live = SimpleNamespace(log=self.log, clock=self.clock, memberships=None)
-        desk: Any = SimpleNamespace(definition=_definition(), live=live)
+        make_tables(self.log)
+        desk: Any = SimpleNamespace(definition=_definition(), live=live, chain=Chain(self.log))
         self.app = Starlette()
         mount(self.app, lambda: desk, lambda: self.settings)
 
