@@ -69,7 +69,7 @@ const look = () => ({
   autosize: { type: "fit", contains: "padding" },
   config: {
     axis: { labelColor: colour("--quiet"), titleColor: colour("--quiet"), gridColor: colour("--line"), domainColor: colour("--line"), tickColor: colour("--line") },
-    legend: { labelColor: colour("--quiet"), titleColor: colour("--quiet") },
+    legend: { labelColor: colour("--quiet"), titleColor: colour("--quiet"), symbolBaseFillColor: colour("--quiet"), symbolBaseStrokeColor: colour("--quiet") },
     view: { stroke: null },
   },
 });

@@ -11,8 +11,10 @@ import pytest
 
 from features.errors import UnavailableError
 from serving.console.registry import Registry
+from serving.console.screens.experiments import expects, light_of
 from serving.model.registered import Registered
 from serving.published.bins import bins_published
+from serving.published.experiments import Comparison, PlannedLook, PublishedExperiment
 from tests.serving.console.conftest import SCRIPT, Consoled
 
 pytestmark = pytest.mark.xdist_group("console")
@@ -154,3 +156,56 @@ def test_a_registry_that_does_not_answer_holds_no_page_up_and_leaves_what_was_kn
     assert known is not None
     assert known.error is not None
     assert known.outcomes["churn"].champion == "1"
+
+
+def test_experiments_show_what_they_can_show_until_an_effect_may_be_read(consoled: Consoled) -> None:
+    visitor = consoled.visitor("viewer")
+    page = visitor.get("/experiments").text
+    published = json.loads((consoled.world.settings.monitoring("demo-shop") / "experiments.json").read_text())
+    power = published["winback"]["power"]
+    assert power["inside"] > 100
+    assert power["smallest"]["mail"] > 0
+    assert f"{power['inside']:,} users; {power['a_day']:.1f} more enter a day" in visitor.text
+    for variant, users in power["arms"].items():
+        assert re.search(rf'<th scope="row">{variant}</th><td class="right"[^>]*>{users:,}</td>', page)
+    assert f"{100 * power['smallest']['mail']:.1f} points" in visitor.text
+    assert power["matures"] in visitor.text
+
+
+def experiment(**more: object) -> PublishedExperiment:
+    """A published experiment in which 50 were assigned nothing, and 50 a mail."""
+    arm = {"share": 0.5, "assigned": 50, "exposures": {}}
+    row = {
+        "outcome": "churn", "variant": "mail", "slice": "everybody", "users": 0, "users_nothing": 0, "waiting": 100,
+        "shown": False, "reached_share": 0.0,
+    }  # fmt: skip
+    unknown = dict.fromkeys(set(Comparison.model_fields) - set(row))
+    power = {"inside": 9, "a_day": 1.0, "rate": 0.4, "arms": {}, "smallest": {}, "matures": None}
+    look = {"users": 0, "matured": 0, "final": False}
+    content = {
+        "experiment": "x@1", "of": "states.at_risk", "destination": "crm", "starts": "2026-01-01T00:00:00Z",
+        "ends": None, "through": "2026-02-01T00:00:00Z", "better": "less churn",
+        "variants": {"nothing": arm, "mail": arm}, "both_arms": 0, "words": [], "late": {}, "power": power,
+        "balance": {"chi_square": 0.0, "p_value": 1.0, "stop": False}, "rows": [unknown | row],
+        "look": dict.fromkeys(PlannedLook.model_fields) | look,
+    }  # fmt: skip
+    return PublishedExperiment.model_validate(content | more)
+
+
+@pytest.mark.parametrize(
+    ("balance", "assigned", "light"),
+    [({"p_value": 0.3}, 50, "good"), ({"p_value": 0.004}, 50, "warn"), ({"p_value": 1e-5, "stop": True}, 50, "bad"),
+     ({"p_value": None}, 0, "quiet"), ({"p_value": 0.5}, 4, "quiet"), ({"p_value": 0.5}, 5, "good")],
+)  # fmt: skip
+def test_the_light_says_whether_the_arms_are_as_planned(balance: dict[str, object], assigned: int, light: str) -> None:
+    arm = {"share": 0.5, "assigned": assigned, "exposures": {}}
+    one = experiment(balance={"chi_square": None, "stop": False, **balance}, variants={"nothing": arm, "mail": arm})
+    assert light_of(one) == light
+
+
+def test_power_is_shown_only_before_the_effect() -> None:
+    before = experiment()
+    assert expects(before)
+    assert not expects(experiment(power=None)), "a file of before power was published"
+    read = [before.rows[0].model_copy(update={"effect": -0.1, "low": -0.2, "high": 0.0})]
+    assert not expects(before.model_copy(update={"rows": read}))
