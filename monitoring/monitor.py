@@ -12,6 +12,7 @@ from features.settings import Settings
 from features.system.durable import new_folder, replacing, write_durably
 from features.system.progress import Progress, ignore
 from features.time import day_of, to_datetime
+from monitoring.binned import binned
 from monitoring.findings import Finding, findings
 from monitoring.matured import Labelled, Matured
 from monitoring.operations import Running, operational
@@ -101,10 +102,13 @@ def monitor(
 
 
 def publish(found: Monitored, definition: Definition) -> None:
-    """Write what was found: ``monitor.json``, and of each outcome ``<outcome>.batches.parquet`` and ``.groups``."""
+    """Write what was found: ``monitor.json``, and of each outcome ``<outcome>.batches.parquet`` and others."""
     new_folder(found.folder)
     for name, one in found.realised.items():
-        for what, rows in (("batches", one.batches), ("groups", one.groups)):
+        tables = {"batches": one.batches, "groups": one.groups}
+        if name in definition.likelihoods:
+            tables["bins"] = binned(found.matured[name].rows)
+        for what, rows in tables.items():
             with replacing(found.folder / f"{name}.{what}.parquet") as fresh:
                 rows.write_parquet(fresh, compression="zstd")
     write_durably(found.folder / NAME, json.dumps(content(found, definition), indent=1).encode())

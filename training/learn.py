@@ -23,6 +23,7 @@ from training.dataset.matrices import Matrices
 from training.evaluation.gate import Criterion, policy_of, slices
 from training.evaluation.metrics import Judgement, by_group, judge
 from training.evaluation.protocol import EvaluationProtocol, protocol_of
+from training.evaluation.reliability import reliability
 from training.evaluation.season import season
 from training.evaluation.simplest import simplest
 from training.fitting.trees import Parameters
@@ -52,7 +53,7 @@ class Learnt:
         criteria: of the gate, as far as the test slice decides them.
         against: how far the model is ahead of the champion and the baselines, by model and metric.
         charts: pictures by name.
-        tables: tables by name: ``slices``, ``snapshots``, ``base_rates``, ``kinds``.
+        tables: tables by name: ``slices``, ``snapshots``, ``base_rates``, ``kinds``, ``reliability``.
         data_digest: changes when a row, a label or a slice of the data set changes.
     """
 
@@ -105,7 +106,8 @@ def learn(
     criteria = protocol.criteria(judgement, definition, against, level)
     groups = {"state": states["test"], "tenure": _tenure(test)}
     tables = {"slices": _by_groups(answers, test, groups, protocol), "base_rates": data.previewed,
-              "snapshots": _snapshots(learnt, answers, data, protocol), "kinds": kinds.table}  # fmt: skip
+              "snapshots": _snapshots(learnt, answers, data, protocol), "kinds": kinds.table,
+              "reliability": reliability(answers, labels, weights)}  # fmt: skip
     return Learnt(
         model=model,
         answers=answers,
@@ -199,7 +201,7 @@ def _charts(
     return {
         "gains": plots.gains(judged),
         "lift": plots.lift(judged),
-        "calibration": plots.calibration(judged),
+        "calibration": plots.calibration(tables["reliability"], terms),
         "stability": plots.stability(tables["snapshots"], terms),
         "slices": plots.slices(tables["slices"], terms),
         "importance": plots.importance([*card.features, *card.categories], model.effects(model.matrix(some)), terms),

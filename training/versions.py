@@ -22,15 +22,12 @@ from features.settings import Settings
 from features.time import to_datetime
 from segments.dependencies import uplift_key
 from serving.model.artifacts import know_places, make_relative
-from serving.model.loader import CARD_DIGEST, CHAMPION, Loader, registered_name, registry_errors
+from serving.model.loader import CARD_DIGEST, CHAMPION, CHAMPIONS, Loader, registered_name, registry_errors
 from serving.model.model import Model
 from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
 
 log = logging.getLogger("propensity")
-
-#: tag of a registered model: the versions that were champion, oldest first
-CHAMPIONS = "champions"
 
 #: no tags besides those that every version has
 NO_TAGS: Mapping[str, str] = MappingProxyType({})

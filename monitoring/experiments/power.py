@@ -29,6 +29,9 @@ class Power:
         rate: the mean predicted probability of the primary outcome of those inside; None where none was predicted.
         smallest: by variant the smallest change of the rate that the planned users show with 80 % in one look, None
             where it is unknown; of an experiment without a plan of those inside and of four weeks' entries.
+        arms: by variant how many users that are: the plan's, or those inside and of four weeks' entries.
+        matures: when the outcomes of these are known: `full_on`, or four weeks and the outcome's span from now; None
+            where nobody comes.
         full_on: when as many as planned will have entered, and their outcomes are known; None where nobody enters, or
             nothing is planned.
     """
@@ -38,6 +41,8 @@ class Power:
     rate: float | None
     smallest: dict[str, float | None]
     full_on: int | None
+    arms: dict[str, int]
+    matures: int | None
 
 
 def power_of(trial: Trial, definition: Definition, memberships: Memberships, scores: Path, at: int) -> Power:
@@ -61,10 +66,12 @@ def power_of(trial: Trial, definition: Definition, memberships: Memberships, sco
         name: smallest_effect(users * share, users * rule.variants[NOTHING], rate) if rate is not None else None
         for name, share in rule.variants.items() if name != NOTHING
     }  # fmt: skip
-    full_on = None
+    starts, full_on = max(at, rule.starts), None
     if rule.users is not None and a_day > 0:
-        full_on = max(at, rule.starts) + ceil(rule.users / a_day) * DAY + outcome.reach
-    return Power(len(members), a_day, rate, smallest, full_on)
+        full_on = starts + ceil(rule.users / a_day) * DAY + outcome.reach
+    open_end = starts + WEEKS * 7 * DAY + outcome.reach if rule.users is None and users else None
+    arms = {name: round(users * share) for name, share in rule.variants.items()}
+    return Power(len(members), a_day, rate, smallest, full_on, arms, full_on if rule.users is not None else open_end)
 
 
 def _rate(scores: Path, definition: Definition, outcome: str, members: list[str]) -> float | None:

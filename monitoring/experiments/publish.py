@@ -1,6 +1,7 @@
 """Experiments read out and published, for the service and the pages to read."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from features.system.progress import Progress, ignore
 from features.time import to_datetime
 from monitoring.experiments import page
 from monitoring.experiments.frozen import outcomes_of
+from monitoring.experiments.power import Power
 from monitoring.experiments.read_out import ReadOut, Row, read_out
 from monitoring.experiments.words import words_of
 from segments.variants import Trial, trials
@@ -22,6 +24,7 @@ from serving.published.experiments import (
     ArmCheck,
     Comparison,
     PlannedLook,
+    PlannedPower,
     PublishedExperiment,
     Variant,
     written,
@@ -91,15 +94,27 @@ def read_outs(
     return found
 
 
-def publish(found: list[ReadOut], folder: Path, definition: Definition) -> None:
-    """Write what was read out: ``experiments.json`` and ``experiments.html``."""
+def publish(found: list[ReadOut], powers: Mapping[str, Power], folder: Path, definition: Definition) -> None:
+    """Write what was read out: ``experiments.json`` and ``experiments.html``.
+
+    Args:
+        found: the experiments.
+        powers: what can be expected of each, by its id.
+        folder: the monitor's.
+        definition: their definition.
+    """
     new_folder(folder)
-    write_durably(folder / NAME, written({one.trial.name: shape_of(one) for one in found}))
+    write_durably(folder / NAME, written({one.trial.name: shape_of(one, powers.get(one.trial.id)) for one in found}))
     write_durably(folder / page.NAME, page.page(found, definition).encode())
 
 
-def shape_of(found: ReadOut) -> PublishedExperiment:
-    """A read-out as it is published: numbers that are not known are null."""
+def shape_of(found: ReadOut, power: Power | None = None) -> PublishedExperiment:
+    """A read-out as it is published: numbers that are not known are null.
+
+    Args:
+        found: the experiment.
+        power: what can be expected of it; None leaves it out.
+    """
     rule, look = found.trial.rule, found.look
     return PublishedExperiment(
         experiment=found.trial.id,
@@ -120,7 +135,14 @@ def shape_of(found: ReadOut) -> PublishedExperiment:
         words=list(words_of(found)),
         rows=[_line(row) for row in found.rows],
         late=dict(found.late),
+        power=_power(power) if power is not None else None,
     )  # fmt: skip
+
+
+def _power(power: Power) -> PlannedPower:
+    matures = to_datetime(power.matures).date() if power.matures is not None else None
+    return PlannedPower(inside=power.inside, a_day=power.a_day, rate=power.rate, arms=power.arms,
+                        smallest=power.smallest, matures=matures)  # fmt: skip
 
 
 def _line(row: Row) -> Comparison:

@@ -101,6 +101,7 @@ def read(
     at_any_time: bool = False,
 ) -> list["ReadOut"]:
     """Read out one experiment, or all of them, and publish those that are defined as they are now planned."""
+    from monitoring.experiments.power import power_of
     from monitoring.experiments.publish import find, publish, read_outs
     from segments.variants import trials
 
@@ -111,5 +112,7 @@ def read(
     with steps("label users who were assigned", log.runs) as advance:
         found = read_outs(asked, log, rules, memberships, folder, at_any_time=at_any_time, progress=advance)
     if name is None and not at_any_time:
-        publish(found, folder, rules)
+        scores = settings.scores(rules.name)
+        powers = {one.trial.id: power_of(one.trial, rules, memberships, scores, one.through) for one in found}
+        publish(found, powers, folder, rules)
     return found

@@ -29,6 +29,7 @@ from serving.api.routes import Instant, app, paths
 from serving.audience.population import Population
 from serving.console.app import mount
 from serving.database.console.actions import Actions
+from serving.database.console.chain import Chain
 from serving.database.live_log import LiveLog
 from serving.desk.desk import Caller, Desk
 from serving.desk.segment_members import SegmentMembers
@@ -170,7 +171,8 @@ def _desk_of(definition: Definition) -> Desk:
     answers = Answers(definition, settings)
     answers.warm_up(to_datetime(clock.now()))
     live = LivePath(definition, settings, clock, answers)
-    actions = Actions(live.log)
+    actions, chain = Actions(live.log), Chain(live.log)
+    chain.start(clock.now())
 
     def forget(user: str, by: Caller) -> Erased:
         with locked(settings.folder(definition.name)):
@@ -183,7 +185,7 @@ def _desk_of(definition: Definition) -> Desk:
     population, gauges = Population(definition, settings), MonitorGauges(folder, clock)
     members = SegmentMembers(answers, live.log, population)
     events = UserEvents(definition, settings, live.log)
-    return Desk(definition, answers, members, population, events, live, forget, folder, gauges, stopped)
+    return Desk(definition, answers, members, population, events, live, forget, folder, gauges, chain, stopped)
 
 
 bound_connections()

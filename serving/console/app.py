@@ -21,11 +21,12 @@ from features.settings import Settings
 from serving.console.catalogue import catalogue, wanted
 from serving.console.office import Office, Visit
 from serving.console.pages import STATIC, page
+from serving.console.refusals import ConsoleError, shown_problem
 from serving.console.screen import Screen
 from serving.console.screens import SCREENS
 from serving.console.signing_in import oidc, sign_in
 from serving.desk.desk import Desk
-from serving.process.problems import RefusedError, problem_of, status_of
+from serving.process.problems import status_of
 
 log = logging.getLogger("propensity")
 
@@ -95,14 +96,10 @@ class Console:
 
     def _answer(self, screen: Screen, request: Request, form: FormData) -> Response:
         if self._settings().console == "off":
-            raise RefusedError("the console is off.", fix="remove PROPENSITY_CONSOLE=off", status=404)
+            raise ConsoleError("refused.off", 404)
         office = self.office()
         if office.settings.auth == "off" and _host(request) not in LOCAL:
-            raise RefusedError(
-                "without keys the console answers on this machine only.",
-                fix="make a key, propensity keys create NAME --role viewer, and remove PROPENSITY_AUTH=off",
-                status=403,
-            )
+            raise ConsoleError("refused.elsewhere", 403)
         now = office.desk.live.clock.now()
         words = catalogue(wanted(request.headers.get("accept-language", "")))
         unknown = Visit(request, office, None, words, now, form)
@@ -113,7 +110,7 @@ class Console:
         if screen.may is not None:
             visit.needs(screen.may)
         if request.method == "POST" and not _ours(visit, screen):
-            raise RefusedError(words("refused.form"), fix=words("refused.form.fix"), status=403)
+            raise ConsoleError("refused.form", 403)
         answer = screen.answer(visit)
         if cookie is not None:
             sign_in.give(answer, visit, cookie)
@@ -143,9 +140,9 @@ def _error_page(request: Request, error: Exception) -> Response:
     words = catalogue(wanted(request.headers.get("accept-language", "")))
     if isinstance(error, HTTPException):
         known = error.status_code if error.status_code in (404, 405) else 400
-        error = RefusedError(words(f"refused.{known}"), fix=words("refused.fix.address"), status=known)
-    found = problem_of(error)
-    return page("error.html", words, status_of(error), problem=found)
+        error = ConsoleError(f"refused.{known}", known, fix="refused.fix.address")
+    intro, found, language = shown_problem(error, words)
+    return page("error.html", words, status_of(error), intro=intro, problem=found, language=language)
 
 
 def _with_headers(answer: Response) -> Response:

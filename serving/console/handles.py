@@ -6,7 +6,7 @@ import binascii
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
-from features.errors import PropensityError
+from serving.console.refusals import ConsoleError
 
 
 class Handles:
@@ -29,10 +29,10 @@ class Handles:
         """The id of a handle.
 
         Raises:
-            PropensityError: it is none of this installation.
+            ConsoleError: it is none of this installation.
         """
         try:
             sealed = base64.b64decode(handle + "=" * (-len(handle) % 4), altchars=b"-_", validate=True)
             return self._cipher.decrypt(sealed, None).decode()
         except (InvalidTag, binascii.Error, ValueError) as error:
-            raise PropensityError("this address names no user.", fix="search for the user by id") from error
+            raise ConsoleError("user.handle", 404) from error

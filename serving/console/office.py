@@ -9,8 +9,12 @@ from starlette.requests import Request
 from features.settings import Settings
 from serving.console.catalogue import Catalogue
 from serving.console.handles import Handles
+from serving.console.members import Members
 from serving.console.overview import Overview, Overviews
+from serving.console.refusals import ConsoleError
+from serving.console.registry import Registry
 from serving.console.signing_in.provider import Provider
+from serving.console.signing_in.recent import Recent
 from serving.database.console.actions import Actions
 from serving.database.console.drafts import Drafts
 from serving.database.console.logins import Logins
@@ -18,7 +22,7 @@ from serving.database.console.sessions import Session, Sessions
 from serving.database.console.tables import make_tables, secret_of
 from serving.desk.desk import Desk
 from serving.desk.roles import May, permissions
-from serving.process.problems import RefusedError
+from serving.model.registered import registered
 from serving.runtime.renewal import written
 
 
@@ -36,11 +40,14 @@ class Office:
         self.desk, self.settings = desk, settings
         self._read = written(desk.definition)
         self.sessions, self.actions = Sessions(desk.live.log), Actions(desk.live.log)
+        self.recent = Recent(self.sessions.find)
         self.logins, self.provider = Logins(desk.live.log), Provider(settings)
         self.drafts, self.population = Drafts(desk.live.log), desk.population
         self.handles = Handles(secret_of(desk.live.log))
+        self.registry = Registry(lambda: registered(desk.definition, settings))
         scores = settings.scores(desk.definition.name)
         self.overviews = Overviews(desk.definition, scores, desk.live.memberships, desk.population, before)
+        self.members = Members(scores, desk.population)
 
     @property
     def outdated(self) -> bool:
@@ -83,10 +90,10 @@ class Visit:
         """Check that they may do something.
 
         Raises:
-            RefusedError: they may not.
+            ConsoleError: they may not.
         """
         if what not in self.may:
-            raise RefusedError(self.words("refused.role"), fix=self.words(f"refused.fix.{what}"), status=403)
+            raise ConsoleError("refused.role", 403, fix=f"refused.fix.{what}")
 
     def wrote(self, action: str, subject: str, **detail: object) -> None:
         """Write down in the log of actions what they did; call it after it was done."""

@@ -83,7 +83,7 @@ class Overviews:
         batch, recorded = Earlier.newest(self._scores), self._memberships.last()
         if batch is None:
             return None
-        key = (*_stamp(batch), recorded)
+        key = (*stamp_of(batch), recorded)
         kept = self._kept
         if kept[1] is None:
             return self._counted(key, batch)
@@ -138,7 +138,7 @@ class Overviews:
         batch, rule = Earlier.newest(self._scores), self._definition.outcomes[outcome]
         if batch is None or not isinstance(rule, Outcome):
             return None
-        key = _stamp(batch)
+        key = stamp_of(batch)
         with self._sorting:
             if (kept := self._sorted.get(outcome)) is None or kept[0] != key:
                 with batch.reading() as records:
@@ -149,7 +149,7 @@ class Overviews:
         return batch.as_of, kept[1]
 
 
-def _stamp(batch: Earlier) -> tuple[object, ...]:
+def stamp_of(batch: Earlier) -> tuple[object, ...]:
     """What changes with the files of a batch: a newer batch, and an erasure."""
     return (batch.path, batch.path.stat().st_mtime_ns, *(file.stat().st_mtime_ns for file in part_files(batch.path)))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from features.definition.schema import Definition
 from serving.audience.population import Population
+from serving.database.console.chain import Chain
 from serving.desk.segment_members import SegmentMembers
 from serving.desk.user_events import UserEvents
 from serving.process.monitor_gauges import MonitorGauges
@@ -43,6 +44,7 @@ class Desk:
         erase: removes a user everywhere, and writes down who did it.
         monitoring: the folder in which jobs publish what they found.
         monitor: shows the published findings of the monitor as metrics.
+        chain: checks the log of actions.
         stopped: ends the threads that keep all this up to date.
     """
 
@@ -55,6 +57,7 @@ class Desk:
     erase: Callable[[str, Caller], Erased]
     monitoring: Path
     monitor: MonitorGauges
+    chain: Chain
     stopped: threading.Event
 
     def retire(self) -> None:

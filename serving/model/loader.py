@@ -33,6 +33,9 @@ warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
 
 CHAMPION = "champion"
 
+#: tag of a registered model: the versions that were champion, oldest first
+CHAMPIONS = "champions"
+
 #: tag of a registered version: the SHA-256 of its card, which holds those of the other files
 CARD_DIGEST = "card_sha256"
 

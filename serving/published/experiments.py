@@ -119,6 +119,28 @@ class Comparison(Shape):
     known_by: date | None
 
 
+class PlannedPower(Shape):
+    """What can be expected of an experiment before it has shown anything, by the audience of today.
+
+    Attributes:
+        inside: users who are in the audience.
+        a_day: users who entered it a day, in the four weeks before.
+        rate: the mean predicted probability of the primary outcome of those inside; null of amounts, and where nothing
+            was predicted.
+        arms: by variant how many users take part: those planned, or those inside and of four weeks' entries.
+        smallest: by variant the smallest change of the rate that so many users show with 80 % in one look; null where
+            not even a fall to nothing would be seen, or the rate is not known.
+        matures: when the outcomes of these users are known; null where nobody enters.
+    """
+
+    inside: int
+    a_day: float
+    rate: float | None
+    arms: dict[str, int]
+    smallest: dict[str, float | None]
+    matures: date | None
+
+
 class PublishedExperiment(Shape):
     """An experiment, read out.
 
@@ -137,6 +159,7 @@ class PublishedExperiment(Shape):
         words: what is known, in sentences.
         rows: the comparisons, the primary outcome first.
         late: outcomes that would be different today, by outcome; they stay.
+        power: what can be expected of it; null in files of before this was published.
     """
 
     experiment: str
@@ -153,6 +176,7 @@ class PublishedExperiment(Shape):
     words: list[str]
     rows: list[Comparison]
     late: dict[str, int]
+    power: PlannedPower | None = None
 
 
 _FILE = TypeAdapter(dict[str, PublishedExperiment])

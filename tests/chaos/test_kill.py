@@ -22,6 +22,7 @@ def test_the_answering_process_is_killed_again_and_again(site: Site) -> None:
     ledger.agrees_with(site.url, site.world, site.settings)
 
 
+@pytest.mark.nightly
 def test_everything_is_killed_at_once_and_started_again(site: Site) -> None:
     ledger = Ledger.opened(site.url)
     with Buyers(ledger, site.url) as buyers:

@@ -84,6 +84,7 @@ def test_a_duration_that_is_none_is_refused_before_anything_is_done(mine: World)
     assert Earlier.newest(mine.settings.scores(mine.definition.name)) is None
 
 
+@pytest.mark.nightly
 def test_a_level_that_moved_is_recalibrated_once(mine: World) -> None:
     scored_weekly(mine)
     looked(mine)

@@ -5,6 +5,7 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from features.definition.load import load_definition
@@ -55,8 +56,21 @@ def test_a_run_holds_everything_about_its_model(world: World, outcome: str) -> N
     files = {f.path for folder in (None, "plots", "tables") for f in registry.list_artifacts(run.info.run_id, folder)}
     assert {"definition.yaml", "card.json", "dataset.json"} <= files
     assert {f"plots/{p}.png" for p in CAPTIONS} <= files
-    assert {f"tables/{t}.csv" for t in ("slices", "snapshots", "base_rates")} <= files
+    assert {f"tables/{t}.csv" for t in ("slices", "snapshots", "base_rates", "reliability")} <= files
     assert {"report.html", "gate.json", "audit.json"} <= files
+
+
+def test_the_reliability_of_a_run_is_that_of_its_test_rows(world: World) -> None:
+    """Ten bins that hold every row of the test, whose gaps are the calibration error that the card promises."""
+    version = client(world).get_model_version_by_alias(registered_name(world.definition, "churn"), CHAMPION)
+    mlflow.set_tracking_uri(world.settings.mlflow_uri)
+    bins = pl.read_csv(mlflow.artifacts.load_text(f"runs:/{version.run_id}/tables/reliability.csv").encode())
+    card = Loader(world.definition, world.settings).champions()["churn"].card
+    assert bins["rows"].sum() == card.slices["test"]["rows"]
+    gap = ((bins["predicted"] - bins["observed"]).abs() * bins["share"]).sum()
+    assert gap == pytest.approx(card.metrics["calibration_error"].value, rel=1e-6)
+    assert (bins["low"] <= bins["observed"]).all()
+    assert bins["predicted"].is_sorted()
 
 
 def test_a_version_says_which_features_it_needs(world: World) -> None:

@@ -9,7 +9,6 @@ import polars as pl
 
 from features.definition.sections.outcome import Profit
 from serving.model.numbers import Floats
-from training.evaluation.metrics import BINS, Ranking
 
 INK, MODEL, QUIET = "#30343f", "#1f6f8b", "#c3cad6"
 PALETTE = ["#1f6f8b", "#e07a5f", "#8d99ae", "#c2a83e", "#6a994e", "#9d4edd", "#30343f"]
@@ -97,25 +96,19 @@ def lift(judged: Judged) -> alt.Chart:
     return (bars + text + one).properties(width=WIDTH, height=HEIGHT)
 
 
-def calibration(judged: Judged) -> alt.Chart:
-    """Predicted against observed rate or mean in ten bins of equal size, with 95 % intervals."""
-    p, w = judged.scores["model"], judged.weights
-    bins = Ranking.of(p).bin
-    mass = np.bincount(bins, w, minlength=BINS)
-    kept = mass > 0
-    rows = np.bincount(bins, minlength=BINS)[kept]
-    predicted = np.bincount(bins, w * p, minlength=BINS)[kept] / mass[kept]
-    observed = np.bincount(bins, w * judged.labels, minlength=BINS)[kept] / mass[kept]
-    spread = np.bincount(bins, w * judged.labels**2, minlength=BINS)[kept] / mass[kept] - observed**2
-    error = 1.96 * np.sqrt(np.maximum(spread, 1e-9) / rows)
-    frame = pl.DataFrame({"predicted": predicted, "observed": observed, "low": np.maximum(observed - error, 0),
-                          "high": observed + error})  # fmt: skip
-    top = float(max(predicted.max(), (observed + error).max())) * 1.05
+def calibration(bins: pl.DataFrame, terms: Terms = LIKELIHOODS) -> alt.Chart:
+    """Predicted against observed rate or mean in ten bins of equal size, with 95 % intervals.
+
+    Args:
+        bins: as `training.evaluation.reliability.reliability` makes them.
+        terms: of the outcome.
+    """
+    top = float(max(bins["predicted"].to_numpy().max(), bins["high"].to_numpy().max())) * 1.05
     scale = alt.Scale(domain=[0, top])
     line = alt.Chart(pl.DataFrame({"x": [0.0, top], "y": [0.0, top]})).mark_line(color=QUIET, strokeDash=[4, 3])
-    x = alt.X("predicted:Q", title="what the model says", axis=alt.Axis(format=judged.terms.form), scale=scale)
-    points = alt.Chart(frame).encode(x=x)
-    y = alt.Y("observed:Q", title="what happens", axis=alt.Axis(format=judged.terms.form), scale=scale)
+    x = alt.X("predicted:Q", title="what the model says", axis=alt.Axis(format=terms.form), scale=scale)
+    points = alt.Chart(bins).encode(x=x)
+    y = alt.Y("observed:Q", title="what happens", axis=alt.Axis(format=terms.form), scale=scale)
     return (
         line.encode(x="x:Q", y="y:Q")
         + points.mark_rule(color=MODEL).encode(alt.Y("low:Q"), alt.Y2("high:Q"))

@@ -12,7 +12,7 @@ from serving.audience.sentences.words import words_of
 from serving.audience.sentences.write import to_sql
 from serving.console.builder.controls import changed, first_of
 from serving.console.catalogue import Catalogue
-from serving.process.problems import RefusedError
+from serving.console.refusals import ConsoleError
 
 _NODE: TypeAdapter[Node] = TypeAdapter(Node)
 
@@ -37,12 +37,12 @@ def tree_of(form: FormData, definition: Definition) -> Group:
         definition: what can be chosen.
 
     Raises:
-        RefusedError: the form is none of ours.
+        ConsoleError: the form is none of ours.
     """
     try:
         root = as_group(_NODE.validate_json(str(form.get("tree", ""))))
     except ValidationError as error:
-        raise RefusedError("the rule of the form cannot be read.", fix="load the page again") from error
+        raise ConsoleError("builder.unreadable") from error
     given: dict[str, dict[str, list[str]]] = {}
     for key, value in form.multi_items():
         if key.startswith("at.") and isinstance(value, str):
@@ -51,10 +51,7 @@ def tree_of(form: FormData, definition: Definition) -> Group:
     edited = as_group(_edited(root, "", given, definition))
     done = _done(edited, str(form.get("do", "")), definition)
     if _size(done) > MOST or _depth(done) > DEEPEST:
-        raise RefusedError(
-            f"a rule has at most {MOST} conditions, in at most {DEEPEST} groups in one another.",
-            fix="make a segment of a part of it, and name that",
-        )
+        raise ConsoleError("builder.too_large", most=MOST, deepest=DEEPEST)
     return done
 
 

@@ -10,7 +10,7 @@ from features.definition.schema import Definition
 from features.errors import DefinitionError
 from features.system.durable import write_durably
 from features.system.lock import locked
-from serving.process.problems import RefusedError
+from serving.console.refusals import ConsoleError
 
 #: what stands at the top of the file
 HEAD = "# Segments that were published in the console; it writes this file, and propensity check reads it.\n"
@@ -26,7 +26,7 @@ def publish(definition: Definition, lock: Path, name: str, content: Mapping[str,
         content: its keys; None takes it out.
 
     Raises:
-        RefusedError: the definition includes no file, or has a segment of this name of its own.
+        ConsoleError: the definition includes no file, or has a segment of this name of its own.
         DefinitionError: the definition would not load; the file is as it was.
     """
     file, source = included(definition), definition.file
@@ -53,13 +53,10 @@ def included(definition: Definition) -> Path:
     """The file that published segments are written to.
 
     Raises:
-        RefusedError: the definition includes none.
+        ConsoleError: the definition includes none.
     """
     if definition.include_file is None:
-        raise RefusedError(
-            "the definition includes no file for published segments.",
-            fix=f"add 'include: segments.yaml' to {definition.file.name}, and restart the service",
-        )
+        raise ConsoleError("builder.no_file", file=definition.file.name)
     return definition.include_file
 
 
@@ -67,11 +64,7 @@ def _write(file: Path, content: bytes) -> None:
     try:
         write_durably(file, content)
     except OSError as error:
-        raise RefusedError(
-            f"{file} cannot be written: {error.strerror}.",
-            fix="let the service write into the folder of the definition",
-            status=500,
-        ) from error
+        raise ConsoleError("builder.unwritable", 500, file=file.name, why=error.strerror or "") from error
 
 
 def _segments(file: Path) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """The builder: a segment is edited, saved as a draft, published, and taken back."""
 
+from typing import NamedTuple
+
 from pydantic import TypeAdapter, ValidationError
 from starlette.responses import RedirectResponse, Response
 
@@ -13,19 +15,35 @@ from serving.console.builder.editing import Editing, counted, effect_of, new, of
 from serving.console.builder.forms import as_json, sentences_of
 from serving.console.builder.publishing import included, publish
 from serving.console.builder.suggested import suggested
+from serving.console.catalogue import LANGUAGES
 from serving.console.office import Visit
 from serving.console.pages import page_of
+from serving.console.refusals import ConsoleError
 from serving.console.screen import Screen
+from serving.console.screens.segments import check_segment
 from serving.database.console.drafts import Content, Draft
-from serving.desk.desk import check_segment
-from serving.process.problems import RefusedError
 
 ADDRESS = "/console/segments"
 
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
-def _page(visit: Visit, editing: Editing, *, conflict: Draft | None = None, why: str = "") -> Response:
+class Why(NamedTuple):
+    """Why a segment cannot be saved.
+
+    Attributes:
+        text: in words; empty where it can.
+        language: of the words: those of the engine, which name SQL and keys, are English.
+    """
+
+    text: str
+    language: str = LANGUAGES[0]
+
+
+NOTHING = Why("")
+
+
+def _page(visit: Visit, editing: Editing, *, conflict: Draft | None = None, why: Why = NOTHING) -> Response:
     """The builder; its form alone where a script asks for it."""
     definition = visit.office.desk.definition
     template = "builder_form.html" if "x-fragment" in visit.request.headers else "builder.html"
@@ -44,7 +62,7 @@ def _edit(visit: Visit) -> Response:
     name, definition = visit.request.path_params["name"], visit.office.desk.definition
     draft = visit.office.drafts.of(name)
     if draft is None:
-        check_segment(visit.office.desk, name)
+        check_segment(visit, name)
     return _page(visit, counted(of_segment(name, definition, draft), visit.office.population))
 
 
@@ -53,7 +71,7 @@ def _change(visit: Visit) -> Response:
     editing = counted(of_form(visit.form, visit.office.desk.definition, draft), visit.office.population)
     if visit.field("do") != "save":
         return _page(visit, editing)
-    if why := _unfit(visit, editing):
+    if (why := _unfit(visit, editing)).text:
         return _page(visit, editing, why=why)
     who = visit.session.name if visit.session is not None else ""
     saved = visit.office.drafts.save(editing.name, editing.content, who, visit.now, upon=editing.upon)
@@ -63,26 +81,26 @@ def _change(visit: Visit) -> Response:
     return RedirectResponse(f"{ADDRESS}/{editing.name}/draft", 303)
 
 
-def _unfit(visit: Visit, editing: Editing) -> str:
-    """Why a segment cannot be saved; empty where it can."""
+def _unfit(visit: Visit, editing: Editing) -> Why:
+    """Why a segment cannot be saved."""
     definition, t = visit.office.desk.definition, visit.words
     if not editing.sql:
-        return editing.problem
+        return Why(editing.problem)
     if editing.name in definition.by_hand:
-        return t("builder.of_file", name=editing.name, file=definition.file.name)
+        return Why(t("builder.of_file", name=editing.name, file=definition.file.name), t.language)
     try:
         _NAME.validate_python(editing.name)
     except ValidationError:
-        return t("builder.name")
+        return Why(t("builder.name"), t.language)
     try:
         rule = Segment.model_validate(editing.content)
         if rule.exit_when is not None:
             checked(str(rule.exit_when), definition, key="exit_when")
     except ValidationError as error:
-        return "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False))
+        return Why("; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors(include_url=False)))
     except (DefinitionError, ValueError) as error:
-        return str(error)
-    return ""
+        return Why(str(error))
+    return NOTHING
 
 
 def _draft(visit: Visit) -> Response:
@@ -90,7 +108,7 @@ def _draft(visit: Visit) -> Response:
     name, definition = visit.request.path_params["name"], visit.office.desk.definition
     draft = visit.office.drafts.of(name)
     if draft is None:
-        raise RefusedError(f"there is no draft of {name[:60]!r}.", fix="edit the segment and save it", status=404)
+        raise ConsoleError("builder.no_draft", 404, name=name[:60])
     editing = counted(of_segment(name, definition, draft), visit.office.population)
     published = definition.segments.get(name)
     before = published.model_dump(mode="json", exclude_defaults=True) if published is not None else {}
@@ -112,10 +130,10 @@ def _publish(visit: Visit) -> Response:
     name, definition = visit.request.path_params["name"], visit.office.desk.definition
     draft = visit.office.drafts.of(name)
     if draft is None or str(draft.number) != visit.field("number"):
-        raise RefusedError(visit.words("builder.moved_on"), fix=visit.words("builder.moved_on.fix"), status=400)
+        raise ConsoleError("builder.moved_on")
     why = visit.field("why").strip()
     if not why or visit.field("confirmed") != "yes":
-        raise RefusedError(visit.words("builder.unconfirmed"), fix=visit.words("builder.unconfirmed.fix"))
+        raise ConsoleError("builder.unconfirmed")
     editing = counted(of_segment(name, definition, draft), visit.office.population)
     effect = effect_of(editing.size)
     _put(visit, name, draft.content, why, effect)
@@ -137,7 +155,7 @@ def _undo(visit: Visit) -> Response:
     name = visit.request.path_params["name"]
     history = visit.office.drafts.history(name)
     if not history or str(history[0].id) != visit.field("number"):
-        raise RefusedError(visit.words("builder.moved_on"), fix=visit.words("builder.moved_on.fix"))
+        raise ConsoleError("builder.moved_on")
     content = history[1].content if len(history) > 1 else None
     _put(visit, name, content, visit.words("builder.undone"), {})
     visit.wrote("undo", name, publication=history[0].id)
@@ -155,7 +173,7 @@ def _published(visit: Visit) -> Response:
     name = visit.request.path_params["name"]
     history = visit.office.drafts.history(name)
     if not history:
-        raise RefusedError(f"{name[:60]!r} was never published here.", fix="save a draft and publish it", status=404)
+        raise ConsoleError("builder.never", 404, name=name[:60])
     file = included(visit.office.desk.definition)
     return page_of(visit, "published.html", "segments", name=name, history=history, file=file.name)
 

@@ -1,5 +1,6 @@
 """Cut-off: how many users a probability selects, how many of them will do it, and what that brings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,13 +8,14 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from features.definition.sections.outcome import Outcome, Profit, ProfitTiers, ValueOutcome
+from features.errors import StoreError
+from features.time import day_of
+from serving.console.matured import CameTrue, came_true, first_bin
 from serving.console.office import Visit
 from serving.console.pages import page_of
+from serving.console.refusals import ConsoleError
 from serving.console.screen import Screen
-from serving.process.problems import RefusedError
-
-#: steps of the slider
-STEPS = 200
+from serving.published.bins import STEPS, bins_published
 
 #: rows of the table
 ROWS = 10
@@ -70,6 +72,43 @@ def _earned(profit: Profit, users: int, hits: float) -> float:
     return hits * profit.gain - users * profit.contact
 
 
+@dataclass(frozen=True, slots=True)
+class Matured:
+    """What came true of an outcome's predictions.
+
+    Attributes:
+        at: from which probability on: the cut-off, or the next step above it.
+        version: of the model.
+        first: the day of the oldest batch.
+        last: the day of the newest one.
+        chosen: at the cut-off, by population; empty where nothing has matured.
+        rows: the first population at each cut-off of the table.
+        error: why it cannot be read; empty where it can.
+    """
+
+    at: float = 0.0
+    version: str = ""
+    first: str = ""
+    last: str = ""
+    chosen: Sequence[CameTrue] = ()
+    rows: Sequence[CameTrue] = ()
+    error: str = ""
+
+
+def _matured(visit: Visit, outcome: str, cut: float) -> Matured:
+    try:
+        bins = bins_published(visit.office.desk.monitoring, outcome)
+    except StoreError as error:
+        return Matured(error=f"{error.message} {error.fix}")
+    if bins is None:
+        return Matured()
+    of = bins.row(0, named=True)
+    return Matured(
+        first_bin(cut) / STEPS, of["version"], day_of(of["first"]), day_of(of["last"]),
+        came_true(bins, cut), [came_true(bins, i / ROWS)[0] for i in range(ROWS)],
+    )  # fmt: skip
+
+
 def _show(visit: Visit) -> Response:
     definition = visit.office.desk.definition
     outcomes = [name for name, rule in definition.outcomes.items() if isinstance(rule, Outcome)]
@@ -77,18 +116,21 @@ def _show(visit: Visit) -> Response:
         return page_of(visit, "cut_off.html", "cut_off", outcomes=[], outcome="", found=None)
     outcome = visit.field("outcome") or outcomes[0]
     if outcome not in outcomes:
-        raise RefusedError(f"{outcome[:60]!r} is no likelihood.", fix=f"choose from {', '.join(outcomes)}", status=404)
+        raise ConsoleError("cut_off.unknown", 404, name=outcome[:60], known=", ".join(outcomes))
     found = visit.office.overviews.likelihoods(outcome)
     if found is None:
         return page_of(visit, "cut_off.html", "cut_off", outcomes=outcomes, outcome=outcome, found=None)
     as_of, series = found
-    cuts = Cuts(series.to_numpy(), _costs(definition.outcomes[outcome]))
     chosen = _chosen(visit, outcome)
+    came = _matured(visit, outcome, chosen)
     model = next((one for one in visit.office.desk.answers.models() if one.outcome == outcome), None)
+    if "x-fragment" in visit.request.headers:
+        return page_of(visit, "cut_off_matured.html", "cut_off", came=came, model=model)
+    cuts = Cuts(series.to_numpy(), _costs(definition.outcomes[outcome]))
     steps = [cuts.at(i / STEPS) for i in range(STEPS + 1)]
     return page_of(
         visit, "cut_off.html", "cut_off", outcomes=outcomes, outcome=outcome, found=as_of, chosen=cuts.at(chosen),
-        cuts=cuts, table=[cuts.at(i / ROWS) for i in range(ROWS)], model=model,
+        cuts=cuts, table=[cuts.at(i / ROWS) for i in range(ROWS)], model=model, came=came,
         steps={"at": [c.at for c in steps], "users": [c.users for c in steps],
                "hits": [round(c.hits, 1) for c in steps], "profit": [c.profit for c in steps]},
     )  # fmt: skip

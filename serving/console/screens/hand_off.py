@@ -6,8 +6,8 @@ from starlette.responses import RedirectResponse, Response
 
 from serving.console.office import Visit
 from serving.console.pages import page_of
+from serving.console.refusals import ConsoleError
 from serving.console.screen import Screen
-from serving.process.problems import RefusedError
 
 ADDRESS = "/console/hand-off"
 
@@ -30,11 +30,11 @@ def _shown(body: str) -> str:
 def _act(visit: Visit) -> Response:
     """Pause, resume, try again what was given up, or send all current members once more."""
     name, what = visit.request.path_params["name"], visit.field("do")
+    if name not in visit.office.desk.definition.destinations:
+        known = ", ".join(visit.office.desk.definition.destinations) or "–"
+        raise ConsoleError("hand_off.unknown", 404, name=name[:60], known=known)
     memberships = visit.office.desk.live.memberships
     outbox = memberships.outbox
-    if name not in visit.office.desk.definition.destinations:
-        there = ", ".join(visit.office.desk.definition.destinations) or "none"
-        raise RefusedError(f"there is no destination {name[:60]!r}.", fix=f"the destinations are: {there}", status=404)
     if what == "pause":
         outbox.pause(name, paused=True)
         visit.wrote("pause", name)
@@ -45,10 +45,10 @@ def _act(visit: Visit) -> Response:
         visit.wrote("retry", name, messages=outbox.revive(name))
     elif what == "resync":
         if visit.field("confirmed") != "yes":
-            raise RefusedError(visit.words("hand_off.unconfirmed"), fix=visit.words("hand_off.unconfirmed.fix"))
+            raise ConsoleError("hand_off.unconfirmed")
         visit.wrote("resync", name, messages=memberships.resync(name))
     else:
-        raise RefusedError(f"a destination cannot {what[:20]!r}.", fix="pause, resume, retry or resync")
+        raise ConsoleError("hand_off.cannot", what=what[:20])
     return RedirectResponse(ADDRESS, 303)
 
 

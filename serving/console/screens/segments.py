@@ -21,9 +21,8 @@ from serving.console.drawings import sparkline
 from serving.console.office import Visit
 from serving.console.overview import Overview
 from serving.console.pages import page_of
+from serving.console.refusals import ConsoleError
 from serving.console.screen import Screen
-from serving.desk.desk import check_segment
-from serving.process.problems import RefusedError
 from serving.published.kpis import published as kpis_published
 
 #: what the files of a download are
@@ -109,6 +108,17 @@ def _trends(visit: Visit) -> dict[str, Trend]:
     }
 
 
+def check_segment(visit: Visit, name: str) -> None:
+    """Check that the definition has a segment.
+
+    Raises:
+        ConsoleError: it has not.
+    """
+    segments = visit.office.desk.definition.segments
+    if name not in segments:
+        raise ConsoleError("segments.unknown", 404, name=name[:60], known=", ".join(segments) or "–")
+
+
 def _list(visit: Visit) -> Response:
     office = visit.office
     return page_of(
@@ -120,20 +130,30 @@ def _list(visit: Visit) -> Response:
 def _one(visit: Visit) -> Response:
     name = visit.request.path_params["name"]
     desk = visit.office.desk
-    check_segment(desk, name)
+    check_segment(visit, name)
     row = next(row for row in rows_of(visit) if row.name == name)
     sentences = sentences_of(str(row.rule.when), desk.definition, visit.words)
     overview = visit.office.overviews.newest()
     return page_of(visit, "segment.html", "segments", row=row, overview=overview, sentences=sentences)
 
 
+def _members(visit: Visit) -> Response:
+    """A page of the members, of which addresses hold the number alone."""
+    name, asked = visit.request.path_params["name"], visit.field("page")
+    check_segment(visit, name)
+    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 1
+    found = visit.office.members.page(name, number)
+    template = "members_list.html" if "x-fragment" in visit.request.headers else "members.html"
+    return page_of(visit, template, "segments", name=name, found=found)
+
+
 def _download(visit: Visit) -> Response:
     """The users of a segment as a file, with the held out left out or marked."""
     name, asked = visit.request.path_params["name"], visit.field("form")
-    check_segment(visit.office.desk, name)
+    check_segment(visit, name)
     form = next((one for one in KINDS if one == asked), None)
     if form is None:
-        raise RefusedError(f"there is no format {asked[:20]!r}.", fix=f"the formats are {', '.join(KINDS)}")
+        raise ConsoleError("download.unknown", name=asked[:20], known=", ".join(KINDS))
     definition, settings = visit.office.desk.definition, visit.office.settings
     marked = visit.field("holdout") == "marked"
     check_scored(visit.office.population, name)
@@ -153,5 +173,6 @@ def _download(visit: Visit) -> Response:
 SCREENS = (
     Screen("/segments", "GET", "look", _list),
     Screen("/segments/{name}", "GET", "look", _one),
+    Screen("/segments/{name}/members", "GET", "look", _members),
     Screen("/segments/{name}/download", "POST", "edit", _download),
 )

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from starlette.responses import RedirectResponse, Response
 
 from features.time import to_datetime
-from features.user_id import user_id
+from features.user_id import LONGEST, UserIdError, user_id
 from serving.audience.truth.profile import Profile
 from serving.audience.truth.table import Row, truth_tables
 from serving.console.curves import Curve, curve
 from serving.console.office import Visit
 from serving.console.pages import page_of
+from serving.console.refusals import ConsoleError
 from serving.console.screen import Screen
 from serving.console.timeline import timeline
 from serving.desk.desk import Caller
 from serving.desk.user_history import UserHistory, history_of
-from serving.process.problems import RefusedError
 
 ADDRESS = "/console/users"
 
@@ -29,7 +29,10 @@ def _search(visit: Visit) -> Response:
 
 def _find(visit: Visit) -> Response:
     """Go to the page of a user; the id is sent as a form, so that it stands in no address."""
-    asked = user_id(visit.field("user_id"))
+    try:
+        asked = user_id(visit.field("user_id"))
+    except UserIdError as error:
+        raise ConsoleError("user.id.wrong", code=error.code, most=LONGEST) from error
     return RedirectResponse(f"{ADDRESS}/{visit.office.handles.of(asked)}", 303)
 
 
@@ -39,7 +42,7 @@ def _history(visit: Visit, user: str) -> UserHistory:
     found = history_of(user, now, desk.answers, desk.live.memberships, limit=TRANSITIONS, reasons=REASONS)
     if found.record is None and not found.memberships:
         name = repr(user) if "see_ids" in visit.may else visit.words("id.hidden")
-        raise RefusedError(visit.words("user.unknown", name=name), fix=visit.words("user.unknown.fix"), status=404)
+        raise ConsoleError("user.unknown", 404, name=name)
     return found
 
 
@@ -98,7 +101,7 @@ def _truth(visit: Visit) -> Response:
     user, desk = visit.office.handles.user(handle), visit.office.desk
     profile = Profile.stored(desk.answers.profiles, user, visit.now)
     if profile is None:
-        raise RefusedError(visit.words("user.no_profile"), fix=visit.words("user.unknown.fix"), status=404)
+        raise ConsoleError("user.no_profile", 404, fix="user.unknown.fix")
     rules = {name: str(rule.when) for name, rule in desk.definition.segments.items()}
     tables = truth_tables(profile, desk.answers.scorer, rules, catalogue=visit.words.sentences)
     verdicts = [Verdict(name, table.row.met is True, table.row) for name, table in tables.items()]
@@ -127,7 +130,7 @@ def _erase(visit: Visit) -> Response:
     """Erase a user, whose id was typed again; the answer is the report of counts."""
     user = visit.office.handles.user(visit.request.path_params["handle"])
     if visit.field("typed") != user:
-        raise RefusedError(visit.words("user.erase.typed"), fix=visit.words("user.erase.typed.fix"))
+        raise ConsoleError("user.erase.typed")
     who = visit.session.name if visit.session is not None else ""
     erased = visit.office.desk.erase(user, Caller(who, visit.origin))
     places = [Place(name, erased.removed[name], erased.left[name]) for name in erased.removed]

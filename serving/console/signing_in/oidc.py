@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from serving.console.office import Visit
+from serving.console.refusals import ConsoleError
 from serving.console.screen import Screen
 from serving.console.signing_in.answers import TroubleError, error_name
 from serving.console.signing_in.people import LONGEST, roles_of
 from serving.console.signing_in.sign_in import COOKIE, give, inside, secure
 from serving.console.signing_in.token import challenge_of, check_installed, claims_of
 from serving.database.console.logins import LASTS
-from serving.process.problems import RefusedError
 
 log = logging.getLogger("propensity")
 
@@ -52,7 +52,7 @@ def _return(visit: Visit) -> Response:
     _check_on(visit)
     login = visit.office.logins.take(visit.field("state"), visit.request.cookies.get(LOGIN, ""), visit.now)
     if login is None:
-        raise RefusedError(visit.words("oidc.state"), fix=visit.words("oidc.state.fix"), status=403)
+        raise ConsoleError("oidc.state", 403)
     try:
         claims = _claims(visit, login.nonce, login.verifier)
     except TroubleError as trouble:
@@ -110,19 +110,18 @@ def _check_on(visit: Visit) -> None:
     """Check that people sign in by OpenID Connect.
 
     Raises:
-        RefusedError: they do not.
+        ConsoleError: they do not.
     """
     if not visit.office.settings.oidc_issuer:
-        raise RefusedError(visit.words("oidc.off"), fix=visit.words("oidc.off.fix"), status=404)
+        raise ConsoleError("oidc.off", 404)
 
 
-def _refused(visit: Visit, trouble: TroubleError) -> RefusedError:
+def _refused(visit: Visit, trouble: TroubleError) -> ConsoleError:
     """What went wrong in words; what a token holds is neither shown nor logged."""
     log.warning("signing in by OpenID Connect did not go on: %s", trouble)
-    words = visit.words
-    what = words(trouble.part, **trouble.values) if trouble.part else trouble.what
+    what = visit.words(trouble.part, **trouble.values) if trouble.part else trouble.what
     fix = "oidc.token" if trouble.key == "oidc.code" else trouble.key
-    return RefusedError(words(trouble.key, what=what), fix=words(f"{fix}.fix"), status=trouble.status)
+    return ConsoleError(trouble.key, trouble.status, fix=f"{fix}.fix", what=what)
 
 
 SCREENS = (

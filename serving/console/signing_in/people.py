@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from serving.console.office import Visit
-from serving.process.problems import RefusedError
+from serving.console.refusals import ConsoleError
 
 #: characters that a name may have; it is shown on each page and kept in the log of actions
 LONGEST = 200
@@ -13,11 +13,10 @@ def roles_of(visit: Visit, groups: Iterable[str]) -> frozenset[str]:
     """The roles of somebody's groups; groups that the settings do not name give none.
 
     Raises:
-        RefusedError: there is no role.
+        ConsoleError: there is no role.
     """
     given = visit.office.settings.console_roles
     roles = frozenset(given[group] for group in groups if group in given)
     if not roles:
-        fix = visit.words("refused.groups.fix")
-        raise RefusedError(visit.words("refused.groups"), fix=fix, status=403)
+        raise ConsoleError("refused.groups", 403)
     return roles

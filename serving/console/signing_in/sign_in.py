@@ -9,12 +9,12 @@ from starlette.responses import RedirectResponse, Response
 
 from serving.console.office import Office, Visit
 from serving.console.pages import page
+from serving.console.refusals import ConsoleError
 from serving.console.screen import Screen
 from serving.console.signing_in import trusted_header
 from serving.database.console.sessions import LASTS, Session
 from serving.desk.keys import Key, Keys, found_in, hash_of_secret
 from serving.desk.roles import CONSOLE
-from serving.process.problems import RefusedError
 
 COOKIE: Final = "propensity_console"
 
@@ -32,7 +32,7 @@ def current(visit: Visit) -> tuple[Session | None, str | None]:
         visit: what is asked; of nobody yet.
 
     Raises:
-        RefusedError: a proxy has to say who asks, and does not.
+        ConsoleError: a proxy has to say who asks, and does not.
     """
     office, now, cookie = visit.office, visit.now, visit.request.cookies.get(COOKIE, "")
     if office.settings.console_user_header:
@@ -92,7 +92,7 @@ def _page(visit: Visit, status: int = 200, failed: str = "") -> Response:
 
 def _enter(visit: Visit) -> Response:
     if visit.office.settings.console_user_header:
-        raise RefusedError(visit.words("header.no_keys"), fix=visit.words("header.untrusted.fix"), status=403)
+        raise ConsoleError("header.no_keys", 403, fix="header.untrusted.fix")
     key = found_in(_keys(visit.office), visit.field("key").strip())
     if key is None or key.role not in CONSOLE:
         return _page(visit, 403, visit.words("sign_in.wrong" if key is None else "sign_in.role"))

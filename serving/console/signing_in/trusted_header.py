@@ -3,29 +3,29 @@
 import ipaddress
 
 from serving.console.office import Visit
+from serving.console.refusals import ConsoleError
 from serving.console.signing_in.people import LONGEST, roles_of
 from serving.database.console.sessions import Session
-from serving.process.problems import RefusedError
 
 
 def session_of(visit: Visit, cookie: str) -> tuple[Session, str | None]:
     """The session of whom the proxy names, and a new cookie where a new session had to be started.
 
-    The session is for forms alone: with each request the proxy has to name the same person, with the same roles.
+    The session is for forms alone: with each request the proxy has to name the same person, with the same roles. A
+    client that keeps no cookies goes on with the person's session of the last hour.
 
     Args:
         visit: who asks.
         cookie: what their cookie holds; empty without one.
 
     Raises:
-        RefusedError: the headers do not come from the proxy, name nobody, or the person has no role.
+        ConsoleError: the headers do not come from the proxy, name nobody, or the person has no role.
     """
-    settings, words = visit.office.settings, visit.words
+    settings = visit.office.settings
     _check_peer(visit)
     user = _value(visit, settings.console_user_header)
     if not user:
-        fix = words("header.missing.fix", header=settings.console_user_header)
-        raise RefusedError(words("header.missing", header=settings.console_user_header), fix=fix, status=403)
+        raise ConsoleError("header.missing", 403, header=settings.console_user_header)
     groups = [group.strip() for group in _value(visit, settings.console_groups_header).split(",")]
     roles = roles_of(visit, groups)
     session = visit.office.sessions.find(cookie, visit.now) if cookie else None
@@ -33,8 +33,11 @@ def session_of(visit: Visit, cookie: str) -> tuple[Session, str | None]:
         return session, None
     if cookie:
         visit.office.sessions.end(cookie)
-    cookie, session = visit.office.sessions.start(user, roles, visit.now)
-    visit.office.actions.add(visit.now, user, visit.origin, "sign_in", user, {"by": "proxy"})
+    cookie, session = visit.office.recent.session(
+        (user, roles), visit.now,
+        start=lambda: visit.office.sessions.start(user, roles, visit.now),
+        write=lambda: visit.office.actions.add(visit.now, user, visit.origin, "sign_in", user, {"by": "proxy"}),
+    )  # fmt: skip
     return session, cookie
 
 
@@ -42,14 +45,13 @@ def _check_peer(visit: Visit) -> None:
     """Check that a request comes from the proxy.
 
     Raises:
-        RefusedError: it does not.
+        ConsoleError: it does not.
     """
     scope = visit.request.scope
     # not what X-Forwarded-For says, which uvicorn may believe from others, too
     peer = scope.get("state", {}).get("peer") or scope.get("client") or ("",)
     if not is_one_of(str(peer[0]), visit.office.settings.console_proxy):
-        message = visit.words("header.untrusted", address=str(peer[0]) or "?")
-        raise RefusedError(message, fix=visit.words("header.untrusted.fix"), status=403)
+        raise ConsoleError("header.untrusted", 403, address=str(peer[0]) or "?")
 
 
 def is_one_of(address: str, networks: str) -> bool:
@@ -72,17 +74,15 @@ def _value(visit: Visit, header: str) -> str:
     """What a header holds; empty where it is not there.
 
     Raises:
-        RefusedError: it is there twice, or holds what no name has.
+        ConsoleError: it is there twice, or holds what no name has.
     """
     found = visit.request.headers.getlist(header)
     if len(found) > 1:
-        message = visit.words("header.twice", header=header)
-        raise RefusedError(message, fix=visit.words("header.twice.fix", header=header), status=403)
+        raise ConsoleError("header.twice", 403, header=header)
     try:
         text = found[0].encode("latin-1").decode("utf-8").strip() if found else ""
     except UnicodeDecodeError:
         text = "\0"
     if not (text.isprintable() and (header != visit.office.settings.console_user_header or len(text) <= LONGEST)):
-        message = visit.words("header.unreadable", header=header)
-        raise RefusedError(message, fix=visit.words("header.unreadable.fix", most=LONGEST), status=403)
+        raise ConsoleError("header.unreadable", 403, header=header, most=LONGEST)
     return text

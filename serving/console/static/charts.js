@@ -19,6 +19,39 @@ const SPECS = {
       },
     ],
   }),
+  reliability: ({ rows, x, y, count }) => {
+    const top = 1.05 * Math.max(...rows.map((row) => Math.max(row.predicted, row.high)));
+    const scale = { domain: [0, top], nice: false };
+    const names = [...new Set(rows.map((row) => row.short))];
+    const counts = rows.map((row) => row.rows);
+    const tones = [...new Set(rows.map((row) => row.of))].map((of) => colour(of === "test" ? "--c0" : "--c1"));
+    const across = { field: "predicted", type: "quantitative", title: x, scale };
+    const tone = { field: "short", type: "nominal", title: null, scale: { domain: names, range: tones }, legend: { orient: "top" } };
+    return {
+      layer: [
+        {
+          data: { values: [{ at: 0 }, { at: top }] },
+          mark: { type: "line", strokeDash: [4, 3], color: colour("--quiet") },
+          encoding: { x: { field: "at", type: "quantitative", scale }, y: { field: "at", type: "quantitative", scale } },
+        },
+        {
+          data: { values: rows },
+          mark: { type: "rule" },
+          encoding: { x: across, y: { field: "low", type: "quantitative", scale, title: y }, y2: { field: "high" }, color: tone },
+        },
+        {
+          data: { values: rows },
+          mark: { type: "point", filled: true },
+          encoding: {
+            x: across, y: { field: "observed", type: "quantitative", scale, title: y }, color: tone,
+            shape: { field: "short", type: "nominal", scale: { domain: names }, legend: null },
+            size: { field: "rows", type: "quantitative", title: count, scale: { rangeMin: 25, rangeMax: 140 }, legend: { orient: "bottom", values: [...new Set([Math.min(...counts), Math.max(...counts)])] } },
+          },
+        },
+      ],
+      height: 300,
+    };
+  },
   cut: ({ at, users, profit }, { x, y }) => ({
     data: { values: at.map((value, i) => ({ at: value, users: users[i], profit: profit[i] })) },
     mark: { type: "area", line: { color: colour("--accent") }, color: colour("--accent"), opacity: 0.25 },
@@ -36,6 +69,7 @@ const look = () => ({
   autosize: { type: "fit", contains: "padding" },
   config: {
     axis: { labelColor: colour("--quiet"), titleColor: colour("--quiet"), gridColor: colour("--line"), domainColor: colour("--line"), tickColor: colour("--line") },
+    legend: { labelColor: colour("--quiet"), titleColor: colour("--quiet"), symbolBaseFillColor: colour("--quiet"), symbolBaseStrokeColor: colour("--quiet") },
     view: { stroke: null },
   },
 });

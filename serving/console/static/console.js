@@ -26,6 +26,15 @@ if (slider) {
     show("recall", share(steps.hits[i], steps.hits[0]));
     if (steps.profit[i] !== null) show("profit", whole.format(steps.profit[i]));
   });
+  // what came true is counted by the service, once the slider is let go
+  let newest = 0;
+  slider.addEventListener("change", async () => {
+    const mine = ++newest;
+    const asked = new URLSearchParams(new FormData(slider.form));
+    const answer = await fetch(`${slider.form.action}?${asked}`, { headers: { "x-fragment": "1" } });
+    const text = await answer.text();
+    if (answer.ok && mine === newest) document.getElementById("matured").innerHTML = text;
+  });
 }
 document.querySelector("#outcome")?.addEventListener("change", (event) => event.target.form.submit());
 

@@ -71,7 +71,7 @@ class Actions:
             one_at_a_time(connection)
             before = connection.scalar(newest) or FIRST
             row = {"at": at, "who": who, "origin": origin, "action": action, "subject": subject, "detail": content}
-            connection.execute(sa.insert(actions).values(**row, hash=_chained(before, row)))
+            connection.execute(sa.insert(actions).values(**row, hash=chained(before, row)))
 
     def erased(
         self, at: int, who: str, origin: str, users: Sequence[str], removed: Mapping[str, int], left: Mapping[str, int]
@@ -99,19 +99,14 @@ class Actions:
         with self._live.reading() as connection:
             return [_action(row) for row in connection.execute(sa.select(actions).order_by(actions.c.id))]
 
-    def broken(self) -> int | None:
-        """The number of the first row that does not follow from the one before; None where all do."""
-        before = FIRST
-        with self._live.reading() as connection:
-            for row in connection.execute(sa.select(actions).order_by(actions.c.id)):
-                fields = {name: getattr(row, name) for name in ("at", "who", "origin", "action", "subject", "detail")}
-                if row.hash != _chained(before, fields):
-                    return int(row.id)
-                before = row.hash
-        return None
 
+def chained(before: str, row: Mapping[str, object]) -> str:
+    """The hash of a row.
 
-def _chained(before: str, row: Mapping[str, object]) -> str:
+    Args:
+        before: that of the row before; `FIRST` before the first.
+        row: its fields but for number and hash.
+    """
     return hashlib.sha256(json.dumps([before, row], ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 

@@ -35,6 +35,21 @@ def test_what_the_planned_users_can_show_and_when(tmp_path: Path) -> None:
     assert found.smallest == pytest.approx(wanted)
     assert (found.smallest["mail"] or 1) < (found.smallest["voucher"] or 0)
     assert found.full_on == trial.rule.starts + (400 + 14) * DAY, "1,000 users at 2.5 a day, then the horizon"
+    assert (found.matures, found.arms) == (found.full_on, {"nothing": 500, "mail": 300, "voucher": 200})
+    scene.close()
+
+
+def test_without_a_plan_it_is_of_those_inside_and_four_weeks_of_entries(tmp_path: Path) -> None:
+    open_end = {key: value for key, value in WINBACK.items() if key != "users"}
+    scene = Scene.set("sqlite://", {"hook": going_to("http://localhost/")}, experiments={"winback": open_end})
+    [trial] = trials(scene.definition).values()
+    scene.enter(*(f"v{i}" for i in range(100)))
+    scored(tmp_path, [f"v{i}" for i in range(100)], 0.4)
+    found = power_of(trial, scene.definition, scene.memberships, tmp_path, 400 * DAY)
+    assert found.arms == {"nothing": 50, "mail": 30, "voucher": 20}, "nobody entered in the last four weeks"
+    assert found.smallest["mail"] == pytest.approx(smallest_effect(30, 50, 0.4))
+    assert found.matures == (400 + 28 + 14) * DAY
+    assert found.full_on is None
     scene.close()
 
 
@@ -44,4 +59,5 @@ def test_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:
     found = power_of(trial, scene.definition, scene.memberships, tmp_path / "none", 102 * DAY)
     assert (found.inside, found.a_day, found.rate, found.full_on) == (0, 0, None, None)
     assert found.smallest == {"mail": None, "voucher": None}
+    assert found.matures is None
     scene.close()

@@ -15,6 +15,7 @@ import yaml
 from features.errors import PropensityError
 from features.events.log import InMemory
 from features.time import DAY, HOUR
+from monitoring.experiments.power import power_of
 from monitoring.experiments.publish import find, publish, read_outs
 from monitoring.experiments.read_out import ReadOut
 from segments.transitions.membership import IN, Observation
@@ -119,13 +120,17 @@ def test_a_merged_user_counts_once_and_one_of_two_arms_does_not_count(shop: Shop
 
 
 def test_what_is_published_is_json_and_a_page_and_the_same_again(shop: Shop) -> None:
+    [trial] = trials(shop.scene.definition).values()
+    power = power_of(trial, shop.scene.definition, shop.scene.memberships, shop.folder, 130 * DAY)
     for _ in range(2):
-        publish([shop.read()], shop.folder, shop.scene.definition)
+        publish([shop.read()], {trial.id: power}, shop.folder, shop.scene.definition)
     content = json.loads((shop.folder / "experiments.json").read_text())["winback"]
     assert content["words"][0].startswith("mail, look 2 of 2: better than nothing, less churn: -0.")
     assert content["variants"]["mail"] == {"share": 0.5, "assigned": shop.read().assigned["mail"],
                                            "exposures": {"handed off": shop.read().assigned["mail"]}}  # fmt: skip
     assert {(row["outcome"], row["slice"]) for row in content["rows"]} >= {("churn", "everybody")}
+    assert content["power"]["inside"] == len(USERS)
+    assert content["power"]["arms"] == {"nothing": 500, "mail": 500}, "those planned"
     page = (shop.folder / "experiments.html").read_text()
     assert "better than nothing" in page
     assert "vegaEmbed(" in page

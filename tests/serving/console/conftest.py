@@ -1,5 +1,6 @@
 """A served world for the console: scored twice, monitored, with a destination, an experiment and a key a role."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ import yaml
 
 from serving.database.live_log import LiveLog
 from serving.desk.keys import Keys
+from serving.model.loader import Loader
 from tests.conftest import World
 from tests.serving.activation.receivers import Receiver
 from tests.serving.conftest import unscored_copy_of
 from tests.serving.console.mounted import Mounted
 from tests.serving.console.provider import Provider
 from tests.serving.servers import Server
+from training.registry import Registry
 
 #: what a name, a trait or an event of a user must not do to a page
 SCRIPT = "<script>alert(1)</script>"
@@ -141,6 +144,17 @@ def _defined(world: World, address: str) -> World:
     return World.at(world.folder)
 
 
+def challenge(world: World, outcome: str, needed: str) -> str:
+    """Register the champion once more as a version that the gate held back, and return its number."""
+    registry, loader = Registry(world.definition, world.settings), Loader(world.definition, world.settings)
+    champion = loader.load(outcome, loader.versions()[outcome])
+    gate = [{"criterion": "average precision", "needed": needed, "found": "-1.2% (-3% to +0.5%)", "passed": False},
+            {"criterion": "calibration error", "needed": "at most 0.03", "found": "0.01", "passed": True}]  # fmt: skip
+    with registry.run(outcome, 0):
+        registry.note({}, {}, {"gate.json": json.dumps(gate)})
+        return registry.register(champion)
+
+
 def _run(world: World, *command: str) -> None:
     done = world.run(sys.executable, "-m", "propensity", *command)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -159,6 +173,7 @@ def served_console(world: World, tmp_path_factory: pytest.TempPathFactory) -> It
     _run(mine, "materialize")
     _run(mine, "monitor")
     _run(mine, "kpis")
+    challenge(mine, "churn", f"better than the champion {SCRIPT}")
     log = LiveLog.open(mine.definition, mine.settings)
     keys = {role: Keys(log).create(f"{role}-key", role) for role in ROLES}
     log.close()

@@ -16,6 +16,8 @@ from features.time import DAY
 from serving.audience.population import Population
 from serving.console.app import mount
 from serving.database.console.actions import Actions
+from serving.database.console.chain import Chain
+from serving.database.console.tables import make_tables
 from serving.database.live_log import LiveLog
 from serving.database.schema import connect
 from tests.conftest import ROOT
@@ -70,9 +72,9 @@ class Mounted:
         self.settings = Settings(home=folder, **settings)
         self.clock = SetClock(20_000 * DAY)
         live = SimpleNamespace(log=self.log, clock=self.clock, memberships=None)
-        desk: Any = SimpleNamespace(
-            definition=_definition(), live=live, population=Population(_definition(), self.settings)
-        )
+        make_tables(self.log)
+        population, chain = Population(_definition(), self.settings), Chain(self.log)
+        desk: Any = SimpleNamespace(definition=_definition(), live=live, population=population, chain=chain)
         self.app = Starlette()
         mount(self.app, lambda: desk, lambda: self.settings)
 

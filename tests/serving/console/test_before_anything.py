@@ -75,6 +75,6 @@ def test_without_it_there_is_none(tmp_path: Path) -> None:
     try:
         answer = off.client().get("/console/")
         assert answer.status_code == 404
-        assert "the console is off" in answer.text
+        assert "The console is off" in answer.text
     finally:
         off.close()

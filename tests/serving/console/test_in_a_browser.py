@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.long, pytest.mark.xdist_group("console")]
 
 SCREENS = {
     "today": "/console/", "segments": "/console/segments", "segment": "/console/segments/repeat_buyer",
+    "members": "/console/segments/repeat_buyer/members?page=2",
     "builder": "/console/segments/repeat_buyer/edit", "overlap": "/console/overlap", "users": "/console/users",
     "cut_off": "/console/cut-off", "models": "/console/models", "experiments": "/console/experiments",
     "hand_off": "/console/hand-off", "log": "/console/log", "sign_in": "/console/sign-in",
@@ -154,6 +155,33 @@ def test_a_marketer_goes_from_who_will_leave_to_a_published_segment(consoled: Co
     navigation.get_by_role("link", name="Log").click()
     expect(page.get_by_text("the campaign of March").first).to_be_visible()
     (consoled.world.folder / "segments.yaml").unlink()
+
+
+def test_a_released_slider_brings_what_came_true_there(consoled: Consoled, tab: Open) -> None:
+    page = tab(address_of(consoled)).page
+    enter(page, consoled.keys["viewer"])
+    page.goto("/console/cut-off?outcome=purchase&at=0.1")
+    matured = page.locator("#matured")
+    expect(matured.get_by_role("heading")).to_have_text("What came true from 0.100 on")
+    before = matured.get_by_role("cell").first.inner_text()
+    page.get_by_label("Probability from").focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    expect(matured.get_by_role("heading")).to_have_text("What came true from 0.200 on")
+    assert matured.get_by_role("cell").first.inner_text() != before
+
+
+def test_reliability_is_drawn_for_each_model_and_members_are_fetched_after_the_page(
+    consoled: Consoled, tab: Open
+) -> None:
+    page = tab(address_of(consoled)).page
+    enter(page, consoled.keys["viewer"])
+    page.goto("/console/models")
+    expect(page.locator('[data-chart="reliability"] canvas')).to_have_count(4)
+    page.goto("/console/segments/repeat_buyer")
+    expect(page.locator(".members li")).to_have_count(50)
+    page.get_by_role("link", name="Next page").click()
+    expect(page.get_by_text("51 to 100 of")).to_be_visible()
 
 
 def test_what_is_filled_in_while_an_answer_is_on_its_way_stays(consoled: Consoled, tab: Open) -> None:

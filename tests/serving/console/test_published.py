@@ -81,6 +81,8 @@ def test_its_size_is_on_the_pages_and_an_export_waits_for_the_next_batch(console
     count = len(found_by(Population(definition, consoled.world.settings), NAME).users)
     until(lambda: f"{count:,}" in editor.get(f"/segments/{NAME}").text, 30)
     assert NAME in editor.get("/overlap").text
+    members = editor.get(f"/segments/{NAME}/members").text
+    assert f"{count:,}" in members
     editor.get(f"/segments/{NAME}")
     assert editor.post(f"/segments/{NAME}/download", form="csv").status_code == 400
     assert "its rule was published since" in editor.text

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from features.errors import SettingsError
 from features.settings import ConsoleRole, Settings
+from features.time import HOUR
 from serving.console.signing_in.trusted_header import is_one_of
 from serving.database.console.sessions import LASTS, Sessions
 from serving.database.console.tables import sessions
@@ -69,6 +70,40 @@ def test_roles_of_two_groups_are_united_and_unknown_groups_give_nothing(console:
         assert "set-cookie" not in page.headers
     without = console.client().get("/console/users", headers={"x-user": "ann"})
     assert without.status_code == 403
+
+
+def sessions_of(console: Mounted) -> int:
+    with console.log.reading() as connection:
+        return len(connection.execute(sa.select(sessions)).all())
+
+
+def test_a_client_without_cookies_is_written_down_once_an_hour(console: Mounted) -> None:
+    """A script or a probe behind the proxy: each request comes without the cookie of the one before."""
+    for _ in range(5):
+        assert console.client().get("/console/users", headers=ANN).status_code == 200
+    assert len(console.signed_in()) == 1
+    assert sessions_of(console) == 1
+    console.client().get("/console/users", headers={**ANN, "x-user": "bob@example.com"})
+    console.client().get("/console/users", headers={**ANN, "x-groups": "data"})
+    assert [who for who, *_ in console.signed_in()] == ["ann@example.com", "bob@example.com", "ann@example.com"], (
+        "another person, and another role"
+    )
+    console.clock.at += HOUR - 1
+    console.client().get("/console/users", headers=ANN)
+    assert len(console.signed_in()) == 3
+    console.clock.at += 1
+    for _ in range(5):
+        console.client().get("/console/users", headers=ANN)
+    assert len(console.signed_in()) == 4
+
+
+def test_who_signs_out_gets_a_new_session_and_no_second_row_within_the_hour(console: Mounted) -> None:
+    client = console.client()
+    page = client.get("/console/users", headers=ANN)
+    assert client.post("/console/sign-out", headers=ANN, data={"csrf": csrf_of(page)}).status_code == 200
+    again = console.client().get("/console/users", headers=ANN)
+    assert csrf_of(again) != csrf_of(page)
+    assert len(console.signed_in()) == 1
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "127.0.0.2", "::2", "testclient", ""])

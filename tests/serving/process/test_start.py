@@ -118,7 +118,11 @@ def test_a_successor_waits_for_a_registry_server_that_is_away(mine: World, tmp_p
 
 @pytest.mark.long
 @pytest.mark.xdist_group("failures")
-@pytest.mark.parametrize("damaged", ["live.db", "online.db", "columns.json", "../mlflow.db", "../../propensity.yaml"])
+@pytest.mark.parametrize(
+    "damaged",
+    ["live.db", "../../propensity.yaml",
+     *(pytest.param(file, marks=pytest.mark.nightly) for file in ("online.db", "columns.json", "../mlflow.db"))],
+)  # fmt: skip
 def test_a_successor_waits_until_a_damaged_file_is_mended(mine: World, tmp_path: Path, damaged: str) -> None:
     file = mine.settings.folder(mine.definition.name) / damaged
     kept = file.read_bytes() if file.exists() else None
