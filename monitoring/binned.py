@@ -1,4 +1,4 @@
-"""Matured likelihoods in bins of the probability: what was said, what came true, and of whom."""
+"""Matured likelihoods in bins of the probability: what was predicted, what came true, and of whom."""
 
 import polars as pl
 
@@ -27,7 +27,7 @@ def binned(rows: pl.DataFrame) -> pl.DataFrame:
         first=pl.col("at").min(),
         last=pl.col("at").max(),
     ).group_by("version", "population", "bin", "people", "first", "last").agg(
-        users=pl.len(), said=pl.col("answer").sum(), weight=weight.sum(), squares=(weight**2).sum(),
+        users=pl.len(), predicted=pl.col("answer").sum(), weight=weight.sum(), squares=(weight**2).sum(),
         expected=(weight * pl.col("answer")).sum(),
         events=event.sum(), event_weight=weight.filter(event).sum(), event_squares=(weight**2).filter(event).sum(),
     )  # fmt: skip

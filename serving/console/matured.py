@@ -1,4 +1,4 @@
-"""Matured likelihoods beside expected ones: at a cut-off and by what was said, with intervals."""
+"""Matured likelihoods beside expected ones: at a cut-off and by what was predicted, with intervals."""
 
 import math
 from collections.abc import Iterator
@@ -108,7 +108,7 @@ def came_true(bins: pl.DataFrame, cut: float) -> list[CameTrue]:
 
 
 def reliability(bins: pl.DataFrame) -> list[Point]:
-    """What was said beside what came true of untreated users, the lowest first; at most `POINTS` points."""
+    """What was predicted beside what came true of untreated users, the lowest first; at most `POINTS` points."""
     rows = untreated(bins)
     if not len(rows):
         return []
@@ -144,7 +144,7 @@ def _populations(bins: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
         yield (
             name,
             rows.with_columns(
-                weight=users, squares=users, expected=rows["said"], event_weight=events, event_squares=events
+                weight=users, squares=users, expected=rows["predicted"], event_weight=events, event_squares=events
             ),
         )
 

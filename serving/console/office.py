@@ -9,10 +9,10 @@ from starlette.requests import Request
 from features.settings import Settings
 from serving.console.catalogue import Catalogue
 from serving.console.handles import Handles
-from serving.console.members import Members
-from serving.console.overview import Overview, Overviews
+from serving.console.kept.members import Members
+from serving.console.kept.overview import Overview, Overviews
+from serving.console.kept.registry import Registry
 from serving.console.refusals import ConsoleError
-from serving.console.registry import Registry
 from serving.console.signing_in.provider import Provider
 from serving.console.signing_in.recent import Recent
 from serving.database.console.actions import Actions

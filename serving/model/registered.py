@@ -1,4 +1,4 @@
-"""Registered versions of models: what was trained, what the gate said, and how reliable each was on its test."""
+"""Registered versions of models: what was trained, what the gate found, and how reliable each was on its test."""
 
 import io
 import json
@@ -67,7 +67,7 @@ class Challenger:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """A tenth of the test rows by what the model said.
+    """A tenth of the test rows by the predicted value.
 
     Attributes:
         predicted: the mean answer.

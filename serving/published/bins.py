@@ -18,10 +18,10 @@ SUFFIX: Final = ".bins.parquet"
 #: probabilities, of their weights and of the squares of these, and what was expected by weight; the same of those that
 #: came true; and how many different users are in all bins of the version and the population, of which batches
 BINS: Final = pl.Schema(
-    {"version": pl.String(), "population": pl.String(), "bin": pl.Int64(), "users": pl.Int64(), "said": pl.Float64(),
-     "weight": pl.Float64(),
-     "squares": pl.Float64(), "expected": pl.Float64(), "events": pl.Int64(), "event_weight": pl.Float64(),
-     "event_squares": pl.Float64(), "people": pl.Int64(), "first": pl.Int64(), "last": pl.Int64()}
+    {"version": pl.String(), "population": pl.String(), "bin": pl.Int64(), "users": pl.Int64(),
+     "predicted": pl.Float64(), "weight": pl.Float64(), "squares": pl.Float64(), "expected": pl.Float64(),
+     "events": pl.Int64(), "event_weight": pl.Float64(), "event_squares": pl.Float64(),
+     "people": pl.Int64(), "first": pl.Int64(), "last": pl.Int64()}
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from segments.tiers import SILENT, UPLIFT_TIERS
 from serving.model.uplift import UpliftModel
 from serving.scoring.serialize import UpliftVersion
 
-#: why nothing is said: the first of these that is true. The third and fourth are about a model that is there: it was
+#: why there is no answer: the first of these that is true. The third and fourth are about a model that is there: it was
 #: learnt on other features, or from an experiment with another variant or outcome
 _WHY = ("no_model", "stale_profile", "short_history", "outside_trained_range")
 OTHER_FEATURES, OTHER_EXPERIMENT = "feature_digest_mismatch", "other_experiment"

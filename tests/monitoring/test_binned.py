@@ -36,7 +36,7 @@ def test_weights_events_and_people_are_summed_by_population() -> None:
     held, handed = found["held out"], found["handed off"]
     assert (held["users"], held["people"], held["events"]) == (3, 2, 1)
     assert (held["weight"], held["squares"], held["event_weight"], held["event_squares"]) == (22, 204, 10, 100)
-    assert held["said"] == pytest.approx(0.906)
+    assert held["predicted"] == pytest.approx(0.906)
     assert held["expected"] == pytest.approx(10 * 0.301 + 2 * 0.302 + 10 * 0.303)
     assert (held["first"], held["last"]) == (DAY, 8 * DAY)
     assert (handed["users"], handed["events"], handed["weight"]) == (1, 1, 0)

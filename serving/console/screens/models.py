@@ -7,9 +7,9 @@ from starlette.responses import Response
 
 from features.errors import StoreError
 from serving.console import matured
+from serving.console.kept.registry import Known
 from serving.console.office import Visit
 from serving.console.pages import page_of
-from serving.console.registry import Known
 from serving.console.screen import Screen
 from serving.model.registered import Bin, Registered
 from serving.published.bins import bins_published
@@ -60,7 +60,7 @@ def _registered(known: Known | None, model: ServedModel) -> Registered | None:
 
 
 def _reliability(visit: Visit, known: Known | None, model: ServedModel) -> list[dict[str, object]]:
-    """What the model said beside what happened: in its test, and since then of untreated users."""
+    """What the model predicted beside what happened: in its test, and since then of untreated users."""
     rows: list[dict[str, object]] = []
     found = _registered(known, model)
     if found is not None and f"{model.outcome}/{found.champion}" == model.version:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from starlette.responses import Response
 
 from features.definition.schema import Definition
+from serving.console.kept.overview import Overview
 from serving.console.office import Visit
-from serving.console.overview import Overview
 from serving.console.pages import page_of
 from serving.console.screen import Screen
 

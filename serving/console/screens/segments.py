@@ -17,9 +17,9 @@ from segments.transitions.membership import IN
 from serving.activation.audience_export import Format, export
 from serving.audience.published import check_scored
 from serving.console.builder.forms import sentences_of
-from serving.console.drawings import sparkline
+from serving.console.drawings.flows import sparkline
+from serving.console.kept.overview import Overview
 from serving.console.office import Visit
-from serving.console.overview import Overview
 from serving.console.pages import page_of
 from serving.console.refusals import ConsoleError
 from serving.console.screen import Screen

@@ -9,9 +9,9 @@ from starlette.responses import Response
 from features.definition.dimension import STATES
 from features.errors import StoreError
 from features.time import DAY, to_instant
-from serving.console.drawings import Flow, sankey
+from serving.console.drawings.flows import Flow, sankey
+from serving.console.kept.overview import Overview
 from serving.console.office import Visit
-from serving.console.overview import Overview
 from serving.console.pages import page_of
 from serving.console.screen import Screen
 from serving.published.experiments import published as experiments_published

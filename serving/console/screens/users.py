@@ -8,12 +8,12 @@ from features.time import to_datetime
 from features.user_id import LONGEST, UserIdError, user_id
 from serving.audience.truth.profile import Profile
 from serving.audience.truth.table import Row, truth_tables
-from serving.console.curves import Curve, curve
+from serving.console.drawings.curves import Curve, curve
+from serving.console.drawings.timeline import timeline
 from serving.console.office import Visit
 from serving.console.pages import page_of
 from serving.console.refusals import ConsoleError
 from serving.console.screen import Screen
-from serving.console.timeline import timeline
 from serving.desk.desk import Caller
 from serving.desk.user_history import UserHistory, history_of
 

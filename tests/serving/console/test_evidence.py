@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from features.errors import UnavailableError
-from serving.console.registry import Registry
+from serving.console.kept.registry import Registry
 from serving.console.screens.experiments import expects, light_of
 from serving.model.registered import Registered
 from serving.published.bins import bins_published
@@ -138,7 +138,7 @@ def test_the_registry_is_read_once_for_many_pages_and_again_for_another_champion
 def test_a_registry_that_does_not_answer_holds_no_page_up_and_leaves_what_was_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("serving.console.registry.PATIENCE", 0.05)
+    monkeypatch.setattr("serving.console.kept.registry.PATIENCE", 0.05)
     slow = Slow()
     registry = Registry(slow)
     begun = time.monotonic()

@@ -64,7 +64,7 @@ def test_a_look_checks_newer_rows_alone_and_the_whole_check_finds_an_older_one(l
     written(log, 5, 3)
     assert chain.newer() == Checked(None, 9, 5, newer=3), "an older row is not read again"
     assert chain.whole(10).broken == 2
-    assert chain.newer().broken == 2, "it stays said"
+    assert chain.newer().broken == 2, "it stays found"
     change(log, 2, who="somebody")
     assert chain.whole(11) == Checked(None, 11, 8)
 

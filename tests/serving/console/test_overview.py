@@ -14,7 +14,7 @@ from features.definition.schema import Definition
 from features.settings import Settings
 from features.time import to_instant
 from serving.audience.population import Population
-from serving.console.overview import Overviews
+from serving.console.kept.overview import Overviews
 from serving.scoring.previous import Earlier, scores_path
 from tests.serving.console.conftest import Consoled
 

@@ -82,7 +82,7 @@ def test_an_error_of_the_engine_stays_english_and_is_marked(console: Mounted, mo
     def broken(*_: object) -> None:
         raise PropensityError("column 'a < b' is unknown.", fix="see the definition")
 
-    monkeypatch.setattr("serving.console.members.Members.page", broken)
+    monkeypatch.setattr("serving.console.kept.members.Members.page", broken)
     client = console.client("http://localhost")
     page = client.get("/console/segments/repeat_buyer/members", headers=KOREAN).text
     assert "서비스가 이 요청을 받아들이지 않았습니다" in page

@@ -7,7 +7,7 @@ import pytest
 
 from features.time import to_datetime, to_instant
 from segments.transitions.transition import Transition
-from serving.console.timeline import LEFT, RIGHT, WIDTH, timeline
+from serving.console.drawings.timeline import LEFT, RIGHT, WIDTH, timeline
 from serving.desk.user_events import UserEvent, UserEvents
 from serving.desk.user_history import TransitionRecord
 from tests.serving.console.conftest import Consoled

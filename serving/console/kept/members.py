@@ -12,7 +12,7 @@ import polars as pl
 
 from serving.audience.population import Population
 from serving.audience.published import found_by, published_since
-from serving.console.overview import stamp_of
+from serving.console.kept.overview import stamp_of
 from serving.scoring.previous import Earlier
 
 #: members of a page

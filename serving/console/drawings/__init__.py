@@ -1,0 +1,1 @@
+"""What is drawn on pages: where the parts of each drawing lie."""
