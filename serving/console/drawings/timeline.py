@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
+from serving.console.drawings.flows import COLOURS
 from serving.desk.user_events import UserEvent
 from serving.desk.user_history import TransitionRecord
 
@@ -22,9 +23,6 @@ NAMED = 8
 
 #: no more of the past is drawn
 LONGEST = timedelta(days=365)
-
-#: how many colours `style.css` has
-COLOURS = 8
 
 
 @dataclass(frozen=True, slots=True)
