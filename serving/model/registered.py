@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import features.system.telemetry  # noqa: F401
+
 import mlflow
 import polars as pl
 from mlflow.entities.model_registry import ModelVersion
