@@ -1,10 +1,6 @@
 """Run all measurements: ``make bench``."""
 
-import json
-import os
-import platform
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -17,7 +13,6 @@ from benchmarks import (
     audience,
     console,
     features,
-    figures,
     identity,
     live,
     merge_day,
@@ -31,54 +26,35 @@ from benchmarks import (
     spark,
     stores,
 )
+from benchmarks.page import (
+    AUDIENCE,
+    BESIDE,
+    BEST,
+    CDNOW,
+    CONSOLE,
+    DAY,
+    GROWTH,
+    HANDOFF,
+    HTTP,
+    IDENTITY,
+    LATENCY,
+    LOAD,
+    REAL,
+    REASONS,
+    RIGHT,
+    ROLLING,
+    SEGMENTS,
+    SIGNALS,
+    SPARK,
+    STORES,
+    VALUE,
+    replace,
+    write,
+)
 from benchmarks.world import ROOT, Log, World, log_of, trained
 from examples.demo.world import WORLDS
 from features.definition import load_definition
 from propensity.console import out, table
-
-PACKAGES = ("feast", "bentoml", "mlflow", "lightgbm", "duckdb", "polars", "pandas", "pyarrow", "numba", "featuretools",
-            "pyspark")  # fmt: skip
-
-
-def markdown(title: str, rows: pl.DataFrame) -> str:
-    """Write a table as Markdown."""
-    head = [name.replace("_", " ") for name in rows.columns]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for row in rows.iter_rows():
-        lines.append(f"| {' | '.join(_cell(value) for value in row)} |")
-    return f"## {title}\n\n" + "\n".join(lines) + "\n"
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:,.4g}"
-    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-BESIDE = "Features: the fold and other ways, end to end from the same Parquet files"
-GROWTH = "The fold as the log and the number of snapshots grow"
-SIGNALS = "The fold as signals grow, 26 snapshots"
-DAY = "One more day on top of a year, and a rebuild"
-STORES = "Profiles online, and named features"
-SPARK = "Spark on one machine"
-HTTP = "Answers over HTTP, one call after the other, a no-op between them"
-LOAD = "The live path under load, open loop"
-LATENCY = f"Latency of scores at {live.SCORES_PER_S} requests/s"
-SEGMENTS = "A hundred segments of a million users"
-AUDIENCE = "A rule of seven conditions while it is edited: size, what each condition removes, who enters and leaves"
-CONSOLE = "The console over HTTP, a million users, and scores while ten people are in it"
-HANDOFF = "The hand-off to a signed webhook"
-REASONS = "Exact attributions, one user and in bulk"
-BEST = "Distance from the best possible forecast, in three simulated worlds"
-CDNOW = "CDNOW: who buys within 90 days of 1 April 1998"
-REAL = "Real logs: our models beside the best baseline and boosting on RFM features"
-ROLLING = "Rolling held-out cutoffs: ours beside the best of eight peers, trained on the same rows"
-IDENTITY = "People behind several devices: models on ids apart, merged, and if everybody were known"
-RIGHT = "Monitoring and experiments: how often they are right, in simulated logs"
-VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
-#: all tables there are, in the order of the page; one of another title is of an older version
-TITLES = (BESIDE, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, AUDIENCE, CONSOLE, HANDOFF,
-          REASONS, BEST, CDNOW, VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
 
 
 def beside_others(most: int, folder: Path) -> pl.DataFrame:
@@ -156,25 +132,6 @@ def known_logs() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
         VALUE: spent,
         REAL: quality.real_logs(),
     }, numbers | more
-
-
-def replace(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float], users: int) -> None:
-    """Put new tables and numbers in the place of the old ones; tables that are measured no more go."""
-    file = folder / "results.md"
-    head, *sections = file.read_text(encoding="utf-8").split("\n## ")
-    kept = {section.split("\n", 1)[0]: section.rstrip("\n") for section in sections}
-    kept |= {title: markdown(title, rows).removeprefix("## ").rstrip("\n") for title, rows in tables.items()}
-    shown = [kept[title] for title in TITLES if title in kept]
-    head = introduction(users, numbers) if "train.seconds" in numbers else head
-    file.write_text("\n\n## ".join([head.rstrip("\n"), *shown]) + "\n", encoding="utf-8")
-    published(folder, json.loads((folder / "results.json").read_text()) | numbers)
-
-
-def published(folder: Path, numbers: dict[str, float]) -> None:
-    """Write the numbers, and where they are the repository's own, the pages that show them."""
-    (folder / "results.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    if folder.resolve() == ROOT / "benchmarks":
-        figures.publish(ROOT, numbers)
 
 
 def main(
@@ -305,24 +262,6 @@ def worlds(users: int, soak: float | None) -> tuple[dict[str, pl.DataFrame], dic
         numbers |= {f"{key}.auc_over_bayes": row["AUC_over_best"], f"{key}.calibration_error": row["calibration_error"],
                     f"{key}.log_loss_over_bayes": row["log_loss_over_best"]}  # fmt: skip
     return tables, numbers
-
-
-def write(folder: Path, tables: dict[str, pl.DataFrame], numbers: dict[str, float], users: int) -> None:
-    """Write both files."""
-    text = "\n".join([introduction(users, numbers), "", *(markdown(title, rows) for title, rows in tables.items())])
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "results.md").write_text(text, encoding="utf-8")
-    published(folder, numbers)
-
-
-def introduction(users: int, numbers: dict[str, float]) -> str:
-    """The head of the page: what was measured where."""
-    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    trained_in = f"Models: {users:,} users of the demo world, trained in {numbers['train.seconds']:.0f} s"
-    memory = f" and {numbers['train.peak_gib']:.1f} GiB of memory. "
-    once = "Times are of one run on one machine, and ratios are within it."
-    return f"# Results\n\n{trained_in}{memory}{machine}; {versions}. {once}"
 
 
 if __name__ == "__main__":

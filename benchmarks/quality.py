@@ -25,7 +25,7 @@ from features.system.progress import unseen
 from features.time import to_instant
 from features.traits import latest_traits, write_traits
 from segments.rfm_cuts import load_cuts
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.scorer import Scorer
 from training.baselines.classification import rfm_columns

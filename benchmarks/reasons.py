@@ -13,8 +13,8 @@ from features.feature_store.objects import snapshots_path
 from features.reading.source import EventLog
 from features.system.parallel import cores
 from features.traits import latest_traits
-from serving.model.loader import Loader
 from serving.model.numbers import model_matrix
+from serving.model.registry.loader import Loader
 
 ROWS = 20_000
 

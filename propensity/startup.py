@@ -130,7 +130,7 @@ def _keys(settings: Settings, host: str) -> None:
 
 def _models(rules: Definition, settings: Settings) -> None:
     """Say which outcomes will be silent: what needs no model, or another one, is served all the same."""
-    from serving.model.loader import Loader
+    from serving.model.registry.loader import Loader
     from serving.scoring.online import Answers
 
     answers = Answers(rules, settings)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from benchmarks import features, quality, scale, stores
-from benchmarks.__main__ import BESIDE, HTTP, TITLES, replace
+from benchmarks.page import BESIDE, HTTP, TITLES, replace
 from benchmarks.peers import Rows, peers
 from benchmarks.world import Log
 from benchmarks.world import World as Measured

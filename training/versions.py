@@ -21,9 +21,9 @@ from features.feature_store import feature_service_name
 from features.settings import Settings
 from features.time import to_datetime
 from segments.dependencies import uplift_key
-from serving.model.artifacts import know_places, make_relative
-from serving.model.loader import CARD_DIGEST, CHAMPION, CHAMPIONS, Loader, registered_name, registry_errors
 from serving.model.model import Model
+from serving.model.registry.artifacts import know_places, make_relative
+from serving.model.registry.loader import CARD_DIGEST, CHAMPION, CHAMPIONS, Loader, registered_name, registry_errors
 from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
 

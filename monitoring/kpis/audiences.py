@@ -110,7 +110,17 @@ def _backwards(now: int, entered: Instants, left: Instants) -> Instants:
 def _audience(
     name: str, size: Instants, counts: Instants, everybody: Instants, first: int, shown: int, by: By
 ) -> Audience:
-    """Args: the sizes and counts of each day; how many users have a state; the first day, and the first shown one."""
+    """An audience day by day, and of a state period by period.
+
+    Args:
+        name: of the audience.
+        size: of each day.
+        counts: who entered, left, and came from another state, ``[3, days]``.
+        everybody: how many users have a state, of each day.
+        first: the first day.
+        shown: the first day that is shown.
+        by: the length of periods.
+    """
     entered, left, came = counts
     others = np.append(0, (everybody - size)[:-1])  # at the end of the day before
     of_state = name.startswith(f"{STATES}.")

@@ -16,9 +16,9 @@ from monitoring.matured import kept
 from monitoring.recalibration.proposal import Proposal, propose
 from monitoring.recalibration.refused import Refusals
 from serving.model.card import Recalibrated
-from serving.model.loader import Loader
 from serving.model.model import Model
 from serving.model.recalibrated import recalibrated
+from serving.model.registry.loader import Loader
 from serving.upkeep.materialize import materialize
 from training.evaluation.consistency import parity, saved_alike
 from training.evaluation.gate import Criterion, passes

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Self
 
 import polars as pl
+from pydantic import TypeAdapter
 
 from features.definition.schema import Definition
 from features.settings import Settings
 from features.system.durable import new_folder, write_durably
+from features.system.kept_files import reading
 from features.time import DAY, day_of
 from monitoring.matured import kept
 
@@ -46,6 +48,9 @@ class Refused:
             f"a recalibration of {self.version} was not promoted on {day_of(self.at)}; it is tried again with "
             f"{MORE:.0%} more matured users ({now.rows:,} now, {self.rows:,} then), or on {day_of(self.at + LATER)}"
         )
+
+
+_CONTENT = TypeAdapter(dict[str, Refused])
 
 
 class Refusals:
@@ -89,4 +94,5 @@ class Refusals:
     def _kept(self) -> dict[str, Refused]:
         if not self._file.exists():
             return {}
-        return {name: Refused(**one) for name, one in json.loads(self._file.read_text(encoding="utf-8")).items()}
+        with reading(self._file, fix=f"remove {self._file}; what was refused is tried once more"):
+            return _CONTENT.validate_json(self._file.read_bytes())

@@ -20,7 +20,7 @@ from monitoring.uplift.users import uplift_of_users
 from segments.dependencies import uplift_key
 from segments.variants import Trial
 from serving.activation.memberships import Memberships
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.model.uplift import UpliftModel
 from training.registry import Registry
 

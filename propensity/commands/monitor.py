@@ -48,7 +48,7 @@ def monitor(
     from monitoring.monitor import content
     from monitoring.monitor import monitor as run
     from propensity.tables import monitoring
-    from serving.model.loader import Loader
+    from serving.model.registry.loader import Loader
 
     rules, settings = opened(definition)
     models, instant = Loader(rules, settings).champions(), parse_instant(as_of, "--as-of")
@@ -163,7 +163,7 @@ def effect(
 
 def fitted_through(rules: "Definition", settings: "Settings") -> dict[str, int]:
     """Of each champion the newest cutoff that it was fitted on."""
-    from serving.model.loader import Loader
+    from serving.model.registry.loader import Loader
 
     return through(rules, Loader(rules, settings).champions())
 

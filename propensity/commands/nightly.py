@@ -175,7 +175,7 @@ def _recalibrated(
 
 def _served(rules: "Definition", settings: "Settings") -> dict[str, str]:
     """Of each outcome that has one, the champion, as ``churn/4``."""
-    from serving.model.loader import Loader
+    from serving.model.registry.loader import Loader
 
     return {name: f"{name}/{number}" for name, number in Loader(rules, settings).versions().items()}
 

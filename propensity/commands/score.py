@@ -141,7 +141,7 @@ def segments_report(
 
 def _champions(rules: "Definition", settings: "Settings", *, without_models: bool) -> "Champions":
     """Load the champions, and say on standard error where some are missing."""
-    from serving.model.loader import Loader
+    from serving.model.registry.loader import Loader
     from serving.scoring.champions import Champions
 
     found = Champions.of(Loader(rules, settings), settings.scores(rules.name), without_models=without_models)

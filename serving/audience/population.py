@@ -75,6 +75,11 @@ class Population:
         self._made: dict[str, object] = {}
 
     @property
+    def is_there(self) -> bool:
+        """Whether a batch has kept columns."""
+        return bool(populations(self._folder))
+
+    @property
     def cutoff(self) -> int:
         """The instant that the newest batch speaks of.
 

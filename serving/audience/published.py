@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from features.definition.dimension import Dimension
-from features.errors import PropensityError, StoreError
+from features.errors import PropensityError
 from features.expressions.program import Program
 from segments.holdout import held_out_among, held_out_share
 from segments.transitions.membership import rule_digests
@@ -28,12 +28,15 @@ class Found:
 
 
 def published_since(population: Population) -> list[str]:
-    """The segments whose rule is not the one that the newest batch used; none where no batch has kept its columns."""
-    try:
-        view = population.view(())
-    except StoreError:
+    """The segments whose rule is not the one that the newest batch used; none where no batch has kept its columns.
+
+    Raises:
+        StoreError: as for `Population.view`.
+        UnavailableError: as for `Population.view`.
+    """
+    if not population.is_there:
         return []  # scores may be there without columns: then they are all that is known
-    definition = population.definition
+    view, definition = population.view(()), population.definition
     if view.definition == definition.version:
         return []
     rules = rule_digests(definition)

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from serving.activation.hand_offs import HANDED_OFF, HELD_OUT, LEFT_ALONE
-from serving.published.bins import STEPS
+from serving.published.bins import STEPS, Point
 
 #: of a 95 % interval
 Z: Final = 1.959964
@@ -58,25 +58,6 @@ class CameTrue:
     precision: Share | None
     hits: Share | None
     recall: Share | None
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Predictions of about the same probability.
-
-    Attributes:
-        predicted: the mean of the probabilities.
-        observed: the share who did it.
-        low: lower end of its interval.
-        high: upper end of it.
-        rows: how many.
-    """
-
-    predicted: float
-    observed: float
-    low: float
-    high: float
-    rows: int
 
 
 def wilson(share: float, count: float) -> Share:

@@ -22,7 +22,7 @@ from serving.database.console.sessions import Session, Sessions
 from serving.database.console.tables import make_tables, secret_of
 from serving.desk.desk import Desk
 from serving.desk.roles import May, permissions
-from serving.model.registered import registered
+from serving.model.registry.registered import registered
 from serving.runtime.renewal import written
 
 

@@ -6,6 +6,6 @@ MLflow loads it while it is being imported itself, so that nothing of MLflow may
 
 def repository(artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> object:
     """An MLflow artifact repository: of a home's files, or of MLflow's server where one keeps them."""
-    from serving.model.artifacts import repository_of
+    from serving.model.registry.artifacts import repository_of
 
     return repository_of(artifact_uri, tracking_uri, registry_uri)

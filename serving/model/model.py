@@ -18,8 +18,8 @@ from serving.model.bg_nbd import BgNbdPart
 from serving.model.card import ModelCard, checked_bytes, damaged
 from serving.model.linear import Linear
 from serving.model.numbers import Floats, Numbers, model_matrix, with_codes
-from serving.model.single_rows import MANY, SingleRows
-from serving.model.treeshap import WORTHWHILE, Forest
+from serving.model.trees.single_rows import MANY, SingleRows
+from serving.model.trees.treeshap import WORTHWHILE, Forest
 
 BOOSTER, NUMBERS, CARD = "booster.txt", "numbers.json", "card.json"
 

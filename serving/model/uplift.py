@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from segments.tiers import UpliftTier
 from serving.model.card import Measure, Ranges, checked_bytes, damaged
 from serving.model.numbers import Floats, sigmoid
-from serving.model.single_rows import MANY, SingleRows
+from serving.model.trees.single_rows import MANY, SingleRows
 
 CARD = "uplift.json"
 

@@ -1,5 +1,6 @@
 """Matured likelihoods in fine bins: what the monitor counted in each, as ``<outcome>.bins.parquet`` holds it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +24,25 @@ BINS: Final = pl.Schema(
      "events": pl.Int64(), "event_weight": pl.Float64(), "event_squares": pl.Float64(),
      "people": pl.Int64(), "first": pl.Int64(), "last": pl.Int64()}
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Predictions of about the same value, as a reliability diagram draws them.
+
+    Attributes:
+        predicted: their mean.
+        observed: the mean of what happened, or the share of users who did it.
+        low: lower end of its 95 % interval.
+        high: upper end of it.
+        rows: how many.
+    """
+
+    predicted: float
+    observed: float
+    low: float
+    high: float
+    rows: int
 
 
 def bins_published(folder: Path, outcome: str) -> pl.DataFrame | None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from features.definition.schema import Definition
 from features.errors import PropensityError
-from serving.model.loader import Loader
 from serving.model.model import Model
+from serving.model.registry.loader import Loader
 from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
 

@@ -26,7 +26,7 @@ from segments.rfm import RfmCuts, rfm_columns, rfm_of
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, tier_codes
 from segments.value_to_date import ValueToDate
 from serving.model.model import Model
-from serving.model.treeshap import WORTHWHILE
+from serving.model.trees.treeshap import WORTHWHILE
 from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
 from serving.scoring.reasons.explain import Explainer

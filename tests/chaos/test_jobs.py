@@ -12,7 +12,7 @@ from features.time import Clock, to_datetime
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.upkeep.erase import erase
 from tests.chaos.batches import ENDS, batch_of, fill
 from tests.chaos.dying import place_of

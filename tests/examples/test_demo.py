@@ -17,7 +17,7 @@ from features.expressions.program import holds
 from features.reading.source import EventLog
 from features.rows import INSTANT
 from features.traits import latest_traits
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.feature_rows import batch_rows
 from tests.conftest import ROOT, World
 from training.dataset.outcomes import label

@@ -11,7 +11,7 @@ import yaml
 
 from features.definition import load_definition
 from features.settings import Settings
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from tests.conftest import ROOT
 from tests.forks import run_module
 

@@ -13,7 +13,7 @@ from propensity.commands.monitor import running_of
 from segments.rfm_cuts import load_cuts
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.batch import score_all
 from serving.scoring.scorer import Scorer
 from tests.conftest import World

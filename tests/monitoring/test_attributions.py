@@ -8,8 +8,8 @@ from features.event_store.open import open_log
 from features.events.compacted import NONE
 from features.system.progress import unseen
 from monitoring.today.attributions import Attributions
-from serving.model.loader import Loader
 from serving.model.model import Model
+from serving.model.registry.loader import Loader
 from tests.conftest import World
 from training.evaluation.consistency import parity
 

@@ -16,7 +16,7 @@ from features.definition import load_definition
 from features.time import Clock
 from segments.variants import trials
 from serving.activation.delivery import Sender
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.previous import Earlier
 from tests.conftest import World
 from tests.monitoring.scored import memberships

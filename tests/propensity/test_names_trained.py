@@ -16,7 +16,7 @@ from features.settings import Settings
 from features.system.progress import unseen
 from features.traits import latest_traits
 from segments.rfm_cuts import load_cuts
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.scorer import Scorer
 from tests.conftest import ROOT

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from features.system.lock import locked
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.previous import Earlier
 from tests.conftest import World
 from tests.monitoring.scored import looked, relabel, scored_weekly

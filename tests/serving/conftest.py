@@ -15,8 +15,8 @@ from features.reading.source import EventLog
 from features.rows import FeatureRows
 from features.traits import latest_traits
 from segments.rfm_cuts import load_cuts
-from serving.model.loader import Loader
 from serving.model.model import Model
+from serving.model.registry.loader import Loader
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored

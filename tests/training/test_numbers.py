@@ -7,7 +7,7 @@ import pytest
 
 from features.settings import Settings
 from features.time import DAY
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.previous import scores_path
 from tests.conftest import World
 from training.registry import Registry

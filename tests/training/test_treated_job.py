@@ -14,7 +14,7 @@ from features.time import DAY, Clock
 from serving.activation.hand_offs import MOVES, HandOffs
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from tests.conftest import World
 from tests.training.outcomes import CHURN, quiet
 from training.job import train

@@ -34,8 +34,8 @@ def serve(
 def ui(port: Annotated[int, typer.Option(help="the port to listen on")] = 5000) -> None:
     """Serve MLflow's pages about the runs and models."""
     from features.settings import Settings
-    from serving.model.artifacts import database_of, folder_of, make_relative
-    from serving.model.loader import registry_errors
+    from serving.model.registry.artifacts import database_of, folder_of, make_relative
+    from serving.model.registry.loader import registry_errors
 
     uri = Settings().mlflow_uri
     database, artifacts = database_of(uri), folder_of(uri)

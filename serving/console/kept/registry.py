@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from features.errors import PropensityError
-from serving.model.registered import Registered
+from serving.model.registry.registered import Registered
 
 log = logging.getLogger("propensity")
 

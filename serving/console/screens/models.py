@@ -11,8 +11,8 @@ from serving.console.kept.registry import Known
 from serving.console.office import Visit
 from serving.console.pages import page_of
 from serving.console.screen import Screen
-from serving.model.registered import Bin, Registered
-from serving.published.bins import bins_published
+from serving.model.registry.registered import Registered
+from serving.published.bins import Point, bins_published
 from serving.published.monitor import OfOutcome, PublishedMonitor, monitor_published
 from serving.scoring.online import ServedModel
 
@@ -74,7 +74,7 @@ def _reliability(visit: Visit, known: Known | None, model: ServedModel) -> list[
     return rows
 
 
-def _points(visit: Visit, of: str, points: Sequence[Bin | matured.Point], **values: str) -> list[dict[str, object]]:
+def _points(visit: Visit, of: str, points: Sequence[Point], **values: str) -> list[dict[str, object]]:
     """Points of a diagram, with a name for its table and a short one for its legend."""
     name, short = visit.words(f"models.of_{of}", **values), visit.words(f"models.short.{of}")
     return [{"of": of, "name": name, "short": short, **asdict(one)} for one in points]

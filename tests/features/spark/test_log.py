@@ -24,7 +24,7 @@ from features.snapshot import write_snapshots
 from features.time import DAY
 from features.traits import write_traits
 from segments.rfm_cuts import load_cuts
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.batch import score_all
 from serving.scoring.feature_rows import online_rows
 from serving.scoring.previous import field_of

@@ -22,7 +22,7 @@ from monitoring.uplift.job import uplift
 from monitoring.uplift.tiers import DO_NOT_DISTURB, PERSUADABLE
 from segments.rfm_cuts import first_cuts
 from segments.tiers import SILENT
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.model.uplift import UpliftModel
 from serving.scoring.batch import score_all
 from serving.scoring.feature_rows import batch_rows

@@ -26,7 +26,7 @@ from monitoring.uplift.tiers import DO_NOT_DISTURB, PERSUADABLE
 from monitoring.uplift.users import uplift_of_users
 from segments.transitions.membership import IN, Observation
 from segments.variants import trials
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from tests.conftest import World
 from tests.oracle import Event
 from tests.serving.activation.scenes import Scene, going_to

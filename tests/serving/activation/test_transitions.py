@@ -18,7 +18,7 @@ from serving.activation.memberships import Memberships
 from serving.activation.transitions import TransitionRecorder
 from serving.database.live_log import LiveLog
 from serving.ingest.worker import Worker
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.online import Answers
 from tests.conftest import World
 from tests.serving.activation.scenes import Hands

@@ -208,3 +208,11 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
     anyio.run(call)
     assert sent[0]["status"] == 408
     assert b"too_slow" in sent[1]["body"]
+
+
+def test_one_request_too_many_in_a_minute_is_refused_with_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = asking(monkeypatch, opening_of(desk), PROPENSITY_RATE="5")
+    answers = ask(client, *[("GET", "/experiments")] * 7, ("GET", "/livez"))
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2 + [200], "probes are not counted"
+    assert shaped(answers[5])["error"] == "more than 5 requests a minute."
+    assert 1 <= int(answers[5].headers["retry-after"]) <= 60

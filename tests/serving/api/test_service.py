@@ -16,7 +16,7 @@ from features.events.log import InMemory
 from features.reading.source import EventLog
 from propensity.client import Client, ClientError
 from segments.rfm_cuts import load_cuts
-from serving.model.loader import CHAMPION, Loader, registered_name
+from serving.model.registry.loader import CHAMPION, Loader, registered_name
 from serving.scoring.batch import score_all
 from serving.scoring.online import ScoreResponse
 from serving.scoring.scorer import Scorer

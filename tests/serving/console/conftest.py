@@ -14,7 +14,7 @@ import yaml
 
 from serving.database.live_log import LiveLog
 from serving.desk.keys import Keys
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from tests.conftest import World
 from tests.serving.activation.receivers import Receiver
 from tests.serving.conftest import unscored_copy_of

@@ -12,7 +12,7 @@ import pytest
 from features.errors import UnavailableError
 from serving.console.kept.registry import Registry
 from serving.console.screens.experiments import expects, light_of
-from serving.model.registered import Registered
+from serving.model.registry.registered import Registered
 from serving.published.bins import bins_published
 from serving.published.experiments import Comparison, PlannedLook, PublishedExperiment
 from tests.serving.console.conftest import SCRIPT, Consoled

@@ -54,16 +54,6 @@ def test_a_rotated_key_is_taken_up_without_a_restart(served_world: World, server
     until(lambda: status(new) == 401)
 
 
-def test_who_asks_too_often_is_reported_when_to_come_back(served_world: World, server: Server) -> None:
-    key = command(served_world, "keys", "create", "greedy", "--role", "read").strip()
-    with client(server, key) as asking:
-        until(lambda: asking.get("/segments").status_code == 200)
-        statuses = [asking.get("/segments") for _ in range(3_100)]
-    limited = [answer for answer in statuses if answer.status_code == 429]
-    assert limited
-    assert 1 <= int(limited[0].headers["retry-after"]) <= 60
-
-
 def test_members_of_a_segment_in_pages(served_world: World, send: httpx.Client, ask: httpx.Client) -> None:
     command(served_world, "score")
     batch = [{"type": "track", "userId": f"member{i:02d}", "event": "add_to_cart"} for i in range(25)]

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from features.errors import ScoringError
-from serving.model.loader import Loader
 from serving.model.model import Model
 from serving.model.numbers import sigmoid
+from serving.model.registry.loader import Loader
 from tests.conftest import World
 
 

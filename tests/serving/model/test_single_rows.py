@@ -6,7 +6,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from serving.model.single_rows import MANY, SingleRows
+from serving.model.trees.single_rows import MANY, SingleRows
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.model.treeshap import Forest
-from serving.model.treeshap_tables import MOST_NODES
+from serving.model.trees.treeshap import Forest
+from serving.model.trees.treeshap_tables import MOST_NODES
 
 
 def booster_of(seed: int, *, leaves: int, rounds: int = 12, missing: float = 0.2, categories: int = 7) -> tuple:

@@ -12,7 +12,7 @@ import pytest
 from features.settings import Settings
 from serving.activation.delivery import Sender
 from serving.ingest.worker import Worker
-from serving.model.loader import Promoted
+from serving.model.registry.loader import Promoted
 from serving.process.logs import formatter
 from serving.process.opening import Opening
 from serving.process.problems import problem_of
@@ -108,8 +108,8 @@ def test_a_refused_champion(written: io.StringIO, monkeypatch: pytest.MonkeyPatc
     scene = Scene.set(tmp_path)
     scene.live.close()
     served = Served(scene.definition, Settings(home=tmp_path / "var"))
-    monkeypatch.setattr("serving.model.loader.Loader.promoted", lambda _: {"churn": Promoted("1", None)})
-    monkeypatch.setattr("serving.model.loader.Loader.load", failing(lambda: None))
+    monkeypatch.setattr("serving.model.registry.loader.Loader.promoted", lambda _: {"churn": Promoted("1", None)})
+    monkeypatch.setattr("serving.model.registry.loader.Loader.load", failing(lambda: None))
     assert served.refresh()
     assert served.refused == {"churn": "churn/1 cannot be loaded (RuntimeError)."}
     holds_no_words(written, "champion churn/1 cannot be served, no model is served instead")

@@ -10,7 +10,7 @@ import pytest
 
 from features.definition import load_definition
 from features.settings import Settings
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.online import Answers
 from tests.conftest import World
 from tests.serving.conftest import copy_of

@@ -19,7 +19,7 @@ import pytest
 from features.events.write import part_files
 from serving.database.live_log import LiveLog
 from serving.database.schema import VERSION
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from tests.conftest import ROOT, World
 from tests.forks import run_module
 from tests.serving.ingest.asking import CLOCK, until

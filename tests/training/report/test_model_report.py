@@ -8,7 +8,7 @@ import mlflow
 import pytest
 
 from serving.model.card import Measure
-from serving.model.loader import CHAMPION, registered_name
+from serving.model.registry.loader import CHAMPION, registered_name
 from tests.conftest import World
 from training.evaluation.protocol import protocol_of
 from training.report.model_report import CAPTIONS
@@ -64,7 +64,7 @@ def test_gate_audit_floors_and_slices_are_in_it(page: str) -> None:
 
 
 def test_words_tell_when_the_level_is_off(world: World) -> None:
-    from serving.model.loader import Loader
+    from serving.model.registry.loader import Loader
 
     card = Loader(world.definition, world.settings).champions()["churn"].card
     protocol = protocol_of(world.definition.likelihoods["churn"])

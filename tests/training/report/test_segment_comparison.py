@@ -16,7 +16,7 @@ from features.events.compacted import Compacted
 from features.system.progress import unseen
 from features.time import DAY, to_datetime
 from segments.rfm_cuts import load_cuts
-from serving.model.loader import Loader
+from serving.model.registry.loader import Loader
 from serving.scoring.reasons.wording import Wording
 from serving.scoring.scorer import Scorer
 from tests.conftest import World

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.system.parallel import cores, each
-from serving.model.treeshap_tables import Layout
+from serving.model.trees.treeshap_tables import Layout
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

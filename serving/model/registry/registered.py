@@ -13,8 +13,9 @@ from mlflow.entities.model_registry import ModelVersion
 
 from features.definition.schema import Definition
 from features.settings import Settings
-from serving.model.artifacts import database_of, know_places
-from serving.model.loader import CHAMPION, CHAMPIONS, registered_name, registry_errors
+from serving.model.registry.artifacts import database_of, know_places
+from serving.model.registry.loader import CHAMPION, CHAMPIONS, registered_name, registry_errors
+from serving.published.bins import Point
 
 #: versions that are looked through, and those of them that are described
 LOOKED, MOST = 100, 5
@@ -68,25 +69,6 @@ class Challenger:
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
-    """A tenth of the test rows by the predicted value.
-
-    Attributes:
-        predicted: the mean answer.
-        observed: the mean of what happened.
-        low: lower end of its 95 % interval.
-        high: upper end of it.
-        rows: how many.
-    """
-
-    predicted: float
-    observed: float
-    low: float
-    high: float
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
 class Registered:
     """The versions of an outcome.
 
@@ -101,7 +83,7 @@ class Registered:
     champion: str
     run: str
     experiment: str
-    reliability: tuple[Bin, ...]
+    reliability: tuple[Point, ...]
     challengers: tuple[Challenger, ...]
 
 
@@ -160,12 +142,12 @@ class _Reader:
             None if text is None else tuple(map(_check, json.loads(text))), str(version.tags.get("rolled_back", "")),
         )  # fmt: skip
 
-    def _reliability(self, version: ModelVersion) -> tuple[Bin, ...]:
+    def _reliability(self, version: ModelVersion) -> tuple[Point, ...]:
         text = self._text(version, "tables/reliability.csv")
         if text is None:
             return ()
         rows = pl.read_csv(io.BytesIO(text.encode())).select("predicted", "observed", "low", "high", "rows")
-        return tuple(Bin(**row) for row in rows.iter_rows(named=True))
+        return tuple(Point(**row) for row in rows.iter_rows(named=True))
 
     def _text(self, version: ModelVersion, path: str) -> str | None:
         """A text of a version's run; None where it has none."""

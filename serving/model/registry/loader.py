@@ -20,9 +20,9 @@ from features.definition.schema import Definition
 from features.errors import PropensityError, ScoringError, UnavailableError
 from features.settings import Settings
 from segments.dependencies import uplift_key
-from serving.model.artifacts import database_of, know_places
 from serving.model.card import damaged
 from serving.model.model import Model
+from serving.model.registry.artifacts import database_of, know_places
 from serving.model.uplift import UpliftModel
 
 log = logging.getLogger("propensity")

@@ -1,0 +1,1 @@
+"""Trees read and explained: single rows without LightGBM, and exact attributions."""
