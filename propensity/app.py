@@ -63,6 +63,7 @@ app.command()(fetch.fetch)
 app.command("report")(score.segments_report)
 app.command()(live.materialize)
 app.command()(serve.serve)
+app.command("serve-on", hidden=True)(serve.serve_on)
 app.command()(serve.ui)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(serve.feast)
 

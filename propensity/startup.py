@@ -21,7 +21,7 @@ ENDING = 3.0
 PORTS = range(3001, 3017)
 
 
-def check(rules: Definition, settings: Settings, host: str, port: int) -> None:
+def check(rules: Definition, settings: Settings, host: str) -> None:
     """Look whether a server can be started; what merely does not answer yet is reported, and the server waits for it.
 
     Raises:
@@ -29,7 +29,6 @@ def check(rules: Definition, settings: Settings, host: str, port: int) -> None:
     """
     from serving.activation.delivery import check_destinations
 
-    free(host, port)
     check_destinations(rules)
     try:
         _keys(settings, host)
@@ -54,10 +53,19 @@ def _live_log(rules: Definition, settings: Settings) -> None:
 
 
 def free(host: str, port: int) -> None:
-    """Look whether a port is free; for a moment it may still be another's who is ending.
+    """Look whether a port is free, as `taken` takes it.
 
     Raises:
         PropensityError: it is not.
+    """
+    taken(host, port).close()
+
+
+def taken(host: str, port: int) -> socket.socket:
+    """Take a port; for a moment it may still be that of a server that is ending.
+
+    Raises:
+        PropensityError: it is another program's.
     """
     try:
         ipaddress.ip_address(host)
@@ -66,8 +74,7 @@ def free(host: str, port: int) -> None:
     until = time.monotonic() + ENDING
     while True:
         try:
-            _bind(host, port)
-            return
+            return _bind(host, port)
         except OSError as error:
             if error.errno == errno.EADDRINUSE and time.monotonic() < until:
                 time.sleep(0.2)
@@ -87,34 +94,40 @@ def next_free(host: str) -> int:
     """
     for port in PORTS:
         try:
-            _bind(host, port)
+            _bind(host, port).close()
         except OSError:
             continue
         return port
     raise PropensityError(f"no port of {PORTS[0]} to {PORTS[-1]} is free.", fix="choose one: --port")
 
 
-def environment(settings: Settings, port: int) -> dict[str, str]:
-    """The environment of a server."""
-    from serving.process.parent import SUPERVISOR
+def environment(definition: Path | None, port: int) -> dict[str, str]:
+    """The environment of a server.
 
-    given = {
-        **telemetry.DEFAULTS,
-        **os.environ,
-        SUPERVISOR: str(os.getpid()),
-        "PROPENSITY_DEFINITION": str(settings.definition.resolve()),
-        "PYTHONWARNINGS": "ignore",
-    }
+    Args:
+        definition: the definition's file, where it is not the environment's.
+        port: the server's.
+    """
+    from serving.process.supervisor import ONE_THREAD
+
+    given = {**telemetry.DEFAULTS, **ONE_THREAD, **os.environ, "PYTHONWARNINGS": "ignore"}
+    if definition is not None:
+        given["PROPENSITY_DEFINITION"] = str(definition.resolve())
     # BentoML makes folders for what it does not keep here; a full disk under the data must not stop it
     home = Path(tempfile.gettempdir()) / f"propensity-{os.getuid()}" / f"server-{port}"
     given.setdefault("BENTOML_HOME", str(home))
     return given
 
 
-def _bind(host: str, port: int) -> None:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((host, port))
+def _bind(host: str, port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
 
 
 def _keys(settings: Settings, host: str) -> None:

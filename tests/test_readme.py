@@ -90,25 +90,62 @@ def test_the_readme_has_commands_and_each_is_run() -> None:
     assert {*STAYING, *ELSEWHERE} <= set(COMMANDS)
 
 
+class Staying:
+    """The program that stays while commands after it are run; the next one takes its place."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, command: str, folder: Path, environment: dict[str, str]) -> None:
+        """Start it, and wait until it answers."""
+        self.stop()
+        self._process = subprocess.Popen(["bash", "-c", command], cwd=folder, env=environment, start_new_session=True,
+                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        until = time.monotonic() + 240  # the first start after an installation compiles what answers, too
+        while time.monotonic() < until:
+            assert self._process.poll() is None, f"{command} ended with {self._process.returncode}"
+            try:
+                if httpx.get(STAYING[command], timeout=2).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"{command} does not answer at {STAYING[command]}")
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait(20)
+        for _ in range(100):  # until its port is free
+            if subprocess.run(["pgrep", "-g", str(self._process.pid)], capture_output=True, check=False).returncode:
+                break
+            time.sleep(0.1)
+        self._process = None
+
+
+@pytest.fixture
+def staying() -> Iterator[Staying]:
+    kept = Staying()
+    yield kept
+    kept.stop()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "commands", [pytest.param(FIRST, id="first"), pytest.param(COMMANDS, id="all", marks=pytest.mark.nightly)]
 )
-def test_every_command_of_the_pages_works(clone: Path, tmp_path: Path, commands: list[str]) -> None:
+def test_every_command_of_the_pages_works(clone: Path, staying: Staying, tmp_path: Path, commands: list[str]) -> None:
     (tmp_path / "jupyter_server_config.json").write_text(
         json.dumps({"ServerApp": {"allow_root": True, "open_browser": False, "token": ""}})
     )
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PROPENSITY_", "MAKE"))}
     environment |= {"USERS": "2500", "JUPYTER_CONFIG_DIR": str(tmp_path), "COLUMNS": "160"}
-    staying: subprocess.Popen[bytes] | None = None
     for command in commands:
         if command in ELSEWHERE:
             continue
         if command in STAYING:
-            _stop(staying)
-            staying = subprocess.Popen(["bash", "-c", command], cwd=clone, env=environment, start_new_session=True,
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-            _wait(STAYING[command], staying, command)
+            staying.start(command, clone, environment)
             continue
         if command.startswith("curl"):
             command = command.replace("u0010123", "u0000123")
@@ -119,7 +156,6 @@ def test_every_command_of_the_pages_works(clone: Path, tmp_path: Path, commands:
         assert done.returncode in fine or again, f"{command}\n{done.stdout}\n{done.stderr}"
         if command.startswith("curl") and "/score" in command:
             assert ScoreResponse.model_validate_json(done.stdout).records[0].user_id == "u0000123"
-    _stop(staying)
 
 
 def test_the_record_shown_is_a_record() -> None:
@@ -190,25 +226,3 @@ def _edit(file: Path) -> None:
     content = yaml.safe_load(file.read_text())
     kept = content | {"name": "mine", "outcomes": {"purchase": content["outcomes"]["purchase"]}}
     file.write_text(yaml.safe_dump({k: v for k, v in kept.items() if k not in ASKED}, sort_keys=False))
-
-
-def _wait(address: str, process: subprocess.Popen[bytes], command: str) -> None:
-    for _ in range(600):
-        assert process.poll() is None, f"{command} ended with {process.returncode}"
-        try:
-            if httpx.get(address, timeout=2).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"{command} does not answer at {address}")
-
-
-def _stop(process: subprocess.Popen[bytes] | None) -> None:
-    if process is not None:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(20)
-        for _ in range(100):  # until its port is free
-            if subprocess.run(["pgrep", "-g", str(process.pid)], capture_output=True, check=False).returncode:
-                return
-            time.sleep(0.1)

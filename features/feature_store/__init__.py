@@ -1,5 +1,7 @@
 """The feature store: Feast objects made from the definition, rows for training, packed profiles online."""
 
+import features.feature_store.unchecked  # noqa: F401
+
 from features.feature_store.objects import PROFILE_VIEW, feature_service_name
 from features.feature_store.offline import OfflineFeatures
 from features.feature_store.online import OnlineProfiles

@@ -42,14 +42,15 @@ def page() -> str:
 
 
 def commands() -> Iterator[tuple[str, Any]]:
-    """All commands by their full name, the program itself first."""
+    """All commands that people run by their full name, the program itself first."""
     yield from _below("propensity", typer.main.get_command(app))
 
 
 def _below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
     yield path, command
     for name, inner in sorted(getattr(command, "commands", {}).items()):
-        yield from _below(f"{path} {name}", inner)
+        if not inner.hidden:
+            yield from _below(f"{path} {name}", inner)
 
 
 def _usage(param: Any) -> str:

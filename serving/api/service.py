@@ -39,6 +39,7 @@ from serving.process.monitor_gauges import MonitorGauges
 from serving.process.opening import Opening, StartingError
 from serving.process.parent import end_with_parent
 from serving.process.problems import problem_of, status_of, told_unknown
+from serving.process.supervisor import ONE_THREAD
 from serving.runtime.live_path import LivePath
 from serving.runtime.renewal import Renewal
 from serving.scoring.online import Answers, ScoreResponse
@@ -85,8 +86,7 @@ class Asked(BaseModel):
     http={"host": "127.0.0.1", "port": 3000},
     # a span is recorded of each call, though none is sent anywhere; BENTOML_CONFIG turns it on (docs/how-to/operate.md)
     tracing={"excluded_urls": ".*"},
-    # answers are made of many small evaluations, which threads of other cores only hold up
-    envs=[{"name": "POLARS_MAX_THREADS", "value": "1"}, {"name": "OMP_NUM_THREADS", "value": "1"}],
+    envs=[{"name": name, "value": value} for name, value in ONE_THREAD.items()],
 )
 @bentoml.asgi_app(app, path="/")
 class PropensityService:

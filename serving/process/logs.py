@@ -49,6 +49,9 @@ def write_json() -> None:
     """Write what the service says as JSON to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(formatter())
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("propensity."):
+            logging.getLogger(name).handlers = []  # what a command shows a person
     logger = logging.getLogger("propensity")
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from serving.process.supervisor import ONE_THREAD
 from tests.conftest import ROOT, World
 from tests.ports import free_port, wait_for
 
@@ -80,12 +81,10 @@ class Successor:
         self.log = log
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port, fd = self._socket.getsockname()[1], self._socket.fileno()
-        command = [sys.executable, "-m", "_bentoml_impl.worker.service", "serving.api.service:PropensityService",
-                   "--fd", str(fd)]  # fmt: skip
+        command = [sys.executable, "-m", "propensity", "serve-on", "127.0.0.1", str(self.port), str(fd), "0"]
         if supervised:
             command = [sys.executable, "-c", _SUPERVISE, str(fd), *command]
-        usual = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1", "BENTOML_HOME": str(log.parent / "bentoml"),
-                 "PYTHONWARNINGS": "ignore"}  # fmt: skip
+        usual = {**ONE_THREAD, "BENTOML_HOME": str(log.parent / "bentoml"), "PYTHONWARNINGS": "ignore"}
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 command, env=world.environment | usual | environment, cwd=ROOT, stdout=out, stderr=out, pass_fds=[fd]

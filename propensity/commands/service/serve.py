@@ -21,14 +21,33 @@ def serve(
 ) -> None:
     """Serve the API; by default with the worker and the sender in the same process."""
     from propensity import startup
+    from serving.process.supervisor import Supervisor
 
-    rules, settings = opened(definition)
-    startup.check(rules, settings, host, port)
-    environment = startup.environment(settings, port)
-    out.print(f"Serving {rules.version} on http://{host}:{port}/ (the API page)")
-    service = "serving.api.service:PropensityService"
-    command = [_program("bentoml"), "serve", service, "--host", host, "--port", str(port)]
-    os.execve(command[0], command, environment)  # noqa: S606 - our own command line, no shell
+    server = [sys.executable, "-m", "propensity", "serve-on", host, str(port)]
+    listening = startup.taken(host, port)
+    raise typer.Exit(Supervisor(server, listening, startup.environment(definition, port)).run())
+
+
+def serve_on(host: str, port: int, listening: int, first: int) -> None:
+    """Answer on a port that `propensity serve` has taken: the process that it starts, and starts again.
+
+    Args:
+        host: the address of the port.
+        port: its number.
+        listening: the file descriptor of its socket.
+        first: the file descriptor of a pipe that gets a byte once nothing is in the way of a start. 0 says that a
+            server has started before: whatever is missing now is waited for.
+    """
+    from propensity import startup
+    from serving.api.server import run
+
+    if first:
+        rules, settings = opened(None)
+        startup.check(rules, settings, host)
+        out.print(f"Serving {rules.version} on http://{host}:{port}/ (the API page)")
+        os.write(first, b"+")
+        os.close(first)
+    run(listening)
 
 
 def ui(port: Annotated[int, typer.Option(help="the port to listen on")] = 5000) -> None:
