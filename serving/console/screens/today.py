@@ -9,13 +9,14 @@ from starlette.responses import Response
 from features.definition.dimension import STATES
 from features.errors import StoreError
 from features.time import DAY, to_instant
+from serving.console.catalogue import LANGUAGES, Catalogue
 from serving.console.drawings.flows import Flow, sankey
 from serving.console.kept.overview import Overview
 from serving.console.office import Visit
 from serving.console.pages import page_of
 from serving.console.screen import Screen
 from serving.published.experiments import published as experiments_published
-from serving.published.monitor import PublishedMonitor, monitor_published
+from serving.published.monitor import PublishedFinding, PublishedMonitor, monitor_published
 
 #: changes of sizes that are shown
 MOST = 8
@@ -33,12 +34,14 @@ class Task:
         words: what it is.
         action: what to do.
         address: where to see more; empty where nowhere.
+        detail: more of it in English, where that is not the reader's language.
     """
 
     bad: bool
     words: str
     action: str
     address: str = ""
+    detail: str = ""
 
 
 def _today(visit: Visit) -> Response:
@@ -89,7 +92,17 @@ def _alarms(visit: Visit) -> list[Task]:
         return [Task(True, error.message, error.fix)]
     if monitor is None:
         return [Task(False, visit.words("task.no_monitor"), visit.words("task.no_monitor.fix"))]
-    return [Task(one.alarm, one.words, one.action, "/console/models") for one in monitor.findings]
+    return [_finding(one, visit.words) for one in monitor.findings]
+
+
+def _finding(found: PublishedFinding, t: Catalogue) -> Task:
+    """A finding, which the monitor words in English: in another language its kind, and those words after it."""
+    address, key = "/console/models", f"finding.{found.name}"
+    if t.language == LANGUAGES[0] or key not in t.texts:
+        return Task(found.alarm, found.words, found.action, address)
+    what = found.outcome.partition(".")[2] or found.outcome
+    words, action = t(key, what=what), t(f"{key}.fix", what=what)
+    return Task(found.alarm, words, action, address, f"{found.words} ({found.action})")
 
 
 def _handing_off(visit: Visit, handed: list[dict[str, Any]]) -> list[Task]:

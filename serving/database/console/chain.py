@@ -45,7 +45,7 @@ class Chain:
 
     def __init__(self, live: LiveLog) -> None:
         self._live = live
-        self._lock = threading.Lock()
+        self._lock, self._whole = threading.Lock(), threading.Lock()
         self._found = Checked()
         newest = sa.select(actions.c.id, actions.c.hash).order_by(actions.c.id.desc()).limit(1)
         with live.reading() as connection:
@@ -62,17 +62,18 @@ class Chain:
             return self._found
 
     def whole(self, now: int) -> Checked:
-        """Check all rows; looks at newer rows need not wait for it.
+        """Check all rows, one check at a time; looks at newer rows need not wait for it.
 
         Args:
             now: the instant.
         """
-        broken, last, rows = self._follow(0, FIRST)
-        with self._lock:
-            self._found = Checked(broken, now, rows)
-            if broken is None:
-                self._last = last
-            return self._found
+        with self._whole:
+            broken, last, rows = self._follow(0, FIRST)
+            with self._lock:
+                self._found = Checked(broken, now, rows)
+                if broken is None:
+                    self._last = last
+                return self._found
 
     def start(self, now: int) -> None:
         """Check all rows in the background.

@@ -114,6 +114,29 @@ def test_models_show_what_came_true_of_matured_batches(consoled: Consoled) -> No
         assert [row["at"] for row in shown["rows"]] == [row["at"] for row in one["batches"]]
 
 
+def test_findings_of_the_monitor_are_in_the_language_of_the_reader(consoled: Consoled) -> None:
+    file = consoled.world.settings.monitoring("demo-shop") / "monitor.json"
+    kept = file.read_text()
+    known = {
+        "outcome": "purchase",
+        "name": "level_moved",
+        "alarm": True,
+        "words": "1.2 times",
+        "action": f"do {SCRIPT}",
+    }
+    newer = {"outcome": "churn", "name": "of_a_newer_program", "alarm": False, "words": "seen", "action": ""}
+    file.write_text(json.dumps(json.loads(kept) | {"findings": [known, newer]}))
+    try:
+        visitor = consoled.visitor("viewer")
+        visitor.get("/")
+        assert f"1.2 do {SCRIPT}" in visitor.text
+        visitor.get("/", **{"accept-language": "ko"})
+        for shown in ("purchase이(가) 더 이상 예측한 만큼 일어나지 않습니다.", f"1.2 (do {SCRIPT})", "seen"):
+            assert shown in visitor.text
+    finally:
+        file.write_text(kept)
+
+
 def test_experiments_are_shown_with_their_arms(consoled: Consoled) -> None:
     visitor = consoled.visitor("viewer")
     visitor.get("/experiments")

@@ -4,10 +4,12 @@ import json
 import re
 import string
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import serving.console
+from monitoring.findings import Name
 from serving.audience.sentences.words import ENGLISH
 from serving.console.catalogue import LANGUAGES, catalogue, wanted
 
@@ -43,6 +45,10 @@ def test_pages_and_screens_ask_for_words_that_there_are() -> None:
     }
     assert len(asked) > 150
     assert asked <= set(known), asked - set(known)
+
+
+def test_each_finding_of_the_monitor_has_words() -> None:
+    assert {f"finding.{name}{part}" for name in get_args(Name) for part in ("", ".fix")} <= set(texts("en"))
 
 
 @pytest.mark.parametrize(
