@@ -113,6 +113,9 @@ def environment(definition: Path | None, port: int) -> dict[str, str]:
     given = {**telemetry.DEFAULTS, **ONE_THREAD, **os.environ, "PYTHONWARNINGS": "ignore"}
     if definition is not None:
         given["PROPENSITY_DEFINITION"] = str(definition.resolve())
+    # the server runs this very program, whatever folders of our names are in the current one
+    code = str(Path(__file__).parents[1])
+    given["PYTHONPATH"] = os.pathsep.join([code, *filter(None, [given.get("PYTHONPATH")])])
     # BentoML makes folders for what it does not keep here; a full disk under the data must not stop it
     home = Path(tempfile.gettempdir()) / f"propensity-{os.getuid()}" / f"server-{port}"
     given.setdefault("BENTOML_HOME", str(home))

@@ -23,7 +23,7 @@ def serve(
     from propensity import startup
     from serving.process.supervisor import Supervisor
 
-    server = [sys.executable, "-m", "propensity", "serve-on", host, str(port)]
+    server = [sys.executable, "-P", "-m", "propensity", "serve-on", host, str(port)]
     listening = startup.taken(host, port)
     raise typer.Exit(Supervisor(server, listening, startup.environment(definition, port)).run())
 

@@ -181,6 +181,22 @@ def test_a_start_that_only_a_person_can_mend_is_refused(untrained_world: World, 
     assert "fix" in refused(untrained_world, "--port", str(free_port()), *more)
 
 
+def test_the_server_is_this_program_whatever_folders_are_in_the_current_one(
+    untrained_world: World, tmp_path: Path
+) -> None:
+    for name in ("features", "propensity", "serving"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('somebody else')")
+    program = Path(sys.executable).with_name("propensity")
+    done = subprocess.run(
+        [program, "serve", "--host", "0.0.0.0", "--port", str(free_port())],  # noqa: S104
+        cwd=tmp_path, env=untrained_world.environment | {"PROPENSITY_AUTH": "off"}, capture_output=True, text=True,
+        timeout=120, check=False,
+    )  # fmt: skip
+    assert "PROPENSITY_AUTH=off with host 0.0.0.0" in done.stderr
+    assert done.returncode == 2
+
+
 def test_a_late_refusal_is_two_lines_too() -> None:
     """DuckDB's binding is loaded by then, and would write what it takes for leaks at the interpreter's end."""
     code = (
