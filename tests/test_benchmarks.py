@@ -10,8 +10,10 @@ import polars as pl
 import pytest
 
 from benchmarks import features, quality, scale, stores
+from benchmarks.duckdb_expert import by_duckdb_expert
 from benchmarks.page import BESIDE, HTTP, TITLES, replace
 from benchmarks.peers import Rows, peers
+from benchmarks.polars_expert import by_polars_expert
 from benchmarks.world import Log
 from benchmarks.world import World as Measured
 from features.time import Instants
@@ -28,7 +30,9 @@ def log(world: World) -> Log:
     return Log(world.folder, world.definition, 270_000)
 
 
-@pytest.mark.parametrize("theirs", [features.by_duckdb, features.by_polars, features.by_pandas])
+@pytest.mark.parametrize(
+    "theirs", [features.by_duckdb, features.by_polars, features.by_pandas, by_polars_expert, by_duckdb_expert]
+)
 def test_all_ways_yield_the_same_columns(log: Log, theirs: Callable[[Log, Instants], pl.DataFrame]) -> None:
     row = features.compare(log, theirs.__name__, theirs, features.weekly(log, 3))
     assert row["rows"] > 3_000  # type: ignore[operator]

@@ -57,7 +57,8 @@ def test_a_group_is_one_processs_and_comes_first_where_it_needs_the_world(tmp_pa
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", "-m",
          "not long"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT), "RAN": str(ran)}, capture_output=True, text=True,
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT), "RAN": str(ran), "PYTEST_ADDOPTS": ""},
+        capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
     lines = [line.split() for line in ran.read_text().splitlines()]
