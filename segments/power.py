@@ -7,7 +7,13 @@ from scipy.stats import norm
 
 
 def smallest_effect(
-    treated: float, held_out: float, rate: float, *, confidence: float = 0.95, power: float = 0.8
+    treated: float,
+    held_out: float,
+    rate: float,
+    *,
+    confidence: float = 0.95,
+    power: float = 0.8,
+    reach: float | None = None,
 ) -> float | None:
     """The smallest difference of two rates that a test sees, as it would mostly be seen.
 
@@ -19,13 +25,14 @@ def smallest_effect(
         rate: the expected rate among those left alone, in ``(0, 1)``.
         confidence: 1 less the chance to see an effect that is not there.
         power: the chance to see one that is.
+        reach: how many standard errors from 0 an effect is seen; those of the confidence in one look when left out.
 
     Returns:
         How far the rate has to fall, in ``(0, rate]``; None when not even a fall to nothing would be seen.
     """
     if treated < 1 or held_out < 1 or not 0 < rate < 1:
         return None
-    alpha, beta = norm.ppf(0.5 + confidence / 2), norm.ppf(power)
+    alpha, beta = norm.ppf(0.5 + confidence / 2) if reach is None else reach, norm.ppf(power)
     pooled_share = treated / (treated + held_out)
 
     def short_of(other: float) -> float:

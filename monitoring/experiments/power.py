@@ -7,9 +7,10 @@ from pathlib import Path
 import polars as pl
 
 from features.definition.schema import Definition
-from features.definition.sections.experiment import NOTHING
+from features.definition.sections.experiment import NOTHING, Experiment
 from features.definition.sections.outcome import Outcome
 from features.time import DAY
+from monitoring.statistics.effects.boundaries import always_valid, reach_of
 from segments.power import smallest_effect
 from segments.variants import Trial
 from serving.activation.memberships import Memberships
@@ -27,8 +28,9 @@ class Power:
         inside: users who are in the audience now; ``--enrol`` assigns them.
         a_day: users who entered it a day, in the four weeks before.
         rate: the mean predicted probability of the primary outcome of those inside; None where none was predicted.
-        smallest: by variant the smallest change of the rate that the planned users show with 80 % in one look, None
-            where it is unknown; of an experiment without a plan of those inside and of four weeks' entries.
+        smallest: by variant the smallest change of the rate that the planned users show with 80 % at the planned
+            looks, None where it is unknown; of an experiment without a plan that those inside and four weeks' entries
+            show in an interval that may be looked at at any time.
         arms: by variant how many users that are: the plan's, or those inside and of four weeks' entries.
         matures: when the outcomes of these are known: `full_on`, or four weeks and the outcome's span from now; None
             where nobody comes.
@@ -62,16 +64,22 @@ def power_of(trial: Trial, definition: Definition, memberships: Memberships, sco
     a_day = sum(entered) / (WEEKS * 7)
     rate = _rate(scores, definition, rule.primary, members) if isinstance(outcome, Outcome) else None
     users = rule.users or len(members) + sum(entered)
-    smallest = {
-        name: smallest_effect(users * share, users * rule.variants[NOTHING], rate) if rate is not None else None
-        for name, share in rule.variants.items() if name != NOTHING
-    }  # fmt: skip
+    smallest = {name: _smallest(rule, users, name, rate) for name in rule.variants if name != NOTHING}
     starts, full_on = max(at, rule.starts), None
     if rule.users is not None and a_day > 0:
         full_on = starts + ceil(rule.users / a_day) * DAY + outcome.reach
     open_end = starts + WEEKS * 7 * DAY + outcome.reach if rule.users is None and users else None
     arms = {name: round(users * share) for name, share in rule.variants.items()}
     return Power(len(members), a_day, rate, smallest, full_on, arms, full_on if rule.users is not None else open_end)
+
+
+def _smallest(rule: Experiment, users: int, variant: str, rate: float | None) -> float | None:
+    treated, untreated = users * rule.variants[variant], users * rule.variants[NOTHING]
+    if rate is None or not users:
+        return None
+    looks = [look / rule.looks for look in range(1, rule.looks + 1)]
+    reach = always_valid(treated + untreated) if rule.users is None else reach_of(looks)
+    return smallest_effect(treated, untreated, rate, reach=reach)
 
 
 def _rate(scores: Path, definition: Definition, outcome: str, members: list[str]) -> float | None:

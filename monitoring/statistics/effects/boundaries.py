@@ -67,6 +67,35 @@ def boundaries(fractions: ArrayLike, alpha: float = 0.05) -> Floats:
     return found
 
 
+def reach_of(fractions: ArrayLike, *, power: float = 0.8, alpha: float = 0.05) -> float:
+    """How many standard errors beyond those of its power an effect must lie from 0 for planned looks to find it.
+
+    With one look 1.96. An effect of ``reach + Φ⁻¹(power)`` standard errors of the last look crosses a boundary at one
+    of the looks with the power; its paths are those without an effect, weighted by ``exp(δ x - δ² t / 2)``.
+
+    Args:
+        fractions: as for `boundaries`; the last look is the end.
+        power: the chance to find the effect.
+        alpha: two-sided chance of a false finding over all looks.
+
+    Raises:
+        ValueError: as `boundaries` does; a power not between alpha and 1.
+    """
+    times, edges = _looks(fractions), boundaries(fractions, alpha)
+    if not inside("alpha", alpha) < power < 1:
+        raise ValueError(f"the power is {power:g}; it must be between alpha, {alpha:g}, and 1")
+    paths = _Paths(np.zeros(1), np.ones(1), 0.0)
+    ends = np.append(times[1:], times[-1] + (times[-1] - (times[-2] if times.size > 1 else 0.0)))
+    for time, edge, following in zip(times.tolist(), edges.tolist(), ends.tolist(), strict=True):
+        paths = paths.inside(time, edge, following)
+
+    def missed(effect: float) -> float:
+        likely = np.exp(effect * paths.places - effect**2 * paths.time / 2)
+        return float(paths.mass @ likely) - (1 - power)
+
+    return float(brentq(missed, 0.0, _FAR, xtol=1e-9)) * math.sqrt(times[-1]) - float(norm.ppf(power))
+
+
 def always_valid(users: float, *, tuned_for: float = 5_000, alpha: float = 0.05) -> float:
     """How many standard errors an interval reaches that may be looked at after every user.
 

@@ -7,6 +7,7 @@ import pytest
 
 from features.time import DAY
 from monitoring.experiments.power import power_of
+from monitoring.statistics.effects.boundaries import always_valid, reach_of
 from segments.power import smallest_effect
 from segments.variants import trials
 from serving.scoring.previous import scores_path
@@ -31,8 +32,11 @@ def test_what_the_planned_users_can_show_and_when(tmp_path: Path) -> None:
     scored(tmp_path, [f"v{i}" for i in range(100)], 0.4)
     found = power_of(trial, scene.definition, scene.memberships, tmp_path, 102 * DAY)
     assert (found.inside, found.a_day, found.rate) == (56, 70 / 28, pytest.approx(0.4))
-    wanted = {"mail": smallest_effect(300, 500, 0.4), "voucher": smallest_effect(200, 500, 0.4)}
+    reach = reach_of([0.2, 0.4, 0.6, 0.8, 1.0])
+    wanted = {name: smallest_effect(users, 500, 0.4, reach=reach) for name, users in (("mail", 300), ("voucher", 200))}
     assert found.smallest == pytest.approx(wanted)
+    one_look = smallest_effect(300, 500, 0.4) or 0
+    assert one_look < (found.smallest["mail"] or 0) < 1.03 * one_look, "five looks cost little"
     assert (found.smallest["mail"] or 1) < (found.smallest["voucher"] or 0)
     assert found.full_on == trial.rule.starts + (400 + 14) * DAY, "1,000 users at 2.5 a day, then the horizon"
     assert (found.matures, found.arms) == (found.full_on, {"nothing": 500, "mail": 300, "voucher": 200})
@@ -47,7 +51,8 @@ def test_without_a_plan_it_is_of_those_inside_and_four_weeks_of_entries(tmp_path
     scored(tmp_path, [f"v{i}" for i in range(100)], 0.4)
     found = power_of(trial, scene.definition, scene.memberships, tmp_path, 400 * DAY)
     assert found.arms == {"nothing": 50, "mail": 30, "voucher": 20}, "nobody entered in the last four weeks"
-    assert found.smallest["mail"] == pytest.approx(smallest_effect(30, 50, 0.4))
+    assert found.smallest["mail"] == smallest_effect(30, 50, 0.4, reach=always_valid(80))
+    assert (smallest_effect(30, 50, 0.4) or 1) < 0.3, "in one look; at any time it takes more"
     assert found.matures == (400 + 28 + 14) * DAY
     assert found.full_on is None
     scene.close()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from monitoring.statistics.effects.boundaries import always_valid, boundaries, spent
+from monitoring.statistics.effects.boundaries import always_valid, boundaries, reach_of, spent
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,30 @@ def test_over_all_looks_alpha_is_spent_and_by_each_its_part(looks: tuple[float, 
     crossed = np.logical_or.accumulate(beyond, axis=1).mean(axis=0)
     assert crossed == pytest.approx([spent(t, alpha) for t in looks], abs=4 * math.sqrt(alpha / 400_000))
     assert spent(1.0, alpha) == pytest.approx(alpha)
+
+
+@pytest.mark.parametrize(
+    ("looks", "power"),
+    [((0.2, 0.4, 0.6, 0.8, 1.0), 0.8), ((0.3, 0.35, 0.9, 1.0), 0.9), ((0.5, 0.8), 0.5), ((1.0,), 0.8)],
+)
+def test_an_effect_of_the_reach_is_found_as_often_as_wanted(looks: tuple[float, ...], power: float) -> None:
+    draw = np.random.default_rng(2)
+    effect = reach_of(looks, power=power) + norm.ppf(power)  # in standard errors of the last look
+    steps = np.diff(looks, prepend=0.0)
+    paths = np.cumsum(draw.standard_normal((400_000, len(looks))) * np.sqrt(steps), axis=1)
+    paths += effect / math.sqrt(looks[-1]) * np.array(looks)
+    found = (np.abs(paths) / np.sqrt(looks) > boundaries(looks)).any(axis=1).mean()
+    assert found == pytest.approx(power, abs=4 * math.sqrt(power * (1 - power) / 400_000))
+
+
+def test_looks_cost_a_few_users_in_a_hundred_and_one_look_costs_none() -> None:
+    assert reach_of([1.0]) == pytest.approx(1.95996, abs=1e-4)
+    known = {
+        n: (reach_of(np.arange(1, n + 1) / n) + norm.ppf(0.8)) ** 2 / (1.95996 + norm.ppf(0.8)) ** 2 for n in (2, 5, 10)
+    }
+    assert 1 < known[2] < known[5] < known[10] < 1.05
+    with pytest.raises(ValueError, match="power"):
+        reach_of([1.0], power=0.01)
 
 
 def test_a_boundary_depends_on_no_later_look() -> None:
