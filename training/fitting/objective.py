@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression, TweedieRegressor
 
@@ -19,6 +20,10 @@ POWER = 1.2
 FEW_COLUMNS, C_OF_FEW, C_OF_MANY = 40, 1.0, 0.005
 
 
+#: standardised columns: they are a few units wide, so that half the digits tell the same in half the time and memory
+Columns = NDArray[np.float32]
+
+
 class Objective(Protocol):
     """How answers of a kind are fitted, compared and calibrated, on the scale on which effects add up."""
 
@@ -27,7 +32,7 @@ class Objective(Protocol):
         """What LightGBM is given of the answers."""
         ...
 
-    def regression(self, columns: Floats, y: Floats, weights: Floats) -> tuple[Floats, float]:
+    def regression(self, columns: Columns, y: Floats, weights: Floats) -> tuple[Floats, float]:
         """Weights and intercept of a regularised regression of answers on standardised columns."""
         ...
 
@@ -54,14 +59,14 @@ class Likelihood:
         """Log loss."""
         return {"objective": "binary"}
 
-    def regression(self, columns: Floats, y: Floats, weights: Floats) -> tuple[Floats, float]:
+    def regression(self, columns: Columns, y: Floats, weights: Floats) -> tuple[Floats, float]:
         """Logistic; where all answers are alike, their rate alone."""
         if np.ptp(y) == 0.0:
             rate = (weights @ y + 1.0) / (weights.sum() + 2.0)
             return np.zeros(columns.shape[1]), float(np.log(rate / (1.0 - rate)))
         penalty = C_OF_FEW if columns.shape[1] <= FEW_COLUMNS else C_OF_MANY
         model = LogisticRegression(C=penalty, max_iter=300, tol=1e-3).fit(columns, y, sample_weight=weights)
-        return model.coef_[0], float(model.intercept_[0])
+        return model.coef_[0].astype(np.float64), float(model.intercept_[0])
 
     def loss(self, y: Floats, scores: Floats, weights: Floats) -> float:
         """Log loss."""
@@ -85,16 +90,17 @@ class Amount:
         """Tweedie deviance."""
         return {"objective": "tweedie", "tweedie_variance_power": POWER, "metric": "tweedie"}
 
-    def regression(self, columns: Floats, y: Floats, weights: Floats) -> tuple[Floats, float]:
+    def regression(self, columns: Columns, y: Floats, weights: Floats) -> tuple[Floats, float]:
         """Tweedie, with the logarithm as link; where all answers are alike, they alone."""
         if np.ptp(y) == 0.0:
             return np.zeros(columns.shape[1]), float(np.log(max(y[0], 1e-9)))
         mean = float(
             np.average(y, weights=weights)
         )  # the deviance, and so the penalty's weight, would hang on the money
-        model = TweedieRegressor(power=POWER, link="log", alpha=0.1, max_iter=500, tol=1e-4)
+        # second derivatives: 4 steps where L-BFGS takes 50
+        model = TweedieRegressor(power=POWER, link="log", alpha=0.1, solver="newton-cholesky", tol=1e-4)
         model.fit(columns, y / mean, sample_weight=weights)
-        return model.coef_, float(model.intercept_ + np.log(mean))
+        return model.coef_.astype(np.float64), float(model.intercept_ + np.log(mean))
 
     def loss(self, y: Floats, scores: Floats, weights: Floats) -> float:
         """Tweedie deviance, up to what the scores do not change."""

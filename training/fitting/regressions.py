@@ -9,7 +9,7 @@ from threadpoolctl import threadpool_limits
 from features.system.parallel import each
 from serving.model.linear import Floats, Linear, LinearPart
 from training.dataset.matrices import Matrices
-from training.fitting.objective import Objective
+from training.fitting.objective import Columns, Objective
 
 #: a fold's regression is fitted on so many rows at most, drawn for each fold again: the mean of them has seen more
 MOST_ROWS = 60_000
@@ -92,9 +92,9 @@ def _read(
     return part, np.array(kept, dtype=np.int64), np.array([*kept, *(numeric + i for i in flags)], dtype=np.int64)
 
 
-def _expanded(over: Linear, X: Floats) -> Floats:
+def _expanded(over: Linear, X: Floats) -> Columns:
     """A matrix as the regression reads it, some rows at a time on all cores."""
-    answer = np.empty((len(X), len(over.owners)))
+    answer = np.empty((len(X), len(over.owners)), dtype=np.float32)
 
     def fill(begin: int) -> None:
         answer[begin : begin + AT_ONCE] = over.columns(X[begin : begin + AT_ONCE])
@@ -119,7 +119,7 @@ def _standard(matrices: Matrices) -> LinearPart:
 
 
 def _signed(
-    family: Objective, columns: Floats, y: Floats, weights: Floats, allowed: NDArray[np.int64]
+    family: Objective, columns: Columns, y: Floats, weights: Floats, allowed: NDArray[np.int64]
 ) -> tuple[Floats, float]:
     """Fit; a column whose weight would break its declared sign is left out, until none does."""
     used = np.ones(len(allowed), dtype=np.bool_)

@@ -12,7 +12,8 @@ from features.system.parallel import each
 from serving.model.numbers import Floats
 from training.dataset.matrices import Matrices
 
-ROUNDS, PATIENCE = 1_500, 25
+#: most rounds; boosting ends after so many in which the mean loss has not fallen by so large a share of itself
+ROUNDS, PATIENCE, LEAST = 1_500, 8, 1e-4
 
 Booster = lgb.Booster
 
@@ -67,7 +68,7 @@ def signs_of(rule: Question, names: list[str]) -> list[int]:
 
 
 def boost(matrices: Matrices, weights: Floats, parameters: Parameters, folds: NDArray[np.int64]) -> Trees:
-    """Boost each fold on the users of the others until the loss of its own no longer falls.
+    """Boost each fold on the users of the others until the mean loss of those not seen has settled.
 
     All boosters end at the same round, the one where the mean loss over the folds is least: stopping each by its own
     users would tell it something of them.
@@ -83,31 +84,49 @@ def boost(matrices: Matrices, weights: Floats, parameters: Parameters, folds: ND
         categorical_feature=list(matrices.categories), params=parameters, free_raw_data=False,
     ).construct()  # fmt: skip
 
-    ended: list[int] = []  # after how many rounds folds ended; what others do beyond the fewest counts for nothing
+    count = int(folds.max()) + 1
+    losses, failed = [list[float]() for _ in range(count)], list[int]()
 
-    def one(fold: int) -> tuple[lgb.Booster, list[float]]:
+    def one(fold: int) -> lgb.Booster:
         inside = folds == fold
         others, own = (whole.subset(np.flatnonzero(rows).tolist()).construct() for rows in (~inside, inside))
-        booster, losses = lgb.Booster(parameters, others).add_valid(own, "own"), list[float]()
-        while len(losses) < min(ended, default=ROUNDS):
-            booster.update()
-            losses.append(booster.eval_valid()[0][2])
-            if len(losses) - losses.index(min(losses)) > PATIENCE:
-                ended.append(len(losses))
-        return booster, losses
+        booster = lgb.Booster(parameters, others).add_valid(own, "own")
+        try:
+            while not failed and len(losses[fold]) < ROUNDS and _settled(_mean(losses)) is None:
+                booster.update()
+                losses[fold].append(booster.eval_valid()[0][2])
+        except BaseException:
+            failed.append(fold)  # the mean loss of all folds settles no more: the others end, too
+            raise
+        return booster
 
-    count = int(folds.max()) + 1
-    # all at once however few the cores: at the same pace, none is far ahead when the first one ends
+    # all at once however few the cores: at the same pace, none is far ahead when the mean loss has settled
     found = list(each(range(count), one, workers=count))
-    shared = min(len(losses) for _, losses in found)
-    mean = np.mean([losses[:shared] for _, losses in found], axis=0)
-    rounds = int(mean.argmin()) + 1
+    mean = _mean(losses)
+    rounds = int(mean[: _settled(mean)].argmin()) + 1
     # through text, so that what is evaluated is what is saved: only these rounds, nothing of the data
-    boosters = [lgb.Booster(model_str=b.model_to_string(num_iteration=rounds)) for b, _ in found]
+    boosters = [lgb.Booster(model_str=b.model_to_string(num_iteration=rounds)) for b in found]
     held_out = np.empty(len(matrices.X))
     for fold, booster in enumerate(boosters):
         held_out[folds == fold] = booster.predict(matrices.X[folds == fold], raw_score=True)
-    return Trees(mean_of(boosters), held_out, rounds, float(mean.min()))
+    return Trees(mean_of(boosters), held_out, rounds, float(mean[rounds - 1]))
+
+
+def _mean(losses: list[list[float]]) -> Floats:
+    """The mean loss over the folds after each round that all of them have done."""
+    shared = min(len(of_fold) for of_fold in losses)
+    return np.asarray(np.mean([of_fold[:shared] for of_fold in losses], axis=0))
+
+
+def _settled(losses: Floats) -> int | None:
+    """After how many rounds the loss had no longer fallen by `LEAST` of itself in `PATIENCE` rounds; None before."""
+    best, at = np.inf, 0
+    for done, loss in enumerate(losses.tolist(), 1):
+        if loss < best * (1.0 - LEAST):
+            best, at = loss, done
+        elif done - at >= PATIENCE:
+            return done
+    return None
 
 
 def mean_of(boosters: list[lgb.Booster]) -> lgb.Booster:
