@@ -85,7 +85,7 @@ def latest_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.Da
 
 
 def stored_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
-    """The same as `features.profile.stored.TRAITS`: as JSON, with the first cutoff that sees them as they are."""
+    """The same as `features.profile.stored_traits.TRAITS`: as JSON, with the first cutoff that sees them so."""
     if definition.traits is None:
         return None
     fields = definition.traits.fields
