@@ -71,6 +71,11 @@ def folded(store: EventStore, definition: Definition, cutoffs: Instants) -> int:
     return sum(store.map(work))
 
 
+def kept_bytes(home: Path) -> int:
+    """Size of the files of rows and of ids."""
+    return sum(file.stat().st_size for file in home.rglob("*") if file.suffix in (".parquet", ".ids"))
+
+
 def peak_gib() -> float:
     """The most memory this process has held; what ``getrusage`` says begins with what its parent held."""
     status = Path("/proc/self/status").read_text()
@@ -97,7 +102,7 @@ def measure(log: Log, snapshots: tuple[int, ...] = SNAPSHOTS) -> dict[str, Any]:
                 taken.append(perf_counter() - began)
             answer[f"read_and_fold_{count}_s"] = median(taken)
         answer["kernel_events_per_s_core"] = kernel_speed(store, log.definition)
-        answer["store_bytes_per_event"] = sum(f.stat().st_size for f in home.rglob("*.parquet")) / answer["kept"]
+        answer["store_bytes_per_event"] = kept_bytes(home) / answer["kept"]
     answer["peak_gib"] = peak_gib()
     return answer
 

@@ -19,7 +19,8 @@ from features.time import to_datetime
 def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:
     """Read the trait table, and what the live path learnt: columns ``user``, ``known`` (UTC) and the fields as text.
 
-    Erased users are left out: the table is not ours to change, and keeps its rows of them.
+    Rows are sorted by user, then by time. Erased users are left out: the table is not ours to change, and keeps its
+    rows of them.
 
     Raises:
         DefinitionError: the definition declares no traits.
@@ -84,19 +85,20 @@ def latest_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.Da
 
 
 def stored_traits(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame | None:
-    """The same as `features.profile.stored.TRAITS`: as JSON, with the first cutoff that sees them as they are."""
+    """The same as `features.profile.stored_traits.TRAITS`: as JSON, with the first cutoff that sees them so."""
     if definition.traits is None:
         return None
     fields = definition.traits.fields
     rows = _known_before(definition, cutoff, live)
+    first = pl.col("user").ne_missing(pl.col("user").shift(1))
     # a table that says the same again each night changes nothing
-    new = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1).over("user")) for name in fields)
-    visible = rows.with_columns(visible_from=pl.when(new).then(pl.col("known").dt.epoch("us") + 1))
-    last = visible.group_by("user").agg(pl.col(fields).last(), pl.col("visible_from").max().fill_null(0))
+    before = (pl.when(~first).then(pl.col(name).shift(1)) for name in fields)
+    new = pl.any_horizontal(pl.col(name).ne_missing(was) for name, was in zip(fields, before, strict=True))
+    seen = pl.when(new).then(pl.col("known").dt.epoch("us") + 1).when(first).then(0).forward_fill()
+    last = rows.with_columns(visible_from=seen).filter(pl.col("user").ne_missing(pl.col("user").shift(-1)))
     return last.select("user", pl.struct(fields).struct.json_encode().alias("traits"), "visible_from")
 
 
 def _known_before(definition: Definition, cutoff: int, live: Compacted) -> pl.DataFrame:
-    """The rows of the trait table that became known before a cutoff, in the order in which they did."""
-    rows = read_traits(definition, live).filter(pl.col("known") < to_datetime(cutoff))
-    return rows.sort("known", maintain_order=True)
+    """The rows of the trait table that became known before a cutoff, of each user in the order in which they did."""
+    return read_traits(definition, live).filter(pl.col("known") < to_datetime(cutoff))

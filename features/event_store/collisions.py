@@ -1,9 +1,9 @@
 """Ids of new rows that the log has already, or has twice: found and judged before anything is written.
 
-Memory holds all ids that come more than once, a slice of their rows, and the new ids a few million at a time.
+Memory holds all ids that come more than once, a slice of their rows, and the new ids a shard at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 from numpy.typing import NDArray
 
-from features.event_store.manifest import Manifest, Part
+from features.event_store.id_runs import IdRuns, spread
+from features.event_store.manifest import IdRun, Manifest, Part
 from features.event_store.part_files import PartFiles, write_frame
+from features.events.events import Rows
 from features.events.hashing import hashed
 from features.events.repeats import (
     ROW_BITS,
@@ -28,12 +30,9 @@ from features.events.repeats import (
     owned,
     ranks_of,
 )
-from features.events.sort import grouped, members, set_of
+from features.events.sort import members, set_of
 from features.events.tombstones import Tombstones
 from features.system.parallel import each
-
-#: new ids that are looked up among the old ones at once
-LOOKED_UP = 8_000_000
 
 #: rows of ids that came more than once that are judged at once
 JUDGED = 4_000_000
@@ -89,21 +88,36 @@ class Collisions:
         scratch: where new rows are spread; ids are gathered beside them.
         state: what is in the store.
         files: its parts.
+        written: tells files of this run from others.
+
+    Attributes:
+        runs: the ids of the next state, once `judge` is done.
     """
 
-    def __init__(self, scratch: Path, state: Manifest, files: PartFiles) -> None:
-        self._scratch, self._state, self._files = scratch, state, files
+    def __init__(self, scratch: Path, state: Manifest, files: PartFiles, written: str) -> None:
+        self._scratch, self._state, self._files, self._written = scratch, state, files, written
         self._shards = state.buckets
         self._sizes = np.zeros(self._shards, dtype=np.int64)
+        self.runs = state.ids
 
     def gather(self, ids: NDArray[np.int64]) -> None:
         """Keep the ids of new rows, spread by what they are, until all are there."""
-        order, starts = grouped(np.where(ids != 0, (ids & 0x7FFF_FFFF_FFFF_FFFF) % self._shards, -1), self._shards)
-        spread = ids[order]
+        self._sizes += self._gather("ids", ids)
+
+    def _gather(self, kind: str, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        ordered, starts = spread(ids, self._shards)
         for shard in np.flatnonzero(np.diff(starts)).tolist():
-            with self._file(shard).open("ab") as file:
-                spread[starts[shard] : starts[shard + 1]].tofile(file)
-        self._sizes += np.diff(starts)
+            with (self._scratch / f"{kind}-{shard}").open("ab") as file:
+                ordered[starts[shard] : starts[shard + 1]].tofile(file)
+        return np.diff(starts)
+
+    def _gathered(self, kind: str, shard: int) -> NDArray[np.int64]:
+        """The ids of a shard, ascending."""
+        file = self._scratch / f"{kind}-{shard}"
+        ids = np.fromfile(file, dtype=np.int64) if file.exists() else np.zeros(0, dtype=np.int64)
+        file.unlink(missing_ok=True)
+        ids.sort()
+        return ids
 
     def judge(self, new: Sequence[int], taken: Sequence[str], *, by_arrival: bool) -> Judged | None:
         """Judge the ids that came more than once.
@@ -116,41 +130,48 @@ class Collisions:
         Returns:
             What is to be done, or None where there is no such id.
         """
-        ids, parts = self._found()
+        ids, old = self._found()
         if not len(ids):
             return None
         judged, ranks = Judged(set_of(ids)), ranks_of(taken)
         claims = [*each(new, lambda bucket: self._new_claims(bucket, judged.ids))]
-        stored = [*each(parts, lambda part: self._stored(part, judged.ids))]
+        stored = self._stored(new, old) if len(old) else [0]
         slices = -(-(sum(claims) + sum(stored)) // JUDGED)
         for at in range(slices):
             self._judge(judged, pl.col("id") % slices == at, ids[ids % slices == at], ranks, by_arrival)
         return judged
 
-    def _file(self, shard: int) -> Path:
-        return self._scratch / f"ids-{shard}"
+    def _found(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Ids that occur twice among the new ones or among new and old, and those of them that are old."""
+        if not self._sizes.any():
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        known, twice, old = IdRuns.open(self._files.folder, self._kept()), [], []
 
-    def _found(self) -> tuple[NDArray[np.int64], list[Part]]:
-        """Ids that occur twice among the new ones, or among new and old; and the parts that hold such old ones."""
-        shards = np.flatnonzero(self._sizes).tolist()
-        found = [*each(shards, lambda shard: _twice(np.fromfile(self._file(shard), dtype=np.int64)))]
-        hit: dict[str, Part] = {}
-        old = self._state.parts
-        groups = np.cumsum(self._sizes[shards]) // LOOKED_UP
-        for group in np.unique(groups).tolist() if old else ():
-            some = [self._file(shard) for shard, of in zip(shards, groups, strict=True) if of == group]
-            table = set_of(np.concatenate([np.fromfile(file, dtype=np.int64) for file in some]))
+        def looked_up(shard: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+            ids = self._gathered("ids", shard)
+            again = ids[1:] == ids[:-1]
+            once = ids[np.concatenate([~again, np.ones(min(ids.size, 1), dtype=np.bool_)])]
+            return once, np.unique(ids[1:][again]), once[known.members(once)]
 
-            def among(part: Part, table: NDArray[np.int64] = table) -> NDArray[np.int64]:
-                ids = self._files.column(part, "id")
-                return np.asarray(ids[members(table, ids)])
+        def shards() -> Iterator[NDArray[np.int64]]:
+            for once, again, before in each(range(self._shards), looked_up):
+                twice.append(again)
+                old.append(before)
+                yield once
 
-            for part, ids in zip(old, each(old, among), strict=True):
-                if len(ids):
-                    found.append(ids)
-                    hit[part.name] = part
-        every = np.unique(np.concatenate(found)) if found else np.zeros(0, dtype=np.int64)
-        return every, list(hit.values())
+        most = int(self._sizes.sum())
+        self.runs = known.with_ids(shards(), self._shards, most, f"new-{self._written}.ids")
+        return np.unique(np.concatenate([*twice, *old])), np.concatenate(old)
+
+    def _kept(self) -> list[IdRun]:
+        """The ids of the state; read from the parts where no run holds them."""
+        if self._state.ids or not self._state.parts:
+            return self._state.ids
+        for ids in each(self._state.parts, lambda part: self._files.column(part, "id")):
+            self._gather("old", ids)
+        shards = each(range(self._shards), lambda shard: self._gathered("old", shard))
+        rows, name = sum(part.rows for part in self._state.parts), f"old-{self._written}.ids"
+        return IdRuns.open(self._files.folder, []).with_ids(shards, self._shards, rows, name)
 
     def _new_claims(self, bucket: int, ids: NDArray[np.int64]) -> int:
         with pa.memory_map(str(self._scratch / str(bucket))) as source:
@@ -160,11 +181,35 @@ class Collisions:
             claims_of(frame).write_ipc(self._scratch / f"claims-{bucket}.arrow")
             return len(frame)
 
-    def _stored(self, part: Part, ids: NDArray[np.int64]) -> int:
-        rows = self._files.read([part], ids=True)
-        frame = frame_of(rows.take(members(ids, rows.ids))).with_columns(bucket=pl.lit(part.bucket, pl.Int64()))
-        frame.write_ipc(self._scratch / f"stored-{part.name}.arrow")
-        return len(frame)
+    def _stored(self, new: Sequence[int], old: NDArray[np.int64]) -> list[int]:
+        """Keep the rows of old ids that are in the store; most are of the users who send them again."""
+
+        def of_senders(bucket: int) -> NDArray[np.int64]:
+            claims = pl.read_ipc(self._scratch / f"claims-{bucket}.arrow", columns=["user", "id"])
+            users = claims.filter(pl.Series(members(table, claims["id"].to_numpy())))["user"].unique().to_list()
+            rows = self._files.read(self._state.of_bucket(bucket) if users else [], ids=True, users=users)
+            return self._keep_rows(bucket, f"{bucket}", rows, table)
+
+        def of_part(part: Part) -> NDArray[np.int64]:
+            if not members(left, self._files.column(part, "id")).any():
+                return np.zeros(0, dtype=np.int64)
+            return self._keep_rows(part.bucket, part.name, self._files.read([part], ids=True), left)
+
+        table = set_of(old)
+        found = [*each(new, of_senders)]
+        missing = old[~members(set_of(np.concatenate(found)), old)] if found else old
+        if len(missing):  # another user has sent them, or their rows are gone
+            left = set_of(missing)
+            found += each(self._state.parts, of_part)
+        return [len(ids) for ids in found]
+
+    def _keep_rows(self, bucket: int, name: str, rows: Rows, table: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Keep those of rows of a bucket that are of some ids; returns these ids."""
+        some = rows.take(members(table, rows.ids))
+        if len(some.ids):
+            frame = frame_of(some).with_columns(bucket=pl.lit(bucket, pl.Int64()))
+            frame.write_ipc(self._scratch / f"stored-{name}.arrow")
+        return some.ids
 
     def _judge(
         self, judged: Judged, here: pl.Expr, ids: NDArray[np.int64], ranks: NDArray[np.int64], by_arrival: bool
@@ -244,9 +289,3 @@ def with_bucket(rows: pl.DataFrame, buckets: int) -> pl.DataFrame:
 def bucket_of(keys: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:
     """The bucket of users by their hash."""
     return (keys & 0x7FFF_FFFF_FFFF_FFFF) % buckets
-
-
-def _twice(ids: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Ids that occur more than once."""
-    ids.sort()
-    return np.asarray(ids[1:][ids[1:] == ids[:-1]])

@@ -138,6 +138,7 @@ def without_erased(state: Manifest, files: PartFiles, erased: Tombstones) -> tup
         "parts": parts,
         "merged": again,
         "erased": sorted(erased.marks, key=str),
+        "ids": [],  # the next run makes them again, of the ids that are left
         "merges": forget(state, files, new, f"{state.generation}-{position}"),
         "erased_rows": state.erased_rows + sum(removed.values()),
     }
@@ -153,8 +154,8 @@ def clean(folder: Path, state: Manifest) -> None:
 
 def _remove_unnamed(folder: Path, state: Manifest) -> None:
     named = {part.name for part in state.parts}
-    named |= {*state.repeats, *state.merges}
-    for pattern in ("bucket-*.parquet", "repeats-*.parquet", "merges-*.parquet"):
+    named |= {*state.repeats, *state.merges, *(run.name for run in state.ids)}
+    for pattern in ("bucket-*.parquet", "repeats-*.parquet", "merges-*.parquet", "*.ids"):
         for file in folder.glob(pattern):
             if file.name not in named:
                 file.unlink()

@@ -69,15 +69,16 @@ class Intake:
         state, scratch = self._state, self._files.folder / "scratch"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        collisions = Collisions(scratch, state, self._files) if self._log.has_ids else None
+        collisions = Collisions(scratch, state, self._files, self._written) if self._log.has_ids else None
         taken = self._spread(files, scratch, progress, collisions)
         again, every = dict(state.merged), [*state.files, *taken]
         parts = {part.name: part for part in state.parts}
         buckets = [bucket for bucket in range(state.buckets) if (scratch / str(bucket)).exists()]
-        judged = None
+        judged, runs = None, state.ids
         if collisions is not None:
             names, by_arrival = [file.path for file in every], self._log.has_arrivals
             judged = collisions.judge(buckets, names, by_arrival=by_arrival)
+            runs = collisions.runs
         touched = sorted({*buckets, *(judged.buckets if judged is not None else ())})
         for change in each(touched, lambda bucket: self._merge(scratch / str(bucket), bucket, judged)):
             for part in change.removed:
@@ -87,7 +88,7 @@ class Intake:
                 again[change.bucket] = change.merged
         shutil.rmtree(scratch)
         change_of = {"position": self._position, "files": every, "parts": list(parts.values()), "merged": again,
-                     "types": self._log.types, "by_arrival": self._log.has_arrivals,
+                     "ids": runs, "types": self._log.types, "by_arrival": self._log.has_arrivals,
                      "merges": keep_merges(self._both, state, self._files, self._written)}  # fmt: skip
         if judged is not None:
             change_of |= {"duplicates": state.duplicates + judged.left_out,

@@ -106,6 +106,18 @@ def digest_of(file: Path) -> str:
     return whole.hexdigest()[:16]
 
 
+class IdRun(Strict):
+    """A file of sorted ids (`features.event_store.id_runs`).
+
+    Attributes:
+        name: the file.
+        ids: how many it holds.
+    """
+
+    name: str
+    ids: int
+
+
 class Part(Strict):
     """Rows of one bucket, sorted, in a file that never changes.
 
@@ -151,6 +163,8 @@ class Manifest(Strict):
         history: of positions a random token each, so that a store that came back from a backup and went on differently
             is distinguished from the one that a profile was folded from.
         refunds: rows that take value away are no events; where an older version wrote this, they were.
+        ids: sorted runs of the ids of all rows; none where an older version wrote this or somebody was erased since:
+            then who takes rows in reads the ids of the parts.
         merges: files of the merges that rows with two ids have reported (`features.identities.merges.MERGES`).
     """
 
@@ -171,6 +185,7 @@ class Manifest(Strict):
     merged: dict[int, int] = {}
     history: dict[int, str] = {}
     refunds: bool = False
+    ids: list[IdRun] = []
     merges: list[str] = []
 
     @model_validator(mode="before")

@@ -51,7 +51,7 @@ def unpack_all(packed: Sequence[bytes], layout: Layout) -> Words:
     """
     words = np.zeros((len(packed), layout.size), dtype=np.int64)
     for content, room in zip(packed, words, strict=True):
-        _restore(content, room, layout)
+        unpack_into(room, content, layout)
     return words
 
 
@@ -61,7 +61,8 @@ def unpack(packed: bytes, layout: Layout) -> Words:
     return words
 
 
-def _restore(packed: bytes, room: Words, layout: Layout) -> None:
+def unpack_into(room: Words, packed: bytes, layout: Layout) -> None:
+    """Unpack one profile into ``[words]`` of zeros, as `unpack_all`."""
     try:
         (size,) = _SIZE.unpack_from(packed)
         stored = np.frombuffer(_CODEC.decompress(packed[_SIZE.size :], size, asbytes=True), dtype=np.int64)

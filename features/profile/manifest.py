@@ -14,6 +14,8 @@ class ProfileManifest(BaseModel):
         state: the event store's token for that position.
         through: and through this instant.
         files: the file of each bucket.
+        layers: files beside it of what changed since, oldest first (`features.profile.layers`).
+        run: how many runs have come to a state; their files are called by it, so that none is written twice.
         people: the file of who was who of the ids that were merged; empty where none was.
     """
 
@@ -26,9 +28,17 @@ class ProfileManifest(BaseModel):
     live: int = 0
     live_log: str = ""
     files: dict[int, str]
+    layers: dict[int, list[str]] = {}
+    run: int = 0
     people: str = ""
 
     @property
     def token(self) -> str:
         """What tells this state from others."""
         return f"{self.log}/{self.position}/{self.through}"
+
+    @property
+    def names(self) -> set[str]:
+        """All files."""
+        layers = (name for names in self.layers.values() for name in names)
+        return {*self.files.values(), *layers, *([self.people] if self.people else [])}

@@ -22,8 +22,8 @@ from features.profile.codec import ALONE, pack_all, stored_bytes
 from features.profile.fold import profiles_at
 from features.profile.layout import layout_of
 from features.profile.stored import Profiles
-from features.profile.stored_bucket import TRAITS
 from features.profile.stored_people import KnownIdentities
+from features.profile.stored_traits import TRAITS
 from features.reading.live_messages import LogColumns
 from features.settings import Settings
 from features.system.progress import Progress, ignore

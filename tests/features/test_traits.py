@@ -1,8 +1,10 @@
 """Attributes are seen as events are: what becomes known at a cutoff, or later, is not seen by it."""
 
+import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +49,21 @@ def test_what_is_stored_says_from_which_cutoff_on_it_is_seen(tmp_path: Path) -> 
         ("b", '{"plan":null}', 0),
         ("c", '{"plan":null}', START + DAY + 1),
     ]
+
+
+@given(reported)
+def test_a_value_is_known_since_it_was_first_said_again(
+    tmp_path_factory: pytest.TempPathFactory, answer: list[Attribute]
+) -> None:
+    expected = {}
+    for user in {t.user for t in answer}:
+        was, since = None, 0
+        for t in sorted((t for t in answer if t.user == user and t.known < START + 3 * DAY), key=lambda t: t.known):
+            was, since = t.plan, t.known + 1 if t.plan != was else since
+            expected[user] = (json.dumps({"plan": was}, separators=(",", ":")), since)
+    found = stored_traits(declared(tmp_path_factory.mktemp("traits"), answer), START + 3 * DAY, NONE)
+    assert found is not None
+    assert {user: (traits, since) for user, traits, since in found.rows()} == expected
 
 
 def table(answer: list[Attribute]) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from features.identities.merges import MERGES
 from features.profile.codec import Attributes
 from features.profile.manifest import ProfileManifest
 from features.profile.stored import Profiles
-from features.profile.stored_bucket import TRAITS, kept_traits
+from features.profile.stored_traits import TRAITS, kept_traits
 from features.reading.live_messages import LogColumns
 from features.reading.source import EventLog
 from features.settings import Settings

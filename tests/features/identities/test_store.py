@@ -22,6 +22,7 @@ from features.settings import Settings
 from features.time import DAY, HOUR, to_datetime, to_instant
 from tests.features.event_store.logs import NOON, SCHEMA, definition_in, put
 from tests.features.identities.oracle import Merge, called, people_at
+from tests.features.profile.days import kept_rows
 from tests.features.profile.test_fold import assert_same
 from tests.oracle import Event, feature_row
 
@@ -53,7 +54,7 @@ def forward(folder: Path, through: int, into: str) -> dict[str, bytes]:
 
 
 def kept(folder: Path, into: str) -> dict[str, tuple[bytes, int, object]]:
-    rows = pl.read_parquet(folder / into / "bucket-*.parquet").drop_nulls("profile")
+    rows = kept_rows(Profiles(rules(folder), folder / into))
     found = {}
     for user, value, ahead in rows.select("user", "profile", "ahead").iter_rows():
         profile = StoredProfile.from_bytes(value)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from features.profile.stored import Profiles
 from features.time import to_instant
 from tests.features.event_store.logs import NOON, put, random_rows
 
@@ -19,3 +20,9 @@ def days_of(folder: Path, *, users: int = 200) -> None:
         arrived_at=pl.col("event_time")
     )
     put(folder, "b", late.filter(pl.col("event_time") < NOON + timedelta(days=10)).head(5))
+
+
+def kept_rows(profiles: Profiles) -> pl.DataFrame:
+    """The rows of all users who have a profile."""
+    assert profiles.manifest is not None
+    return pl.concat([profiles.layers(bucket).rows() for bucket in profiles.manifest.files]).drop_nulls("profile")

@@ -1,5 +1,6 @@
 """Profiles brought forward day by day are those folded at once, and only what changed is handed on."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from features.event_store import store as store_module
 from features.event_store.store import EventStore
 from features.profile.codec import stored_words
 from features.profile.stored import Profiles
-from features.profile.stored_bucket import kept_traits
+from features.profile.stored_traits import kept_traits
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.time import DAY
 from tests.features.event_store.logs import NOON, SCHEMA, definition_in, put, random_rows
-from tests.features.profile.days import START, days_of
+from tests.features.profile.days import START, days_of, kept_rows
 from tests.worlds import with_signal
 
 
@@ -48,7 +49,8 @@ def forward(
 
 
 def kept(folder: Path, into: str = "profiles") -> dict[str, tuple[bytes, int]]:
-    rows = pl.read_parquet(folder / into / "*.parquet").drop_nulls("profile")
+    rows = kept_rows(Profiles(rules(folder), folder / into))
+    assert rows["user"].is_unique().all()
     return {u: (stored_words(value), ahead) for u, value, ahead in rows.select("user", "profile", "ahead").iter_rows()}
 
 
@@ -171,4 +173,97 @@ def test_an_earlier_instant_folds_everybody_again(tmp_path: Path) -> None:
     forward(tmp_path, START + 11 * DAY)
     forward(tmp_path, START + 4 * DAY)
     forward(tmp_path, START + 4 * DAY, into="fresh")
+    assert kept(tmp_path) == kept(tmp_path, "fresh")
+
+
+class Killed(BaseException):
+    """Nobody handles it."""
+
+
+def dies_at(step: int, patch: pytest.MonkeyPatch) -> None:
+    """Let this process die before the n-th time that a file is put in its place or removed."""
+    taken = 0
+
+    def counted(change: Callable[..., object]) -> Callable[..., object]:
+        def one(path: Path, *args: object, **named: object) -> object:
+            nonlocal taken
+            if taken >= step:
+                raise Killed
+            if not path.name.endswith(".new") or change is replace:
+                taken += 1
+            return change(path, *args, **named)
+
+        return one
+
+    replace, unlink = Path.replace, Path.unlink
+    patch.setattr(Path, "replace", counted(replace))
+    patch.setattr(Path, "unlink", counted(unlink))
+
+
+def test_killed_at_any_step_the_next_run_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through days that write layers, merge them, and merge some into their base."""
+    monkeypatch.setattr("features.profile.layers.LEAST_SHARE", 0.4)
+    rows = random_rows(2_500, users=120)
+    layered, step = 0, 0
+    for day in range(1, 8):
+        of_day = (pl.col("event_time") - NOON).dt.total_days() == day - 1
+        put(tmp_path, f"{day:02d}", rows.filter(of_day & (pl.col("user_id") < ("u999" if day == 1 else "u030"))))
+        through = START + day * DAY
+        opened(tmp_path, through)
+        forward(tmp_path, through, into="whole")
+        handed, died = dict[str, bytes](), True
+        while died:
+            before = kept(tmp_path) if day > 1 else {}
+            profiles = Profiles(rules(tmp_path), tmp_path / "profiles")
+            state = profiles.manifest
+            with monkeypatch.context() as patch:
+                dies_at(step, patch)
+                try:
+                    for changed in profiles.advance(opened(tmp_path, through), through, None):
+                        handed |= dict(changed.iter_rows())
+                    profiles.commit()
+                    died, step = False, 0
+                except Killed:
+                    step += 1
+            again = Profiles(rules(tmp_path), tmp_path / "profiles").manifest
+            if died and again == state and day > 1:
+                assert kept(tmp_path) == before, "the state of before is whole"
+        profiles = Profiles(rules(tmp_path), tmp_path / "profiles")
+        assert profiles.manifest is not None
+        layered += len(profiles.manifest.layers)
+        assert kept(tmp_path) == kept(tmp_path, "whole"), f"day {day}"
+        assert {file.name for file in (tmp_path / "profiles").glob("bucket-*")} == profiles.manifest.names
+    assert layered
+
+
+def test_an_erased_user_is_in_no_layer(tmp_path: Path) -> None:
+    days_of(tmp_path)
+    held = (tmp_path / "log" / "b.parquet").rename(tmp_path / "b.parquet")
+    forward(tmp_path, START + 12 * DAY)
+    held.rename(tmp_path / "log" / "b.parquet")
+    user = next(iter(forward(tmp_path, START + 14 * DAY)))
+    state = Profiles(rules(tmp_path), tmp_path / "profiles").manifest
+    assert state is not None
+    layers = [tmp_path / "profiles" / name for names in state.layers.values() for name in names]
+    assert any(user in pl.read_parquet(file)["user"] for file in layers)
+    opened(tmp_path, START + 14 * DAY).erase([user])
+    assert set(forward(tmp_path, START + 14 * DAY)) == {user}
+    assert not any(user in pl.read_parquet(file)["user"] for file in (tmp_path / "profiles").glob("bucket-*"))
+
+
+def test_profiles_of_an_older_version_are_brought_forward(tmp_path: Path) -> None:
+    """They had one file a bucket, and a manifest that knows neither layers nor runs."""
+    days_of(tmp_path)
+    forward(tmp_path, START + 9 * DAY)
+    path = tmp_path / "profiles" / "manifest.json"
+    older = Profiles(rules(tmp_path), tmp_path / "profiles").manifest
+    assert older is not None
+    files = {}
+    for bucket, name in older.files.items():
+        files[bucket] = f"bucket-{bucket:04d}-{older.log}-{older.position}-{older.through}.parquet"
+        pl.read_parquet(tmp_path / "profiles" / name).write_parquet(tmp_path / "profiles" / files[bucket])
+        (tmp_path / "profiles" / name).unlink()
+    path.write_text(older.model_copy(update={"files": files}).model_dump_json(exclude={"layers", "run"}))
+    forward(tmp_path, START + 11 * DAY)
+    forward(tmp_path, START + 11 * DAY, into="fresh")
     assert kept(tmp_path) == kept(tmp_path, "fresh")

@@ -1,0 +1,78 @@
+"""What is known of users besides events, beside the kept profiles: whose attributes have changed since the last run."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from features.event_store.collisions import bucket_of
+from features.events.hashing import hashed
+from features.events.sort import grouped
+from features.system.durable import replacing
+from features.system.kept_files import reading
+
+#: each user's attributes as JSON, and the first cutoff that sees them
+TRAITS = pl.Schema({"user": pl.String(), "traits": pl.String(), "visible_from": pl.Int64()})
+Known: TypeAlias = dict[str, tuple[str, int]]
+
+
+def kept_traits(path: Path) -> pl.LazyFrame:
+    """A kept file of attributes, `TRAITS`, also one of an older version, which called ``visible_from`` ``told``."""
+    return pl.scan_parquet(path).rename({"told": "visible_from"}, strict=False)
+
+
+class StoredTraits:
+    """The attributes of a run, spread over the buckets.
+
+    Args:
+        traits: each user's attributes, `TRAITS`; None where the definition has none.
+        path: what the last run has kept.
+        buckets: how many there are.
+
+    Attributes:
+        moved: by bucket the users whose attributes are others than at the last commit.
+
+    Raises:
+        StoreError: the kept file is damaged.
+    """
+
+    def __init__(self, traits: pl.DataFrame | None, path: Path, buckets: int) -> None:
+        self._path, self._has_any = path, traits is not None
+        now = traits.select(TRAITS.names()) if traits is not None else pl.DataFrame(schema=TRAITS)
+        with reading(path, fix=f"remove {path}, and run propensity materialize"):
+            was = kept_traits(path).select(TRAITS.names()).collect() if path.exists() else now.clear()
+        order, self._starts = grouped(_buckets_of(now["user"], buckets), buckets)
+        self._now, self.moved = now[order], dict[int, list[str]]()
+        users = _changed(self._now, was)
+        for user, bucket in zip(users, _buckets_of(users, buckets).tolist(), strict=True):
+            self.moved.setdefault(bucket, []).append(user)
+
+    def of(self, bucket: int, users: Iterable[str]) -> Known:
+        """What is known of some users of a bucket."""
+        asked = pl.Series(list(users), dtype=pl.String)
+        here = self._now[self._starts[bucket] : self._starts[bucket + 1]]
+        some = here.filter(pl.col("user").is_in(asked.implode()))
+        return {user: (traits, visible_from) for user, traits, visible_from in some.iter_rows()}
+
+    def save(self) -> None:
+        """Keep these for the next run."""
+        if self._has_any and (self.moved or not self._path.exists()):
+            with replacing(self._path, durable=False) as fresh:
+                self._now.write_parquet(fresh)
+
+
+def _changed(now: pl.DataFrame, was: pl.DataFrame) -> pl.Series:
+    """Users whose attributes are others, new or gone."""
+    if now.equals(was):
+        return pl.Series("user", [], dtype=pl.String)
+    both = now.join(was, on="user", how="full", suffix="_was", coalesce=True)
+    return both.filter(
+        pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_was")) for name in TRAITS.names()[1:])
+    )["user"]
+
+
+def _buckets_of(users: pl.Series, n: int) -> np.typing.NDArray[np.int64]:
+    return bucket_of(hashed(pa.chunked_array([users.to_arrow()], pa.large_string())), n)
