@@ -24,6 +24,7 @@ from benchmarks import (
     scale,
     segments,
     spark,
+    start,
     stores,
 )
 from benchmarks.duckdb_expert import by_duckdb_expert
@@ -48,6 +49,7 @@ from benchmarks.page import (
     SEGMENTS,
     SIGNALS,
     SPARK,
+    START,
     STORES,
     VALUE,
     replace,
@@ -164,8 +166,8 @@ def main(
     only: Annotated[
         str,
         typer.Option(
-            help="'live', 'segments', 'audience', 'console', 'worlds', 'models', 'rolling', 'identity', 'monitoring' "
-            "or 'experts'"
+            help="'live', 'segments', 'audience', 'console', 'start', 'worlds', 'models', 'rolling', 'identity', "
+            "'monitoring' or 'experts'"
         ),
     ] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
@@ -201,13 +203,14 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
     if only == "rolling":
         rows, numbers = rolling.rolling()
         return {ROLLING: rows}, numbers
-    if only not in ("live", "segments", "console"):
+    if only not in ("live", "segments", "console", "start"):
         return {}, {}
     numbers = {}
     with trained(users) as world:
-        if only == "console":
-            rows, numbers = console.cost(world)
-            return {CONSOLE: rows}, numbers
+        if only in ("console", "start"):
+            title, measure = {"console": (CONSOLE, console.cost), "start": (START, start.cost)}[only]
+            rows, numbers = measure(world)
+            return {title: rows}, numbers
         return live_path(world, numbers, soak) if only == "live" else acting(world, numbers), numbers
 
 
@@ -282,6 +285,8 @@ def worlds(users: int, soak: float | None) -> tuple[dict[str, pl.DataFrame], dic
                 numbers |= more | {"train.seconds": world.train_seconds, "train.peak_gib": world.train_gib}
                 if soak is not None:
                     tables |= {**live_path(world, numbers, soak), **acting(world, numbers)}
+                    tables[START], more = start.cost(world)
+                    numbers |= more
                     tables[CONSOLE], more = console.cost(world)
                     numbers |= more
     tables[BEST] = best = pl.concat(distances)

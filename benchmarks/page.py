@@ -28,6 +28,7 @@ SEGMENTS = "A hundred segments of a million users"
 AUDIENCE = "A rule of seven conditions while it is edited: size, what each condition removes, who enters and leaves"
 CONSOLE = "The console over HTTP, a million users, and scores while ten people are in it"
 HANDOFF = "The hand-off to a signed webhook"
+START = "From a command to its end, and to a service that answers"
 REASONS = "Exact attributions, one user and in bulk"
 BEST = "Distance from the best possible forecast, in three simulated worlds"
 CDNOW = "CDNOW: who buys within 90 days of 1 April 1998"
@@ -38,7 +39,7 @@ RIGHT = "Monitoring and experiments: how often they are right, in simulated logs
 VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
 #: all tables there are, in the order of the page; one of another title is of an older version
 TITLES = (BESIDE, BESIDE_EXPERTS, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, AUDIENCE, CONSOLE,
-          HANDOFF, REASONS, BEST, CDNOW, VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
+          HANDOFF, START, REASONS, BEST, CDNOW, VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
 
 
 def markdown(title: str, rows: pl.DataFrame) -> str:
