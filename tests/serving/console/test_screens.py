@@ -121,7 +121,7 @@ def test_findings_of_the_monitor_are_in_the_language_of_the_reader(consoled: Con
         "outcome": "purchase",
         "name": "level_moved",
         "alarm": True,
-        "words": "1.2 times",
+        "words": "1.2",
         "action": f"do {SCRIPT}",
     }
     newer = {"outcome": "churn", "name": "of_a_newer_program", "alarm": False, "words": "seen", "action": ""}
