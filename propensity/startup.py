@@ -145,16 +145,13 @@ def _keys(settings: Settings, host: str) -> None:
 
 
 def _models(rules: Definition, settings: Settings) -> None:
-    """Say which outcomes will be silent: what needs no model, or another one, is served all the same."""
+    """Say that nothing is promoted: what needs no model is served all the same. The server says what it refuses."""
     from serving.model.registry.loader import Loader
-    from serving.scoring.online import Answers
 
-    answers = Answers(rules, settings)
-    for outcome, why in answers.refused.items():
-        err.print(f"no predictions of {outcome}: {why}", soft_wrap=True, highlight=False)
-    if not answers.refused and not answers.models():
+    loader = Loader(rules, settings)
+    if not loader.promoted():
         err.print(
-            f"{Loader(rules, settings).absence()} States, RFM groups and segments need none; likelihoods "
+            f"{loader.absence()} States, RFM groups and segments need none; likelihoods "
             "say no_model. Run propensity train; the service loads what it promotes without a restart.",
             soft_wrap=True, highlight=False,
         )  # fmt: skip

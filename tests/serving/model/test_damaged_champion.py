@@ -118,7 +118,8 @@ def test_a_server_started_beside_a_damaged_champion_is_ready_and_says_why(home: 
         assert record["intent"]["purchase"]["why"] == "model_damaged"
         assert record["intent"]["churn"]["model"] == "churn/1"
         assert server.client.get("/segments/first_purchase_ready/users").status_code == 503
-        assert "no predictions of purchase: purchase/1 cannot be loaded" in server.log.read_text()
+        assert "champion purchase/1 cannot be served" in server.log.read_text()
+        assert "purchase/1 cannot be loaded" in server.log.read_text()
     finally:
         server.stop()
 
