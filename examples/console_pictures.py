@@ -14,7 +14,8 @@ from playwright.sync_api import Page, sync_playwright
 WIDTHS = (360, 900, 1440)
 
 SCREENS = {
-    "today": "", "segments": "segments", "segment": "segments/repeat_buyer", "builder": "segments/repeat_buyer/edit",
+    "today": "", "segments": "segments", "segment": "segments/repeat_buyer",
+    "members": "segments/repeat_buyer/members", "builder": "segments/repeat_buyer/edit",
     "overlap": "overlap", "cut-off": "cut-off", "models": "models", "experiments": "experiments",
     "hand-off": "hand-off", "log": "log", "sign-in": "sign-in",
 }  # fmt: skip

@@ -28,7 +28,7 @@ class Power:
         inside: users who are in the audience now; ``--enrol`` assigns them.
         a_day: users who entered it a day, in the four weeks before.
         rate: the mean predicted probability of the primary outcome of those inside; None where none was predicted.
-        smallest: by variant the smallest change of the rate that the planned users show with 80 % at the planned
+        smallest: by variant the smallest wanted change of the rate that the planned users show with 80 % at the planned
             looks, None where it is unknown; of an experiment without a plan that those inside and four weeks' entries
             show in an interval that may be looked at at any time.
         arms: by variant how many users that are: the plan's, or those inside and of four weeks' entries.
@@ -79,7 +79,9 @@ def _smallest(rule: Experiment, users: int, variant: str, rate: float | None) ->
         return None
     looks = [look / rule.looks for look in range(1, rule.looks + 1)]
     reach = always_valid(treated + untreated) if rule.users is None else reach_of(looks)
-    return smallest_effect(treated, untreated, rate, reach=reach)
+    # a rise of those who do it is a fall of those who do not
+    falling = rate if rule.better == "less" else 1 - rate
+    return smallest_effect(treated, untreated, falling, reach=reach)
 
 
 def _rate(scores: Path, definition: Definition, outcome: str, members: list[str]) -> float | None:

@@ -128,8 +128,9 @@ class PlannedPower(Shape):
         rate: the mean predicted probability of the primary outcome of those inside; null of amounts, and where nothing
             was predicted.
         arms: by variant how many users take part: those planned, or those inside and of four weeks' entries.
-        smallest: by variant the smallest change of the rate that so many users show with 80 % at the planned looks, or
-            without a plan at any time; null where not even a fall to nothing would be seen, or the rate is not known.
+        smallest: by variant the smallest wanted change of the rate, a fall or a rise, that so many users show with 80 %
+            at the planned looks, or without a plan at any time; null where not even a change to nobody, or everybody,
+            would be seen, or the rate is not known.
         matures: when the outcomes of these users are known; null where nobody enters.
     """
 

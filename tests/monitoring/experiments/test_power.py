@@ -43,6 +43,21 @@ def test_what_the_planned_users_can_show_and_when(tmp_path: Path) -> None:
     scene.close()
 
 
+def test_where_more_is_wanted_it_is_a_rise(tmp_path: Path) -> None:
+    wanted = WINBACK | {"better": "more"}
+    scene = Scene.set("sqlite://", {"hook": going_to("http://localhost/")}, experiments={"winback": wanted})
+    [trial] = trials(scene.definition).values()
+    scene.enter(*(f"v{i}" for i in range(70)))
+    scored(tmp_path, [f"v{i}" for i in range(100)], 0.1)
+    found = power_of(trial, scene.definition, scene.memberships, tmp_path, 102 * DAY)
+    reach = reach_of([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert found.smallest["mail"] == pytest.approx(smallest_effect(300, 500, 0.9, reach=reach))
+    assert (found.smallest["mail"] or 0) > (smallest_effect(300, 500, 0.1, reach=reach) or 1), (
+        "a rise adds variance, a fall takes some away"
+    )
+    scene.close()
+
+
 def test_without_a_plan_it_is_of_those_inside_and_four_weeks_of_entries(tmp_path: Path) -> None:
     open_end = {key: value for key, value in WINBACK.items() if key != "users"}
     scene = Scene.set("sqlite://", {"hook": going_to("http://localhost/")}, experiments={"winback": open_end})
