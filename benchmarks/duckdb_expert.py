@@ -40,7 +40,7 @@ def by_duckdb_expert(log: Log, cutoffs: Instants) -> pl.DataFrame:
             "FROM came GROUP BY 1"
         )
         connection.execute("SET preserve_insertion_order = true")
-        # a user's number above the bits of a time makes running maxima start anew with each user, too
+        # a user's number above the bits of a time makes running maxima start again with each user, too
         begin = first_day * DAY
         times = ", ".join(f"(g // {n + 1} << {TIME}) + t_{s} - {begin} AS t_{s}" for s in names)
         joins = " ".join(f"LEFT JOIN went{j} USING (g)" for j in range(len(windows)))

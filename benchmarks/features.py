@@ -186,7 +186,7 @@ def compare(
         name: of the other way.
         theirs: makes the compared columns.
         cutoffs: at these instants.
-        runs: of both, by turns; the medians are told.
+        runs: of both, by turns; the medians count.
 
     Raises:
         ValueError: they do not say the same.

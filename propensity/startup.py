@@ -17,6 +17,9 @@ from propensity.console import err
 #: how long a server that is ending may keep its port, in seconds
 ENDING = 3.0
 
+#: calls that may wait to be taken
+BACKLOG = 2_048
+
 #: where workers say how they are, when no port is given
 PORTS = range(3001, 3017)
 
@@ -62,7 +65,7 @@ def free(host: str, port: int) -> None:
 
 
 def taken(host: str, port: int) -> socket.socket:
-    """Take a port; for a moment it may still be that of a server that is ending.
+    """Take a port and listen on it; for a moment it may still be that of a server that is ending.
 
     Raises:
         PropensityError: it is another program's.
@@ -127,6 +130,7 @@ def _bind(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(BACKLOG)  # two programs may bind one port before either listens
     except OSError:
         bound.close()
         raise

@@ -14,6 +14,7 @@ def smallest_effect(
     confidence: float = 0.95,
     power: float = 0.8,
     reach: float | None = None,
+    rise: bool = False,
 ) -> float | None:
     """The smallest difference of two rates that a test sees, as it would mostly be seen.
 
@@ -26,10 +27,14 @@ def smallest_effect(
         confidence: 1 less the chance to see an effect that is not there.
         power: the chance to see one that is.
         reach: how many standard errors from 0 an effect is seen; those of the confidence in one look when left out.
+        rise: whether the rate is to rise; left out, it is to fall.
 
     Returns:
-        How far the rate has to fall, in ``(0, rate]``; None when not even a fall to nothing would be seen.
+        How far the rate has to fall, in ``(0, rate]``, or to rise, in ``(0, 1 - rate]``; None when not even a change of
+        everybody would be seen.
     """
+    if rise:  # of those who do it, as a fall of those who do not
+        return smallest_effect(treated, held_out, 1 - rate, confidence=confidence, power=power, reach=reach)
     if treated < 1 or held_out < 1 or not 0 < rate < 1:
         return None
     alpha, beta = norm.ppf(0.5 + confidence / 2) if reach is None else reach, norm.ppf(power)

@@ -27,7 +27,8 @@ class Comparison:
         adjusted: the same, adjusted by what was predicted at the assignment; None where nothing was.
         reached: the effect on users who were reached because they were assigned; None where it is the same.
         reached_share: of the variant's users, who were reached.
-        smallest: the smallest fall of the rate that so many users show in one look with 80 %; None where unknown.
+        smallest: the smallest wanted change of the rate that so many users show in one look with 80 %; None where
+            unknown.
     """
 
     users: tuple[int, int]
@@ -67,13 +68,16 @@ class Comparison:
         return always_valid_p(self.z, sum(self.users)) if at_any_time else self.best.p_value
 
 
-def compare(variant: pl.DataFrame, nothing: pl.DataFrame, rule: Outcome | ValueOutcome) -> Comparison:
+def compare(
+    variant: pl.DataFrame, nothing: pl.DataFrame, rule: Outcome | ValueOutcome, *, rise: bool = False
+) -> Comparison:
     """Compare two arms.
 
     Args:
         variant: of each user ``label``, ``p`` (null where nothing was predicted) and ``reached``.
         nothing: the same of users who were sent nothing.
         rule: the outcome.
+        rise: whether more of it is wanted.
     """
     arms = (variant, nothing)
     sizes, means = (len(variant), len(nothing)), (_mean(variant), _mean(nothing))
@@ -84,7 +88,7 @@ def compare(variant: pl.DataFrame, nothing: pl.DataFrame, rule: Outcome | ValueO
         if 0 < share < 1:
             on_reached = reached(*(PairedArm.reached(arm[LABEL], arm[REACHED].cast(pl.Float64)) for arm in arms))
     rate = means[1] if isinstance(rule, Outcome) else math.nan
-    smallest = smallest_effect(sizes[0], sizes[1], rate) if not math.isnan(rate) else None
+    smallest = smallest_effect(sizes[0], sizes[1], rate, rise=rise) if not math.isnan(rate) else None
     return Comparison(sizes, means, plain, better, on_reached, share, smallest)
 
 

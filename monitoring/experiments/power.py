@@ -79,9 +79,7 @@ def _smallest(rule: Experiment, users: int, variant: str, rate: float | None) ->
         return None
     looks = [look / rule.looks for look in range(1, rule.looks + 1)]
     reach = always_valid(treated + untreated) if rule.users is None else reach_of(looks)
-    # a rise of those who do it is a fall of those who do not
-    falling = rate if rule.better == "less" else 1 - rate
-    return smallest_effect(treated, untreated, falling, reach=reach)
+    return smallest_effect(treated, untreated, rate, reach=reach, rise=rule.better == "more")
 
 
 def _rate(scores: Path, definition: Definition, outcome: str, members: list[str]) -> float | None:

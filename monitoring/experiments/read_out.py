@@ -183,7 +183,8 @@ class _Reader:
         both = mine.filter(pl.col("variant").is_in([variant, NOTHING]))
         newest = both["at"].max()
         known_by = newest + self.definition.outcomes[outcome].reach if isinstance(newest, int) else None
-        found = compare(arms[0], arms[1], self.definition.outcomes[outcome])
+        rise = outcome == self.rule.primary and self.rule.better == "more"
+        found = compare(arms[0], arms[1], self.definition.outcomes[outcome], rise=rise)
         return Row(outcome, variant, of, found, len(both) - sum(found.users), known_by=known_by)
 
     def _slices(self, variant: str) -> list[Row]:

@@ -52,7 +52,8 @@ def _expected(power: Power, found: ReadOut) -> str:
     rule = found.trial.rule
     users = f"{rule.users:,} planned users" if rule.users else "those and four weeks' entries"
     small = [f"{name} {effect:.4f}" for name, effect in power.smallest.items() if effect is not None]
-    shows = f"; {users} show a fall of the rate ({power.rate:.1%}) by {', '.join(small)}" if small else ""
+    change = "rise" if rule.better == "more" else "fall"
+    shows = f"; {users} show a {change} of the rate ({power.rate:.1%}) by {', '.join(small)}" if small else ""
     when = f"; as many will have entered and matured about {day_of(power.full_on)}" if power.full_on else ""
     return f"{power.inside:,} users are in {rule.of} now, {power.a_day:,.1f} enter a day{shows}{when}"
 

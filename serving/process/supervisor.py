@@ -30,7 +30,7 @@ class Supervisor:
     Args:
         command: starts the server. Two file descriptors are added to it: the port's, and that of a pipe into which
             the first server writes a byte once nothing is in the way of a start; 0 for each server after it.
-        listening: the port. Calls wait in it while the server is started.
+        listening: the port, which listens: calls wait in it while the server is started.
         environment: of the server.
     """
 
@@ -49,7 +49,6 @@ class Supervisor:
         """
         for asked in (signal.SIGTERM, signal.SIGINT):
             signal.signal(asked, lambda *_: self._end())
-        self._listening.listen(2048)
         pause = 0.0
         while not self._ending.wait(pause):
             began = time.monotonic()

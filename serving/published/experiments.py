@@ -89,7 +89,8 @@ class Comparison(Shape):
         value: what a contacted user has brought, less the outcome's costs.
         value_low: lower end of its interval.
         value_high: upper end of it.
-        smallest_seen: the smallest fall of the rate that so many users show in one look with 80 %.
+        smallest_seen: the smallest change of the rate that so many users show in one look with 80 %: a rise of a
+            primary outcome of which more is wanted, else a fall.
         known_by: when the outcomes of all who were assigned are known.
     """
 

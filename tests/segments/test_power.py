@@ -6,12 +6,14 @@ import pytest
 from segments.power import smallest_effect, users_needed
 
 
+@pytest.mark.parametrize("rise", [False, True])
 @pytest.mark.parametrize(
     ("treated", "held_out", "rate"), [(9_500, 500, 0.3), (5_000, 5_000, 0.1), (20_000, 1_000, 0.6)]
 )
-def test_it_is_seen_as_often_as_asked_for(treated: int, held_out: int, rate: float) -> None:
-    effect = smallest_effect(treated, held_out, rate)
-    assert effect is not None
+def test_it_is_seen_as_often_as_asked_for(treated: int, held_out: int, rate: float, *, rise: bool) -> None:
+    found = smallest_effect(treated, held_out, rate, rise=rise)
+    assert found is not None
+    effect = -found if rise else found
     draw = np.random.default_rng(1)
     reported, left = (draw.binomial(n, p, 4_000) / n for n, p in ((treated, rate - effect), (held_out, rate)))
     pooled = (reported * treated + left * held_out) / (treated + held_out)

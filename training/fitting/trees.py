@@ -1,5 +1,6 @@
 """LightGBM by folds over users: one booster a fold, and their mean as one booster. Pure: data in, boosters out."""
 
+import threading
 from dataclasses import dataclass
 
 import lightgbm as lgb
@@ -85,48 +86,64 @@ def boost(matrices: Matrices, weights: Floats, parameters: Parameters, folds: ND
     ).construct()  # fmt: skip
 
     count = int(folds.max()) + 1
-    losses, failed = [list[float]() for _ in range(count)], list[int]()
+    losses = _MeanLoss(count)
 
     def one(fold: int) -> lgb.Booster:
         inside = folds == fold
         others, own = (whole.subset(np.flatnonzero(rows).tolist()).construct() for rows in (~inside, inside))
         booster = lgb.Booster(parameters, others).add_valid(own, "own")
         try:
-            while not failed and len(losses[fold]) < ROUNDS and _settled(_mean(losses)) is None:
+            for _ in range(ROUNDS):
+                if losses.ended:
+                    break
                 booster.update()
-                losses[fold].append(booster.eval_valid()[0][2])
+                losses.add(fold, booster.eval_valid()[0][2])
         except BaseException:
-            failed.append(fold)  # the mean loss of all folds settles no more: the others end, too
+            losses.ended = True  # the mean over all folds settles no more: the others end, too
             raise
         return booster
 
     # all at once however few the cores: at the same pace, none is far ahead when the mean loss has settled
     found = list(each(range(count), one, workers=count))
-    mean = _mean(losses)
-    rounds = int(mean[: _settled(mean)].argmin()) + 1
+    rounds = int(np.argmin(losses.mean)) + 1
     # through text, so that what is evaluated is what is saved: only these rounds, nothing of the data
     boosters = [lgb.Booster(model_str=b.model_to_string(num_iteration=rounds)) for b in found]
     held_out = np.empty(len(matrices.X))
     for fold, booster in enumerate(boosters):
         held_out[folds == fold] = booster.predict(matrices.X[folds == fold], raw_score=True)
-    return Trees(mean_of(boosters), held_out, rounds, float(mean[rounds - 1]))
+    return Trees(mean_of(boosters), held_out, rounds, losses.mean[rounds - 1])
 
 
-def _mean(losses: list[list[float]]) -> Floats:
-    """The mean loss over the folds after each round that all of them have done."""
-    shared = min(len(of_fold) for of_fold in losses)
-    return np.asarray(np.mean([of_fold[:shared] for of_fold in losses], axis=0))
+class _MeanLoss:
+    """The mean loss over folds that are boosted side by side, and whether it has settled.
 
+    Args:
+        folds: how many there are.
 
-def _settled(losses: Floats) -> int | None:
-    """After how many rounds the loss had no longer fallen by `LEAST` of itself in `PATIENCE` rounds; None before."""
-    best, at = np.inf, 0
-    for done, loss in enumerate(losses.tolist(), 1):
-        if loss < best * (1.0 - LEAST):
-            best, at = loss, done
-        elif done - at >= PATIENCE:
-            return done
-    return None
+    Attributes:
+        mean: after each round that all folds have done, up to the one by which it had not fallen by `LEAST` of itself
+            in `PATIENCE` rounds.
+        ended: whether boosting is to end.
+    """
+
+    def __init__(self, folds: int) -> None:
+        self._losses = [list[float]() for _ in range(folds)]
+        self._lock = threading.Lock()
+        self._best, self._at = np.inf, 0
+        self.mean: list[float] = []
+        self.ended = False
+
+    def add(self, fold: int, loss: float) -> None:
+        """Add the loss of a fold's next round."""
+        with self._lock:
+            self._losses[fold].append(loss)
+            done = len(self.mean)
+            if self.ended or any(len(of_fold) == done for of_fold in self._losses):
+                return
+            self.mean.append(float(np.mean([of_fold[done] for of_fold in self._losses])))
+            if self.mean[-1] < self._best * (1.0 - LEAST):
+                self._best, self._at = self.mean[-1], done
+            self.ended = done - self._at >= PATIENCE
 
 
 def mean_of(boosters: list[lgb.Booster]) -> lgb.Booster:

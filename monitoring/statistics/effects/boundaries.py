@@ -68,10 +68,10 @@ def boundaries(fractions: ArrayLike, alpha: float = 0.05) -> Floats:
 
 
 def reach_of(fractions: ArrayLike, *, power: float = 0.8, alpha: float = 0.05) -> float:
-    """How many standard errors beyond those of its power an effect must lie from 0 for planned looks to find it.
+    """What planned looks put in the place of the 1.96 of one look in a calculation of power.
 
-    With one look 1.96. An effect of ``reach + Φ⁻¹(power)`` standard errors of the last look crosses a boundary at one
-    of the looks with the power; its paths are those without an effect, weighted by ``exp(δ x - δ² t / 2)``.
+    An effect of ``reach + Φ⁻¹(power)`` standard errors of the last look crosses a boundary at one of the looks with
+    this power. Its paths are those without an effect, weighted by ``exp(δ x - δ² t / 2)``.
 
     Args:
         fractions: as for `boundaries`; the last look is the end.
@@ -93,7 +93,8 @@ def reach_of(fractions: ArrayLike, *, power: float = 0.8, alpha: float = 0.05) -
         likely = np.exp(effect * paths.places - effect**2 * paths.time / 2)
         return float(paths.mass @ likely) - (1 - power)
 
-    return float(brentq(missed, 0.0, _FAR, xtol=1e-9)) * math.sqrt(times[-1]) - float(norm.ppf(power))
+    scale = math.sqrt(times[-1])
+    return float(brentq(missed, 0.0, _FAR / scale, xtol=1e-9)) * scale - float(norm.ppf(power))
 
 
 def always_valid(users: float, *, tuned_for: float = 5_000, alpha: float = 0.05) -> float:

@@ -21,10 +21,12 @@ def serve(
 ) -> None:
     """Serve the API; by default with the worker and the sender in the same process."""
     from propensity import startup
+    from serving.process.logs import write_json
     from serving.process.supervisor import Supervisor
 
     server = [sys.executable, "-P", "-m", "propensity", "serve-on", host, str(port)]
     listening = startup.taken(host, port)
+    write_json()
     raise typer.Exit(Supervisor(server, listening, startup.environment(definition, port)).run())
 
 

@@ -14,6 +14,7 @@ from monitoring.experiments.publish import shape_of
 from monitoring.experiments.read_out import ReadOut, read_out
 from monitoring.experiments.words import words_of
 from monitoring.statistics.effects.boundaries import always_valid
+from segments.power import smallest_effect
 from segments.variants import Trial, trials
 from serving.activation.assignments import ASSIGNED, DELIVERED, WITHHELD
 from tests.segments.worlds import moving
@@ -115,6 +116,19 @@ def test_a_planted_effect_is_found_at_the_last_look_and_priced() -> None:
 def test_more_of_what_is_not_wanted_is_worse() -> None:
     [verdict] = words_of(world(2, 4_000, {"mail": 0.08}, users=4_000).read())
     assert "worse than nothing, more churn: +0." in verdict
+
+
+def test_the_smallest_effect_seen_is_a_change_that_is_wanted() -> None:
+    """Where more is wanted a rise, of which the variance is another; of secondary outcomes a fall."""
+    seen = {}
+    for better in ("less", "more"):
+        row = world(2, 4_000, users=4_000, better=better, secondary=["buy"]).read().of("buy", "mail")
+        assert row.comparison.smallest == pytest.approx(smallest_effect(*row.comparison.users, row.comparison.means[1]))
+        of_primary = world(2, 4_000, users=4_000, better=better).read().of("churn", "mail").comparison
+        rise = better == "more"
+        seen[better] = smallest_effect(*of_primary.users, of_primary.means[1], rise=rise)
+        assert of_primary.smallest == pytest.approx(seen[better])
+    assert seen["less"] != seen["more"]
 
 
 def test_no_effect_is_not_claimed() -> None:

@@ -9,6 +9,8 @@ import httpx
 import psutil
 import pytest
 
+from features.errors import PropensityError
+from propensity import startup
 from propensity.startup import free
 from serving.database.live_log import LiveLog
 from tests.conftest import ROOT, World
@@ -174,6 +176,13 @@ def test_a_busy_port_is_reported_in_a_line_with_the_fix(untrained_world: World) 
         output = refused(untrained_world, "--port", str(port))
     assert f"cannot listen on 127.0.0.1:{port}: address already in use" in output
     assert "--port" in output
+
+
+def test_of_two_that_take_a_port_at_once_one_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "ENDING", 0.0)
+    port = free_port()
+    with startup.taken("127.0.0.1", port), pytest.raises(PropensityError, match="address already in use"):
+        startup.taken("127.0.0.1", port)
 
 
 @pytest.mark.parametrize("more", [["--host", "nowhere"], ["--host", "0.0.0.0"]])  # noqa: S104

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.ports import free_port
 from tests.serving.ingest.asking import until
 
-#: a server that says its process id to whoever connects, and has found that it can start
+#: a server that has found that it can start, and answers every call with its process id
 ANSWERS = """
 import os, socket, sys
 first = int(sys.argv[2])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import lightgbm as lgb
 import numpy as np
 import polars as pl
 import pytest
@@ -16,7 +17,7 @@ from tests.worlds import definition_of
 from training.dataset.dataset import Dataset, _capped, _spread
 from training.dataset.matrices import Matrices
 from training.fitting.fit import FOLDS
-from training.fitting.trees import Parameters, boost, usual
+from training.fitting.trees import ROUNDS, Parameters, boost, usual
 from training.fitting.tune import Trial, tune
 from training.learn import learn
 
@@ -117,3 +118,21 @@ def test_all_folds_end_at_the_round_that_is_best_for_all() -> None:
     trees = boost(matrices, matrices.weights, parameters, matrices.folds(FOLDS))
     assert trees.rounds > 1
     assert trees.booster.num_trees() == FOLDS * trees.rounds, "none ends where the loss of its own users is least"
+
+
+def test_a_fold_that_fails_ends_the_others_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the mean loss over all folds would never settle, and they would go on to the most rounds there are."""
+    definition = definition_of()
+    matrices = Matrices.of(dataset(definition), definition)
+    rounds = []
+
+    def evaluated(booster: lgb.Booster) -> list[tuple[str, str, float, bool]]:
+        rounds.append(booster.current_iteration())
+        if len(rounds) == 12:
+            raise RuntimeError("no memory")
+        return [("own", "loss", 1.0 / booster.current_iteration(), False)]  # falls without end
+
+    monkeypatch.setattr(lgb.Booster, "eval_valid", evaluated)
+    with pytest.raises(RuntimeError, match="no memory"):
+        boost(matrices, matrices.weights, usual(matrices, 1, definition.outcomes["churn"]), matrices.folds(FOLDS))
+    assert max(rounds) < ROUNDS / 2
