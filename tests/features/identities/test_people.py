@@ -16,7 +16,7 @@ from features.identities.people import People
 from features.profile.fold import feature_rows, read_all_at
 from features.time import DAY, HOUR, to_instant
 from tests.features.identities.oracle import Merge, called, drawn_at, people_at
-from tests.features.profile.test_fold import START, assert_same
+from tests.features.profile.folded import START, assert_same
 from tests.oracle import Event, feature_row
 from tests.worlds import definition_of, events_of
 from training.dataset.outcomes import label

@@ -23,7 +23,7 @@ from features.time import DAY, HOUR, to_datetime, to_instant
 from tests.features.event_store.logs import NOON, SCHEMA, definition_in, put
 from tests.features.identities.oracle import Merge, called, people_at
 from tests.features.profile.days import kept_rows
-from tests.features.profile.test_fold import assert_same
+from tests.features.profile.folded import assert_same
 from tests.oracle import Event, feature_row
 
 ROWS = pl.Schema({**SCHEMA, "anonymous_id": pl.String()})
