@@ -5,21 +5,9 @@ from typing import Annotated
 import typer
 
 from propensity import __version__
-from propensity.commands import (
-    backup,
-    erase,
-    experiment,
-    kpis,
-    monitor,
-    nightly,
-    prune,
-    recalibrate,
-    score,
-    train,
-    transitions,
-    uplift,
-)
+from propensity.commands import backup, erase, nightly, prune, score, train, transitions
 from propensity.commands.log import check, fetch, imports, init
+from propensity.commands.monitoring import experiment, kpis, monitor, recalibrate, uplift
 from propensity.commands.service import destinations, live, serve
 from propensity.commands.service.dead_letters import letters
 from propensity.commands.service.keys import keys

@@ -208,7 +208,7 @@ def _why(
 ) -> str:
     """Why models are to be trained again; empty where they are not."""
     from features.time import DAY, span_name, to_instant
-    from propensity.commands.monitor import fitted_through
+    from propensity.commands.monitoring.monitor import fitted_through
 
     if wrong:
         return f"the monitor alarms for {', '.join(wrong)}"

@@ -9,7 +9,7 @@ from features.event_store.open import open_log
 from features.system.progress import unseen
 from features.time import Clock, to_instant
 from monitoring.monitor import Monitored, monitor
-from propensity.commands.monitor import running_of
+from propensity.commands.monitoring.monitor import running_of
 from segments.rfm_cuts import load_cuts
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from features.errors import PropensityError
-from propensity.commands.experiment import read as read_experiments
+from propensity.commands.monitoring.experiment import read as read_experiments
 from propensity.commands.stores import memberships_of
 from propensity.console import ShownSteps, out, progress
 from propensity.options import AsJson, DefinitionFile, Ends, Since, opened, parse_instant

@@ -1,0 +1,1 @@
+"""Commands that look back: what came true, what helped, whom it moved, and what users do over time."""
