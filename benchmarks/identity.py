@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.world import Log
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
-from features.definition.sections.identities import Identities
+from features.definition.sections.log.identities import Identities
 from features.event_store.store import EventStore
 from features.events.events import Events
 from features.expressions.program import holds

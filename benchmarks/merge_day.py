@@ -8,7 +8,7 @@ import polars as pl
 
 from benchmarks.world import Log
 from features.definition.schema import Definition
-from features.definition.sections.identities import Identities
+from features.definition.sections.log.identities import Identities
 from features.event_store.store import EventStore
 from features.profile.stored import Profiles
 from features.reading.source import EventLog

@@ -10,14 +10,14 @@ from pydantic_core import to_json
 
 from features.definition.included import FILE_NAME
 from features.definition.sections.base import Name, ProjectName, Span, Sql, Strict, not_set
-from features.definition.sections.currencies import Currencies
 from features.definition.sections.destinations import Destination, Transitions
-from features.definition.sections.event_log import Events, Traits
 from features.definition.sections.experiment import Experiment
 from features.definition.sections.families import Features
-from features.definition.sections.identities import Identities
 from features.definition.sections.lead_score import LeadScore
 from features.definition.sections.learning import TREATED, Audit, Gate, Scoring, Snapshots, Training
+from features.definition.sections.log.currencies import Currencies
+from features.definition.sections.log.event_log import Events, Traits
+from features.definition.sections.log.identities import Identities
 from features.definition.sections.outcome import Outcome, Outcomes, ValueOutcome
 from features.definition.sections.rfm import RfmRule
 from features.definition.sections.rule import OTHERWISE, LeftOut, Packs, SegmentRule, StateRule

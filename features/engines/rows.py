@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
-from features.definition.sections.event_log import Reading
+from features.definition.sections.log.event_log import Reading
 from features.engines.currencies import in_one_currency, rows_of, stated_currency
 from features.engines.duckdb import quote, user_sql
 from features.engines.keys import key_sql

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.definition.sections.identities import Identities
+from features.definition.sections.log.identities import Identities
 from features.identities.merges import first_of_each, is_nobody
 from features.system.compiled import jit
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.definition.sections.identities import Identities
+from features.definition.sections.log.identities import Identities
 from features.events.events import Events, Rows
 from features.identities.links import REFUSED, Links, linked
 from features.identities.spans import Persons, persons, sets_of, tops

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.definition.sections.event_log import EventColumns
+from features.definition.sections.log.event_log import EventColumns
 from features.engines.duckdb import Connection, connect, quote, reading, rows_of, text, user_sql
 from features.engines.files import path_of
 from features.engines.rows import USER

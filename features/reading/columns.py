@@ -7,7 +7,7 @@ from sqlglot.errors import SqlglotError
 
 from features.definition.numbers import event_numbers, number_columns, typed_number_columns
 from features.definition.schema import Definition
-from features.definition.sections.event_log import EventColumns
+from features.definition.sections.log.event_log import EventColumns
 from features.engines.checking import check_event_sql
 from features.engines.currencies import column_named
 from features.engines.duckdb import Connection

@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from features.definition.sections.event_log import AtMost
+from features.definition.sections.log.event_log import AtMost
 from features.engines.rows import CURRENCY, USER, Check
 from features.errors import EventLogError
 

@@ -14,7 +14,7 @@ from sqlglot import exp
 
 from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
-from features.definition.sections.event_log import EventColumns
+from features.definition.sections.log.event_log import EventColumns
 from features.engines import duckdb as engine
 from features.engines.rows import event_rows
 from features.errors import EventLogError

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from features.definition.schema import Definition
-from features.definition.sections.sources import DatabaseSource, DeltaSource, FilesSource, Source
+from features.definition.sections.log.sources import DatabaseSource, DeltaSource, FilesSource, Source
 from features.errors import EventLogError
 from features.events.tombstones import Tombstones
 from features.reading.places import resolve

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from features.definition.sections.sources import FilesSource
+from features.definition.sections.log.sources import FilesSource
 from features.engines.files import partitions_of
 from features.errors import EventLogError
 from features.imports.archives import ENDS, skipped

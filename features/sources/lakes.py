@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.definition.sections.sources import DeltaSource, IcebergSource
+from features.definition.sections.log.sources import DeltaSource, IcebergSource
 from features.sources.answers import answering, expanded
 from features.sources.files import Remote, follow
 from features.sources.parts import BATCH, Fetched, Parts

@@ -11,8 +11,8 @@ from sqlglot import ErrorLevel, exp
 from sqlglot.errors import SqlglotError
 
 from features.definition.schema import Definition
-from features.definition.sections.event_log import EventColumns
-from features.definition.sections.sources import FilesSource, Source
+from features.definition.sections.log.event_log import EventColumns
+from features.definition.sections.log.sources import FilesSource, Source
 from features.engines import duckdb as engine
 from features.engines.arrow import registered, with_texts
 from features.engines.duckdb import quote

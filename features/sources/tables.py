@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlglot import exp
 
-from features.definition.sections.sources import DatabaseSource
+from features.definition.sections.log.sources import DatabaseSource
 from features.errors import EventLogError
 from features.sources.databases import Database
 from features.sources.parts import Fetched, Parts

@@ -16,7 +16,7 @@ from propensity.console import ShownSteps, out, progress, table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from features.definition.sections.sources import Source
+    from features.definition.sections.log.sources import Source
     from features.proposal.draft import Draft
     from features.proposal.given import Given
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from features.definition.sections.sources import Source
+    from features.definition.sections.log.sources import Source
 
 _BUCKETS = ("s3", "gs", "gcs", "abfs", "abfss")
 
@@ -23,7 +23,7 @@ def source_of(address: str, table: str | None, like: str | None) -> "Source | No
     """
     from pydantic import ValidationError
 
-    from features.definition.sections.sources import DatabaseSource, DeltaSource, FilesSource
+    from features.definition.sections.log.sources import DatabaseSource, DeltaSource, FilesSource
     from features.errors import EventLogError
     from features.sources.databases import BACKENDS
 

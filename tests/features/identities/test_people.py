@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.definition.sections.identities import Identities
+from features.definition.sections.log.identities import Identities
 from features.events.events import Events, Rows
 from features.identities.merges import MERGES
 from features.identities.people import People

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from features.definition.sections.identities import Identities
+from features.definition.sections.log.identities import Identities
 from features.identities.merges import MERGES
 from features.identities.people import People
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from features.definition.sections.event_log import Events
+from features.definition.sections.log.event_log import Events
 
 GUIDE = Path(__file__).parents[3] / "docs/how-to/sources.md"
 BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from features.definition.sections.base import Strict
-from features.definition.sections.event_log import Reading
+from features.definition.sections.log.event_log import Reading
 
 
 class MergeColumns(Strict):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from features.definition.sections.base import Name, Sql, Strict
-from features.definition.sections.sources import Source
+from features.definition.sections.log.sources import Source
 
 
 class EventColumns(Strict):
