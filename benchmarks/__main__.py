@@ -293,6 +293,7 @@ def worlds(users: int, soak: float | None) -> tuple[dict[str, pl.DataFrame], dic
     for row in best.to_dicts():
         key = f"models.{'demo' if row['world'] == 'shop' else row['world']}.{row['outcome']}"
         numbers |= {f"{key}.auc_over_bayes": row["AUC_over_best"], f"{key}.calibration_error": row["calibration_error"],
+                    f"{key}.calibration_error_of_best": row["calibration_error_of_best"],
                     f"{key}.log_loss_over_bayes": row["log_loss_over_best"]}  # fmt: skip
     return tables, numbers
 

@@ -71,6 +71,7 @@ FIGURES: dict[str, Callable[[Numbers], str]] = {
     "handoff_lost": _one("handoff.lost", ",.0f"),
     "reasons_ms": _one("reasons.one_user_ms", ".1f"),
     "reasons_bulk": _one("reasons.batch_vs_pred_contrib", ".0f"),
+    "trees_scores": _one("trees.scores_vs_lightgbm", ".0f"),
     "reasons_difference": _one("reasons.largest_difference", ".0e"),
 }
 

@@ -43,7 +43,7 @@ DRAWS = 1_000
 
 
 def distance_from_best(world: World, name: str) -> pl.DataFrame:
-    """Score everybody at the truth's newest cutoff; AUC and log loss over the best possible, and calibration error.
+    """Score everybody at the truth's newest cutoff; AUC and log loss over the best possible, and calibration errors.
 
     The models are trained as of that cutoff: what serves learns from everything that is known, and nothing of what
     happened after the cutoff was known then.
@@ -79,6 +79,7 @@ def distance_from_best(world: World, name: str) -> pl.DataFrame:
                 "AUC_over_best": measured["auc"] / possible["auc"],
                 "log_loss_over_best": measured["log_loss"] / possible["log_loss"],
                 "calibration_error": measured["calibration_error"],
+                "calibration_error_of_best": possible["calibration_error"],
                 "mean_distance_from_truth": float(np.abs(ours - best).mean()),
             }
         )

@@ -1,13 +1,10 @@
 """A model: LightGBM and a regression blended where both add up, or BG/NBD; calibrated, with its card. No pickle."""
 
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
-import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -18,8 +15,7 @@ from serving.model.bg_nbd import BgNbdPart
 from serving.model.card import ModelCard, checked_bytes, damaged
 from serving.model.linear import Linear
 from serving.model.numbers import Floats, Numbers, model_matrix, with_codes
-from serving.model.trees.single_rows import MANY, SingleRows
-from serving.model.trees.treeshap import WORTHWHILE, Forest
+from serving.model.trees.forest import Forest
 
 BOOSTER, NUMBERS, CARD = "booster.txt", "numbers.json", "card.json"
 
@@ -43,14 +39,14 @@ class Model:
     """A fitted model.
 
     Attributes:
-        booster: LightGBM, one thread; None where the regression, or BG/NBD, answers alone.
+        booster: LightGBM's trees; None where the regression, or BG/NBD, answers alone.
         numbers: regression or BG/NBD, blend and calibration.
         card: what it promises.
         version: ``outcome/version`` in the registry, or ``outcome/new`` before it is registered.
         card_digest: SHA-256 of the card that the registry vouches for; None where it does not.
     """
 
-    booster: lgb.Booster | None
+    booster: Forest | None
     numbers: Numbers
     card: ModelCard
     version: str
@@ -90,22 +86,10 @@ class Model:
         weight, matrix = self.numbers.weight, self._taken(matrix)
         score = np.zeros(len(matrix))
         if self.booster is not None:
-            score += weight * self._trees(self.booster, matrix)
+            score += weight * self.booster.predict(matrix)
         if weight < 1:
             score += (1 - weight) * self._line(matrix)
         return score
-
-    def _trees(self, booster: lgb.Booster, matrix: Floats) -> Floats:
-        """The booster's score; the same numbers for a few rows as for many."""
-        if len(matrix) < MANY:
-            return self._single_rows.predict(matrix)
-        return np.asarray(booster.predict(matrix, raw_score=True, num_threads=1))
-
-    @cached_property
-    def _single_rows(self) -> SingleRows:
-        if self.booster is None:
-            raise ValueError(f"{self.version} has no booster")
-        return SingleRows(self.booster)
 
     def _line(self, matrix: Floats) -> Floats:
         """The score of the regression, or of BG/NBD."""
@@ -123,32 +107,19 @@ class Model:
     def _percentiles(self) -> Floats:
         return np.array(self.card.percentiles)
 
-    @cached_property
-    def forest(self) -> Forest | None:
-        """The booster's attributions as tables, made when they are first asked for."""
-        if self.booster is None:
-            return None
-        return Forest.of([tree["tree_structure"] for tree in self.booster.dump_model()["tree_info"]])
-
     def effects(self, matrix: Floats) -> Floats:
         """What each column adds to the calibrated score, ``[rows, columns]``, against the average user.
 
-        Exact attributions (path-dependent TreeSHAP; LightGBM's own for a few rows, the same numbers from tables for
-        many) and the terms of the regression (or of BG/NBD: Shapley values of its three columns), blended as the scores
-        are.
+        Exact attributions of the trees (path-dependent TreeSHAP) and the terms of the regression (or of BG/NBD: Shapley
+        values of its three columns), blended as the scores are.
         """
         weight, slope, matrix = self.numbers.weight, self.numbers.calibration.steepness, self._taken(matrix)
         total = np.zeros(matrix.shape)
         if self.booster is not None:
-            total += slope * weight * self._of_trees(self.booster, matrix)
+            total += slope * weight * self.booster.effects(matrix)
         if weight < 1:
             np.add.at(total.T, self._part.owners, slope * (1 - weight) * self._part.terms(matrix).T)
         return total
-
-    def _of_trees(self, booster: lgb.Booster, matrix: Floats) -> Floats:
-        if len(matrix) >= WORTHWHILE and self.forest is not None:
-            return self.forest.effects(matrix)
-        return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1))[:, :-1]
 
     def _taken(self, matrix: Floats) -> Floats:
         """The matrix as the score takes it."""
@@ -220,7 +191,7 @@ class Model:
         if self.numbers.weight < 1:
             used[self._part.read] = True
         if self.booster is not None:
-            used |= self.booster.feature_importance("split") > 0
+            used |= self.booster.used
         return used[:count]
 
     @cached_property
@@ -237,7 +208,7 @@ class Model:
         folder.mkdir(parents=True, exist_ok=True)
         files = {NUMBERS: self.numbers.to_json()}
         if self.booster is not None:
-            files[BOOSTER] = self.booster.model_to_string()
+            files[BOOSTER] = self.booster.text
         for name, text in files.items():
             (folder / name).write_bytes(text.encode())
         digests = {name: sha256(text.encode()).hexdigest() for name, text in files.items()}
@@ -246,8 +217,6 @@ class Model:
     @classmethod
     def load(cls, folder: Path, version: str, card_digest: str | None = None) -> "Model":
         """Read what `save` wrote; every file is checked before it is parsed.
-
-        A booster without a digest, of a version registered before digests were kept, is tried in a process of its own.
 
         Args:
             folder: of the files.
@@ -265,27 +234,21 @@ class Model:
             if not numbers.weight and BOOSTER not in card.digests:
                 return cls(None, numbers, card, version, card_digest)
             booster = checked_bytes(folder / BOOSTER, card.digests.get(BOOSTER), version)
-            if BOOSTER not in card.digests:
-                _try(folder / BOOSTER, version)
-            return cls(lgb.Booster(model_str=booster.decode()), numbers, card, version, card_digest)
-        except (ValueError, lgb.basic.LightGBMError) as error:
+            return cls(_forest(booster, card), numbers, card, version, card_digest)
+        except ValueError as error:
             raise damaged(version, str(error)) from error
 
 
-def _try(booster: Path, version: str) -> None:
-    """Let another process parse a booster that nothing vouches for: LightGBM ends the process on a damaged one.
+def _forest(booster: bytes, card: ModelCard) -> Forest:
+    """The trees of a file.
 
     Raises:
-        ScoringError: ``model_damaged``: it cannot be parsed.
+        ValueError: it is damaged, or its trees read other columns than the card names.
     """
-    program = (
-        "import ctypes, sys; trees, booster = ctypes.c_int(), ctypes.c_void_p(); library = ctypes.CDLL(sys.argv[1]); "
-        "sys.exit(library.LGBM_BoosterCreateFromModelfile(sys.argv[2].encode(), ctypes.byref(trees), "
-        "ctypes.byref(booster)))"
-    )
-    # the library alone: importing the package takes a hundred times as long
-    command = [sys.executable, "-S", "-c", program, lgb.basic._LIB._name, str(booster)]
     try:
-        subprocess.run(command, capture_output=True, check=True, timeout=120)  # noqa: S603 - our own program
-    except subprocess.SubprocessError as error:
-        raise damaged(version, f"{booster.name} cannot be read by LightGBM") from error
+        forest = Forest.of(booster.decode())
+    except ValueError as error:
+        raise ValueError(f"{BOOSTER} cannot be read: {error}") from error
+    if forest.columns != len(card.features) + len(card.categories):
+        raise ValueError(f"{BOOSTER} is not of the columns that {CARD} names")
+    return forest

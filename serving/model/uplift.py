@@ -7,7 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Literal, Self
 
-import lightgbm as lgb
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from segments.tiers import UpliftTier
 from serving.model.card import Measure, Ranges, checked_bytes, damaged
 from serving.model.numbers import Floats, sigmoid
-from serving.model.trees.single_rows import MANY, SingleRows
+from serving.model.trees.forest import Forest
 
 CARD = "uplift.json"
 
@@ -29,16 +28,12 @@ class Responses:
             one of who was sent nothing and one of who was acted on (T-learner).
 
     Raises:
-        lightgbm.basic.LightGBMError: a text is no booster.
+        ValueError: a text is no booster.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = tuple(texts)
-        self._boosters = tuple(lgb.Booster(model_str=text) for text in self.texts)
-
-    @cached_property
-    def _single_rows(self) -> tuple[SingleRows, ...]:
-        return tuple(map(SingleRows, self._boosters))
+        self._boosters = tuple(map(Forest.of, self.texts))
 
     def predict(self, X: Floats) -> tuple[Floats, Floats]:
         """The probability of what is wanted, without and with acting; the same of few rows as of many.
@@ -54,19 +49,12 @@ class Responses:
         return low, high
 
     def _of(self, at: int, X: Floats) -> Floats:
-        if len(X) < MANY:
-            return sigmoid(self._single_rows[at].predict(X))
-        return sigmoid(np.asarray(self._boosters[at].predict(X, raw_score=True, num_threads=1)))
+        return sigmoid(self._boosters[at].predict(X))
 
     @cached_property
     def used(self) -> NDArray[np.bool_]:
         """The columns that the trees split by, that of the assignment among them where there is one."""
-        splits = np.sum([booster.feature_importance("split") for booster in self._boosters], axis=0)
-        return np.asarray(splits > 0)
-
-    def __reduce__(self) -> tuple[type["Responses"], tuple[tuple[str, ...]]]:
-        """Travel to another process as texts: what is set up here stays here."""
-        return Responses, (self.texts,)
+        return np.asarray(np.any([booster.used for booster in self._boosters], axis=0))
 
 
 class UpliftGroup(BaseModel):
@@ -215,5 +203,5 @@ class UpliftModel:
             if len(texts) != {"s": 1, "t": 2}[card.learner]:
                 raise ValueError(f"{len(texts)} boosters of a {card.learner}-learner")
             return cls(Responses(texts), card, version, card_digest)
-        except (ValueError, lgb.basic.LightGBMError) as error:
+        except ValueError as error:
             raise damaged(version, str(error)) from error

@@ -9,11 +9,12 @@ from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome, ValueOutcome
 from serving.model.card import Procedure
 from serving.model.numbers import Floats, Numbers
+from serving.model.trees.forest import Forest
 from training.dataset.matrices import Matrices
 from training.fitting.bg_nbd import Repeating, repeating
 from training.fitting.objective import objective_of
 from training.fitting.regressions import Regression, regress
-from training.fitting.trees import Booster, Parameters, boost, signs_of, usual
+from training.fitting.trees import Parameters, boost, signs_of, usual
 
 #: folds over users; trees and regression are each the mean of so many
 FOLDS = 5
@@ -34,7 +35,7 @@ class Fitted:
         weights: what each row counted in the calibration.
     """
 
-    booster: Booster | None
+    booster: Forest | None
     numbers: Numbers
     parameters: Parameters
     answers: Floats

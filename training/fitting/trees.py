@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from features.definition.sections.outcome import Question
 from features.system.parallel import each
 from serving.model.numbers import Floats
+from serving.model.trees.forest import Forest
 from training.dataset.matrices import Matrices
 
 #: most rounds; boosting ends after so many in which the mean loss has not fallen by so large a share of itself
 ROUNDS, PATIENCE, LEAST = 1_500, 8, 1e-4
-
-Booster = lgb.Booster
 
 #: what LightGBM is given
 Parameters = dict[str, float | int | str]
@@ -33,7 +32,7 @@ class Trees:
         loss: that loss.
     """
 
-    booster: lgb.Booster
+    booster: Forest
     held_out: Floats
     rounds: int
     loss: float
@@ -107,11 +106,11 @@ def boost(matrices: Matrices, weights: Floats, parameters: Parameters, folds: ND
     found = list(each(range(count), one, workers=count))
     rounds = int(np.argmin(losses.mean)) + 1
     # through text, so that what is evaluated is what is saved: only these rounds, nothing of the data
-    boosters = [lgb.Booster(model_str=b.model_to_string(num_iteration=rounds)) for b in found]
+    texts = [booster.model_to_string(num_iteration=rounds) for booster in found]
     held_out = np.empty(len(matrices.X))
-    for fold, booster in enumerate(boosters):
-        held_out[folds == fold] = booster.predict(matrices.X[folds == fold], raw_score=True)
-    return Trees(mean_of(boosters), held_out, rounds, losses.mean[rounds - 1])
+    for fold, text in enumerate(texts):
+        held_out[folds == fold] = Forest.of(text).predict(matrices.X[folds == fold])
+    return Trees(Forest.of(mean_of(texts)), held_out, rounds, losses.mean[rounds - 1])
 
 
 class _MeanLoss:
@@ -146,16 +145,16 @@ class _MeanLoss:
             self.ended = done - self._at >= PATIENCE
 
 
-def mean_of(boosters: list[lgb.Booster]) -> lgb.Booster:
+def mean_of(texts: list[str]) -> str:
     """One booster whose raw score is the mean of several: all their trees, with leaves divided by their number."""
-    first, *others = boosters
+    first, *others = boosters = [lgb.Booster(model_str=text) for text in texts]
     for booster in boosters:
         for tree, content in enumerate(booster.dump_model()["tree_info"]):
             for leaf in range(content["num_leaves"]):
                 booster.set_leaf_output(tree, leaf, booster.get_leaf_output(tree, leaf) / len(boosters))
     for booster in others:
         _safe_call(_LIB.LGBM_BoosterMerge(first._handle, booster._handle))
-    return lgb.Booster(model_str=first.model_to_string())
+    return str(first.model_to_string())
 
 
 def quick(X: Floats, y: Floats, other: Floats, *, seed: int, rounds: int = 40) -> Floats:

@@ -1,12 +1,10 @@
-"""Exact attributions of a booster in bulk: the numbers of LightGBM's ``pred_contrib``, from tables made once.
+"""Exact attributions of a booster's score: LightGBM's ``pred_contrib`` without LightGBM.
 
-Path-dependent TreeSHAP (Lundberg et al. 2020) depends on a row only through the yes or no of a tree's conditions. A
-tree is cut into subtrees small enough that every pattern of answers, those on the way to the subtree and those inside
-it, has its attributions in a table (the idea of Woodelf, Nadel and Wettenstein 2025, taken from leaves to subtrees,
-and to splits by category, which Woodelf's package refuses); a row is looked up subtree by subtree.
+Path-dependent TreeSHAP (Lundberg et al. 2020): leaf by leaf for a few rows, from tables for many.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numba as nb
@@ -14,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.system.parallel import cores, each
-from serving.model.trees.treeshap_tables import Layout
+from serving.model.numbers import Floats
+from serving.model.trees.conditions import Conditions, Ints
+from serving.model.trees.structure import Node
+from serving.model.trees.treeshap_bulk import Tables
+from serving.model.trees.treeshap_tables import ways
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-
-#: rows that are looked up together
-NEAR = 256
 #: rows from which on making the tables pays
 WORTHWHILE = 256
 
@@ -29,113 +26,126 @@ jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @dataclass(frozen=True)
-class Forest:
-    """Trees as arrays.
+class Attributions:
+    """Trees, ready to be explained.
 
     Attributes:
-        nodes: ``[nodes]``: column, default_left, nan_is_zero, and index of the set of categories or -1.
-        threshold: of each node; at most it goes left, and so does a member of the set.
-        members: ``[sets, categories]``.
-        trees: ``[trees + 1]``: where each tree's nodes and blocks begin.
-        blocks: ``[blocks]``: first node and number of nodes of a subtree, where its bits above and its features begin,
-            and where its table begins.
-        above: ``[bits]``: the conditions on the way to a subtree, those on one column together, as a mask of the
-            tree's nodes and the answers wanted.
-        columns: the columns that each subtree's table has numbers for.
-        tables: of each subtree, ``[patterns, columns]`` flattened.
+        roots: of the trees.
+        conditions: what they ask.
     """
 
-    nodes: Ints
-    threshold: Floats
-    members: NDArray[np.bool_]
-    trees: Ints
-    blocks: Ints
-    above: Ints
-    columns: Ints
-    tables: Floats
-
-    @classmethod
-    def of(cls, trees: list[dict[str, object]]) -> "Forest | None":
-        """Lay out trees as LightGBM dumps them (``tree_structure``); None when one is too large for tables."""
-        layout = Layout()
-        if not all(layout.add(tree) for tree in trees):
-            return None
-        members = np.zeros((len(layout.sets), 1 + max((max(s) for s in layout.sets), default=0)), dtype=np.bool_)
-        for i, inside in enumerate(layout.sets):
-            members[i, inside] = True
-        end = (0, 0, len(layout.above), len(layout.columns), layout.filled)
-        return cls(
-            nodes=np.array(layout.nodes, dtype=np.int64).reshape(-1, 4),
-            threshold=np.array(layout.threshold),
-            members=members,
-            trees=np.array(layout.trees),
-            blocks=np.array([*layout.blocks, end]),
-            above=np.array(layout.above, dtype=np.int64).reshape(-1, 2),
-            columns=np.array(layout.columns, dtype=np.int64),
-            tables=np.concatenate([np.zeros(0), *layout.tables]),
-        )
+    roots: list[Node]
+    conditions: Conditions
 
     def effects(self, matrix: Floats) -> Floats:
-        """Attributions ``[rows, columns]`` on the log-odds, on all cores."""
-        answer = np.zeros(matrix.shape)
-        matrix = np.ascontiguousarray(matrix)
-        edges = np.linspace(0, len(matrix), cores() + 1).astype(np.int64).tolist()
+        """What each column adds to the score of each row, ``[rows, columns]``.
+
+        Args:
+            matrix: ``[rows, columns]``, row by row in memory.
+        """
+        if len(matrix) >= WORTHWHILE and self.tables is not None:
+            return self.tables.effects(matrix)
+        answer, asks, leaves = np.zeros(matrix.shape), self.conditions, self._leaves
+        edges = np.linspace(0, len(matrix), 1 + (cores() if len(matrix) >= WORTHWHILE else 1)).astype(np.int64)
 
         def work(part: tuple[int, int]) -> None:
             rows = slice(*part)
-            _look_up(matrix[rows], self.nodes, self.threshold, self.members, self.trees, self.blocks, self.above,
-                     self.columns, self.tables, answer[rows])  # fmt: skip
+            _explain(matrix[rows], asks.asked, asks.threshold, asks.members, leaves.values, leaves.begins,
+                     leaves.columns, leaves.shares, leaves.steps, leaves.asked, answer[rows])  # fmt: skip
 
-        for _ in each(pairwise(edges), work):
+        for _ in each(pairwise(edges.tolist()), work) if len(edges) > 2 else map(work, pairwise(edges.tolist())):
             pass
         return answer
 
+    @cached_property
+    def tables(self) -> Tables | None:
+        """For many rows; None where a tree is too large. Made when they are first asked for."""
+        return Tables.of(self.roots, self.conditions)
+
+    @cached_property
+    def _leaves(self) -> "_Leaves":
+        return _Leaves.of(self.roots, self.conditions.trees)
+
+
+@dataclass(frozen=True)
+class _Leaves:
+    """The leaves of all trees, each with the columns that decide whether a row falls into it.
+
+    Attributes:
+        values: of the leaves.
+        begins: ``[leaves + 1]``: where each leaf's columns begin.
+        columns: on the way to each leaf, each once.
+        shares: of the rows that meet all conditions on a column, among those that came to them.
+        steps: where each column's conditions begin.
+        asked: of each condition its place among all, times 2, and 1 more where it must go left.
+    """
+
+    values: Floats
+    begins: Ints
+    columns: Ints
+    shares: Floats
+    steps: Ints
+    asked: Ints
+
+    @classmethod
+    def of(cls, roots: list[Node], trees: Ints) -> "_Leaves":
+        values, begins, columns, shares, steps, asked = [], [0], list[int](), list[float](), [0], list[int]()
+        for root, first in zip(roots, trees[:-1].tolist(), strict=True):
+            for leaf, way in ways(root, 0, []):
+                for column in dict.fromkeys(column for _, _, column, _ in way):
+                    own = [(2 * (first + at) + left, share) for at, left, asks, share in way if asks == column]
+                    asked += [at for at, _ in own]
+                    shares.append(float(np.prod([share for _, share in own])))
+                    columns.append(column)
+                    steps.append(len(asked))
+                values.append(leaf.value)
+                begins.append(len(columns))
+        whole = (np.array(one, dtype=np.int64) for one in (begins, columns, steps, asked))
+        begins_, columns_, steps_, asked_ = whole
+        return cls(np.array(values), begins_, columns_, np.array(shares), steps_, asked_)
+
 
 @jit
-def _look_up(
-    matrix: Floats, nodes: Ints, threshold: Floats, members: NDArray[np.bool_], trees: Ints, blocks: Ints, above: Ints,
-    columns: Ints, tables: Floats, answer: Floats,
+def _explain(
+    matrix: Floats, asked: Ints, threshold: Floats, members: NDArray[np.bool_], values: Floats, begins: Ints,
+    columns: Ints, shares: Floats, steps: Ints, wanted: Ints, answer: Floats,
 ) -> None:  # fmt: skip
-    """Add up each row's subtrees; a few rows at a time stay near while the trees go by."""
-    answers = np.empty(NEAR, dtype=np.int64)
-    pattern = np.empty(NEAR, dtype=np.int64)
-    for begin in range(0, matrix.shape[0], NEAR):
-        n = min(NEAR, matrix.shape[0] - begin)
-        some = matrix[begin : begin + n].T.copy()
-        sums = np.zeros((matrix.shape[1], n))
-        for tree in range(len(trees) - 1):
-            answers[:n] = 0
-            for node in range(trees[tree, 0], trees[tree + 1, 0]):
-                _ask(some[nodes[node, 0]], nodes[node], threshold[node], members, node - trees[tree, 0], answers)
-            for block in range(trees[tree, 1], trees[tree + 1, 1]):
-                place, size, bits = blocks[block, 0], blocks[block, 1], blocks[block, 2]
-                width = blocks[block + 1, 3] - blocks[block, 3]
-                inside = (1 << size) - 1
-                for row in range(n):
-                    pattern[row] = (answers[row] >> place) & inside
-                for bit in range(bits, blocks[block + 1, 2]):
-                    mask, wanted, shift = above[bit, 0], above[bit, 1], size + bit - bits
-                    for row in range(n):
-                        pattern[row] |= np.int64((answers[row] & mask) == wanted) << shift
-                table = tables[blocks[block, 4] : blocks[block + 1, 4]]
-                for i in range(width):
-                    column = sums[columns[blocks[block, 3] + i]]
-                    for row in range(n):
-                        column[row] += table[pattern[row] * width + i]
-        answer[begin : begin + n] = sums.T
+    """Add up the Shapley values of each row's columns over all leaves.
 
-
-@jit
-def _ask(x: Floats, node: Ints, threshold: float, members: NDArray[np.bool_], place: int, answers: Ints) -> None:
-    """Set a bit in the answers of the rows that go left at a node."""
-    if node[3] >= 0:
-        inside = members[node[3]]
-        for row in range(x.size):
-            left = 0 <= x[row] < inside.size and inside[int(x[row])]
-            answers[row] |= np.int64(left) << place
-    elif (threshold >= 0.0) if node[2] else node[1]:  # where missing values go
-        for row in range(x.size):
-            answers[row] |= np.int64(not (x[row] > threshold)) << place
-    else:
-        for row in range(x.size):
-            answers[row] |= np.int64(x[row] <= threshold) << place
+    The product over columns of ``share + met x`` says by its coefficients how much of a leaf is reached when so many
+    columns are known; without one's own factor it weighs what knowing that column changes.
+    """
+    left = np.empty(len(asked), dtype=np.bool_)
+    most = 1
+    for leaf in range(len(values)):
+        most = max(most, begins[leaf + 1] - begins[leaf])
+    product, met = np.empty(most + 1), np.empty(most, dtype=np.bool_)
+    for row in range(matrix.shape[0]):
+        x = matrix[row]
+        for at in range(len(asked)):
+            value = x[asked[at, 0]]
+            if asked[at, 2] >= 0:
+                inside = members[asked[at, 2]]
+                left[at] = -1.0 < value < inside.size and inside[int(value)]
+            else:
+                left[at] = not (value > threshold[at]) if asked[at, 1] else value <= threshold[at]
+        for leaf in range(len(values)):
+            first, d = begins[leaf], begins[leaf + 1] - begins[leaf]
+            product[0] = 1.0
+            for i in range(d):
+                met[i] = True
+                for step in range(steps[first + i], steps[first + i + 1]):
+                    met[i] &= left[wanted[step] >> 1] == (wanted[step] & 1)
+                share, factor = shares[first + i], 1.0 if met[i] else 0.0
+                product[i + 1] = factor * product[i]
+                for k in range(i, 0, -1):
+                    product[k] = share * product[k] + factor * product[k - 1]
+                product[0] *= share
+            for i in range(d):
+                share = shares[first + i]
+                weight, rest, total = 1.0 / d, 0.0, 0.0  # |S|! (d - |S| - 1)! / d! of the largest set on
+                for k in range(d - 1, -1, -1):  # the product without this column's factor, from its highest coefficient
+                    rest = product[k + 1] - share * rest if met[i] else product[k] / share
+                    total += weight * rest
+                    weight *= (d - k) / k if k else 1.0
+                answer[row, columns[first + i]] += values[leaf] * total * ((1.0 if met[i] else 0.0) - share)

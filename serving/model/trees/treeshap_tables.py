@@ -1,11 +1,12 @@
-"""Trees cut into subtrees whose attributions are tabulated: what `attributions` looks up."""
+"""Trees cut into subtrees whose attributions are tabulated: what `treeshap_bulk` looks up."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 
 import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from serving.model.trees.structure import Leaf, Node, Split
 
 Floats = NDArray[np.float64]
 
@@ -16,110 +17,39 @@ MOST_NODES = 62
 #: a leaf with conditions on more features than this is not tabulated
 MOST_FEATURES = 12
 
-
-@dataclass(frozen=True)
-class _Node:
-    """A node or leaf of a tree as LightGBM writes it."""
-
-    content: dict[str, object]
-
-    @property
-    def inner(self) -> bool:
-        return "split_feature" in self.content
-
-    @property
-    def column(self) -> int:
-        return int(str(self.content["split_feature"]))
-
-    @property
-    def value(self) -> float:
-        return float(str(self.content["leaf_value"]))
-
-    @property
-    def rows(self) -> float:
-        """How many training rows reached it."""
-        return float(str(self.content.get("internal_count", self.content.get("leaf_count", 0))))
-
-    @cached_property
-    def children(self) -> "tuple[_Node, _Node]":
-        return _Node(self.content["left_child"]), _Node(self.content["right_child"])  # type: ignore[arg-type]
-
-    @cached_property
-    def size(self) -> int:
-        """Inner nodes of the subtree."""
-        return 1 + sum(child.size for child in self.children) if self.inner else 0
-
-
-#: a condition on the way to a node: place of the asking node in its tree, goes left, column, share of rows going there
-_Step = tuple[int, bool, int, float]
+#: a condition on the way to a node: its place in its tree, goes left, column, share of rows going there
+Step = tuple[int, bool, int, float]
 
 
 class Layout:
-    """Collects trees, laid out as `attributions.Forest` describes."""
+    """Collects trees, laid out as `treeshap_bulk.Tables` describes."""
 
     def __init__(self) -> None:
-        self.nodes: list[tuple[int, bool, bool, int]] = []
-        self.threshold: list[float] = []
-        self.sets: list[list[int]] = []
-        self.trees = [(0, 0)]
+        self.trees = [0]
         self.blocks: list[tuple[int, int, int, int, int]] = []
         self.above: list[tuple[int, int]] = []
         self.columns: list[int] = []
         self.tables: list[Floats] = []
         self.filled = 0
 
-    def add(self, root: dict[str, object]) -> bool:
+    def add(self, root: Node) -> bool:
         """Add a tree; false when it is too large."""
-        tree = _Node(root)
-        if tree.size > MOST_NODES:
-            return False
-        done = self._cut(tree, 0, [])
-        self.trees.append((len(self.nodes), len(self.blocks)))
+        done = root.size <= MOST_NODES and self._cut(root, 0, [])
+        self.trees.append(len(self.blocks))
         return done
 
-    def _cut(self, node: _Node, place: int, path: list[_Step]) -> bool:
-        """Cut a subtree whose root has a place in its tree (nodes are placed in preorder) into blocks."""
+    def _cut(self, node: Node, place: int, path: list[Step]) -> bool:
+        """Cut a subtree whose root has a place in its tree into blocks."""
         above = len({column for _, _, column, _ in path})
-        if node.size + above <= (MOST_BITS if node.inner else MOST_FEATURES):
+        if isinstance(node, Leaf):
+            return above <= MOST_FEATURES and self._block(node, place, path)
+        if node.size + above <= MOST_BITS:
             return self._block(node, place, path)
-        if not node.inner:
-            return False
-        self._keep(node)
-        left, right = node.children
-        places = (place + 1, place + 1 + left.size)
-        return self._cut(left, places[0], [*path, self._step(node, place, left=True)]) and self._cut(
-            right, places[1], [*path, self._step(node, place, left=False)]
-        )
+        return all(self._cut(child, at, [*path, step]) for child, at, step in _children(node, place))
 
-    @staticmethod
-    def _step(node: _Node, place: int, *, left: bool) -> _Step:
-        child = node.children[0 if left else 1]
-        return place, left, node.column, child.rows / node.rows
-
-    def _keep(self, node: _Node) -> None:
-        content = node.content
-        category, threshold = -1, 0.0
-        if content["decision_type"] == "==":
-            category = len(self.sets)
-            self.sets.append([int(c) for c in str(content["threshold"]).split("||")])
-        else:
-            threshold = float(str(content["threshold"]))
-        self.nodes.append((node.column, bool(content["default_left"]), content["missing_type"] != "NaN", category))
-        self.threshold.append(threshold)
-
-    def _block(self, root: _Node, place: int, path: list[_Step]) -> bool:
+    def _block(self, root: Node, place: int, path: list[Step]) -> bool:
         above = list(dict.fromkeys(column for _, _, column, _ in path))
-        leaves = [(root, place, path)]
-        found: list[tuple[_Node, list[_Step]]] = []
-        while leaves:
-            node, at, way = leaves.pop()
-            if not node.inner:
-                found.append((node, way))
-                continue
-            left, right = node.children
-            leaves.append((right, at + 1 + left.size, [*way, self._step(node, at, left=False)]))
-            leaves.append((left, at + 1, [*way, self._step(node, at, left=True)]))
-            self._keep(node)  # left before right, so that nodes are kept in preorder
+        found = list(ways(root, place, path))
         columns = list(dict.fromkeys(column for _, way in found for _, _, column, _ in way))
         patterns = np.arange(1 << (root.size + len(above)))
         table = np.zeros((patterns.size, len(columns)))
@@ -146,6 +76,30 @@ class Layout:
         self.tables.append(table.ravel())
         self.filled += table.size
         return True
+
+
+def ways(node: Node, place: int, path: list[Step]) -> Iterator[tuple[Leaf, list[Step]]]:
+    """The leaves of a subtree, each with the way to it from the root of its tree.
+
+    Args:
+        node: the root of the subtree.
+        place: how many conditions of its tree come before it.
+        path: the way to it.
+    """
+    if isinstance(node, Leaf):
+        yield node, path
+        return
+    for child, at, step in _children(node, place):
+        yield from ways(child, at, [*path, step])
+
+
+def _children(node: Split, place: int) -> tuple[tuple[Node, int, Step], tuple[Node, int, Step]]:
+    """What follows on the left and on the right, its place, and the step to it."""
+    left, right = node.left, node.right
+    return (
+        (left, place + 1, (place, True, node.column, left.rows / node.rows)),
+        (right, place + 1 + left.size, (place, False, node.column, right.rows / node.rows)),
+    )
 
 
 @nb.njit(cache=True, nogil=True, error_model="numpy")

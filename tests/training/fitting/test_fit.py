@@ -106,7 +106,7 @@ def test_a_model_does_not_depend_on_the_number_of_cores(monkeypatch: pytest.Monk
     for cores in (1, 4):
         monkeypatch.setattr("features.system.parallel.cores", lambda cores=cores: cores)
         learnt = learn(data, Matrices.of(data, definition), definition, None)
-        booster = learnt.model.booster.model_to_string() if learnt.model.booster else ""
+        booster = learnt.model.booster.text if learnt.model.booster else ""
         found.append((booster, learnt.model.numbers.to_json(), learnt.answers.tolist()))
     assert found[0] == found[1]
 
@@ -117,7 +117,7 @@ def test_all_folds_end_at_the_round_that_is_best_for_all() -> None:
     parameters = {**usual(matrices, 1, definition.outcomes["churn"]), "objective": "binary"}
     trees = boost(matrices, matrices.weights, parameters, matrices.folds(FOLDS))
     assert trees.rounds > 1
-    assert trees.booster.num_trees() == FOLDS * trees.rounds, "none ends where the loss of its own users is least"
+    assert len(trees.booster.roots) == FOLDS * trees.rounds, "none ends where the loss of its own users is least"
 
 
 def test_a_fold_that_fails_ends_the_others_too(monkeypatch: pytest.MonkeyPatch) -> None:
