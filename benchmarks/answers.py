@@ -24,7 +24,7 @@ from features.feature_store import OnlineProfiles
 from features.settings import Settings
 from features.system.progress import unseen
 from features.time import to_datetime, to_instant
-from serving.model.registry.loader import CHAMPION, registered_name
+from serving.model.registry.promoted import CHAMPION, registered_name
 from serving.scoring.feature_rows import online_rows
 from serving.upkeep.materialize import materialize
 

@@ -16,8 +16,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from features.errors import RefusalError
 from features.feature_store import feature_service_name
 from features.time import to_datetime
-from serving.model.registry.artifacts import RELATIVE, database_of, folder_of
-from serving.model.registry.loader import registry_errors
+from serving.model.registry.places import RELATIVE, database_of, folder_of, registry_errors
 from training.fitting.tune import Trial
 from training.learn import Learnt
 from training.report.model_report import Report, picture

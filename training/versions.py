@@ -22,8 +22,10 @@ from features.settings import Settings
 from features.time import to_datetime
 from segments.dependencies import uplift_key
 from serving.model.model import Model
-from serving.model.registry.artifacts import know_places, make_relative
-from serving.model.registry.loader import CARD_DIGEST, CHAMPION, CHAMPIONS, Loader, registered_name, registry_errors
+from serving.model.registry.artifacts import know_places
+from serving.model.registry.loader import Loader
+from serving.model.registry.places import make_relative, registry_errors
+from serving.model.registry.promoted import CARD_DIGEST, CHAMPION, CHAMPIONS, registered_name
 from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
 

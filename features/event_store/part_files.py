@@ -71,7 +71,9 @@ class PartFiles:
         try:
             if users is not None:
                 return _of_users(file, columns, users)
-            table = pq.read_table(file, columns=columns, read_dictionary=["user"], use_threads=False)
+            # without pyarrow's data sets, which import pandas
+            with pq.ParquetFile(file, read_dictionary=["user"]) as parquet:
+                table = parquet.read(columns, use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise EventLogError(
                 f"the event store's {file} cannot be read: {error}.",

@@ -10,7 +10,8 @@ from features.errors import PropensityError
 from features.settings import Settings
 from segments.dependencies import UPLIFT, uplift_key
 from segments.rfm_cuts import load_cuts
-from serving.model.registry.loader import Loader, Promoted
+from serving.model.registry.loader import Loader
+from serving.model.registry.promoted import Promoted
 from serving.model.uplift import UpliftModel
 from serving.process.metrics import REFUSED_MODELS, SERVED
 from serving.scoring.scorer import Scorer

@@ -18,7 +18,7 @@ from monitoring.predictions import Predictions
 from serving.activation.hand_offs import LEFT_ALONE
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
-from serving.model.registry.loader import registered_name
+from serving.model.registry.promoted import registered_name
 from serving.upkeep.erase import erase
 from tests.conftest import World
 from tests.monitoring.scored import WEEKS, looked, scored_weekly

@@ -20,7 +20,8 @@ from monitoring.recalibration.refused import Refusals
 from monitoring.statistics.probabilities.calibration import level
 from segments.tiers import tier_codes
 from serving.model.model import Model
-from serving.model.registry.loader import Loader, registered_name
+from serving.model.registry.loader import Loader
+from serving.model.registry.promoted import registered_name
 from serving.scoring.feature_rows import online_rows
 from tests.conftest import World
 from tests.monitoring.scored import WEEKS, looked, relabel, scored_weekly

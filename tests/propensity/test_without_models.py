@@ -14,7 +14,8 @@ from features.errors import PropensityError, UnavailableError
 from features.time import Clock
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
-from serving.model.registry.loader import CHAMPION, Loader, registered_name
+from serving.model.registry.loader import Loader
+from serving.model.registry.promoted import CHAMPION, registered_name
 from tests.conftest import World
 from tests.propensity.programs import Program
 from tests.serving.conftest import copy_of, unscored_copy_of

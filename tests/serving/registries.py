@@ -10,7 +10,7 @@ from pathlib import Path
 
 import mlflow
 
-from serving.model.registry.loader import CARD_DIGEST, CHAMPION, registered_name
+from serving.model.registry.promoted import CARD_DIGEST, CHAMPION, registered_name
 from tests.conftest import World
 from tests.ports import free_port, wait_for
 from tests.serving.servers import kill_with_children

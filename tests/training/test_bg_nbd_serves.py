@@ -16,7 +16,8 @@ from features.rows import FeatureRows
 from features.system.progress import unseen
 from features.traits import latest_traits
 from serving.model.model import Model
-from serving.model.registry.loader import CHAMPION, Loader, registered_name
+from serving.model.registry.loader import Loader
+from serving.model.registry.promoted import CHAMPION, registered_name
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.scorer import Scorer
 from tests.conftest import World

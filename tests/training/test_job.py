@@ -21,7 +21,8 @@ from features.system.lock import locked
 from features.traits import write_traits
 from segments.rfm import RfmCuts
 from segments.rfm_cuts import load_cuts
-from serving.model.registry.loader import CHAMPION, Loader, registered_name
+from serving.model.registry.loader import Loader
+from serving.model.registry.promoted import CHAMPION, registered_name
 from tests.conftest import World
 from tests.training.outcomes import CHURN, REFUSALS, quiet
 from training.dataset.attach_labels import Labels

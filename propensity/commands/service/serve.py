@@ -55,8 +55,7 @@ def serve_on(host: str, port: int, listening: int, first: int) -> None:
 def ui(port: Annotated[int, typer.Option(help="the port to listen on")] = 5000) -> None:
     """Serve MLflow's pages about the runs and models."""
     from features.settings import Settings
-    from serving.model.registry.artifacts import database_of, folder_of, make_relative
-    from serving.model.registry.loader import registry_errors
+    from serving.model.registry.places import database_of, folder_of, make_relative, registry_errors
 
     uri = Settings().mlflow_uri
     database, artifacts = database_of(uri), folder_of(uri)

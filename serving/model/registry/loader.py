@@ -1,96 +1,32 @@
 """Models from the MLflow registry: the champion of each outcome, by alias, pinned to its version."""
 
 import logging
-import os
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
-
-import features.system.telemetry  # noqa: F401
-
-import mlflow
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING
 
 from features.definition.schema import Definition
-from features.errors import PropensityError, ScoringError, UnavailableError
+from features.errors import ScoringError, UnavailableError
 from features.settings import Settings
 from segments.dependencies import uplift_key
 from serving.model.card import damaged
 from serving.model.model import Model
-from serving.model.registry.artifacts import database_of, know_places
+from serving.model.registry.places import database_of, folder_of, registry_errors, shown
+from serving.model.registry.promoted import Kept, Promoted, registered_name
 from serving.model.uplift import UpliftModel
 
+if TYPE_CHECKING:
+    from serving.model.registry.asked import Asked
+
 log = logging.getLogger("propensity")
-
-# MLflow's news of its own tables, and a deprecation inside it, are not for our users
-logging.getLogger("mlflow").setLevel(logging.WARNING)
-warnings.filterwarnings("ignore", message="The ``noload`` loader strategy")
-
-CHAMPION = "champion"
-
-#: tag of a registered model: the versions that were champion, oldest first
-CHAMPIONS = "champions"
-
-#: tag of a registered version: the SHA-256 of its card, which holds those of the other files
-CARD_DIGEST = "card_sha256"
-
-
-def registered_name(definition: Definition, outcome: str) -> str:
-    """The registered model of an outcome, or of an experiment by its `uplift_key`."""
-    return f"{definition.name}-{outcome}"
-
-
-@contextmanager
-def registry_errors(uri: str) -> Iterator[None]:
-    """Turn whatever MLflow, its database or its server raises into words.
-
-    Raises:
-        UnavailableError: ``registry``: it does not answer, or is damaged.
-    """
-    try:
-        yield
-    except PropensityError:
-        raise
-    except Exception as error:
-        # MLflow passes on what its database, its server and the disk raise, and they have no base class in common
-        line = (str(error).strip().splitlines() or [""])[0].replace(uri, shown(uri))[:300]
-        fix = "check that PROPENSITY_TRACKING_URI is right and that the server answers"
-        if database_of(uri) is not None:
-            fix = "see that the disk is neither full nor read-only; restore a damaged file from a backup"
-        raise UnavailableError(
-            f"the model registry at {shown(uri)} fails: {type(error).__name__}: {line}.",
-            fix=fix,
-            code="registry",
-        ) from error
-
-
-def shown(uri: str) -> str:
-    """An address without user and password."""
-    database, parts = database_of(uri), urlsplit(uri)
-    return str(database) if database is not None else uri.replace(f"{parts.netloc}", parts.netloc.rpartition("@")[2], 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Promoted:
-    """A version that is champion; a registry that was restored or made again may hold another model of that number.
-
-    Attributes:
-        number: of the version.
-        card: SHA-256 of its card; None where it was registered before digests were kept.
-    """
-
-    number: str
-    card: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """Reads champions; it makes nothing where there is nothing.
+    """Reads champions; it makes nothing where there is nothing, and asks MLflow only where its database has changed.
 
     Attributes:
         definition: whose outcomes.
@@ -124,26 +60,13 @@ class Loader:
         """
         return self._promoted({name: uplift_key(name) for name in self.definition.uplifts})
 
-    def _promoted(self, keys: Mapping[str, str]) -> dict[str, Promoted]:
-        """By the names asked for, the champions of models by their keys."""
-        if self._is_missing():
-            return {}
-        found = {}
-        with registry_errors(self._uri):
-            for name, key in keys.items():
-                version = self._champion(key)
-                if version is not None:
-                    found[name] = Promoted(str(version.version), version.tags.get(CARD_DIGEST))
-        return found
-
     def absence(self) -> str:
         """Say why there is no champion, in a sentence: no registry, none of this definition's models, or no alias."""
         place, name = shown(self._uri), self.definition.name
         if self._is_missing():
             return f"There is no model registry at {place}."
         with registry_errors(self._uri):
-            client = self._client()
-            every = {model.name for model in client.search_registered_models(max_results=1_000)}
+            every = self._ask().names()
         mine = every & {registered_name(self.definition, outcome) for outcome in self.definition.outcomes}
         if not every:
             return f"The model registry at {place} is empty."
@@ -194,14 +117,48 @@ class Loader:
         """Load every uplift champion, by experiment."""
         return {name: self.load_uplift(name, promoted.number) for name, promoted in self.promoted_uplifts().items()}
 
+    def _promoted(self, keys: Mapping[str, str]) -> dict[str, Promoted]:
+        """By the names asked for, the champions of models by their keys."""
+        if self._is_missing():
+            return {}
+        names = {name: registered_name(self.definition, key) for name, key in keys.items()}
+        with registry_errors(self._uri):
+            database = database_of(self._uri)
+            kept = None if database is None else Kept.of(database)
+            found = dict(kept.champions) if kept is not None else {}
+            unknown = [name for name in names.values() if name not in found]
+            if unknown:
+                registry = self._ask()
+                more = {name: registry.champion(name) for name in unknown}
+                found |= more
+                if kept is not None and database is not None:
+                    kept.keep(more, database)
+        return {name: promoted for name, model in names.items() if (promoted := found[model]) is not None}
+
     @contextmanager
     def _fetched(self, key: str, version: str) -> Iterator[tuple[Path, str | None]]:
-        """A version's files, in a folder until the end of the block, and the SHA-256 of its card where it is known."""
-        name = registered_name(self.definition, key)
+        """A version's files until the end of the block, and the SHA-256 of its card where it is known.
+
+        Raises:
+            ScoringError: they are not there.
+        """
+        name, root = registered_name(self.definition, key), folder_of(self._uri)
+        promoted = self._promoted({key: key}).get(key)
+        with registry_errors(self._uri):
+            if promoted is None or promoted.number != version:
+                promoted = self._ask().version(name, version)
+        if root is not None and promoted.files is not None:
+            yield root / promoted.files, promoted.card
+            return
         with tempfile.TemporaryDirectory() as folder:
-            with registry_errors(self._uri):
-                card = self._client().get_model_version(name, version).tags.get(CARD_DIGEST)
-            yield self._files(f"models:/{name}/{version}", f"{key}/{version}", Path(folder)), card
+            try:
+                with registry_errors(self._uri):
+                    path = self._ask().fetch(name, version, Path(folder))
+            except UnavailableError as error:
+                if root is None:
+                    raise  # a server may answer a moment later
+                raise damaged(f"{key}/{version}", error.message.rstrip(".")) from error
+            yield path, promoted.card
 
     @property
     def _uri(self) -> str:
@@ -212,32 +169,7 @@ class Loader:
         database = database_of(self._uri)
         return database is not None and not (database.exists() and database.stat().st_size)
 
-    def _client(self) -> mlflow.MlflowClient:
-        know_places()
-        # MLflow would ask a server that is away for four minutes
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-        return mlflow.MlflowClient(self._uri, self._uri)
+    def _ask(self) -> "Asked":
+        from serving.model.registry.asked import Asked  # importing MLflow takes two seconds
 
-    def _champion(self, outcome: str) -> ModelVersion | None:
-        try:
-            return self._client().get_model_version_by_alias(registered_name(self.definition, outcome), CHAMPION)
-        except MlflowException as error:
-            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise
-            return None
-
-    def _files(self, uri: str, named: str, folder: Path) -> Path:
-        """Fetch a version's files.
-
-        Raises:
-            ScoringError: they are not there.
-        """
-        mlflow.set_tracking_uri(self._uri)
-        mlflow.set_registry_uri(self._uri)
-        try:
-            with registry_errors(self._uri):
-                return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))) / "artifacts"
-        except UnavailableError as error:
-            if database_of(self._uri) is None:
-                raise  # a server may answer a moment later
-            raise damaged(named, error.message.rstrip(".")) from error
+        return Asked(self._uri)

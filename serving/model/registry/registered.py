@@ -4,18 +4,21 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import features.system.telemetry  # noqa: F401
 
-import mlflow
 import polars as pl
-from mlflow.entities.model_registry import ModelVersion
 
 from features.definition.schema import Definition
 from features.settings import Settings
-from serving.model.registry.artifacts import database_of, know_places
-from serving.model.registry.loader import CHAMPION, CHAMPIONS, registered_name, registry_errors
+from serving.model.registry.places import database_of, registry_errors
+from serving.model.registry.promoted import CHAMPION, CHAMPIONS, registered_name
 from serving.published.bins import Point
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 #: versions that are looked through, and those of them that are described
 LOOKED, MOST = 100, 5
@@ -98,6 +101,10 @@ def registered(definition: Definition, settings: Settings) -> dict[str, Register
     if database is not None and not (database.exists() and database.stat().st_size):
         return {}  # MLflow would make an empty one
     with registry_errors(uri):
+        import mlflow  # takes two seconds, which no start of a service need wait for
+
+        from serving.model.registry.artifacts import know_places
+
         know_places()
         mlflow.set_tracking_uri(uri)
         reader = _Reader(mlflow.MlflowClient(uri, uri))
@@ -108,7 +115,7 @@ def registered(definition: Definition, settings: Settings) -> dict[str, Register
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    client: mlflow.MlflowClient
+    client: "MlflowClient"
 
     def outcome(self, outcome: str, name: str) -> Registered | None:
         models = self.client.search_registered_models(f"name = '{name}'")
@@ -129,11 +136,11 @@ class _Reader:
             tuple(self._challenger(outcome, one) for one in others),
         )  # fmt: skip
 
-    def _run(self, version: ModelVersion) -> tuple[str, str]:
+    def _run(self, version: "ModelVersion") -> tuple[str, str]:
         run = str(version.run_id or "")
         return run, str(self.client.get_run(run).info.experiment_id) if run else ""
 
-    def _challenger(self, outcome: str, version: ModelVersion) -> Challenger:
+    def _challenger(self, outcome: str, version: "ModelVersion") -> Challenger:
         text = self._text(version, "gate.json")
         run, experiment = self._run(version)
         return Challenger(
@@ -142,20 +149,22 @@ class _Reader:
             None if text is None else tuple(map(_check, json.loads(text))), str(version.tags.get("rolled_back", "")),
         )  # fmt: skip
 
-    def _reliability(self, version: ModelVersion) -> tuple[Point, ...]:
+    def _reliability(self, version: "ModelVersion") -> tuple[Point, ...]:
         text = self._text(version, "tables/reliability.csv")
         if text is None:
             return ()
         rows = pl.read_csv(io.BytesIO(text.encode())).select("predicted", "observed", "low", "high", "rows")
         return tuple(Point(**row) for row in rows.iter_rows(named=True))
 
-    def _text(self, version: ModelVersion, path: str) -> str | None:
+    def _text(self, version: "ModelVersion", path: str) -> str | None:
         """A text of a version's run; None where it has none."""
         if not version.run_id:
             return None
         folder = path.rpartition("/")[0] or None
         if not any(file.path == path for file in self.client.list_artifacts(version.run_id, folder)):
             return None
+        import mlflow
+
         return str(mlflow.artifacts.load_text(f"runs:/{version.run_id}/{path}"))
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from features.definition import load_definition
 from propensity.client import Client, ClientError
-from serving.model.registry.loader import CHAMPION, registered_name
+from serving.model.registry.promoted import CHAMPION, registered_name
 from tests.conftest import World
 from tests.serving.api.asking import AS_OF, USER, score
 from tests.serving.servers import Server

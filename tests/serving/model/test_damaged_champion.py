@@ -14,7 +14,8 @@ from features.time import parse_instant
 from serving.audience.population import Population
 from serving.database.live_log import LiveLog
 from serving.desk.segment_members import SegmentMembers
-from serving.model.registry.loader import CHAMPION, Loader, registered_name
+from serving.model.registry.loader import Loader
+from serving.model.registry.promoted import CHAMPION, registered_name
 from serving.process.metrics import REFUSED_MODELS
 from serving.scoring.online import Answers
 from serving.scoring.record import Intent

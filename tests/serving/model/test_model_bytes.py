@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from features.errors import ScoringError
-from serving.model.registry.loader import CHAMPION, Loader, registered_name
+from serving.model.registry.loader import Loader
+from serving.model.registry.promoted import CHAMPION, registered_name
 from tests.conftest import World
 from tests.serving.model.damage import change_a_digit, cut, empty, remove
 from tests.serving.registries import client, files_of, twin_of, without_digests

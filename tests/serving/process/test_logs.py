@@ -12,7 +12,7 @@ import pytest
 from features.settings import Settings
 from serving.activation.delivery import Sender
 from serving.ingest.worker import Worker
-from serving.model.registry.loader import Promoted
+from serving.model.registry.promoted import Promoted
 from serving.process.logs import formatter
 from serving.process.opening import Opening
 from serving.process.problems import problem_of

@@ -8,7 +8,7 @@ import polars as pl
 
 from features.events.write import part_files
 from segments.rfm_cuts import cuts_path, load_cuts
-from serving.model.registry.loader import CHAMPION, registered_name
+from serving.model.registry.promoted import CHAMPION, registered_name
 from serving.scoring.online import Answers
 from tests.conftest import World
 from tests.serving.conftest import copy_of

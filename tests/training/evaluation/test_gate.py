@@ -14,7 +14,8 @@ from features.errors import PropensityError
 from features.settings import Settings
 from features.time import DAY
 from serving.model.card import ModelCard, Procedure
-from serving.model.registry.loader import Loader, registered_name
+from serving.model.registry.loader import Loader
+from serving.model.registry.promoted import registered_name
 from tests.conftest import World
 from tests.training.outcomes import CHURN, quiet
 from training.evaluation.gate import Criterion, PolicyChoice, compare, passes, policy_of, slices

@@ -8,7 +8,7 @@ import mlflow
 import pytest
 
 from serving.model.card import Measure
-from serving.model.registry.loader import CHAMPION, registered_name
+from serving.model.registry.promoted import CHAMPION, registered_name
 from tests.conftest import World
 from training.evaluation.protocol import protocol_of
 from training.report.model_report import CAPTIONS
