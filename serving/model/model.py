@@ -118,7 +118,8 @@ class Model:
         if self.booster is not None:
             total += slope * weight * self.booster.effects(matrix)
         if weight < 1:
-            np.add.at(total.T, self._part.owners, slope * (1 - weight) * self._part.terms(matrix).T)
+            terms, (order, begins, owners) = self._part.terms(matrix), self._owners
+            total[:, owners] += slope * (1 - weight) * np.add.reduceat(terms[:, order], begins, axis=1)
         return total
 
     def _taken(self, matrix: Floats) -> Floats:
@@ -198,6 +199,13 @@ class Model:
     def _part(self) -> Linear | BgNbdPart:
         """What answers beside the booster, or alone, over this model's matrix."""
         return self.numbers.part.over([len(categories) for categories in self.card.categories.values()])
+
+    @cached_property
+    def _owners(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """The terms of `_part` by the column they are of, where each column's begin, and these columns."""
+        order = np.argsort(self._part.owners, kind="stable")
+        owners, begins = np.unique(self._part.owners[order], return_index=True)
+        return order, begins, owners
 
     def save(self, folder: Path) -> str:
         """Write ``booster.txt`` where there is one, ``numbers.json``, and ``card.json`` with the digests of these.

@@ -13,7 +13,6 @@ from features.errors import ScoringError
 from features.events.events import Events
 from features.events.log import Log
 from features.events.write import part_files
-from features.rows import INSTANT
 from features.system.progress import Progress, ignore
 from features.time import to_datetime
 from features.traits import latest_traits
@@ -21,7 +20,7 @@ from segments.transitions.evidence import evidence_of
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.population import KeptPopulation
 from serving.scoring.previous import EVIDENCE, Earlier, field_of, scores_path
-from serving.scoring.record import Change
+from serving.scoring.reasons.columns import CHANGE, REASON
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored
 from serving.scoring.serialize import part_of
@@ -44,12 +43,6 @@ class BatchResult:
     states: pl.DataFrame
     segments: pl.DataFrame
     silent: pl.DataFrame
-
-
-#: a reason as the records hold it; the text has a trait's value
-REASON = pl.Struct({"feature": pl.String, "value": pl.Float64, "effect": pl.Float64, "text": pl.String})
-MOVE = pl.Struct({**dict(REASON), "before": pl.Float64})
-CHANGE = pl.Struct({"since": INSTANT, "probability": pl.Float64, "model": pl.String, "moved": pl.List(MOVE)})
 
 
 def score_all(
@@ -141,30 +134,17 @@ def _with_reasons(
     scorer: Scorer, scored: Scored, count: int, earlier: Earlier | None, schema: pl.Schema
 ) -> pl.DataFrame:
     """Put reasons, and what changed, into the records."""
-    found = scorer.reasons(scored, count)
-    changes = scorer.changes(scored, earlier, count) if earlier else {}
+    records, (reasons, changes) = scored.records, scorer.explain(scored, count, earlier, count)
     parts: dict[str, list[pl.Series]] = {}
     for name, rule in scorer.definition.outcomes.items():
         part = part_of(rule)
-        answer = scored.records[part].struct.field(name)
-        if name in found:
-            reasons = [[_numeric(r.model_dump()) for r in row] for row in found[name]]
-            columns = [pl.Series("reasons", reasons, pl.List(REASON))]
+        answer = records[part].struct.field(name)
+        if name in reasons:
+            columns = [reasons[name].series().alias("reasons")]
             if isinstance(rule, Outcome):
-                moved = [_changed(change) for change in changes.get(name, [None] * len(reasons))]
-                columns.append(pl.Series("change", moved, CHANGE))
+                change = changes[name].series() if name in changes else pl.Series([None] * len(answer), dtype=CHANGE)
+                columns.append(change.alias("change"))
             answer = answer.struct.unnest().with_columns(columns).to_struct(name)
         parts.setdefault(part, []).append(answer.alias(name))
     explained = [pl.DataFrame(answers).to_struct(part) for part, answers in parts.items()]
-    return scored.records.with_columns(explained).cast(schema)
-
-
-def _numeric(reason: dict[str, object]) -> dict[str, object]:
-    return reason | {"value": reason["value"] if isinstance(reason["value"], float) else None}
-
-
-def _changed(change: Change | None) -> dict[str, object] | None:
-    if change is None:
-        return None
-    fields = change.model_dump()
-    return fields | {"moved": [_numeric(move) for move in fields["moved"]]}
+    return records.with_columns(explained).cast(schema)

@@ -158,10 +158,9 @@ class Answers:
         scorer, scored, missing, merged = self._look(users, as_of, latest=latest, bulk=bulk)
         if scored is None:
             return ScoreResponse(records=[], missing=missing)
-        explained = scorer.reasons(scored, reasons) if reasons else None
         earlier = self.earlier(as_of) if changes else None
-        changed = scorer.changes(scored, earlier, reasons or MOVED) if earlier else None
-        return ScoreResponse(records=scored.to_records(explained, changed), missing=missing, merged=merged)
+        explained = scorer.explain(scored, reasons, earlier, reasons or MOVED) if reasons or earlier else ({}, {})
+        return ScoreResponse(records=scored.to_records(*explained), missing=missing, merged=merged)
 
     def json(
         self,

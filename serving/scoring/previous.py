@@ -72,14 +72,23 @@ class Earlier:
             rows = records.select(asked).head(1).collect().rows(named=True) if asked else []
         return {name: version for row in rows for name, version in row.items() if version is not None}
 
-    def of(self, users: Sequence[str]) -> dict[str, dict[str, dict[str, object]]]:
-        """The answer of each outcome, by user: ``probability, model`` and, where kept, ``reasons``."""
-        asked = pl.Series(list(users), dtype=pl.String)
+    def of(self, users: Sequence[str]) -> dict[str, pl.DataFrame]:
+        """The likelihoods, by outcome: ``there, probability, model`` and, where kept, ``reasons``, a row a user.
+
+        Args:
+            users: ids, each once; rows are in their order.
+        """
+        asked = pl.DataFrame({"user_id": list(users)}, schema={"user_id": pl.String})
         with self.reading() as records:
             if "intent" not in records.collect_schema():
                 return {}  # amounts alone were asked for
-            answers = records.filter(pl.col("user_id").is_in(asked.implode())).select("user_id", "intent")
-            return dict(answers.collect().iter_rows())
+            theirs = records.filter(pl.col("user_id").is_in(asked["user_id"].implode())).select("user_id", "intent")
+            found = asked.join(theirs.collect(), on="user_id", how="left", maintain_order="left")["intent"]
+        return {
+            name: answers.struct.unnest().with_columns(answers.is_not_null().alias("there"))
+            for name in found.struct.fields
+            for answers in [found.struct.field(name)]
+        }
 
     @contextmanager
     def reading(self) -> Iterator[pl.LazyFrame]:

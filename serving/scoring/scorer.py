@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -29,9 +30,9 @@ from serving.model.model import Model
 from serving.model.trees.treeshap import WORTHWHILE
 from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
+from serving.scoring.reasons.columns import Changes, Reasons
 from serving.scoring.reasons.explain import Explainer
 from serving.scoring.reasons.wording import Wording
-from serving.scoring.record import Change, Reason
 from serving.scoring.scores import Column, Scored, values_of
 from serving.scoring.serialize import UpliftVersion
 from serving.scoring.uplifts import Uplifts
@@ -40,6 +41,13 @@ from serving.scoring.uplifts import Uplifts
 BEYOND = "outside_trained_range"
 #: why there is no answer where an outcome has no champion
 NO_MODEL = "no_model"
+
+
+class Explained(NamedTuple):
+    """Why answers are what they are, by outcome, and what changed since earlier ones."""
+
+    reasons: dict[str, Reasons]
+    changes: dict[str, Changes]
 
 
 @dataclass
@@ -154,7 +162,7 @@ class Scorer:
     def warm_up(self) -> None:
         """Score and explain users who are not: what is compiled or made once is there when the first are asked for."""
         rows = self._made_up(1)
-        self.reasons(self.score(rows, rows.cutoffs), 1)
+        self.explain(self.score(rows, rows.cutoffs), 1)
         for model in self.models.values():
             model.effects(np.zeros((WORTHWHILE, len(model.card.features) + len(model.card.categories))))
 
@@ -251,14 +259,26 @@ class Scorer:
             tier_codes(answers, model.card.tiers) if model else np.full(len(answers), names.index(SILENT)), names
         )
 
-    def reasons(self, scored: Scored, count: int) -> dict[str, list[list[Reason]]]:
-        """Explain each answer by its strongest columns, strongest first; none where there is no answer."""
-        return Explainer(scored.rows, self._wording).reasons(self.models, scored.answered, count)
+    def explain(self, scored: Scored, reasons: int, earlier: Earlier | None = None, moved: int = 0) -> Explained:
+        """Explain each answer by its strongest columns, strongest first; nothing where there is no answer.
 
-    def changes(self, scored: Scored, earlier: Earlier, count: int) -> dict[str, list[Change | None]]:
-        """What changed for each user and likelihood since earlier scores; None for whom there are none."""
-        likelihoods = {name: model for name, model in self.models.items() if name in self.definition.likelihoods}
-        return Explainer(scored.rows, self._wording).changes(likelihoods, scored.answered, earlier, count)
+        Args:
+            scored: by this scorer.
+            reasons: how many columns an answer.
+            earlier: tells what changed since these scores, too, of likelihoods.
+            moved: how many of the reasons given then, those that moved most.
+        """
+        explainer = Explainer(scored.rows, self._wording)
+        before = earlier.of(scored.rows.users.to_list()) if earlier else {}
+        explained = Explained({}, {})
+        for name, model in self.models.items():
+            answered = scored.answered(name)
+            effects = explainer.effects(model, answered)
+            if reasons:
+                explained.reasons[name] = explainer.reasons(model, effects, reasons)
+            if earlier and name in before and name in self.definition.likelihoods:
+                explained.changes[name] = explainer.changes(model, answered, effects, before[name], earlier, moved)
+        return explained
 
 
 def _texts_at(texts: Mapping[int, str], count: int) -> Texts:

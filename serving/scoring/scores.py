@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +16,8 @@ from features.time import Instants, to_datetime
 from segments.evaluator import Names
 from segments.lead_score import Lines
 from segments.rfm import SCORES
-from serving.scoring.record import Change, Reason, ScoreRecord
+from serving.scoring.reasons.columns import Changes, Reasons
+from serving.scoring.record import ScoreRecord
 from serving.scoring.serialize import MadeBy, UpliftVersion, json_of, record_columns, records_of
 
 #: a column of answers: numbers, instants (whole numbers), texts, lists of names or of points
@@ -103,11 +105,13 @@ class Scored:
 
     def to_records(
         self,
-        reasons: Mapping[str, list[list[Reason]]] | None = None,
-        changes: Mapping[str, list[Change | None]] | None = None,
+        reasons: Mapping[str, Reasons] = MappingProxyType({}),
+        changes: Mapping[str, Changes] = MappingProxyType({}),
     ) -> list[ScoreRecord]:
         """Make records, with each outcome's reasons and changes where given."""
-        return records_of(self.column, self._made_by, self._definition, reasons or {}, changes or {})
+        why = {name: one.lists() for name, one in reasons.items()}
+        moved = {name: one.lists() for name, one in changes.items()}
+        return records_of(self.column, self._made_by, self._definition, why, moved)
 
 
 def values_of(columns: Mapping[str, Column]) -> dict[str, Value]:

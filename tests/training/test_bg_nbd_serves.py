@@ -123,7 +123,7 @@ def test_effects_add_up_to_the_logit_against_the_average_customer(model: Model, 
 def test_records_tell_reasons_of_its_columns(shop: World, model: Model, rows: FeatureRows) -> None:
     scorer = Scorer(shop.definition, {"purchase": model}, None)
     scored = scorer.score(rows, rows.cutoffs)
-    intents = [record.intent["purchase"] for record in scored.to_records(scorer.reasons(scored, 3))]
+    intents = [record.intent["purchase"] for record in scored.to_records(*scorer.explain(scored, 3))]
     answer = [intent for intent in intents if intent.probability is not None]
     assert len(answer) > 0.9 * len(intents)
     assert {reason.feature for intent in answer for reason in intent.reasons} == set(COLUMNS)

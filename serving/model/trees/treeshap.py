@@ -16,7 +16,7 @@ from serving.model.numbers import Floats
 from serving.model.trees.conditions import Conditions, Ints
 from serving.model.trees.structure import Node
 from serving.model.trees.treeshap_bulk import Tables
-from serving.model.trees.treeshap_tables import ways
+from serving.model.trees.treeshap_tables import tabulated, ways
 
 #: rows from which on making the tables pays
 WORTHWHILE = 256
@@ -43,33 +43,43 @@ class Attributions:
         Args:
             matrix: ``[rows, columns]``, row by row in memory.
         """
-        if len(matrix) >= WORTHWHILE and self.tables is not None:
-            return self.tables.effects(matrix)
-        answer, asks, leaves = np.zeros(matrix.shape), self.conditions, self._leaves
-        edges = np.linspace(0, len(matrix), 1 + (cores() if len(matrix) >= WORTHWHILE else 1)).astype(np.int64)
+        if len(matrix) >= WORTHWHILE:
+            answer, leaves, parts = self.tables.effects(matrix), self._large, cores()
+        else:
+            answer, leaves, parts = np.zeros(matrix.shape), self._leaves, 1
+        if not len(leaves.values):
+            return answer
+        asks, edges = self.conditions, np.linspace(0, len(matrix), parts + 1).astype(np.int64).tolist()
 
         def work(part: tuple[int, int]) -> None:
             rows = slice(*part)
             _explain(matrix[rows], asks.asked, asks.threshold, asks.members, leaves.values, leaves.begins,
                      leaves.columns, leaves.shares, leaves.steps, leaves.asked, answer[rows])  # fmt: skip
 
-        for _ in each(pairwise(edges.tolist()), work) if len(edges) > 2 else map(work, pairwise(edges.tolist())):
+        for _ in each(pairwise(edges), work) if parts > 1 else map(work, pairwise(edges)):
             pass
         return answer
 
     @cached_property
-    def tables(self) -> Tables | None:
-        """For many rows; None where a tree is too large. Made when they are first asked for."""
+    def tables(self) -> Tables:
+        """For many rows; made when they are first asked for."""
         return Tables.of(self.roots, self.conditions)
 
     @cached_property
     def _leaves(self) -> "_Leaves":
-        return _Leaves.of(self.roots, self.conditions.trees)
+        """Of all trees, for few rows."""
+        return _Leaves.of(self.roots, self.conditions.trees[:-1])
+
+    @cached_property
+    def _large(self) -> "_Leaves":
+        """Of the trees that are too large for tables."""
+        large = [at for at, root in enumerate(self.roots) if not tabulated(root)]
+        return _Leaves.of([self.roots[at] for at in large], self.conditions.trees[large])
 
 
 @dataclass(frozen=True)
 class _Leaves:
-    """The leaves of all trees, each with the columns that decide whether a row falls into it.
+    """The leaves of trees, each with the columns that decide whether a row falls into it.
 
     Attributes:
         values: of the leaves.
@@ -88,9 +98,10 @@ class _Leaves:
     asked: Ints
 
     @classmethod
-    def of(cls, roots: list[Node], trees: Ints) -> "_Leaves":
+    def of(cls, roots: list[Node], begins_at: Ints) -> "_Leaves":
+        """Lay out trees whose conditions begin at these places among all."""
         values, begins, columns, shares, steps, asked = [], [0], list[int](), list[float](), [0], list[int]()
-        for root, first in zip(roots, trees[:-1].tolist(), strict=True):
+        for root, first in zip(roots, begins_at.tolist(), strict=True):
             for leaf, way in ways(root, 0, []):
                 for column in dict.fromkeys(column for _, _, column, _ in way):
                     own = [(2 * (first + at) + left, share) for at, left, asks, share in way if asks == column]

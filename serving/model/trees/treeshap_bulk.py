@@ -49,11 +49,11 @@ class Tables:
     tables: Floats
 
     @classmethod
-    def of(cls, roots: list[Node], conditions: Conditions) -> "Tables | None":
-        """Tabulate trees; None when one is too large."""
+    def of(cls, roots: list[Node], conditions: Conditions) -> "Tables":
+        """Tabulate trees, but for those that are too large."""
         layout = Layout()
-        if not all(layout.add(root) for root in roots):
-            return None
+        for root in roots:
+            layout.add(root)
         end = (0, 0, len(layout.above), len(layout.columns), layout.filled)
         return cls(
             conditions,
@@ -65,7 +65,7 @@ class Tables:
         )
 
     def effects(self, matrix: Floats) -> Floats:
-        """Attributions ``[rows, columns]`` on the raw score, on all cores."""
+        """Attributions ``[rows, columns]`` of the trees that have tables, on all cores."""
         answer, asks = np.zeros(matrix.shape), self.conditions
         edges = np.linspace(0, len(matrix), cores() + 1).astype(np.int64).tolist()
 
@@ -92,6 +92,8 @@ def _look_up(
         some = matrix[begin : begin + n].T.copy()
         sums = np.zeros((matrix.shape[1], n))
         for tree in range(len(trees) - 1):
+            if cuts[tree] == cuts[tree + 1]:
+                continue
             answers[:n] = 0
             for at in range(trees[tree], trees[tree + 1]):
                 _ask(some[asked[at, 0]], asked[at], threshold[at], members, at - trees[tree], answers)

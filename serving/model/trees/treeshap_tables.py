@@ -32,22 +32,22 @@ class Layout:
         self.tables: list[Floats] = []
         self.filled = 0
 
-    def add(self, root: Node) -> bool:
-        """Add a tree; false when it is too large."""
-        done = root.size <= MOST_NODES and self._cut(root, 0, [])
+    def add(self, root: Node) -> None:
+        """Add a tree; one that is too large gets no blocks."""
+        if tabulated(root):
+            self._cut(root, 0, [])
         self.trees.append(len(self.blocks))
-        return done
 
-    def _cut(self, node: Node, place: int, path: list[Step]) -> bool:
+    def _cut(self, node: Node, place: int, path: list[Step]) -> None:
         """Cut a subtree whose root has a place in its tree into blocks."""
         above = len({column for _, _, column, _ in path})
-        if isinstance(node, Leaf):
-            return above <= MOST_FEATURES and self._block(node, place, path)
-        if node.size + above <= MOST_BITS:
-            return self._block(node, place, path)
-        return all(self._cut(child, at, [*path, step]) for child, at, step in _children(node, place))
+        if isinstance(node, Leaf) or node.size + above <= MOST_BITS:
+            self._block(node, place, path)
+            return
+        for child, at, step in _children(node, place):
+            self._cut(child, at, [*path, step])
 
-    def _block(self, root: Node, place: int, path: list[Step]) -> bool:
+    def _block(self, root: Node, place: int, path: list[Step]) -> None:
         above = list(dict.fromkeys(column for _, _, column, _ in path))
         found = list(ways(root, place, path))
         columns = list(dict.fromkeys(column for _, way in found for _, _, column, _ in way))
@@ -55,8 +55,6 @@ class Layout:
         table = np.zeros((patterns.size, len(columns)))
         for leaf, way in found:
             players = list(dict.fromkeys(column for _, _, column, _ in way))
-            if len(players) > MOST_FEATURES:
-                return False
             share = np.ones(len(players))
             met = np.ones((len(players), patterns.size), dtype=np.bool_)
             for at, left_wanted, column, part in way:
@@ -75,7 +73,12 @@ class Layout:
         self.columns += columns
         self.tables.append(table.ravel())
         self.filled += table.size
-        return True
+
+
+def tabulated(root: Node) -> bool:
+    """Whether a tree is small enough for tables."""
+    columns = (len({column for _, _, column, _ in way}) for _, way in ways(root, 0, []))
+    return root.size <= MOST_NODES and max(columns) <= MOST_FEATURES
 
 
 def ways(node: Node, place: int, path: list[Step]) -> Iterator[tuple[Leaf, list[Step]]]:

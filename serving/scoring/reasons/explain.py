@@ -3,16 +3,27 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
+from features.expressions.values import Numbers, Texts
 from features.rows import FeatureRows
 from serving.model.model import Model
 from serving.model.numbers import Floats
 from serving.scoring.previous import Earlier
+from serving.scoring.reasons.columns import Changes, Reasons
+from serving.scoring.reasons.strongest import strongest
 from serving.scoring.reasons.wording import Wording
-from serving.scoring.record import Change, Move, Reason
 
-Answered = Callable[[str], NDArray[np.bool_]]
+Ints = NDArray[np.int64]
+
+#: digits of an effect
+DIGITS = 4
+#: so many reasons are put into words one by one
+FEW = 32
+
+#: puts a column of a row into words: the row's place among those given, the column's name, and the values it names
+Say = Callable[[int, str, Mapping[str, float | str | None]], str]
 
 
 class Explainer:
@@ -27,47 +38,107 @@ class Explainer:
         self._rows = rows
         self._wording = wording
         self._at = {name: i for i, name in enumerate(rows.features.numeric)}
-        self._texts: dict[tuple[object, ...], str] = {}
 
-    def reasons(self, models: Mapping[str, Model], answered: Answered, count: int) -> dict[str, list[list[Reason]]]:
-        """The strongest columns of each likelihood, strongest first; none where there is no answer."""
-        answer: dict[str, list[list[Reason]]] = {}
-        for name, model in models.items():
-            answer[name] = [[] for _ in range(len(self._rows))]
-            asked = np.flatnonzero(answered(name))
-            if not asked.size:
-                continue
-            columns = [*model.card.features, *model.card.categories]
-            effects = model.effects(model.matrix_of(self._rows)[asked])
-            for at, effect, top in zip(asked.tolist(), effects, _strongest(effects, count), strict=True):
-                answer[name][at] = [self._reason(columns[i], at, effect[i]) for i in top if effect[i] != 0.0]
-        return answer
+    def effects(self, model: Model, answered: NDArray[np.bool_]) -> Floats:
+        """What each column adds, ``[rows, columns]``; nothing where there is no answer."""
+        matrix = model.matrix_of(self._rows)
+        if answered.all():
+            return model.effects(matrix)
+        effects = np.zeros((len(self._rows), len(model.card.features) + len(model.card.categories)))
+        if answered.any():
+            effects[answered] = model.effects(matrix[answered])
+        return effects
+
+    def reasons(self, model: Model, effects: Floats, count: int) -> Reasons:
+        """The strongest columns of each row, strongest first."""
+        top = strongest(effects, count)
+        rows, places = np.nonzero(top >= 0)
+        columns = top[rows, places]
+        wording = self._wording
+        return self._reasons(
+            model, rows, columns, effects[rows, columns], lambda _, name, values: wording.say(name, values)
+        )
 
     def changes(
-        self, models: Mapping[str, Model], answered: Answered, earlier: Earlier, count: int
-    ) -> dict[str, list[Change | None]]:
-        """The earlier answer, and what became of the reasons that were kept then."""
-        before = earlier.of(self._rows.users.to_list())
-        answer: dict[str, list[Change | None]] = {}
-        for name, model in models.items():
-            columns = {column: i for i, column in enumerate([*model.card.features, *model.card.categories])}
-            asked = answered(name)
-            effects = np.zeros((len(self._rows), len(columns)))
-            if asked.any():
-                effects[asked] = model.effects(model.matrix_of(self._rows)[asked])
-            answer[name] = []
-            for at, user in enumerate(self._rows.users):
-                then = before.get(user, {}).get(name)
-                if then is None:
-                    answer[name].append(None)
-                    continue
-                known = [reason for reason in then.get("reasons") or [] if reason["feature"] in columns]  # type: ignore[attr-defined]
-                moved = [self._move(reason, at, effects[at, columns[reason["feature"]]]) for reason in known]
-                moved = sorted((m for m in moved if m.effect != 0.0), key=lambda m: -abs(m.effect))[:count]
-                change = {"since": earlier.as_of, "probability": then["probability"], "model": then["model"],
-                          "moved": moved if asked[at] else []}  # fmt: skip
-                answer[name].append(Change.model_validate(change))
-        return answer
+        self,
+        model: Model,
+        answered: NDArray[np.bool_],
+        effects: Floats,
+        then: pl.DataFrame,
+        earlier: Earlier,
+        count: int,
+    ) -> Changes:
+        """The earlier answers, and what became of the reasons that were kept then.
+
+        Args:
+            model: what answers now.
+            answered: who has an answer now; of others nothing is said to have moved.
+            effects: of now.
+            then: the earlier answers, a row for each of now's, as `Earlier.of` gives them.
+            earlier: the scores they are of.
+            count: how many of the reasons, those that moved most.
+        """
+        known = _earlier_reasons(then, [*model.card.features, *model.card.categories])
+        rows, columns = known["row"].to_numpy(), known["column"].to_numpy()
+        moved = np.round(effects[rows, columns] - known["effect"].to_numpy(), DIGITS)
+        order = np.lexsort((-np.abs(moved), rows))
+        order = order[answered[rows[order]] & (moved[order] != 0.0)]
+        nth = np.arange(len(order)) - np.searchsorted(rows[order], rows[order])
+        kept = order[nth < count]
+        texts, wording = known["text"].gather(kept).to_list(), self._wording
+        return Changes(
+            since=earlier.as_of,
+            there=then["there"].to_numpy(),
+            probability=then["probability"].cast(pl.Float64).fill_null(np.nan).to_numpy(),
+            model=Texts.of_series(then["model"].cast(pl.String)),
+            moved=self._reasons(
+                model, rows[kept], columns[kept], moved[kept],
+                lambda at, name, values: wording.moved(name, values, texts[at]), Texts.of(texts).codes,
+            ),
+            before=known["value"].to_numpy()[kept],
+        )  # fmt: skip
+
+    def _reasons(self, model: Model, rows: Ints, columns: Ints, effects: Numbers, say: Say, *more: Ints) -> Reasons:
+        """Columns of rows with their values and texts; rows whose values and ``more`` are alike have one text."""
+        names, numeric = (*model.card.features, *model.card.categories), len(model.card.features)
+        values, codes, texts = np.full(len(rows), np.nan), np.arange(len(rows)), list[str]()
+        named, traits = np.full(len(rows), -1), list[str]()
+        # what is alike among a few is not worth looking for
+        for at in _places(columns) if len(rows) > FEW else np.arange(len(rows))[:, None]:
+            column, own = int(columns[at[0]]), rows[at]
+            name, used = names[column], self._wording.used(names[column])
+            if column < numeric:
+                values[at] = self._rows.matrix[own, self._at[name]]
+            else:
+                trait = self._rows.traits[name]
+                named[at] = np.where(trait.codes[own] < 0, -1, trait.codes[own] + len(traits))
+                traits += trait.values
+            first, alike = self._alike(used, own, [extra[at] for extra in more])
+            codes[at] = alike + len(texts)
+            texts += [say(int(at[i]), name, {of: self._value(of, int(own[i])) for of in used}) for i in first]
+        counts = np.bincount(rows, minlength=len(self._rows)).astype(np.int64)
+        return Reasons(
+            counts, Texts(columns, names), values, Texts(named, tuple(traits)), np.round(effects, DIGITS),
+            Texts(codes, tuple(texts)),
+        )  # fmt: skip
+
+    def _alike(self, names: tuple[str, ...], rows: Ints, more: list[Ints]) -> tuple[list[int], Ints]:
+        """The first of all rows whose values and codes are the same, and which of these each row is like."""
+        if len(rows) == 1:
+            return [0], np.zeros(1, dtype=np.int64)
+        keys = [*(self._codes(name, rows) for name in names), *more]
+        key = keys[0]
+        for other in keys[1:]:
+            key = np.unique(key * (other.max(initial=0) + 1) + other, return_inverse=True)[1]
+        _, first, alike = np.unique(key, return_index=True, return_inverse=True)
+        return first.tolist(), alike.astype(np.int64)
+
+    def _codes(self, name: str, rows: Ints) -> Ints:
+        """Codes of a column's values; equal where these are."""
+        if name not in self._at:
+            return self._rows.traits[name].codes[rows] + 1
+        values = self._rows.matrix[rows, self._at[name]]
+        return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
     def _value(self, column: str, at: int) -> float | str | None:
         if column in self._at:
@@ -75,27 +146,24 @@ class Explainer:
             return None if np.isnan(value) else value
         return self._rows.traits[column].at(at)
 
-    def _text(self, column: str, at: int) -> str:
-        values = {name: self._value(name, at) for name in self._wording.used(column)}
-        key = (column, *values.values())
-        if key not in self._texts:
-            self._texts[key] = self._wording.say(column, values)
-        return self._texts[key]
 
-    def _reason(self, column: str, at: int, effect: float) -> Reason:
-        value, text = self._value(column, at), self._text(column, at)
-        return Reason.model_construct(feature=column, value=value, effect=round(float(effect), 4), text=text)
-
-    def _move(self, then: Mapping[str, object], at: int, effect: float) -> Move:
-        column = str(then["feature"])
-        values = {name: self._value(name, at) for name in self._wording.used(column)}
-        moved = round(float(effect) - float(str(then["effect"])), 4)
-        text = self._wording.moved(column, values, str(then["text"]))
-        return Move.model_validate(
-            {"feature": column, "value": values[column], "before": then["value"], "effect": moved, "text": text}
-        )
+def _places(columns: Ints) -> list[Ints]:
+    """Where each column stands."""
+    order = np.argsort(columns, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(columns[order])) + 1)
 
 
-def _strongest(effects: Floats, count: int) -> NDArray[np.int64]:
-    """Columns of the strongest effects of each row, strongest first; equal ones in the order of the columns."""
-    return np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :count]
+def _earlier_reasons(then: pl.DataFrame, columns: list[str]) -> pl.DataFrame:
+    """The reasons that were kept: ``row, column, value, effect, text``; of columns that are still there."""
+    schema = {"row": pl.Int64, "column": pl.Int64, "value": pl.Float64, "effect": pl.Float64, "text": pl.String}
+    if "reasons" not in then.columns:
+        return pl.DataFrame(schema=schema)
+    kept = then.select(pl.int_range(pl.len(), dtype=pl.Int64).alias("row"), "reasons").explode("reasons")
+    place = pl.col("feature").replace_strict(columns, list(range(len(columns))), default=None, return_dtype=pl.Int64)
+    return (
+        kept.drop_nulls("reasons")
+        .unnest("reasons")
+        .with_columns(place.alias("column"), pl.col("value").fill_null(np.nan))
+        .drop_nulls("column")
+        .select(pl.col(name).cast(kind) for name, kind in schema.items())
+    )

@@ -10,17 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving.model.trees.conditions import Conditions
 from serving.model.trees.forest import FEW, MOST_LEAVES, NEAR, Forest
 from serving.model.trees.treeshap import WORTHWHILE
-from serving.model.trees.treeshap_bulk import Tables
-from serving.model.trees.treeshap_tables import MOST_NODES
+from serving.model.trees.treeshap_tables import MOST_NODES, tabulated
 
 COLUMNS = 6
 
 
 def booster_of(
-    seed: int, *, leaves: int, rounds: int = 12, missing: float = 0.2, categories: int = 7, **more: object
+    seed: int,
+    *,
+    leaves: int,
+    rounds: int = 12,
+    missing: float = 0.2,
+    categories: int = 7,
+    before: lgb.Booster | None = None,
+    **more: object,
 ) -> tuple[lgb.Booster, np.ndarray]:
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(1_500, COLUMNS))
@@ -31,7 +36,7 @@ def booster_of(
     y = rng.random(len(X)) < 1 / (1 + np.exp(-logit))
     parameters = {"objective": "binary", "num_leaves": leaves, "min_data_in_leaf": 5, "verbosity": -1, "seed": seed,
                   "cat_smooth": 1.0, "min_data_per_group": 5, **more}  # fmt: skip
-    return lgb.train(parameters, lgb.Dataset(X, y, categorical_feature=[4]), rounds), X
+    return lgb.train(parameters, lgb.Dataset(X, y, categorical_feature=[4]), rounds, init_model=before), X
 
 
 def forest_of(booster: lgb.Booster) -> Forest:
@@ -110,10 +115,11 @@ def test_amounts_are_scored_too(objective: str) -> None:
     assert np.array_equal(forest_of(booster).predict(X), booster.predict(X, raw_score=True))
 
 
-def test_a_tree_too_large_for_tables_is_explained_leaf_by_leaf() -> None:
-    booster, X = booster_of(1, leaves=MOST_NODES + 30, rounds=2)
+def test_trees_too_large_for_tables_are_explained_leaf_by_leaf_beside_the_others() -> None:
+    small, _ = booster_of(1, leaves=15, rounds=3)
+    booster, X = booster_of(1, leaves=MOST_NODES + 30, rounds=2, before=small)
     forest = forest_of(booster)
-    assert Tables.of(forest.roots, Conditions.of(forest.roots)) is None
+    assert {tabulated(root) for root in forest.roots} == {False, True}
     assert np.allclose(forest.effects(X), booster.predict(X, pred_contrib=True)[:, :-1], atol=1e-10)
 
 

@@ -177,7 +177,7 @@ def test_another_feature_set_refuses_to_score(world: World, models: Mapping[str,
 def test_reasons_are_the_strongest_effects_in_words(
     scorer: Scorer, scored: Scored, models: Mapping[str, Model]
 ) -> None:
-    reasons = scorer.reasons(scored, 3)
+    reasons = {name: found.lists() for name, found in scorer.explain(scored, 3).reasons.items()}
     answer = scored.frame["churn_probability"].is_not_null().to_numpy()
     first = int(np.flatnonzero(answer)[0])
     effects = models["churn"].effects(models["churn"].matrix_of(scored.rows)[answer])[0]

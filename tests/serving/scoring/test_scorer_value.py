@@ -37,7 +37,7 @@ def test_the_record_tells_what_a_user_is_expected_to_bring(scored: Scored, model
 
 
 def test_amounts_are_explained_as_likelihoods_are(scorer: Scorer, scored: Scored, models: Mapping[str, Model]) -> None:
-    reasons, model = scorer.reasons(scored, 500)["spend"], models["spend"]
+    reasons, model = scorer.explain(scored, 500).reasons["spend"].lists(), models["spend"]
     answer = np.flatnonzero(scored.answered("spend"))
     amounts = scored.frame["spend_amount"].to_numpy()[answer]
     added = np.array([sum(reason.effect for reason in reasons[at]) for at in answer])
