@@ -260,8 +260,8 @@ def test_what_changed_since_the_earlier_scores_is_reported(
     earlier = Earlier.before(tmp_path, log.ends)
     assert earlier is not None
     assert Earlier.before(tmp_path, before) is None, "scores of the very instant are not earlier"
-    changes = scorer.changes(scored, earlier, 3)["churn"]
-    then = earlier.of(rows.users.to_list())
+    changes = scorer.explain(scored, 0, earlier, 3).changes["churn"].lists()
+    then = dict(pl.read_parquet(part_files(earlier.path)).select("user_id", "intent").iter_rows())
     columns = [*scorer.models["churn"].card.features, *scorer.models["churn"].card.categories]
     effects = scorer.models["churn"].effects(scorer.models["churn"].matrix_of(rows))
     reported = 0
