@@ -30,6 +30,8 @@ from tests.conftest import World
 from tests.monitoring.scored import looked
 from tests.serving.servers import Server
 
+pytestmark = pytest.mark.xdist_group("live answers")
+
 #: two answers about each user
 ASKED = ("2026-01-10T12:00:00Z", "2026-01-11T12:00:00Z")
 
