@@ -86,6 +86,8 @@ class Settings(BaseSettings):
         rate: the largest number of requests a minute per key and process; ``0`` is without limit.
         scores_days: for how many days scores of batches are kept, counted back from the newest; ``0`` keeps all. What
             the monitor has drawn from them is kept for 460 days in any case.
+        live_answers: how many answers of the service are kept per outcome and day, to be compared with what happens;
+            ``0`` keeps none.
         dead_letters: how many refused messages are kept; the oldest are removed first.
         dead_letter_days: for how many days refused messages are kept.
     """
@@ -118,6 +120,7 @@ class Settings(BaseSettings):
     console_proxy: Annotated[str, AfterValidator(_networks)] = "127.0.0.1,::1"
     rate: NonNegativeInt = 60_000
     scores_days: NonNegativeInt = 400
+    live_answers: NonNegativeInt = 20_000
     dead_letters: NonNegativeInt = 20_000
     dead_letter_days: PositiveInt = 30
 

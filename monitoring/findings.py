@@ -12,8 +12,18 @@ Name = Literal[
     "destination_stuck",
 ]  # fmt: skip
 
+#: where predictions come from: batches of scores, or the service
+BATCH, LIVE = "batch", "live"
+
 #: the findings that another training mends
 OF_MODELS: tuple[Name, ...] = ("level_moved", "ranking_worse")
+
+
+#: what to do where the service's answers are wrong
+_LOOK = (
+    "look whether batches are wrong in the same way, and mend the model as they say; if they are right, look at how "
+    "fresh the profiles are, and at who is asked for"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class Finding:
         words: what was seen.
         action: what to do.
         version: the model version that it is about; empty of a note about users.
+        source: ``batch``, or ``live`` where it was seen on answers of the service.
     """
 
     outcome: str
@@ -36,28 +47,32 @@ class Finding:
     words: str
     action: str
     version: str = ""
+    source: str = BATCH
 
     @property
     def key(self) -> str:
         """What tells a finding from others, whatever its numbers are."""
-        return f"{self.version or self.outcome} {self.name}"
+        return " ".join([self.version or self.outcome, self.name, *([LIVE] if self.source == LIVE else [])])
 
 
-def findings(outcome: str, found: Realised, shift: CovariateShift | None) -> list[Finding]:
+def findings(outcome: str, found: Realised, shift: CovariateShift | None, *, source: str = BATCH) -> list[Finding]:
     """Name what is wrong with an outcome's answers.
 
     Args:
         outcome: its name.
         found: what came true.
         shift: how far today's users are from those the model was fitted on; None where that is not known.
+        source: which predictions came true: those of batches, or the service's answers.
     """
     made, version = [], str(found.batches["version"][-1]) if len(found.batches) else ""
+    of = "of the service's answers: " if source == LIVE else ""
     if (at := found.alarms.get("ranking")) is not None and found.line is not None:
         words = (
             f"since {day_of(at)}, {outcome} ranks users worse than its probabilities claim: the calibration slope is "
             f"{found.line.slope:.2f}, where 1 is right"
         )
-        made.append(Finding(outcome, "ranking_worse", True, words, "train again: propensity train", version))
+        action = _LOOK if source == LIVE else "train again: propensity train"
+        made.append(Finding(outcome, "ranking_worse", True, of + words, action, version, source))
     if (at := found.alarms.get("level")) is not None and found.level is not None:
         more = "more" if found.level.ratio > 1 else "less"
         words = (
@@ -65,8 +80,9 @@ def findings(outcome: str, found: Realised, shift: CovariateShift | None) -> lis
             f"{found.level.expected:,.0f} expected, a ratio of {found.level.ratio:.2f} ({found.level.low:.2f} to "
             f"{found.level.high:.2f})"
         )
-        action = f"recalibrate: propensity recalibrate {outcome}; the order of users stays"
-        made.append(Finding(outcome, "level_moved", True, words, action, version))
+        recalibrate = f"recalibrate: propensity recalibrate {outcome}; the order of users stays"
+        action = _LOOK if source == LIVE else recalibrate
+        made.append(Finding(outcome, "level_moved", True, of + words, action, version, source))
     if shift is not None and shift.changed:
         columns = ", ".join(shift.columns)
         usual = f" ({shift.usual:.2f} is usual)" if shift.usual is not None else ""

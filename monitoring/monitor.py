@@ -1,23 +1,29 @@
-"""The monitor: draws predictions from the batches, labels those that have matured, and publishes tables."""
+"""The monitor: keeps predictions of batches and of the service, labels those that have matured, publishes tables."""
 
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Self
+
+import polars as pl
 
 from features.definition.schema import Definition
+from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.events.log import Log
 from features.settings import Settings
 from features.system.durable import new_folder, replacing, write_durably
 from features.system.progress import Progress, ignore
-from features.time import day_of, to_datetime
+from features.time import DAY, day_of, to_datetime
 from monitoring.binned import binned
-from monitoring.findings import Finding, findings
+from monitoring.findings import BATCH, LIVE, Finding, findings
+from monitoring.live_predictions import LivePredictions
 from monitoring.matured import Labelled, Matured
 from monitoring.operations import Running, operational
+from monitoring.prediction_files import PREDICTED
 from monitoring.predictions import KEPT, Predictions
-from monitoring.realised import Realised, realised
+from monitoring.realised import ALPHA_LIVE, Realised, realised
 from monitoring.statistics.probabilities.shifted import Shifted
 from monitoring.today.covariate_shift import NO_MODELS, CovariateShift, shifts
 from monitoring.today.estimated_today import Compared, estimated_today
@@ -25,6 +31,25 @@ from serving.activation.hand_offs import HandOffs
 from serving.activation.memberships import Memberships
 from serving.model.model import Model
 from serving.published.monitor import NAME as NAME
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRealised:
+    """What came true of the service's answers.
+
+    Attributes:
+        matured: the matured answers.
+        realised: observed against expected outcomes.
+    """
+
+    matured: Matured
+    realised: Realised
+
+    @classmethod
+    def of(cls, matured: Matured, rule: Outcome | ValueOutcome) -> Self:
+        """Compare answers with labels, those of a day together."""
+        rows = matured.rows.with_columns(pl.col("at") // DAY * DAY)
+        return cls(matured, realised(rows, rule, PREDICTED.to_frame(), alpha=ALPHA_LIVE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +61,7 @@ class Monitored:
         drawn: how many rows were drawn from batches that were not drawn from before, by instant.
         matured: the matured predictions of each outcome.
         realised: observed against expected outcomes.
+        live: the same of answers of the service, by day, of outcomes of which there are any.
         today: of outcomes that are yes or no, how the newest predictions are expected to do, from labels of users like
             theirs; of versions that have labels.
         shifts: how far today's users are from those each model was fitted on, of models at least a week old.
@@ -47,6 +73,7 @@ class Monitored:
     drawn: Mapping[int, int]
     matured: Mapping[str, Matured]
     realised: Mapping[str, Realised]
+    live: Mapping[str, LiveRealised]
     today: Mapping[str, Shifted]
     shifts: Mapping[str, CovariateShift]
     findings: list[Finding]
@@ -80,23 +107,29 @@ def monitor(
         as_of: the instant by which that is judged; the log's end when left out.
         progress: called for each run of users that is done.
     """
-    predictions = Predictions(definition, settings)
+    predictions, told = Predictions(definition, settings), LivePredictions(definition, settings, memberships.live)
     oldest = log.ends - int(KEPT.total_seconds() * 1e6)
     drawn = predictions.keep(log.live, oldest)
-    labelled = Labelled(definition, settings, predictions, HandOffs(definition, memberships))
-    matured = labelled.of(log, progress=progress)
+    told.keep(log.live, log.ends)
+    folder = settings.monitoring(definition.name)
+    labelled = Labelled(definition, {BATCH: predictions, LIVE: told}, HandOffs(definition, memberships))
+    by_source = labelled.of(log, folder / "labels", progress=progress)
+    matured = by_source[BATCH]
+    live = {name: LiveRealised.of(one, definition.outcomes[name]) for name, one in by_source[LIVE].items()
+            if len(one.rows) or one.waiting}  # fmt: skip
     newest = {name: predictions.rows(name, one.waiting[-1:]) for name, one in matured.items()}
     found = {name: realised(one.rows, definition.outcomes[name], newest[name]) for name, one in matured.items()}
-    folder = settings.monitoring(definition.name)
     asked = {name: Compared.of(matured[name].rows, newest[name]) for name in definition.likelihoods}
     compared = {name: one for name, one in asked.items() if one is not None}
     today = estimated_today(log, definition, compared, folder / "estimated")
     moved = shifts(log, definition, fitted, folder / "people", users=predictions.scored(), models=models)
     wrong = [one for name in found for one in findings(name, found[name], moved.get(name))]
+    wrong += [finding for name, one in live.items() for finding in findings(name, one.realised, None, source=LIVE)]
     wrong += operational(running, definition, log.ends if as_of is None else as_of)
     predictions.forget(oldest)
+    told.forget(oldest)
     labelled.forget(oldest)
-    result = Monitored(log.ends, drawn, matured, found, today, moved, wrong, folder)
+    result = Monitored(log.ends, drawn, matured, found, live, today, moved, wrong, folder)
     publish(result, definition)
     return result
 
@@ -104,14 +137,23 @@ def monitor(
 def publish(found: Monitored, definition: Definition) -> None:
     """Write what was found: ``monitor.json``, and of each outcome ``<outcome>.batches.parquet`` and others."""
     new_folder(found.folder)
-    for name, one in found.realised.items():
-        tables = {"batches": one.batches, "groups": one.groups}
+    for name in found.realised:
+        tables = {what: _by_source(found, name, what) for what in ("batches", "groups")}
         if name in definition.likelihoods:
             tables["bins"] = binned(found.matured[name].rows)
         for what, rows in tables.items():
             with replacing(found.folder / f"{name}.{what}.parquet") as fresh:
                 rows.write_parquet(fresh, compression="zstd")
     write_durably(found.folder / NAME, json.dumps(content(found, definition), indent=1).encode())
+
+
+def _by_source(found: Monitored, name: str, what: str) -> pl.DataFrame:
+    """A table of batches, and of the service's answers, told apart by ``source``."""
+    parts = {BATCH: found.realised[name]} | ({LIVE: found.live[name].realised} if name in found.live else {})
+    tables: list[pl.DataFrame] = [
+        getattr(one, what).with_columns(source=pl.lit(source)) for source, one in parts.items()
+    ]
+    return pl.concat([table for table in tables if len(table)] or tables[:1], how="diagonal_relaxed")
 
 
 def content(found: Monitored, definition: Definition) -> dict[str, object]:
@@ -128,17 +170,24 @@ def _outcome(name: str, found: Monitored, definition: Definition) -> dict[str, o
     matured, one, shift = found.matured[name], found.realised[name], found.shifts.get(name)
     return {
         "question": definition.outcomes[name].question,
+        **_came_true(matured, one),
+        "promised": one.promised,
+        "today": _numbers(asdict(today)) if (today := found.today.get(name)) is not None else None,
+        "people": _numbers(asdict(shift)) | {"changed": shift.changed} if shift is not None else None,
+        "live": _came_true(live.matured, live.realised) if (live := found.live.get(name)) is not None else None,
+    }
+
+
+def _came_true(matured: Matured, one: Realised) -> dict[str, object]:
+    return {
         "matured": len(matured.rows),
         "waiting": [day_of(at) for at in matured.waiting],
         "late": {day_of(at): answers for at, answers in matured.late.items()},
         "level": _numbers(asdict(one.level)) if one.level is not None else None,
         "line": _numbers(asdict(one.line)) if one.line is not None else None,
         "spiegelhalter": _numbers({"z": one.spiegelhalter})["z"],
-        "promised": one.promised,
-        "today": _numbers(asdict(today)) if (today := found.today.get(name)) is not None else None,
         "evidence": one.evidence,
         "alarms": {what: day_of(at) for what, at in one.alarms.items()},
-        "people": _numbers(asdict(shift)) | {"changed": shift.changed} if shift is not None else None,
         "batches": [_numbers(row) for row in one.batches.to_dicts()],
         "groups": [_numbers(row) for row in one.groups.to_dicts()],
     }

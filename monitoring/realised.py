@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.definition.sections.outcome import Outcome, ValueOutcome
-from monitoring.predictions import TRAIT
+from monitoring.prediction_files import TRAIT
 from monitoring.statistics.inputs import Floats, two_sided
 from monitoring.statistics.probabilities import estimated
 from monitoring.statistics.probabilities.calibration import Level, Line, dispersion, level, logit_line
@@ -36,8 +36,9 @@ MOST_VALUES: Final = 12
 #: bands of days since a user's first event
 TENURE: Final = ((7, "first week"), (30, "first month"), (90, "first quarter"), (365, "first year"))
 
-#: the chance of a false alarm in the life of a champion, half of it for the level and half for the ranking
-ALPHA: Final = 0.01
+#: the chance of a false alarm in the life of a champion, half of it for the level and half for the ranking: together
+#: one in a hundred, most of it for the batches, which score everybody
+ALPHA_BATCHES, ALPHA_LIVE = 0.008, 0.002
 
 #: deviations that matter: of the level from 1, and of the slope from 1
 LEVEL_TAU, SLOPE_TAU = 0.05, 0.1
@@ -61,7 +62,8 @@ class Realised:
         alarms: which of ``level`` and ``ranking`` has alarmed for the newest version, and at which batch.
         spiegelhalter: of likelihoods of the newest version, Spiegelhalter's Z: beyond 2 or -2 the probabilities are
             too extreme, not extreme enough, or of a wrong level.
-        evidence: of both, the logarithm of the evidence against the newest version; it alarms above 5.3.
+        evidence: of both, the logarithm of the evidence against the newest version; it alarms above 5.5, of the
+            service's answers above 6.9.
     """
 
     batches: pl.DataFrame
@@ -74,7 +76,9 @@ class Realised:
     spiegelhalter: float | None = None
 
 
-def realised(rows: pl.DataFrame, rule: Outcome | ValueOutcome, newest: pl.DataFrame) -> Realised:
+def realised(
+    rows: pl.DataFrame, rule: Outcome | ValueOutcome, newest: pl.DataFrame, *, alpha: float = ALPHA_BATCHES
+) -> Realised:
     """Compare predictions with labels.
 
     Only untreated users are compared; held-out users are weighted to stand for treated ones
@@ -84,6 +88,7 @@ def realised(rows: pl.DataFrame, rule: Outcome | ValueOutcome, newest: pl.DataFr
         rows: all that has matured of an outcome, `monitoring.matured.Matured.rows`.
         rule: the outcome.
         newest: the newest predictions that have not matured; ``answer``.
+        alpha: the chance of a false alarm in the life of a version.
     """
     yes_or_no = isinstance(rule, Outcome)
     promised = _promised(newest["answer"].to_numpy()) if yes_or_no and len(newest) else {}
@@ -93,7 +98,7 @@ def realised(rows: pl.DataFrame, rule: Outcome | ValueOutcome, newest: pl.DataFr
         return Realised(batches, GROUPS.to_frame(), None, None, promised, {}, {})
     version = rows.sort("at")["version"][-1]
     mine, earlier = (untreated.filter(pl.col("version") == version), untreated.filter(pl.col("version") != version))
-    alarms, evidence = alarms_of(mine, earlier, yes_or_no)
+    alarms, evidence = alarms_of(mine, earlier, yes_or_no, alpha)
     whole = level_of(mine, yes_or_no) if len(mine) else None
     line = line_of(mine) if len(mine) and yes_or_no else None
     p, y, w = _numbers(mine)
@@ -171,13 +176,15 @@ def _looks(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
             waiting, expected = [], np.zeros(2)
 
 
-def alarms_of(mine: pl.DataFrame, earlier: pl.DataFrame, yes_or_no: bool) -> tuple[dict[str, int], dict[str, float]]:
+def alarms_of(
+    mine: pl.DataFrame, earlier: pl.DataFrame, yes_or_no: bool, alpha: float = ALPHA_BATCHES
+) -> tuple[dict[str, int], dict[str, float]]:
     """Which sequence of the newest version has alarmed and when, and the evidence of each by now."""
     if not yes_or_no:
         return {}, {}
     before = [level_of(look, yes_or_no).z for part in _parts(earlier, "version") for look in _looks(part)]
     phi = dispersion(before) if len(before) >= EARLIER_LOOKS else 1.0
-    sequences = {"level": AlarmSequence(LEVEL_TAU, ALPHA / 2), "ranking": AlarmSequence(SLOPE_TAU, ALPHA / 2)}
+    sequences = {"level": AlarmSequence(LEVEL_TAU, alpha / 2), "ranking": AlarmSequence(SLOPE_TAU, alpha / 2)}
     seen: dict[str, list[int]] = {name: [] for name in sequences}
     for look in _looks(mine):
         of, line, at = level_of(look, yes_or_no), line_of(look), int(look["at"].max())  # type: ignore[arg-type]

@@ -19,10 +19,9 @@ from features.snapshot import WEIGHT
 from features.time import DAY, Instants, to_datetime
 from monitoring.collected import collected, schema_of
 from monitoring.today.attributions import Attribution, Attributions
+from monitoring.today.told_apart import told_apart
 from serving.model.model import Model
 from training.evaluation.leakage import follows_time, stability
-from training.evaluation.metrics import Ranking, metrics
-from training.fitting.trees import quick
 
 #: rows of each instant that are compared; more of them tell no more
 ROWS: Final = 6_000
@@ -47,7 +46,8 @@ class CovariateShift:
     """How far the users of an outcome are from those that its model was fitted on.
 
     Attributes:
-        auc: of a classifier that tells the two apart, on users it has not seen; 0.5 means no difference.
+        auc: of the classifier that tells the two apart best beyond what is usual for it (`told_apart`), on users it has
+            not seen; 0.5 means no difference.
         usual: the same for an equally long time before; None where the log does not go back so far.
         columns: the columns that moved most, with their population stability index.
         rows: how many rows each side has.
@@ -136,25 +136,13 @@ def _some(rows: pl.DataFrame, outcome: str) -> pl.DataFrame:
 def _shift(parts: list[pl.DataFrame], definition: Definition) -> CovariateShift:
     columns = [name for name in feature_set(definition).numeric if not follows_time(name)]
     now, then = parts[0], parts[1]
-    usual = None
+    usual: dict[str, float] | None = None
     if len(parts) >= 3 and len(parts[2]) >= 2:
         # columns that moved before the model was fitted, too, such as those that grow with the age of the log
         before = stability(parts[2], then, columns)
         columns = [name for name in columns if before[name] < STILL] or columns
-        usual = _auc(then, parts[2], columns)
-    moved = stability(then, now, columns)
-    return CovariateShift(_auc(now, then, columns), usual, dict(list(moved.items())[:3]), min(len(now), len(then)))
-
-
-def _auc(one: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> float:
-    """AUC of a classifier of the two sides, on the half of the users that it was not fitted on."""
-    users = pl.concat([one["user"], other["user"]])
-    x = np.concatenate([one.select(columns).to_numpy(), other.select(columns).to_numpy()]).astype(np.float64)
-    y = np.concatenate([np.ones(len(one)), np.zeros(len(other))])
-    half = evenly(users.to_list()) < 0.5
-    p = np.zeros(len(y))
-    for side in (half, ~half):
-        if not side.any() or not 0 < y[~side].sum() < (~side).sum():
-            return 0.5
-        p[side] = quick(x[~side], y[~side], x[side], seed=0)
-    return float(metrics(Ranking.of(p), y, np.ones(len(y)))["auc"])
+        usual = told_apart(then, parts[2], columns)
+    moved, found = stability(then, now, columns), told_apart(now, then, columns)
+    best = max(found, key=lambda name: found[name] - (usual[name] if usual is not None else 0.5))
+    most, rows = dict(list(moved.items())[:3]), min(len(now), len(then))
+    return CovariateShift(found[best], usual[best] if usual is not None else None, most, rows)

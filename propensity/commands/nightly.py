@@ -190,12 +190,12 @@ def _alarmed(content: dict[str, Any], versions: "dict[str, str]", *, recalibrate
         versions: of each outcome the champion.
         recalibrated: whether an outcome of which the level alone has moved is recalibrated.
     """
-    from monitoring.findings import OF_MODELS
+    from monitoring.findings import LIVE, OF_MODELS
 
     found: dict[str, set[str]] = {}
     for one in content["findings"]:
-        # what stands still otherwise is not mended by a model
-        if one["name"] not in OF_MODELS:
+        # what stands still otherwise is not mended by a model, nor what the service alone gets wrong
+        if one["name"] not in OF_MODELS or one.get("source") == LIVE:
             continue
         if one["alarm"] and one.get("version") in ("", None, versions.get(one["outcome"])):
             found.setdefault(one["outcome"], set()).add(one["name"])

@@ -28,17 +28,33 @@ def page(found: Monitored, definition: Definition) -> list[RenderableType]:
         if not len(one.batches):
             first = f"; the first on {day_of(matured.waiting[0] + rule.reach)}" if matured.waiting else ""
             shown.append(f"No prediction has matured yet: a label is known {span_name(rule.reach)} later{first}.")
+            shown += _live(found, name)
             continue
         shown.append(table("Observed and expected by batch, untreated users", _batches(one), digits=2))
         if len(one.groups):
             shown.append(table(f"By group, {one.batches['version'][-1]}", _groups(one), digits=2))
         shown += _notes(found, name)
+        shown += _live(found, name)
     if not found.findings:
         shown.append("No alarm.")
     for wrong in found.findings:
         mark = "[bold red]alarm[/]" if wrong.alarm else "[bold yellow]note[/]"
         shown.append(f"{mark} {escape(wrong.words)}.\n      {escape(wrong.action)}")
     return [*shown, f"All of it is in {found.folder}"]
+
+
+def _live(found: Monitored, name: str) -> list[RenderableType]:
+    """What came true of the service's answers; nothing where it has kept none."""
+    live = found.live.get(name)
+    if live is None:
+        return []
+    if (of := live.realised.level) is None:
+        return [f"Answers of the service: none has matured, those of {len(live.matured.waiting):,} days wait."]
+    return [
+        f"Answers of the service, {len(live.matured.rows):,} on {live.realised.batches['at'].n_unique():,} days, those "
+        f"of {live.realised.batches['version'][-1]}: {of.observed:,.0f} observed, {of.expected:,.0f} expected, a ratio "
+        f"of {of.ratio:.2f} ({of.low:.2f} to {of.high:.2f})."
+    ]
 
 
 def _batches(one: Realised) -> pl.DataFrame:

@@ -23,13 +23,13 @@ from serving.database.activation_tables import (
 )
 from serving.database.erasure import erased_among
 from serving.database.live_log import LiveLog
-from serving.database.tables import MOVING, dead, events, insert, one_at_a_time, pruned_ids
+from serving.database.tables import MOVING, answers, dead, events, insert, one_at_a_time, pruned_ids
 
 #: what tables of users are called in reports of an erasure; others by their own name
 PLACES = {
     events.name: "live events", dead.name: "dead letters", memberships.name: "memberships",
     transitions.name: "transitions", outbox.name: "outbox", pruned_ids.name: "ids of pruned events",
-    arms.name: "arms of the holdout", assignments.name: "arms of experiments",
+    arms.name: "arms of the holdout", assignments.name: "arms of experiments", answers.name: "live answers",
 }  # fmt: skip
 
 

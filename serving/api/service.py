@@ -40,6 +40,7 @@ from serving.process.opening import Opening, StartingError
 from serving.process.parent import end_with_parent
 from serving.process.problems import problem_of, status_of, told_unknown
 from serving.process.supervisor import ONE_THREAD
+from serving.runtime.answer_sampler import AnswerSampler
 from serving.runtime.live_path import LivePath
 from serving.runtime.renewal import Renewal
 from serving.scoring.online import Answers, ScoreResponse
@@ -168,9 +169,12 @@ def _desk_of(definition: Definition) -> Desk:
     clock, stopped = Clock(settings.clock), threading.Event()
     # asked first: while it is away, models need not be loaded with each attempt
     LiveLog.open(definition, settings).close()
-    answers = Answers(definition, settings)
+    sampler = AnswerSampler(definition, settings, clock) if settings.live_answers else None
+    answers = Answers(definition, settings, sampler.add if sampler is not None else None)
     answers.warm_up(to_datetime(clock.now()))
     live = LivePath(definition, settings, clock, answers)
+    if sampler is not None:
+        sampler.start()
     actions, chain = Actions(live.log), Chain(live.log)
     chain.start(clock.now())
 
@@ -185,7 +189,7 @@ def _desk_of(definition: Definition) -> Desk:
     population, gauges = Population(definition, settings), MonitorGauges(folder, clock)
     members = SegmentMembers(answers, live.log, population)
     events = UserEvents(definition, settings, live.log)
-    return Desk(definition, answers, members, population, events, live, forget, folder, gauges, chain, stopped)
+    return Desk(definition, answers, members, population, events, live, forget, folder, gauges, chain, stopped, sampler)
 
 
 bound_connections()

@@ -12,7 +12,7 @@ from features.system.mentions import Mentions
 from features.user_id import UserIdError, user_id
 from serving.database.dead_letters import DeadLetter
 from serving.database.message_rows import digest_64, hash_of
-from serving.database.tables import CHUNK, chunks, dead, erased, erased_before, events, insert, pruned_ids
+from serving.database.tables import CHUNK, answers, chunks, dead, erased, erased_before, events, insert, pruned_ids
 
 #: where messages say who they are of; a letter may be cut off, so that it is no JSON
 _USER_IDS = re.compile(r'"(?:userId|anonymousId|previousId|user_id)"\s*:\s*("(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*)')
@@ -25,8 +25,10 @@ def erase(connection: sa.Connection, users: Sequence[str]) -> dict[str, int]:
     aliases = (events.c.kind == ALIAS) & events.c.event.in_(users)
     live = connection.execute(sa.delete(events).where(events.c.user_id.in_(users) | aliases)).rowcount
     ids = connection.execute(sa.delete(pruned_ids).where(_pruned_of(users))).rowcount
+    told = connection.execute(sa.delete(answers).where(answers.c.user_id.in_(users))).rowcount
     letters = remove_letters(connection, users)
-    return {"live events": int(live), "ids of pruned events": int(ids), "dead letters": letters}
+    return {"live events": int(live), "ids of pruned events": int(ids), "live answers": int(told),
+            "dead letters": letters}  # fmt: skip
 
 
 def erased_among(connection: sa.Connection, users: Sequence[str]) -> set[str]:

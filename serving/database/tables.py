@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, Text
 
 from features.system.durable import new_folder
 
@@ -94,6 +94,24 @@ shards = Table(
 )
 workers = Table(
     "live_workers", metadata, Column("holder", String, primary_key=True), Column("until", BigInteger, nullable=False)
+)
+
+#: answers of the service that the monitor has not read yet; ``day`` is the first instant of a day of UTC, ``lot`` a
+#: number of the user and day by which those are drawn that stay where there are too many
+answers = Table(
+    "live_answers",
+    metadata,
+    Column("outcome", String, primary_key=True),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    Column("user_id", String, primary_key=True),
+    Column("lot", Double, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("version", String, nullable=False),
+    Column("answer", Double, nullable=False),
+    Column("tier", String),
+    Column("state", String),
+    Index("live_answers_by_lot", "outcome", "day", "lot"),
+    Index("live_answers_by_user", "user_id"),
 )
 
 #: erased users, by the digest of `Tombstones`; and by 64 bits, those of before there were digests

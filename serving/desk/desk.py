@@ -12,6 +12,7 @@ from serving.desk.segment_members import SegmentMembers
 from serving.desk.user_events import UserEvents
 from serving.process.monitor_gauges import MonitorGauges
 from serving.process.problems import RefusedError
+from serving.runtime.answer_sampler import AnswerSampler
 from serving.runtime.live_path import LivePath
 from serving.scoring.online import Answers
 from serving.upkeep.erase import Erased
@@ -46,6 +47,7 @@ class Desk:
         monitor: shows the published findings of the monitor as metrics.
         chain: checks the log of actions.
         stopped: ends the threads that keep all this up to date.
+        sampler: keeps answers for the monitor; None where none are kept.
     """
 
     definition: Definition
@@ -59,6 +61,7 @@ class Desk:
     monitor: MonitorGauges
     chain: Chain
     stopped: threading.Event
+    sampler: AnswerSampler | None
 
     def retire(self) -> None:
         """Leave folding, transitions and sending to another desk; requests that have begun are still answered."""
@@ -66,8 +69,10 @@ class Desk:
         self.live.retire()
 
     def close(self) -> None:
-        """Commit the messages that are still waiting, and close the live log."""
+        """Commit the messages and answers that are still waiting, and close the live log."""
         self.stopped.set()
+        if self.sampler is not None:
+            self.sampler.close()
         self.live.close()
 
 

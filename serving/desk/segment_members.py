@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 
 import polars as pl
@@ -81,7 +81,8 @@ class SegmentMembers:
                 fix="see degraded at /readyz, or propensity train",
                 code="no_model",
             )
-        batch = self._answers.earlier(as_of)
+        # the batch of that very instant, too: batches are named to the second, and each user is looked at again
+        batch = self._answers.earlier(as_of + timedelta(seconds=1))
         found: dict[str, bool] = {}
         candidates, seen = self._candidates(segment, batch, after), 0
         last: str | None = after

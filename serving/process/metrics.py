@@ -35,6 +35,13 @@ SCORES = Counter(
     "propensity_scores_total", "likelihoods reported, by outcome, tier and model version", ["outcome", "tier", "model"],
     registry=SHOWN,
 )  # fmt: skip
+ANSWERS_KEPT = Counter(
+    "propensity_answers_kept_total", "answers that were kept for the monitor, by outcome", ["outcome"], registry=SHOWN
+)
+ANSWERS_DROPPED = Counter(
+    "propensity_answers_dropped_total", "users whose answers were not looked at for the monitor: too many waited",
+    registry=SHOWN,
+)  # fmt: skip
 ERRORS = Counter("propensity_errors_total", "requests that failed, by status", ["code"], registry=SHOWN)
 SERVED = Gauge("propensity_model_served", "1 for each model version being served", ["outcome", "model"], registry=SHOWN)
 

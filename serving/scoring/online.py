@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -122,13 +122,16 @@ class Answers:
     Args:
         definition: what is served.
         settings: where registry and stores are.
+        answered: called with what `score` and `json` answer.
 
     Raises:
         UnavailableError: the registry does not answer, or is damaged.
     """
 
-    def __init__(self, definition: Definition, settings: Settings) -> None:
-        self.definition = definition
+    def __init__(
+        self, definition: Definition, settings: Settings, answered: Callable[[Scored], None] | None = None
+    ) -> None:
+        self.definition, self._answered = definition, answered
         self._scores = settings.scores(definition.name)
         # one connection for calls answered at once and one for long lists in a thread of their own
         self._near, self._bulk = (OnlineProfiles(definition, settings, apply=True) for _ in range(2))
@@ -192,6 +195,8 @@ class Answers:
             return scorer, None, missing, merged
         scored = scorer.score(found.rows, found.through)
         self._count(scored, scorer)
+        if self._answered is not None:
+            self._answered(scored)
         return scorer, scored, missing, merged
 
     def warm_up(self, now: datetime) -> None:

@@ -53,6 +53,11 @@ class Scored:
         self._columns, self._definition = columns, definition
         self._made_by = MadeBy(versions, uplifts, version)
 
+    @property
+    def models(self) -> Mapping[str, str | None]:
+        """The model of each outcome; None where there is none."""
+        return self._made_by.models
+
     @cached_property
     def frame(self) -> pl.DataFrame:
         """The answers as a frame."""
@@ -98,10 +103,13 @@ class Scored:
             raise KeyError(column)
         return found
 
+    def answers(self, outcome: str) -> NDArray[np.float64]:
+        """The likelihoods, or amounts; NaN where there is not enough to say."""
+        return np.asarray(self._columns[f"{outcome}_{self._definition.outcomes[outcome].answer}"], dtype=np.float64)
+
     def answered(self, outcome: str) -> NDArray[np.bool_]:
         """Who has a likelihood, or an amount."""
-        answers = self._columns[f"{outcome}_{self._definition.outcomes[outcome].answer}"]
-        return ~np.isnan(np.asarray(answers, dtype=np.float64))
+        return ~np.isnan(self.answers(outcome))
 
     def to_records(
         self,

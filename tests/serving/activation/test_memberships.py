@@ -72,8 +72,8 @@ def test_an_erased_user_is_forgotten_and_their_leaving_told(set_scene: Callable[
     scene.enter("u1", "u2")
     gone = scene.memberships.erase(["u1"])
     assert gone == {"memberships": 1, "transitions": 1, "outbox": 1, "arms of the holdout": 0, "arms of experiments": 0}
-    left = {"live events": 0, "ids of pruned events": 0, "dead letters": 0, "memberships": 0, "transitions": 0,
-            "outbox": 0, "arms of the holdout": 0, "arms of experiments": 0}  # fmt: skip
+    left = {"live events": 0, "ids of pruned events": 0, "live answers": 0, "dead letters": 0, "memberships": 0,
+            "transitions": 0, "outbox": 0, "arms of the holdout": 0, "arms of experiments": 0}  # fmt: skip
     assert scene.memberships.left(["u1"]) == left, "but for the message that tells of it"
     claimed = scene.memberships.outbox.claim("hook", "me", 10)
     assert claimed is not None

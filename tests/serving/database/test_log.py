@@ -124,7 +124,12 @@ def test_nothing_is_kept_of_pruned_messages_of_erased_users(log: LiveLog) -> Non
     log.append([*some(0, 14), message(99, "u1", "visit", BEGIN)])
     log.prune(log.last(), BEGIN + HOUR, log=log.state().id)
     assert log.rows_of(["u3", "u4"])["live_pruned_ids"] == 4
-    assert log.erase(["u3", "u4"]) == {"live events": 0, "ids of pruned events": 4, "dead letters": 0}
+    assert log.erase(["u3", "u4"]) == {
+        "live events": 0,
+        "ids of pruned events": 4,
+        "live answers": 0,
+        "dead letters": 0,
+    }
     assert log.rows_of(["u3", "u4"])["live_pruned_ids"] == 0
 
 
@@ -179,7 +184,12 @@ def test_erased_users_stay_out(log: LiveLog) -> None:
         some(0, 14),
         [DeadLetter("ingest", "x", "y", "{}", BEGIN, "d", "u3"), DeadLetter("ingest", "x", "y", "{}", BEGIN)],
     )
-    assert log.erase(["u3", "never seen"]) == {"live events": 2, "ids of pruned events": 0, "dead letters": 1}
+    assert log.erase(["u3", "never seen"]) == {
+        "live events": 2,
+        "ids of pruned events": 0,
+        "live answers": 0,
+        "dead letters": 1,
+    }
     assert log.append(some(10, 7)) == [
         "erased_user",
         "duplicate",
