@@ -1,6 +1,6 @@
 """A log that can be worked through, wherever it is: events in memory, the event store, or Spark."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from features.events.compacted import NONE, Compacted
 from features.events.events import Events
-from features.events.write import Work, write_frames
+from features.events.write import Work, gather_here, write_frames
 from features.system.progress import Progress, ignore
 
 R = TypeVar("R")
@@ -59,6 +59,18 @@ class Log(Protocol):
         """
         ...
 
+    def gather(
+        self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Bring together what is made of each part of a folder that `write` has written.
+
+        Args:
+            folder: all rows of a user lie in one part, whatever ``by`` was.
+            columns: that are read.
+            work: makes a frame of each part's rows; it runs where the log is worked on.
+        """
+        ...
+
 
 class InMemory:
     """Events in memory as a log.
@@ -93,3 +105,9 @@ class InMemory:
     ) -> int:
         """Write what is made of the events; see `Log.write`."""
         return write_frames(self.map, work, folder, by=by, progress=progress)
+
+    def gather(
+        self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Bring together what is made of each part; see `Log.gather`."""
+        return gather_here(folder, columns, work)

@@ -4,6 +4,7 @@ Nothing of the log comes to the driver: executors read the files and write the a
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from features.engines.rows import CURRENCY, DROPS, SHOWN, Check, begins
 from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
 from features.events.tombstones import Tombstones
-from features.events.write import Work
+from features.events.write import Work, parts_of_users
 from features.identities.merges import of_both_ids, reported
 from features.identities.people import NOBODY_MERGED, People
 from features.reading.batch import BOTH_IDS, NO_MERGES, STILL
@@ -35,7 +36,7 @@ from features.spark.expressions import (
     priced,
 )
 from features.spark.files import duckdb_types, open_files, paths_of
-from features.spark.partitions import TOGETHER, answering
+from features.spark.partitions import TOGETHER, answering, made_of_parts
 from features.spark.repeats import of_one_user
 from features.spark.session import open_session, plain_names
 from features.system.durable import replace_folder
@@ -179,6 +180,16 @@ class SparkLog:
         # not as_uri(): Hadoop takes %20 for three characters
         (writer if by is None else writer.partitionBy(by)).parquet(f"file://{folder}")
         return int(self.session.read.option("__globPaths__", False).parquet(f"file://{folder}").count())
+
+    def gather(
+        self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Bring together what executors make of each part; see `Log.gather`."""
+        parts = [[str(file) for file in files] for files in parts_of_users(folder)]
+        with in_words(str(folder)):
+            spread = self.session.sparkContext.parallelize(parts, len(parts))
+            found = spread.map(made_of_parts(columns, work)).collect()
+        return pl.concat(map(pl.read_ipc_stream, found))
 
     def _of_sets(self) -> DataFrame:
         """The rows with `TOGETHER`: the user, or the set of ids that were ever merged with the user's."""

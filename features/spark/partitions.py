@@ -1,6 +1,7 @@
 """What an executor runs on a partition: the same kernel and the same work as on one machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from typing import TYPE_CHECKING, Final
 
 import polars as pl
@@ -10,7 +11,7 @@ import pyarrow.compute as pc
 from features.events.events import Events, Rows
 from features.events.repeats import one_row_an_id
 from features.events.tombstones import Tombstones
-from features.events.write import Work
+from features.events.write import Work, read_part
 from features.identities.people import NOBODY_MERGED, People
 
 if TYPE_CHECKING:
@@ -92,3 +93,16 @@ def _events(rows: Rows, ends: int, people: People) -> Iterator[Events]:
         yield alone
     if merged.any() and (several := people.events(rows.take(merged), ends)) is not None:
         yield several
+
+
+def made_of_parts(
+    columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
+) -> Callable[[Sequence[str]], bytes]:
+    """What an executor runs on the files of some users: the same as one machine does, as Arrow's stream."""
+
+    def made(files: Sequence[str]) -> bytes:
+        found = BytesIO()
+        work(read_part(files, columns)).write_ipc_stream(found, compression="zstd")
+        return found.getvalue()
+
+    return made

@@ -3,16 +3,17 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import polars as pl
 
+from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome
 from features.errors import ScoringError
 from features.events.events import Events
 from features.events.log import Log
-from features.events.write import part_files
 from features.rows import INSTANT
 from features.system.progress import Progress, ignore
 from features.time import to_datetime
@@ -45,6 +46,9 @@ class BatchResult:
     segments: pl.DataFrame
     silent: pl.DataFrame
 
+
+#: fields of an answer whose values are counted
+_SAID = ("tier", "why")
 
 #: a reason as the records hold it; the text has a trait's value
 REASON = pl.Struct({"feature": pl.String, "value": pl.Float64, "effect": pl.Float64, "text": pl.String})
@@ -103,25 +107,40 @@ def score_all(
         raise ScoringError(f"no user is visible at {to_datetime(cutoff).isoformat()}.", fix="score at a later instant")
     if kept is not None:
         kept.finish(users)
-    records = pl.scan_parquet(part_files(path))
-    asked = scorer.definition.outcomes
-    states, why = (
-        records.select("state", *(field_of(rule, name, field).alias(name) for name, rule in asked.items())).unpivot(
-            list(asked), index="state", variable_name="outcome", value_name=field
-        )
-        for field in ("tier", "why")
-    )
-    segments = records.select(pl.col("segments").explode().alias("segment")).drop_nulls()
+    return _counted(log, scorer.definition, path, users)
+
+
+def _counted(log: Log, definition: Definition, path: Path, users: int) -> BatchResult:
+    """How the records of a batch are distributed, counted where the log is worked on."""
+    outcomes = definition.outcomes
+    asked = {(name, field): field_of(rule, name, field) for name, rule in outcomes.items() for field in _SAID}
+    columns = ("state", "segments", *dict.fromkeys(part_of(rule) for rule in outcomes.values()))
+    found = log.gather(path, columns, partial(_tally, asked=asked))
+    counts = found.group_by("what", "state", "outcome", "answer").agg(pl.col("users").sum())
+    tiers, why, segments = (counts.filter(what=what).drop("what") for what in (*_SAID, "segment"))
+    segments = segments.select(pl.col("answer").alias("segment"), "users")
+    why = why.drop_nulls("answer").group_by("outcome", "answer").agg(pl.col("users").sum())
     return BatchResult(
         path=path,
         users=users,
-        states=states.group_by("state", "outcome", "tier").agg(pl.len().alias("users")).collect(),
-        segments=segments.group_by("segment").agg(pl.len().alias("users")).sort("users", descending=True).collect(),
-        silent=why.drop_nulls("why")
-        .group_by("outcome", "why")
-        .agg(pl.len().alias("users"))
-        .sort("outcome", "why")
-        .collect(),
+        states=tiers.rename({"answer": "tier"}).sort("outcome", "state", "tier"),
+        segments=segments.sort("users", "segment", descending=[True, False]),
+        silent=why.rename({"answer": "why"}).sort("outcome", "why"),
+    )
+
+
+def _tally(records: pl.DataFrame, *, asked: Mapping[tuple[str, str], pl.Expr]) -> pl.DataFrame:
+    """Count states with tiers and with reasons for no answer, and segments: ``what, state, outcome, answer, users``."""
+    parts = [
+        records.select("state", answer.cast(pl.String).alias("answer"), what=pl.lit(field), outcome=pl.lit(name))
+        for (name, field), answer in asked.items()
+    ]
+    none = pl.lit(None, pl.String)
+    segments = records.select(answer=pl.col("segments").explode()).drop_nulls()
+    parts.append(segments.select(none.alias("state"), "answer", what=pl.lit("segment"), outcome=none))
+    return pl.concat(
+        part.group_by("what", "state", "outcome", "answer").agg(pl.len().cast(pl.Int64).alias("users"))
+        for part in parts
     )
 
 

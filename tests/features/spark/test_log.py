@@ -15,7 +15,7 @@ from features.definition.sections.families import Family
 from features.errors import EventLogError
 from features.event_store.store import EventStore
 from features.events.compacted import NONE
-from features.events.write import part_files
+from features.events.write import part_files, parts_of_users
 from features.feature_store import OfflineFeatures
 from features.feature_store.objects import snapshots_path, traits_path
 from features.reading.source import EventLog
@@ -35,6 +35,8 @@ from tests.features.event_store.logs import definition_in, put, random_rows
 from tests.features.spark.rows import CUTOFFS, assert_same_rows, rows_in
 from tests.worlds import with_signal
 from training.dataset.attach_labels import Labels
+from training.dataset.labelled_rows import LabelledRows
+from training.dataset.split import split
 
 pyspark = pytest.importorskip("pyspark", reason="the spark extra is not installed")
 if shutil.which("java") is None:
@@ -161,6 +163,31 @@ def test_a_log_that_is_not_as_declared(tmp_path: Path, spark_settings: Settings)
         SparkLog(definition_in(tmp_path), spark_settings)
 
 
+@pytest.mark.parametrize("limits", [{}, {"max_rows": 1_000, "max_rows_per_user": 3}])
+def test_labels_are_drawn_by_executors_as_by_the_local_engine(
+    tmp_path: Path, spark_settings: Settings, limits: dict[str, int]
+) -> None:
+    put(tmp_path, "a", random_rows(8_000, users=900))
+    definition = definition_in(
+        tmp_path,
+        training=limits,
+        outcomes={"churn": {"will_not": "visit", "within": "3d", "among": "tenure_days >= 0"}},
+    )
+    store = EventStore.open(EventLog(definition), Settings(home=tmp_path / "var"))
+    cutoffs = np.unique(np.concatenate([CUTOFFS, CUTOFFS - 2 * DAY]))
+    found = []
+    for log, name in ((store, "local"), (SparkLog(definition, spark_settings), "spark")):
+        write_snapshots(log, cutoffs, definition, tmp_path / name, more=Labels(definition))
+        rows = LabelledRows(tmp_path / name, "churn", definition.training, log.gather)
+        parts = split(cutoffs, 3 * DAY)
+        sizes = dict(rows.by_slice(parts).select("slice", "spread").iter_rows())
+        found.append((rows.by_cutoff(), rows.by_slice(parts), rows.drawn(parts, sizes)))
+    assert len(parts_of_users(tmp_path / "spark")) > 1
+    for spark, local in zip(found[1], found[0], strict=True):
+        assert_frame_equal(spark, local, check_exact=True)
+    assert len(found[0][2]) > 900
+
+
 @pytest.fixture(scope="module")
 def both(world: World, spark_settings: Settings) -> tuple[World, SparkLog, EventStore]:
     return (
@@ -175,11 +202,14 @@ def test_scores_are_those_of_the_local_engine(both: tuple[World, SparkLog, Event
     models = Loader(world.definition, world.settings).champions()
     scorer = Scorer(world.definition, models, load_cuts(world.definition, world.settings))
     cutoff = store.ends - 3 * DAY
-    found, expected = (
-        pl.read_parquet(part_files(score_all(log, scorer, cutoff, tmp_path / name).path)).sort("user_id")
-        for log, name in ((spark, "spark"), (store, "local"))
-    )
+    batches = [score_all(log, scorer, cutoff, tmp_path / name) for log, name in ((spark, "spark"), (store, "local"))]
+    found, expected = (pl.read_parquet(part_files(batch.path)).sort("user_id") for batch in batches)
     assert len(found) > 2_000
+    for name in ("states", "segments", "silent"):
+        assert_frame_equal(getattr(batches[0], name), getattr(batches[1], name))
+    assert batches[0].states["users"].sum() == len(found) * len(world.definition.outcomes)
+    members = found["segments"].explode().drop_nulls().value_counts()
+    assert dict(batches[0].segments.iter_rows()) == dict(members.iter_rows())
     answers = ("intent", "value", "as_of")
     assert found.drop(answers).equals(expected.drop(answers))
     for outcome, rule in world.definition.outcomes.items():
