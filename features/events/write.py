@@ -18,6 +18,9 @@ from features.system.progress import Progress
 Work: TypeAlias = Callable[[Events], Iterator[pl.DataFrame]]
 """What is made of the events of some users, frame by frame."""
 
+JoinedWork: TypeAlias = Callable[[Events, pl.DataFrame | None], Iterator[pl.DataFrame]]
+"""The same of events and of the rows of a table that are of the same users, at least; see `Log.write_joined`."""
+
 Gather: TypeAlias = Callable[[Path, Sequence[str], Callable[[pl.DataFrame], pl.DataFrame]], pl.DataFrame]
 """Brings together what is made of each part of a written folder; see `Log.gather`."""
 

@@ -4,6 +4,7 @@ Nothing of the log comes to the driver: executors read the files and write the a
 """
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +15,15 @@ from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
-from features.engines.rows import CURRENCY, DROPS, SHOWN, Check, begins
+from features.engines.rows import DROPS, begins
 from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
 from features.events.tombstones import Tombstones
-from features.events.write import Work, parts_of_users
+from features.events.write import JoinedWork, Work, parts_of_users
 from features.identities.merges import of_both_ids, reported
 from features.identities.people import NOBODY_MERGED, People
 from features.reading.batch import BOTH_IDS, NO_MERGES, STILL
 from features.reading.clocks import BLOCK, strays
-from features.reading.findings import Finding, judge, words
 from features.settings import Settings
 from features.spark.errors import in_words
 from features.spark.expressions import (
@@ -36,6 +36,8 @@ from features.spark.expressions import (
     priced,
 )
 from features.spark.files import duckdb_types, open_files, paths_of
+from features.spark.joining import names_beside, of_sets, with_table
+from features.spark.judging import judge_rows
 from features.spark.partitions import TOGETHER, answering, made_of_parts
 from features.spark.repeats import of_one_user
 from features.spark.session import open_session, plain_names
@@ -92,7 +94,7 @@ class SparkLog:
         """The earliest event time, and how many events there are."""
         block = f"CAST(floor(t / {BLOCK}) AS BIGINT)"
         with in_words(self._place):
-            self._judge()
+            judge_rows(self._rows, self.definition)
             found = self._kept.selectExpr(f"{block} AS block", "t").groupBy("block").agg({"*": "count", "t": "min"})
             blocks = {int(row["block"]): (int(row["count(1)"]), int(row["min(t)"])) for row in found.collect()}
         if not blocks:
@@ -103,30 +105,6 @@ class SparkLog:
         if warning := strays(counts, first, self.ends):
             log.warning("%s", warning)
         return first, sum(counts.values())
-
-    def _judge(self) -> None:
-        """Refuse a log of whose times or currencies too many cannot be read, as the local engine does."""
-        advice = "say how they are written, as in events.time_format: '%d.%m.%Y %H:%M', or events.time_unit: s"
-        self._judge_one(f"time in column {self.definition.events.columns.time!r}", "unread", "t IS NOT NULL", advice)
-        for i, number in enumerate(priced(self.definition)):
-            self._judge_one(f"{CURRENCY} {number.currency!r}", f"no_rate{i}", f"priced{i} AND no_rate{i} IS NULL", "")
-
-    def _judge_one(self, name: str, unread: str, read: str, advice: str) -> None:
-        """Refuse the log if too many values of a kind cannot be read; warn of a few.
-
-        Args:
-            name: what is checked.
-            unread: the column of texts that cannot be read.
-            read: SQL of the rows where one could be.
-            advice: what to do about it.
-        """
-        texts = f"count({unread})", f"count_if({read})", f"min({unread})", f"max({unread})"
-        [[unreadable, readable, one, other]] = self._rows.selectExpr(*texts).collect()
-        examples = tuple(dict.fromkeys(repr(text[:SHOWN]) for text in (one, other) if text is not None))
-        found = Finding(rows=int(unreadable), of=int(unreadable) + int(readable), examples=examples)
-        judge({name: found}, self.definition.events.at_most, [Check(name, "", "")], "", advice)
-        if found.rows:
-            log.warning("%s.", words(name, found))
 
     @property
     def first(self) -> int:
@@ -160,20 +138,49 @@ class SparkLog:
         self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
     ) -> int:
         """Write what is made of each run of users; see `Log.write`."""
-        fresh = folder.with_name(folder.name + ".new")
-        with in_words(self._place):
-            rows = self._write(work, schema, fresh, by)
+        return self.write_joined(None, lambda events, _: work(events), schema, folder, by=by, progress=progress)
+
+    def write_joined(
+        self,
+        table: pl.DataFrame | None,
+        work: JoinedWork,
+        schema: pl.Schema,
+        folder: Path,
+        *,
+        by: str | None = None,
+        progress: Progress = ignore,
+    ) -> int:
+        """Write what is made of each run's events and of their rows of a table; see `Log.write_joined`.
+
+        The driver writes the table to a file; executors read it, and spread its rows by user as they spread events.
+        """
+        fresh, beside = (folder.with_name(folder.name + end) for end in (".new", ".beside"))
+        try:
+            with in_words(self._place):
+                rows = self._written(work, schema, fresh, by, table, beside)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
         make_all_private(fresh)  # executors write as their own environment says
         replace_folder(fresh, folder)
         progress(1)
         return rows
 
-    def _write(self, work: Work, schema: pl.Schema, folder: Path, by: str | None) -> int:
+    def _written(
+        self,
+        work: JoinedWork,
+        schema: pl.Schema,
+        folder: Path,
+        by: str | None,
+        table: pl.DataFrame | None,
+        beside: Path,
+    ) -> int:
+        rows = self._kept if table is None else with_table(self._kept, table, beside)
+        names = None if table is None else names_beside(table)
         spark_schema = from_arrow_schema(pl.DataFrame(schema=schema).to_arrow().schema)
         people = self.session.sparkContext.broadcast(self.people) if self.people else None
         answer = answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema), people,
-                           by_arrival=self.definition.events.columns.arrived is not None)  # fmt: skip
-        rows, key = (self._of_sets(), TOGETHER) if self.people else (self._kept, "user")
+                           by_arrival=self.definition.events.columns.arrived is not None, beside=names)  # fmt: skip
+        rows, key = (of_sets(rows, self.people), TOGETHER) if self.people else (rows, "user")
         spread = rows.repartition(self.partitions, key)
         frames = spread.sortWithinPartitions(key, "t").mapInArrow(answer, spark_schema)
         writer = frames.write.mode("overwrite").option("compression", "zstd")
@@ -190,15 +197,6 @@ class SparkLog:
             spread = self.session.sparkContext.parallelize(parts, len(parts))
             found = spread.map(made_of_parts(columns, work)).collect()
         return pl.concat(map(pl.read_ipc_stream, found))
-
-    def _of_sets(self) -> DataFrame:
-        """The rows with `TOGETHER`: the user, or the set of ids that were ever merged with the user's."""
-        sets = pl.DataFrame({"member": self.people.ids, "set": self.people.sets_of(self.people.ids)})
-        members = self.session.createDataFrame(sets.to_arrow())
-        # an id holds no zero characters, so that it is no set
-        named = f"COALESCE(concat(chr(0), CAST(set AS STRING)), user) AS {TOGETHER}"
-        joined = self._kept.join(members, self._kept["user"] == members["member"], "left")
-        return joined.selectExpr("*", named).drop("member", "set")
 
     @cached_property
     def columns(self) -> dict[str, str]:

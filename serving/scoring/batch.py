@@ -87,10 +87,9 @@ def score_all(
     earlier = Earlier.before(folder, cutoff) if reasons else None
     columns = _explained(scorer) if reasons else scorer.schema
     schema = pl.Schema({**columns, EVIDENCE: pl.Int64()})
-    traits = latest_traits(scorer.definition, cutoff, log.live)
     kept = KeptPopulation.of_newest(scorer.definition, cutoff, folder, population) if population else None
 
-    def score(events: Events) -> Iterator[pl.DataFrame]:
+    def score(events: Events, traits: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
         for rows in batch_rows(events, scorer.definition, cutoff, traits, drawn_as):
             if len(rows):
                 scored = scorer.score(rows, rows.cutoffs)
@@ -99,7 +98,8 @@ def score_all(
                 records = _with_reasons(scorer, scored, reasons, earlier, columns) if reasons else scored.records
                 yield records.with_columns(pl.Series(EVIDENCE, evidence_of(rows, scorer.definition)))
 
-    users = log.write(score, schema, path, progress=progress)
+    traits = latest_traits(scorer.definition, cutoff, log.live)
+    users = log.write_joined(traits, score, schema, path, progress=progress)
     if not users:
         shutil.rmtree(path)
         if kept is not None:
