@@ -96,6 +96,12 @@ class LiveLogError(UnavailableError):
     code = "live_log"
 
 
+class SparkError(PropensityError):
+    """Spark, or the Python of its executors, cannot do what it was asked for."""
+
+    code = "spark"
+
+
 class ScoringError(PropensityError):
     """A model cannot score what it was given."""
 

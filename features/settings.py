@@ -170,6 +170,11 @@ class Settings(BaseSettings):
         if openid and "openid" not in self.oidc_scopes.split():
             raise SettingsError(f"PROPENSITY_OIDC_SCOPES is {shown(self.oidc_scopes)}.", fix="add openid to it")
 
+    def public(self) -> "Settings":
+        """The same without keys, passwords and addresses that hold them, for machines that need none."""
+        none = {"token": None, "oidc_client_secret": None, "live_log": SecretStr(""), "tracking_uri": ""}
+        return self.model_copy(update=none)
+
     def live_url(self, name: str) -> str:
         """The address of one definition's live log."""
         return self.live_log.get_secret_value() or f"sqlite:///{self.folder(name) / 'live.db'}"

@@ -47,30 +47,35 @@ class Snapshots:
         definition: the definition.
         cutoffs: ascending instants.
         shares: of each cutoff's population, how much is kept; all of it when left out.
-        live: what of the log came by the live path.
     """
 
-    def __init__(self, definition: Definition, cutoffs: Instants, shares: dict[int, float] | None = None,
-                 live: Compacted = NONE) -> None:  # fmt: skip
+    def __init__(self, definition: Definition, cutoffs: Instants, shares: dict[int, float] | None = None) -> None:
         self._definition = definition
         self._cutoffs = cutoffs
         self._population = Program({name: rule.among for name, rule in definition.outcomes.items()})
-        asked = self._population.columns
-        needed = definition.traits is not None and asked & set(definition.traits.fields)
-        self._traits = read_traits(definition, live) if needed else None
         self._shares = shares or dict.fromkeys(cutoffs.tolist(), 1.0)
 
-    def eligible(self, events: Events) -> Iterator[pl.DataFrame]:
+    def traits(self, live: Compacted = NONE) -> pl.DataFrame | None:
+        """The attributes of users; None where no population asks about them.
+
+        Args:
+            live: what of the log came by the live path.
+        """
+        rules = self._definition.traits
+        asked = rules is not None and self._population.columns & set(rules.fields)
+        return read_traits(self._definition, live) if asked else None
+
+    def eligible(self, events: Events, traits: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
         """Yield all rows of the populations: ``user, cutoff``, the numeric features, traits if a population asks."""
         for frame in feature_rows(events, read_all_at(events, self._cutoffs), self._definition):
-            rows = with_traits(frame, self._traits)
+            rows = with_traits(frame, traits)
             among = self._population.truths(columns_of(rows, self._population.columns), len(rows))
             yield rows.filter(pl.Series(among.any(axis=0)))
 
-    def of(self, events: Events) -> Iterator[pl.DataFrame]:
+    def of(self, events: Events, traits: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
         """Yield the rows that are kept, with ``weight``: how many rows of its cutoff each stands for."""
         shares = pl.Series(list(self._shares.values()))
-        for frame in self.eligible(events):
+        for frame in self.eligible(events, traits):
             at = frame["cutoff"].dt.epoch("us")
             share = at.replace_strict(list(self._shares), shares, return_dtype=pl.Float64)
             if shares.min() != 1.0:
@@ -84,13 +89,14 @@ def shares_of(log: Log, cutoffs: Instants, definition: Definition, scratch: Path
     rules = definition.snapshots
     if rules.keep == 1.0:
         return dict.fromkeys(cutoffs.tolist(), 1.0)
-    snapshots = Snapshots(definition, cutoffs, live=log.live)
+    snapshots = Snapshots(definition, cutoffs)
 
-    def count(events: Events) -> Iterator[pl.DataFrame]:
-        for frame in snapshots.eligible(events):
+    def count(events: Events, traits: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
+        for frame in snapshots.eligible(events, traits):
             yield frame.group_by("cutoff").len("rows").select("cutoff", pl.col("rows").cast(pl.Int64))
 
-    log.write(count, pl.Schema({"cutoff": INSTANT, "rows": pl.Int64()}), scratch)
+    schema = pl.Schema({"cutoff": INSTANT, "rows": pl.Int64()})
+    log.write_joined(snapshots.traits(log.live), count, schema, scratch)
     sizes = pl.scan_parquet(part_files(scratch)).group_by(pl.col("cutoff").dt.epoch("us")).agg(pl.col("rows").sum())
     found = dict.fromkeys(cutoffs.tolist(), 0) | dict(sizes.collect().iter_rows())
     shutil.rmtree(scratch)
@@ -124,19 +130,20 @@ def write_snapshots(
         StoreError: no user belongs to any population at any cutoff.
     """
     shares = shares_of(log, cutoffs, definition, folder.with_name(folder.name + ".counts"))
-    snapshots = Snapshots(definition, cutoffs, shares, log.live)
+    snapshots = Snapshots(definition, cutoffs, shares)
     numbers = dict.fromkeys(feature_set(definition).numeric, pl.Float64())
     schema = pl.Schema(
         {"user": pl.String(), "cutoff": INSTANT, WEIGHT: pl.Float64(), **numbers, **(more.schema if more else {})}
     )
     date = pl.col("cutoff").dt.to_string("%Y-%m-%d").alias("date")
 
-    def rows(events: Events) -> Iterator[pl.DataFrame]:
-        for frame in snapshots.of(events):
+    def rows(events: Events, traits: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
+        for frame in snapshots.of(events, traits):
             extended = frame if more is None else more.add(events, frame)
             yield extended.select(*schema.names(), date)
 
-    written = log.write(rows, pl.Schema({**schema, "date": pl.String()}), folder, by="date", progress=progress)
+    dated = pl.Schema({**schema, "date": pl.String()})
+    written = log.write_joined(snapshots.traits(log.live), rows, dated, folder, by="date", progress=progress)
     if written == 0:
         raise StoreError("no user belongs to any outcome's population.", fix="widen 'among' in the outcomes")
     return written

@@ -153,7 +153,8 @@ class _Work:
         with steps(f"{outcome}: data set through the feature store"):
             check_matured(definition, outcome, self.cutoffs, self.log.ends)
             check_population(self.log, definition, outcome, folder / "probe")
-            data = build(snapshots_path(folder), OfflineFeatures(definition, self.settings), definition, outcome)
+            store = OfflineFeatures(definition, self.settings)
+            data = build(snapshots_path(folder), store, definition, outcome, gather=self.log.gather)
             data, treated = without_treated(data, definition, *self.acted) if self.acted is not None else (data, None)
             matrices = Matrices.of(data, definition)
         procedure = self._procedure(matrices, outcome, registry)

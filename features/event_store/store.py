@@ -33,7 +33,7 @@ from features.events.compacted import Compacted
 from features.events.events import Events, Rows
 from features.events.hashing import hashed_names
 from features.events.tombstones import Tombstones
-from features.events.write import Work, write_frames
+from features.events.write import JoinedWork, Work, gather_here, write_frames
 from features.identities.people import People
 from features.reading.batch import add
 from features.reading.findings import Findings
@@ -198,6 +198,25 @@ class EventStore:
     ) -> int:
         """Write what is made of each run of users; see `Log.write`."""
         return write_frames(self.map, work, folder, by=by, progress=progress)
+
+    def write_joined(
+        self,
+        table: pl.DataFrame | None,
+        work: JoinedWork,
+        schema: pl.Schema,
+        folder: Path,
+        *,
+        by: str | None = None,
+        progress: Progress = ignore,
+    ) -> int:
+        """Write what is made of the events and of all of a table; see `Log.write_joined`."""
+        return self.write(lambda events: work(events, table), schema, folder, by=by, progress=progress)
+
+    def gather(
+        self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Bring together what is made of each part; see `Log.gather`."""
+        return gather_here(folder, columns, work)
 
     def bucket(
         self, bucket: int, *, since: int = 0, ends: int | None = None, users: Sequence[str] | None = None

@@ -46,6 +46,12 @@ def draw(users: pl.Series, cutoffs: Instants) -> NDArray[np.float64]:
     return np.asarray(hash_numbers(keys, cutoffs) / 2.0**63)
 
 
+def redrawn(users: pl.Series, cutoffs: Instants, seed: int) -> NDArray[np.float64]:
+    """Another number for each user and cutoff, independent of `draw` and of those of other seeds."""
+    keys = hashed(pa.chunked_array([users.to_arrow()]))
+    return spread(hash_numbers(keys, cutoffs).view(np.uint64) ^ salt([f"rows {seed}"])[0])
+
+
 def share_of(users: pl.Series, seed: int) -> pl.Series:
     """A number for each user and seed."""
 

@@ -1,6 +1,6 @@
 """A log that can be worked through, wherever it is: events in memory, the event store, or Spark."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from features.events.compacted import NONE, Compacted
 from features.events.events import Events
-from features.events.write import Work, write_frames
+from features.events.write import JoinedWork, Work, gather_here, write_frames
 from features.system.progress import Progress, ignore
 
 R = TypeVar("R")
@@ -59,6 +59,40 @@ class Log(Protocol):
         """
         ...
 
+    def write_joined(
+        self,
+        table: pl.DataFrame | None,
+        work: JoinedWork,
+        schema: pl.Schema,
+        folder: Path,
+        *,
+        by: str | None = None,
+        progress: Progress = ignore,
+    ) -> int:
+        """Write the same where the work needs a table with a column ``user``, such as attributes; see `write`.
+
+        Args:
+            table: its rows come in their order, those of a run's users and perhaps others; None where there is none.
+            work: makes frames of some users' events and of their rows.
+            schema: of the frames.
+            folder: replaced when all is written.
+            by: a text column that becomes folders.
+            progress: gets each run that is done.
+        """
+        ...
+
+    def gather(
+        self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Bring together what is made of each part of a folder that `write` has written.
+
+        Args:
+            folder: all rows of a user lie in one part, whatever ``by`` was.
+            columns: that are read.
+            work: makes a frame of each part's rows; it runs where the log is worked on.
+        """
+        ...
+
 
 class InMemory:
     """Events in memory as a log.
@@ -93,3 +127,22 @@ class InMemory:
     ) -> int:
         """Write what is made of the events; see `Log.write`."""
         return write_frames(self.map, work, folder, by=by, progress=progress)
+
+    def write_joined(
+        self,
+        table: pl.DataFrame | None,
+        work: JoinedWork,
+        schema: pl.Schema,
+        folder: Path,
+        *,
+        by: str | None = None,
+        progress: Progress = ignore,
+    ) -> int:
+        """Write what is made of the events and of all of a table; see `Log.write_joined`."""
+        return self.write(lambda events: work(events, table), schema, folder, by=by, progress=progress)
+
+    def gather(
+        self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Bring together what is made of each part; see `Log.gather`."""
+        return gather_here(folder, columns, work)

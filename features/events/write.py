@@ -12,10 +12,17 @@ import pyarrow.parquet as pq
 from features.events.events import Events
 from features.events.hashing import hashed
 from features.system.durable import new_folder, replace_folder, replacing
+from features.system.parallel import each
 from features.system.progress import Progress
 
 Work: TypeAlias = Callable[[Events], Iterator[pl.DataFrame]]
 """What is made of the events of some users, frame by frame."""
+
+JoinedWork: TypeAlias = Callable[[Events, pl.DataFrame | None], Iterator[pl.DataFrame]]
+"""The same of events and of the rows of a table that are of the same users, at least; see `Log.write_joined`."""
+
+Gather: TypeAlias = Callable[[Path, Sequence[str], Callable[[pl.DataFrame], pl.DataFrame]], pl.DataFrame]
+"""Brings together what is made of each part of a written folder; see `Log.gather`."""
 
 Map: TypeAlias = Callable[[Callable[[Events], int]], Iterator[int]]
 
@@ -85,6 +92,24 @@ def _ids(column: str, dtype: pl.DataType) -> pl.Expr:
     """User ids in their normal form; the files here are ours, so that text is in it already."""
     text = pl.col(column).cast(pl.String)
     return text.str.replace(r"\.0+$", "") if dtype.is_float() or dtype.is_decimal() else text
+
+
+def parts_of_users(folder: Path) -> list[list[Path]]:
+    """The files of a written folder, those of the same users together: they have one name in all its folders."""
+    parts: dict[str, list[Path]] = {}
+    for file in part_files(folder):
+        parts.setdefault(file.name.partition(".")[0], []).append(file)
+    return [parts[name] for name in sorted(parts)]
+
+
+def read_part(files: Sequence[Path | str], columns: Sequence[str]) -> pl.DataFrame:
+    """Some columns of the files of the same users."""
+    return pl.read_parquet([str(file) for file in files], columns=list(columns), hive_partitioning=False)
+
+
+def gather_here(folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:
+    """Bring together what is made of each part on this machine, on all cores; see `Log.gather`."""
+    return pl.concat(each(parts_of_users(folder), lambda files: work(read_part(files, columns))))
 
 
 def part_files(folder: Path) -> list[Path]:

@@ -49,7 +49,7 @@ def _source(engine: str, name: str, path: Path, timestamp: str, files: str = "")
         # Feast imports pyspark with this, which only they have who use it
         from feast.infra.offline_stores.contrib.spark_offline_store.spark_source import SparkSource
 
-        return SparkSource(name=name, path=path.as_uri(), file_format="parquet", timestamp_field=timestamp)
+        return SparkSource(name=name, path=f"file://{path}", file_format="parquet", timestamp_field=timestamp)
     return FileSource(name=name, path=str(path / files if files else path), timestamp_field=timestamp)
 
 

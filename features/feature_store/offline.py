@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 
 import polars as pl
 
@@ -24,6 +25,7 @@ class OfflineFeatures:
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self._definition = definition
         self._store = open_store(definition, settings, apply=True)
+        self._engine = settings.engine
         self._staging = settings.folder(definition.name) / "staging"
 
     def rows(self, outcome: str, asked: pl.DataFrame) -> pl.DataFrame:
@@ -38,6 +40,7 @@ class OfflineFeatures:
 
         Raises:
             StoreError: a row of the answer is missing or doubled, or has no snapshot at its cutoff.
+            SparkError: Spark is asked, and cannot answer.
         """
         features = feature_set(self._definition)
         entities = asked.rename({"cutoff": "event_timestamp"}).to_pandas()
@@ -45,7 +48,8 @@ class OfflineFeatures:
         with warnings.catch_warnings():
             # ibis 12 asks DuckDB 2 by an old name
             warnings.filterwarnings("ignore", message="fetch_arrow_table", category=DeprecationWarning)
-            answer = pl.from_arrow(self._store.get_historical_features(entities, service).to_arrow())
+            with self._in_words():
+                answer = pl.from_arrow(self._store.get_historical_features(entities, service).to_arrow())
         shutil.rmtree(self._staging, ignore_errors=True)
         if not isinstance(answer, pl.DataFrame):
             raise StoreError(f"Feast answered with {type(answer).__name__}.", fix="report this")
@@ -60,3 +64,11 @@ class OfflineFeatures:
         cutoff = pl.col("event_timestamp").cast(pl.Datetime("us", "UTC")).alias("cutoff")
         extra = [name for name in asked.columns if name not in ("user", "cutoff")]
         return answer.select("user", cutoff, *extra, *numbers, *text).sort("cutoff", "user")
+
+    def _in_words(self) -> AbstractContextManager[None]:
+        """What Spark raises, where it is asked, as one of our errors."""
+        if self._engine != "spark":
+            return nullcontext()
+        from features.spark.errors import in_words
+
+        return in_words("snapshots and attributes of PROPENSITY_HOME")

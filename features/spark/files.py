@@ -1,15 +1,28 @@
 """The log's files, opened by Spark."""
 
 import os
-from pathlib import Path
+from functools import partial, reduce
+from pathlib import PurePath
+from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
 from features.definition.schema import Definition
-from features.engines.files import KINDS, files_of, partitions_of, suffix_of
+from features.engines.files import (
+    KINDS,
+    chosen,
+    files_of,
+    fixed_part,
+    kind_of,
+    of_one_layout,
+    partitions_of,
+    suffix_of,
+)
+from features.errors import EventLogError, SparkError
 from features.expressions.dialects import written
 from features.reading.columns import computed, mapped_columns, roots, typed_columns
 from features.reading.places import resolve
+from features.spark.errors import in_words
 from features.spark.expressions import quoted
 
 _TYPES = {"tinyint": "TINYINT", "smallint": "SMALLINT", "int": "INTEGER", "bigint": "BIGINT", "float": "FLOAT",
@@ -22,13 +35,57 @@ def duckdb_types(rows: DataFrame) -> dict[str, str]:
     return {name: _TYPES.get(dtype.split("(")[0], "VARCHAR") for name, dtype in rows.dtypes}
 
 
-def paths_of(definition: Definition) -> list[str]:
-    """The paths of the log, resolved; those of a store such as S3 as they are written."""
+def paths_of(session: SparkSession, definition: Definition) -> list[str]:
+    """The files of the log as Spark names them; the same path names the same files as locally, also in a store.
+
+    Raises:
+        EventLogError: there is none, or they are not of one layout or kind.
+    """
     path = definition.events.path
-    named = [os.path.expandvars(p) for p in ([path] if isinstance(path, str) else path)]
-    if any("://" in p and not p.startswith("file:") for p in named):
-        return named
-    return [str(file) for file in files_of(resolve(definition, path))]
+    written = [path] if isinstance(path, str) else path
+    files: list[str] = []
+    for each in written:
+        address = os.path.expandvars(each)
+        if "://" in address and not address.startswith("file:"):
+            files += _in_store(session, address)
+        else:
+            files += [f"file://{file}" for file in files_of(resolve(definition, each))]
+    files = list(dict.fromkeys(files))
+    of_one_layout([PurePath(file) for file in files], written)
+    kind = kind_of([PurePath(file) for file in files])
+    if kind == "duckdb":
+        raise EventLogError(
+            f"{files[0]} is a DuckDB file, which Spark does not read.",
+            fix="write its table as Parquet, or unset PROPENSITY_ENGINE",
+        )
+    for file in files:
+        # Hadoop takes what is before a colon for the scheme of an address
+        if ":" in file.partition("://")[2]:
+            raise EventLogError(f"{file} has a colon in its name, which Spark cannot read.", fix="rename it")
+    return files
+
+
+def _in_store(session: SparkSession, address: str) -> list[str]:
+    """The files of a store such as S3 that an address or a pattern names."""
+    scheme, _, rest = address.partition("://")
+    path = PurePath(rest)
+    with in_words(address):
+        jvm, context = session.sparkContext._jvm, session.sparkContext._jsc
+        if jvm is None:
+            raise SparkError("the Java of Spark has ended.", fix="run the command again")
+
+        def place(of: PurePath) -> Any:
+            return jvm.org.apache.hadoop.fs.Path(f"{scheme}://{of}")
+
+        system = place(fixed_part(path)).getFileSystem(context.hadoopConfiguration())
+        root = path if system.exists(place(path)) else fixed_part(path)  # a name may hold a bracket
+        if not system.exists(place(root)):
+            return []
+        found, listed = system.listFiles(place(root), True), []
+        while found.hasNext():
+            # a path of Hadoop's, not an address: nothing in it is escaped
+            listed.append(PurePath(found.next().getPath().toString().partition("://")[2]))
+    return [f"{scheme}://{file}" for file in chosen(root, path.parts[len(root.parts) :], listed)]
 
 
 def open_files(session: SparkSession, definition: Definition, paths: list[str]) -> DataFrame:
@@ -42,18 +99,40 @@ def open_files(session: SparkSession, definition: Definition, paths: list[str]) 
 
 
 def _opened(session: SparkSession, definition: Definition, paths: list[str]) -> DataFrame:
-    kind = KINDS.get(suffix_of(Path(paths[0])), "parquet")
-    keys = partitions_of(Path(paths[0])) if "://" not in paths[0] else {}
-    reader = session.read.option("mergeSchema", True)
-    if keys:
-        folders = Path(paths[0]).parts
-        base = next(i for i, part in enumerate(folders) if "=" in part)
-        reader = reader.option("basePath", str(Path(*folders[:base])))
-    if kind == "csv":
-        encoding = {"latin-1": "ISO-8859-1"}.get(definition.events.encoding, definition.events.encoding)
-        separator = "\t" if suffix_of(Path(paths[0])) == "tsv" else ","
-        return _typed(reader.options(header=True, sep=separator, encoding=encoding).csv(paths), definition)
-    return reader.parquet(*paths)
+    """The columns of files and of the folders they lie in, from below each folder that is no partition itself."""
+    below: dict[str | None, list[str]] = {}
+    for path in paths:
+        below.setdefault(_base(path), []).append(path)
+    frames = [_read(session, definition, some, base) for base, some in below.items()]
+    rows = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), frames)
+    return _typed(rows, definition) if _is_csv(paths[0]) else rows
+
+
+def _base(path: str) -> str | None:
+    """The folder in which a file's partitions lie; None where there are none."""
+    keys = partitions_of(PurePath(path))
+    if not keys:
+        return None
+    first = f"/{next(iter(keys))}="
+    return path[: path.index(first)]
+
+
+def _is_csv(path: str) -> bool:
+    return KINDS.get(suffix_of(PurePath(path))) == "csv"
+
+
+def _read(session: SparkSession, definition: Definition, paths: list[str], base: str | None) -> DataFrame:
+    # files are named one by one: a bracket in a name is no pattern
+    reader = session.read.options(mergeSchema=True, __globPaths__=False)
+    if base is not None:
+        reader = reader.option("basePath", base)
+    if not _is_csv(paths[0]):
+        return reader.parquet(*paths)
+    encoding = {"latin-1": "ISO-8859-1"}.get(definition.events.encoding, definition.events.encoding)
+    separator = "\t" if suffix_of(PurePath(paths[0])) == "tsv" else ","
+    # as DuckDB reads them: a quote is written twice, and a quoted line break is part of a value
+    reader = reader.options(header=True, sep=separator, encoding=encoding, escape='"', multiLine=True)
+    return reader.csv(paths)
 
 
 def _typed(rows: DataFrame, definition: Definition) -> DataFrame:

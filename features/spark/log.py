@@ -4,27 +4,28 @@ Nothing of the log comes to the driver: executors read the files and write the a
 """
 
 import logging
+import shutil
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 from pyspark.sql import DataFrame
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
-from pyspark.sql.utils import AnalysisException
 
 from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
-from features.engines.rows import CURRENCY, DROPS, SHOWN, Check, begins
+from features.engines.rows import DROPS, begins
 from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
 from features.events.tombstones import Tombstones
-from features.events.write import Work
+from features.events.write import JoinedWork, Work, parts_of_users
 from features.identities.merges import of_both_ids, reported
 from features.identities.people import NOBODY_MERGED, People
 from features.reading.batch import BOTH_IDS, NO_MERGES, STILL
 from features.reading.clocks import BLOCK, strays
-from features.reading.findings import Finding, judge, words
 from features.settings import Settings
+from features.spark.errors import in_words
 from features.spark.expressions import (
     checked_sql,
     columns_sql,
@@ -35,7 +36,9 @@ from features.spark.expressions import (
     priced,
 )
 from features.spark.files import duckdb_types, open_files, paths_of
-from features.spark.partitions import TOGETHER, answering
+from features.spark.joining import names_beside, of_sets, with_table
+from features.spark.judging import judge_rows
+from features.spark.partitions import TOGETHER, answering, made_of_parts
 from features.spark.repeats import of_one_user
 from features.spark.session import open_session, plain_names
 from features.system.durable import replace_folder
@@ -59,6 +62,7 @@ class SparkLog:
 
     Raises:
         EventLogError: the log cannot be read as declared.
+        SparkError: Spark does not answer.
     """
 
     runs = 1
@@ -77,18 +81,22 @@ class SparkLog:
         self.ends = declared
         self._erased = Tombstones.load(settings.events(definition.name))
         self.n_values = len(event_numbers(definition))
-        self._paths = paths_of(definition)
-        self._rows = self._read(self._paths)
-        if live.events:
-            self._rows = self._rows.unionByName(self._read([str(f) for f in live.event_files], ours=True))
+        path = definition.events.path
+        self._place = path if isinstance(path, str) else ", ".join(path[:3])
+        with in_words(self._place):
+            self._paths = paths_of(self.session, definition)
+            self._rows = self._read(self._paths)
+            if live.events:
+                self._rows = self._rows.unionByName(self._read([f"file://{f}" for f in live.event_files], ours=True))
 
     @cached_property
     def _extent(self) -> tuple[int, int]:
         """The earliest event time, and how many events there are."""
-        self._judge()
         block = f"CAST(floor(t / {BLOCK}) AS BIGINT)"
-        found = self._kept.selectExpr(f"{block} AS block", "t").groupBy("block").agg({"*": "count", "t": "min"})
-        blocks = {int(row["block"]): (int(row["count(1)"]), int(row["min(t)"])) for row in found.collect()}
+        with in_words(self._place):
+            judge_rows(self._rows, self.definition)
+            found = self._kept.selectExpr(f"{block} AS block", "t").groupBy("block").agg({"*": "count", "t": "min"})
+            blocks = {int(row["block"]): (int(row["count(1)"]), int(row["min(t)"])) for row in found.collect()}
         if not blocks:
             raise EventLogError(
                 f"no event is left of {self.definition.events.path}.", fix="compare the signals with the log"
@@ -97,30 +105,6 @@ class SparkLog:
         if warning := strays(counts, first, self.ends):
             log.warning("%s", warning)
         return first, sum(counts.values())
-
-    def _judge(self) -> None:
-        """Refuse a log of whose times or currencies too many cannot be read, as the local engine does."""
-        advice = "say how they are written, as in events.time_format: '%d.%m.%Y %H:%M', or events.time_unit: s"
-        self._judge_one(f"time in column {self.definition.events.columns.time!r}", "unread", "t IS NOT NULL", advice)
-        for i, number in enumerate(priced(self.definition)):
-            self._judge_one(f"{CURRENCY} {number.currency!r}", f"no_rate{i}", f"priced{i} AND no_rate{i} IS NULL", "")
-
-    def _judge_one(self, name: str, unread: str, read: str, advice: str) -> None:
-        """Refuse the log if too many values of a kind cannot be read; warn of a few.
-
-        Args:
-            name: what is checked.
-            unread: the column of texts that cannot be read.
-            read: SQL of the rows where one could be.
-            advice: what to do about it.
-        """
-        texts = f"count({unread})", f"count_if({read})", f"min({unread})", f"max({unread})"
-        [[unreadable, readable, one, other]] = self._rows.selectExpr(*texts).collect()
-        examples = tuple(dict.fromkeys(repr(text[:SHOWN]) for text in (one, other) if text is not None))
-        found = Finding(rows=int(unreadable), of=int(unreadable) + int(readable), examples=examples)
-        judge({name: found}, self.definition.events.at_most, [Check(name, "", "")], "", advice)
-        if found.rows:
-            log.warning("%s.", words(name, found))
 
     @property
     def first(self) -> int:
@@ -136,7 +120,8 @@ class SparkLog:
     @cached_property
     def counts(self) -> dict[str, int]:
         """Rows of the log, and those left out by reason; duplicates are left out later and not counted."""
-        found = {row["dropped"]: row["count"] for row in self._rows.groupBy("dropped").count().collect()}
+        with in_words(self._place):
+            found = {row["dropped"]: row["count"] for row in self._rows.groupBy("dropped").count().collect()}
         by_reason = {reason: found.get(i, 0) for i, reason in enumerate(DROPS)}
         return {"rows": sum(found.values()), **{r: n for r, n in by_reason.items() if n or r != "implausible time"}}
 
@@ -153,36 +138,70 @@ class SparkLog:
         self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
     ) -> int:
         """Write what is made of each run of users; see `Log.write`."""
-        arrow = pl.DataFrame(schema=schema).to_arrow().schema
-        spark_schema = from_arrow_schema(arrow)
-        people = self.session.sparkContext.broadcast(self.people) if self.people else None
-        answer = answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema), people,
-                           by_arrival=self.definition.events.columns.arrived is not None)  # fmt: skip
-        rows, key = (self._of_sets(), TOGETHER) if self.people else (self._kept, "user")
-        spread = rows.repartition(self.partitions, key)
-        frames = spread.sortWithinPartitions(key, "t").mapInArrow(answer, spark_schema)
-        fresh = folder.with_name(folder.name + ".new")
-        writer = frames.write.mode("overwrite").option("compression", "zstd")
-        (writer if by is None else writer.partitionBy(by)).parquet(fresh.as_uri())
-        rows = int(self.session.read.parquet(fresh.as_uri()).count())
+        return self.write_joined(None, lambda events, _: work(events), schema, folder, by=by, progress=progress)
+
+    def write_joined(
+        self,
+        table: pl.DataFrame | None,
+        work: JoinedWork,
+        schema: pl.Schema,
+        folder: Path,
+        *,
+        by: str | None = None,
+        progress: Progress = ignore,
+    ) -> int:
+        """Write what is made of each run's events and of their rows of a table; see `Log.write_joined`.
+
+        The driver writes the table to a file; executors read it, and spread its rows by user as they spread events.
+        """
+        fresh, beside = (folder.with_name(folder.name + end) for end in (".new", ".beside"))
+        try:
+            with in_words(self._place):
+                rows = self._written(work, schema, fresh, by, table, beside)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
         make_all_private(fresh)  # executors write as their own environment says
         replace_folder(fresh, folder)
         progress(1)
         return rows
 
-    def _of_sets(self) -> DataFrame:
-        """The rows with `TOGETHER`: the user, or the set of ids that were ever merged with the user's."""
-        sets = pl.DataFrame({"member": self.people.ids, "set": self.people.sets_of(self.people.ids)})
-        members = self.session.createDataFrame(sets.to_arrow())
-        # an id holds no zero characters, so that it is no set
-        named = f"COALESCE(concat(chr(0), CAST(set AS STRING)), user) AS {TOGETHER}"
-        joined = self._kept.join(members, self._kept["user"] == members["member"], "left")
-        return joined.selectExpr("*", named).drop("member", "set")
+    def _written(
+        self,
+        work: JoinedWork,
+        schema: pl.Schema,
+        folder: Path,
+        by: str | None,
+        table: pl.DataFrame | None,
+        beside: Path,
+    ) -> int:
+        rows = self._kept if table is None else with_table(self._kept, table, beside)
+        names = None if table is None else names_beside(table)
+        spark_schema = from_arrow_schema(pl.DataFrame(schema=schema).to_arrow().schema)
+        people = self.session.sparkContext.broadcast(self.people) if self.people else None
+        answer = answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema), people,
+                           by_arrival=self.definition.events.columns.arrived is not None, beside=names)  # fmt: skip
+        rows, key = (of_sets(rows, self.people), TOGETHER) if self.people else (rows, "user")
+        spread = rows.repartition(self.partitions, key)
+        frames = spread.sortWithinPartitions(key, "t").mapInArrow(answer, spark_schema)
+        writer = frames.write.mode("overwrite").option("compression", "zstd")
+        # not as_uri(): Hadoop takes %20 for three characters
+        (writer if by is None else writer.partitionBy(by)).parquet(f"file://{folder}")
+        return int(self.session.read.option("__globPaths__", False).parquet(f"file://{folder}").count())
+
+    def gather(
+        self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Bring together what executors make of each part; see `Log.gather`."""
+        parts = [[str(file) for file in files] for files in parts_of_users(folder)]
+        with in_words(str(folder)):
+            spread = self.session.sparkContext.parallelize(parts, len(parts))
+            found = spread.map(made_of_parts(columns, work)).collect()
+        return pl.concat(map(pl.read_ipc_stream, found))
 
     @cached_property
     def columns(self) -> dict[str, str]:
         """The log's columns with DuckDB's types; what DuckDB has no name for is text."""
-        with plain_names(self.session):
+        with in_words(self._place), plain_names(self.session):
             return duckdb_types(open_files(self.session, self.definition, self._paths))
 
     @cached_property
@@ -196,7 +215,8 @@ class SparkLog:
             both = self._rows.where(f"dropped IN ({still}) AND alias IS NOT NULL AND alias <> user")
             both = both.selectExpr("alias", "user", "struct(visible, t) AS seen")
             first = both.groupBy("alias", "user").agg({"seen": "min"}).toDF("alias", "user", "seen")
-            found = first.selectExpr("alias", "user", "seen.t AS t", "seen.visible AS visible").toArrow()
+            with in_words(self._place):
+                found = first.selectExpr("alias", "user", "seen.t AS t", "seen.visible AS visible").toArrow()
             pairs = pl.DataFrame(found, schema=BOTH_IDS)
         every = reported(of_both_ids(pairs), self.definition, self.live, self._erased)
         return People.of(every, self.definition.identities)
@@ -214,20 +234,18 @@ class SparkLog:
 
     def _read(self, paths: list[str], *, ours: bool = False) -> DataFrame:
         """The log's rows in our terms: as `engines.rows.event_rows`, ids as 64 bits."""
-        try:
-            with plain_names(self.session):
-                opened = self.session.read.parquet(*paths) if ours else open_files(self.session, self.definition, paths)
-                types, currencies = dict(opened.dtypes), currencies_sql(self.definition)
-                place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
-                place += other_id_sql(self.definition, types)
-                rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place, *currencies)
-                where = ("ours", "file", "place", *self._other_id, *self._currencies)
-                taken, judged = judged_sql(self.definition, self.n_values)
-                rows = rows.selectExpr(*finite_sql(self.n_values), *where).selectExpr("*", taken)
-                checked = checked_sql(self.n_values, begins(self.definition))
-                return rows.selectExpr(*judged, *where).selectExpr(*checked, *where)
-        except AnalysisException as error:
-            raise EventLogError(
-                f"cannot read {', '.join(paths[:3])}: {str(error).splitlines()[0]}",
-                fix="check events.path and the signals",
-            ) from error
+        with plain_names(self.session):
+            opened = (
+                self.session.read.option("__globPaths__", False).parquet(*paths)
+                if ours
+                else open_files(self.session, self.definition, paths)
+            )
+            types, currencies = dict(opened.dtypes), currencies_sql(self.definition)
+            place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
+            place += other_id_sql(self.definition, types)
+            rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place, *currencies)
+            where = ("ours", "file", "place", *self._other_id, *self._currencies)
+            taken, judged = judged_sql(self.definition, self.n_values)
+            rows = rows.selectExpr(*finite_sql(self.n_values), *where).selectExpr("*", taken)
+            checked = checked_sql(self.n_values, begins(self.definition))
+            return rows.selectExpr(*judged, *where).selectExpr(*checked, *where)

@@ -1,13 +1,17 @@
 """The connection to Spark."""
 
+import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pyspark.sql import SparkSession
 
+from features.errors import SparkError
 from features.settings import Settings
+from features.spark.errors import in_words
 
 SESSION = {
     "spark.sql.session.timeZone": "UTC",
@@ -21,16 +25,53 @@ SESSION = {
 _REGULAR = "spark.sql.parser.quotedRegexColumnNames"
 
 
+#: seconds in which a master must take a connection; Spark itself would try for a minute
+_ANSWERS = 5.0
+
+
 def open_session(settings: Settings) -> SparkSession:
-    """Connect to the Spark of the settings; one that runs already (Databricks, EMR notebooks) is used as it is."""
+    """Connect to the Spark of the settings; one that runs already (Databricks, EMR notebooks) is used as it is.
+
+    Raises:
+        SparkError: it does not answer.
+    """
     if settings.spark.startswith("local"):
         # else the first python of the PATH works the partitions
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # what it logs, our errors say in words
     started = SparkSession.builder.master(settings.spark).appName("propensity")
-    session = SparkSession.getActiveSession() or started.getOrCreate()
-    for key, value in SESSION.items():
-        session.conf.set(key, value)
+    with in_words(settings.spark):
+        session = SparkSession.getActiveSession()
+        if session is None:
+            _check_answers(settings.spark)
+            session = started.getOrCreate()
+        for key, value in SESSION.items():
+            session.conf.set(key, value)
     return session
+
+
+def _check_answers(address: str) -> None:
+    """See that one of the masters that an address names takes connections.
+
+    Raises:
+        SparkError: none does.
+    """
+    scheme, _, hosts = address.partition("://")
+    why: OSError | None = None
+    for each in hosts.split(",") if scheme == "spark" else ():
+        host, _, port = each.rpartition(":")
+        if not (host and port.isdigit()):
+            return  # Spark has words for it
+        try:
+            socket.create_connection((host, int(port)), _ANSWERS).close()
+        except OSError as error:
+            why = error
+        else:
+            return
+    if why is not None:
+        raise SparkError(
+            f"no master of Spark answers at {address}: {why}.", fix="start it, or correct PROPENSITY_SPARK"
+        ) from why
 
 
 @contextmanager

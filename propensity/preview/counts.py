@@ -54,7 +54,7 @@ def count(store: EventStore, steps: Steps) -> Counts:
     definition = store.log.definition
     cutoffs, short = _cutoffs(definition, store)
     snapshots = Snapshots(definition.model_copy(update={"snapshots": SnapshotRules()}), cutoffs)
-    zone = zone_of(definition.timezone)
+    traits, zone = snapshots.traits(), zone_of(definition.timezone)
     silences = [
         list(definition.signals).index(rule.signal) for rule in definition.likelihoods.values() if rule.will_not
     ]
@@ -67,7 +67,7 @@ def count(store: EventStore, steps: Steps) -> Counts:
         returns = {i: Returns.of(begun, i, zone) for i in silences}
         if short is not None:
             return Counts(signals, NO_WEEKS, returns, newest.users, [])
-        weeks = pl.concat(_weeks(definition, snapshots, events))
+        weeks = pl.concat(_weeks(definition, snapshots.of(events, traits), events))
         return Counts(signals, weeks, returns, newest.users, list(measured(events, definition, int(cutoffs[-1]))))
 
     found = []
@@ -86,9 +86,9 @@ def _cutoffs(definition: Definition, store: EventStore) -> tuple[Instants, str |
         return np.zeros(0, dtype=np.int64), str(error)
 
 
-def _weeks(definition: Definition, snapshots: Snapshots, events: Events) -> Iterator[pl.DataFrame]:
+def _weeks(definition: Definition, rows: Iterator[pl.DataFrame], events: Events) -> Iterator[pl.DataFrame]:
     """Of each outcome at each matured cutoff: who is eligible, who is positive, and the sum of the answers."""
-    for frame in snapshots.of(events):
+    for frame in rows:
         for name, rule in definition.outcomes.items():
             newest = to_datetime(last_cutoff(definition, name, events.ends))
             eligible = frame.filter(holds(rule.among, frame) & (pl.col("cutoff") <= newest))

@@ -101,6 +101,7 @@ ERRORS = {
     "database": ("a database is damaged, or lacks a table, a column or a right", "run the command or the `GRANT` that the message names"),
     "backup": ("a backup cannot be made, is not complete, or would overwrite something", "name an empty folder, or another backup"),
     "live_log": ("the live log is older than what was made from it, or another one", "see [a store that came back from a backup](../how-to/operate.md#a-store-that-came-back-from-a-backup)"),
+    "spark": ("Spark does not answer, has no memory left, or the Python of its executors lacks something", "what the message says; see [Spark](../how-to/scale.md#spark)"),
     "scoring": ("a model cannot score the rows it was given", "train again with this definition"),
     "model_damaged": ("a file of a registered model is missing, or differs from the one that was registered", "restore the file, train again, or go back with `propensity rollback`"),
     "registry": ("the model registry does not answer, is damaged, or cannot be written", "start the server, or correct `PROPENSITY_TRACKING_URI`"),

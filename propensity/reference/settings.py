@@ -18,7 +18,7 @@ OTHERS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "`false` unless set.",
     "BENTOML_DO_NOT_TRACK": "`true` unless set: BentoML sends no usage data.",
     "NUMBA_CACHE_DIR": "The folder of compiled code. Without it, a folder beside the kernel's files where that can be written, else in the user's cache (`~/.cache/propensity`); named by a digest of the kernel's files.",
-    "PYSPARK_PYTHON": "The Python of Spark's executors; this one unless set.",
+    "PYSPARK_PYTHON": "The Python of Spark's executors. With `PROPENSITY_SPARK=local…` this one unless set; on a cluster set it, else the first `python3` of each machine's `PATH` runs.",
 }  # fmt: skip
 
 #: set by one of our programs for another, not by people

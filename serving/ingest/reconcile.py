@@ -81,7 +81,11 @@ def reconcile(
     columns = LogColumns.load(definition, settings.folder(definition.name))
     kept = history.kept()
     if kept is None:
-        raise StoreError("there are no kept profiles here.", fix="run propensity materialize on this machine")
+        spark = settings.engine == "spark"
+        raise StoreError(
+            f"there are no kept profiles here{': those that are folded on Spark are not kept' if spark else ''}.",
+            fix=f"run {'PROPENSITY_ENGINE=local ' if spark else ''}propensity materialize on this machine",
+        )
     files = Compacted.load(settings.live(definition.name))
     marks = Marks.of(online, files, kept)
     check_files(check(live, marks.all), files, str(settings.live(definition.name)))

@@ -3,16 +3,17 @@
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
 import polars as pl
 
+from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome
 from features.errors import ScoringError
 from features.events.events import Events
 from features.events.log import Log
-from features.events.write import part_files
 from features.system.progress import Progress, ignore
 from features.time import to_datetime
 from features.traits import latest_traits
@@ -43,6 +44,10 @@ class BatchResult:
     states: pl.DataFrame
     segments: pl.DataFrame
     silent: pl.DataFrame
+
+
+#: fields of an answer whose values are counted
+_COUNTED_FIELDS = ("tier", "why")
 
 
 def score_all(
@@ -76,10 +81,9 @@ def score_all(
     earlier = Earlier.before(folder, cutoff) if reasons else None
     columns = _explained(scorer) if reasons else scorer.schema
     schema = pl.Schema({**columns, EVIDENCE: pl.Int64()})
-    traits = latest_traits(scorer.definition, cutoff, log.live)
     kept = KeptPopulation.of_newest(scorer.definition, cutoff, folder, population) if population else None
 
-    def score(events: Events) -> Iterator[pl.DataFrame]:
+    def score(events: Events, traits: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
         for rows in batch_rows(events, scorer.definition, cutoff, traits, drawn_as):
             if len(rows):
                 scored = scorer.score(rows, rows.cutoffs)
@@ -88,7 +92,8 @@ def score_all(
                 records = _with_reasons(scorer, scored, reasons, earlier, columns) if reasons else scored.records
                 yield records.with_columns(pl.Series(EVIDENCE, evidence_of(rows, scorer.definition)))
 
-    users = log.write(score, schema, path, progress=progress)
+    traits = latest_traits(scorer.definition, cutoff, log.live)
+    users = log.write_joined(traits, score, schema, path, progress=progress)
     if not users:
         shutil.rmtree(path)
         if kept is not None:
@@ -96,25 +101,40 @@ def score_all(
         raise ScoringError(f"no user is visible at {to_datetime(cutoff).isoformat()}.", fix="score at a later instant")
     if kept is not None:
         kept.finish(users)
-    records = pl.scan_parquet(part_files(path))
-    asked = scorer.definition.outcomes
-    states, why = (
-        records.select("state", *(field_of(rule, name, field).alias(name) for name, rule in asked.items())).unpivot(
-            list(asked), index="state", variable_name="outcome", value_name=field
-        )
-        for field in ("tier", "why")
-    )
-    segments = records.select(pl.col("segments").explode().alias("segment")).drop_nulls()
+    return _counted(log, scorer.definition, path, users)
+
+
+def _counted(log: Log, definition: Definition, path: Path, users: int) -> BatchResult:
+    """How the records of a batch are distributed, counted where the log is worked on."""
+    outcomes = definition.outcomes
+    asked = {(name, field): field_of(rule, name, field) for name, rule in outcomes.items() for field in _COUNTED_FIELDS}
+    columns = ("state", "segments", *dict.fromkeys(part_of(rule) for rule in outcomes.values()))
+    found = log.gather(path, columns, partial(_tally, asked=asked))
+    counts = found.group_by("what", "state", "outcome", "answer").agg(pl.col("users").sum())
+    tiers, why, segments = (counts.filter(what=what).drop("what") for what in (*_COUNTED_FIELDS, "segment"))
+    segments = segments.select(pl.col("answer").alias("segment"), "users")
+    why = why.drop_nulls("answer").group_by("outcome", "answer").agg(pl.col("users").sum())
     return BatchResult(
         path=path,
         users=users,
-        states=states.group_by("state", "outcome", "tier").agg(pl.len().alias("users")).collect(),
-        segments=segments.group_by("segment").agg(pl.len().alias("users")).sort("users", descending=True).collect(),
-        silent=why.drop_nulls("why")
-        .group_by("outcome", "why")
-        .agg(pl.len().alias("users"))
-        .sort("outcome", "why")
-        .collect(),
+        states=tiers.rename({"answer": "tier"}).sort("outcome", "state", "tier"),
+        segments=segments.sort("users", "segment", descending=[True, False]),
+        silent=why.rename({"answer": "why"}).sort("outcome", "why"),
+    )
+
+
+def _tally(records: pl.DataFrame, *, asked: Mapping[tuple[str, str], pl.Expr]) -> pl.DataFrame:
+    """Count states with tiers and with reasons for no answer, and segments: ``what, state, outcome, answer, users``."""
+    parts = [
+        records.select("state", answer.cast(pl.String).alias("answer"), what=pl.lit(field), outcome=pl.lit(name))
+        for (name, field), answer in asked.items()
+    ]
+    none = pl.lit(None, pl.String)
+    segments = records.select(answer=pl.col("segments").explode()).drop_nulls()
+    parts.append(segments.select(none.alias("state"), "answer", what=pl.lit("segment"), outcome=none))
+    return pl.concat(
+        part.group_by("what", "state", "outcome", "answer").agg(pl.len().cast(pl.Int64).alias("users"))
+        for part in parts
     )
 
 

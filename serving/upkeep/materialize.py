@@ -4,6 +4,7 @@ import gc
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -55,7 +56,7 @@ def materialize(log: Log, definition: Definition, settings: Settings, *, progres
 
     An online store that does not hold what was last put there (another one, an emptied one) gets everybody's. A run
     that was killed is repeated by the next; older profiles never replace newer ones. On Spark everybody is folded, and
-    put online, each time.
+    put online, each time: by the executors into Redis, and by the driver into SQLite.
 
     Args:
         log: the log.
@@ -78,7 +79,7 @@ def materialize(log: Log, definition: Definition, settings: Settings, *, progres
         if isinstance(log, EventStore):
             written = _changed(log, definition, online, folder, progress)
         else:
-            written = _everyone(log, definition, online, folder, progress)
+            written = _everyone(log, definition, settings, online, folder, progress)
     if log.live.position:
         # all through it is in everybody's profile: the worker need not, and after a restore cannot, fold it again
         marks = [mark_of(shard) for shard in range(SHARDS)]
@@ -111,17 +112,18 @@ def _changed(
     return written
 
 
-def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: Path, progress: Progress) -> int:
-    layout, ends, written = layout_of(definition), max(log.ends, log.live.through), 0
-    live = log.live.position
+def _everyone(
+    log: Log, definition: Definition, settings: Settings, online: OnlineProfiles, folder: Path, progress: Progress
+) -> int:
+    layout, ends, live = layout_of(definition), max(log.ends, log.live.through), log.live.position
     known, people = stored_traits(definition, ends, log.live), people_of(log)
     identities = KnownIdentities(people, ends)
 
-    def pack(events: Events) -> Iterator[pl.DataFrame]:
+    def pack(events: Events, traits_of: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
         events = events.as_of(ends)
+        traits_now = (traits_of if traits_of is not None else pl.DataFrame(schema=TRAITS)).select(TRAITS.names())
         for first, words in profiles_at(events, ends, layout):
             users = events.users[first : first + len(words)].to_frame()
-            traits_now = (known if known is not None else pl.DataFrame(schema=TRAITS)).select(TRAITS.names())
             mine = (
                 users.join(traits_now, on="user", how="left", maintain_order="left")
                 .select("traits", "visible_from")
@@ -134,18 +136,30 @@ def _everyone(log: Log, definition: Definition, online: OnlineProfiles, folder: 
             yield users.with_columns(profile=pl.Series(values, dtype=pl.Binary)).drop_nulls()
 
     everyone = folder.with_name(folder.name + ".everyone")
-    log.write(pack, PROFILES, everyone, progress=progress)
-    left = set(identities)
-    for file in part_files(everyone):
-        rows = pl.read_parquet(file)
-        left.difference_update(rows["user"])
-        written += _put(online, rows)
+    log.write_joined(known, pack, PROFILES, everyone, progress=progress)
+    merged = frozenset(identities)
+    if settings.online_store == "redis":  # it takes writes of many machines at once
+        found = log.gather(everyone, PROFILES.names(), partial(_put_there, definition, settings.public(), merged))
+    else:
+        found = pl.concat(_put_part(online, merged, pl.read_parquet(file)) for file in part_files(everyone))
+    written, left = int(found["written"].sum()), set(merged).difference(*found["merged"].to_list())
     shutil.rmtree(everyone)
     # ids that are called by others, and those that have done nothing themselves
     others = {one: stored_bytes(ends, b"", "", live, identity=identities[one]) for one in sorted(left)}
     written += _put(online, pl.DataFrame({"user": list(others), "profile": list(others.values())}, schema=PROFILES))
     online.cover(ends, "")
     return written
+
+
+def _put_there(definition: Definition, settings: Settings, merged: frozenset[str], rows: pl.DataFrame) -> pl.DataFrame:
+    """Put some users' profiles online where the log is worked on."""
+    return _put_part(OnlineProfiles(definition, settings), merged, rows)
+
+
+def _put_part(online: OnlineProfiles, merged: frozenset[str], rows: pl.DataFrame) -> pl.DataFrame:
+    """Put some users' profiles online: how many were ``written``, and which of the ``merged`` ids were among them."""
+    met = [sorted(merged.intersection(rows["user"]))]
+    return pl.DataFrame({"written": [_put(online, rows)], "merged": pl.Series(met, dtype=pl.List(pl.String))})
 
 
 def _put(online: OnlineProfiles, rows: pl.DataFrame) -> int:

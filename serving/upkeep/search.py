@@ -24,7 +24,7 @@ USER_COLUMNS = ("user", "user_id", "alias")
 
 #: what jobs leave behind that were killed
 _FOLDER_ABOVE = re.compile(r"tmp.*|server-\d+")  # the second had metrics of older versions, which named users
-_FOLDER = re.compile(r".*\.(new|old|everyone)|scratch|staging")
+_FOLDER = re.compile(r".*\.(new|old|everyone|beside)|scratch|staging")
 _FILE = re.compile(r".*\.(parquet|json|jsonl|ndjson|csv|tsv)(\.\d+)?\.new|traits\.new")
 
 _TEXT_TABLES = {".csv": ",", ".tsv": "\t", ".jsonl": "", ".ndjson": ""}

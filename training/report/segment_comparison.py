@@ -13,7 +13,6 @@ from features.definition.columns import feature_set
 from features.definition.names import EVERYBODY as EVERYBODY
 from features.definition.schema import Definition
 from features.errors import EventLogError
-from features.events.compacted import Compacted
 from features.events.draws import evenly
 from features.events.events import Events
 from features.events.log import Log
@@ -224,8 +223,9 @@ def compare(
         )
     weeks = min(WEEKS, int((newest - log.first) // WEEK))
     cutoffs = np.array(sorted({matured, *(newest - i * WEEK for i in range(weeks + 1))}))
-    looking = _Looking(definition, scorer, log.live, cutoffs, matured, share)
-    log.write(looking.of, looking.schema, scratch, progress=progress)
+    looking = _Looking(definition, scorer, cutoffs, matured, share)
+    traits = read_traits(definition, log.live) if definition.traits is not None else None
+    log.write_joined(traits, looking.of, looking.schema, scratch, progress=progress)
     return Compared(
         definition,
         pl.read_parquet(part_files(scratch)),
@@ -243,14 +243,12 @@ class _Looking:
         self,
         definition: Definition,
         scorer: Scorer,
-        live: Compacted,
         cutoffs: Instants,
         matured: int,
         share: float,
     ) -> None:
         self._definition, self._scorer, self._share = definition, scorer, share
         self._cutoffs, self._matured = cutoffs, matured
-        self._traits = read_traits(definition, live) if definition.traits is not None else None
         names, features = list(definition.likelihoods), feature_set(definition)
         tiers = [f"{name}_tier" for name in definition.outcomes]
         amounts = [f"{name}_amount" for name in definition.amounts]
@@ -264,13 +262,13 @@ class _Looking:
              **dict.fromkeys(features.numeric, pl.Float64()), **dict.fromkeys(features.traits, pl.String())}
         )  # fmt: skip
 
-    def of(self, events: Events) -> Iterator[pl.DataFrame]:
+    def of(self, events: Events, traits: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
         """The rows of some users."""
         users = events.users.filter(pl.Series(evenly(events.users.to_list()) < self._share))
         asked = users.to_frame("user").join(pl.DataFrame({"cutoff": self._cutoffs}), how="cross")
         for rows in fold_rows(events, read_each_at(events, asked), self._definition) if len(users) else ():
             if len(rows):
-                frame = with_traits(rows.frame(), self._traits)
+                frame = with_traits(rows.frame(), traits)
                 known = replace(rows, traits=texts_of(frame, feature_set(self._definition).traits))
                 scored = self._scorer.score(known, rows.cutoffs).frame.select(self._answers)
                 yield self._became(events, frame.hstack(scored)).select(self.schema.names()).cast(self.schema)

@@ -30,13 +30,17 @@ def check(
     logging.getLogger("propensity.log").setLevel(logging.ERROR)  # the page shows the warnings
 
     rules, settings = opened(definition)
+    if settings.engine != "local":
+        raise PropensityError(
+            f"check reads the log on this machine, and PROPENSITY_ENGINE is {settings.engine!r}.",
+            fix="run PROPENSITY_ENGINE=local propensity check; where the log is elsewhere or too large, copy some of "
+            "its days here, and give a copy of the definition whose events.path names them",
+        )
     with progress() as bars:
         steps = ShownSteps(bars)
         log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
-        if not isinstance(log, EventStore):
-            raise PropensityError(
-                "check works on this machine only.", fix="unset PROPENSITY_ENGINE, or name a part of the log"
-            )
+        if not isinstance(log, EventStore):  # open_log makes nothing else of a local log
+            raise PropensityError("check needs the log on this machine.", fix="unset PROPENSITY_ENGINE")
         found = preview(log, steps, weeks_shown=None if verbose else WEEKS)
     if as_json:
         typer.echo(json.dumps(found.content, indent=1))

@@ -10,6 +10,26 @@ import pytest
 from features.errors import EventLogError
 from features.reading.source import EventLog
 from tests.features.event_store.csv_logs import COLUMNS, at, csv, opened, rules
+from tests.features.reading.places import NAMED, REFUSED, below, lay
+
+COMPLETE = COLUMNS | {"time": "event_time"}
+
+
+@pytest.mark.parametrize("case", NAMED)
+@pytest.mark.parametrize("address", ["", "file://"])
+def test_paths_name_the_same_files_on_each_engine(tmp_path: Path, case: str, address: str) -> None:
+    """Spark's part is in `tests/features/spark/test_places.py`."""
+    lay(tmp_path)
+    path, named = NAMED[case]
+    events = EventLog(rules(tmp_path, below(f"{address}{tmp_path}", path), columns=COMPLETE)).read()
+    assert set(events.users) == named
+
+
+@pytest.mark.parametrize(("path", "answer"), REFUSED.items())
+def test_paths_are_refused_alike_on_each_engine(tmp_path: Path, path: str, answer: str) -> None:
+    lay(tmp_path)
+    with pytest.raises(EventLogError, match=answer):
+        EventLog(rules(tmp_path, below(str(tmp_path), path), columns=COMPLETE))
 
 
 def hive(folder: Path) -> None:

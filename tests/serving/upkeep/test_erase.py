@@ -132,6 +132,7 @@ def test_what_killed_jobs_left_is_removed(scene: Scene) -> None:
     left = [
         "live/events-1-2.parquet.new", "snapshots.new/date=2026-01-01/part.parquet", "snapshots.old/p.parquet",
         "tmpabc/rows/part.parquet", "profiles/x-2.everyone/part.parquet", "audiences/a.parquet.17.new",
+        "snapshots.beside/rows.parquet",
     ]  # fmt: skip
     for name in left:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +145,7 @@ def test_what_killed_jobs_left_is_removed(scene: Scene) -> None:
     (folder / "server-3000" / "counter_7.db").write_bytes(f"\x00/users/{WHO}\x00".encode())
     (folder / "live" / "torn.parquet").write_bytes(b"PAR1" + b"\x00" * 50)
     report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
-    assert report.removed["unfinished files"] == 8
+    assert report.removed["unfinished files"] == 9
     assert set(report.left.values()) == {0}
     assert not any((folder / name).exists() for name in left)
 

@@ -4,17 +4,15 @@ from collections.abc import Sequence
 
 import lightgbm as lgb
 import numpy as np
-import polars as pl
 import pytest
 
 from features.definition.load import load_definition
 from features.errors import DefinitionError
-from features.time import DAY
 from serving.model.model import Model
 from tests.conftest import ROOT
 from tests.training.datasets import dataset
 from tests.worlds import definition_of
-from training.dataset.dataset import Dataset, _capped, _spread
+from training.dataset.dataset import Dataset
 from training.dataset.matrices import Matrices
 from training.fitting.fit import FOLDS
 from training.fitting.trees import ROUNDS, Parameters, boost, usual
@@ -70,33 +68,6 @@ def test_tuning_tries_the_usual_set_first_and_never_ends_worse() -> None:
     chosen = next(t for t in trials if t.parameters == best)
     assert chosen.loss == min(t.loss for t in trials)
     assert best == again, "the same seed finds the same"
-
-
-def test_of_a_users_rows_a_few_stand_for_all() -> None:
-    rows = pl.DataFrame(
-        {"user": ["a"] * 8 + ["b"] * 2 + ["a"] * 5, "slice": ["learn"] * 10 + ["test"] * 5, "weight": [1.0] * 15,
-         "cutoff": [i * DAY for i in range(15)]}
-    )  # fmt: skip
-    kept = _spread(rows, 4, seed=1)
-    sizes = kept.group_by("user", "slice").agg(pl.len(), pl.col("weight").sum()).sort("user", "slice")
-    assert sizes.rows() == [("a", "learn", 4, 8.0), ("a", "test", 5, 5.0), ("b", "learn", 2, 2.0)]
-    assert _spread(rows, None, seed=1).equals(rows)
-
-
-def test_rows_that_are_drawn_stand_for_all_and_enough_of_them_judge() -> None:
-    rows = pl.DataFrame(
-        {
-            "slice": ["learn"] * 9_000 + ["between"] * 500 + ["test"] * 500,
-            "weight": [1.0] * 10_000,
-        }
-    )
-    kept = _capped(rows, 1_000, seed=1)
-    sizes = {name: (n, weight) for name, n, weight in
-             kept.group_by("slice").agg(pl.len(), pl.col("weight").sum()).iter_rows()}  # fmt: skip
-    assert 997 <= len(kept) <= 1_000, "a row a slice fewer, by rounding"
-    assert sizes["test"][0] == 250, "a quarter judges"
-    assert {name: round(weight) for name, (_, weight) in sizes.items()} == {"learn": 9_000, "between": 500, "test": 500}
-    assert _capped(rows, 10_000, seed=1).equals(rows)
 
 
 def test_a_model_does_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:

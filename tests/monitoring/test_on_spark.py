@@ -1,0 +1,59 @@
+"""The monitor and the KPIs read a log on Spark as they read one on this machine."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from features.event_store.open import open_log
+from features.settings import Settings
+from features.system.progress import unseen
+from features.time import to_instant
+from monitoring.kpis.audiences import Audiences
+from monitoring.kpis.kpis import kpis
+from monitoring.monitor import content, monitor
+from propensity.commands.monitoring.monitor import running_of
+from serving.model.registry.loader import Loader
+from tests.conftest import World
+from tests.features.spark.conftest import spark_settings
+from tests.monitoring.scored import WEEKS, memberships, scored_weekly
+
+__all__ = ["spark_settings"]
+
+pytest.importorskip("pyspark", reason="the spark extra is not installed")
+if shutil.which("java") is None:
+    pytest.skip("Spark needs Java 17", allow_module_level=True)
+
+# sockets that pyspark leaves to the garbage collector
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.xdist_group("spark"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def alike(found: object, expected: object) -> bool:
+    """Whether two answers are the same, numbers to the last digits that the order of sums decides."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        return found.keys() == expected.keys() and all(alike(found[key], expected[key]) for key in expected)
+    if isinstance(expected, list) and isinstance(found, list):
+        return len(found) == len(expected) and all(map(alike, found, expected))
+    return found == (pytest.approx(expected, rel=1e-6, nan_ok=True) if isinstance(expected, float) else expected)
+
+
+def test_what_the_monitor_finds_is_the_same(world: World, spark_settings: Settings, tmp_path: Path) -> None:
+    local = World.copied(world.folder, tmp_path / "local")
+    scored_weekly(local)
+    found = []
+    for mine, engine in ((World.copied(local.folder, tmp_path / "spark"), "spark"), (local, "local")):
+        rules, settings = mine.definition, mine.settings.model_copy(update={"engine": engine, "spark": "local[2]"})
+        log, known = open_log(rules, settings, ends=None, steps=unseen), memberships(mine)
+        fitted = {name: to_instant(WEEKS[0]) for name in rules.outcomes}
+        models, running = Loader(rules, settings).champions(), running_of(rules, settings, known)
+        seen = monitor(log, rules, settings, known, fitted, running, models=models)
+        counted = kpis(log, rules, Audiences(rules, known), settings.monitoring(rules.name) / "kpis")
+        found.append((json.loads(json.dumps(content(seen, rules))), json.loads(counted.model_dump_json())))
+    assert found[1][0]["outcomes"]["churn"]["matured"] > 1_000
+    for on_spark, expected in zip(*found, strict=True):
+        assert alike(on_spark, expected)
