@@ -15,10 +15,13 @@ from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots
 from features.time import DAY, to_instant
+from serving.model.card import Procedure
 from training.dataset.attach_labels import Labels
-from training.dataset.dataset import build
+from training.dataset.dataset import Dataset, build
 from training.dataset.matrices import Matrices
 from training.dataset.split import Split
+from training.evaluation.metrics import Ranking, metrics
+from training.fitting.fit import fit
 from training.learn import Learnt, learn
 
 DEFINITION = {
@@ -56,7 +59,28 @@ def write_log(folder: Path) -> Definition:
 
 
 def judged(folder: Path, outcome: str) -> Learnt:
-    """Fit on cutoffs of 1997, adjust on 1 January 1998, judge on 1 April 1998 with labels to the end of June."""
+    """Fit on cutoffs of 1997, judge on 1 April 1998 with labels to the end of June."""
+    data, definition = data_set(folder, outcome)
+    return learn(data, Matrices.of(data, definition), definition, None)
+
+
+def with_its_own_labels(folder: Path) -> dict[str, float]:
+    """What purchases of the test would be forecast like, were its labels known of all but the user who is asked about.
+
+    The same procedure fitted on the rows of 1997 and on those of the test, each user answered by the folds that have
+    not seen them: what these columns can say when nothing has changed since.
+    """
+    data, definition = data_set(folder, "purchase")
+    matrices = Matrices.of(data, definition)
+    rows = np.concatenate([matrices.slices["learn"], matrices.slices["test"]])
+    fitted = fit(matrices.at(rows), definition, "purchase", Procedure(kind="blend"))
+    tested = slice(len(matrices.slices["learn"]), None)
+    labels, weights = (of[matrices.slices["test"]] for of in (matrices.y, matrices.weights))
+    return metrics(Ranking.of(fitted.answers[tested]), labels, weights)
+
+
+def data_set(folder: Path, outcome: str) -> tuple[Dataset, Definition]:
+    """The rows of the published comparison."""
     definition, settings = write_log(folder), Settings(home=folder / "var")
     store = EventStore.open(EventLog(definition), settings)
     first = to_instant(datetime(1997, 4, 10, tzinfo=UTC))
@@ -65,5 +89,4 @@ def judged(folder: Path, outcome: str) -> Learnt:
     write_snapshots(store, cutoffs, definition, folder, more=Labels(definition))
     purge = definition.outcomes[outcome].reach
     parts = Split(learn=cutoffs[cutoffs + purge <= cutoffs[-1]], test=cutoffs[-1:])
-    data = build(folder, OfflineFeatures(definition, settings), definition, outcome, parts=parts)
-    return learn(data, Matrices.of(data, definition), definition, None)
+    return build(folder, OfflineFeatures(definition, settings), definition, outcome, parts=parts), definition
