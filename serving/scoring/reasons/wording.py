@@ -1,7 +1,9 @@
 """Reasons in words: one template a feature family, from the definition's wording or in English."""
 
+import string
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from features.definition.columns import CALENDAR, HABITS, PLAN, VALUES, share_window, trend_pairs
 from features.definition.schema import Definition
@@ -25,6 +27,12 @@ class Term:
     family: str
     fields: Mapping[str, str]
     usual: str | None = None
+
+
+@cache
+def _named(template: str) -> tuple[str, ...]:
+    """The fields that a template names."""
+    return tuple({name for _, name, _, _ in string.Formatter().parse(template) if name})
 
 
 def number(value: object) -> str:
@@ -53,9 +61,11 @@ class Wording:
         if term.usual and gap is None:
             return self._say["other"].format(n=number(value), **other)
         none = self._say.get(f"{term.family}.none") if value == 0 else None
-        return (none or self._say[term.family]).format(
-            n=number(value), days=self._days(value), percent=_percent(value), usual=self._days(gap), **term.fields
-        )
+        template = none or self._say[term.family]
+        ways = {"n": number, "days": self._days, "percent": _percent}
+        # a batch says millions of reasons: what the template does not name is not written
+        filled = {name: ways[name](value) for name in _named(template) if name in ways}
+        return template.format(**filled, usual=self._days(gap), **term.fields)
 
     def moved(self, feature: str, now: Row, before: str) -> str:
         """Put a column that moved into words; ``before`` is the text of then."""
