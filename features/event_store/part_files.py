@@ -69,17 +69,15 @@ class PartFiles:
     def _table(self, part: Part, columns: list[str], users: Sequence[str] | None = None) -> pa.Table:
         file = self.folder / part.name
         try:
-            if users is not None:
-                return _of_users(file, columns, users)
-            # without pyarrow's data sets, which import pandas
-            with pq.ParquetFile(file, read_dictionary=["user"]) as parquet:
-                table = parquet.read(columns, use_threads=False)
+            table = _of_users(file, columns, users) if users is not None else _whole(file, columns)
+            if lost := [name for name in columns if name not in table.column_names]:  # they are passed over
+                raise pa.ArrowInvalid(f"it has no column {', '.join(lost)}")
         except (OSError, pa.ArrowException) as error:
             raise EventLogError(
                 f"the event store's {file} cannot be read: {error}.",
                 fix=f"remove {self.folder}; it is rebuilt from the log",
             ) from error
-        if table.num_rows != part.rows:
+        if users is None and table.num_rows != part.rows:
             raise EventLogError(
                 f"the event store's {file} holds {table.num_rows:,} rows instead of {part.rows:,}.",
                 fix=f"remove {self.folder}; it is rebuilt from the log",
@@ -115,6 +113,12 @@ def _write(path: Path, table: pa.Table) -> None:
         write_statistics=["user"],
     )  # fmt: skip
     flush(path)  # its name, with the manifest that lies beside it
+
+
+def _whole(file: Path, columns: list[str]) -> pa.Table:
+    """All rows, without pyarrow's data sets, which import pandas."""
+    with pq.ParquetFile(file, read_dictionary=["user"]) as parquet:
+        return parquet.read(columns, use_threads=False)
 
 
 def _of_users(file: Path, columns: list[str], users: Sequence[str]) -> pa.Table:

@@ -31,6 +31,9 @@ def test_a_notebook_runs(
     for key, value in world.environment.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    monkeypatch.delenv(
+        "MLFLOW_REGISTRY_URI", raising=False
+    )  # MLflow sets it for children of a program that has a registry
     if "propensity.client" in path.read_text():
         monkeypatch.setenv("PROPENSITY_URL", str(request.getfixturevalue("server").client.base_url))
     notebook = nbformat.read(path, as_version=4)
