@@ -44,6 +44,8 @@ FIGURES: dict[str, Callable[[Numbers], str]] = {
     "auc_over_best": _all(".auc_over_bayes", ".3f"),
     "log_loss_over_best": _all(".log_loss_over_bayes", ".1f", less=1, times=100),
     "calibration_errors": _all(".calibration_error", ".3f"),
+    "calibration_errors_of_best": _all(".calibration_error_of_best", ".3f"),
+    "cdnow_auc_if_known": _one("models.cdnow.auc_if_known", ".3f"),
     "cdnow_auc": _one("models.cdnow.auc", ".3f"),
     "cdnow_ap": _one("models.cdnow.ap", ".3f"),
     "cdnow_lift": _one("models.cdnow.lift10"),
