@@ -14,7 +14,7 @@ from time import perf_counter
 
 import numpy as np
 
-#: events of the logs; the last one is foretold
+#: events of the logs; the last one is predicted
 SIZES = (500_000, 1_000_000, 2_000_000, 4_000_000)
 
 SNAPSHOTS = 8
@@ -77,9 +77,9 @@ def main(folder: Path) -> None:
         # relative errors count alike at every size
         design = np.column_stack([np.ones(len(events) - 1), events[:-1]]) / cost[:-1, None]
         start, each = np.linalg.lstsq(design, np.ones(len(events) - 1), rcond=None)[0]
-        foretold = start + each * events[-1]
-        print(f"{what}: {start:.1f} + {each * 1e6:.2f} per million events; {foretold:.1f} foretold of "
-              f"{int(events[-1]):,}, {cost[-1]:.1f} measured ({foretold / cost[-1] - 1:+.0%})")  # fmt: skip
+        predicted = start + each * events[-1]
+        print(f"{what}: {start:.1f} + {each * 1e6:.2f} per million events; {predicted:.1f} predicted of "
+              f"{int(events[-1]):,}, {cost[-1]:.1f} measured ({predicted / cost[-1] - 1:+.0%})")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import ipaddress
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, NonNegativeInt, PositiveInt, SecretStr
@@ -172,8 +172,11 @@ class Settings(BaseSettings):
 
     def public(self) -> "Settings":
         """The same without keys, passwords and addresses that hold them, for machines that need none."""
-        none = {"token": None, "oidc_client_secret": None, "live_log": SecretStr(""), "tracking_uri": ""}
-        return self.model_copy(update=none)
+        fields = type(self).model_fields
+        secret = {
+            name for name, field in fields.items() if SecretStr in (field.annotation, *get_args(field.annotation))
+        }
+        return self.model_copy(update={name: fields[name].default for name in (*secret, "tracking_uri")})
 
     def live_url(self, name: str) -> str:
         """The address of one definition's live log."""

@@ -15,7 +15,7 @@ from features.system.durable import new_folder, replacing
 from features.system.progress import Progress, ignore
 from features.time import DAY, SECOND
 from monitoring.labels import labels_of
-from monitoring.prediction_files import PREDICTED, PredictionFiles
+from monitoring.predictions.files import PREDICTED, PredictionFiles
 from serving.activation.hand_offs import HandOffs
 
 #: beside the predictions, a folder an outcome

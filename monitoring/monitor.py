@@ -18,11 +18,11 @@ from features.system.progress import Progress, ignore
 from features.time import DAY, day_of, to_datetime
 from monitoring.binned import binned
 from monitoring.findings import BATCH, LIVE, Finding, findings
-from monitoring.live_predictions import LivePredictions
 from monitoring.matured import Labelled, Matured
 from monitoring.operations import Running, operational
-from monitoring.prediction_files import PREDICTED
-from monitoring.predictions import KEPT, Predictions
+from monitoring.predictions.batches import KEPT, Predictions
+from monitoring.predictions.files import PREDICTED
+from monitoring.predictions.live import LivePredictions
 from monitoring.realised import ALPHA_LIVE, Realised, realised
 from monitoring.statistics.probabilities.shifted import Shifted
 from monitoring.today.covariate_shift import NO_MODELS, CovariateShift, shifts
@@ -107,12 +107,12 @@ def monitor(
         as_of: the instant by which that is judged; the log's end when left out.
         progress: called for each run of users that is done.
     """
-    predictions, told = Predictions(definition, settings), LivePredictions(definition, settings, memberships.live)
+    predictions, answers = Predictions(definition, settings), LivePredictions(definition, settings, memberships.live)
     oldest = log.ends - int(KEPT.total_seconds() * 1e6)
     drawn = predictions.keep(log.live, oldest)
-    told.keep(log.live, log.ends)
+    answers.keep(log.live, log.ends)
     folder = settings.monitoring(definition.name)
-    labelled = Labelled(definition, {BATCH: predictions, LIVE: told}, HandOffs(definition, memberships))
+    labelled = Labelled(definition, {BATCH: predictions, LIVE: answers}, HandOffs(definition, memberships))
     by_source = labelled.of(log, folder / "labels", progress=progress)
     matured = by_source[BATCH]
     live = {name: LiveRealised.of(one, definition.outcomes[name]) for name, one in by_source[LIVE].items()
@@ -127,7 +127,7 @@ def monitor(
     wrong += [finding for name, one in live.items() for finding in findings(name, one.realised, None, source=LIVE)]
     wrong += operational(running, definition, log.ends if as_of is None else as_of)
     predictions.forget(oldest)
-    told.forget(oldest)
+    answers.forget(oldest)
     labelled.forget(oldest)
     result = Monitored(log.ends, drawn, matured, found, live, today, moved, wrong, folder)
     publish(result, definition)
@@ -148,7 +148,7 @@ def publish(found: Monitored, definition: Definition) -> None:
 
 
 def _by_source(found: Monitored, name: str, what: str) -> pl.DataFrame:
-    """A table of batches, and of the service's answers, told apart by ``source``."""
+    """A table of batches, and of the service's answers, with ``source`` to tell them apart."""
     parts = {BATCH: found.realised[name]} | ({LIVE: found.live[name].realised} if name in found.live else {})
     tables: list[pl.DataFrame] = [
         getattr(one, what).with_columns(source=pl.lit(source)) for source, one in parts.items()

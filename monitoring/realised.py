@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.definition.sections.outcome import Outcome, ValueOutcome
-from monitoring.prediction_files import TRAIT
+from monitoring.predictions.files import TRAIT
 from monitoring.statistics.inputs import Floats, two_sided
 from monitoring.statistics.probabilities import estimated
 from monitoring.statistics.probabilities.calibration import Level, Line, dispersion, level, logit_line

@@ -32,19 +32,30 @@ def open_log(definition: Definition, settings: Settings, *, ends: int | None, st
     Raises:
         PropensityError: Spark is asked for and not installed.
     """
-    for fetched in fetch(definition, settings, steps):
-        warn_of_fetched(fetched)
-    live = Compacted.load(settings.live(definition.name))
-    if settings.engine == "spark":
-        try:
-            from features.spark.log import SparkLog
-        except ImportError as error:
-            raise PropensityError("PROPENSITY_ENGINE is spark, and pyspark is not installed.",
-                                  fix="pip install 'propensity[spark]', and Java 17") from error  # fmt: skip
-        with steps(f"connect to Spark at {settings.spark}"):
-            return SparkLog(definition, settings, ends=ends, live=live)
+    if settings.engine != "spark":
+        return open_local(definition, settings, ends=ends, steps=steps)
+    live = _fetched(definition, settings, steps)
+    try:
+        from features.spark.log import SparkLog
+    except ImportError as error:
+        raise PropensityError("PROPENSITY_ENGINE is spark, and pyspark is not installed.",
+                              fix="pip install 'propensity[spark]', and Java 17") from error  # fmt: skip
+    with steps(f"connect to Spark at {settings.spark}"):
+        return SparkLog(definition, settings, ends=ends, live=live)
+
+
+def open_local(definition: Definition, settings: Settings, *, ends: int | None, steps: Steps) -> EventStore:
+    """Open the log on this machine, whatever ``engine`` says; else as `open_log`."""
+    live = _fetched(definition, settings, steps)
     log = open_files(definition, settings, ends=ends, live=live)
     with steps("take in the event log", log.bytes) as advance:
         store = EventStore.open(log, settings, progress=advance)
     warn(store)
     return store
+
+
+def _fetched(definition: Definition, settings: Settings, steps: Steps) -> Compacted:
+    """Fetch what is new at the log's sources; what has been compacted out of the live log."""
+    for fetched in fetch(definition, settings, steps):
+        warn_of_fetched(fetched)
+    return Compacted.load(settings.live(definition.name))

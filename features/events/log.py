@@ -57,7 +57,7 @@ class Log(Protocol):
         Returns:
             The number of rows.
         """
-        ...
+        return self.write_joined(None, lambda events, _: work(events), schema, folder, by=by, progress=progress)
 
     def write_joined(
         self,
@@ -94,7 +94,34 @@ class Log(Protocol):
         ...
 
 
-class InMemory:
+class LocalLog(Log):
+    """A log whose users this machine works on, on all cores."""
+
+    def map(self, work: Callable[[Events], R]) -> Iterator[R]:
+        """Yield ``work(events)`` for each run of users."""
+        raise NotImplementedError
+
+    def write_joined(
+        self,
+        table: pl.DataFrame | None,
+        work: JoinedWork,
+        schema: pl.Schema,
+        folder: Path,
+        *,
+        by: str | None = None,
+        progress: Progress = ignore,
+    ) -> int:
+        """Write what is made of the events and of all of a table; see `Log.write_joined`."""
+        return write_frames(self.map, lambda events: work(events, table), folder, by=by, progress=progress)
+
+    def gather(
+        self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
+    ) -> pl.DataFrame:
+        """Bring together what is made of each part; see `Log.gather`."""
+        return gather_here(folder, columns, work)
+
+
+class InMemory(LocalLog):
     """Events in memory as a log.
 
     Args:
@@ -121,28 +148,3 @@ class InMemory:
     def map(self, work: Callable[[Events], R]) -> Iterator[R]:
         """Yield ``work(events)``."""
         yield work(self.events)
-
-    def write(
-        self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
-    ) -> int:
-        """Write what is made of the events; see `Log.write`."""
-        return write_frames(self.map, work, folder, by=by, progress=progress)
-
-    def write_joined(
-        self,
-        table: pl.DataFrame | None,
-        work: JoinedWork,
-        schema: pl.Schema,
-        folder: Path,
-        *,
-        by: str | None = None,
-        progress: Progress = ignore,
-    ) -> int:
-        """Write what is made of the events and of all of a table; see `Log.write_joined`."""
-        return self.write(lambda events: work(events, table), schema, folder, by=by, progress=progress)
-
-    def gather(
-        self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
-    ) -> pl.DataFrame:
-        """Bring together what is made of each part; see `Log.gather`."""
-        return gather_here(folder, columns, work)

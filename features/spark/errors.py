@@ -170,5 +170,5 @@ def _raised_by_us(text: str) -> PropensityError | None:
 def _first_line(text: str) -> str:
     """The first line that says something, without Py4J's own words."""
     lines = (re.sub(r"^: ", "", line.strip()) for line in text.splitlines())
-    said = (line for line in lines if line and not line.startswith("An error occurred while calling"))
-    return next(said, "it says no more").rstrip(".")
+    words = (line for line in lines if line and not line.startswith("An error occurred while calling"))
+    return next(words, "it says no more").rstrip(".")

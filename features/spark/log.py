@@ -18,8 +18,9 @@ from features.definition.schema import Definition
 from features.engines.rows import DROPS, begins
 from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
+from features.events.log import Log
 from features.events.tombstones import Tombstones
-from features.events.write import JoinedWork, Work, parts_of_users
+from features.events.write import JoinedWork, parts_of_users
 from features.identities.merges import of_both_ids, reported
 from features.identities.people import NOBODY_MERGED, People
 from features.reading.batch import BOTH_IDS, NO_MERGES, STILL
@@ -51,7 +52,7 @@ log = logging.getLogger("propensity.log")
 PARTITION_EVENTS = 1_000_000
 
 
-class SparkLog:
+class SparkLog(Log):
     """An event log on Spark.
 
     Args:
@@ -71,14 +72,14 @@ class SparkLog:
         self, definition: Definition, settings: Settings, *, ends: int | None = None, live: Compacted = NONE
     ) -> None:
         self.definition = definition
-        self.live = live
+        self._live = live
         self.session = open_session(settings)
         declared = declared_end(definition, ends, live)
         if declared is None:
             raise EventLogError(
                 "events.ends is not declared.", fix="set the instant through which the log is complete, or give --ends"
             )
-        self.ends = declared
+        self._ends = declared
         self._erased = Tombstones.load(settings.events(definition.name))
         self.n_values = len(event_numbers(definition))
         path = definition.events.path
@@ -88,6 +89,16 @@ class SparkLog:
             self._rows = self._read(self._paths)
             if live.events:
                 self._rows = self._rows.unionByName(self._read([f"file://{f}" for f in live.event_files], ours=True))
+
+    @property
+    def ends(self) -> int:
+        """The log is complete through this instant."""
+        return self._ends
+
+    @property
+    def live(self) -> Compacted:
+        """What of it came by the live path."""
+        return self._live
 
     @cached_property
     def _extent(self) -> tuple[int, int]:
@@ -133,12 +144,6 @@ class SparkLog:
             content = ["t", "mask", *(f"v{i}" for i in range(self.n_values))]
             rows = of_one_user(rows, content, self._erased, by_arrival=names.arrived is not None)
         return rows.where(f"t < {self.ends}").drop("ours", "file", "place", *self._currencies)
-
-    def write(
-        self, work: Work, schema: pl.Schema, folder: Path, *, by: str | None = None, progress: Progress = ignore
-    ) -> int:
-        """Write what is made of each run of users; see `Log.write`."""
-        return self.write_joined(None, lambda events, _: work(events), schema, folder, by=by, progress=progress)
 
     def write_joined(
         self,

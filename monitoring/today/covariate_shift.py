@@ -19,7 +19,7 @@ from features.snapshot import WEIGHT
 from features.time import DAY, Instants, to_datetime
 from monitoring.collected import collected, schema_of
 from monitoring.today.attributions import Attribution, Attributions
-from monitoring.today.told_apart import told_apart
+from monitoring.today.separation import separation
 from serving.model.model import Model
 from training.evaluation.leakage import follows_time, stability
 
@@ -46,7 +46,7 @@ class CovariateShift:
     """How far the users of an outcome are from those that its model was fitted on.
 
     Attributes:
-        auc: of the classifier that tells the two apart best beyond what is usual for it (`told_apart`), on users it has
+        auc: of the classifier that tells the two apart best beyond what is usual for it (`separation`), on users it has
             not seen; 0.5 means no difference.
         usual: the same for an equally long time before; None where the log does not go back so far.
         columns: the columns that moved most, with their population stability index.
@@ -141,8 +141,8 @@ def _shift(parts: list[pl.DataFrame], definition: Definition) -> CovariateShift:
         # columns that moved before the model was fitted, too, such as those that grow with the age of the log
         before = stability(parts[2], then, columns)
         columns = [name for name in columns if before[name] < STILL] or columns
-        usual = told_apart(then, parts[2], columns)
-    moved, found = stability(then, now, columns), told_apart(now, then, columns)
+        usual = separation(then, parts[2], columns)
+    moved, found = stability(then, now, columns), separation(now, then, columns)
     best = max(found, key=lambda name: found[name] - (usual[name] if usual is not None else 0.5))
     most, rows = dict(list(moved.items())[:3]), min(len(now), len(then))
     return CovariateShift(found[best], usual[best] if usual is not None else None, most, rows)

@@ -15,7 +15,7 @@ def prune(definition: DefinitionFile = None, as_json: AsJson = False) -> None:
     have not matured. What the monitor has drawn stays, too. propensity nightly does this at its end.
     """
     from features.system.lock import locked, sharing
-    from monitoring.old_scores import OldScores
+    from monitoring.predictions.old_scores import OldScores
 
     rules, settings = opened(definition)
     with (

@@ -23,7 +23,7 @@ from serving.database.live_log import LiveLog
 from serving.desk.keys import MAY, Key, KeyRing, Keys, Role, hash_of_secret
 from serving.ingest.tracking import BATCH_BYTES
 from serving.process.opening import Opening
-from serving.process.problems import RefusedError, told_unknown
+from serving.process.problems import RefusedError, unknown_in_words
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -217,7 +217,7 @@ def _asked(scope: Scope, known: Sequence[Path]) -> None:
     given = dict(parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True))
     if taken.query is not None and (unknown := [name for name in given if name not in taken.query]):
         raise _StoppedError(
-            f"in the query: {told_unknown(unknown, taken.query)}.", 400, fix="correct or remove the key"
+            f"in the query: {unknown_in_words(unknown, taken.query)}.", 400, fix="correct or remove the key"
         )
     kind = dict(scope["headers"]).get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
     if method == "POST" and kind not in KINDS[needed_role(method, path)]:

@@ -27,7 +27,7 @@ from serving.ingest.request import AT_ONCE, Call, Received
 from serving.process import metrics
 from serving.process.health import Health
 from serving.process.opening import Opening, StartingError
-from serving.process.problems import RefusedError, problem, problem_of, status_of, told_invalid
+from serving.process.problems import RefusedError, invalid_in_words, problem, problem_of, status_of
 from serving.scoring.online import ServedModel
 
 
@@ -221,10 +221,10 @@ async def _told(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(problem_of(error), status_of(error))
 
 
-async def _told_invalid(_: Request, error: Exception) -> JSONResponse:
+async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
     found: list[dict[str, Any]] = list(cast(RequestValidationError, error).errors())
-    return JSONResponse(problem(told_invalid(found), "invalid", "see the API page at /"), 422)
+    return JSONResponse(problem(invalid_in_words(found), "invalid", "see the API page at /"), 422)
 
 
-app.add_exception_handler(RequestValidationError, _told_invalid)
+app.add_exception_handler(RequestValidationError, _invalid_request)
 app.add_exception_handler(PropensityError, _told)

@@ -38,7 +38,7 @@ from serving.process.logs import quiet, write_json
 from serving.process.monitor_gauges import MonitorGauges
 from serving.process.opening import Opening, StartingError
 from serving.process.parent import end_with_parent
-from serving.process.problems import problem_of, status_of, told_unknown
+from serving.process.problems import problem_of, status_of, unknown_in_words
 from serving.process.supervisor import ONE_THREAD
 from serving.runtime.answer_sampler import AnswerSampler
 from serving.runtime.live_path import LivePath
@@ -74,7 +74,7 @@ class Asked(BaseModel):
     def _known(cls, given: Any) -> Any:
         unknown = [str(name) for name in given if name not in cls.model_fields] if isinstance(given, dict) else []
         if unknown:
-            raise ValueError(told_unknown(unknown, cls.model_fields))
+            raise ValueError(unknown_in_words(unknown, cls.model_fields))
         return given
 
 

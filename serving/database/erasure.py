@@ -25,9 +25,9 @@ def erase(connection: sa.Connection, users: Sequence[str]) -> dict[str, int]:
     aliases = (events.c.kind == ALIAS) & events.c.event.in_(users)
     live = connection.execute(sa.delete(events).where(events.c.user_id.in_(users) | aliases)).rowcount
     ids = connection.execute(sa.delete(pruned_ids).where(_pruned_of(users))).rowcount
-    told = connection.execute(sa.delete(answers).where(answers.c.user_id.in_(users))).rowcount
+    removed = connection.execute(sa.delete(answers).where(answers.c.user_id.in_(users))).rowcount
     letters = remove_letters(connection, users)
-    return {"live events": int(live), "ids of pruned events": int(ids), "live answers": int(told),
+    return {"live events": int(live), "ids of pruned events": int(ids), "live answers": int(removed),
             "dead letters": letters}  # fmt: skip
 
 

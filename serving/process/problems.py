@@ -93,7 +93,7 @@ def problem(error: str, code: str, fix: str) -> dict[str, str]:
     return {"error": error, "code": code, "fix": fix}
 
 
-def told_invalid(errors: Iterable[Mapping[str, Any]]) -> str:
+def invalid_in_words(errors: Iterable[Mapping[str, Any]]) -> str:
     """What pydantic found, in words: where, and what is wrong; neither values nor addresses."""
     texts = []
     for one in errors:
@@ -103,7 +103,7 @@ def told_invalid(errors: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
 
 
-def told_unknown(unknown: Sequence[str], known: Iterable[str]) -> str:
+def unknown_in_words(unknown: Sequence[str], known: Iterable[str]) -> str:
     """Name keys that nobody knows, with the nearest known names."""
     there = sorted(known)
     near = difflib.get_close_matches(unknown[0], there, 1)
@@ -126,5 +126,5 @@ def translated(status: int, body: bytes) -> dict[str, Any]:
         return problem(str(content) or code, code, fix)
     detail = content.get("detail")
     if isinstance(detail, list):
-        return problem(told_invalid(detail), "invalid", fix)
+        return problem(invalid_in_words(detail), "invalid", fix)
     return problem(str(content.get("error") or detail or code), str(content.get("code", code)), fix)

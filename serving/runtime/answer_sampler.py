@@ -138,8 +138,7 @@ def _answer(scored: Scored, i: int, outcome: str) -> LiveAnswer | None:
     if version is None or math.isnan(answer):
         return None
     user, at = scored.rows.users[i], int(scored.rows.cutoffs[i])
-    tier, state = scored.column(f"{outcome}_tier")[i], scored.column("state")[i]
-    return LiveAnswer(outcome, user, at, version, answer, tier, state)
+    return LiveAnswer(outcome, user, at, version, answer, scored.text(f"{outcome}_tier", i), scored.text("state", i))
 
 
 def turns(definition: Definition, outcome: str, users: Sequence[str], at: Instants) -> NDArray[np.bool_]:

@@ -92,6 +92,13 @@ class Scored:
         kind = int if _whole(name) else float
         return [None if value != value else kind(value) for value in column.tolist()]
 
+    def text(self, name: str, row: int) -> str | None:
+        """The text of a row in a column of texts."""
+        column = self._columns[name]
+        if not isinstance(column, Texts):
+            raise KeyError(f"{name} is no column of texts")
+        return column.at(row)
+
     def values(self, names: Collection[str]) -> dict[str, Value]:
         """The columns of a segment's rule, of the feature rows and of the answers; other names are passed over."""
         return self.rows.values(names) | {name: v for name, v in values_of(self._columns).items() if name in names}

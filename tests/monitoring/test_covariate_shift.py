@@ -9,7 +9,7 @@ import pytest
 from features.events.log import InMemory
 from features.time import DAY
 from monitoring.today.covariate_shift import CovariateShift, shifts
-from monitoring.today.told_apart import told_apart
+from monitoring.today.separation import separation
 from tests.features.profile.days import START
 from tests.oracle import Event
 from tests.worlds import definition_of, events_of
@@ -56,7 +56,7 @@ def test_trees_see_what_is_no_matter_of_more_or_less() -> None:
         pl.DataFrame({"user": [f"{name}{i}" for i in range(600)], "count": spread * rng.standard_normal(600)})
         for name, spread in (("now", 3.0), ("then", 1.0))
     ]
-    found = told_apart(parts[0], parts[1], ["count"])
+    found = separation(parts[0], parts[1], ["count"])
     assert found["trees"] > 0.65
     assert found["line"] == pytest.approx(0.5, abs=0.05)
 
@@ -68,9 +68,9 @@ def test_a_column_that_is_missing_or_always_the_same_tells_nothing() -> None:
                       "none": pl.Series([None] * 300, dtype=pl.Float64)})
         for name in ("now", "then")
     ]  # fmt: skip
-    for auc in told_apart(parts[0], parts[1], ["count", "same", "none"]).values():
+    for auc in separation(parts[0], parts[1], ["count", "same", "none"]).values():
         assert auc == pytest.approx(0.5, abs=0.06)
-    alone = told_apart(parts[0].head(1), parts[1].head(1), ["count"])
+    alone = separation(parts[0].head(1), parts[1].head(1), ["count"])
     assert set(alone.values()) == {0.5}
 
 

@@ -19,8 +19,8 @@ import pytest
 from features.events.write import part_files
 from features.time import DAY, Clock, to_instant
 from monitoring.findings import BATCH, LIVE
-from monitoring.live_predictions import LivePredictions
 from monitoring.monitor import Monitored
+from monitoring.predictions.live import LivePredictions
 from serving.activation.memberships import Memberships
 from serving.database.live_answers import LiveAnswer, LiveAnswers
 from serving.database.live_log import LiveLog
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.xdist_group("live answers")
 #: two answers about each user
 ASKED = ("2026-01-10T12:00:00Z", "2026-01-11T12:00:00Z")
 
-Said = dict[tuple[str, str, int], tuple[float, str]]
+Answered = dict[tuple[str, str, int], tuple[float, str]]
 
 
 @contextmanager
@@ -50,18 +50,18 @@ def served(world: World, log: Path, clock: str, **environment: str) -> Iterator[
         server.kill()
 
 
-def asked(server: Server, users: list[str]) -> Said:
+def asked(server: Server, users: list[str]) -> Answered:
     """What a server says of users: probability or amount and tier, by outcome, user and instant."""
     answer = server.client.post("/score", json={"user_ids": users})
     assert answer.status_code == 200
-    said: Said = {}
+    given: Answered = {}
     for record in answer.json()["records"]:
         at = to_instant(datetime.fromisoformat(record["as_of"]))
         for part, key in (("intent", "probability"), ("value", "amount")):
             for outcome, found in record[part].items():
                 if found[key] is not None:
-                    said[outcome, record["user_id"], at] = found[key], found["tier"]
-    return said
+                    given[outcome, record["user_id"], at] = found[key], found["tier"]
+    return given
 
 
 def waiting(world: World, outcome: str = "churn") -> list[LiveAnswer]:
@@ -91,7 +91,7 @@ def users(before: World) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def said(before: World, users: list[str], tmp_path_factory: pytest.TempPathFactory) -> Said:
+def given(before: World, users: list[str], tmp_path_factory: pytest.TempPathFactory) -> Answered:
     """All that was answered: on the first day by two servers at once, twice by each; on the second by one."""
     logs, found = tmp_path_factory.mktemp("servers"), {}
     with (
@@ -107,23 +107,25 @@ def said(before: World, users: list[str], tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
-def taken(before: World, said: Said) -> Monitored:
+def taken(before: World, given: Answered) -> Monitored:
     return looked(before)
 
 
-def test_an_answer_is_kept_on_a_users_day_once_and_as_it_was_given(before: World, said: Said, taken: Monitored) -> None:
+def test_an_answer_is_kept_on_a_users_day_once_and_as_it_was_given(
+    before: World, given: Answered, taken: Monitored
+) -> None:
     rows = live_rows(before, taken, "churn")
     assert len(rows) > 100
     for user, at, answer, tier in rows.select("user", "at", "answer", "tier").iter_rows():
-        assert said["churn", user, at] == (pytest.approx(answer, abs=1e-12), tier)
+        assert given["churn", user, at] == (pytest.approx(answer, abs=1e-12), tier)
     earliest: dict[tuple[str, int], int] = {}
-    for outcome, user, at in said:
+    for outcome, user, at in given:
         day = at // DAY
         if outcome == "churn" and turns(before.definition, "churn", [user], pl.Series([at]).to_numpy())[0]:
             earliest[user, day] = min(at, earliest.get((user, day), at))
     assert {(user, at // DAY): at for user, at in rows.select("user", "at").iter_rows()} == earliest
     within = before.definition.outcomes["churn"].within
-    share = len(earliest) / len({(user, at // DAY) for outcome, user, at in said if outcome == "churn"})
+    share = len(earliest) / len({(user, at // DAY) for outcome, user, at in given if outcome == "churn"})
     assert share == pytest.approx(1 / (within // DAY + 1), rel=0.25), "one day in a horizon and a day"
 
 

@@ -14,7 +14,7 @@ from features.system.progress import unseen
 from features.time import DAY, Clock, to_datetime, to_instant
 from monitoring.labels import labels_of
 from monitoring.monitor import NAME, Monitored
-from monitoring.predictions import Predictions
+from monitoring.predictions.batches import Predictions
 from serving.activation.hand_offs import LEFT_ALONE
 from serving.activation.memberships import Memberships
 from serving.database.live_log import LiveLog
@@ -137,7 +137,7 @@ def test_labels_that_come_late_change_nothing_but_are_told(scored: World, found:
 def test_of_a_large_batch_a_share_is_kept(
     scored: World, found: Monitored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitoring.predictions.MOST", 40)
+    monkeypatch.setattr("monitoring.predictions.batches.MOST", 40)
     mine = World.copied(scored.folder, tmp_path / "large")
     predictions = Predictions(mine.definition, mine.settings)
     first = predictions.batches("churn")[0]

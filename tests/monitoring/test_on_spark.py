@@ -1,7 +1,6 @@
 """The monitor and the KPIs read a log on Spark as they read one on this machine."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,11 @@ from tests.features.spark.conftest import spark_settings
 from tests.monitoring.scored import WEEKS, memberships, scored_weekly
 
 __all__ = ["spark_settings"]
+from tests.features.spark.needed import ON_SPARK, need_spark
 
-pytest.importorskip("pyspark", reason="the spark extra is not installed")
-if shutil.which("java") is None:
-    pytest.skip("Spark needs Java 17", allow_module_level=True)
+need_spark()
 
-# sockets that pyspark leaves to the garbage collector
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.xdist_group("spark"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = ON_SPARK
 
 
 def alike(found: object, expected: object) -> bool:

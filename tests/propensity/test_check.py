@@ -46,7 +46,7 @@ def test_case_27_how_times_say_their_zone(tmp_path: Path, suffix: str, answer: s
     ("timezone", "suffix", "warns"),
     [("America/New_York", "", True), ("America/New_York", "-05:00", False), ("UTC", "", False)],
 )
-def test_whose_days_are_shown_is_told_and_times_that_may_be_local_are_warned_of(
+def test_the_page_says_whose_days_it_shows_and_warns_of_times_that_may_be_local(
     tmp_path: Path, timezone: str, suffix: str, warns: bool
 ) -> None:
     file = case_with(tmp_path, rows_of(daily(80, suffix)))

@@ -90,7 +90,7 @@ def test_a_lost_alias_is_refused_by_name(scored: World, tmp_path: Path, program:
     assert "the newest scores were made with churn/1, and there is no such champion now." in done.err
 
 
-def test_told_so_it_goes_on_and_nobody_is_moved_to_not_enough_to_say(emptied: World, program: Program) -> None:
+def test_with_the_option_it_goes_on_and_nobody_is_moved_to_not_enough_to_say(emptied: World, program: Program) -> None:
     done = program(emptied, "score", "--without-models", "--json")
     assert done.code == 0, done.err
     answer = json.loads(done.out)

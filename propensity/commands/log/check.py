@@ -23,8 +23,7 @@ def check(
     Ends with 0 when something can be trained, 1 when no outcome can be learnt (with --strict also when there is a
     warning), 2 on an error.
     """
-    from features.event_store.open import open_log
-    from features.event_store.store import EventStore
+    from features.event_store.open import open_local
     from propensity.preview.page import WEEKS, preview
 
     logging.getLogger("propensity.log").setLevel(logging.ERROR)  # the page shows the warnings
@@ -38,9 +37,7 @@ def check(
         )
     with progress() as bars:
         steps = ShownSteps(bars)
-        log = open_log(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
-        if not isinstance(log, EventStore):  # open_log makes nothing else of a local log
-            raise PropensityError("check needs the log on this machine.", fix="unset PROPENSITY_ENGINE")
+        log = open_local(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
         found = preview(log, steps, weeks_shown=None if verbose else WEEKS)
     if as_json:
         typer.echo(json.dumps(found.content, indent=1))

@@ -65,7 +65,7 @@ class Kept:
         """What is kept of a database as it is now; nothing, where it has changed.
 
         Returns:
-            None of a database whose state cannot be told from its file.
+            None of a database whose file does not show its state.
         """
         state, file = _state(database), database.with_name(KEPT)
         if state is None:

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 N = TypeVar("N", int, float)
 
-#: bits of LightGBM's ``decision_type``: a split by category; missing goes left; and how missing is told (2 bits)
+#: bits of LightGBM's ``decision_type``: a split by category; missing goes left; and what is missing (2 bits)
 _CATEGORY, _LEFT, _MISSING = 1, 2, 2
-#: how missing is told: NaN is 0; 0 is missing; NaN is missing
+#: what is missing: nothing, NaN is 0; 0; NaN
 _AS_ZERO, _ZERO, _NAN = 0, 1, 2
 
 
@@ -158,12 +158,12 @@ class _Tree:
     @staticmethod
     def _missing_left(kind: int, threshold: float) -> bool:
         """Whether NaN goes left: as fitting found; or as 0 does, where nothing was missing in fitting."""
-        told = kind >> _MISSING & 3
+        missing = kind >> _MISSING & 3
         if kind & _CATEGORY:
             return False
-        if told == _ZERO:
+        if missing == _ZERO:
             raise ValueError("it was fitted with zero_as_missing")
-        return bool(kind & _LEFT) if told == _NAN else threshold >= 0.0
+        return bool(kind & _LEFT) if missing == _NAN else threshold >= 0.0
 
     def _categories(self, which: int) -> Iterator[int]:
         """The codes of a set: bits of its words of 32."""

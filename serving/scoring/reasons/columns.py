@@ -74,7 +74,7 @@ class Changes:
         since: the instant of the earlier scores.
         there: which rows had earlier scores.
         probability: the earlier probability; NaN where there was none.
-        model: which model said so.
+        model: the model that gave it.
         moved: the earlier reasons, as they are now; their effects are now's less those of then.
         before: the earlier values of what moved; NaN where there was none.
     """

@@ -72,7 +72,7 @@ class Explainer:
 
         Args:
             model: what answers now.
-            answered: who has an answer now; of others nothing is said to have moved.
+            answered: who has an answer now; of others nothing has moved.
             effects: of now.
             then: the earlier answers, a row for each of now's, as `Earlier.of` gives them.
             earlier: the scores they are of.

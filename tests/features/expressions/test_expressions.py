@@ -108,14 +108,14 @@ def test_integers_that_a_double_cannot_hold_compare_as_doubles(sign: str) -> Non
 def duckdb_says_the_same(connection: duckdb.DuckDBPyConnection, seed: int) -> None:
     maker = Maker(seed)
     sql, row = maker.truth(), maker.row(wild=False)
-    assume(allowed(sql) and told_alike(sql))
+    assume(allowed(sql) and has_no_decimals(sql))
     connection.execute("DELETE FROM log")
     connection.execute("INSERT INTO log VALUES (?, ?, ?, ?, ?)", [row[name] for name in SCHEMA])
     [(expected,)] = connection.execute(f"SELECT {written(sql, 'duckdb')} FROM log").fetchall()
     assert evaluated(sql, [row]) == [expected], f"{sql} of {row}"
 
 
-def told_alike(sql: str) -> bool:
+def has_no_decimals(sql: str) -> bool:
     """DuckDB has exact decimals among constants, where all others have doubles."""
     calculations = Expression(sql).tree.find_all(exp.Add, exp.Sub, exp.Mul, exp.Div)
     return all(node.find(exp.Column) for node in calculations)

@@ -1,7 +1,6 @@
 """What Spark, its executors and its file systems raise comes as one of our errors, with the value and the remedy."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,9 @@ from features.events.events import Events
 from features.settings import Settings
 from tests.features.event_store.csv_logs import rules
 from tests.features.event_store.logs import definition_in, put, random_rows
+from tests.features.spark.needed import ON_SPARK, need_spark
 
-pyspark = pytest.importorskip("pyspark", reason="the spark extra is not installed")
-if shutil.which("java") is None:
-    pytest.skip("Spark needs Java 17", allow_module_level=True)
+need_spark()
 
 from pyspark.errors import PySparkException  # noqa: E402 - only where Spark is
 
@@ -24,12 +22,7 @@ from features.spark.errors import in_words  # noqa: E402
 from features.spark.log import SparkLog  # noqa: E402
 from features.spark.session import open_session  # noqa: E402
 
-# sockets that pyspark leaves to the garbage collector
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.xdist_group("spark"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = ON_SPARK
 
 SCHEMA = pl.Schema({"user": pl.String()})
 

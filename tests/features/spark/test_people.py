@@ -1,11 +1,9 @@
 """Merged ids on Spark are those of the local engine."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
 from features.definition import Definition
 from features.event_store.store import EventStore
@@ -18,22 +16,16 @@ from serving.scoring.batch import score_all
 from serving.scoring.scorer import Scorer
 from serving.upkeep.materialize import materialize
 from tests.features.event_store.logs import definition_in, put, random_rows
+from tests.features.spark.needed import ON_SPARK, need_spark
 from tests.features.spark.rows import CUTOFFS, assert_same_rows, rows_in
 from tests.worlds import with_signal
 from training.dataset.attach_labels import Labels
 
-pyspark = pytest.importorskip("pyspark", reason="the spark extra is not installed")
-if shutil.which("java") is None:
-    pytest.skip("Spark needs Java 17", allow_module_level=True)
+need_spark()
 
 from features.spark.log import SparkLog  # noqa: E402 - only where Spark is
 
-# sockets that pyspark leaves to the garbage collector
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.xdist_group("spark"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = ON_SPARK
 
 
 def merging(folder: Path) -> Definition:

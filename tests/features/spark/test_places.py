@@ -1,6 +1,5 @@
 """Paths name the same files on Spark as locally: on a disk, and in a store such as S3."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,21 +11,15 @@ from features.snapshot import write_snapshots
 from tests.features.event_store.csv_logs import COLUMNS, rules
 from tests.features.event_store.logs import definition_in, put, random_rows
 from tests.features.reading.places import NAMED, REFUSED, below, lay
+from tests.features.spark.needed import ON_SPARK, need_spark
 from tests.features.spark.rows import CUTOFFS, rows_in
 
-pyspark = pytest.importorskip("pyspark", reason="the spark extra is not installed")
-if shutil.which("java") is None:
-    pytest.skip("Spark needs Java 17", allow_module_level=True)
+need_spark()
 
 from features.spark.log import SparkLog  # noqa: E402 - only where Spark is
 from features.spark.session import open_session  # noqa: E402
 
-# sockets that pyspark leaves to the garbage collector
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.xdist_group("spark"),
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = ON_SPARK
 
 COMPLETE = COLUMNS | {"time": "event_time"}
 

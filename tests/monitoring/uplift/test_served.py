@@ -87,14 +87,14 @@ def records(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def test_a_server_answers_who_is_moved_as_it_is_true(world: World, records: dict[str, Any]) -> None:
-    said = pl.DataFrame(
+    uplifts = pl.DataFrame(
         [{"user_id": user, **record["uplift"]["message"]} for user, record in records["of"].items()],
         infer_schema_length=None,
     )
-    assert len(said) > 3_000
-    assert set(said["model"]) == {"uplift.message/1"}
-    answered = said.filter(pl.col("predicted").is_not_null())
-    assert len(answered) > len(said) / 2
+    assert len(uplifts) > 3_000
+    assert set(uplifts["model"]) == {"uplift.message/1"}
+    answered = uplifts.filter(pl.col("predicted").is_not_null())
+    assert len(answered) > len(uplifts) / 2
     true = answered.join(truth(world), on="user_id").with_columns(lost=-pl.col("churn"))
     moved = true.filter(tier="persuadable")["lost"].mean()
     others = true.filter(pl.col("tier") != "persuadable")["lost"].mean()

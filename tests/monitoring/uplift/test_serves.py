@@ -115,7 +115,7 @@ def test_a_record_is_the_same_in_every_form(learnt: Learnt) -> None:
     assert alone.to_records()[0].uplift == scored.to_records()[7].uplift, "one user as a thousand"
 
 
-def test_who_is_unlike_the_users_of_the_experiment_is_told_nothing(learnt: Learnt) -> None:
+def test_users_unlike_those_of_the_experiment_get_no_answer(learnt: Learnt) -> None:
     scorer, scored = learnt.scorer(), learnt.scored(learnt.scorer())
     strange = replace(scored.rows, matrix=scored.rows.matrix * 1_000)
     [one, *_] = scorer.score(strange, strange.cutoffs).to_records()

@@ -89,7 +89,7 @@ def test_who_is_erased_stays_out(set_scene: Callable[..., Scene], address: str) 
     assert scene.memberships.user("u9") is None
 
 
-def test_held_out_users_move_and_are_not_told_of(set_scene: Callable[..., Scene], address: str) -> None:
+def test_held_out_users_move_and_are_not_sent(set_scene: Callable[..., Scene], address: str) -> None:
     scene = set_scene(HOOK, address, transitions={"holdout": 0.5})
     users = [f"v{i:03d}" for i in range(100)]
     scene.enter(*users)

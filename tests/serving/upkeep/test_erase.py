@@ -150,7 +150,7 @@ def test_what_killed_jobs_left_is_removed(scene: Scene) -> None:
     assert not any((folder / name).exists() for name in left)
 
 
-def test_a_store_nobody_has_told_of_is_found(scene: Scene) -> None:
+def test_a_store_of_an_unknown_kind_is_found(scene: Scene) -> None:
     folder = scene.settings.folder(scene.definition.name)
     rows = pl.DataFrame({"user_id": [WHO, "u002"], "amount": ["1", "2"]})
     (folder / "new room").mkdir()

@@ -47,13 +47,13 @@ def _ranks(x: Floats) -> Floats:
 CLASSIFIERS: Mapping[str, Classifier] = MappingProxyType({"trees": _trees, "line": _line})
 
 
-def told_apart(one: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> dict[str, float]:
+def separation(one: pl.DataFrame, other: pl.DataFrame, columns: list[str]) -> dict[str, float]:
     """AUC of each classifier of the two sides, on the half of the users that it was not fitted on.
 
     Args:
         one: ``user`` and the columns, at an instant.
         other: the same at another one.
-        columns: by which they are told apart.
+        columns: by which they differ.
 
     Returns:
         By the classifier's name; 0.5 where a half has users of one side only.

@@ -13,7 +13,7 @@ from features.events.compacted import Compacted
 from features.events.draws import evenly, salt
 from features.settings import Settings
 from features.time import DAY, SECOND, to_instant
-from monitoring.prediction_files import PREDICTED, PredictionFiles
+from monitoring.predictions.files import PREDICTED, PredictionFiles
 from serving.scoring.previous import Earlier, answered_in, field_of
 
 #: how long they are kept: a year, and a quarter to compare it with

@@ -8,7 +8,7 @@ from features.definition.schema import Definition
 from features.events.compacted import Compacted
 from features.settings import Settings
 from features.time import DAY, HOUR
-from monitoring.prediction_files import PREDICTED, PredictionFiles
+from monitoring.predictions.files import PREDICTED, PredictionFiles
 from serving.database.live_answers import LiveAnswer, LiveAnswers
 from serving.database.live_log import LiveLog
 

@@ -9,7 +9,7 @@ from features.definition.schema import Definition
 from features.settings import Settings
 from features.system.durable import flush
 from features.time import DAY, to_instant
-from monitoring.predictions import KEPT, Predictions
+from monitoring.predictions.batches import KEPT, Predictions
 from serving.scoring.previous import Earlier, answered_in
 
 #: the newest batches are kept however old they are: the second one says what has changed since

@@ -1,0 +1,1 @@
+"""What was predicted, kept until it can be compared with what happened."""
