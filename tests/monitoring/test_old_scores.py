@@ -10,7 +10,7 @@ import pytest
 from features.events.compacted import NONE
 from features.settings import Settings
 from features.time import DAY, to_datetime, to_instant
-from monitoring import old_scores
+from monitoring.predictions import old_scores
 from monitoring.predictions.batches import Predictions
 from monitoring.predictions.old_scores import OldScores
 from serving.scoring.previous import Earlier, scores_path

@@ -217,7 +217,8 @@ def test_what_is_erased_by_http_is_written_down_too(consoled: Consoled) -> None:
     user = "somebody by http"
     visitor = _arrived(consoled, user)
     headers = {"authorization": f"Bearer {consoled.keys['admin']}"}
-    assert consoled.server.client.delete(f"/users/{user}", headers=headers).status_code == 200
+    answer = consoled.server.client.delete(f"/users/{user}", headers=headers)
+    assert answer.status_code == 200, answer.text
     visitor.get("/log")
     assert re.search(rf"admin-key 127\.0\.0\.1 erase user {digest_of(user)[:16]}", visitor.text)
 
