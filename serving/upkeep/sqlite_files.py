@@ -7,6 +7,7 @@ alone here, and its bytes are looked at in a process of their own.
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from features.system.mentions import Mentions
 
 #: seconds to wait for others who write
 _WAIT = 30.0
+#: seconds until it is tried again
+_AGAIN = 0.05
 
 #: looks for ids, which come by standard input, in files; ends with 1 when one is there
 _LOOK = """
@@ -98,10 +101,13 @@ def scrub(files: Iterable[Path], users: Sequence[str]) -> None:
 
 def _settle(file: Path) -> None:
     """Move the write-ahead log of a database into it."""
+    deadline = time.monotonic() + _WAIT
     with _opened(file) as connection, _waited_for(file):
-        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    if busy:
-        raise _in_use(file)
+        # SQLite waits for readers and writers, but not for another connection that moves the log at this moment
+        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            if time.monotonic() > deadline:
+                raise _in_use(file)
+            time.sleep(_AGAIN)
 
 
 def _bytes_name(file: Path, users: Sequence[str]) -> bool:

@@ -1,6 +1,9 @@
 """An erasure finds users wherever they are: by a search of all that is kept, not by a list of places."""
 
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import polars as pl
@@ -296,6 +299,32 @@ def test_tables_that_others_made_in_the_live_logs_database_are_counted(scene: Sc
         connection.execute(sa.text("INSERT INTO live_more VALUES (:user)"), {"user": WHO})
     report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
     assert report.left["live_more"] == 1
+
+
+#: holds the lock that SQLite holds while it moves a log into a database (WAL_CKPT_LOCK, byte 121 of its index)
+MOVING = """
+import fcntl, sys, time
+with open(sys.argv[1], "r+b") as index:
+    fcntl.lockf(index, fcntl.LOCK_EX, 1, 121)
+    print("held", flush=True)
+    time.sleep(0.5)
+"""
+
+
+def test_an_erasure_waits_while_another_program_moves_the_log_of_a_database(tmp_path: Path) -> None:
+    file = tmp_path / "live.db"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE kept (user TEXT)")
+        connection.execute("INSERT INTO kept VALUES ('u1')")
+        connection.commit()
+        other = subprocess.Popen([sys.executable, "-c", MOVING, f"{file}-shm"], stdout=subprocess.PIPE, text=True)
+        with other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            sqlite_files.scrub([file], ["u2"])
+        assert other.returncode == 0
+    assert not Path(f"{file}-wal").exists() or not Path(f"{file}-wal").stat().st_size
 
 
 def test_mentions_are_whole_words_of_ids_that_tell_themselves_from_others() -> None:
