@@ -1,5 +1,6 @@
 """The live log: accepted messages, no repeats, durable before it is acknowledged, in an order that never changes."""
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from features.errors import LiveLogError, PropensityError
 from features.reading.live_messages import ALIAS, Message
 from features.settings import Settings
 from features.time import DAY
+from serving.database.checkpoint import moved
 from serving.database.dead_letters import ID_TAKEN, DeadLetter, Limits, taken_id
 from serving.database.erasure import erase, erased_among, not_of_erased, rows_of
 from serving.database.failures import reached
@@ -21,6 +23,11 @@ from serving.database.message_rows import message_of, row_of, shards_of
 from serving.database.schema import connect
 from serving.database.tables import chunks, dead, events, log_ids, log_state, one_at_a_time, pruned_ids, sqlite_file
 from serving.database.taken_ids import ACCEPTED, CORRECTED, IdRules, TakenIds, keep_pruned
+
+log = logging.getLogger("propensity")
+
+#: seconds in which a removal is moved into the database
+_SETTLED = 10.0
 
 
 def _wall() -> int:
@@ -297,7 +304,9 @@ class LiveLog:
         """Leave nothing of what was removed in files beside the database."""
         if self.engine.dialect.name == "sqlite":
             with self.reading() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                truncate = "PRAGMA wal_checkpoint(TRUNCATE)"
+                if not moved(lambda: connection.exec_driver_sql(truncate).scalar(), _SETTLED):
+                    log.warning("%s is in use: its log may hold what was removed until it is moved again", self.file)
 
     def _read(self, query: sa.Select[Any]) -> list[Message]:
         with self.reading() as connection:

@@ -7,18 +7,16 @@ alone here, and its bytes are looked at in a process of their own.
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from features.errors import UnavailableError
 from features.system.mentions import Mentions
+from serving.database.checkpoint import moved
 
 #: seconds to wait for others who write
 _WAIT = 30.0
-#: seconds until it is tried again
-_AGAIN = 0.05
 
 #: looks for ids, which come by standard input, in files; ends with 1 when one is there
 _LOOK = """
@@ -101,13 +99,10 @@ def scrub(files: Iterable[Path], users: Sequence[str]) -> None:
 
 def _settle(file: Path) -> None:
     """Move the write-ahead log of a database into it."""
-    deadline = time.monotonic() + _WAIT
     with _opened(file) as connection, _waited_for(file):
-        # SQLite waits for readers and writers, but not for another connection that moves the log at this moment
-        while connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
-            if time.monotonic() > deadline:
-                raise _in_use(file)
-            time.sleep(_AGAIN)
+        done = moved(lambda: connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0], _WAIT)
+    if not done:
+        raise _in_use(file)
 
 
 def _bytes_name(file: Path, users: Sequence[str]) -> bool:

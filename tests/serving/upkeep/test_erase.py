@@ -3,7 +3,8 @@
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -311,20 +312,36 @@ with open(sys.argv[1], "r+b") as index:
 """
 
 
+@contextmanager
+def being_moved(file: Path) -> Iterator[None]:
+    """Another program moves a database's log for half a second from now on."""
+    other = subprocess.Popen([sys.executable, "-c", MOVING, f"{file}-shm"], stdout=subprocess.PIPE, text=True)
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        yield
+    assert other.returncode == 0
+
+
 def test_an_erasure_waits_while_another_program_moves_the_log_of_a_database(tmp_path: Path) -> None:
     file = tmp_path / "live.db"
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("CREATE TABLE kept (user TEXT)")
-        connection.execute("INSERT INTO kept VALUES ('u1')")
-        connection.commit()
-        other = subprocess.Popen([sys.executable, "-c", MOVING, f"{file}-shm"], stdout=subprocess.PIPE, text=True)
-        with other:
-            assert other.stdout is not None
-            assert other.stdout.readline() == "held\n"
+        with being_moved(file):
             sqlite_files.scrub([file], ["u2"])
-        assert other.returncode == 0
-    assert not Path(f"{file}-wal").exists() or not Path(f"{file}-wal").stat().st_size
+        assert Path(f"{file}-wal").stat().st_size == 0
+
+
+def test_what_named_an_erased_user_last_is_moved_out_of_the_live_logs_log(scene: Scene) -> None:
+    file = scene.live.file
+    assert file is not None
+    with scene.live.reading():
+        scene.live.append([message(30, WHO, "visit", BEGIN + 5 * HOUR)])
+    assert Path(f"{file}-wal").stat().st_size
+    with being_moved(file):
+        scene.live.settle()
+    assert Path(f"{file}-wal").stat().st_size == 0
 
 
 def test_mentions_are_whole_words_of_ids_that_tell_themselves_from_others() -> None:
