@@ -8,6 +8,7 @@ from typing import Protocol
 import polars as pl
 
 from features.definition.columns import feature_set
+from features.definition.narrowed import narrowed
 from features.definition.schema import Definition
 from features.errors import StoreError
 from features.events.compacted import NONE, Compacted
@@ -40,6 +41,16 @@ class More(Protocol):
         ...
 
 
+def of_populations(definition: Definition) -> Definition:
+    """The definition with no more columns than its populations ask about, to count them."""
+    return narrowed(definition, _population(definition).columns)
+
+
+def _population(definition: Definition) -> Program:
+    """Who is asked about, by outcome."""
+    return Program({name: rule.among for name, rule in definition.outcomes.items()})
+
+
 class Snapshots:
     """The rows of every outcome's population at given cutoffs, drawn as the definition says.
 
@@ -52,7 +63,7 @@ class Snapshots:
     def __init__(self, definition: Definition, cutoffs: Instants, shares: dict[int, float] | None = None) -> None:
         self._definition = definition
         self._cutoffs = cutoffs
-        self._population = Program({name: rule.among for name, rule in definition.outcomes.items()})
+        self._population = _population(definition)
         self._shares = shares or dict.fromkeys(cutoffs.tolist(), 1.0)
 
     def traits(self, live: Compacted = NONE) -> pl.DataFrame | None:
@@ -89,7 +100,7 @@ def shares_of(log: Log, cutoffs: Instants, definition: Definition, scratch: Path
     rules = definition.snapshots
     if rules.keep == 1.0:
         return dict.fromkeys(cutoffs.tolist(), 1.0)
-    snapshots = Snapshots(definition, cutoffs)
+    snapshots = Snapshots(of_populations(definition), cutoffs)
 
     def count(events: Events, traits: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
         for frame in snapshots.eligible(events, traits):

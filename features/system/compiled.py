@@ -1,7 +1,9 @@
 """Compiled code: how the kernel is compiled, and where the result is kept."""
 
 import hashlib
+import importlib
 import os
+import sys
 from pathlib import Path
 
 import numba as nb
@@ -27,6 +29,24 @@ def _code_folder() -> str:
     kept = beside if writable else Path.home() / ".cache" / "propensity"
     return str(kept / digest)
 
+
+def _load_arrays() -> None:
+    """Load what numba knows of arrays without `scipy.linalg`, which takes longer than all else of a start.
+
+    Numba imports it to see whether there is a BLAS. There is: SciPy is installed with this package; and what multiplies
+    matrices, which nothing here does, loads it when it is compiled.
+    """
+    blas = "scipy.linalg.cython_blas"
+    if "numba.np.arraymath" in sys.modules or blas in sys.modules:
+        return
+    sys.modules[blas] = None  # type: ignore[assignment]  # so that the import is refused
+    try:
+        setattr(importlib.import_module("numba.np.arraymath"), "_HAVE_BLAS", True)  # noqa: B010  # it has no types
+    finally:
+        del sys.modules[blas]
+
+
+_load_arrays()
 
 nb.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or _code_folder()
 

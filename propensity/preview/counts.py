@@ -14,7 +14,7 @@ from features.events.events import Events
 from features.events.orders import without_lines
 from features.expressions.program import holds
 from features.local_days import zone_of
-from features.snapshot import Snapshots
+from features.snapshot import Snapshots, of_populations
 from features.system.progress import Steps
 from features.time import Instants, to_datetime
 from segments.rfm_cuts import measured
@@ -53,7 +53,8 @@ def count(store: EventStore, steps: Steps) -> Counts:
     """Count what a log holds, in one pass over its buckets."""
     definition = store.log.definition
     cutoffs, short = _cutoffs(definition, store)
-    snapshots = Snapshots(definition.model_copy(update={"snapshots": SnapshotRules()}), cutoffs)
+    counted = of_populations(definition).model_copy(update={"snapshots": SnapshotRules()})
+    snapshots = Snapshots(counted, cutoffs)
     traits, zone = snapshots.traits(), zone_of(definition.timezone)
     silences = [
         list(definition.signals).index(rule.signal) for rule in definition.likelihoods.values() if rule.will_not
