@@ -11,13 +11,13 @@ from features.time import DAY
 from monitoring.experiments.comparison import LABEL, PREDICTED, REACHED, Comparison, compare
 from monitoring.realised import alarms_of
 from monitoring.statistics.effects.targeting import doubly_robust, targeting
-from monitoring.uplift.learners import FOLDS, cross_fitted, s_learner, within_folds
+from monitoring.uplift.learners import FOLDS, s_learner, sequential, within_folds
 
 WEEK = 7 * DAY
 RULE = Outcome.model_validate({"will_not": "visit", "within": "14d", "among": "tenure_days >= 0"})
 
 #: simulated years of a champion, experiments, and uplift experiments
-YEARS, EXPERIMENTS, UPLIFTS = 200, 2_000, 200
+YEARS, EXPERIMENTS, UPLIFTS = 200, 2_000, 700
 
 #: held out in each batch; users of an experiment, and the share that is sent nothing; users of one for uplift
 HELD_OUT, USERS, NOTHING, MOVED = 1_000, 4_000, 0.1, 3_000
@@ -109,8 +109,9 @@ def _covered(seed: int) -> bool:
     treated = (rng.random(MOVED) < 0.5).astype(np.float64)
     y = (rng.random(MOVED) < 0.5 + 0.15 * np.tanh(X[:, 1]) + effect * treated).astype(np.float64)
     folds = np.arange(MOVED) % FOLDS
-    low, high = cross_fitted(s_learner, X, treated, y, folds)
-    places = within_folds(high - low, folds)
-    found = targeting(doubly_robust(y, treated, low, high, 0.5), places, seed=seed).autoc
-    truth = targeting(effect, places).autoc.value
+    seen = sequential(s_learner, X, treated, y, folds)
+    places = within_folds(seen.high - seen.low, seen.folds)
+    effects = doubly_robust(y[seen.rows], treated[seen.rows], seen.low, seen.high, 0.5)
+    found = targeting(effects, places, seed=seed).autoc
+    truth = targeting(effect[seen.rows], places).autoc.value
     return found.low <= truth <= found.high

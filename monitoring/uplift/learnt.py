@@ -18,7 +18,7 @@ from features.events.log import Log
 from features.system.progress import Progress, ignore
 from monitoring.collected import features_at
 from monitoring.statistics.effects.targeting import Targeting, doubly_robust, targeting
-from monitoring.uplift.learners import FOLDS, LEARNERS, cross_fitted, within_folds
+from monitoring.uplift.learners import FOLDS, LEARNERS, cross_fitted, sequential, within_folds
 from monitoring.uplift.tiers import Group, groups_of
 from segments.variants import Trial
 from serving.model.numbers import Floats
@@ -130,7 +130,7 @@ def arms_of(
 
 
 def learn(arms: Arms, trial: Trial, variant: str, definition: Definition) -> Uplift:
-    """Fit the learners, judge each on users it has not seen, and cut the users into groups.
+    """Judge each learner on users that it has not seen, fold after fold, and cut the users into groups.
 
     Args:
         arms: the users.
@@ -140,19 +140,21 @@ def learn(arms: Arms, trial: Trial, variant: str, definition: Definition) -> Upl
     """
     keys = np.repeat(salt([f"{trial.id}\x00uplift"]), len(arms.names))
     folds = (evenly(arms.names, keys) * FOLDS).astype(np.int64)
-    fitted = {name: cross_fitted(one, arms.X, arms.treated, arms.y, folds) for name, one in LEARNERS.items()}
+    seen = {name: sequential(one, arms.X, arms.treated, arms.y, folds) for name, one in LEARNERS.items()}
+    places = {name: within_folds(one.high - one.low, one.folds) for name, one in seen.items()}
     # effects by the first learner: they are unbiased by any, and rankings are compared on the same ones
-    low, high = fitted["s"]
-    effects = doubly_robust(arms.y, arms.treated, low, high, arms.share)
-    judged = {name: targeting(effects, within_folds(high - low, folds)) for name, (low, high) in fitted.items()}
+    first = seen["s"]
+    effects = doubly_robust(arms.y[first.rows], arms.treated[first.rows], first.low, first.high, arms.share)
+    judged = {name: targeting(effects, place) for name, place in places.items()}
     learner: Literal["s", "t"] = "t" if judged["t"].qini.low > judged["s"].qini.high else "s"
-    low, high = fitted[learner]
+    low, high = cross_fitted(LEARNERS[learner], arms.X, arms.treated, arms.y, folds)
     rule = definition.outcomes[trial.rule.primary]
     cost = rule.profit.contact / rule.profit.value if isinstance(rule, Outcome) else 0.0
     return Uplift(
         experiment=trial.id, variant=variant, outcome=trial.rule.primary, users=len(arms.y), learner=learner,
-        judged=judged, by_risk=targeting(effects, within_folds(-fitted["s"][0], folds)),
-        groups=groups_of(high - low, effects, low, cost=cost), offered=judged[learner].autoc.low > 0,
+        judged=judged, by_risk=targeting(effects, within_folds(-first.low, first.folds)),
+        groups=groups_of(places[learner], effects, seen[learner].low, high - low, cost=cost),
+        offered=judged[learner].autoc.low > 0,
     )  # fmt: skip
 
 

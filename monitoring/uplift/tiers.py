@@ -25,7 +25,7 @@ class Group:
 
     Attributes:
         least: the smallest predicted uplift in it.
-        users: of the experiment.
+        users: of the experiment, by whom it was judged.
         effect: the mean of their doubly robust effects, positive where acting does what is wanted.
         low, high: its interval.
         without: how often what is wanted happens to them without acting.
@@ -42,29 +42,31 @@ class Group:
 
 
 def groups_of(
-    uplift: Floats, effects: Floats, without: Floats, *, cost: float, confidence: float = 0.95
+    places: Floats, effects: Floats, without: Floats, predicted: Floats, *, cost: float, confidence: float = 0.95
 ) -> list[Group]:
-    """Cut users into fifths by predicted uplift, the highest first, and name each by its interval.
+    """Cut users into fifths by their place in a ranking, the highest first, and name each by its interval.
 
     *Persuadable*: the whole interval lies above what acting costs. *Do not disturb*: below 0. *Sure thing* and *lost
     cause*: it does not pay, and what is wanted happens to most of them anyway, or to few. *Unsure*: all others.
 
     Args:
-        uplift: predicted, of users the model has not seen.
+        places: of users who judge, as `learners.within_folds` makes them, the highest first to be acted on.
         effects: their doubly robust effects.
-        without: the predicted probability of what is wanted, without acting.
+        without: their predicted probability of what is wanted, without acting.
+        predicted: uplift on the scale of what serves, of as many users as there are: its fifths are the cut-offs.
         cost: of acting on a user, in what one who does what is wanted brings.
         confidence: of all intervals together.
     """
-    order = np.argsort(-uplift, kind="stable")
+    order = np.argsort(-places, kind="stable")
+    cuts = np.array_split(-np.sort(-predicted), GROUPS)
     reach = two_sided(1 - (1 - confidence) / GROUPS)
     found = []
-    for inside in np.array_split(order, GROUPS):
+    for inside, cut in zip(np.array_split(order, GROUPS), cuts, strict=True):
         mean = float(effects[inside].mean())
         error = float(effects[inside].std(ddof=1)) / np.sqrt(inside.size)
         low, high, natural = mean - reach * error, mean + reach * error, float(without[inside].mean())
         tier = _tier(low, high, natural, cost)
-        found.append(Group(float(uplift[inside].min()), inside.size, mean, low, high, natural, tier))
+        found.append(Group(float(cut[-1]), inside.size, mean, low, high, natural, tier))
     return found
 
 

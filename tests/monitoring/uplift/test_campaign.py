@@ -17,7 +17,7 @@ from features.system.progress import unseen
 from features.time import DAY, day_of
 from monitoring.experiments.frozen import outcomes_of
 from monitoring.statistics.effects.targeting import doubly_robust, targeting
-from monitoring.uplift.learners import FOLDS, cross_fitted, s_learner, within_folds
+from monitoring.uplift.learners import FOLDS, s_learner, sequential, within_folds
 from monitoring.uplift.learnt import Arms, arms_of, learn
 from segments.variants import Trial, trials
 from serving.activation.assignments import ASSIGNED
@@ -92,11 +92,13 @@ def test_uplift_finds_who_is_moved_and_its_interval_holds_the_truth(tmp_path: Pa
     found = learn(arms, trial, "mail", definition)
     assert found.offered, found.words
     folds = np.arange(len(arms.y)) % FOLDS
-    low, high = cross_fitted(s_learner, arms.X, arms.treated, arms.y, folds)
-    places = within_folds(high - low, folds)
-    judged = targeting(doubly_robust(arms.y, arms.treated, low, high, 0.5), places).autoc
-    assert judged.low <= targeting(lost, places).autoc.value <= judged.high
-    assert np.corrcoef(high - low, lost)[0, 1] > 0.3
+    seen = sequential(s_learner, arms.X, arms.treated, arms.y, folds)
+    places = within_folds(seen.high - seen.low, seen.folds)
+    judged = targeting(
+        doubly_robust(arms.y[seen.rows], arms.treated[seen.rows], seen.low, seen.high, 0.5), places
+    ).autoc
+    assert judged.low <= targeting(lost[seen.rows], places).autoc.value <= judged.high
+    assert np.corrcoef(seen.high - seen.low, lost[seen.rows])[0, 1] > 0.3
 
 
 def test_a_campaign_that_does_nothing_offers_nothing(tmp_path: Path) -> None:

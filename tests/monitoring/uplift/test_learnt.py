@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from monitoring.uplift.fitted import fitted
+from monitoring.uplift.learners import s_learner, sequential
 from monitoring.uplift.learnt import Arms, Uplift, learn
 from monitoring.uplift.tiers import DO_NOT_DISTURB, LOST_CAUSE, PERSUADABLE, SURE_THING, UNSURE, groups_of
 from segments.variants import trials
@@ -63,6 +64,20 @@ def test_the_same_again_is_the_same() -> None:
     assert one.groups == two.groups
 
 
+def test_no_two_folds_learn_from_each_other() -> None:
+    made, _ = arms(5, 1_000, helps=0.2, hurts=-0.1)
+    folds = np.arange(1_000) % 4
+    seen = sequential(s_learner, made.X, made.treated, made.y, folds)
+    assert sorted(seen.rows.tolist()) == np.flatnonzero(folds > 0).tolist(), "nobody has judged who is learnt from"
+    assert (seen.folds == folds[seen.rows]).all()
+    for fold in (1, 2, 3):
+        others = np.where(folds >= fold, 1 - made.y, made.y)
+        again, same = sequential(s_learner, made.X, made.treated, others, folds), seen.folds <= fold
+        assert (again.high[same] == seen.high[same]).all()
+        assert (again.low[same] == seen.low[same]).all()
+    assert (seen.low != seen.high).any()
+
+
 def test_tiers_are_named_by_their_intervals() -> None:
     rng = np.random.default_rng(1)
     uplift = np.repeat([0.4, 0.3, 0.2, 0.1, -0.2], 400).astype(float)
@@ -70,7 +85,7 @@ def test_tiers_are_named_by_their_intervals() -> None:
         rng.normal(0.4, 0.1, 400), rng.normal(0.0, 0.1, 800), rng.normal(0.1, 3, 400), rng.normal(-0.3, 0.1, 400)
     ]
     without = np.repeat([0.4, 0.9, 0.1, 0.5, 0.5], 400)
-    groups = groups_of(uplift, wide, without, cost=0.05)
+    groups = groups_of(uplift, wide, without, uplift, cost=0.05)
     assert [group.tier for group in groups] == [PERSUADABLE, SURE_THING, LOST_CAUSE, UNSURE, DO_NOT_DISTURB]
     made, _ = arms(1, 2_500, helps=0.2, hurts=-0.1)
     model = fitted(replace(learnt(made), groups=groups), made, TRIAL, DEFINITION)
