@@ -16,7 +16,7 @@ from features.settings import Settings
 from features.time import Clock
 from serving.database.live_log import LiveLog
 from serving.database.taken_ids import ACCEPTED, CORRECTED, DUPLICATE
-from serving.database.topics import RENEW, OvertakenError, Position, TopicLease, move
+from serving.database.topics import RENEW, OvertakenError, Position, TopicLease, move, positions
 from serving.ingest.topic.consumer import Record, Topic
 from serving.ingest.topic.content import Content, content_of, nothing_of
 from serving.ingest.topic.place import moved_on, opened
@@ -28,7 +28,7 @@ log = logging.getLogger("propensity")
 #: messages of one transaction, and how long the first of them is waited for, in seconds
 MOST, WAIT = 1_000, 0.25
 
-#: seconds between looks at how far behind it is, and at the topic's partitions
+#: seconds between looks at how far behind it is, and at the topic's partitions and where they are to be read
 SHOWN, LOOK = 1.0, 10.0
 
 #: seconds until it is tried again: the first time, and the last
@@ -129,8 +129,8 @@ class TopicReader:
             self._take(new, after)
         now = time.monotonic()
         if topic.disturbed or now - self._looked > LOOK:
-            if set(topic.partitions()) != self._at.keys():
-                self._leave()  # it is opened again, with all of them
+            if set(topic.partitions()) != self._at.keys() or positions(self._live, self._name) != self._at:
+                self._leave()  # partitions were added, or it is to be read from elsewhere: it is opened again
             self._looked = now
         elif now - self._shown > SHOWN:
             for partition, waiting in topic.waiting({p: at.next for p, at in self._at.items()}).items():

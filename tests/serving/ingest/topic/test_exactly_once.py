@@ -92,3 +92,19 @@ def test_one_reads_and_another_takes_over_at_once_when_it_stops(stage: TopicScen
     assert theirs.mine(), "what is not mine I cannot give back"
     theirs.give_back()
     other.close()
+
+
+def test_a_reader_that_waits_notices_that_the_topic_is_to_be_read_again(
+    stage: TopicScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LOOK", 0.1)
+    stage.write_messages(visits(0, 20))
+    reader = stage.reader()
+    reader.start()
+    until(lambda: stage.waiting == 0)
+    stage.restart()
+    assert stage.waiting == 20
+    until(lambda: stage.waiting == 0)
+    assert reader.trouble == ""
+    reader.close()
+    check(stage, 20)

@@ -1,14 +1,19 @@
 """A real server reads a topic: scores show its events, and health, metrics and commands how far it is."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from features.time import Clock, parse_instant
+from serving.database.live_log import LiveLog
+from serving.runtime.worker_process import WorkerProcess
 from tests.brokers import Broker
 from tests.conftest import ROOT, World
 from tests.forks import run_module
+from tests.ports import free_port
 from tests.serving.conftest import copy_of
 from tests.serving.ingest.asking import CLOCK, until
 from tests.serving.ingest.topic.scenes import track
@@ -73,6 +78,28 @@ def test_a_server_reads_a_topic_and_says_how_far_it_is(world: World, tmp_path: P
     assert 'No such configuration property: "nope"' in refused.stderr
     nothing = run_module("propensity", ["kafka", "status"], mine.environment, ROOT)
     assert "set PROPENSITY_KAFKA and PROPENSITY_KAFKA_TOPIC" in nothing.stderr
+
+
+def test_a_worker_in_a_process_of_its_own_reads_a_topic(world: World, tmp_path: Path, own_broker: Broker) -> None:
+    mine = copy_of(world, tmp_path / "world")
+    settings = mine.settings.model_copy(update={"kafka": own_broker.address, "kafka_topic": TOPIC})
+    process, port = WorkerProcess(mine.definition, settings, Clock(parse_instant(CLOCK))), free_port()
+    process.serve("127.0.0.1", port)
+    working = threading.Thread(target=process.run)
+    working.start()
+    live = LiveLog.open(mine.definition, settings)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as ask:
+            until(lambda: "has no topic" in ask.get("/readyz").json()["degraded"].get(f"topic {TOPIC}", ""), 60)
+            own_broker.write(TOPIC, track("kafka-user", "app_open"))
+            until(lambda: live.of_users(["kafka-user"]), 60)
+            until(lambda: ask.get("/readyz").json()["degraded"] == {}, 60)
+            until(lambda: "propensity_events_folded_total 1.0" in ask.get("/metrics").text, 60)
+    finally:
+        process.stop()
+        working.join(60)
+        live.close()
+    assert not working.is_alive()
 
 
 def _ready(server: Successor) -> dict:
