@@ -125,7 +125,7 @@ LOCK_DOCS := .venv/bin/uv pip compile --group docs $(LOCK_OPTIONS)
 .PHONY: lock
 lock: .venv/.ready ## resolve the dependencies again
 	$(LOCK) --extra dev -o requirements.txt
-	$(LOCK) --extra postgres --extra notices --extra oidc -c requirements.txt -o requirements-service.txt
+	$(LOCK) --extra postgres --extra kafka --extra notices --extra oidc -c requirements.txt -o requirements-service.txt
 	$(LOCK_DOCS) -o requirements-docs.txt
 	$(LOCK) --extra dev --extra spark --extra bench -c requirements.txt -o requirements-extras.txt
 

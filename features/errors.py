@@ -96,6 +96,12 @@ class LiveLogError(UnavailableError):
     code = "live_log"
 
 
+class TopicError(UnavailableError):
+    """A topic of Kafka cannot be read on: its settings, rights or offsets are at fault, and waiting may not help."""
+
+    code = "topic"
+
+
 class SparkError(PropensityError):
     """Spark, or the Python of its executors, cannot do what it was asked for."""
 

@@ -63,6 +63,13 @@ class Settings(BaseSettings):
         auth: ``token`` requires a key; ``off`` serves without keys, for local use only.
         live_log: the SQLAlchemy address of the live log's database; without it, a SQLite file in ``PROPENSITY_HOME``.
             PostgreSQL, ``postgresql+psycopg://…``, one database per definition, when more than one process serves.
+        kafka: the brokers of a Kafka-compatible log, ``host:port,host:port``: workers read events from one of its
+            topics, beside those that come over HTTP.
+        kafka_topic: the topic that workers read; its messages are those of the tracking API, as JSON.
+        kafka_options: more properties of the client library, librdkafka, as JSON:
+            ``{"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.username": "…", "sasl.password": "…"}``
+        kafka_start: where the first reading of the topic begins: at the ``earliest`` message that it still has, or at
+            the ``latest``, with those that come from then on.
         worker: ``on`` runs the worker and the sender in the service, ``off`` leaves them to ``propensity worker``.
         clock: the service's clock starts at this instant, for replays and demonstrations; without it, the real time.
         console: ``on`` serves the console under ``/console``, ``off`` does not.
@@ -104,6 +111,10 @@ class Settings(BaseSettings):
     token: SecretStr | None = None
     auth: Literal["token", "off"] = "token"
     live_log: SecretStr = SecretStr("")
+    kafka: str = ""
+    kafka_topic: str = ""
+    kafka_options: SecretStr = SecretStr("")
+    kafka_start: Literal["earliest", "latest"] = "earliest"
     worker: Literal["on", "off"] = "on"
     clock: AwareDatetime | None = None
     console: Literal["on", "off"] = "on"
@@ -141,6 +152,12 @@ class Settings(BaseSettings):
                 "; ".join(found) + ".", fix="set the variable to a value it can have, or unset it"
             ) from None
         self._check_ways()
+        if bool(self.kafka) != bool(self.kafka_topic):
+            raise SettingsError(
+                f"PROPENSITY_KAFKA is {shown(self.kafka)} and PROPENSITY_KAFKA_TOPIC is {shown(self.kafka_topic)}.",
+                fix="set both, to read events from a topic, or neither",
+            )
+        self.kafka_properties()
 
     def _check_ways(self) -> None:
         """Check that the ways to sign in are whole, and that there is one at most beside keys.
@@ -177,6 +194,23 @@ class Settings(BaseSettings):
             name for name, field in fields.items() if SecretStr in (field.annotation, *get_args(field.annotation))
         }
         return self.model_copy(update={name: fields[name].default for name in (*secret, "tracking_uri")})
+
+    def kafka_properties(self) -> dict[str, str | int | float | bool]:
+        """The further properties of the Kafka client; they may hold passwords.
+
+        Raises:
+            SettingsError: they are no JSON object of plain values; what they are is not shown.
+        """
+        try:
+            found = json.loads(self.kafka_options.get_secret_value() or "{}")
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not all(isinstance(value, (str, int, float)) for value in found.values()):
+            raise SettingsError(
+                "PROPENSITY_KAFKA_OPTIONS is not a JSON object of texts and numbers.",
+                fix='write {"security.protocol": "SASL_SSL", "sasl.username": "…"}, or unset it',
+            )
+        return found
 
     def live_url(self, name: str) -> str:
         """The address of one definition's live log."""

@@ -10,6 +10,7 @@ from propensity.commands.log import check, fetch, imports, init
 from propensity.commands.monitoring import experiment, kpis, monitor, recalibrate, uplift
 from propensity.commands.service import destinations, live, serve
 from propensity.commands.service.dead_letters import letters
+from propensity.commands.service.kafka import kafka
 from propensity.commands.service.keys import keys
 
 # what a command needs is imported when it runs, so that help comes at once
@@ -19,6 +20,7 @@ app = typer.Typer(
 app.add_typer(keys, name="keys")
 app.add_typer(letters, name="dead-letters")
 app.add_typer(destinations.group, name="handoff")
+app.add_typer(kafka, name="kafka")
 for command in (
     live.worker,
     live.compact,

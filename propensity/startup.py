@@ -33,6 +33,7 @@ def check(rules: Definition, settings: Settings, host: str) -> None:
     from serving.activation.delivery import check_destinations
 
     check_destinations(rules)
+    _topic(settings)
     try:
         _keys(settings, host)
         _models(rules, settings)
@@ -53,6 +54,14 @@ def _live_log(rules: Definition, settings: Settings) -> None:
         check_log(live, Marks.load(rules, settings, OnlineProfiles(rules, settings)).all)
     finally:
         live.close()
+
+
+def _topic(settings: Settings) -> None:
+    """Look whether a topic of Kafka can be opened with these settings; its brokers are not asked."""
+    if settings.kafka and settings.worker == "on":
+        from serving.ingest.topic.consumer import Topic
+
+        Topic(settings).close()
 
 
 def free(host: str, port: int) -> None:

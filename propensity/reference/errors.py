@@ -101,6 +101,7 @@ ERRORS = {
     "database": ("a database is damaged, or lacks a table, a column or a right", "run the command or the `GRANT` that the message names"),
     "backup": ("a backup cannot be made, is not complete, or would overwrite something", "name an empty folder, or another backup"),
     "live_log": ("the live log is older than what was made from it, or another one", "see [a store that came back from a backup](../how-to/operate.md#a-store-that-came-back-from-a-backup)"),
+    "topic": ("a topic of Kafka is not there, does not let us in, or no longer has the messages that come next", "what the message says; see [events from Kafka](../how-to/kafka.md#when-something-fails)"),
     "spark": ("Spark does not answer, has no memory left, or the Python of its executors lacks something", "what the message says; see [Spark](../how-to/scale.md#spark)"),
     "scoring": ("a model cannot score the rows it was given", "train again with this definition"),
     "model_damaged": ("a file of a registered model is missing, or differs from the one that was registered", "restore the file, train again, or go back with `propensity rollback`"),
@@ -136,6 +137,8 @@ ANSWERS = {
 
 #: code: when, fix
 MESSAGES = {
+    "not_json": ("a message of a topic of Kafka is not JSON", "write JSON into the topic"),
+    "not_storable": ("the live log's database cannot hold a message of a topic of Kafka", "correct the message that `reason` names, and write it again"),
     "not_an_object": ("the message, its `properties` or its `traits` are not a JSON object", "send an object"),
     "too_deep": ("the message is nested more than 64 deep", "send a flatter message"),
     "too_large": ("the message has more than 32 kB, or an id or a name has more than 256 characters", "send less"),

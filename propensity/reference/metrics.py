@@ -9,7 +9,7 @@ from serving.process import metrics
 HEAD = """# Metrics
 
 `/metrics` of the API and of each worker shows the numbers of that process in Prometheus' format. They are kept in memory and begin at 0 when
-a process starts. Those marked *with a worker* are shown by `propensity worker`, and by a service whose worker is on. When to raise an alarm is in [how to operate](../how-to/operate.md#what-to-watch).
+a process starts. Those marked *with a worker* are shown by `propensity worker`, and by a service whose worker is on; those marked *with a topic* where it also reads a topic of Kafka. When to raise an alarm is in [how to operate](../how-to/operate.md#what-to-watch).
 """
 
 TAIL = "Each process also shows `process_cpu_seconds_total`, `process_resident_memory_bytes`, `process_open_fds` and the like."
@@ -29,6 +29,7 @@ def page() -> str:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         labels = ", ".join(f"`{label}`" for label in metric._labelnames) or "–"
         where = "with a worker" if metric in metrics.OF_WORKER else "always"
+        where = "with a topic" if metric in metrics.OF_TOPIC else where
         rows.append((f"`{name}`", family.type, labels, where, sentence(family.documentation)))
     head = ["metric", "type", "labels", "shown", "meaning"]
     return f"{HEAD}\n{table(head, sorted(rows))}\n\n{TAIL}\n"

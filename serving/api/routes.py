@@ -104,7 +104,7 @@ def _health(request: Request) -> Health:
     except StartingError as error:
         why = str(error)
         return Health(lambda: opening.alive, lambda: {"service": why})
-    return Health(lambda: desk.live.alive, desk.live.missing, lambda: desk.answers.refused)
+    return Health(lambda: desk.live.alive, desk.live.missing, desk.live.degraded)
 
 
 @app.get("/metrics", summary="Numbers for Prometheus", include_in_schema=False)

@@ -89,7 +89,12 @@ class LiveLog:
         self.engine.dispose()
 
     def append(
-        self, messages: Sequence[Message], refused: Sequence[DeadLetter] = (), *, replayed: bool = False
+        self,
+        messages: Sequence[Message],
+        refused: Sequence[DeadLetter] = (),
+        *,
+        replayed: bool = False,
+        within: Callable[[sa.Connection], None] = lambda _: None,
     ) -> list[str]:
         """Append messages, and keep refused ones, in one transaction that is on the disk when this returns.
 
@@ -97,6 +102,7 @@ class LiveLog:
             messages: those that can be read.
             refused: letters of those that cannot.
             replayed: the messages are of dead letters, which stay: none is written again for an id that is taken.
+            within: called in the transaction, before anything is appended; nothing is where it raises.
 
         Returns:
             What became of each message: ``accepted``, ``corrected`` (accepted, and takes the place of the message that
@@ -108,6 +114,7 @@ class LiveLog:
         """
         with self.writing() as connection:
             one_at_a_time(connection)
+            within(connection)
             erased = erased_among(connection, [user for message in messages for user in message.users])
             left = [message for message in messages if erased.isdisjoint(message.users)]
             outcomes = iter(self._add(connection, left))

@@ -118,6 +118,28 @@ answers = Table(
 erased = Table("live_tombstones", metadata, Column("digest", String, primary_key=True))
 erased_before = Table("live_erased", metadata, Column("user_hash", BigInteger, primary_key=True, autoincrement=False))
 
+#: of each partition the offset of the next message to read; and of the last one that was read, its offset, time
+#: (milliseconds) and size (bytes, -1 of none), by which another topic of the same name is noticed
+topic_offsets = Table(
+    "live_topic_offsets",
+    metadata,
+    Column("topic", String, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("next", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+)
+
+#: who reads a topic, and until when
+topic_readers = Table(
+    "live_topic_readers",
+    metadata,
+    Column("topic", String, primary_key=True),
+    Column("holder", String, nullable=False),
+    Column("until", BigInteger, nullable=False),
+)
+
 #: write keys and tokens, hashed
 keys = Table(
     "live_keys",

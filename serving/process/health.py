@@ -20,7 +20,8 @@ class Health:
     Attributes:
         alive: whether it works, or will.
         missing: what it needs and does not answer, by name.
-        degraded: outcomes without predictions, or with those of an older model, and why; it is ready without them.
+        degraded: outcomes without predictions, or with those of an older model, and a topic that is not read, and why;
+            it is ready without them.
     """
 
     alive: Callable[[], bool]

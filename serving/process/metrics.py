@@ -27,7 +27,8 @@ SECONDS = Histogram(
 )  # fmt: skip
 EVENTS = Counter(
     "propensity_events_total",
-    "messages received, by result: accepted, corrected (in place of an earlier one), duplicate or refused",
+    "messages received, by result: accepted, corrected (in place of an earlier one), duplicate, refused, or empty "
+    "(a tombstone of a topic)",
     ["result"],
     registry=SHOWN,
 )
@@ -91,8 +92,23 @@ HANDOFF_FAILURES = Counter(
     "propensity_handoff_failures_total", "requests to destinations that failed", ["destination"], registry=None
 )
 
+# metrics of a worker that reads a topic of Kafka
+TOPIC_LAG = Gauge(
+    "propensity_topic_lag_messages",
+    "messages of each partition of the Kafka topic that are not read yet; not a number while this process does not "
+    "read it",
+    ["partition"], registry=None,
+)  # fmt: skip
+TOPIC_ERRORS = Counter(
+    "propensity_topic_errors_total",
+    "rounds of reading the Kafka topic that failed; they are tried again",
+    registry=None,
+)
+
 OF_WORKER = (FOLDED, DEFERRED, FRESHNESS, LAG, WORKER_ERRORS, MOVED, HANDED_OFF, HANDOFF_FAILURES)
+OF_TOPIC = (TOPIC_LAG, TOPIC_ERRORS)
 _WORKING: list[bool] = []
+_READING: list[bool] = []
 
 
 def show_worker() -> None:
@@ -101,6 +117,14 @@ def show_worker() -> None:
         _WORKING.append(True)
         LAG.set(float("nan"))
         for metric in OF_WORKER:
+            SHOWN.register(metric)
+
+
+def show_topic() -> None:
+    """Show the metrics of a reader of a topic from now on."""
+    if not _READING:
+        _READING.append(True)
+        for metric in OF_TOPIC:
             SHOWN.register(metric)
 
 

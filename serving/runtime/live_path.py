@@ -31,7 +31,7 @@ class LivePath:
     """
 
     def __init__(self, definition: Definition, settings: Settings, clock: Clock, answers: Answers) -> None:
-        self.clock = clock
+        self.clock, self._answers = clock, answers
         columns = LogColumns.load(definition, settings.folder(definition.name))
         self.log = LiveLog.open(definition, settings)
         try:
@@ -53,7 +53,11 @@ class LivePath:
     @property
     def alive(self) -> bool:
         """Whether all threads work that have to; none comes back by itself."""
-        return self._committer.alive and (self._working is None or self._working.worker.alive)
+        return self._committer.alive and (self._working is None or self._working.alive)
+
+    def degraded(self) -> dict[str, str]:
+        """The outcomes whose champion is not served, and a topic that is not read, and why."""
+        return self._working.degraded() if self._working is not None else self._answers.refused
 
     def missing(self) -> dict[str, str]:
         """What does not answer, by its name, with the error's message."""
