@@ -72,11 +72,11 @@ test: .venv/.ready $(if $(shell command -v java),.venv/.extras) ## style, types,
 
 .PHONY: test-all
 test-all: ## the long tests, too: the README's commands, real logs, a Bento, failing servers, chaos, ten thousand examples
-	$(MAKE) test TESTS=
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(MAKE) test TESTS=
 
 .PHONY: test-ci
 test-ci: ## what CI runs: all but the longest of them
-	$(MAKE) test TESTS="not nightly"
+	HYPOTHESIS_PROFILE=$${HYPOTHESIS_PROFILE:-ci} $(MAKE) test TESTS="not nightly"
 
 .PHONY: chaos
 chaos: .venv/.ready ## kill, fill, damage and restore each part of real programs, with a ledger of what was acknowledged

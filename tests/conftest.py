@@ -27,11 +27,13 @@ from tests.order import pytest_collection_modifyitems as pytest_collection_modif
 
 ROOT = Path(__file__).parents[1]
 
-# the same examples in every run, so that it does not fail by luck; HYPOTHESIS_PROFILE=explore looks further
+# the same examples in every run, so that it does not fail by luck; HYPOTHESIS_PROFILE=explore looks further. CI tries
+# more of them than `make test`
 _SLOW = [HealthCheck.too_slow]
+settings.register_profile("quick", deadline=None, suppress_health_check=_SLOW, max_examples=50, derandomize=True)
 settings.register_profile("ci", deadline=None, suppress_health_check=_SLOW, max_examples=150, derandomize=True)
 settings.register_profile("explore", deadline=None, suppress_health_check=_SLOW, max_examples=150)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 @pytest.fixture(scope="session")

@@ -107,6 +107,7 @@ def test_training_where_every_outcome_is_refused_fails(untrained_world: World, t
     assert done.stdout.count("too_few_positives") == 4
 
 
+@pytest.mark.long
 def test_the_feast_command_works_on_the_generated_repo(world: World) -> None:
     applied = world.run(*PROPENSITY, "feast", "apply")
     assert applied.returncode == 0, applied.stderr

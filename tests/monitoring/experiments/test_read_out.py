@@ -263,6 +263,7 @@ def test_users_who_enter_at_once_have_an_order() -> None:
     assert shape_of(made.read()) == shape_of(shuffled.read())
 
 
+@pytest.mark.long
 def test_five_looks_at_no_effect_find_one_in_twenty() -> None:
     wrong, worlds = 0, 200
     for seed in range(worlds):

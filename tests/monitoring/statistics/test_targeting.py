@@ -36,6 +36,7 @@ def test_effects_are_unbiased_by_wrong_predictions() -> None:
         assert found.mean() == pytest.approx(-0.1, abs=4 * found.std() / np.sqrt(n))
 
 
+@pytest.mark.long
 def test_intervals_cover_the_truth() -> None:
     def world(seed: int, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rng = RNG(seed)

@@ -101,6 +101,7 @@ def test_uplift_finds_who_is_moved_and_its_interval_holds_the_truth(tmp_path: Pa
     assert np.corrcoef(seen.high - seen.low, lost[seen.rows])[0, 1] > 0.3
 
 
+@pytest.mark.long
 def test_a_campaign_that_does_nothing_offers_nothing(tmp_path: Path) -> None:
     arms, trial, definition, effects = campaign(tmp_path, "--world", "habit")
     assert effects["churn"].abs().max() == 0

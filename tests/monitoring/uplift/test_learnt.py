@@ -48,11 +48,13 @@ def test_an_effect_that_differs_is_found_and_ranked(share: float) -> None:
     assert chosen.qini.low > found.by_risk.qini.high, "who is likely to leave is not who is moved"
 
 
+@pytest.mark.long
 def test_without_an_effect_nothing_is_offered() -> None:
     offered = [learnt(arms(seed, 2_500, helps=0.0, hurts=0.0)[0]).offered for seed in range(30)]
     assert sum(offered) <= 3, "one in forty by chance"
 
 
+@pytest.mark.long
 def test_an_effect_that_is_the_same_for_all_ranks_nobody() -> None:
     offered = [learnt(arms(seed, 2_500, helps=0.1, hurts=0.1)[0]).offered for seed in range(15)]
     assert sum(offered) <= 2

@@ -21,7 +21,7 @@ from tests.conftest import World
 from tests.monitoring.uplift.test_campaign import BEFORE, ENDS, defined, demo
 from tests.serving.servers import Server
 
-pytestmark = pytest.mark.xdist_group("campaign")
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("campaign")]
 
 NOW = "2026-03-01T00:00:00Z"
 SEGMENTS = {"worth_a_mail": "message_uplift_tier = 'persuadable'", "leave_alone": "message_uplift < 0"}
