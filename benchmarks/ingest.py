@@ -34,17 +34,7 @@ from serving.database.tables import SHARDS
 from serving.upkeep.materialize import materialize
 
 #: events a request, and events a second that are offered
-OFFERED = (
-    (500, 1_000),
-    (500, 2_500),
-    (500, 5_000),
-    (500, 7_500),
-    (100, 2_500),
-    (100, 5_000),
-    (1, 250),
-    (1, 500),
-    (1, 750),
-)
+OFFERED = ((500, 1_000), (500, 2_500), (500, 5_000), (500, 7_500), (100, 2_500), (100, 5_000), (1, 250), (1, 500))
 SECONDS = 10.0
 #: this share of what is offered must be acknowledged, and folded, for a rate to count as reached
 REACHED = 0.95
