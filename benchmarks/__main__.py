@@ -14,6 +14,7 @@ from benchmarks import (
     console,
     features,
     identity,
+    ingest,
     live,
     merge_day,
     monitor_day,
@@ -40,6 +41,7 @@ from benchmarks.page import (
     HANDOFF,
     HTTP,
     IDENTITY,
+    INGEST,
     LATENCY,
     LOAD,
     REAL,
@@ -132,10 +134,13 @@ def live_path(world: World, numbers: dict[str, float], soak: float) -> dict[str,
     numbers |= more
     load, histogram, more = live.cost(world, soak=soak)
     numbers |= more
+    events, more = ingest.cost(world)
+    numbers |= more
     return {
         HTTP: http,
         LOAD: load,
         LATENCY: histogram,
+        **({INGEST: events} if len(events) else {}),
     }
 
 
@@ -166,8 +171,8 @@ def main(
     only: Annotated[
         str,
         typer.Option(
-            help="'live', 'segments', 'audience', 'console', 'start', 'worlds', 'models', 'rolling', 'identity', "
-            "'monitoring' or 'experts'"
+            help="'live', 'ingest', 'segments', 'audience', 'console', 'start', 'worlds', 'models', 'rolling', "
+            "'identity', 'monitoring' or 'experts'"
         ),
     ] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
@@ -203,12 +208,13 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
     if only == "rolling":
         rows, numbers = rolling.rolling()
         return {ROLLING: rows}, numbers
-    if only not in ("live", "segments", "console", "start"):
+    if only not in ("live", "ingest", "segments", "console", "start"):
         return {}, {}
     numbers = {}
     with trained(users) as world:
-        if only in ("console", "start"):
-            title, measure = {"console": (CONSOLE, console.cost), "start": (START, start.cost)}[only]
+        if only in ("console", "start", "ingest"):
+            title, measure = {"console": (CONSOLE, console.cost), "start": (START, start.cost),
+                              "ingest": (INGEST, ingest.cost)}[only]  # fmt: skip
             rows, numbers = measure(world)
             return {title: rows}, numbers
         return live_path(world, numbers, soak) if only == "live" else acting(world, numbers), numbers

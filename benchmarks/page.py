@@ -23,6 +23,7 @@ STORES = "Profiles online, and named features"
 SPARK = "Spark on one machine"
 HTTP = "Answers over HTTP, one call after the other, a no-op between them"
 LOAD = "The live path under load, open loop"
+INGEST = "Events into PostgreSQL and Redis, offered at rising rates to one service and one worker"
 LATENCY = f"Latency of scores at {live.SCORES_PER_S} requests/s"
 SEGMENTS = "A hundred segments of a million users"
 AUDIENCE = "A rule of seven conditions while it is edited: size, what each condition removes, who enters and leaves"
@@ -38,8 +39,8 @@ IDENTITY = "People behind several devices: models on ids apart, merged, and if e
 RIGHT = "Monitoring and experiments: how often they are right, in simulated logs"
 VALUE = "Predicted value: CDNOW from 1 April 1998, and the example logs that ask for it"
 #: all tables there are, in the order of the page; one of another title is of an older version
-TITLES = (BESIDE, BESIDE_EXPERTS, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, SEGMENTS, AUDIENCE, CONSOLE,
-          HANDOFF, START, REASONS, BEST, CDNOW, VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
+TITLES = (BESIDE, BESIDE_EXPERTS, GROWTH, SIGNALS, DAY, STORES, SPARK, HTTP, LOAD, LATENCY, INGEST, SEGMENTS, AUDIENCE,
+          CONSOLE, HANDOFF, START, REASONS, BEST, CDNOW, VALUE, REAL, ROLLING, IDENTITY, RIGHT)  # fmt: skip
 
 
 def markdown(title: str, rows: pl.DataFrame) -> str:

@@ -11,7 +11,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from features.definition.schema import Definition
 from features.errors import StoreError, UnavailableError
-from features.feature_store.compare_and_swap import FEATURE, Exchange, RedisExchange, SqliteExchange
+from features.feature_store.compare_and_swap import Exchange, RedisExchange, SqliteExchange
 from features.feature_store.errors import store_errors
 from features.feature_store.objects import PROFILE_VIEW
 from features.feature_store.open import open_store
@@ -59,10 +59,8 @@ class OnlineProfiles:
         with store_errors():
             store = open_store(definition, settings, apply=apply)
             # Feast's provider, one step below its data frames: writing a profile costs a third, reading half
-            self._config = store.config
-            self._provider = get_provider(store.config)
-            self._view = store.get_feature_view(PROFILE_VIEW)
-            self._exchange: Exchange = exchange(self._provider, self._config, self._view)
+            provider, view = get_provider(store.config), store.get_feature_view(PROFILE_VIEW)
+            self._exchange: Exchange = exchange(provider, store.config, view)
         self._moved = False
 
     def write(self, users: Sequence[str], profiles: Sequence[StoredProfile]) -> int:
@@ -121,8 +119,7 @@ class OnlineProfiles:
         if not keys:
             return []
         with store_errors():
-            found = self._provider.online_read(self._config, self._view, keys, [FEATURE])
-        return [row[FEATURE].bytes_val or None if row else None for _, row in found]
+            return self._exchange.read(keys)
 
     def remove(self, users: Sequence[str]) -> int:
         """Remove all that is stored of users, of earlier feature sets too; returns how many entries were there."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,6 +91,9 @@ class LogColumns:
         self._read = sorted((used_columns(definition) - self._mapped) & set(types))
         self._n_values = len(event_numbers(definition))
         self._values = ColumnValues()
+        # to open a connection takes as long as to read a thousand messages: it is kept
+        self._connection: engine.Connection | None = None
+        self._one_at_a_time = threading.Lock()
 
     @classmethod
     def load(cls, definition: Definition, folder: Path) -> "LogColumns":
@@ -173,9 +177,11 @@ class LogColumns:
         """Events in the fold's terms, as they would be read from the log; excluded users and other events left out."""
         names = sorted({*self._read, *self._mapped} & set(self.types))
         types = {name: self.types[name] for name in names}
-        with engine.connect() as connection:
+        with self._one_at_a_time:
+            connection = self._connection = self._connection or engine.open_connection()
             source = f"({self._source(connection, messages, names)})"
             table = connection.sql(event_rows(self.definition, types, source, ours=True)).to_arrow_table()
+            connection.unregister("messages")
         kept = table.filter(pc.less(table["dropped"], 0))
         columns = ["user", "t", "visible", "mask", *(f"v{i}" for i in range(self._n_values))]
         return Rows.of(kept.select(columns).append_column("id", pa.array(hashed(kept["id"]))), self._n_values)

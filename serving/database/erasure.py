@@ -10,6 +10,7 @@ from features.events.tombstones import digest_of
 from features.reading.live_messages import ALIAS
 from features.system.mentions import Mentions
 from features.user_id import UserIdError, user_id
+from serving.database.bulk import among
 from serving.database.dead_letters import DeadLetter
 from serving.database.message_rows import digest_64, hash_of
 from serving.database.tables import CHUNK, answers, chunks, dead, erased, erased_before, events, insert, pruned_ids
@@ -36,9 +37,9 @@ def erased_among(connection: sa.Connection, users: Sequence[str]) -> set[str]:
     found: set[str] = set()
     for some in chunks(list(dict.fromkeys(users))):
         digests, keys = {digest_of(user): user for user in some}, dict(zip(hash_of(some), some, strict=True))
-        known = connection.scalars(sa.select(erased.c.digest).where(erased.c.digest.in_(list(digests))))
+        known = connection.scalars(sa.select(erased.c.digest).where(among(connection, erased.c.digest, list(digests))))
         found |= {digests[digest] for digest in known}
-        older = sa.select(erased_before.c.user_hash).where(erased_before.c.user_hash.in_(list(keys)))
+        older = sa.select(erased_before.c.user_hash).where(among(connection, erased_before.c.user_hash, list(keys)))
         found |= {keys[key] for key in connection.scalars(older)}
     return found
 

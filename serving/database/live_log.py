@@ -14,6 +14,7 @@ from features.errors import LiveLogError, PropensityError
 from features.reading.live_messages import ALIAS, Message
 from features.settings import Settings
 from features.time import DAY
+from serving.database.bulk import add_rows
 from serving.database.checkpoint import moved
 from serving.database.dead_letters import ID_TAKEN, DeadLetter, Limits, taken_id
 from serving.database.erasure import erase, erased_among, not_of_erased, rows_of
@@ -139,7 +140,7 @@ class LiveLog:
                 rows.append(row_of(message, shard, position, corrects=outcomes[-1] == CORRECTED))
                 position += 1
         if rows:
-            connection.execute(sa.insert(events), rows)
+            add_rows(connection, events, rows)
             connection.execute(sa.update(log_state).values(position=position - 1))
         return outcomes
 

@@ -180,7 +180,9 @@ def engine_of(url: str | sa.URL) -> sa.Engine:
         sa.event.listen(engine, "connect", _sqlite_connected)
         sa.event.listen(engine, "begin", _sqlite_begins)
     else:
-        wait = {"connect_timeout": 3} if "connect_timeout" not in parsed.query else {}
+        wait: dict[str, Any] = {"connect_timeout": 3} if "connect_timeout" not in parsed.query else {}
+        if parsed.get_driver_name() == "psycopg":
+            wait |= {"prepare_threshold": None}  # a plan that was kept while a table was small would stay when it grows
         engine = sa.create_engine(parsed, hide_parameters=True, pool_pre_ping=True, pool_size=4, connect_args=wait)
     return engine
 

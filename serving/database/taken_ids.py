@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from features.definition.schema import Definition
 from features.reading.live_messages import TRACK, LogColumns, Message, columns_path
+from serving.database.bulk import among, by_index
 from serving.database.dead_letters import ID_TAKEN
 from serving.database.message_rows import content_of, digest_64
 from serving.database.tables import CHUNK, chunks, events, insert, pruned_ids
@@ -79,6 +80,7 @@ class TakenIds:
     def __init__(self, connection: sa.Connection, messages: Sequence[Message], rules: IdRules) -> None:
         self._rules = rules
         self._new: dict[str, tuple[Message, int]] = {}
+        by_index(connection)
         ids = list(dict.fromkeys(message.id for message in messages))
         self._claims = {name: claim for some in chunks(ids) for name, claim in self._in_log(connection, some)}
         others = [name for name in ids if name not in self._claims]
@@ -117,7 +119,7 @@ class TakenIds:
         return Claim(digest_64(message.user), message.kind, content, message.stated, order)
 
     def _in_log(self, connection: sa.Connection, ids: Sequence[str]) -> Iterator[tuple[str, Claim]]:
-        rows = connection.execute(sa.select(events).where(events.c.message_id.in_(ids))).all()
+        rows = connection.execute(sa.select(events).where(among(connection, events.c.message_id, ids))).all()
         claims = [(row.message_id, claim_of(row, self._rules)) for row in rows]
         return iter(sorted(claims, key=lambda one: one[1].order))  # the newest comes last, and stays
 
@@ -150,5 +152,5 @@ def keep_pruned(connection: sa.Connection, old: sa.ColumnElement[bool], rules: I
 
 def _pruned(connection: sa.Connection, ids: Sequence[str]) -> Iterator[tuple[str, Claim]]:
     names = {digest_64(name): name for name in ids}
-    for row in connection.execute(sa.select(pruned_ids).where(pruned_ids.c.id.in_(list(names)))):
+    for row in connection.execute(sa.select(pruned_ids).where(among(connection, pruned_ids.c.id, list(names)))):
         yield names[row.id], Claim(row.user_hash, row.kind, row.content, row.stated, (row.arrived, 0))

@@ -28,8 +28,8 @@ from serving.process.metrics import DEFERRED, FOLDED, FRESHNESS, LAG, WORKER_ERR
 
 log = logging.getLogger("propensity")
 
-#: messages folded at once
-BATCH = 1_000
+#: messages folded at once, at most: what each round costs by itself is shared by so many
+BATCH = 2_500
 
 #: fewer messages than this at once say that the worker keeps up
 FEW_WAIT = 100

@@ -176,10 +176,12 @@ class Answers:
         bulk: bool = False,
     ) -> str:
         """As `score`, in JSON; of long lists by the shorter way, see `Scored.to_json`."""
-        if reasons or changes or not bulk:
+        if changes or not bulk:
             return self.score(users, as_of, reasons, latest=latest, changes=changes, bulk=bulk).model_dump_json()
-        _, scored, missing, merged = self._look(users, as_of, latest=latest, bulk=bulk)
-        records = scored.to_json() if scored is not None else "[]"
+        scorer, scored, missing, merged = self._look(users, as_of, latest=latest, bulk=bulk)
+        records = "[]"
+        if scored is not None:
+            records = scored.to_json(scorer.explain(scored, reasons).reasons if reasons else {})
         others = f'"missing":{_MISSING.dump_json(missing).decode()},"merged":{_MERGED.dump_json(merged).decode()}'
         return f'{{"records":{records},{others}}}'
 

@@ -18,6 +18,7 @@ from features.definition.sections.rule import predicates
 from features.errors import ScoringError
 from features.expressions.values import Texts
 from features.rows import FeatureRows, rows_of
+from features.system.parallel import each
 from features.time import DAY, Instants
 from segments.dependencies import models_in, uplift_key
 from segments.evaluator import Evaluator, Names
@@ -27,6 +28,7 @@ from segments.rfm import RfmCuts, rfm_columns, rfm_of
 from segments.tiers import SILENT, TIERS, VALUE_TIERS, tier_codes
 from segments.value_to_date import ValueToDate
 from serving.model.model import Model
+from serving.model.numbers import Floats
 from serving.model.trees.treeshap import WORTHWHILE
 from serving.model.uplift import UpliftModel
 from serving.scoring.previous import Earlier
@@ -39,6 +41,8 @@ from serving.scoring.uplifts import Uplifts
 
 #: why there is no answer for who is far outside what the model saw
 BEYOND = "outside_trained_range"
+#: users from whom on models are explained side by side
+SIDE_BY_SIDE = 64
 #: why there is no answer where an outcome has no champion
 NO_MODEL = "no_model"
 
@@ -271,9 +275,14 @@ class Scorer:
         explainer = Explainer(scored.rows, self._wording)
         before = earlier.of(scored.rows.users.to_list()) if earlier else {}
         explained = Explained({}, {})
-        for name, model in self.models.items():
-            answered = scored.answered(name)
-            effects = explainer.effects(model, answered)
+        models = [(name, model, scored.answered(name)) for name, model in self.models.items()]
+
+        def effects_of(one: tuple[str, Model, NDArray[np.bool_]]) -> Floats:
+            return explainer.effects(*one[1:])
+
+        # while one model's reasons are put into words, which holds the interpreter, the next one's are computed
+        found = each(models, effects_of) if len(scored.rows) >= SIDE_BY_SIDE else map(effects_of, models)
+        for (name, model, answered), effects in zip(models, found, strict=True):
             if reasons:
                 explained.reasons[name] = explainer.reasons(model, effects, reasons)
             if earlier and name in before and name in self.definition.likelihoods:

@@ -78,9 +78,13 @@ class Scored:
         """The same with the record's names and nesting."""
         return self.frame.select(record_columns(self._made_by, self._definition))
 
-    def to_json(self) -> str:
-        """Write the records as JSON, without reasons and changes; seven times as fast as by way of models."""
-        return json_of(self.records, self._definition)
+    def to_json(self, reasons: Mapping[str, Reasons] = MappingProxyType({})) -> str:
+        """Write the records as JSON, the bytes that `to_records` would be written as, in a fraction of the time.
+
+        Args:
+            reasons: each outcome's, where asked for; changes are not told.
+        """
+        return json_of(self.records, self._definition, {name: one.json() for name, one in reasons.items()})
 
     def column(self, name: str) -> list[Any]:
         """The column of a name."""

@@ -1,6 +1,7 @@
 """From scored columns to records: as models, as columns of a frame, as JSON; the same things in the same nesting."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -8,6 +9,7 @@ from pydantic import TypeAdapter
 
 from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome, ValueOutcome
+from features.rows import INSTANT
 from segments.value_to_date import VALUE_TO_DATE
 from serving.scoring.record import Change, Reason, ScoreRecord
 
@@ -100,23 +102,43 @@ def records_of(
 _NO_REASONS, _NO_CHANGE = pl.lit([], dtype=pl.List(pl.String)).alias("reasons"), pl.lit(None).alias("change")
 _NOTHING = pl.lit({}, dtype=pl.Struct([]))
 
+#: where reasons are put into JSON that has none; within a text its quotes would be escaped
+_REASONS = '"reasons":[]'
 
-def json_of(records: pl.DataFrame, definition: Definition) -> str:
-    """Write records as JSON, ``[{…}, …]``, as `ScoreRecord` would; without reasons and changes.
+
+def json_of(records: pl.DataFrame, definition: Definition, reasons: Mapping[str, Sequence[str]]) -> str:
+    """Write records as JSON, ``[{…}, …]``, the same bytes as `ScoreRecord` would; without changes.
 
     Args:
         records: of `record_columns`.
         definition: by which they were scored.
+        reasons: of outcomes, as JSON, a list for each record; none are given of others.
     """
     parts: dict[str, list[pl.Expr]] = {"intent": [], "value": []}
+    order: dict[str, list[str]] = {"intent": [], "value": []}
     for name, rule in definition.outcomes.items():
         answer = pl.col(part := part_of(rule)).struct.field(name)
         more = (_NO_REASONS, _NO_CHANGE) if isinstance(rule, Outcome) else (_NO_REASONS,)
         parts[part].append(answer.struct.with_fields(*more).alias(name))
+        order[part].append(name)
     parts_of = [(pl.struct(answers) if answers else _NOTHING).alias(part) for part, answers in parts.items()]
     kept = {"leads": _NOTHING, "uplift": _NOTHING, "value_to_date": pl.lit(None)}
     absent = [nothing.alias(name) for name, nothing in kept.items() if name not in records.columns]
-    return records.drop("leaves").with_columns(*parts_of, *absent).write_json()
+    times = [_time(name) for name, kind in records.schema.items() if kind == INSTANT]
+    whole = records.with_columns(*parts_of, *absent, *times).select(list(ScoreRecord.model_fields)).write_json()
+    if not reasons or not len(records):
+        return whole
+    none = ["[]"] * len(records)
+    lists = [reasons.get(name, none) for part in order.values() for name in part]
+    texts = (f'"reasons":{text}' for row in zip(*lists, strict=True) for text in row)
+    pieces = whole.split(_REASONS)
+    return "".join(chain.from_iterable(zip(pieces, chain(texts, [""]), strict=True)))
+
+
+def _time(name: str) -> pl.Expr:
+    """A column of instants as models write them: in UTC, to the second or to the microsecond."""
+    whole, parts = (pl.col(name).dt.strftime(f"%Y-%m-%dT%H:%M:%S{fraction}Z") for fraction in ("", "%.6f"))
+    return pl.when(pl.col(name).dt.microsecond() == 0).then(whole).otherwise(parts).alias(name)
 
 
 def record_columns(made_by: MadeBy, definition: Definition) -> list[pl.Expr]:

@@ -15,7 +15,7 @@ from features.errors import FoldError, PropensityError, UnavailableError
 from features.events.events import Rows
 from features.feature_store import OnlineProfiles
 from features.feature_store.online import TRIES
-from features.profile.codec import ALONE, NOTHING, StoredProfile, pack_all, unpack
+from features.profile.codec import ALONE, NOTHING, StoredProfile, pack_all, unpack_into
 from features.profile.fold import fold_into
 from features.profile.layout import H_LAST, NEVER, Words
 from features.reading.live_messages import ALIAS, TRACK, LogColumns, Message
@@ -199,13 +199,15 @@ class LiveFold:
         at = {name: i for i, name in enumerate(events.users)} if events is not None else {}
         size = self._online.layout.size
         words, from_start, on = np.zeros((len(at), size), dtype=np.int64), [], []
+        first = events.t[events.starts[:-1]].tolist() if events is not None else []
         for user in users:
             i = at.get(user.name)
             if i is None:  # attributes only, or events that no signal knows
                 on += [user] if user.stored and user.stored.words else []
-            elif events is not None and self._goes_on(user, int(events.t[events.starts[i]]), words, i):
+            elif self._goes_on(user, first[i], words[i]):
                 on.append(user)
             else:
+                words[i] = 0
                 from_start.append(user)
         values: dict[str, bytes] = {}
         if events is not None:
@@ -219,20 +221,17 @@ class LiveFold:
                 values[user.name] = value_of(max(stored.through, through), word, known, user.position)
         return values | (self._rebuilt(from_start, through, result) if from_start else {})
 
-    def _goes_on(self, user: _User, first: int, words: Words, i: int) -> bool:
-        """Whether a profile can be folded on; it is put into ``words[i]`` then."""
+    def _goes_on(self, user: _User, first: int, room: Words) -> bool:
+        """Whether a profile can be folded on from its first new event; it is put into ``room``, which is empty."""
         if user.stored is None or not user.stored.words:
             return False
         if any(message.corrects for message in user.messages):
             return False  # a fold cannot take out what was corrected
         try:
-            found = unpack(user.stored.words, self._online.layout)
+            unpack_into(room, user.stored.words, self._online.layout)
         except FoldError:
             return False  # it is rebuilt
-        if first <= found[H_LAST]:
-            return False
-        words[i] = found
-        return True
+        return first > int(room[H_LAST])
 
     def _rebuilt(self, users: list[_User], through: int, result: Folded) -> dict[str, bytes]:
         """Fold users from their beginning: what is in the kept profiles, and the live log after it."""

@@ -1,6 +1,6 @@
 """Exact attributions of a booster's score: LightGBM's ``pred_contrib`` without LightGBM.
 
-Path-dependent TreeSHAP (Lundberg et al. 2020): leaf by leaf for a few rows, from tables for many.
+Path-dependent TreeSHAP (Lundberg et al. 2020): leaf by leaf for a few rows, from tables once many were asked for.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from features.system.parallel import cores, each
 from serving.model.numbers import Floats
 from serving.model.trees.conditions import Conditions, Ints
 from serving.model.trees.structure import Node
-from serving.model.trees.treeshap_bulk import Tables
+from serving.model.trees.treeshap_bulk import NEAR, Tables
 from serving.model.trees.treeshap_tables import tabulated, ways
 
 #: rows from which on making the tables pays
@@ -43,10 +43,13 @@ class Attributions:
         Args:
             matrix: ``[rows, columns]``, row by row in memory.
         """
-        if len(matrix) >= WORTHWHILE:
-            answer, leaves, parts = self.tables.effects(matrix), self._large, cores()
+        # rows that are looked up together read each table once: to split them would read it twice
+        parts = min(cores(), -(-len(matrix) // NEAR))
+        # once the tables are there, a look-up takes less than the way leaf by leaf, for a single row too
+        if len(matrix) >= WORTHWHILE or "tables" in self.__dict__:
+            answer, leaves = self.tables.effects(matrix, parts), self._large
         else:
-            answer, leaves, parts = np.zeros(matrix.shape), self._leaves, 1
+            answer, leaves = np.zeros(matrix.shape), self._leaves
         if not len(leaves.values):
             return answer
         asks, edges = self.conditions, np.linspace(0, len(matrix), parts + 1).astype(np.int64).tolist()
@@ -62,7 +65,7 @@ class Attributions:
 
     @cached_property
     def tables(self) -> Tables:
-        """For many rows; made when they are first asked for."""
+        """For many rows; made when many are first asked for, and used for few from then on."""
         return Tables.of(self.roots, self.conditions)
 
     @cached_property

@@ -13,14 +13,15 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from features.system.parallel import cores, each
+from features.system.parallel import each
 from serving.model.numbers import Floats
 from serving.model.trees.conditions import Conditions, Ints
 from serving.model.trees.structure import Node
 from serving.model.trees.treeshap_tables import Layout
 
-#: rows that are looked up together
-NEAR = 256
+#: rows that are looked up together: a column of theirs, their patterns and a column of a table fit the nearest cache,
+#: and each table is fetched once for all of them
+NEAR = 1_024
 
 # nothing here is compiled into another file's code, so numba's own cache sees every change
 jit = nb.njit(cache=True, nogil=True, error_model="numpy")
@@ -38,7 +39,7 @@ class Tables:
         above: ``[bits]``: the conditions on the way to a subtree, those on one column together, as a mask of the
             tree's conditions and the answers wanted.
         columns: the columns that each subtree's table has numbers for.
-        tables: of each subtree, ``[patterns, columns]`` flattened.
+        tables: of each subtree, ``[columns, patterns]`` flattened.
     """
 
     conditions: Conditions
@@ -64,17 +65,17 @@ class Tables:
             tables=np.concatenate([np.zeros(0), *layout.tables]),
         )
 
-    def effects(self, matrix: Floats) -> Floats:
-        """Attributions ``[rows, columns]`` of the trees that have tables, on all cores."""
+    def effects(self, matrix: Floats, parts: int) -> Floats:
+        """Attributions ``[rows, columns]`` of the trees that have tables, in so many parts, each on a core."""
         answer, asks = np.zeros(matrix.shape), self.conditions
-        edges = np.linspace(0, len(matrix), cores() + 1).astype(np.int64).tolist()
+        edges = np.linspace(0, len(matrix), parts + 1).astype(np.int64).tolist()
 
         def work(part: tuple[int, int]) -> None:
             rows = slice(*part)
             _look_up(matrix[rows], asks.asked, asks.threshold, asks.members, asks.trees, self.trees, self.blocks,
                      self.above, self.columns, self.tables, answer[rows])  # fmt: skip
 
-        for _ in each(pairwise(edges), work):
+        for _ in each(pairwise(edges), work) if parts > 1 else map(work, pairwise(edges)):
             pass
         return answer
 
@@ -86,7 +87,7 @@ def _look_up(
 ) -> None:  # fmt: skip
     """Add up each row's subtrees; a few rows at a time stay near while the trees go by."""
     answers = np.empty(NEAR, dtype=np.int64)
-    pattern = np.empty(NEAR, dtype=np.int64)
+    pattern = np.empty(NEAR, dtype=np.uint16)
     for begin in range(0, matrix.shape[0], NEAR):
         n = min(NEAR, matrix.shape[0] - begin)
         some = matrix[begin : begin + n].T.copy()
@@ -106,12 +107,13 @@ def _look_up(
                 for bit in range(bits, blocks[block + 1, 2]):
                     mask, wanted, shift = above[bit, 0], above[bit, 1], size + bit - bits
                     for row in range(n):
-                        pattern[row] |= np.int64((answers[row] & mask) == wanted) << shift
-                table = tables[blocks[block, 4] : blocks[block + 1, 4]]
+                        pattern[row] |= np.uint16((answers[row] & mask) == wanted) << shift
+                begins, patterns = blocks[block, 4], 1 << size + blocks[block + 1, 2] - bits
                 for i in range(width):
                     column = sums[columns[blocks[block, 3] + i]]
+                    table = tables[begins + i * patterns : begins + (i + 1) * patterns]
                     for row in range(n):
-                        column[row] += table[pattern[row] * width + i]
+                        column[row] += table[pattern[row]]
         answer[begin : begin + n] = sums.T
 
 

@@ -10,8 +10,8 @@ from serving.model.trees.structure import Leaf, Node, Split
 
 Floats = NDArray[np.float64]
 
-#: a subtree's table has at most 2 to this many rows
-MOST_BITS = 10
+#: a subtree's table has at most 2 to this many patterns; one of a leaf alone 2 to `MOST_FEATURES`
+MOST_BITS = 9
 #: the answers to a tree's conditions are the bits of one number
 MOST_NODES = 62
 #: a leaf with conditions on more features than this is not tabulated
@@ -52,7 +52,7 @@ class Layout:
         found = list(ways(root, place, path))
         columns = list(dict.fromkeys(column for _, way in found for _, _, column, _ in way))
         patterns = np.arange(1 << (root.size + len(above)))
-        table = np.zeros((patterns.size, len(columns)))
+        table = np.zeros((len(columns), patterns.size))
         for leaf, way in found:
             players = list(dict.fromkeys(column for _, _, column, _ in way))
             share = np.ones(len(players))
@@ -65,7 +65,7 @@ class Layout:
                 else:
                     met[player] &= (patterns >> (root.size + above.index(column)) & 1) == 1
             which = (met.astype(np.int64) << np.arange(len(players))[:, None]).sum(axis=0)
-            table[:, [columns.index(c) for c in players]] += _shapley(leaf.value, share)[which]
+            table[[columns.index(c) for c in players]] += _shapley(leaf.value, share)[which].T
         self.blocks.append((place, root.size, len(self.above), len(self.columns), self.filled))
         for column in above:
             steps = [(at, left_wanted) for at, left_wanted, c, _ in path if c == column]

@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic_core import to_json
 
 from features.expressions.values import Numbers, Texts
 from features.rows import INSTANT
@@ -43,6 +45,21 @@ class Reasons:
     def lists(self) -> list[list[Reason]]:
         """As models, a list a row."""
         return [[Reason.model_construct(**fields) for fields in row] for row in _split(self.counts, self._each())]
+
+    def json(self) -> list[str]:
+        """As JSON, a list a row: what `lists` would be written as, in a tenth of the time."""
+        heads = [f'{{"feature":{_json(name)},"value":' for name in self.features.values]
+        tails = [f',"text":{_json(text)}}}' for text in self.texts.values]
+        values, effects = _each_json(self.values), _each_json(self.effects)
+        for at in np.flatnonzero(self.named.codes >= 0).tolist():
+            values[at] = _json(self.named.at(at))
+        each = [
+            f'{heads[feature]}{value},"effect":{effect}{tails[text]}'
+            for feature, value, effect, text in zip(
+                self.features.codes.tolist(), values, effects, self.texts.codes.tolist(), strict=True
+            )
+        ]
+        return [f"[{','.join(each[lo:hi])}]" for lo, hi in pairwise([0, *np.cumsum(self.counts).tolist()])]
 
     def series(self) -> pl.Series:
         """As a column of a batch."""
@@ -122,6 +139,15 @@ def _split(counts: NDArray[np.int64], items: Iterator[dict[str, Any]]) -> Iterat
     """Deal items out to rows."""
     for count in counts.tolist():
         yield [next(items) for _ in range(count)]
+
+
+def _json(value: object) -> str:
+    """As models are written; a number that is none is null."""
+    return to_json(value, inf_nan_mode="null").decode()
+
+
+def _each_json(numbers: Numbers) -> list[str]:
+    return _json(numbers.tolist())[1:-1].split(",") if numbers.size else []
 
 
 def _texts(texts: Texts) -> pa.Array:

@@ -37,6 +37,7 @@ class Explainer:
     def __init__(self, rows: FeatureRows, wording: Wording) -> None:
         self._rows = rows
         self._wording = wording
+        self._said: dict[tuple[str | float | None, ...], str] = {}
         self._at = {name: i for i, name in enumerate(rows.features.numeric)}
 
     def effects(self, model: Model, answered: NDArray[np.bool_]) -> Floats:
@@ -54,10 +55,14 @@ class Explainer:
         top = strongest(effects, count)
         rows, places = np.nonzero(top >= 0)
         columns = top[rows, places]
-        wording = self._wording
-        return self._reasons(
-            model, rows, columns, effects[rows, columns], lambda _, name, values: wording.say(name, values)
-        )
+        return self._reasons(model, rows, columns, effects[rows, columns], self._say)
+
+    def _say(self, _: int, name: str, values: Mapping[str, float | str | None]) -> str:
+        """Put a column into words; models give the same users much the same reasons, so each is worded once."""
+        key = (name, *values.values())
+        if (text := self._said.get(key)) is None:
+            text = self._said[key] = self._wording.say(name, values)
+        return text
 
     def changes(
         self,

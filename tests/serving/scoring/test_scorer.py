@@ -1,6 +1,5 @@
 """The scorer: one record for batch and API, with an answer for everything it cannot say."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import TypeAdapter
 
 from features.definition import Definition
 from features.errors import ScoringError
@@ -58,12 +58,13 @@ def test_json_of_many_says_what_their_records_say(
     definition = world.redefined(**(fewer if kept != "outcomes" else {}))
     answered = {name: model for name, model in models.items() if name in definition.outcomes and name != "uninstall"}
     scorer = Scorer(definition, answered, load_cuts(definition, world.settings))
-    for some in (rows, rows.take(np.arange(3))):
+    written = TypeAdapter(list[ScoreRecord]).dump_json
+    for some in (rows, rows.take(np.arange(3)), rows.take(np.arange(0))):
         scored = scorer.score(some, some.cutoffs)
-        records, reported = scored.to_records(), json.loads(scored.to_json())
-        assert [ScoreRecord.model_validate(record) for record in reported] == records
-        answer = [record.model_dump(mode="json", exclude={"as_of", "last_seen"}) for record in records]
-        assert [{k: v for k, v in record.items() if k not in ("as_of", "last_seen")} for record in reported] == answer
+        assert scored.to_json() == written(scored.to_records()).decode()
+        for count in (1, 3, 200):
+            explained = scorer.explain(scored, count)
+            assert scored.to_json(explained.reasons) == written(scored.to_records(explained.reasons)).decode()
 
 
 def test_one_user_is_scored_like_a_thousand(scorer: Scorer, scored: Scored, rows: FeatureRows) -> None:
