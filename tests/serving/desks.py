@@ -25,7 +25,7 @@ def opening_of(make: Callable[[], Any]) -> "Opening[Any]":
 def desk(**parts: Any) -> SimpleNamespace:
     """A desk where everything is well and nobody is known."""
     memberships = SimpleNamespace(history=lambda **_: [], user=lambda _: None, mixed=lambda _: {})
-    live = SimpleNamespace(alive=True, missing=dict, clock=Clock(), memberships=memberships)
+    live = SimpleNamespace(alive=True, missing=dict, degraded=dict, clock=Clock(), memberships=memberships)
     definition = SimpleNamespace(segments={"carts": None}, experiments={"winback": None}, version="shop@1")
     return SimpleNamespace(
         **(
