@@ -90,8 +90,8 @@ def test_a_worker_in_a_process_of_its_own_reads_a_topic(world: World, tmp_path: 
     live = LiveLog.open(mine.definition, settings)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as ask:
-            before = _folded(ask)  # the process of the tests has folded other events
             until(lambda: "has no topic" in ask.get("/readyz").json()["degraded"].get(f"topic {TOPIC}", ""), 60)
+            before = _folded(ask)  # the process of the tests has folded other events
             own_broker.write(TOPIC, track("kafka-user", "app_open"))
             until(lambda: live.of_users(["kafka-user"]), 60)
             until(lambda: ask.get("/readyz").json()["degraded"] == {}, 60)
