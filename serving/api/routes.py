@@ -217,7 +217,7 @@ def answers() -> dict[tuple[str, str], Any]:
     return found
 
 
-async def _told(_: Request, error: Exception) -> JSONResponse:
+async def _answered_in_words(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(problem_of(error), status_of(error))
 
 
@@ -227,4 +227,4 @@ async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
 
 
 app.add_exception_handler(RequestValidationError, _invalid_request)
-app.add_exception_handler(PropensityError, _told)
+app.add_exception_handler(PropensityError, _answered_in_words)

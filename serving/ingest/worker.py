@@ -88,7 +88,7 @@ class Worker:
         self._leases = Leases(live, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}")
         self._online: OnlineProfiles | None = None
         self._fold: LiveFold | None = None
-        self._told = threading.Event()
+        self._something_came = threading.Event()
         self._stopped = threading.Event()
         self._covered = self._looked = self._took = 0.0
         self._thread: threading.Thread | None = None
@@ -109,12 +109,12 @@ class Worker:
 
     def tell(self) -> None:
         """Say that something came."""
-        self._told.set()
+        self._something_came.set()
 
     def stop(self) -> None:
         """Ask it to finish what is being folded, and to stop."""
         self._stopped.set()
-        self._told.set()
+        self._something_came.set()
 
     def close(self) -> None:
         """Stop, and wait until it has."""
@@ -128,8 +128,8 @@ class Worker:
         while not self._stopped.is_set():
             try:
                 if not self.step():
-                    self._told.wait(POLL)
-                    self._told.clear()
+                    self._something_came.wait(POLL)
+                    self._something_came.clear()
                 away_since = None
             except (UnavailableError, EventLogError) as error:
                 WORKER_ERRORS.inc()

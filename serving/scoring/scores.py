@@ -82,7 +82,7 @@ class Scored:
         """Write the records as JSON, the bytes that `to_records` would be written as, in a fraction of the time.
 
         Args:
-            reasons: each outcome's, where asked for; changes are not told.
+            reasons: each outcome's, where asked for; changes are left out.
         """
         return json_of(self.records, self._definition, {name: one.json() for name, one in reasons.items()})
 

@@ -56,7 +56,7 @@ class Record:
 
 
 class Topic:
-    """A consumer of a topic, in no group: it reads the partitions that it is told, from the offsets that it is told.
+    """A consumer of a topic, in no group: it reads the partitions and from the offsets that its caller names.
 
     Args:
         settings: name the brokers and the topic.

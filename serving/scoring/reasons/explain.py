@@ -37,7 +37,7 @@ class Explainer:
     def __init__(self, rows: FeatureRows, wording: Wording) -> None:
         self._rows = rows
         self._wording = wording
-        self._said: dict[tuple[str | float | None, ...], str] = {}
+        self._worded: dict[tuple[str | float | None, ...], str] = {}
         self._at = {name: i for i, name in enumerate(rows.features.numeric)}
 
     def effects(self, model: Model, answered: NDArray[np.bool_]) -> Floats:
@@ -60,8 +60,8 @@ class Explainer:
     def _say(self, _: int, name: str, values: Mapping[str, float | str | None]) -> str:
         """Put a column into words; models give the same users much the same reasons, so each is worded once."""
         key = (name, *values.values())
-        if (text := self._said.get(key)) is None:
-            text = self._said[key] = self._wording.say(name, values)
+        if (text := self._worded.get(key)) is None:
+            text = self._worded[key] = self._wording.say(name, values)
         return text
 
     def changes(

@@ -12,7 +12,7 @@ import yaml
 from features.definition import load_definition
 from features.events.write import part_files
 from features.settings import Settings
-from features.time import DAY, Clock
+from features.time import DAY, Clock, to_datetime
 from segments.variants import trials
 from serving.activation.memberships import Memberships
 from serving.database.activation_tables import assignments, make_tables
@@ -105,6 +105,20 @@ def test_a_server_answers_who_is_moved_as_it_is_true(world: World, records: dict
     assert first == true.tail(true.filter(tier="persuadable").height)["predicted"].min(), "tiers are cut from the top"
 
 
+def test_those_who_were_persuadable_are_who_was_moved(world: World) -> None:
+    """A batch as of the campaign: its tiers are about the users as they were then, and so is the truth."""
+    at = to_datetime(ENDS - BEFORE * DAY)
+    ran(world, "score", "--as-of", at.isoformat())
+    [scores] = world.settings.scores(world.definition.name).glob(f"scores-{at:%Y-%m-%d}*")
+    found = pl.read_parquet(part_files(scores)).select("user_id", pl.col("uplift").struct.field("message"))
+    true = found.unnest("message").join(truth(world), on="user_id").with_columns(lost=-pl.col("churn"))
+    moved = true.filter(tier="persuadable")["lost"].mean()
+    others = true.filter(pl.col("tier") != "persuadable")["lost"].mean()
+    assert isinstance(moved, float)
+    assert isinstance(others, float)
+    assert moved > others + 0.01
+
+
 def test_segments_of_the_service_are_those_of_the_record(records: dict[str, Any]) -> None:
     inside = {user for user, one in records["of"].items() if "worth_a_mail" in one["segments"]}
     persuadable = {user for user, one in records["of"].items() if one["uplift"]["message"]["tier"] == "persuadable"}
@@ -115,7 +129,7 @@ def test_segments_of_the_service_are_those_of_the_record(records: dict[str, Any]
 
 
 def test_the_batch_says_the_same(world: World, records: dict[str, Any]) -> None:
-    [scores] = world.settings.scores(world.definition.name).glob("scores-*")
+    [scores] = world.settings.scores(world.definition.name).glob("scores-2026-03-01*")
     batch = pl.read_parquet(part_files(scores)).select("user_id", pl.col("uplift").struct.field("message"))
     of = dict(batch.iter_rows())
     for user, record in list(records["of"].items())[::10]:
