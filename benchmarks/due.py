@@ -11,7 +11,7 @@ from benchmarks.world import World
 from features.settings import Settings
 from features.time import parse_instant, to_instant
 from serving.database.activation_tables import memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 
 #: so many that looking at them takes as long as the measurement
 USERS = 8_000

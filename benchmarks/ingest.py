@@ -29,7 +29,7 @@ from features.feature_store import OnlineProfiles
 from features.settings import Settings
 from features.system.progress import unseen
 from serving.database.identity import mark_of
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import SHARDS
 from serving.upkeep.materialize import materialize
 

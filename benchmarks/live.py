@@ -21,7 +21,7 @@ from benchmarks.stores import redis
 from benchmarks.world import ROOT, World, environment
 from features.event_store.open import open_log
 from features.system.progress import unseen
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
 from serving.upkeep.materialize import materialize
 

@@ -18,7 +18,7 @@ from monitoring.monitor import monitor
 from monitoring.operations import Running
 from segments.tiers import TIERS, VALUE_TIERS
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.scoring.previous import scores_path
 from serving.scoring.serialize import part_of
 

@@ -30,7 +30,7 @@ from segments.transitions.membership import IN, Hysteresis, Observation
 from segments.transitions.transition import Scoring, TransitionFinder
 from serving.activation.delivery import Sender
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 
 USERS, SEGMENTS, CHUNK = 1_000_000, 100, 50_000
 

@@ -47,7 +47,7 @@ def _live_log(rules: Definition, settings: Settings) -> None:
     from features.feature_store import OnlineProfiles
     from serving.database.identity import Marks
     from serving.database.identity import check as check_log
-    from serving.database.live_log import LiveLog
+    from serving.database.log.live_log import LiveLog
 
     live = LiveLog.open(rules, settings)
     try:

@@ -10,7 +10,7 @@ from features.settings import Settings
 from features.time import DAY, HOUR
 from monitoring.predictions.files import PREDICTED, PredictionFiles
 from serving.database.live_answers import LiveAnswer, LiveAnswers
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 
 #: a day is read when it has been over for so long: by then each process has written its answers
 OVER: Final = HOUR

@@ -7,12 +7,12 @@ if TYPE_CHECKING:
     from features.settings import Settings
     from serving.activation.hand_offs import HandOffs
     from serving.activation.memberships import Memberships
-    from serving.database.live_log import LiveLog
+    from serving.database.log.live_log import LiveLog
 
 
 def live_log(rules: "Definition", settings: "Settings") -> "LiveLog":
     """Open the live log of a definition."""
-    from serving.database.live_log import LiveLog
+    from serving.database.log.live_log import LiveLog
 
     return LiveLog.open(rules, settings)
 

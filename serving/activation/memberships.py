@@ -22,7 +22,7 @@ from serving.database.activation_tables import (
     transitions,
 )
 from serving.database.erasure import erased_among
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import MOVING, answers, dead, events, insert, one_at_a_time, pruned_ids
 
 #: what tables of users are called in reports of an erasure; others by their own name

@@ -15,7 +15,7 @@ from segments.transitions.transition import Transition
 from serving.activation.assignments import DELIVERED, FAILED, Assignments
 from serving.activation.wire.payload import body_of
 from serving.database.activation_tables import destinations, outbox
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import insert
 
 #: how long a sender that says nothing more keeps a destination, in microseconds: longer than any request takes

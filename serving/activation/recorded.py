@@ -15,7 +15,7 @@ from serving.activation.arms import Arms
 from serving.activation.assignments import Assigned, Assignments
 from serving.activation.transition_rows import movements, transition_of
 from serving.database.activation_tables import make_tables, memberships, scorings, transitions
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 
 #: users of one transaction: a batch and the live path take turns
 CHUNK = 500

@@ -19,7 +19,7 @@ from features.settings import Settings
 from serving.api.paths import OTHER, Path, Paths
 from serving.api.requests import CALLER
 from serving.api.responses import Answering, Headers, Message, Receive, Scope, Send
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.desk.keys import MAY, Key, KeyRing, Keys, Role, hash_of_secret
 from serving.ingest.tracking import BATCH_BYTES
 from serving.process.opening import Opening

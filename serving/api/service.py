@@ -30,7 +30,7 @@ from serving.audience.population import Population
 from serving.console.app import mount
 from serving.database.console.actions import Actions
 from serving.database.console.chain import Chain
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.desk.desk import Caller, Desk
 from serving.desk.segment_members import SegmentMembers
 from serving.desk.user_events import UserEvents

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
 
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import check_columns
 from serving.database.tables import NUMBER, one_at_a_time
 

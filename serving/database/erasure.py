@@ -11,8 +11,8 @@ from features.reading.live_messages import ALIAS
 from features.system.mentions import Mentions
 from features.user_id import UserIdError, user_id
 from serving.database.bulk import among
-from serving.database.dead_letters import DeadLetter
-from serving.database.message_rows import digest_64, hash_of
+from serving.database.log.dead_letters import DeadLetter
+from serving.database.log.message_rows import digest_64, hash_of
 from serving.database.tables import CHUNK, answers, chunks, dead, erased, erased_before, events, insert, pruned_ids
 
 #: where messages say who they are of; a letter may be cut off, so that it is no JSON

@@ -16,8 +16,8 @@ from features.profile.manifest import ProfileManifest
 from features.profile.stored import Profiles
 from features.settings import Settings
 from features.system.durable import new_folder
-from serving.database.live_log import LiveLog
-from serving.database.log_state import LogState
+from serving.database.log.live_log import LiveLog
+from serving.database.log.log_state import LogState
 from serving.database.tables import SHARDS
 
 _FIX = (

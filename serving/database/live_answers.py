@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from features.events.draws import evenly
 from features.time import DAY
 from serving.database.erasure import erased_among
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import answers, chunks, insert, one_at_a_time
 
 

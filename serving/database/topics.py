@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import insert
 from serving.database.tables import topic_offsets as offsets
 from serving.database.tables import topic_readers as readers

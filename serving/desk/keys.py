@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import sqlalchemy as sa
 
 from features.errors import PropensityError, UnavailableError
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import keys
 
 log = logging.getLogger("propensity")

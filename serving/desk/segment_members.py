@@ -12,7 +12,7 @@ from features.errors import PropensityError, UnavailableError
 from features.time import to_instant
 from serving.audience.population import Population
 from serving.audience.published import found_by, published_since
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.scoring.online import Answers
 from serving.scoring.previous import Earlier
 

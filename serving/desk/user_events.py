@@ -13,7 +13,7 @@ from features.events.events import Rows
 from features.reading.live_messages import TRACK, LogColumns, Message
 from features.settings import Settings
 from features.time import to_datetime
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.fold.history import History
 from serving.ingest.fold.people import LivePeople
 

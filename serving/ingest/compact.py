@@ -23,7 +23,7 @@ from features.system.progress import Progress, ignore
 from features.time import DAY, to_datetime
 from features.traits import read_traits
 from serving.database.identity import Marks, check, check_files
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.fold.people import merges_of
 from serving.ingest.fold.profiles import traits_of
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from features.errors import UnavailableError
 from features.reading.live_messages import Message
-from serving.database.dead_letters import DeadLetter
-from serving.database.live_log import LiveLog
+from serving.database.log.dead_letters import DeadLetter
+from serving.database.log.live_log import LiveLog
 
 #: messages of one transaction, about
 MOST = 5_000

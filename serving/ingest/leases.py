@@ -4,7 +4,7 @@ import time
 
 import sqlalchemy as sa
 
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import SHARDS, insert, shards, workers
 
 #: how long a shard is held without being renewed; who dies is replaced after it

@@ -18,8 +18,8 @@ from features.reading.live_messages import TRACK, LogColumns, Message
 from features.settings import Settings
 from features.system.progress import Progress, ignore
 from serving.database.identity import Marks, check, check_files
-from serving.database.live_log import LiveLog
-from serving.database.message_rows import shards_of
+from serving.database.log.live_log import LiveLog
+from serving.database.log.message_rows import shards_of
 from serving.ingest.fold.history import History
 from serving.ingest.fold.persons import Persons
 from serving.ingest.fold.profiles import fold_whole, identified, value_of

@@ -5,8 +5,8 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from features.reading.live_messages import Message
-from serving.database.dead_letters import ID_TAKEN
-from serving.database.live_log import LiveLog
+from serving.database.log.dead_letters import ID_TAKEN
+from serving.database.log.live_log import LiveLog
 from serving.ingest.request import NOT_TAKEN
 from serving.ingest.tracking import Tracking
 

@@ -9,8 +9,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from features.errors import PropensityError
-from serving.database.dead_letters import ID_TAKEN, ID_TAKEN_REASON
-from serving.database.taken_ids import ACCEPTED, CORRECTED, DUPLICATE
+from serving.database.log.dead_letters import ID_TAKEN, ID_TAKEN_REASON
+from serving.database.log.taken_ids import ACCEPTED, CORRECTED, DUPLICATE
 from serving.ingest.group_commit import Committer
 from serving.ingest.tracking import BATCH_BYTES, DEPTH, MOST_MESSAGES, MOST_REFUSED, Read, Tracking
 from serving.process.metrics import EVENTS

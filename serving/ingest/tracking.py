@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from features.reading.live_messages import ALIAS, EXPLICIT, IDENTIFY, TRACK, LogColumns, Message, read_time
 from features.time import to_datetime
 from features.user_id import SPACE, UserIdError, is_unicode, user_id
-from serving.database.dead_letters import DeadLetter
-from serving.database.message_rows import digest_64
+from serving.database.log.dead_letters import DeadLetter
+from serving.database.log.message_rows import digest_64
 
 #: bytes of one message, and of the body of a batch
 MESSAGE_BYTES = 32_000

@@ -16,9 +16,9 @@ from features.feature_store.online import LIVE
 from features.reading.live_messages import LogColumns, Message
 from features.settings import Settings
 from features.time import Clock
-from serving.database.dead_letters import DeadLetter
 from serving.database.identity import Mark, check, check_online, mark_of
-from serving.database.live_log import LiveLog
+from serving.database.log.dead_letters import DeadLetter
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import SHARDS
 from serving.ingest.fold.apply import Folded, LiveFold
 from serving.ingest.fold.history import History

@@ -15,7 +15,7 @@ from features.events.draws import evenly, salt
 from features.settings import Settings
 from features.time import DAY, Clock, Instants
 from serving.database.live_answers import LiveAnswer, LiveAnswers
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.process.metrics import ANSWERS_DROPPED, ANSWERS_KEPT
 from serving.scoring.scores import Scored
 

@@ -12,7 +12,7 @@ from serving.activation.delivery import Sender
 from serving.activation.live_transitions import LiveTransitions
 from serving.activation.memberships import Memberships
 from serving.activation.transitions import TransitionRecorder
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.topic.reader import TopicReader
 from serving.ingest.worker import Worker
 from serving.runtime.needs import Needs

@@ -8,7 +8,7 @@ from features.reading.live_messages import LogColumns
 from features.settings import Settings
 from features.time import Clock
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.group_commit import Committer
 from serving.ingest.leases import living
 from serving.ingest.request import Ingest

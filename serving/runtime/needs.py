@@ -5,7 +5,7 @@ from features.errors import LiveLogError, PropensityError, UnavailableError
 from features.feature_store import OnlineProfiles
 from features.settings import Settings
 from serving.database.identity import Marks, check, check_online
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 
 
 class Needs:

@@ -6,7 +6,7 @@ from http.server import ThreadingHTTPServer
 from features.definition.schema import Definition
 from features.settings import Settings
 from features.time import Clock
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.process.health import Health, health_server
 from serving.process.opening import Opening, StartingError
 from serving.runtime.background import Working

@@ -15,7 +15,7 @@ from features.sources.parts import fetched_files
 from features.system.lock import sharing
 from features.user_id import user_id
 from serving.activation.memberships import PLACES, Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.upkeep import sqlite_files
 from serving.upkeep.same_person import ids_of
 from serving.upkeep.search import Search

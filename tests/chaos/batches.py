@@ -6,7 +6,7 @@ import polars as pl
 
 from features.events.write import part_files
 from features.time import to_instant
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from tests.conftest import World
 from tests.serving.ingest.scenes import message
 

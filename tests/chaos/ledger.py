@@ -12,7 +12,7 @@ import polars as pl
 
 from features.events.compacted import Compacted
 from features.settings import Settings
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
 from tests.conftest import World
 

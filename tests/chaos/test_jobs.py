@@ -10,7 +10,7 @@ import pytest
 
 from features.time import Clock, to_datetime
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
 from serving.model.registry.loader import Loader
 from serving.upkeep.erase import erase

@@ -12,7 +12,7 @@ from monitoring.monitor import Monitored, monitor
 from propensity.commands.monitoring.monitor import running_of
 from segments.rfm_cuts import load_cuts
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.model.registry.loader import Loader
 from serving.scoring.batch import score_all
 from serving.scoring.scorer import Scorer

@@ -23,7 +23,7 @@ from monitoring.monitor import Monitored
 from monitoring.predictions.live import LivePredictions
 from serving.activation.memberships import Memberships
 from serving.database.live_answers import LiveAnswer, LiveAnswers
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.runtime.answer_sampler import EVERY, turns
 from serving.upkeep.erase import erase
 from tests.conftest import World

@@ -17,7 +17,7 @@ from monitoring.monitor import NAME, Monitored
 from monitoring.predictions.batches import Predictions
 from serving.activation.hand_offs import LEFT_ALONE
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.model.registry.promoted import registered_name
 from serving.upkeep.erase import erase
 from tests.conftest import World

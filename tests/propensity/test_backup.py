@@ -9,7 +9,7 @@ import pytest
 
 from features.events.write import part_files
 from features.time import HOUR, parse_instant, to_instant
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from tests.conftest import World
 from tests.serving.conftest import copy_of
 from tests.serving.ingest.asking import CLOCK

@@ -13,7 +13,7 @@ import pytest
 from features.errors import PropensityError, UnavailableError
 from features.time import Clock
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.model.registry.loader import Loader
 from serving.model.registry.promoted import CHAMPION, registered_name
 from tests.conftest import World

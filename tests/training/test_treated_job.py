@@ -13,7 +13,7 @@ from features.settings import Settings
 from features.time import DAY, Clock
 from serving.activation.hand_offs import MOVES, HandOffs
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.model.registry.loader import Loader
 from tests.conftest import World
 from tests.training.outcomes import CHURN, quiet

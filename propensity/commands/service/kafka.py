@@ -15,7 +15,7 @@ from propensity.options import DefinitionFile, new_group, opened
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from serving.database.live_log import LiveLog
+    from serving.database.log.live_log import LiveLog
     from serving.ingest.topic.consumer import Topic
 
 kafka = new_group("The Kafka topic that workers read events from.")

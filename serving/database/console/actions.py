@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from features.events.tombstones import digest_of
 from serving.database.console.tables import actions, make_tables
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import one_at_a_time
 
 #: the hash before the first row

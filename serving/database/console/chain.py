@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from serving.database.console.actions import FIRST, chained
 from serving.database.console.tables import actions
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 
 log = logging.getLogger("propensity")
 

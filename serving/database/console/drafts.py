@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from serving.database.console.tables import drafts, publications
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.tables import one_at_a_time
 
 #: the keys of a segment, as a definition has them

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from features.time import MINUTE
 from serving.database.console.tables import logins
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 
 #: how long somebody may take at the provider, in microseconds
 LASTS = 10 * MINUTE

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from features.time import DAY
 from serving.database.console.tables import sessions
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 
 #: how long a session lasts, in microseconds: a working day
 LASTS = DAY // 2

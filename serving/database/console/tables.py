@@ -5,7 +5,7 @@ import secrets
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, Text
 
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import check_columns
 from serving.database.tables import NUMBER, insert, one_at_a_time
 

@@ -19,7 +19,7 @@ from features.profile.codec import ALONE, NOTHING, StoredProfile, pack_all, unpa
 from features.profile.fold import fold_into
 from features.profile.layout import H_LAST, NEVER, Words
 from features.reading.live_messages import ALIAS, TRACK, LogColumns, Message
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.fold.history import History
 from serving.ingest.fold.persons import Persons
 from serving.ingest.fold.profiles import fold_whole, identified, value_of

@@ -9,7 +9,7 @@ from features.identities.index import MergeIndex, together
 from features.identities.merges import LIVE, MERGES
 from features.identities.people import NOBODY_MERGED, People
 from features.reading.live_messages import ALIAS, EXPLICIT, Message
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.fold.history import History
 
 #: an instant after all others that profiles speak of

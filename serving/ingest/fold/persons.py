@@ -12,7 +12,7 @@ from features.events.events import Rows
 from features.feature_store import OnlineProfiles
 from features.profile.codec import NOTHING, Identity, StoredProfile
 from features.reading.live_messages import ALIAS, IDENTIFY, TRACK, LogColumns, Message
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.fold.history import History
 from serving.ingest.fold.people import LivePeople
 from serving.ingest.fold.profiles import fold_whole, identified, value_of

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from features.reading.live_messages import Message, read_time
-from serving.database.dead_letters import DeadLetter
+from serving.database.log.dead_letters import DeadLetter
 from serving.ingest.topic.consumer import Record
 from serving.ingest.tracking import DEPTH, MESSAGE_BYTES, Tracking
 

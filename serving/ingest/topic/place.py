@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from features.errors import TopicError
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.topics import Position, begin, positions, restart
 from serving.ingest.topic.consumer import Record, Topic
 

@@ -14,8 +14,8 @@ from features.errors import PropensityError, StoreError, UnavailableError
 from features.reading.live_messages import LogColumns
 from features.settings import Settings
 from features.time import Clock
-from serving.database.live_log import LiveLog
-from serving.database.taken_ids import ACCEPTED, CORRECTED, DUPLICATE
+from serving.database.log.live_log import LiveLog
+from serving.database.log.taken_ids import ACCEPTED, CORRECTED, DUPLICATE
 from serving.database.topics import RENEW, OvertakenError, Position, TopicLease, move, positions
 from serving.ingest.topic.consumer import Record, Topic
 from serving.ingest.topic.content import Content, content_of, nothing_of

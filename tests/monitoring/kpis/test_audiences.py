@@ -10,7 +10,7 @@ from features.time import DAY, Clock
 from monitoring.kpis.audiences import Audiences
 from segments.transitions.membership import IN
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
 from serving.published.kpis import AudienceDay, AudiencePeriod
 from tests.segments.worlds import moving

@@ -16,7 +16,7 @@ from features.time import DAY, Clock, to_datetime
 from segments.variants import trials
 from serving.activation.memberships import Memberships
 from serving.database.activation_tables import assignments, make_tables
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from tests.conftest import World
 from tests.monitoring.uplift.test_campaign import BEFORE, ENDS, defined, demo
 from tests.serving.servers import Server

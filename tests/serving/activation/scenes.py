@@ -9,7 +9,7 @@ from segments.transitions.membership import IN, Hysteresis, Observation
 from segments.transitions.transition import Scoring, Transition, TransitionFinder
 from serving.activation.delivery import Sender
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
 from tests.segments.worlds import CUTS, moving
 from tests.serving.activation.receivers import Receiver

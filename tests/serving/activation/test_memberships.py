@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from features.time import DAY, HOUR
 from segments.transitions.membership import IN, Observation
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
 from tests.serving.activation.scenes import Scene, going_to
 

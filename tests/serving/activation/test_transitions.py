@@ -16,7 +16,7 @@ from serving.activation.audience_export import dimension_of, export
 from serving.activation.live_transitions import LiveTransitions
 from serving.activation.memberships import Memberships
 from serving.activation.transitions import TransitionRecorder
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.worker import Worker
 from serving.model.registry.loader import Loader
 from serving.scoring.online import Answers

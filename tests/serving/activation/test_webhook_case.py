@@ -14,7 +14,7 @@ from features.settings import Settings
 from features.time import DAY, to_instant
 from serving.activation.delivery import Sender
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from tests.conftest import ROOT, World
 from tests.serving.activation.receivers import Answer, Receiver
 from tests.serving.activation.scenes import SECRET, Hands

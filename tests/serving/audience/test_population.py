@@ -18,7 +18,7 @@ from features.time import DAY, Clock, to_datetime
 from segments.evaluator import Evaluator
 from serving.activation.memberships import Memberships
 from serving.audience.population import Population
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.scoring.population import populations
 from serving.scoring.scores import Scored
 from serving.upkeep.erase import erase

@@ -12,7 +12,7 @@ import httpx
 import pytest
 import yaml
 
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.desk.keys import Keys
 from serving.model.registry.loader import Loader
 from tests.conftest import World

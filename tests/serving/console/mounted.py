@@ -18,7 +18,7 @@ from serving.console.app import mount
 from serving.database.console.actions import Actions
 from serving.database.console.chain import Chain
 from serving.database.console.tables import make_tables
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
 from tests.conftest import ROOT
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from serving.database.console.actions import FIRST, Actions
 from serving.database.console.chain import Chain, Checked
 from serving.database.console.tables import actions, make_tables
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
 from tests.serving.console.conftest import Consoled
 

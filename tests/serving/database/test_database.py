@@ -15,7 +15,7 @@ from features.profile.codec import stored_bytes
 from features.settings import Settings
 from features.time import HOUR
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import VERSION
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 

@@ -7,7 +7,7 @@ import pytest
 
 from features.time import DAY
 from serving.database.live_answers import LiveAnswer, LiveAnswers
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
 
 

@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from features.errors import PropensityError, UnavailableError
 from features.reading.live_messages import Message
 from features.time import HOUR
-from serving.database.dead_letters import DeadLetter
-from serving.database.live_log import LiveLog
-from serving.database.message_rows import hash_of
+from serving.database.log.dead_letters import DeadLetter
+from serving.database.log.live_log import LiveLog
+from serving.database.log.message_rows import hash_of
+from serving.database.log.taken_ids import IdRules
 from serving.database.schema import connect
 from serving.database.tables import SHARDS, erased_before
-from serving.database.taken_ids import IdRules
 from serving.desk.keys import KeyRing, Keys
 from serving.ingest.group_commit import Committer
 from serving.ingest.leases import Leases

@@ -8,7 +8,7 @@ import pytest
 
 from serving.database.console.logins import LASTS, Logins
 from serving.database.console.tables import make_tables
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
 
 

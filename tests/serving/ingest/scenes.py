@@ -20,7 +20,7 @@ from features.settings import Settings
 from features.system.progress import unseen
 from features.time import DAY, Clock, to_datetime, to_instant
 from serving.activation.memberships import Memberships
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.compact import compact
 from serving.ingest.fold.profiles import fold_whole
 from serving.ingest.worker import Worker

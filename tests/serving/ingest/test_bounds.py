@@ -14,8 +14,8 @@ from features.definition import Definition
 from features.reading.live_messages import LogColumns
 from features.settings import Settings
 from features.time import DAY
-from serving.database.dead_letters import DeadLetter, Limits
-from serving.database.live_log import LiveLog
+from serving.database.log.dead_letters import DeadLetter, Limits
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
 from serving.ingest.group_commit import Committer
 from serving.ingest.replay import replay

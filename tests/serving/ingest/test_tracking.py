@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from features.reading.live_messages import Message
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from tests.conftest import World
 from tests.serving.ingest.asking import CLOCK, command, record, until
 from tests.serving.servers import Server

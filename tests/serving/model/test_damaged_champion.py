@@ -12,7 +12,7 @@ import pytest
 from features.errors import UnavailableError
 from features.time import parse_instant
 from serving.audience.population import Population
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.desk.segment_members import SegmentMembers
 from serving.model.registry.loader import Loader
 from serving.model.registry.promoted import CHAMPION, registered_name

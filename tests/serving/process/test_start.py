@@ -12,7 +12,7 @@ import pytest
 from features.errors import PropensityError
 from propensity import startup
 from propensity.startup import free
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from tests.conftest import ROOT, World
 from tests.databases import Postgres, Redis
 from tests.ports import free_port

@@ -9,7 +9,7 @@ import pytest
 
 from features.settings import Settings
 from features.time import HOUR
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
 from serving.upkeep import backup as jobs
 from serving.upkeep.backup import BackupError, backup, restore

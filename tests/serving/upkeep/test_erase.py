@@ -22,7 +22,7 @@ from features.settings import Settings
 from features.system.lock import sharing
 from features.system.mentions import Mentions
 from features.time import HOUR
-from serving.database.dead_letters import DeadLetter
+from serving.database.log.dead_letters import DeadLetter
 from serving.upkeep import sqlite_files
 from serving.upkeep.erase import erase
 from tests.serving.ingest.scenes import BEGIN, Scene, message

@@ -17,7 +17,7 @@ import polars as pl
 import pytest
 
 from features.events.write import part_files
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.schema import VERSION
 from serving.model.registry.loader import Loader
 from tests.conftest import ROOT, World

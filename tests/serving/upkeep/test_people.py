@@ -22,7 +22,7 @@ from segments.holdout import Holdout
 from serving.activation.audience_export import export
 from serving.activation.memberships import Memberships
 from serving.activation.transitions import TransitionRecorder
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.desk.user_history import history_of
 from serving.scoring.batch import score_all
 from serving.scoring.online import Answers

@@ -14,7 +14,7 @@ from features.definition import Definition
 from features.settings import Settings
 from features.time import Clock, to_datetime
 from serving.database import topics
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.topic import reader as reading
 from tests.serving.ingest.topic.scenes import NOW
 

@@ -10,7 +10,7 @@ from typing import Any
 from features.reading.live_messages import Message
 from features.settings import Settings
 from features.time import DAY, HOUR, Clock, to_datetime
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.ingest.topic.consumer import Topic
 from serving.ingest.topic.place import Partition, Start, partitions_of, restarted
 from serving.ingest.topic.reader import TopicReader

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.topics import RENEW, TopicLease
 from serving.ingest.topic import reader as reading
 from tests.brokers import partition_of

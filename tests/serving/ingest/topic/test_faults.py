@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from features.errors import PropensityError, SettingsError, StoreError, TopicError, UnavailableError
 from features.settings import Settings
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.database.topics import Position, positions, restart
 from serving.ingest.topic.consumer import Record, Topic
 from serving.ingest.topic.place import moved_on

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from features.time import Clock, parse_instant
-from serving.database.live_log import LiveLog
+from serving.database.log.live_log import LiveLog
 from serving.runtime.worker_process import WorkerProcess
 from tests.brokers import Broker
 from tests.conftest import ROOT, World

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from features.definition.schema import Definition
 from features.reading.live_messages import TRACK, LogColumns, Message, columns_path
 from serving.database.bulk import among, by_index
-from serving.database.dead_letters import ID_TAKEN
-from serving.database.message_rows import content_of, digest_64
+from serving.database.log.dead_letters import ID_TAKEN
+from serving.database.log.message_rows import content_of, digest_64
 from serving.database.tables import CHUNK, chunks, events, insert, pruned_ids
 
 ACCEPTED, CORRECTED, DUPLICATE = "accepted", "corrected", "duplicate"
