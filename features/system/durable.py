@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from features.system.exchange import exchange
+
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
@@ -63,6 +65,9 @@ def place_folder(fresh: Path, folder: Path) -> None:
 def replace_folder(fresh: Path, folder: Path) -> None:
     """Put a finished folder in the place of another one of ours, or of none: whole, and for good.
 
+    Readers find the one or the other at every moment. Only where a file system cannot let two folders change places
+    (see `features.system.exchange`), there is a moment with none.
+
     Args:
         fresh: the finished folder, beside the other.
         folder: the place; what was there is removed, and what is called as it is with ``.old``.
@@ -70,6 +75,10 @@ def replace_folder(fresh: Path, folder: Path) -> None:
     _flush_all(fresh)  # before anything moves: it may take long
     old = folder.with_name(folder.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
+    if folder.exists() and exchange(fresh, folder):
+        flush(folder.parent)
+        shutil.rmtree(fresh, ignore_errors=True)
+        return
     if folder.exists():
         folder.rename(old)
     _rename(fresh, folder)

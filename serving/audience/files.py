@@ -133,15 +133,12 @@ def _keys(users: pa.ChunkedArray, drawn: pa.ChunkedArray) -> NDArray[np.uint64]:
 
 
 def stamp_of(path: Path) -> Stamp:
-    """Which files a folder has; what goes meanwhile is left out."""
-    found = []
-    for file in part_files(path):
-        try:
-            status = file.stat()
-        except FileNotFoundError:  # a newer batch removes older ones
-            continue
-        found.append((file.name, status.st_mtime_ns, status.st_size))
-    return tuple(found)
+    """Which files a folder has; none where they go meanwhile, as a newer batch removes older ones."""
+    try:
+        found = [(file.name, file.stat()) for file in part_files(path)]
+    except FileNotFoundError:
+        return ()
+    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in found)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Everybody of the newest batch, as columns in memory: only those that rules name, and no more of them than fit."""
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ MOST_BYTES = 1 << 30
 
 #: how often an answer begins again when files change under it
 TRIES = 5
+
+#: seconds before it does
+PAUSE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ class Population:
                 try:
                     return self._view(sorted(columns), users=users)
                 except ChangedError:
-                    continue
+                    time.sleep(PAUSE)
         raise UnavailableError(f"the files of {self._folder} keep changing.", fix="ask again in a minute")
 
     def made(self, name: str, make: Callable[[], Made]) -> Made:
@@ -150,6 +154,8 @@ class Population:
     def _newest(self) -> Files:
         """The files of the newest population; columns of other ones are forgotten."""
         found = populations(self._folder)
+        if not found and any(self._folder.glob("population-*.old")):
+            raise ChangedError  # where two folders cannot change places, there is none for a moment
         if not found:
             raise StoreError(
                 f"{self._folder} holds no population: no batch has kept everybody's columns yet.",

@@ -1,6 +1,7 @@
 """What takes a place is on the disk before it is renamed, and its name afterwards."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import polars as pl
 import pytest
 
 from features.events.write import write_frames
+from features.system import durable
 from features.system.durable import new_folder, replace_folder, write_durably
+from features.system.exchange import exchange
 from features.system.progress import ignore
 from features.time import HOUR
 from serving.upkeep.backup import backup, restore
@@ -26,6 +29,8 @@ class Disk:
         self.unflushed: list[str] = []
         self._now = 0
         real_sync, real_rename, real_replace = os.fsync, os.rename, os.replace
+        real_exchange = durable.exchange
+        monkeypatch.setattr(durable, "exchange", lambda a, b: (self._rename(a, b), real_exchange(a, b))[1])
         monkeypatch.setattr(os, "fsync", lambda handle: (self._flush(handle), real_sync(handle)))
         monkeypatch.setattr(os, "rename", lambda a, b: (self._rename(a, b), real_rename(a, b)))
         monkeypatch.setattr(os, "replace", lambda a, b: (self._rename(a, b), real_replace(a, b)))
@@ -79,6 +84,47 @@ def test_what_takes_a_place_is_flushed(disk: Disk, tmp_path: Path, write: Callab
         disk.flushed.clear()
     write(tmp_path / "place")
     disk.check(tmp_path / "place")
+
+
+@pytest.mark.parametrize("can", [True, False], ids=["in one step", "where the file system cannot"])
+def test_a_folder_in_the_place_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool) -> None:
+    if not can:
+        monkeypatch.setattr(durable, "exchange", lambda *_: False)
+    for content in "ab":
+        (tmp_path / "fresh").mkdir()
+        (tmp_path / "fresh" / content).write_text(content)
+        replace_folder(tmp_path / "fresh", tmp_path / "place")
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+    assert [path.name for path in (tmp_path / "place").iterdir()] == ["b"]
+
+
+def test_a_reader_finds_a_folder_at_every_moment(tmp_path: Path) -> None:
+    (tmp_path / "probe").mkdir()
+    (tmp_path / "other").mkdir()
+    if not exchange(tmp_path / "probe", tmp_path / "other"):
+        pytest.skip("this file system cannot let two folders change places")
+    a_folder(tmp_path / "place")
+    misses, done = list[bool](), threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            if not (tmp_path / "place").exists():
+                misses.append(True)
+
+    reader = threading.Thread(target=look)
+    reader.start()
+    for _ in range(200):
+        a_folder(tmp_path / "place")
+    done.set()
+    reader.join()
+    assert misses == []
+
+
+def test_folders_that_cannot_change_places_say_why(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        exchange(tmp_path / "nowhere", tmp_path / "here")
+    assert (tmp_path / "here").exists()
 
 
 def test_new_folders_are_named_for_good(disk: Disk, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from features.errors import StoreError
 from features.events.write import part_files
 from features.expressions.values import Texts
 from features.rows import FeatureRows
+from features.system import durable
 from features.time import DAY, Clock, to_datetime
 from segments.evaluator import Evaluator
 from serving.activation.memberships import Memberships
@@ -134,14 +135,20 @@ def test_a_column_that_the_batch_did_not_know(batch: Batch) -> None:
         Population(other, batch.world.settings).view(["visit_count_120d"])
 
 
-def test_threads_share_it_while_batches_come(batch: Batch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("can", [True, False], ids=["in one step", "where the file system cannot"])
+def test_threads_share_it_while_a_batch_is_made_again(
+    batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool
+) -> None:
     mine = own(batch, tmp_path)
+    if not can:
+        monkeypatch.setattr(durable, "exchange", lambda *_: False)
     population, faults, names = mine.population, list[BaseException](), list(segment_schema(mine.world.definition))
+    done = threading.Event()
 
     def ask(seed: int) -> None:
         drawn = np.random.default_rng(seed)
         try:
-            for _ in range(30):
+            while not done.is_set():
                 view = population.view(drawn.choice(names, 3).tolist(), users=True)
                 assert {len(c.codes) if isinstance(c, Texts) else np.size(c) for c in view.values.values()} == {
                     len(view.users)
@@ -152,8 +159,9 @@ def test_threads_share_it_while_batches_come(batch: Batch, tmp_path: Path) -> No
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
     for thread in threads:
         thread.start()
-    for days in (3, 2, 1):
-        mine.score(mine.log.ends + days)
+    for _ in range(3):
+        mine.score(mine.log.ends)
+    done.set()
     for thread in threads:
         thread.join()
     assert faults == []
