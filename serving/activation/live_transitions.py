@@ -29,24 +29,28 @@ class LiveTransitions:
         """Say who has acted."""
         self._waiting |= dict.fromkeys(users)
 
-    def look(self) -> None:
+    def look(self) -> int:
         """Look at who has acted, and at whose time has come; nobody, before the first batch.
 
         Asked now and then, a user who acts ten times in between is looked at once. So many as make one run are looked
         at; the others, and those who cannot be looked at now, are the first ones next time.
+
+        Returns:
+            How many still wait to be looked at.
 
         Raises:
             UnavailableError: a store does not answer.
         """
         if self._memberships.last() is None:
             self._waiting.clear()
-            return
+            return 0
         self.touched(self._memberships.take_due(RUN))
         some = list(self._waiting)[:RUN]
         if some:
             self._look(some)
             for user in some:
                 del self._waiting[user]
+        return len(self._waiting)
 
     def _look(self, users: list[str]) -> None:
         now = self._clock.now()
@@ -55,3 +59,5 @@ class LiveTransitions:
             self._recorder.merged(others, scored.rows.drawn_as if scored is not None else {}, now)
         if scored is not None:
             self._recorder.live(scored, scorer)
+        seen = set(scored.rows.users.to_list()) if scored is not None else set()
+        self._memberships.not_due([user for user in users if user not in seen])

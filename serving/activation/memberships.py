@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 import sqlalchemy as sa
 
 from features.definition.schema import Definition
-from features.time import Clock
+from features.time import MINUTE, Clock
 from segments.transitions.membership import Observation, rule_digests
 from segments.transitions.transition import Cause, Scoring, Transition, TransitionFinder
 from serving.activation.outbox import ERASED, Outbox
@@ -31,6 +31,9 @@ PLACES = {
     transitions.name: "transitions", outbox.name: "outbox", pruned_ids.name: "ids of pruned events",
     arms.name: "arms of the holdout", assignments.name: "arms of experiments", answers.name: "live answers",
 }  # fmt: skip
+
+#: who must be checked and was taken is given out again after so long
+LEASE = 2 * MINUTE
 
 
 class Memberships(Recorded):
@@ -115,8 +118,13 @@ class Memberships(Recorded):
         return kept
 
     def take_due(self, limit: int) -> list[str]:
-        """Users who must be checked again by now, the longest overdue first; each is returned once."""
-        asked = sa.select(memberships.c.user_id).where(memberships.c.due <= self._clock.now())
+        """Users who must be checked again by now, the longest overdue first.
+
+        Each is returned once, and again after `LEASE` where nobody has recorded by then what they are: whoever took
+        them was killed.
+        """
+        now = self._clock.now()
+        asked = sa.select(memberships.c.user_id).where(memberships.c.due <= now)
         asked = asked.order_by(memberships.c.due).limit(limit)
         with self.live.reading() as connection:
             if connection.scalar(asked.limit(1)) is None:
@@ -124,8 +132,17 @@ class Memberships(Recorded):
         with self.live.writing() as connection:
             one_at_a_time(connection, MOVING)
             users = list(connection.scalars(asked))
-            connection.execute(sa.update(memberships).where(memberships.c.user_id.in_(users)).values(due=None))
+            later = sa.update(memberships).where(memberships.c.user_id.in_(users)).values(due=now + LEASE)
+            connection.execute(later)
         return users
+
+    def not_due(self, users: Sequence[str]) -> None:
+        """Let users alone until they act: nothing can be said of them now."""
+        for lo in range(0, len(users), CHUNK):
+            some = memberships.c.user_id.in_(users[lo : lo + CHUNK]) & memberships.c.due.is_not(None)
+            with self.live.writing() as connection:
+                one_at_a_time(connection, MOVING)
+                connection.execute(sa.update(memberships).where(some).values(due=None))
 
     def replay(self, destination: str, since: int) -> int:
         """Send a destination the transitions since an instant once more; returns how many messages wait for it now."""

@@ -23,6 +23,7 @@ from serving.database.tables import SHARDS
 from serving.ingest.fold.apply import Folded, LiveFold
 from serving.ingest.fold.history import History
 from serving.ingest.leases import Leases
+from serving.ingest.looks import Looks
 from serving.ingest.tracking import as_sent
 from serving.process.metrics import DEFERRED, FOLDED, FRESHNESS, LAG, WORKER_ERRORS, show_worker
 
@@ -54,8 +55,8 @@ class TransitionWatch(Protocol):
         """Say who has acted."""
         ...
 
-    def look(self) -> None:
-        """Look at who has acted, and at whose time has come.
+    def look(self) -> int:
+        """Look at who has acted, and at whose time has come; returns how many of them still wait.
 
         Raises:
             UnavailableError: a store does not answer.
@@ -85,6 +86,7 @@ class Worker:
         self._definition, self._settings, self._live, self._clock = definition, settings, live, clock
         self._transitions = transitions
         show_worker()
+        self._looks = Looks(live)
         self._leases = Leases(live, f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}")
         self._online: OnlineProfiles | None = None
         self._fold: LiveFold | None = None
@@ -156,6 +158,8 @@ class Worker:
         reached = self._reached(online)
         marks = {shard: reached[shard] for shard in mine}
         began = self._clock.now()
+        if self._transitions is not None:
+            self._transitions.touched(self._looks.missed(online, marks))
         messages = self._live.tail(marks, BATCH)
         if messages:
             result = fold.apply(messages, self._good_through(online, messages[-1].received))
@@ -163,6 +167,7 @@ class Worker:
             last = messages[-1].position
             # all messages of these shards up to the last one have been seen: positions are given in order
             online.mark([mark_of(shard) for shard in mine], through=began, position=last)
+            marks = dict.fromkeys(mine, last)
             if self._transitions is not None:
                 self._transitions.touched(user for message in messages for user in message.users)
         elif mine and time.monotonic() - self._covered > 1.0:
@@ -172,9 +177,11 @@ class Worker:
         # scores come first: while many messages wait, transitions are looked for seldom
         rest = max(LOOK if len(messages) < FEW_WAIT else SELDOM, REST * self._took)
         if self._transitions is not None and (start := time.monotonic()) - self._looked > rest:
-            self._transitions.look()
+            waiting = self._transitions.look()
             self._looked = time.monotonic()
             self._took = self._looked - start
+            if not waiting:
+                self._looks.done(online, marks, began)
         return len(messages)
 
     def _reached(self, online: OnlineProfiles) -> list[int]:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from features.time import DAY, HOUR
 from segments.transitions.membership import IN, Observation
-from serving.activation.memberships import Memberships
+from serving.activation.memberships import LEASE, Memberships
 from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
 from tests.serving.activation.scenes import Scene, going_to
@@ -63,8 +63,33 @@ def test_what_is_due_is_reported_to_one(set_scene: Callable[..., Scene], address
     scene.clock.at += 4 * HOUR
     assert scene.memberships.take_due(10) == ["u2", "u1"]
     assert scene.memberships.take_due(10) == []
+    scene.memberships.not_due(["u1", "u2"])
     scene.clock.at += 2 * DAY
     assert scene.memberships.take_due(10) == ["u3"]
+
+
+def test_who_is_due_is_given_out_again_where_nobody_recorded_what_they_are(
+    set_scene: Callable[..., Scene], address: str
+) -> None:
+    scene = set_scene(HOOK, address)
+    values = {"states": "active", "segments.cart": IN}
+
+    def look(user: str, due: dict[str, int]) -> None:
+        one = Observation(user, scene.clock.at, values, frozenset(), {}, 0)
+        scene.memberships.record([one], scene.finder, scene.memberships.last(), lambda _: {}, due=due)
+
+    for user in ("u1", "u2"):
+        look(user, {user: scene.clock.at + HOUR})
+    scene.clock.at += 2 * HOUR
+    assert scene.memberships.take_due(10) == ["u1", "u2"]
+    look("u2", {})
+    scene.clock.at += LEASE - 1
+    assert scene.memberships.take_due(10) == []
+    scene.clock.at += 1
+    assert scene.memberships.take_due(10) == ["u1"], "whoever took it was killed"
+    look("u1", {})
+    scene.clock.at += DAY
+    assert scene.memberships.take_due(10) == []
 
 
 def test_an_erased_user_is_forgotten_and_their_leaving_told(set_scene: Callable[..., Scene], address: str) -> None:

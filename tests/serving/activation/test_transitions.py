@@ -5,6 +5,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 import pytest
@@ -116,6 +117,38 @@ def test_a_cart_is_entered_live_and_left_when_a_day_is_over(moved: World) -> Non
     assert (left.before, left.after, left.cause, left.at) == ("in", None, "time", clock.at)
     worker._leases.give_back()
     worker.close()
+    live.close()
+
+
+class Killed(LiveTransitions):
+    """Is killed before it looks at anybody."""
+
+    def look(self) -> int:
+        return 1
+
+
+def test_a_transition_is_found_though_the_worker_is_killed_before_it_looks(moved: World) -> None:
+    live = LiveLog.open(moved.definition, moved.settings)
+    clock = Hands(END + 36 * HOUR)
+    memberships, answers = Memberships(moved.definition, live, clock), Answers(moved.definition, moved.settings)
+    recorder = TransitionRecorder(moved.definition, memberships, moved.settings.scores("demo-shop"))
+
+    def works(kind: type[LiveTransitions]) -> None:
+        """A worker of its own, which folds what waits and ends."""
+        moves = kind(answers, memberships, recorder, clock)
+        worker = Worker(moved.definition, moved.settings, live, clock, moves)
+        while worker.step():
+            pass
+        worker._leases.give_back()
+        worker.close()
+
+    works(LiveTransitions)
+    live.append([Message("killed-1", "killed", "track", "add_to_cart", clock.at - 1, clock.at, {})])
+    works(Killed)
+    cart = partial(memberships.history, user="killed", dimension="segments.cart_abandoned_24h")
+    assert cart() == [], "folded, and not looked at yet"
+    works(LiveTransitions)
+    assert [(m.after, m.cause) for m in cart()] == [("in", "behaviour")]
     live.close()
 
 
