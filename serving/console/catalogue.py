@@ -22,7 +22,7 @@ class Catalogue:
     def __init__(self, language: str, texts: Mapping[str, str]) -> None:
         self.language, self.texts = language, texts
         #: templates of conditions, see `serving.audience.sentences.words`
-        self.sentences = {key: texts.get(f"say.{key}", english) for key, english in ENGLISH.items()}
+        self.sentences = {key[4:]: text for key, text in texts.items() if key.startswith("say.")} or dict(ENGLISH)
 
     def __call__(self, key: str, **values: object) -> str:
         """The text of a key, with its values put in; whole numbers are grouped by thousands."""

@@ -28,23 +28,35 @@ from serving.audience.sentences.tree import (
 )
 
 #: templates of English; ``{limit}`` is one of ``limit.…``, ``{window}`` one of ``window.…``, ``{texts}`` of ``texts.…``
+#: and ``….one`` is for a number of 1, in a language that says that otherwise
 ENGLISH: Mapping[str, str] = {
     "did.times": "did {signal} {limit} times {window}",
+    "did.times.one": "did {signal} {limit} time {window}",
     "did.days": "did {signal} on {limit} days {window}",
+    "did.days.one": "did {signal} on {limit} day {window}",
     "did.kept": "did {signal} {limit} times {window}, counting those that stand",
+    "did.kept.one": "did {signal} {limit} time {window}, counting those that stand",
     "did.kept_days": "did {signal} on {limit} days {window}, counting those that stand",
+    "did.kept_days.one": "did {signal} on {limit} day {window}, counting those that stand",
     "did.sessions": "had {limit} sessions of {signal} {window}",
+    "did.sessions.one": "had {limit} session of {signal} {window}",
     "did_not": "did not do {signal} {window}",
     "did_not.ever": "never did {signal}",
     "amount": "{of} of {signal} adds up to {limit} {window}",
     "recency.last": "the last {signal} was {limit} days ago",
+    "recency.last.one": "the last {signal} was {limit} day ago",
     "recency.first": "the first {signal} was {limit} days ago",
+    "recency.first.one": "the first {signal} was {limit} day ago",
     "recency.comeback": "the first {signal} after a long absence was {limit} days ago",
+    "recency.comeback.one": "the first {signal} after a long absence was {limit} day ago",
     "recency.last_kept": "the last {signal} that stands was {limit} days ago",
+    "recency.last_kept.one": "the last {signal} that stands was {limit} day ago",
     "recency.first_kept": "the first {signal} that stands was {limit} days ago",
+    "recency.first_kept.one": "the first {signal} that stands was {limit} day ago",
     "since.did": "did {signal} since the last {since}",
     "since.did_not": "did not do {signal} since the last {since}",
     "then": "did {first}, then {second} within {days} days",
+    "then.one": "did {first}, then {second} within {days} day",
     "state": "state {texts}",
     "rfm_group": "RFM group {texts}",
     "tier": "tier of {outcome} {texts}",
@@ -55,6 +67,7 @@ ENGLISH: Mapping[str, str] = {
     "answer.amount": "expected {outcome} is {limit}",
     "answer.percentile": "percentile of {outcome} is {limit}",
     "lead": "{lead} has {limit} points",
+    "lead.one": "{lead} has {limit} point",
     "member": "is in segment {segment}",
     "member.not": "is not in segment {segment}",
     "number": "{column} is {limit}",
@@ -71,11 +84,14 @@ ENGLISH: Mapping[str, str] = {
     "texts.in": "is one of {texts}",
     "texts.not_in": "is none of {texts}",
     "texts.join": ", ",
-    "window.day": "in the last day",
     "window.days": "in the last {n} days",
+    "window.days.one": "in the last day",
     "window.hours": "in the last {n} hours",
+    "window.hours.one": "in the last hour",
     "window.minutes": "in the last {n} minutes",
+    "window.minutes.one": "in the last minute",
     "window.seconds": "in the last {n} seconds",
+    "window.seconds.one": "in the last second",
     "window.ever": "ever",
     "group.all": "all of these",
     "group.any": "any of these",
@@ -118,7 +134,7 @@ class _Wording:
                 return self._say(key, signal=self._name(node.signal), since=self._name(node.since))
             case Then():
                 first, second = self._name(node.first), self._name(node.second)
-                return self._say("then", first=first, second=second, days=f"{node.days:g}")
+                return self._counted("then", node.days, first=first, second=second, days=f"{node.days:g}")
             case Known():
                 return self._say("known" if node.known else "unknown", column=self._name(node.column))
             case Member():
@@ -129,10 +145,11 @@ class _Wording:
     def _number(self, node: Limited) -> str:
         upto = "" if node.upto is None else f"{node.upto:.12g}"
         limit = self._say(f"limit.{node.comparison}", n=f"{node.number:.12g}", upto=upto)
+        last = node.number if node.upto is None else node.upto
         match node:
             case Did():
                 named = {"signal": self._name(node.signal), "window": self._window(node.window)}
-                return self._say(f"did.{node.counted}", limit=limit, **named)
+                return self._counted(f"did.{node.counted}", last, limit=limit, **named)
             case Amount():
                 named = {
                     "signal": self._name(node.signal),
@@ -141,11 +158,11 @@ class _Wording:
                 }
                 return self._say("amount", limit=limit, **named)
             case Recency():
-                return self._say(f"recency.{node.moment}", limit=limit, signal=self._name(node.signal))
+                return self._counted(f"recency.{node.moment}", last, limit=limit, signal=self._name(node.signal))
             case Answer():
                 return self._say(f"answer.{node.measure}", limit=limit, outcome=node.outcome)
             case Lead():
-                return self._say("lead", limit=limit, lead=node.lead)
+                return self._counted("lead", last, limit=limit, lead=node.lead)
             case Number():
                 return self._say("number", limit=limit, column=self._name(node.column))
         raise TypeError(type(node).__name__)
@@ -175,11 +192,15 @@ class _Wording:
         span = parse_span(window)
         for unit, size in (("days", DAY), ("hours", HOUR), ("minutes", MINUTE)):
             if span % size == 0:
-                return self._say("window.day" if span == DAY else f"window.{unit}", n=str(span // size))
-        return self._say("window.seconds", n=str(span // 1_000_000))
+                return self._counted(f"window.{unit}", span // size, n=str(span // size))
+        return self._counted("window.seconds", span // 1_000_000, n=str(span // 1_000_000))
 
     def _name(self, name: str) -> str:
         return self._names.get(f"name.{name}", name)
+
+    def _counted(self, key: str, number: float, **fields: str) -> str:
+        """Say something with a number; of one thing, in the words for that, where the language has them."""
+        return self._say(f"{key}.one" if number == 1 and f"{key}.one" in self._catalogue else key, **fields)
 
     def _say(self, key: str, **fields: str) -> str:
         return self._catalogue[key].format(**fields)

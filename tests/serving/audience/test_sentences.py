@@ -113,6 +113,9 @@ def test_rules_written_by_hand_are_sentences_where_possible(path: Path) -> None:
         ("purchase_count_total = 0", "never did purchase"),
         ("visit_active_days_7d < 2", "did visit on less than 2 days in the last 7 days"),
         ("visit_count_2h > 0", "did visit more than 0 times in the last 2 hours"),
+        ("purchase_count_60d >= 1", "did purchase at least 1 time in the last 60 days"),
+        ("visit_count_1d BETWEEN 0 AND 1", "did visit between 0 and 1 time in the last day"),
+        ("days_since_visit < 1", "the last visit was less than 1 day ago"),
         ("purchase_value_total > 99.5", "value of purchase adds up to more than 99.5 ever"),
         ("days_since_visit >= 14", "the last visit was at least 14 days ago"),
         ("days_since_comeback_visit < 7", "the first visit after a long absence was less than 7 days ago"),
@@ -155,6 +158,12 @@ def test_other_words_may_be_given() -> None:
     node = Did(signal="purchase", comparison="at_least", number=3, window="60d")
     expected = "did.times: did Kauf limit.at_least: at least 3 times window.days: in the last 60 days"
     assert words_of(node, DEMO.model_copy(update={"wording": {"name.purchase": "Kauf"}}), german) == expected
+
+
+def test_a_language_need_not_have_other_words_for_one() -> None:
+    catalogue = {key: text for key, text in ENGLISH.items() if not key.endswith(".one")}
+    node = Did(signal="purchase", comparison="at_least", number=1, window="1d")
+    assert words_of(node, DEMO, catalogue) == "did purchase at least 1 times in the last 1 days"
 
 
 @given(leaf=leaves(DEMO))
