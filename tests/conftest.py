@@ -95,10 +95,15 @@ class World:
             return run_module(command[2], command[3:], self.environment, ROOT)
         return self.start(*command)
 
-    def start(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a program of this environment to its end, as a process that begins with nothing, as a user's does."""
+    def start(self, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a program of this environment to its end, as a process that begins with nothing, as a user's does.
+
+        Args:
+            command: the program and its words.
+            more: further variables of its environment.
+        """
         return subprocess.run(
-            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+            command, env=self.environment | more, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
         )
 
     def redefined(self, **changes: object) -> Definition:

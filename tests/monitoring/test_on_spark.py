@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from features.event_store.open import open_log
 from features.settings import Settings
 from features.system.progress import unseen
@@ -16,6 +14,7 @@ from propensity.commands.monitoring.monitor import running_of
 from serving.model.registry.loader import Loader
 from tests.conftest import World
 from tests.features.spark.conftest import spark_settings
+from tests.monitoring.alike import alike
 from tests.monitoring.scored import WEEKS, memberships, scored_weekly
 
 __all__ = ["spark_settings"]
@@ -24,15 +23,6 @@ from tests.features.spark.needed import ON_SPARK, need_spark
 need_spark()
 
 pytestmark = ON_SPARK
-
-
-def alike(found: object, expected: object) -> bool:
-    """Whether two answers are the same, numbers to the last digits that the order of sums decides."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        return found.keys() == expected.keys() and all(alike(found[key], expected[key]) for key in expected)
-    if isinstance(expected, list) and isinstance(found, list):
-        return len(found) == len(expected) and all(map(alike, found, expected))
-    return found == (pytest.approx(expected, rel=1e-6, nan_ok=True) if isinstance(expected, float) else expected)
 
 
 def test_what_the_monitor_finds_is_the_same(world: World, spark_settings: Settings, tmp_path: Path) -> None:
