@@ -79,9 +79,10 @@ def boost(matrices: Matrices, weights: Floats, parameters: Parameters, folds: ND
         parameters: of LightGBM, with one objective and one metric; folds are boosted side by side, a thread each.
         folds: which fold each row lies in, from 0 on.
     """
+    # without the numbers it was made of: a fold needs its bins only, not a copy of the numbers
     whole = lgb.Dataset(
         matrices.X, matrices.y, weight=weights, feature_name=matrices.names,
-        categorical_feature=list(matrices.categories), params=parameters, free_raw_data=False,
+        categorical_feature=list(matrices.categories), params=parameters,
     ).construct()  # fmt: skip
 
     count = int(folds.max()) + 1
