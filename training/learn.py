@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import altair as alt
 import numpy as np
 import polars as pl
 
@@ -29,6 +29,9 @@ from training.evaluation.simplest import simplest
 from training.fitting.trees import Parameters
 from training.report import model_plots as plots
 from training.report.pictures import Pictures, pictures_of
+
+if TYPE_CHECKING:
+    import altair as alt
 
 #: resamples of the users never seen in training
 UNSEEN_DRAWS = 300
@@ -62,7 +65,7 @@ class Learnt:
     parameters: Parameters
     criteria: list[Criterion]
     against: Mapping[str, Mapping[str, Measure]]
-    charts: Mapping[str, alt.Chart]
+    charts: "Mapping[str, alt.Chart]"
     tables: Mapping[str, pl.DataFrame]
     data_digest: str
 
@@ -91,13 +94,15 @@ def learn(
     candidates = Candidates(data, matrices, definition)
     labels, weights = test["label"].to_numpy().astype(np.float64), test[WEIGHT].to_numpy()
     judging = TestRows(labels, weights, test["user"], seed, protocol.rank(labels))
-    kinds = _compare_kinds(candidates, judging, protocol, procedure)
-    procedure, answers = procedure.model_copy(update={"kind": kinds.chosen}), kinds.answers[kinds.chosen]
+    states, kinds = _states(data, definition, cuts), _of_kinds(candidates, procedure)
+    others = {**_of_champion(candidates, champion), **{k: p for k, p in kinds.items() if k != "blend"}}
+    others |= protocol.baselines(data, definition, states)
+    judged = judging.judge(kinds | others, max(KIND_DRAWS, definition.gate.draws))  # all once, on the same resamples
+    chosen, compared = _chosen(judged.among({kind: kind for kind in kinds}, KIND_DRAWS), protocol, definition)
+    procedure, answers = procedure.model_copy(update={"kind": chosen}), kinds[chosen]
     learnt = candidates.cross_fitted(candidates.model(procedure))
-    states = _states(data, definition, cuts)
-    scores = {"model": answers, **_of_champion(candidates, champion), **kinds.simple}
-    scores |= protocol.baselines(data, definition, states)
-    judgement = judging.judge(scores, definition.gate.draws)
+    scores = {"model": answers, **others}
+    judgement = judged.among({"model": chosen, **{name: name for name in others}}, definition.gate.draws)
     model, parameters = serving_model(data, matrices, definition, procedure)
     unseen = _of_unseen(answers, test, protocol, seed)
     model = replace(model, card=_judged(model.card, judgement, protocol, unseen))
@@ -106,7 +111,7 @@ def learn(
     criteria = protocol.criteria(judgement, definition, against, level)
     groups = {"state": states["test"], "tenure": _tenure(test)}
     tables = {"slices": _by_groups(answers, test, groups, protocol), "base_rates": data.previewed,
-              "snapshots": _snapshots(learnt, answers, data, protocol), "kinds": kinds.table,
+              "snapshots": _snapshots(learnt, answers, data, protocol), "kinds": compared,
               "reliability": reliability(answers, labels, weights)}  # fmt: skip
     return Learnt(
         model=model,
@@ -127,38 +132,19 @@ def of_treated(learnt: Learnt, treated: TreatedLabels) -> Learnt:
     return replace(learnt, model=model, parameters={**learnt.parameters, **shown})
 
 
-@dataclass(frozen=True, slots=True)
-class _Kinds:
-    """Kinds of models that were compared.
-
-    Attributes:
-        answers: what each says of the test slice.
-        chosen: the simplest kind that is as good as the best.
-        table: each kind's metrics.
-    """
-
-    answers: dict[str, Floats]
-    chosen: str
-    table: pl.DataFrame
-
-    @property
-    def simple(self) -> dict[str, Floats]:
-        """What the kinds say that are not blended."""
-        return {kind: answers for kind, answers in self.answers.items() if kind != "blend"}
-
-
-def _compare_kinds(
-    candidates: Candidates, judging: TestRows, protocol: EvaluationProtocol, procedure: Procedure
-) -> _Kinds:
-    """Follow the same procedure with every kind of model, and choose one."""
-    answers: dict[str, Floats] = {
+def _of_kinds(candidates: Candidates, procedure: Procedure) -> dict[str, Floats]:
+    """What the same procedure, followed with every kind of model, says of the test slice."""
+    return {
         kind: candidates.answers(candidates.model(procedure.model_copy(update={"kind": kind})))
         for kind in candidates.kinds
     }
-    judged = judging.judge(answers, KIND_DRAWS)
-    chosen = simplest(judged, protocol.loss, protocol.ranks[0], candidates.definition.gate.simple)
-    rows = [{"kind": name, **{m: judged.measure(name, m).value for m in judged.metrics}} for name in answers]
-    return _Kinds(answers, chosen, pl.DataFrame(rows))
+
+
+def _chosen(kinds: Judgement, protocol: EvaluationProtocol, definition: Definition) -> tuple[str, pl.DataFrame]:
+    """The simplest kind that is as good as the best, and each kind's metrics."""
+    chosen = simplest(kinds, protocol.loss, protocol.ranks[0], definition.gate.simple)
+    rows = [{"kind": name, **{m: kinds.measure(name, m).value for m in kinds.metrics}} for name in kinds.point]
+    return chosen, pl.DataFrame(rows)
 
 
 def _of_champion(candidates: Candidates, champion: ModelCard | None) -> dict[str, Floats]:
@@ -194,7 +180,7 @@ def _judged(
 
 def _charts(
     judged: plots.Judged, model: Model, test: pl.DataFrame, tables: Mapping[str, pl.DataFrame], pictures: Pictures
-) -> dict[str, alt.Chart]:
+) -> "dict[str, alt.Chart]":
     """The report's pictures."""
     terms, card = pictures.terms, model.card
     some = test.sample(min(len(test), EXPLAINED), seed=1)
@@ -272,7 +258,7 @@ def _tenure(rows: pl.DataFrame) -> pl.Series:
 def _snapshots(learnt: Floats, tested: Floats, data: Dataset, protocol: EvaluationProtocol) -> pl.DataFrame:
     """How the judged model does at each cutoff it learnt from, on users it had not seen, and at those of the test."""
     parts = [
-        data.part(name).with_columns(pl.lit(period).alias("period"))
+        data.part(name).select("cutoff", "label", WEIGHT, pl.lit(period).alias("period"))
         for name, period in (("learn", "cross-fitted"), ("test", "test"))
     ]
     rows = pl.concat(parts)

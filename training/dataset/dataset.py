@@ -54,7 +54,8 @@ class Dataset:
 
     def summary(self) -> dict[str, dict[str, int | str]]:
         """Rows, positives, users and cutoffs of what is learnt from, of what judges, and of all that is known."""
-        parts = {"learn": self.part("learn"), "test": self.part("test"), "all": self.rows}
+        counted = self.rows.select("user", "cutoff", "label")  # a slice of all columns is a copy of them
+        parts = {name: counted.filter(self.inside(name)) for name in ("learn", "test")} | {"all": counted}
         return {
             name: {
                 "rows": len(part),

@@ -12,7 +12,7 @@ from features.definition.schema import Definition
 from features.events.draws import share_of
 from features.snapshot import WEIGHT
 from features.system.parallel import each
-from serving.model.linear import squash
+from serving.model.linear import LinearPart, squash
 from serving.model.numbers import Floats, model_matrix
 from training.dataset.dataset import Dataset
 
@@ -83,15 +83,23 @@ class Matrices:
         return len(self.names) - len(self.categories)
 
     @cached_property
-    def spread(self) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-        """Mean and standard deviation of each number as a regression reads it, and whether some are missing.
+    def standard(self) -> LinearPart:
+        """How a regression reads the rows, without weights: what each column's mean and spread are, and those of flags.
 
-        Of all rows, since no answer has a part in it; computed once for all regressions.
+        By all rows, since no answer has a part in it; computed once for all regressions.
         """
         numbers = self.X[:, : self.numeric]
         found = each(range(0, self.numeric, COLUMNS), lambda at: _spread(numbers[:, at : at + COLUMNS]))
         center, spread, missing = (np.concatenate(part) for part in zip(*found, strict=True))
-        return center, spread, missing
+        part = LinearPart(
+            center=center.tolist(),
+            scale=np.where(spread > 1e-9, spread, 1.0).tolist(),
+            flagged=np.flatnonzero(missing).tolist(),
+            flag_means=[],
+            weights=[],
+            intercept=0.0,
+        )
+        return part.model_copy(update={"flag_means": part.over(self.sizes).flags(self.X).mean(axis=0).tolist()})
 
     def folds(self, count: int) -> NDArray[np.int64]:
         """Which of so many folds each row lies in, numbered from 0 on; folds without users are left out."""

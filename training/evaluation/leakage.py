@@ -93,17 +93,21 @@ def refuse(findings: list[Finding]) -> None:
 def separation(data: Dataset, definition: Definition) -> dict[str, float]:
     """AUC of every column alone on the test slice, turned so that it is at least one half."""
     test = data.part("test")
-    found = _alone(_values(test, data.part("learn"), definition), test["label"].to_numpy())
+    features = feature_set(definition)
+    names = [*features.numeric, *features.traits]
+    found = _alone(_values(test, data.part("learn"), names), test["label"].to_numpy())
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def _values(rows: pl.DataFrame, fit: pl.DataFrame, definition: Definition) -> pl.DataFrame:
-    """All columns as numbers: a trait's value becomes its base rate in the fitting slice."""
-    features = feature_set(definition)
-    columns: list[pl.Expr | pl.Series] = [pl.col(name) for name in features.numeric]
-    for trait in features.traits:
-        rates = fit.group_by(trait).agg(pl.col("label").mean().alias("rate"))
-        columns.append(rows.select(trait).join(rates, on=trait, how="left", maintain_order="left")["rate"].alias(trait))
+def _values(rows: pl.DataFrame, fit: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Columns as numbers: a trait's value becomes its base rate in the fitting slice."""
+    columns: list[pl.Expr | pl.Series] = []
+    for name in names:
+        if rows[name].dtype.is_numeric():
+            columns.append(pl.col(name))
+            continue
+        rates = fit.group_by(name).agg(pl.col("label").mean().alias("rate"))
+        columns.append(rows.select(name).join(rates, on=name, how="left", maintain_order="left")["rate"].alias(name))
     return rows.select(columns)
 
 
@@ -172,7 +176,7 @@ def _label_days(data: Dataset, definition: Definition) -> Finding:
     """Columns that tell the label at the cutoff, and did not a horizon before, of the same users."""
     horizon = definition.outcomes[data.outcome].within
     learn, names = data.part("learn"), [*feature_set(definition).numeric, *feature_set(definition).traits]
-    then = data.rows.select("user", pl.col("cutoff").alias("known"), *names).sort("known")
+    then = data.rows.select("user", pl.col("cutoff").alias("known")).with_row_index("earlier").sort("known")
     before = (pl.col("cutoff") - pl.duration(microseconds=horizon)).alias("before")
     later = data.part("test").with_row_index("row")
     pairs = later.select("row", "user", "label", before).sort("before").join_asof(
@@ -182,8 +186,10 @@ def _label_days(data: Dataset, definition: Definition) -> Finding:
     if not 0 < labels.sum() < len(labels):
         return finding("label_days", definition.audit, "no user has rows a horizon apart", alarm=False)
     now = later.join(pairs.select("row"), on="row", how="semi")
-    at, ago = (_alone(_values(rows, learn, definition), rows["label"].to_numpy()) for rows in (now, pairs))
-    rising = sorted((n for n, auc in at.items() if auc >= RISES_TO and ago[n] <= RISES_FROM), key=lambda n: -at[n])
+    at = _alone(_values(now, learn, names), now["label"].to_numpy())
+    tell = [name for name, auc in at.items() if auc >= RISES_TO]  # of the others, what they told before is of no matter
+    ago = _alone(_values(data.rows.select(tell)[pairs["earlier"]], learn, tell), labels) if tell else {}
+    rising = sorted((n for n in tell if ago[n] <= RISES_FROM), key=lambda n: -at[n])
     text = "no column tells the label only in its days"
     if rising:
         examples = [f"{n} {at[n]:.2f}, {ago[n]:.2f} a horizon before" for n in rising[:3]]

@@ -198,13 +198,31 @@ class Judgement:
         metrics: what is measured.
         point: the metrics of each model.
         drawn: the same of each resample, ``[draws, metrics]``.
+        numbers: of the resamples, from 0 on; those whose labels are all alike are left out.
         chance: what calibration error and level of each model would be by chance alone, were it perfect.
     """
 
     metrics: tuple[str, ...]
     point: Mapping[str, Floats]
     drawn: Mapping[str, Floats]
+    numbers: NDArray[np.int64]
     chance: Mapping[str, Chance]
+
+    def among(self, names: Mapping[str, str], draws: int) -> "Judgement":
+        """Some of the models on the first resamples, as if only they had been measured on so many.
+
+        Args:
+            names: what each is called then, and what it is called here.
+            draws: how many resamples.
+        """
+        kept = self.numbers < draws
+        return Judgement(
+            metrics=self.metrics,
+            point={name: self.point[was] for name, was in names.items()},
+            drawn={name: self.drawn[was][kept] for name, was in names.items()},
+            numbers=self.numbers[kept],
+            chance={name: self.chance[was] for name, was in names.items()},
+        )
 
     def measure(self, model: str, metric: str) -> Measure:
         """A metric with its 95 % interval."""
@@ -258,12 +276,14 @@ def judge(
             return None
         return [ranking.measure(labels, weights) for ranking in rankings.values()]
 
-    drawn = [found for found in each(range(draws), draw) if found is not None]
+    told = [(number, found) for number, found in enumerate(each(range(draws), draw)) if found is not None]
+    drawn = [found for _, found in told]
     table = np.array(drawn).reshape(len(drawn), len(rankings), len(first.METRICS))
     return Judgement(
         metrics=first.METRICS,
         point={name: ranking.measure(labels, rows) for name, ranking in rankings.items()},
         drawn={name: table[:, i] for i, name in enumerate(rankings)},
+        numbers=np.array([number for number, _ in told], dtype=np.int64),
         chance={
             name: chance(r.answers, labels, r.bin, owner, rows, relative=r.RELATIVE, seed=seed)
             for name, r in rankings.items()
@@ -291,7 +311,7 @@ def by_group(
         kept: the metrics to report, null where a group's labels are all alike.
     """
     answer = []
-    framed = rows.with_columns(group.alias("group"), pl.Series("answer", answers))
+    framed = rows.select("label", "weight", group.alias("group"), pl.Series("answer", answers))
     for (name,), part in framed.group_by("group"):
         labels, answers = part["label"].to_numpy().astype(np.float64), part["answer"].to_numpy()
         weights = part["weight"].to_numpy()

@@ -29,9 +29,10 @@ def calibrate(labels: Floats, logits: Floats, weights: Floats, cutoffs: Floats) 
     if len(labels) < ISOTONIC_ROWS or len(instants) < 2:
         return plain
     later = cutoffs >= instants[len(instants) // 2]
-    fitted = [f(labels[~later], logits[~later], weights[~later]) for f in (platt, isotonic)]
-    losses = [_loss(c, labels[later], logits[later], weights[later]) for c in fitted]
-    return isotonic(labels, logits, weights) if losses[1] < losses[0] else plain
+    earlier = labels[~later], logits[~later], weights[~later]
+    smooth = platt(*earlier)
+    losses = [_loss(c, labels[later], logits[later], weights[later]) for c in (smooth, isotonic(*earlier, smooth))]
+    return isotonic(labels, logits, weights, plain) if losses[1] < losses[0] else plain
 
 
 def platt(labels: Floats, logits: Floats, weights: Floats) -> Calibration:
@@ -49,10 +50,14 @@ def platt(labels: Floats, logits: Floats, weights: Floats) -> Calibration:
     return Calibration(slope=float(found.x[0]), offset=float(found.x[1]))
 
 
-def isotonic(labels: Floats, logits: Floats, weights: Floats) -> Calibration:
+def isotonic(labels: Floats, logits: Floats, weights: Floats, plain: Calibration) -> Calibration:
     """Centred isotonic regression (Oron and Flournoy 2017): lines between the centres of the blocks, so that few tie.
 
-    Platt's slope and offset stay beside it: reasons are on the logit scale.
+    Args:
+        labels: of the rows.
+        logits: blended.
+        weights: how many rows each row stands for.
+        plain: `platt` of the same rows; its slope and offset stay beside it: reasons are on the logit scale.
     """
     order = np.argsort(logits, kind="stable")
     x, w = logits[order], weights[order]
@@ -62,7 +67,6 @@ def isotonic(labels: Floats, logits: Floats, weights: Floats) -> Calibration:
     centres = np.add.reduceat(w * x, starts) / mass
     baseline = 1.0 / (len(labels) + 2.0)  # never say never
     values = np.clip(y[starts], baseline, 1.0 - baseline)
-    plain = platt(labels, logits, weights)
     return plain.model_copy(update={"logits": centres.tolist(), "probabilities": values.tolist()})
 
 

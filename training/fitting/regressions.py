@@ -46,7 +46,7 @@ def regress(
         seed: of the rows that are drawn.
         columns: names of the numbers that are read; all, and traits, when left out.
     """
-    whole = _standard(matrices)
+    whole = matrices.standard
     narrow, kept, places = _read(whole, matrices, columns)
     sizes = matrices.sizes if columns is None else []
     over, X = narrow.over(sizes), matrices.X if columns is None else matrices.X[:, kept]
@@ -102,20 +102,6 @@ def _expanded(over: Linear, X: Floats) -> Columns:
     for _ in each(range(0, len(X), AT_ONCE), fill):
         pass
     return answer
-
-
-def _standard(matrices: Matrices) -> LinearPart:
-    """How columns are standardised: by all rows, since no answer has a part in it."""
-    center, spread, missing = matrices.spread
-    part = LinearPart(
-        center=center.tolist(),
-        scale=np.where(spread > 1e-9, spread, 1.0).tolist(),
-        flagged=np.flatnonzero(missing).tolist(),
-        flag_means=[],
-        weights=[],
-        intercept=0.0,
-    )
-    return part.model_copy(update={"flag_means": part.over(matrices.sizes).flags(matrices.X).mean(axis=0).tolist()})
 
 
 def _signed(

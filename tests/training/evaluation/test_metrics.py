@@ -64,3 +64,16 @@ def test_paired_intervals_see_a_small_difference() -> None:
     assert behind.high is not None
     assert behind.high - behind.low < auc.high - auc.low, "pairing takes the users' noise out"
     assert found.measure("baseline", "auc").value == pytest.approx(auc.value - behind.value)
+
+
+def test_some_models_of_many_are_measured_as_if_there_were_no_others() -> None:
+    rng = np.random.default_rng(3)
+    p, other = rng.random(12), rng.random(12)
+    labels = (np.arange(12) < 2).astype(float)  # so few that some resamples tell nothing
+    users = pl.Series([f"u{i}" for i in range(12)])
+    many = judge({"a": p, "b": other}, labels, users, np.ones(12), seed=1, draws=60)
+    alone = judge({"x": other}, labels, users, np.ones(12), seed=1, draws=40)
+    found = many.among({"x": "b"}, 40)
+    assert 0 < len(found.numbers) < 40
+    assert found.measures("x") == alone.measures("x")
+    assert found.chance == alone.chance

@@ -49,7 +49,7 @@ def test_otherwise_platt_stays(rows: int, cutoffs: int, bend: bool) -> None:
 
 def test_isotonic_never_falls_never_says_never_and_keeps_its_order() -> None:
     labels, logits, _ = drawn(5_000, bend=False)
-    found = isotonic(labels, logits, np.ones(5_000))
+    found = isotonic(labels, logits, np.ones(5_000), platt(labels, logits, np.ones(5_000)))
     answer = found.apply(np.linspace(-20, 20, 2_000))
     assert (np.diff(answer) >= 0).all()
     assert 0 < answer.min() < answer.max() < 1
