@@ -71,7 +71,7 @@ class ShownSteps:
     def _line(self, label: str, began: float) -> None:
         """Write how long the job has run, of how long, the step, and how long it took.
 
-        As ``02:31 of about 03:45 churn: register (4.1 s)``.
+        As ``02:31 of about 03:45 churn: report, register (4.1 s)``.
         """
         now = time.monotonic()
         of = "" if self._expected is None else f" of about {clock(self._expected)}"

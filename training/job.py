@@ -1,9 +1,11 @@
 """The training job: log, snapshots, profiles online; then for each outcome data set, model, audit, gate, registry."""
 
+import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
@@ -16,16 +18,17 @@ from features.rows import FeatureRows
 from features.settings import Settings
 from features.snapshot import write_snapshots
 from features.system.lock import locked
+from features.system.parallel import cores, each
 from features.system.progress import Steps
 from features.time import Instants
 from features.traits import write_traits
 from segments.rfm import RfmCuts
 from segments.rfm_cuts import freeze_cuts
 from serving.activation.hand_offs import HandOffs
-from serving.model.card import ModelCard, Procedure
+from serving.model.card import ModelCard, Procedure, TreatedLabels
 from serving.upkeep.materialize import materialize
 from training.dataset.attach_labels import Labels
-from training.dataset.dataset import build
+from training.dataset.dataset import Dataset, build
 from training.dataset.matrices import Matrices
 from training.dataset.outcomes import check_matured, snapshot_cutoffs
 from training.dataset.treated import without_treated
@@ -37,6 +40,9 @@ from training.fitting.tune import tune
 from training.learn import learn, of_treated
 from training.registry import Registry
 from training.report.model_report import Report
+
+#: outcomes that are learnt at the same time: while one does what keeps a single core busy, the other has the rest
+AT_ONCE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +122,17 @@ def train(
             both = parity(log, definition, settings, folder / "probe")
         acted = (hand_offs, hand_offs.moves(int(cutoffs[0]))) if hand_offs is not None else None
         work = _Work(definition, settings, registry, log, cutoffs, cuts, future, both, steps, trials, force, acted)
-        return [work.outcome(outcome) for outcome in outcomes or definition.outcomes]
+        return work.outcomes(list(outcomes or definition.outcomes))
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What all outcomes of a job share."""
+    """What all outcomes of a job share.
+
+    Attributes:
+        alone: held while an outcome uses what serves one at a time: the feature store's staging folder, and MLflow's
+            global state while a model is logged.
+    """
 
     definition: Definition
     settings: Settings
@@ -135,6 +146,15 @@ class _Work:
     trials: int
     force: str | None
     acted: tuple[HandOffs, pl.DataFrame] | None
+    alone: threading.Lock = field(default_factory=threading.Lock)
+
+    def outcomes(self, names: list[str]) -> list[Result]:
+        """Learn outcomes, `AT_ONCE` side by side; none depends on another, so their models are those of one by one."""
+        # one limit around all: threads of linear algebra of two outcomes would share the cores, and sum up otherwise
+        with threadpool_limits(1, user_api="blas"):
+            if cores() == 1 or self.settings.engine == "spark":  # a Spark session belongs to the thread that has it
+                return [self.outcome(name) for name in names]
+            return list(each(names, self.outcome, workers=AT_ONCE))
 
     def outcome(self, outcome: str) -> Result:
         """Learn one outcome; its run in MLflow records the result, a refusal too."""
@@ -149,19 +169,13 @@ class _Work:
     def _learnt(self, outcome: str) -> Result:
         """Learn, judge, audit and register one outcome in the open run."""
         definition, steps, registry = self.definition, self.steps, self.registry
-        folder = self.settings.folder(definition.name)
-        with steps(f"{outcome}: data set through the feature store"):
-            check_matured(definition, outcome, self.cutoffs, self.log.ends)
-            check_population(self.log, definition, outcome, folder / "probe")
-            store = OfflineFeatures(definition, self.settings)
-            data = build(snapshots_path(folder), store, definition, outcome, gather=self.log.gather)
-            data, treated = without_treated(data, definition, *self.acted) if self.acted is not None else (data, None)
-            matrices = Matrices.of(data, definition)
+        with self.alone, steps(f"{outcome}: data set through the feature store"):
+            data, treated, matrices = self._data(outcome)
+            champion = self._comparable(registry, outcome)
         procedure = self._procedure(matrices, outcome, registry)
-        champion = self._comparable(registry, outcome)
         with steps(f"{outcome}: fit, calibrate, judge"):
             learnt = learn(data, matrices, definition, self.cuts, champion=champion, procedure=procedure)
-        with steps(f"{outcome}: audit, gate, report"):
+        with steps(f"{outcome}: audit, gate"):
             learnt = learnt if treated is None else of_treated(learnt, treated)
             card = learnt.model.card
             findings = [*audit(data, matrices, definition, learnt.answers), self.future]
@@ -169,16 +183,26 @@ class _Work:
             if treated is not None:
                 findings.append(finding("treated", definition.audit, treated.words, alarm=not treated.replaced))
                 criteria.append(treated_labels(treated, definition.gate))
-            rule, table = definition.outcomes[outcome], learnt.tables["slices"]
-            report = Report(card, rule, criteria, findings, learnt.charts, learnt.against, table)
+        rule, table = definition.outcomes[outcome], learnt.tables["slices"]
+        report = Report(card, rule, criteria, findings, learnt.charts, learnt.against, table)
+        with self.alone, steps(f"{outcome}: report, register"):
             registry.log(learnt, report)
-        refuse(findings)
-        with steps(f"{outcome}: register"):
+            refuse(findings)
             version = registry.register(learnt.model)
             promoted = passes(criteria) or self.force is not None
             if promoted:
                 registry.promote(outcome, version, forced=None if passes(criteria) else self.force)
         return Result(outcome, f"{outcome}/{version}", card, criteria, findings, promoted)
+
+    def _data(self, outcome: str) -> tuple[Dataset, TreatedLabels | None, Matrices]:
+        """The data set of an outcome, what is known of users who were acted on in it, and the same laid out."""
+        definition, folder = self.definition, self.settings.folder(self.definition.name)
+        check_matured(definition, outcome, self.cutoffs, self.log.ends)
+        check_population(self.log, definition, outcome, folder / "probe")
+        store = OfflineFeatures(definition, self.settings)
+        data = build(snapshots_path(folder), store, definition, outcome, gather=self.log.gather)
+        data, treated = without_treated(data, definition, *self.acted) if self.acted is not None else (data, None)
+        return data, treated, Matrices.of(data, definition)
 
     def _procedure(self, matrices: Matrices, outcome: str, registry: Registry) -> Procedure:
         """How to fit: as usual, or with the parameters that were found by trying."""

@@ -18,6 +18,8 @@ def cores() -> int:
 def each(items: Iterable[T], work: Callable[[T], R], *, workers: int | None = None) -> Iterator[R]:
     """Yield ``work(item)`` in order; threads, because what works long (the kernel, Arrow, Polars) lets others run.
 
+    After an error, or where the caller stops, what has not begun is left out.
+
     Args:
         items: what to work on.
         work: done with each.
@@ -26,9 +28,13 @@ def each(items: Iterable[T], work: Callable[[T], R], *, workers: int | None = No
     workers = workers or cores()
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[R]] = deque()
-        for item in items:
-            pending.append(pool.submit(work, item))
-            if len(pending) > workers:
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) > workers:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        finally:
+            for left in pending:
+                left.cancel()

@@ -174,6 +174,19 @@ def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Pat
     assert first.card == second.card
 
 
+def test_outcomes_learnt_side_by_side_are_those_learnt_one_by_one(untrained_world: World, tmp_path: Path) -> None:
+    definition, names = untrained_world.definition, ["churn", "uninstall"]
+    together, alone = (Settings(home=tmp_path / part) for part in ("together", "alone"))
+    results = train(definition, together, steps=quiet, outcomes=names, force="to be tested")
+    assert [result.version for result in results] == ["churn/1", "uninstall/1"]
+    for name in names:
+        train(definition, alone, steps=quiet, outcomes=[name], force="to be tested")
+    one, other = (Loader(definition, settings).champions() for settings in (together, alone))
+    for name in names:
+        assert one[name].numbers == other[name].numbers
+        assert one[name].card == other[name].card, "digests of its files, too"
+
+
 def test_a_refused_outcome_says_why_and_the_others_are_trained(untrained_world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     odd = {f"odd_{code}": outcome for code, (outcome, _) in REFUSALS.items()}
