@@ -13,13 +13,15 @@ FILE_NAME = re.compile(r"[\w.-]+\.ya?ml")
 Content = dict[object, object]
 
 
-def with_included(content: Content, path: Path, read: Callable[[Path], Content]) -> tuple[Content, frozenset[str]]:
+def with_included(
+    content: Content, path: Path, read: Callable[[Path], Content | None]
+) -> tuple[Content, frozenset[str]]:
     """Put the segments of the included file to those of a definition; a file that is not there yet holds none.
 
     Args:
         content: what the definition file says.
         path: where it lies; the included file's path starts beside it.
-        read: reads a file.
+        read: reads the included file; None where it is not there.
 
     Returns:
         The whole, and the names of the segments that are of the definition file itself.
@@ -31,9 +33,12 @@ def with_included(content: Content, path: Path, read: Callable[[Path], Content])
     if not isinstance(own, dict):  # the schema says what is wrong
         return content, frozenset()
     by_hand = frozenset(map(str, own))
-    if not isinstance(name, str) or not FILE_NAME.fullmatch(name) or not (file := path.parent / name).exists():
+    if not isinstance(name, str) or not FILE_NAME.fullmatch(name):
         return content, by_hand
+    file = path.parent / name
     found = read(file)
+    if found is None:
+        return content, by_hand
     segments = found.get("segments") or {}
     if set(found) - {"segments"} or not isinstance(segments, dict):
         keys = ", ".join(map(shown, set(found) - {"segments"})) or "no segments"

@@ -15,7 +15,7 @@ from sqlglot import exp
 from features.definition.audiences import check_experiment
 from features.definition.columns import feature_set
 from features.definition.dimension import RFM, STATES, Dimension
-from features.definition.included import with_included
+from features.definition.included import Content, with_included
 from features.definition.mistakes import MOST, Mistakes
 from features.definition.names import RFM_NAMES, VALUE_TO_DATE_COLUMNS, check_names, known_values
 from features.definition.packs.include import include
@@ -34,14 +34,18 @@ RFM_COLUMNS: dict[str, pl.DataType] = {name: pl.Int64() for name in RFM_NAMES} |
 RENAMED = {"play": "playbook", "stay": "min_dwell", "until": "exit_when", "at_most": "max_points"}
 
 
-def load_definition(path: Path | str) -> Definition:
+def load_definition(path: Path | str, *, included: Content | None = None) -> Definition:
     """Read a definition file and check all that can be checked without the event log.
+
+    Args:
+        path: the file.
+        included: what the file that it includes is to hold; without it, what it holds.
 
     Raises:
         DefinitionError: the file cannot be read, a key or value is wrong, or an expression cannot be meant.
     """
     path = Path(path)
-    content, by_hand = with_included(read_yaml(path), path, read_yaml)
+    content, by_hand = with_included(read_yaml(path), path, _read_if_there if included is None else lambda _: included)
     try:
         definition = Definition.model_validate(content)
     except ValidationError as error:
@@ -59,6 +63,10 @@ def load_definition(path: Path | str) -> Definition:
         _check_experiments(definition, mistakes)
     mistakes.tell()
     return definition
+
+
+def _read_if_there(file: Path) -> Content | None:
+    return read_yaml(file) if file.exists() else None
 
 
 def _with_packs(definition: Definition) -> Definition:

@@ -1,6 +1,7 @@
 """What is known of users besides events, beside the kept profiles: whose attributes have changed since the last run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,16 +13,24 @@ from features.event_store.collisions import bucket_of
 from features.events.hashing import hashed
 from features.events.sort import grouped
 from features.system.durable import replacing
-from features.system.kept_files import reading
+from features.system.kept_files import reading_table
 
 #: each user's attributes as JSON, and the first cutoff that sees them
 TRAITS = pl.Schema({"user": pl.String(), "traits": pl.String(), "visible_from": pl.Int64()})
 Known: TypeAlias = dict[str, tuple[str, int]]
 
 
-def kept_traits(path: Path) -> pl.LazyFrame:
-    """A kept file of attributes, `TRAITS`, also one of an older version, which called ``visible_from`` ``told``."""
-    return pl.scan_parquet(path).rename({"told": "visible_from"}, strict=False)
+@contextmanager
+def kept_traits(path: Path) -> Iterator[pl.LazyFrame]:
+    """A kept file of attributes, `TRAITS`, also one of an older version, which called ``visible_from`` ``told``.
+
+    Collect it inside.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    with reading_table(path, fix=f"remove {path}, and run propensity materialize") as rows:
+        yield rows.rename({"told": "visible_from"}, strict=False)
 
 
 class StoredTraits:
@@ -42,8 +51,10 @@ class StoredTraits:
     def __init__(self, traits: pl.DataFrame | None, path: Path, buckets: int) -> None:
         self._path, self._has_any = path, traits is not None
         now = traits.select(TRAITS.names()) if traits is not None else pl.DataFrame(schema=TRAITS)
-        with reading(path, fix=f"remove {path}, and run propensity materialize"):
-            was = kept_traits(path).select(TRAITS.names()).collect() if path.exists() else now.clear()
+        was = now.clear()
+        if path.exists():
+            with kept_traits(path) as kept:
+                was = kept.select(TRAITS.names()).collect()
         order, self._starts = grouped(_buckets_of(now["user"], buckets), buckets)
         self._now, self.moved = now[order], dict[int, list[str]]()
         users = _changed(self._now, was)

@@ -65,8 +65,8 @@ def place_folder(fresh: Path, folder: Path) -> None:
 def replace_folder(fresh: Path, folder: Path) -> None:
     """Put a finished folder in the place of another one of ours, or of none: whole, and for good.
 
-    Readers find the one or the other at every moment. Only where a file system cannot let two folders change places
-    (see `features.system.exchange`), there is a moment with none.
+    Readers find the one or the other at every moment, and `features.system.opened` reads one of them whole. Only where
+    a file system cannot let two folders change places (see `features.system.exchange`), there is a moment with none.
 
     Args:
         fresh: the finished folder, beside the other.
@@ -83,6 +83,19 @@ def replace_folder(fresh: Path, folder: Path) -> None:
         folder.rename(old)
     _rename(fresh, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder of ours, where there is one: its name first, so that no reader finds half of it.
+
+    Args:
+        folder: the place; what is called as it is with ``.old`` is removed, too.
+    """
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        _rename(folder, old)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _flush_all(folder: Path) -> None:

@@ -34,6 +34,24 @@ def reading(path: Path, *, fix: str) -> Iterator[None]:
         raise StoreError(f"{path} cannot be read: {reason[:200]}.", fix=fix) from error
 
 
+@contextmanager
+def reading_table(path: Path, *, fix: str) -> Iterator[pl.LazyFrame]:
+    """Read a kept Parquet file as it is now, though another takes its place meanwhile; collect it inside.
+
+    Polars opens what has a path twice, for the columns and for the rows: of a file that was replaced between, it says
+    that it is damaged.
+
+    Args:
+        path: the file.
+        fix: as for `reading`.
+
+    Raises:
+        StoreError: as for `reading`.
+    """
+    with reading(path, fix=fix), path.open("rb") as file:
+        yield pl.scan_parquet(file)
+
+
 def sealed(content: str) -> bytes:
     """A JSON object with one more key, the SHA-256 of the text before it."""
     head = content.rstrip().removesuffix("}").rstrip().encode()

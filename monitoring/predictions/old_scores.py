@@ -7,7 +7,7 @@ from pathlib import Path
 
 from features.definition.schema import Definition
 from features.settings import Settings
-from features.system.durable import flush
+from features.system.durable import remove_folder
 from features.time import DAY, to_instant
 from monitoring.predictions.batches import KEPT, Predictions
 from serving.scoring.previous import Earlier, answered_in
@@ -62,10 +62,7 @@ class OldScores:
         needed = [batch.path for batch in old if self._is_needed(batch, batches[-1])]
         removed = [batch.path for batch in old if batch.path not in needed]
         for path in removed:
-            rest = path.with_name(path.name + ENDING)
-            path.rename(rest)
-            flush(self._folder)
-            shutil.rmtree(rest)
+            remove_folder(path)
         return Pruned(removed, needed, len(batches) - len(removed))
 
     def _old(self, batches: list[Earlier]) -> Iterator[Earlier]:

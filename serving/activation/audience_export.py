@@ -10,7 +10,7 @@ from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
 from features.errors import PropensityError
 from features.system.durable import new_folder, replacing
-from features.system.kept_files import reading
+from features.system.kept_files import reading_table
 from segments.transitions.membership import IN
 from serving.activation.memberships import Memberships
 from serving.scoring.previous import Earlier, answered_in, field_of
@@ -114,8 +114,8 @@ def export(
     if changes:
         if not kept.exists():
             raise PropensityError(f"{name} was never exported.", fix="export it whole first, without --changes")
-        with reading(kept, fix="export it whole, without --changes"):
-            was = pl.read_parquet(kept)
+        with reading_table(kept, fix="export it whole, without --changes") as last:
+            was = last.collect()
         new = members.join(was, on="user", how="anti").with_columns(since_last=pl.lit("entered"))
         gone = was.join(members, on="user", how="anti").with_columns(since_last=pl.lit("left"))
         rows, entered, left = pl.concat([new, gone], how="diagonal"), len(new), len(gone)

@@ -49,7 +49,7 @@ class TransitionRecorder:
         self._definition, self._memberships, self._scores = definition, memberships, scores
         self._known = memberships.known()
         self._edges = TimeEdges(definition)
-        self._before: tuple[Earlier | None, pl.DataFrame] = (None, pl.DataFrame())
+        self._before: tuple[object, pl.DataFrame] = (None, pl.DataFrame())
         self._finder: tuple[object, TransitionFinder | None] = (None, None)
 
     def batch(
@@ -165,8 +165,9 @@ class TransitionRecorder:
     def _before_of(self, instant: int) -> tuple[_Scores, _Evidence]:
         """The answers of the newest batch before an instant, and what was known of users then."""
         earlier = Earlier.before(self._scores, instant)
-        if earlier != self._before[0]:
-            self._before = (earlier, _answers(earlier, self._definition) if earlier else pl.DataFrame())
+        stamp = earlier.stamp if earlier else None  # it may have been run again since, or somebody was erased
+        if stamp != self._before[0]:
+            self._before = (stamp, _answers(earlier, self._definition) if earlier else pl.DataFrame())
         frame = self._before[1]
 
         def found(users: Sequence[str]) -> pl.DataFrame:

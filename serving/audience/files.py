@@ -1,8 +1,8 @@
 """The files of a population: which they are, and one column of all of them."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -14,16 +14,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.errors import StoreError
 from features.events.hashing import hashed
-from features.events.write import part_files
 from features.expressions.values import Numbers, Texts
 from features.system.kept_files import reading
+from features.system.opened import Stamp, opened, path_of
 from features.system.parallel import each
 from serving.scoring.population import CUTOFF, DEFINITION, RULES
-
-#: what tells a file from another one in its place: its name, when it was written, its size
-Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
 
 #: a column in memory: values for rules, or ids of users
 Column: TypeAlias = Numbers | Texts | pl.Series | NDArray[np.uint64]
@@ -35,18 +31,14 @@ IDS = ("user_id", "drawn_as")
 KEYS = "keys of holdouts"
 
 
-class ChangedError(Exception):
-    """The files are others than a moment before: a newer batch came, or somebody was erased."""
-
-
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The files of a population.
+    """The files of a population, opened: what takes their place later is another population.
 
     Attributes:
         path: their folder.
         stamp: which they are.
-        opened_files: the same, opened.
+        opened_files: the files.
         cutoff: the instant they speak of.
         definition: name and digest of the definition they were made with.
         columns: what they hold.
@@ -70,21 +62,20 @@ class Files:
             texts: columns of text, of those there may be.
 
         Raises:
-            ChangedError: they have just changed.
             StoreError: one is damaged.
+            UnavailableError: they were removed just now.
         """
-        stamp = stamp_of(path)
-        with _reading(path, stamp):
+        with opened(path) as found, _reading(path):
             # what each says of its two hundred columns is read once: that takes longer than a column
-            opened = tuple(pq.ParquetFile(path / name, read_dictionary=list(texts)) for name, _, _ in stamp)
-            if not opened:
+            files = tuple(pq.ParquetFile(path_of(file), read_dictionary=list(texts)) for file in found.files)
+            if not files:
                 raise ValueError("the folder has no files")
-            metadata = opened[0].metadata.metadata or {}
+            metadata = files[0].metadata.metadata or {}
             if CUTOFF not in metadata or DEFINITION not in metadata:
                 raise ValueError("it does not say of which instant it is")
-            columns = frozenset(opened[0].schema_arrow.names)
+            columns = frozenset(files[0].schema_arrow.names)
             cutoff, rules = int(metadata[CUTOFF]), json.loads(metadata.get(RULES, b"{}"))
-            return cls(path, stamp, opened, cutoff, metadata[DEFINITION].decode(), columns, rules)
+            return cls(path, found.stamp, files, cutoff, metadata[DEFINITION].decode(), columns, rules)
 
     @property
     def count(self) -> int:
@@ -98,11 +89,10 @@ class Files:
             names: some of `columns`, and `KEYS`.
 
         Raises:
-            ChangedError: the files have just changed.
             StoreError: one is damaged.
         """
         stored = dict.fromkeys(name for wanted in names for name in (IDS if wanted == KEYS else (wanted,)))
-        with _reading(self.path, self.stamp):
+        with _reading(self.path):
             parts = list(each(self.opened_files, lambda file: file.read(columns=list(stored), use_threads=False)))
             if any(len(part) != file.metadata.num_rows for part, file in zip(parts, self.opened_files, strict=True)):
                 raise ValueError("there are more or fewer values than users")
@@ -132,25 +122,8 @@ def _keys(users: pa.ChunkedArray, drawn: pa.ChunkedArray) -> NDArray[np.uint64]:
     return hashed(pc.coalesce(drawn, users)).view(np.uint64)
 
 
-def stamp_of(path: Path) -> Stamp:
-    """Which files a folder has; none where they go meanwhile, as a newer batch removes older ones."""
-    try:
-        found = [(file.name, file.stat()) for file in part_files(path)]
-    except FileNotFoundError:
-        return ()
-    return tuple((name, status.st_mtime_ns, status.st_size) for name, status in found)
-
-
-@contextmanager
-def _reading(path: Path, stamp: Stamp) -> Iterator[None]:
-    """Read files: an error is no damage when they are others by now."""
-    try:
-        with reading(path, fix=f"remove {path}; propensity score writes it again"):
-            yield
-    except StoreError as error:
-        if stamp_of(path) != stamp or not path.exists():
-            raise ChangedError from error
-        raise
+def _reading(path: Path) -> AbstractContextManager[None]:
+    return reading(path, fix=f"remove {path}; propensity score writes it again")
 
 
 def _texts(whole: pa.ChunkedArray) -> Texts:

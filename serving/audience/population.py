@@ -1,10 +1,10 @@
 """Everybody of the newest batch, as columns in memory: only those that rules name, and no more of them than fit."""
 
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar, cast
 
 import numpy as np
@@ -16,19 +16,14 @@ from features.definition.schema import Definition
 from features.errors import StoreError, UnavailableError
 from features.expressions.values import Texts, Value
 from features.settings import Settings
-from serving.audience.files import KEYS, ChangedError, Column, Files, stamp_of
+from features.system.opened import Stamp, stamp_of
+from serving.audience.files import KEYS, Column, Files
 from serving.scoring.population import populations
 
 Made = TypeVar("Made")
 
 #: columns that are kept for the next answer take no more memory
 MOST_BYTES = 1 << 30
-
-#: how often an answer begins again when files change under it
-TRIES = 5
-
-#: seconds before it does
-PAUSE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +79,18 @@ class Population:
         return bool(populations(self._folder))
 
     @property
+    def stamp(self) -> Stamp | None:
+        """What changes with a newer batch, when the newest is run again, and with an erasure; None before the first.
+
+        Raises:
+            UnavailableError: as for `view`.
+        """
+        if not self.is_there:
+            return None
+        with self._lock:
+            return self._newest().stamp
+
+    @property
     def cutoff(self) -> int:
         """The instant that the newest batch speaks of.
 
@@ -107,15 +114,10 @@ class Population:
 
         Raises:
             StoreError: there is no population, it lacks a column, or a file is damaged.
-            UnavailableError: its files keep changing.
+            UnavailableError: its files were removed just now.
         """
         with self._lock:
-            for _ in range(TRIES):
-                try:
-                    return self._view(sorted(columns), users=users)
-                except ChangedError:
-                    time.sleep(PAUSE)
-        raise UnavailableError(f"the files of {self._folder} keep changing.", fix="ask again in a minute")
+            return self._view(sorted(columns), users=users)
 
     def made(self, name: str, make: Callable[[], Made]) -> Made:
         """What was made of the columns under a name; made once for each batch.
@@ -125,11 +127,13 @@ class Population:
             make: makes it.
         """
         with self._lock:
+            files = self._newest()
             found = self._made.get(name)
         if found is None:
             found = make()
             with self._lock:
-                self._made[name] = found
+                if self._files is files:  # otherwise it may be made of a batch that is not the newest any more
+                    self._made[name] = found
         return cast("Made", found)
 
     def _view(self, names: list[str], *, users: bool) -> View:
@@ -142,8 +146,6 @@ class Population:
         self._load([*names, *(("user_id", KEYS) if users else ())], files)
         values = {name: _value(self._columns[name]) for name in names}
         ids, keys = self._columns.get("user_id"), self._columns.get(KEYS)
-        if stamp_of(files.path) != files.stamp:
-            raise ChangedError
         self._shrink()
         return View(
             cutoff=files.cutoff, definition=files.definition, rules=files.rules, count=files.count, values=values,
@@ -153,20 +155,27 @@ class Population:
 
     def _newest(self) -> Files:
         """The files of the newest population; columns of other ones are forgotten."""
+        path = self._place()
+        try:
+            if self._files is None or self._files.path != path or self._files.stamp != stamp_of(path):
+                self._columns.clear()
+                self._made.clear()
+                self._files = Files.opened(path, self._texts)
+        except UnavailableError:
+            if self._place() == path:
+                raise
+            return self._newest()  # a newer one has just taken its place
+        return self._files
+
+    def _place(self) -> Path:
+        """Where the newest population is."""
         found = populations(self._folder)
-        if not found and any(self._folder.glob("population-*.old")):
-            raise ChangedError  # where two folders cannot change places, there is none for a moment
         if not found:
             raise StoreError(
                 f"{self._folder} holds no population: no batch has kept everybody's columns yet.",
                 fix="propensity score writes it; where Spark scores, PROPENSITY_HOME must be the same on all machines",
             )
-        path = list(found.values())[-1]
-        if self._files is None or self._files.path != path or self._files.stamp != stamp_of(path):
-            self._columns.clear()
-            self._made.clear()
-            self._files = Files.opened(path, self._texts)
-        return self._files
+        return list(found.values())[-1]
 
     def _load(self, names: list[str], files: Files) -> None:
         """Bring columns into memory; those that were asked for last are kept for longest."""

@@ -19,10 +19,12 @@ class Found:
     """The users whom the rule of a segment finds at the instant of the batch.
 
     Attributes:
+        cutoff: the instant.
         users: their ids, in the order of the files.
         held_out: those of them who are held out.
     """
 
+    cutoff: int
     users: pl.Series
     held_out: pl.Series
 
@@ -71,4 +73,4 @@ def found_by(population: Population, name: str) -> Found:
     share = held_out_share(definition, dimension)
     held_out = np.zeros(view.count, dtype=np.bool_)
     held_out[inside] = held_out_among(view.keys[inside], definition, dimension, share)
-    return Found(view.users.filter(pl.Series(inside)), view.users.filter(pl.Series(held_out)))
+    return Found(view.cutoff, view.users.filter(pl.Series(inside)), view.users.filter(pl.Series(held_out)))

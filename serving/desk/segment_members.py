@@ -120,16 +120,19 @@ class SegmentMembers:
         if batch is None:
             return
         published = segment in published_since(self._population)
-        key = (batch.path, batch.path.stat().st_mtime_ns, segment, published)
-        if self._kept[0] != key:
-            if published:
-                self._kept = (key, found_by(self._population, segment).users.sort())
-            else:
-                with batch.reading() as records:
-                    scores = records.filter(pl.col("segments").list.contains(segment))
-                    self._kept = (key, scores.select("user_id").collect()["user_id"].sort())
-        members = self._kept[1]
+        key = (segment, self._population.stamp if published else batch.stamp)
+        known, members = self._kept  # at once: threads ask for other segments meanwhile
+        if known != key:
+            members = self._read(segment, batch, published)
+            self._kept = (key, members)
         yield from members[int(members.search_sorted(after, side="right")) :]
+
+    def _read(self, segment: str, batch: Earlier, published: bool) -> pl.Series:
+        if published:
+            return found_by(self._population, segment).users.sort()
+        with batch.reading() as records:
+            inside = records.filter(pl.col("segments").list.contains(segment))
+            return inside.select("user_id").collect()["user_id"].sort()
 
     def _touched(self, batch: Earlier | None, after: str) -> Iterator[str]:
         since = to_instant(batch.as_of) if batch is not None else 0

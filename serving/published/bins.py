@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from features.errors import StoreError
-from features.system.kept_files import reading
+from features.system.kept_files import reading_table
 
 #: bins between 0 and 1; a cut-off at the edge of one splits no bin
 STEPS: Final = 200
@@ -59,8 +59,8 @@ def bins_published(folder: Path, outcome: str) -> pl.DataFrame | None:
     if not file.exists():
         return None
     fix = "propensity monitor writes it again"
-    with reading(file, fix=fix):
-        found = pl.read_parquet(file)
+    with reading_table(file, fix=fix) as rows:
+        found = rows.collect()
     if found.schema != BINS:
         raise StoreError(f"{file} has other columns than this version reads.", fix=fix)
     return found if len(found) else None

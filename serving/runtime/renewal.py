@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from features.definition.columns import feature_set
@@ -103,7 +104,14 @@ class Renewal(Generic[Thing]):
 def written(definition: Definition) -> list[int]:
     """When each file of a definition was written last; 0 of one that is not there."""
     files = [definition.file, *([definition.include_file] if definition.include_file is not None else [])]
-    return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
+    return [_written(file) for file in files]
+
+
+def _written(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _read_again(served: Definition) -> Definition | None:

@@ -18,7 +18,7 @@ from features.errors import ScoringError
 from features.events.hashing import hashed
 from features.events.write import part_files
 from features.expressions.values import Texts, Value
-from features.system.durable import new_folder, replace_folder
+from features.system.durable import new_folder, remove_folder, replace_folder
 from features.system.private import make_all_private
 from features.time import to_datetime
 from segments.transitions.membership import rule_digests
@@ -37,8 +37,12 @@ CUTOFF, DEFINITION, RULES = b"cutoff", b"definition", b"rules"
 
 
 def populations(folder: Path) -> dict[datetime, Path]:
-    """The populations of a folder by their instants, which are to the second; the oldest first."""
-    found = {datetime.strptime(path.name + "+0000", NAME + "%z"): path for path in folder.glob("population-*Z")}
+    """The populations of a folder by their instants, which are to the second; the oldest first.
+
+    One that is called ``.old`` counts: where two folders cannot change places, it has no other name for a moment.
+    """
+    names = {path.name.removesuffix(".old") for end in ("Z", "Z.old") for path in folder.glob(f"population-*{end}")}
+    found = {datetime.strptime(name + "+0000", NAME + "%z"): folder / name for name in names}
     return {moment: found[moment] for moment in sorted(found)}
 
 
@@ -123,7 +127,7 @@ class KeptPopulation:
         replace_folder(self._fresh, self.path)
         for path in populations(self.folder).values():
             if path != self.path:
-                shutil.rmtree(path)
+                remove_folder(path)
 
     def drop(self) -> None:
         """Leave nothing of it."""

@@ -10,8 +10,8 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome, ValueOutcome
-from features.events.write import part_files
 from features.system.kept_files import reading
+from features.system.opened import Stamp, opened, stamp_of
 from features.time import to_datetime, to_instant
 from serving.scoring.serialize import part_of
 
@@ -92,14 +92,29 @@ class Earlier:
 
     @contextmanager
     def reading(self) -> Iterator[pl.LazyFrame]:
-        """All records; collect them inside, so that damaged ones raise an error in words.
+        """All records, of one run of the batch though it is run again meanwhile.
+
+        Collect them inside, so that damaged ones raise an error in words.
 
         Raises:
             StoreError: a file is damaged.
+            UnavailableError: they were removed just now.
         """
         again = f"propensity score --as-of {self.as_of:%Y-%m-%dT%H:%M:%SZ}"
-        with reading(self.path, fix=f"remove {self.path}; {again} writes it again"):
-            yield pl.scan_parquet(part_files(self.path))
+        with (
+            opened(self.path) as found,
+            reading(self.path, fix=f"remove {self.path}; {again} writes it again"),
+        ):
+            yield pl.scan_parquet(list(found.files))
+
+    @property
+    def stamp(self) -> Stamp:
+        """What changes when the batch is run again, and with an erasure.
+
+        Raises:
+            UnavailableError: as for `reading`.
+        """
+        return stamp_of(self.path)
 
 
 def field_of(rule: Outcome | ValueOutcome, name: str, key: str) -> pl.Expr:

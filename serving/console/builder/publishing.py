@@ -7,7 +7,6 @@ import yaml
 
 from features.definition.load import load_definition
 from features.definition.schema import Definition
-from features.errors import DefinitionError
 from features.system.durable import write_durably
 from features.system.lock import locked
 from serving.console.refusals import ConsoleError
@@ -31,22 +30,15 @@ def publish(definition: Definition, lock: Path, name: str, content: Mapping[str,
     """
     file, source = included(definition), definition.file
     with locked(lock, wait=True):
-        before = file.read_bytes() if file.exists() else None
         segments = _segments(file)
         if content is None:
             segments.pop(name, None)
         else:
             segments[name] = dict(content)
+        # before it is written: who reads the definition at this moment finds one that loads
+        load_definition(source, included={"segments": segments})
         text = yaml.safe_dump({"segments": segments}, sort_keys=False, allow_unicode=True)
         _write(file, (HEAD + text).encode())
-        try:
-            load_definition(source)
-        except DefinitionError:
-            if before is None:
-                file.unlink()
-            else:
-                _write(file, before)
-            raise
 
 
 def included(definition: Definition) -> Path:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
+from features.time import to_datetime
 from serving.audience.population import Population
 from serving.audience.published import found_by, published_since
-from serving.console.kept.overview import stamp_of
 from serving.scoring.previous import Earlier
 
 #: members of a page
@@ -20,6 +20,10 @@ PAGE: Final = 50
 
 #: segments whose members are kept in memory, the least recently used go first; a million ids take about 30 MB
 KEPT: Final = 4
+
+
+#: members, and the instant of which they are
+_Inside: TypeAlias = tuple[datetime, pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ class Members:
     def __init__(self, scores: Path, population: Population) -> None:
         self._scores, self._population = scores, population
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[object, pl.DataFrame]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[object, _Inside]] = OrderedDict()
 
     def page(self, segment: str, number: int) -> MembersPage | None:
         """A page of members; the last one where there are fewer. None before the first batch.
@@ -79,20 +83,20 @@ class Members:
         batch = Earlier.newest(self._scores)
         if batch is None:
             return None
-        rows = self._members(segment, batch)
+        as_of, rows = self._members(segment, batch)
         pages = max(1, ceil(len(rows) / PAGE))
         number = min(max(number, 1), pages)
         start = (number - 1) * PAGE
         members = [Member(user, held_out) for user, held_out in rows.slice(start, PAGE).iter_rows()]
-        return MembersPage(batch.as_of, members, number, pages, start + 1 if members else 0, len(rows))
+        return MembersPage(as_of, members, number, pages, start + 1 if members else 0, len(rows))
 
-    def _members(self, segment: str, batch: Earlier) -> pl.DataFrame:
+    def _members(self, segment: str, batch: Earlier) -> _Inside:
         published = segment in published_since(self._population)
-        key = (*stamp_of(batch), published)
+        key = self._population.stamp if published else batch.stamp
         with self._lock:
             known = self._kept.get(segment)
             if known is None or known[0] != key:
-                members = _found(segment, self._population) if published else _read(segment, batch)
+                members = _found(segment, self._population) if published else (batch.as_of, _read(segment, batch))
                 known = self._kept[segment] = (key, members)
             self._kept.move_to_end(segment)
             while len(self._kept) > KEPT:
@@ -100,10 +104,10 @@ class Members:
         return known[1]
 
 
-def _found(segment: str, population: Population) -> pl.DataFrame:
+def _found(segment: str, population: Population) -> _Inside:
     found = found_by(population, segment)
     held = found.users.is_in(found.held_out.implode())
-    return pl.DataFrame({"user_id": found.users, "held_out": held}).sort("user_id")
+    return to_datetime(found.cutoff), pl.DataFrame({"user_id": found.users, "held_out": held}).sort("user_id")
 
 
 def _read(segment: str, batch: Earlier) -> pl.DataFrame:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome
 from features.errors import PropensityError
-from features.events.write import part_files
 from features.time import DAY, to_instant
 from serving.activation.memberships import Memberships
 from serving.audience.population import Population
@@ -83,7 +82,7 @@ class Overviews:
         batch, recorded = Earlier.newest(self._scores), self._memberships.last()
         if batch is None:
             return None
-        key = (*stamp_of(batch), recorded)
+        key = (batch.as_of, batch.stamp, self._population.stamp, recorded)
         kept = self._kept
         if kept[1] is None:
             return self._counted(key, batch)
@@ -138,7 +137,7 @@ class Overviews:
         batch, rule = Earlier.newest(self._scores), self._definition.outcomes[outcome]
         if batch is None or not isinstance(rule, Outcome):
             return None
-        key = stamp_of(batch)
+        key = (batch.as_of, batch.stamp)
         with self._sorting:
             if (kept := self._sorted.get(outcome)) is None or kept[0] != key:
                 with batch.reading() as records:
@@ -147,11 +146,6 @@ class Overviews:
                     answers = records.select(field_of(rule, outcome, "probability").alias("p")).collect()["p"]
                 kept = self._sorted[outcome] = (key, answers.drop_nulls().sort())
         return batch.as_of, kept[1]
-
-
-def stamp_of(batch: Earlier) -> tuple[object, ...]:
-    """What changes with the files of a batch: a newer batch, and an erasure."""
-    return (batch.path, batch.path.stat().st_mtime_ns, *(file.stat().st_mtime_ns for file in part_files(batch.path)))
 
 
 def _with_published(frame: pl.DataFrame, name: str, found: Found) -> pl.DataFrame:

@@ -69,9 +69,14 @@ class Row:
     experiments: list[str]
 
 
-def rows_of(visit: Visit) -> list[Row]:
-    """The segments, the largest first."""
-    definition, overview = visit.office.desk.definition, visit.office.overviews.newest()
+def rows_of(visit: Visit, overview: Overview | None) -> list[Row]:
+    """The segments, the largest first.
+
+    Args:
+        visit: who asks.
+        overview: that the page shows, of which the sizes are.
+    """
+    definition = visit.office.desk.definition
     trends = _trends(visit)
     found = [_row(definition, name, overview, trends.get(name)) for name in definition.segments]
     return sorted(found, key=lambda row: -(row.size or 0))
@@ -120,10 +125,10 @@ def check_segment(visit: Visit, name: str) -> None:
 
 
 def _list(visit: Visit) -> Response:
-    office = visit.office
+    overview = visit.office.overviews.newest()
     return page_of(
-        visit, "segments.html", "segments", rows=rows_of(visit), overview=office.overviews.newest(),
-        drafts=office.drafts.all(),
+        visit, "segments.html", "segments", rows=rows_of(visit, overview), overview=overview,
+        drafts=visit.office.drafts.all(),
     )  # fmt: skip
 
 
@@ -131,9 +136,9 @@ def _one(visit: Visit) -> Response:
     name = visit.request.path_params["name"]
     desk = visit.office.desk
     check_segment(visit, name)
-    row = next(row for row in rows_of(visit) if row.name == name)
-    sentences = sentences_of(str(row.rule.when), desk.definition, visit.words)
     overview = visit.office.overviews.newest()
+    row = next(row for row in rows_of(visit, overview) if row.name == name)
+    sentences = sentences_of(str(row.rule.when), desk.definition, visit.words)
     return page_of(visit, "segment.html", "segments", row=row, overview=overview, sentences=sentences)
 
 

@@ -26,7 +26,6 @@ from features.profile.stored_traits import TRAITS, kept_traits
 from features.reading.live_messages import LogColumns
 from features.reading.source import EventLog
 from features.settings import Settings
-from features.system.kept_files import reading
 
 log = logging.getLogger("propensity")
 
@@ -116,8 +115,8 @@ class History:
         if not path.exists():
             return {}
         asked = pl.Series(list(users), dtype=pl.String)
-        with reading(path, fix=f"remove {path}, and run propensity materialize"):
-            found = kept_traits(path).filter(pl.col("user").is_in(asked.implode())).collect()
+        with kept_traits(path) as kept:
+            found = kept.filter(pl.col("user").is_in(asked.implode())).collect()
             rows = found.select(TRAITS.names()).iter_rows()
             return {user: Attributes(json.loads(traits), visible_from) for user, traits, visible_from in rows}
 

@@ -125,7 +125,8 @@ def test_kept_traits_of_an_older_version_are_no_change(tmp_path: Path) -> None:
     forward(tmp_path, START + 12 * DAY, traits=traits)
     path = tmp_path / "profiles" / "traits.parquet"
     pl.read_parquet(path).rename({"visible_from": "told"}).write_parquet(path)
-    assert kept_traits(path).collect().equals(traits)
+    with kept_traits(path) as kept:
+        assert kept.collect().equals(traits)
     assert forward(tmp_path, START + 12 * DAY, traits=traits) == {}
 
 

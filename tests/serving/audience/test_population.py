@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from features.system import durable
 from features.time import DAY, Clock, to_datetime
 from segments.evaluator import Evaluator
 from serving.activation.memberships import Memberships
+from serving.audience import population as population_module
 from serving.audience.population import Population
 from serving.database.log.live_log import LiveLog
 from serving.scoring.population import populations
@@ -83,6 +85,39 @@ def test_only_the_newest_batch_has_one(batch: Batch, tmp_path: Path) -> None:
     mine.score(mine.log.ends)
     assert population.view(["state"]).cutoff == mine.log.ends, "the next answer is of the newer batch"
     assert [path.name for path in folder_of(mine).iterdir()] == ["population-2026-03-01T000000Z"]
+
+
+def test_what_is_made_of_a_batch_is_not_kept_for_the_next(batch: Batch, tmp_path: Path) -> None:
+    mine = own(batch, tmp_path)
+    population = mine.population
+
+    def cutoff() -> int:
+        found = population.cutoff
+        mine.score(mine.log.ends + DAY)  # a newer batch comes while it is made
+        return found
+
+    assert population.made("cutoff", cutoff) == mine.log.ends
+    assert population.made("cutoff", lambda: population.cutoff) == mine.log.ends + DAY
+    shutil.rmtree(mine.world.settings.scores("demo-shop"))
+    shutil.rmtree(folder_of(mine))
+    mine.score(mine.log.ends)
+    assert population.made("cutoff", lambda: population.cutoff) == mine.log.ends, "nobody has asked for it since"
+
+
+def test_a_newer_batch_that_removes_the_one_that_is_opened(
+    batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, real, listed = own(batch, tmp_path), population_module.populations, list[bool]()
+
+    def slow(folder: Path) -> dict[datetime, Path]:
+        found = real(folder)
+        if not listed:
+            listed.append(True)
+            mine.score(mine.log.ends + DAY)
+        return found
+
+    monkeypatch.setattr(population_module, "populations", slow)
+    assert mine.population.view(["state"], users=True).cutoff == mine.log.ends + DAY
 
 
 def test_columns_take_no_more_memory_than_they_may(batch: Batch) -> None:

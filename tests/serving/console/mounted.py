@@ -74,7 +74,10 @@ class Mounted:
         live = SimpleNamespace(log=self.log, clock=self.clock, memberships=None)
         make_tables(self.log)
         population, chain = Population(_definition(), self.settings), Chain(self.log)
-        desk: Any = SimpleNamespace(definition=_definition(), live=live, population=population, chain=chain)
+        monitoring = self.settings.monitoring(_definition().name)
+        desk: Any = SimpleNamespace(
+            definition=_definition(), live=live, population=population, chain=chain, monitoring=monitoring
+        )
         self.app = Starlette()
         mount(self.app, lambda: desk, lambda: self.settings)
 

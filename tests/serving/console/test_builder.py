@@ -180,6 +180,7 @@ def test_what_would_not_load_leaves_the_file_as_it_was(consoled: Consoled, file:
     path.write_text("segments:\n  kept: {when: tenure_days > 3}\n")
     broken = consoled.world.folder / "propensity.yaml"
     shutil.copy(broken, broken.with_suffix(".whole"))
+    was = path.stat()
     publisher.get("/new-segment")
     edit(publisher, name="late", do="save")
     try:
@@ -190,6 +191,7 @@ def test_what_would_not_load_leaves_the_file_as_it_was(consoled: Consoled, file:
         assert publisher.post("/segments/late/publish", number="1", why="x", confirmed="yes").status_code == 400
         assert "segments.late is in" in publisher.text
         assert yaml.safe_load(path.read_text()) == {"segments": {"kept": {"when": "tenure_days > 3"}}}
+        assert (path.stat().st_ino, path.stat().st_mtime_ns) == (was.st_ino, was.st_mtime_ns), "at no moment another"
     finally:
         broken.with_suffix(".whole").rename(broken)
         publisher.get("/segments/late/draft")

@@ -1,22 +1,27 @@
 """Overviews: each batch is counted once, and nobody waits for a newer one."""
 
+import re
 import shutil
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
+from features.definition.load import load_definition
 from features.definition.schema import Definition
 from features.settings import Settings
 from features.time import to_instant
 from serving.audience.population import Population
-from serving.console.kept.overview import Overviews
+from serving.console.kept.overview import Overview, Overviews
 from serving.scoring.previous import Earlier, scores_path
+from tests.conftest import ROOT
 from tests.serving.console.conftest import Consoled
+from tests.serving.console.mounted import Mounted
 
 pytestmark = pytest.mark.xdist_group("console")
 
@@ -71,3 +76,28 @@ def test_a_damaged_newer_batch_leaves_what_was_there(consoled: Consoled, newest:
     for _ in range(10):
         assert kept.newest() is first
         time.sleep(0.02)
+
+
+def test_a_page_shows_numbers_of_one_batch_though_a_newer_one_comes_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[int]()
+
+    def newest(_: Overviews) -> Overview:
+        """Each time another one: a batch of as many thousand users on a day of its own."""
+        asked.append(len(asked) + 1)
+        day, users = asked[-1], asked[-1] * 1_000
+        sizes = dict.fromkeys(load_definition(ROOT / "propensity.yaml").segments, users + 111)
+        nobody = np.zeros((len(sizes), len(sizes)), dtype=np.int64)
+        return Overview(datetime(2026, 3, day, tzinfo=UTC), users, {}, {}, {}, sizes, sizes, nobody, NO_FLOWS)
+
+    monkeypatch.setattr(Overviews, "newest", newest)
+    way = {"console_user_header": "X-User", "console_groups_header": "X-Groups", "console_roles": {"all": "viewer"}}
+    console = Mounted(tmp_path, **way)
+    try:
+        for path in ("/console/segments", "/console/segments/repeat_buyer"):
+            page = console.client().get(path, headers={"x-user": "ann", "x-groups": "all"}).text
+            assert set(re.findall(r"\b(\d,)111\b", page)) == {f"{asked[-1]},"}, path
+            assert set(re.findall(r"2026-03-0(\d)", page)) <= {f"{asked[-1]}"}, path
+    finally:
+        console.close()
