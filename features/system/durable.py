@@ -92,10 +92,11 @@ def remove_folder(folder: Path) -> None:
         folder: the place; what is called as it is with ``.old`` is removed, too.
     """
     old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists():
+        shutil.rmtree(old)
     if folder.exists():
         _rename(folder, old)
-        shutil.rmtree(old, ignore_errors=True)
+        shutil.rmtree(old)
 
 
 def _flush_all(folder: Path) -> None:

@@ -2,17 +2,23 @@
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from features.errors import PropensityError
 from features.system.durable import new_folder, place_folder
 from features.system.lock import locked
+from serving.upkeep.search import is_unfinished
 
 #: names every file of a backup with its SHA-256
 CATALOGUE = "backup.json"
+
+#: folders of a definition that jobs hold by themselves
+_HELD = ("audiences", "events", "monitoring", "scores")
 
 #: what belongs to running processes, not to the data
 _LEFT_OUT = ("-wal", "-shm", "-journal", ".lock", ".readers", ".new")
@@ -46,10 +52,10 @@ def backup(home: Path, to: Path) -> int:
     _free(to)
     fresh = _unfinished(to)
     with ExitStack() as locks:
-        jobs = (*home.iterdir(), *home.glob("*/scores"), *home.glob("*/events"))
+        jobs = (*home.iterdir(), *(folder for name in _HELD for folder in home.glob(f"*/{name}")))
         for folder in sorted(path for path in jobs if path.is_dir()):
             locks.enter_context(locked(folder))
-        files = sorted((path for path in home.rglob("*") if _is_data(path)), key=lambda path: path.name == "live.db")
+        files = sorted(_data(home), key=lambda path: path.name == "live.db")
         names = [str(path.relative_to(home)) for path in files]
         sums = {name: _copied(file, fresh / name) for name, file in zip(names, files, strict=True)}
     (fresh / CATALOGUE).write_text(json.dumps({"files": sums}, indent=1), encoding="utf-8")
@@ -102,8 +108,23 @@ def _unfinished(place: Path) -> Path:
     return fresh
 
 
-def _is_data(path: Path) -> bool:
-    return path.is_file() and not path.name.endswith(_LEFT_OUT)
+def _data(home: Path) -> Iterator[Path]:
+    """The files of a home, but for those that a job is writing, or had not finished when it was killed."""
+    for parent, folders, names in os.walk(home, onerror=_unless_gone):
+        place = Path(parent).relative_to(home)
+        if place.parts:  # a folder for each definition is above
+            below = Path(*place.parts[1:])
+            folders[:] = [name for name in folders if not is_unfinished(below / name)]
+        yield from (
+            file
+            for file in (Path(parent, name) for name in names)
+            if not file.name.endswith(_LEFT_OUT) and file.is_file()
+        )
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise BackupError(f"{error.filename} cannot be read: {error.strerror}.", fix="make it readable") from error
 
 
 def _copied(file: Path, to: Path, *, plain: bool = False) -> str:

@@ -72,7 +72,7 @@ class Search:
         """Remove what killed jobs have left; no job may run. Returns how many files that were."""
         removed = 0
         for parent, folders, names in os.walk(self._folder):
-            for name in [name for name in folders if self._unfinished(Path(parent), name)]:
+            for name in [name for name in folders if is_unfinished(Path(parent, name).relative_to(self._folder))]:
                 removed += sum(path.is_file() for path in Path(parent, name).rglob("*"))
                 shutil.rmtree(Path(parent, name))
                 folders.remove(name)
@@ -81,10 +81,6 @@ class Search:
                     Path(parent, name).unlink()
                     removed += 1
         return removed
-
-    def _unfinished(self, parent: Path, name: str) -> bool:
-        above = parent == self._folder and _FOLDER_ABOVE.fullmatch(name) is not None
-        return above or _FOLDER.fullmatch(name) is not None
 
     def _by_place(self, count: Callable[[Path], int]) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -144,6 +140,12 @@ class Search:
             except (pl.exceptions.PolarsError, OSError):
                 return []
         return []
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether a job is writing a folder, or was killed while it did; its path is below that of the definition."""
+    above = len(folder.parts) == 1 and _FOLDER_ABOVE.fullmatch(folder.name) is not None
+    return above or _FOLDER.fullmatch(folder.name) is not None
 
 
 def _schema(file: Path) -> dict[str, pl.DataType]:

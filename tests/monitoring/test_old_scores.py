@@ -9,8 +9,8 @@ import pytest
 
 from features.events.compacted import NONE
 from features.settings import Settings
+from features.system import durable
 from features.time import DAY, to_datetime, to_instant
-from monitoring.predictions import old_scores
 from monitoring.predictions.batches import Predictions
 from monitoring.predictions.old_scores import OldScores
 from serving.scoring.previous import Earlier, scores_path
@@ -109,7 +109,7 @@ def test_killed_half_way_each_batch_is_whole_or_gone(
     home: Home, monkeypatch: pytest.MonkeyPatch, dies_in: str, at: int
 ) -> None:
     home.monitor()
-    calls, original = [0], getattr(old_scores if dies_in == "flush" else shutil, dies_in)
+    calls, original = [0], getattr(durable if dies_in == "flush" else shutil, dies_in)
 
     def dying(path: Path, *more: object) -> None:
         calls[0] += 1
@@ -120,7 +120,7 @@ def test_killed_half_way_each_batch_is_whole_or_gone(
         original(path, *more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(old_scores if dies_in == "flush" else old_scores.shutil, dies_in, dying)
+        patched.setattr(durable if dies_in == "flush" else shutil, dies_in, dying)
         with pytest.raises(Killed):
             home.prune()
     assert home.ages == AGES[at:]

@@ -7,7 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from features.errors import UnavailableError
 from features.settings import Settings
+from features.system.lock import locked
 from features.time import HOUR
 from serving.database.log.live_log import LiveLog
 from serving.ingest.reconcile import reconcile
@@ -49,6 +51,35 @@ def test_a_home_comes_back_at_another_path_with_everything(tmp_path: Path) -> No
     files = there.settings.live(there.definition.name).glob("events-*.parquet")
     assert sum(len(pl.read_parquet(file)) for file in files) == 20, "each message once"
     there.live.close()
+
+
+@pytest.mark.parametrize("folder", ["", "audiences", "events", "monitoring", "scores"])
+def test_a_job_that_writes_is_waited_for(tmp_path: Path, folder: str) -> None:
+    home = tmp_path / "home"
+    with locked(home / "shop" / folder), pytest.raises(UnavailableError, match=r"another job is writing"):
+        backup(home, tmp_path / "backup")
+    backup(home, tmp_path / "backup")
+
+
+@pytest.mark.parametrize("folder", ["scores/scores-2026-03-01T000000Z.parquet.new", "monitoring/rows.new", "tmpx_1"])
+def test_what_is_being_written_is_not_copied_and_may_go_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    home = tmp_path / "home"
+    unfinished = home / "shop" / folder
+    for place in (unfinished, home / "shop" / "traits"):
+        place.mkdir(parents=True)
+        (place / "part-0.parquet").write_bytes(b"rows of users")
+    real = jobs._copied
+
+    def copied(file: Path, to: Path) -> str:
+        shutil.rmtree(unfinished, ignore_errors=True)  # the job ends
+        return real(file, to)
+
+    monkeypatch.setattr(jobs, "_copied", copied)
+    backup(home, tmp_path / "backup")
+    names = [str(path.relative_to(tmp_path / "backup")) for path in (tmp_path / "backup").rglob("*.parquet")]
+    assert names == ["shop/traits/part-0.parquet"]
 
 
 def test_what_is_not_whole_or_in_the_way_is_refused(tmp_path: Path) -> None:
