@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import features.system.in_memory  # noqa: F401
@@ -15,6 +16,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from features.system.same_file import SameFile
 from features.time import to_datetime
 
 FEATURE = "profile"
@@ -58,15 +60,18 @@ class SqliteExchange:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute("PRAGMA secure_delete = ON")  # what is removed is overwritten
+        self._file = SameFile(Path(store._get_db_path(config)))
         self._table = f"{config.project}_{view.name}"
 
     def read(self, keys: Sequence[EntityKey]) -> list[bytes | None]:
         """As `Exchange.read`."""
+        self._file.check()
         found = self._provider.online_read(self._config, self._view, list(keys), [FEATURE])
         return [row[FEATURE].bytes_val or None if row else None for _, row in found]
 
     def swap(self, rows: Sequence[Row], was: Sequence[bytes | None]) -> list[bool]:
         """As `Exchange.swap`."""
+        self._file.check()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             now = self.read([key for key, _, _ in rows])
@@ -84,6 +89,7 @@ class SqliteExchange:
 
     def remove(self, keys: Sequence[EntityKey], *, everywhere: bool = False) -> int:
         """As `Exchange.remove`."""
+        self._file.check()
         named = self._named(keys)
         with self._connection as connection:
             gone = [
@@ -94,6 +100,7 @@ class SqliteExchange:
 
     def count(self, keys: Sequence[EntityKey]) -> int:
         """As `Exchange.count`."""
+        self._file.check()
         asked = [f'SELECT count(*) FROM "{table}" WHERE entity_key = ?' for table in self._tables()]  # noqa: S608
         return sum(int(self._connection.execute(sql, key).fetchone()[0]) for sql in asked for key in self._named(keys))
 

@@ -1,6 +1,6 @@
 """The tables of the live log, in SQLite or PostgreSQL."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, Text
 
 from features.system.durable import new_folder
+from features.system.same_file import SameFile
 
 metadata = sa.MetaData()
 #: the type of rows' own numbers; SQLite counts only integers up
@@ -178,6 +179,7 @@ def engine_of(url: str | sa.URL) -> sa.Engine:
             parsed, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False}
         )
         sa.event.listen(engine, "connect", _sqlite_connected)
+        sa.event.listen(engine, "checkout", _in_its_place(sqlite_file(parsed)))
         sa.event.listen(engine, "begin", _sqlite_begins)
     else:
         wait: dict[str, Any] = {"connect_timeout": 3} if "connect_timeout" not in parsed.query else {}
@@ -193,6 +195,18 @@ def _sqlite_connected(connection: Any, _: object) -> None:
     connection.execute("PRAGMA synchronous = FULL")  # what was acknowledged is on the disk
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
+
+
+def _in_its_place(path: Path) -> Callable[[Any, Any, Any], None]:
+    """Refuses connections, the new ones too, once another file has the place of the one that was opened first."""
+    first: list[SameFile] = []
+
+    def check(*_: Any) -> None:
+        if not first:
+            first.append(SameFile(path))
+        first[0].check()
+
+    return check
 
 
 def _sqlite_begins(connection: sa.Connection) -> None:

@@ -1,6 +1,7 @@
 """Databases that are damaged, old, newer, lacking a column or a right: reported in words, or migrated."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from features.time import HOUR
 from serving.activation.memberships import Memberships
 from serving.database.log.live_log import LiveLog
 from serving.database.schema import VERSION
+from serving.runtime.needs import Needs
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 
 #: the tables as they were before they had a version, with two messages, the newest of three having been erased
@@ -97,6 +99,39 @@ def test_a_damaged_database_is_reported_with_what_to_do(scene: Scene, name: str,
     if kind == "text":
         assert caught.value.code == "database"
         assert "restore" in caught.value.fix or "materialize" in caught.value.fix
+
+
+@pytest.mark.parametrize("how", ["another in its place", "moved away"])
+def test_a_database_that_is_restored_while_it_is_open_takes_nothing_and_says_what_to_do(scene: Scene, how: str) -> None:
+    """What SQLite writes to the file that it has open would be lost with it, though it was acknowledged."""
+    scene.live.append([message(1, "u001", "visit", BEGIN + HOUR)])
+    scene.fold()
+    log, online = scene.live, scene.online
+    assert online.covered_through() > 0
+    for name in ("live.db", "online.db"):
+        with closing(sqlite3.connect(place(scene, name))) as old, closing(sqlite3.connect(place(scene, "copy"))) as new:
+            old.backup(new)
+        place(scene, "copy").rename(place(scene, f"{name}.restored"))
+        if how == "moved away":
+            place(scene, name).rename(place(scene, f"{name}.before"))
+        else:
+            place(scene, f"{name}.restored").replace(place(scene, name))
+    uses: list[Callable[[], object]] = [
+        lambda: log.append([message(2, "u001", "visit", BEGIN + 2 * HOUR)]), log.last, lambda: log.erase(["u001"]),
+        lambda: online.read_values(["u001"]), online.covered_through, lambda: online.remove(["u001"]),
+        lambda: online.count(["u001"]), lambda: online.cover(BEGIN + HOUR, "x"),
+    ]  # fmt: skip
+    for use in uses:
+        with pytest.raises(UnavailableError, match="stop the service and its workers"):
+            use()
+    assert set(Needs(scene.definition, scene.settings, log).missing()) >= {"live_log"}
+    if how == "another in its place":
+        log.close()
+        for name in ("live.db-wal", "live.db-shm"):
+            place(scene, name).unlink(missing_ok=True)
+        again = open_live(scene)
+        assert again.append([message(2, "u001", "visit", BEGIN + 2 * HOUR)]) == ["accepted"]
+        again.close()
 
 
 def test_a_damaged_registry_of_the_feature_store_is_reported(scene: Scene) -> None:
