@@ -14,6 +14,7 @@ from features.events.compacted import Compacted
 from features.events.tombstones import Tombstones
 from features.reading.findings import NOBODY
 from features.reading.places import resolve
+from features.system.kept_files import reading_table
 
 #: ``alias`` belongs to the person of ``user``; ``known_at`` is the first cutoff that sees it, ``undone_at`` the first
 #: that does not any more, null where it stands; ``explicit`` is false where a row or message just had both ids
@@ -94,7 +95,10 @@ def reported(of_rows: pl.DataFrame, definition: Definition, live: Compacted, era
         live: names the files of compacted messages.
         erased: whose merges are left out.
     """
-    came = [pl.read_parquet(file, schema=MERGES) for file in live.merge_files]
+    came = list[pl.DataFrame]()
+    for file in live.merge_files:
+        with reading_table(file, fix="restore what the live log was compacted into from a backup") as rows:
+            came.append(rows.select(MERGES.names()).collect().cast(MERGES))
     return without_users(pl.concat([of_rows, merge_table(definition), *came]), erased)
 
 

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,8 @@ from features.reading.source import EventLog
 from features.settings import Settings
 
 log = logging.getLogger("propensity")
+
+Found = TypeVar("Found")
 
 
 class History:
@@ -62,15 +65,18 @@ class History:
             The rows, or None where they are not known: no event store is here, or it has been rebuilt since,
             holds live events that the kept profiles do not, and has no ids by which those could be known again.
         """
+        return self._of_store(lambda store: self._read(store, kept, users))
+
+    def _of_store(self, read: Callable[[EventStore], Found]) -> Found | None:
+        """What is read of the event store, of which jobs replace files meanwhile; None where none is here."""
         for attempt in range(3):
             log = self._opened()
             if log is None:
                 return None
-            store = EventStore(log, self._settings.events(self._definition.name))
             try:
-                return self._read(store, kept, users)
-            except EventLogError:
-                if attempt == 2:  # a part that was rebuilt meanwhile is found the next time
+                return read(EventStore(log, self._settings.events(self._definition.name)))
+            except (EventLogError, FileNotFoundError):
+                if attempt == 2:  # what was rebuilt meanwhile is found the next time
                     raise
         return None
 
@@ -99,14 +105,16 @@ class History:
 
     def merges(self) -> MergeIndex:
         """The merges that the files report, as of the kept profiles; none where no event store is here."""
-        log, kept = self._opened(), self.kept()
-        if log is None or kept is None:
+        kept = self.kept()
+        if kept is None:
             return MergeIndex(MERGES.to_frame())
         live = Compacted.load(self._settings.live(self._definition.name))
         key = (kept.token, live.merges)
         if self._merges is None or self._merges[0] != key:
-            store = EventStore(log, self._settings.events(self._definition.name))
-            self._merges = key, MergeIndex(store.reported_merges(live))
+            found = self._of_store(lambda store: store.reported_merges(live))
+            if found is None:
+                return MergeIndex(MERGES.to_frame())
+            self._merges = key, MergeIndex(found)
         return self._merges[1]
 
     def traits(self, users: Sequence[str]) -> dict[str, Attributes]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -9,11 +10,13 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from features.event_store import stored_events
 from features.identities.people import People
 from features.profile.codec import Identity, StoredProfile
 from features.reading.live_messages import ALIAS, EXPLICIT, TRACK, LogColumns, Message
 from features.time import HOUR
 from serving.ingest.compact import compact
+from serving.ingest.fold.history import History
 from serving.ingest.fold.people import NOW, merges_of
 from serving.ingest.reconcile import reconcile
 from serving.ingest.tracking import Tracking
@@ -133,6 +136,24 @@ def test_identify_and_alias_make_one_person(scene: Scene) -> None:
     again = scene.online.read_covered(["new2"]).profiles["new2"]
     assert again.identity.ids == ("anon-1", "new1")
     assert scene.stores is not None
+
+
+def test_merges_are_read_again_where_a_job_has_removed_their_files_meanwhile(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.materialize()
+    real, asked = stored_events.reported_merges, list[int]()
+
+    def gone_once(*given: Any) -> pl.DataFrame:
+        asked.append(len(asked))
+        if len(asked) == 1:
+            raise FileNotFoundError("merges-0.parquet")
+        return real(*given)
+
+    monkeypatch.setattr(stored_events, "reported_merges", gone_once)
+    history = History(scene.definition, scene.settings)
+    assert history.merges() is history.merges()
+    assert asked == [0, 1]
 
 
 def test_what_is_not_believed_is_a_dead_letter_once_and_the_event_counts(scene: Scene) -> None:
