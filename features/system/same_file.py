@@ -1,4 +1,4 @@
-"""A database file that is open stays the one in its place, or whoever has it open is told."""
+"""Whether a database file that is open is still the one in its place."""
 
 from pathlib import Path
 

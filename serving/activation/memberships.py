@@ -120,8 +120,8 @@ class Memberships(Recorded):
     def take_due(self, limit: int) -> list[str]:
         """Users who must be checked again by now, the longest overdue first.
 
-        Each is returned once, and again after `LEASE` where nobody has recorded by then what they are: whoever took
-        them was killed.
+        Each is returned once, and again after `LEASE` where nobody has recorded by then what they are: the process
+        that took them was killed.
         """
         now = self._clock.now()
         asked = sa.select(memberships.c.user_id).where(memberships.c.due <= now)

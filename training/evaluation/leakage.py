@@ -187,7 +187,7 @@ def _label_days(data: Dataset, definition: Definition) -> Finding:
         return finding("label_days", definition.audit, "no user has rows a horizon apart", alarm=False)
     now = later.join(pairs.select("row"), on="row", how="semi")
     at = _alone(_values(now, learn, names), now["label"].to_numpy())
-    tell = [name for name, auc in at.items() if auc >= RISES_TO]  # of the others, what they told before is of no matter
+    tell = [name for name, auc in at.items() if auc >= RISES_TO]  # how the others did earlier does not matter
     ago = _alone(_values(data.rows.select(tell)[pairs["earlier"]], learn, tell), labels) if tell else {}
     rising = sorted((n for n in tell if ago[n] <= RISES_FROM), key=lambda n: -at[n])
     text = "no column tells the label only in its days"

@@ -276,14 +276,14 @@ def judge(
             return None
         return [ranking.measure(labels, weights) for ranking in rankings.values()]
 
-    told = [(number, found) for number, found in enumerate(each(range(draws), draw)) if found is not None]
-    drawn = [found for _, found in told]
+    kept = [(number, found) for number, found in enumerate(each(range(draws), draw)) if found is not None]
+    drawn = [found for _, found in kept]
     table = np.array(drawn).reshape(len(drawn), len(rankings), len(first.METRICS))
     return Judgement(
         metrics=first.METRICS,
         point={name: ranking.measure(labels, rows) for name, ranking in rankings.items()},
         drawn={name: table[:, i] for i, name in enumerate(rankings)},
-        numbers=np.array([number for number, _ in told], dtype=np.int64),
+        numbers=np.array([number for number, _ in kept], dtype=np.int64),
         chance={
             name: chance(r.answers, labels, r.bin, owner, rows, relative=r.RELATIVE, seed=seed)
             for name, r in rankings.items()

@@ -86,7 +86,7 @@ def test_who_is_due_is_given_out_again_where_nobody_recorded_what_they_are(
     scene.clock.at += LEASE - 1
     assert scene.memberships.take_due(10) == []
     scene.clock.at += 1
-    assert scene.memberships.take_due(10) == ["u1"], "whoever took it was killed"
+    assert scene.memberships.take_due(10) == ["u1"], "who took it was killed"
     look("u1", {})
     scene.clock.at += DAY
     assert scene.memberships.take_due(10) == []

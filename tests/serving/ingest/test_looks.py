@@ -27,7 +27,7 @@ class Watch:
 
 @pytest.fixture
 def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], tuple[Scene, Callable[[], Watch]]]:
-    """A scene, and what starts its worker anew, as after a kill; it steps until nothing is left to fold."""
+    """A scene, and what starts a new worker, as after a kill; it steps until nothing is left to fold."""
     monkeypatch.setattr(looks, "NOTED", 0.0)
     scene = Scene.set(tmp_path)
 
