@@ -65,7 +65,7 @@ class SqliteExchange:
 
     def read(self, keys: Sequence[EntityKey]) -> list[bytes | None]:
         """As `Exchange.read`."""
-        self._file.check()
+        self._file.check_reading()
         found = self._provider.online_read(self._config, self._view, list(keys), [FEATURE])
         return [row[FEATURE].bytes_val or None if row else None for _, row in found]
 
@@ -100,7 +100,7 @@ class SqliteExchange:
 
     def count(self, keys: Sequence[EntityKey]) -> int:
         """As `Exchange.count`."""
-        self._file.check()
+        self._file.check_reading()
         asked = [f'SELECT count(*) FROM "{table}" WHERE entity_key = ?' for table in self._tables()]  # noqa: S608
         return sum(int(self._connection.execute(sql, key).fetchone()[0]) for sql in asked for key in self._named(keys))
 

@@ -1,8 +1,12 @@
 """Whether a database file that is open is still the one in its place."""
 
+import time
 from pathlib import Path
 
 from features.errors import UnavailableError
+
+#: seconds between two looks at the file by those who only read: each look makes a busy process's threads take turns
+PAUSE = 0.1
 
 
 class SameFile:
@@ -17,9 +21,19 @@ class SameFile:
 
     def __init__(self, path: Path) -> None:
         self._path, self._was = path, _identity(path)
+        self._looked = time.monotonic()
+
+    def check_reading(self) -> None:
+        """Look at the file in the place, unless somebody has a moment ago: what is read may be so old.
+
+        Raises:
+            UnavailableError: as for `check`.
+        """
+        if time.monotonic() - self._looked >= PAUSE:
+            self.check()
 
     def check(self) -> None:
-        """Look at the file in the place.
+        """Look at the file in the place, before anything is written.
 
         Raises:
             UnavailableError: it is another one.
@@ -30,6 +44,7 @@ class SameFile:
                 fix="stop the service and its workers, and start them again; where this file alone was replaced, "
                 "remove its -wal and -shm while they are stopped, and put the file there once more",
             )
+        self._looked = time.monotonic()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -1,6 +1,6 @@
 """The tables of the live log, in SQLite or PostgreSQL."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,7 +179,7 @@ def engine_of(url: str | sa.URL) -> sa.Engine:
             parsed, hide_parameters=True, connect_args={"timeout": 10, "check_same_thread": False}
         )
         sa.event.listen(engine, "connect", _sqlite_connected)
-        sa.event.listen(engine, "checkout", _in_its_place(sqlite_file(parsed)))
+        _keep_in_place(engine, sqlite_file(parsed))
         sa.event.listen(engine, "begin", _sqlite_begins)
     else:
         wait: dict[str, Any] = {"connect_timeout": 3} if "connect_timeout" not in parsed.query else {}
@@ -197,16 +197,21 @@ def _sqlite_connected(connection: Any, _: object) -> None:
     connection.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten
 
 
-def _in_its_place(path: Path) -> Callable[[Any, Any, Any], None]:
-    """Refuses connections, the new ones too, once another file has the place of the one that was opened first."""
+def _keep_in_place(engine: sa.Engine, path: Path) -> None:
+    """Refuse connections, new ones too, once another file has the place of the one that was opened first."""
     first: list[SameFile] = []
 
-    def check(*_: Any) -> None:
+    def check_reading(*_: Any) -> None:
         if not first:
             first.append(SameFile(path))
-        first[0].check()
+        first[0].check_reading()
 
-    return check
+    def check(connection: sa.Connection) -> None:
+        if not connection.get_execution_options().get("reading"):
+            first[0].check()
+
+    sa.event.listen(engine, "checkout", check_reading)
+    sa.event.listen(engine, "begin", check)
 
 
 def _sqlite_begins(connection: sa.Connection) -> None:

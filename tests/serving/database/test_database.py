@@ -14,6 +14,7 @@ from features.errors import DatabaseError, PropensityError, UnavailableError
 from features.feature_store import OnlineProfiles
 from features.profile.codec import stored_bytes
 from features.settings import Settings
+from features.system import same_file
 from features.time import HOUR
 from serving.activation.memberships import Memberships
 from serving.database.log.live_log import LiveLog
@@ -102,8 +103,11 @@ def test_a_damaged_database_is_reported_with_what_to_do(scene: Scene, name: str,
 
 
 @pytest.mark.parametrize("how", ["another in its place", "moved away"])
-def test_a_database_that_is_restored_while_it_is_open_takes_nothing_and_says_what_to_do(scene: Scene, how: str) -> None:
+def test_a_database_that_is_restored_while_it_is_open_takes_nothing_and_says_what_to_do(
+    scene: Scene, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What SQLite writes to the file that it has open would be lost with it, though it was acknowledged."""
+    monkeypatch.setattr(same_file, "PAUSE", 0.0)
     scene.live.append([message(1, "u001", "visit", BEGIN + HOUR)])
     scene.fold()
     log, online = scene.live, scene.online
