@@ -2,17 +2,19 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, TypeAlias, TypeVar
 
 from features.errors import UnavailableError
 
-#: what tells the files of a folder from others in their place: of the folder and of each file its name, its number in
-#: the file system, when it was written, and its size
-Stamp: TypeAlias = tuple[tuple[str, int, int, int], ...]
+Read = TypeVar("Read")
+
+#: what tells the files of a folder from others in their place: of the folder its number in the file system and when a
+#: name in it changed last, of each file its name and number
+Stamp: TypeAlias = tuple[tuple[str, int], ...]
 
 #: how often files are opened again when others take their place meanwhile, and seconds before they are
 TRIES, PAUSE = 50, 0.02
@@ -40,69 +42,56 @@ def opened(folder: Path, suffix: str = ".parquet") -> Iterator[OpenedFiles]:
     some of one that is being removed.
 
     Args:
-        folder: holds the files, itself or in folders.
+        folder: holds the files itself.
         suffix: how their names end.
 
     Raises:
         UnavailableError: the folder is not there, or is replaced again and again.
     """
     with ExitStack() as stack:
-        for _ in range(TRIES):
-            try:
-                found = stack.enter_context(_opened_at_once(folder, suffix))
-                break
-            except FileNotFoundError:
-                # where two folders cannot change places, there is a moment with none, and the other is called ``.old``
-                if not folder.with_name(folder.name + ".old").exists() and not folder.exists():
-                    raise UnavailableError(f"{folder} is not there any more.", fix="ask again") from None
-                time.sleep(PAUSE)
-        else:
-            raise UnavailableError(f"the files of {folder} keep changing.", fix="ask again in a minute")
-        yield found
+
+        def open_all(handle: int) -> OpenedFiles:
+            # before they are opened: what takes a file's place after that makes another stamp
+            stamp = _stamp(handle, suffix)
+            files = (os.fdopen(os.open(name, os.O_RDONLY, dir_fd=handle), "rb") for name, _ in stamp[2:])
+            return OpenedFiles(tuple(stack.enter_context(file) for file in files), stamp)
+
+        yield _in_place(folder, open_all)
 
 
-def stamp_of(folder: Path) -> Stamp:
-    """Which files a folder has now: another stamp means another folder or other files in it.
+def stamp_of(folder: Path, suffix: str = ".parquet") -> Stamp:
+    """Which files a folder has now: another stamp means another folder or other files in it. No file is opened.
 
     Raises:
         UnavailableError: as for `opened`.
     """
-    with opened(folder) as found:
-        return found.stamp
+    return _in_place(folder, lambda handle: _stamp(handle, suffix))
 
 
-@contextmanager
-def _opened_at_once(folder: Path, suffix: str) -> Iterator[OpenedFiles]:
-    """Open all files; the folder is in its place before and after, so that none of them was removed between.
-
-    Raises:
-        FileNotFoundError: it was not.
-    """
-    with ExitStack() as stack:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _in_place(folder: Path, read: Callable[[int], Read]) -> Read:
+    """Read a folder by its handle; again where it was not in its place before and after."""
+    for _ in range(TRIES):
         try:
-            files = {name: stack.enter_context(file) for name, file in _files(handle, suffix)}
-            whole = os.fstat(handle)
-            if not os.path.samestat(os.stat(folder), whole):
-                raise FileNotFoundError(str(folder))
-        finally:
-            os.close(handle)
-        names = sorted(files)
-        about = [("", whole), *((name, os.fstat(files[name].fileno())) for name in names)]
-        stamp = tuple((name, one.st_ino, one.st_mtime_ns, one.st_size) for name, one in about)
-        yield OpenedFiles(tuple(files[name] for name in names), stamp)
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                found = read(handle)
+                if os.path.samestat(os.stat(folder), os.fstat(handle)):
+                    return found
+            finally:
+                os.close(handle)
+        except FileNotFoundError:
+            # where two folders cannot change places, there is a moment with none, and the other is called ``.old``
+            if not folder.with_name(folder.name + ".old").exists() and not folder.exists():
+                raise UnavailableError(f"{folder} is not there any more.", fix="ask again") from None
+        time.sleep(PAUSE)
+    raise UnavailableError(f"the files of {folder} keep changing.", fix="ask again in a minute")
 
 
-def _files(handle: int, suffix: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """The files below an opened folder, with their paths from there."""
-    for above, _, names, inside in os.fwalk(".", dir_fd=handle, onerror=_raised):
-        for name in names:
-            if name.endswith(suffix):
-                yield os.path.join(above, name), os.fdopen(os.open(name, os.O_RDONLY, dir_fd=inside), "rb")
-
-
-def _raised(error: OSError) -> None:
-    raise error
+def _stamp(handle: int, suffix: str) -> Stamp:
+    about = os.fstat(handle)
+    with os.scandir(handle) as entries:
+        files = sorted((one.name, one.inode()) for one in entries if one.name.endswith(suffix))
+    return (("", about.st_ino), ("", about.st_mtime_ns), *files)
 
 
 def path_of(file: IO[bytes]) -> str:

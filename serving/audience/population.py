@@ -85,10 +85,8 @@ class Population:
         Raises:
             UnavailableError: as for `view`.
         """
-        if not self.is_there:
-            return None
-        with self._lock:
-            return self._newest().stamp
+        # without the lock: pages ask for it while columns of a million users are read
+        return self._of_newest(stamp_of) if self.is_there else None
 
     @property
     def cutoff(self) -> int:
@@ -155,17 +153,24 @@ class Population:
 
     def _newest(self) -> Files:
         """The files of the newest population; columns of other ones are forgotten."""
+        return self._of_newest(self._opened)
+
+    def _opened(self, path: Path) -> Files:
+        if self._files is None or self._files.path != path or self._files.stamp != stamp_of(path):
+            self._columns.clear()
+            self._made.clear()
+            self._files = Files.opened(path, self._texts)
+        return self._files
+
+    def _of_newest(self, read: Callable[[Path], Made]) -> Made:
+        """Read where the newest population is; there where a newer one has just taken its place."""
         path = self._place()
         try:
-            if self._files is None or self._files.path != path or self._files.stamp != stamp_of(path):
-                self._columns.clear()
-                self._made.clear()
-                self._files = Files.opened(path, self._texts)
+            return read(path)
         except UnavailableError:
             if self._place() == path:
                 raise
-            return self._newest()  # a newer one has just taken its place
-        return self._files
+            return self._of_newest(read)
 
     def _place(self) -> Path:
         """Where the newest population is."""
