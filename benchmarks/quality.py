@@ -33,7 +33,8 @@ from training.dataset.attach_labels import Labels
 from training.dataset.dataset import Dataset, build
 from training.dataset.matrices import Matrices
 from training.dataset.outcomes import label, snapshot_cutoffs
-from training.evaluation.metrics import Ranking, judge, metrics
+from training.evaluation.judgement import judge
+from training.evaluation.metrics import Ranking, metrics
 from training.job import train
 from training.learn import Learnt, learn
 from training.report.model_report import measure

@@ -30,7 +30,7 @@ from training.dataset.attach_labels import Labels, labelled
 from training.dataset.dataset import Dataset, build
 from training.dataset.matrices import Matrices
 from training.dataset.outcomes import snapshot_cutoffs
-from training.evaluation.metrics import Judgement, judge
+from training.evaluation.judgement import Judgement, judge
 from training.learn import learn
 from training.report.model_report import measure
 

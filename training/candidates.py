@@ -17,7 +17,8 @@ from serving.model.numbers import Floats
 from training.baselines.classification import rfm_columns
 from training.dataset.dataset import Dataset
 from training.dataset.matrices import Matrices
-from training.evaluation.metrics import Judgement, Rank, judge
+from training.evaluation.judgement import Judgement, judge
+from training.evaluation.metrics import Rank
 from training.evaluation.simplest import KINDS
 from training.fitting.bg_nbd import applies
 from training.fitting.fit import Fitted, fit

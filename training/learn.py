@@ -21,7 +21,7 @@ from training.candidates import Candidates, TestRows, newest, serving_model
 from training.dataset.dataset import Dataset
 from training.dataset.matrices import Matrices
 from training.evaluation.gate import Criterion, policy_of, slices
-from training.evaluation.metrics import Judgement, by_group, judge
+from training.evaluation.judgement import Judgement, by_group, judge
 from training.evaluation.protocol import EvaluationProtocol, protocol_of
 from training.evaluation.reliability import reliability
 from training.evaluation.season import season

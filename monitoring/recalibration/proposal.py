@@ -18,7 +18,7 @@ from monitoring.statistics.probabilities.recalibration import of_amount, of_like
 from serving.model.card import Measure
 from serving.model.numbers import Recalibration
 from training.evaluation.gate import Criterion, in_words, named
-from training.evaluation.metrics import Judgement, judge
+from training.evaluation.judgement import Judgement, judge
 from training.evaluation.protocol import protocol_of
 
 #: fewer untreated users, as effective ones, or fewer events or non-events say too little

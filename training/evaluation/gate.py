@@ -12,7 +12,8 @@ from features.definition.sections.learning import Gate
 from features.snapshot import WEIGHT
 from serving.model.card import Kind, Measure, ModelCard, Procedure, TreatedLabels
 from serving.model.numbers import Floats
-from training.evaluation.metrics import Judgement, Rank, Ranking, judge
+from training.evaluation.judgement import Judgement, judge
+from training.evaluation.metrics import Rank, Ranking
 from training.evaluation.season import Season
 from training.evaluation.simplest import KINDS
 

@@ -14,7 +14,8 @@ from training.baselines.classification import baselines
 from training.baselines.value import amount_floors
 from training.dataset.dataset import Dataset
 from training.evaluation.gate import Criterion, PolicyChoice, compare, compare_amounts
-from training.evaluation.metrics import Judgement, Rank, Ranking
+from training.evaluation.judgement import Judgement
+from training.evaluation.metrics import Rank, Ranking
 from training.evaluation.season import Season
 from training.evaluation.value_metrics import AmountRanking
 

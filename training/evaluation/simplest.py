@@ -3,7 +3,7 @@
 from typing import get_args
 
 from serving.model.card import Kind
-from training.evaluation.metrics import Judgement
+from training.evaluation.judgement import Judgement
 
 #: the simplest first
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -19,7 +19,7 @@ from serving.model.registry.promoted import registered_name
 from tests.conftest import World
 from tests.training.outcomes import CHURN, quiet
 from training.evaluation.gate import Criterion, PolicyChoice, compare, passes, policy_of, slices
-from training.evaluation.metrics import Judgement, judge
+from training.evaluation.judgement import Judgement, judge
 from training.job import train
 from training.registry import Registry
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
-from training.evaluation.metrics import Ranking, judge, metrics
+from training.evaluation.judgement import judge
+from training.evaluation.metrics import Ranking, metrics
 
 
 @given(st.integers(0, 10_000), st.booleans(), st.booleans())

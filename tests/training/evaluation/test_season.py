@@ -7,7 +7,7 @@ import polars as pl
 
 from features.definition.sections.learning import Gate
 from training.evaluation.gate import Criterion, compare
-from training.evaluation.metrics import judge
+from training.evaluation.judgement import judge
 from training.evaluation.season import Season, season
 
 #: cutoffs every four weeks

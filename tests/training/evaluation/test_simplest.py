@@ -12,7 +12,7 @@ from tests.training.datasets import dataset
 from tests.worlds import definition_of
 from training.candidates import Candidates
 from training.dataset.matrices import Matrices
-from training.evaluation.metrics import Judgement, judge
+from training.evaluation.judgement import Judgement, judge
 from training.evaluation.simplest import simplest
 from training.fitting.fit import FOLDS
 from training.fitting.objective import Amount, Likelihood

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from training.evaluation.metrics import judge
+from training.evaluation.judgement import judge
 from training.evaluation.value_metrics import AmountRanking
 
 Floats = np.ndarray
