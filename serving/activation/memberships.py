@@ -137,7 +137,7 @@ class Memberships(Recorded):
         return users
 
     def not_due(self, users: Sequence[str]) -> None:
-        """Let users alone until they act: nothing can be said of them now."""
+        """Let users alone until they act: they cannot be scored now."""
         for lo in range(0, len(users), CHUNK):
             some = memberships.c.user_id.in_(users[lo : lo + CHUNK]) & memberships.c.due.is_not(None)
             with self.live.writing() as connection:

@@ -24,7 +24,7 @@ WINBACK = {
 }  # fmt: skip
 
 
-def said(world: World, engine: str, *command: str) -> tuple[int, Any]:
+def answer_of(world: World, engine: str, *command: str) -> tuple[int, Any]:
     """How a command ends on an engine, and what it writes as JSON, or its error."""
     done = world.start(sys.executable, "-m", "propensity", *command, "--json", **ENGINES[engine])
     errors = [line for line in done.stderr.splitlines() if line.startswith(("error", "fix"))]
@@ -44,7 +44,7 @@ def test_experiments_and_the_holdout_are_read_out_alike(untrained_world: World, 
         by_engine = {}
         for engine in ENGINES:
             copy = World.copied(mine.folder, tmp_path / f"{engine}-{command[0]}")
-            by_engine[engine] = said(copy, engine, *command)
+            by_engine[engine] = answer_of(copy, engine, *command)
         assert by_engine["spark"][0] == by_engine["local"][0]
         assert alike(by_engine["spark"][1], by_engine["local"][1]), command
         assert len(json.dumps(by_engine["local"][1])) > 100, "it says something"
@@ -58,7 +58,7 @@ def test_a_champion_is_recalibrated_alike(world: World, tmp_path: Path) -> None:
     found = []
     for engine in ENGINES:
         copy = World.copied(mine.folder, tmp_path / engine)
-        code, result = said(copy, engine, "recalibrate", "churn")
+        code, result = answer_of(copy, engine, "recalibrate", "churn")
         assert code == 0, result
         found.append(result)
     local, spark = found

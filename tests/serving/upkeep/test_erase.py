@@ -1,10 +1,6 @@
 """An erasure finds users wherever they are: by a search of all that is kept, not by a list of places."""
 
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -23,33 +19,12 @@ from features.system.lock import sharing
 from features.system.mentions import Mentions
 from features.time import HOUR
 from serving.database.log.dead_letters import DeadLetter
-from serving.upkeep import sqlite_files
 from serving.upkeep.erase import erase
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 from tests.serving.kept import holding
+from tests.serving.upkeep.erasing import WHO, erased, scene
 
-WHO = "u001-and-nobody-else"
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Scene:
-    """A scene whose users have ids that tell themselves from other text; one of them acts live."""
-    scene = Scene.set(tmp_path)
-    rows = pl.read_parquet(tmp_path / "log" / "a.parquet")
-    rows.with_columns(pl.col("user_id").replace("u001", WHO)).write_parquet(tmp_path / "log" / "a.parquet")
-    traits = pl.read_parquet(tmp_path / "traits.parquet")
-    traits.with_columns(pl.col("user").replace("u001", WHO)).write_parquet(tmp_path / "traits.parquet")
-    scene.materialize()
-    scene.live.append([message(i, WHO, "visit", BEGIN + HOUR + i) for i in range(5)])
-    scene.live.append([message(9, WHO, "identify", BEGIN + 2 * HOUR, plan="max")])
-    scene.fold()
-    return scene
-
-
-def erased(scene: Scene, *users: str) -> None:
-    report = erase(scene.definition, scene.settings, scene.memberships, users or [WHO])
-    assert set(report.left.values()) == {0}, report.left
-    assert list(report.left) == list(report.removed)
+__all__ = ["scene"]
 
 
 def test_nothing_is_left_and_no_job_brings_anything_back(scene: Scene) -> None:
@@ -177,14 +152,14 @@ def test_a_file_of_another_kind_that_names_the_user_is_reported_of(scene: Scene)
     folder = scene.settings.folder(scene.definition.name)
     (folder / "notes.txt").write_text(f"call {WHO}, soon")
     (folder / "other.json").write_text(f'{{"who": "x{WHO}"}}')
-    pl.DataFrame({"said": [f"by {WHO}."]}).write_parquet(folder / "said.parquet")
-    with sqlite3.connect(folder / "said.db") as connection:
-        connection.execute("CREATE TABLE said (text TEXT)")
-        connection.execute("INSERT INTO said VALUES (?)", (f"by {WHO}",))
+    pl.DataFrame({"text": [f"by {WHO}."]}).write_parquet(folder / "words.parquet")
+    with sqlite3.connect(folder / "words.db") as connection:
+        connection.execute("CREATE TABLE words (text TEXT)")
+        connection.execute("INSERT INTO words VALUES (?)", (f"by {WHO}",))
     connection.close()
     report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
     assert {place: rows for place, rows in report.left.items() if rows} == {
-        "notes.txt": 1, "said.parquet": 1, "said.db": 1,
+        "notes.txt": 1, "words.parquet": 1, "words.db": 1,
     }  # fmt: skip
 
 
@@ -238,37 +213,6 @@ def test_the_logs_own_files_are_not_touched_wherever_they_lie(scene: Scene) -> N
     assert (folder / "mine" / "a.parquet").read_bytes() == own
 
 
-def test_rows_that_an_older_version_deleted_leave_no_bytes(scene: Scene) -> None:
-    file = scene.settings.folder(scene.definition.name) / "live.db"
-    scene.live.close()
-    connection = sqlite3.connect(file, isolation_level=None)
-    connection.execute("PRAGMA secure_delete = OFF")
-    connection.execute("CREATE TABLE before (what TEXT)")
-    connection.executemany("INSERT INTO before VALUES (?)", [(f"{WHO} did {i} {'x' * 500}",) for i in range(100)])
-    connection.execute("DELETE FROM before")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
-    assert WHO.encode() in file.read_bytes()
-    erased(scene)
-    assert holding(scene.settings.home, WHO) == []
-
-
-def test_a_database_that_is_being_read_is_reported_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_files, "_WAIT", 0.05)
-    reader = sqlite3.connect(tmp_path / "a.db", isolation_level=None)
-    reader.execute("PRAGMA journal_mode = WAL")
-    reader.execute("CREATE TABLE rows (x TEXT)")
-    reader.execute("BEGIN")
-    reader.execute("SELECT * FROM rows").fetchall()
-    with sqlite3.connect(tmp_path / "a.db") as writer:
-        writer.execute("INSERT INTO rows VALUES ('u')")
-    writer.close()
-    with pytest.raises(UnavailableError, match="in use"):
-        sqlite_files.scrub([tmp_path / "a.db"], ["u"])
-    reader.close()
-    sqlite_files.scrub([tmp_path / "a.db"], ["someone"])
-
-
 def test_who_is_marked_while_they_are_being_folded_is_not_put_back(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,48 +244,6 @@ def test_tables_that_others_made_in_the_live_logs_database_are_counted(scene: Sc
         connection.execute(sa.text("INSERT INTO live_more VALUES (:user)"), {"user": WHO})
     report = erase(scene.definition, scene.settings, scene.memberships, [WHO])
     assert report.left["live_more"] == 1
-
-
-#: holds the lock that SQLite holds while it moves a log into a database (WAL_CKPT_LOCK, byte 121 of its index)
-MOVING = """
-import fcntl, sys, time
-with open(sys.argv[1], "r+b") as index:
-    fcntl.lockf(index, fcntl.LOCK_EX, 1, 121)
-    print("held", flush=True)
-    time.sleep(0.5)
-"""
-
-
-@contextmanager
-def being_moved(file: Path) -> Iterator[None]:
-    """Another program moves a database's log for half a second from now on."""
-    other = subprocess.Popen([sys.executable, "-c", MOVING, f"{file}-shm"], stdout=subprocess.PIPE, text=True)
-    with other:
-        assert other.stdout is not None
-        assert other.stdout.readline() == "held\n"
-        yield
-    assert other.returncode == 0
-
-
-def test_an_erasure_waits_while_another_program_moves_the_log_of_a_database(tmp_path: Path) -> None:
-    file = tmp_path / "live.db"
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("CREATE TABLE kept (user TEXT)")
-        with being_moved(file):
-            sqlite_files.scrub([file], ["u2"])
-        assert Path(f"{file}-wal").stat().st_size == 0
-
-
-def test_what_named_an_erased_user_last_is_moved_out_of_the_live_logs_log(scene: Scene) -> None:
-    file = scene.live.file
-    assert file is not None
-    with scene.live.reading():
-        scene.live.append([message(30, WHO, "visit", BEGIN + 5 * HOUR)])
-    assert Path(f"{file}-wal").stat().st_size
-    with being_moved(file):
-        scene.live.settle()
-    assert Path(f"{file}-wal").stat().st_size == 0
 
 
 def test_mentions_are_whole_words_of_ids_that_tell_themselves_from_others() -> None:

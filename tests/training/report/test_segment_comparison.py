@@ -58,7 +58,7 @@ def test_the_users_of_today_are_all_of_them(compared: Compared) -> None:
 def test_attributes_that_came_live_count(world: World, tmp_path: Path) -> None:
     copy = copy_of(world, tmp_path / "world")
     live, known = copy.settings.live("demo-shop"), datetime(2026, 2, 20, tzinfo=UTC)
-    row = {"user": "u0000017", "known": known, "platform": "ios", "country": "FR", "plan": "said live", "source": None}
+    row = {"user": "u0000017", "known": known, "platform": "ios", "country": "FR", "plan": "sent live", "source": None}
     live.mkdir(parents=True, exist_ok=True)
     pl.DataFrame([row], schema_overrides={"source": pl.String}).write_parquet(live / "traits-0-1.parquet")
     Compacted(log="0" * 32, position=1, traits=("traits-0-1.parquet",)).save(live)
@@ -66,8 +66,8 @@ def test_attributes_that_came_live_count(world: World, tmp_path: Path) -> None:
     rows = compare(log, copy.definition, Scorer(copy.definition, {}, None), tmp_path / "rows", share=0.2).rows
     mine = rows.filter(pl.col("user") == "u0000017").sort("cutoff")
     assert len(mine)
-    assert mine["plan"].to_list() == ["said live" if at > known else mine["plan"][0] for at in mine["cutoff"]]
-    assert mine["plan"][0] != "said live"
+    assert mine["plan"].to_list() == ["sent live" if at > known else mine["plan"][0] for at in mine["cutoff"]]
+    assert mine["plan"][0] != "sent live"
 
 
 def test_flows_lead_from_where_they_were_to_where_they_are(compared: Compared) -> None:
