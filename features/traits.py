@@ -11,8 +11,8 @@ from features.engines.tables import Tables
 from features.errors import DefinitionError, EventLogError
 from features.events.compacted import Compacted
 from features.reading.places import resolve
-from features.system.durable import replacing
-from features.system.kept_files import reading
+from features.system.files.durable import replacing
+from features.system.files.kept_files import reading
 from features.time import to_datetime
 
 

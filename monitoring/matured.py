@@ -11,7 +11,7 @@ from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.events.log import Log
 from features.settings import Settings
-from features.system.durable import new_folder, replacing
+from features.system.files.durable import new_folder, replacing
 from features.system.progress import Progress, ignore
 from features.time import DAY, SECOND
 from monitoring.labels import labels_of

@@ -13,7 +13,7 @@ from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome, ValueOutcome
 from features.events.log import Log
 from features.settings import Settings
-from features.system.durable import new_folder, replacing, write_durably
+from features.system.files.durable import new_folder, replacing, write_durably
 from features.system.progress import Progress, ignore
 from features.time import DAY, day_of, to_datetime
 from monitoring.binned import binned

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from features.definition.schema import Definition
 from features.errors import PropensityError
-from features.system.durable import new_folder, write_durably
+from features.system.files.durable import new_folder, write_durably
 from monitoring.findings import Finding
 from serving.activation.wire.notify import Notices, check_service
 from serving.activation.wire.url_guard import expanded

@@ -11,7 +11,7 @@ from typing import NoReturn
 from rich.markup import escape
 
 from features.errors import PropensityError
-from features.system.private import private
+from features.system.files.private import private
 from propensity.app import app
 from propensity.console import Warnings, err
 

@@ -72,7 +72,7 @@ def opened(file: Path | None) -> "tuple[Definition, Settings]":
     """Load settings and definition."""
     from features.definition import load_definition
     from features.settings import Settings
-    from features.system.private import make_private
+    from features.system.files.private import make_private
 
     settings = Settings() if file is None else Settings(definition=file)
     rules = load_definition(settings.definition)

@@ -18,8 +18,8 @@ from features.definition.names import RFM_GROUPS
 from features.definition.sections.rfm import RfmRule
 from features.errors import PropensityError, StoreError
 from features.expressions.values import Numbers, Texts, Value
-from features.system.durable import write_durably
-from features.system.kept_files import sealed, unsealed
+from features.system.files.durable import write_durably
+from features.system.files.kept_files import sealed, unsealed
 from features.time import span_name
 
 #: rows R = 1 … 5, columns F = 1 … 5

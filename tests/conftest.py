@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 
 from features.definition import Definition, load_definition
 from features.settings import Settings
-from features.system.lock import locked
+from features.system.files.lock import locked
 from tests.browser.tabs import browser, tab  # noqa: F401 - fixtures
 from tests.databases import Redis
 from tests.forks import run_module

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from features.system.private import make_all_private, make_private
+from features.system.files.private import make_all_private, make_private
 from tests.conftest import World
 from tests.permissions import open_to_others
 from tests.serving.conftest import copy_of

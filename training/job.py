@@ -17,7 +17,7 @@ from features.feature_store.objects import snapshots_path, traits_path
 from features.rows import FeatureRows
 from features.settings import Settings
 from features.snapshot import write_snapshots
-from features.system.lock import locked
+from features.system.files.lock import locked
 from features.system.parallel import cores, each
 from features.system.progress import Steps
 from features.time import Instants

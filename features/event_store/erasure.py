@@ -25,7 +25,7 @@ from features.events.tombstones import Tombstones
 from features.events.write import rows_of_users
 from features.reading.places import name_in
 from features.sources.parts import fetched_files
-from features.system.lock import held, locked
+from features.system.files.lock import held, locked
 
 
 @dataclass(frozen=True, slots=True)

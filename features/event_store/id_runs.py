@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from features.errors import EventLogError
 from features.event_store.manifest import IdRun
 from features.events.sort import grouped
-from features.system.durable import flush
+from features.system.files.durable import flush
 
 #: ids as they lie in a file
 _ID = np.dtype("<i8")

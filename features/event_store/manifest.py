@@ -10,8 +10,8 @@ from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.reading.findings import Finding
-from features.system.durable import write_durably
-from features.system.kept_files import sealed, unsealed
+from features.system.files.durable import write_durably
+from features.system.files.kept_files import sealed, unsealed
 
 NAME = "manifest.json"
 

@@ -17,7 +17,7 @@ from features.errors import EventLogError
 from features.event_store.manifest import Manifest, Part
 from features.events.events import Rows, merged
 from features.reading.clocks import blocks_of
-from features.system.durable import flush
+from features.system.files.durable import flush
 
 ROW_GROUP = 65_536
 

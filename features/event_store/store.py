@@ -23,8 +23,8 @@ from features.event_store.stored_events import StoredEvents
 from features.events.tombstones import Tombstones
 from features.reading.source import EventLog, nothing_left
 from features.settings import Settings
-from features.system.durable import new_folder
-from features.system.lock import held, locked
+from features.system.files.durable import new_folder
+from features.system.files.lock import held, locked
 from features.system.progress import Progress, ignore
 
 #: rows of a bucket when the store is built; a bucket is what one core works on

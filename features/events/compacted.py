@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.events.tombstones import NOBODY, Tombstones
-from features.system.durable import write_durably
-from features.system.kept_files import sealed, unsealed
+from features.system.files.durable import write_durably
+from features.system.files.kept_files import sealed, unsealed
 from features.time import to_instant
 
 NAME = "manifest.json"

@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.events.hashing import hashed, hashed_names
-from features.system.durable import new_folder, write_durably
-from features.system.kept_files import reading, sealed, unsealed
+from features.system.files.durable import new_folder, write_durably
+from features.system.files.kept_files import reading, sealed, unsealed
 
 #: characters of a digest: 128 bits, so that nobody can choose an id that erases somebody else
 _DIGEST = 32

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from features.events.events import Events
 from features.events.hashing import hashed
-from features.system.durable import new_folder, replace_folder, replacing
+from features.system.files.durable import new_folder, replace_folder, replacing
 from features.system.parallel import each
 from features.system.progress import Progress
 

@@ -16,7 +16,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from features.system.same_file import SameFile
+from features.system.files.same_file import SameFile
 from features.time import to_datetime
 
 FEATURE = "profile"

@@ -14,7 +14,7 @@ from features.events.compacted import Compacted
 from features.events.tombstones import Tombstones
 from features.reading.findings import NOBODY
 from features.reading.places import resolve
-from features.system.kept_files import reading_table
+from features.system.files.kept_files import reading_table
 
 #: ``alias`` belongs to the person of ``user``; ``known_at`` is the first cutoff that sees it, ``undone_at`` the first
 #: that does not any more, null where it stands; ``explicit`` is false where a row or message just had both ids

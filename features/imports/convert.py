@@ -12,7 +12,7 @@ from features.imports.fields import Fields, of_json, of_table
 from features.imports.importer import Importer
 from features.imports.typed import judge, typed
 from features.reading.findings import Finding, words
-from features.system.durable import replacing
+from features.system.files.durable import replacing
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from features.errors import EventLogError
 from features.imports.archives import ENDS, skipped
 from features.imports.convert import Converted, convert
 from features.imports.importer import Importer
-from features.system.lock import locked
+from features.system.files.lock import locked
 from features.system.progress import Progress, ignore
 
 _SOURCE, _CONTENT, _MAPPING = "propensity.source", "propensity.content", "propensity.mapping"

@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.rows import INSTANT
-from features.system.durable import replacing
-from features.system.kept_files import reading
+from features.system.files.durable import replacing
+from features.system.files.kept_files import reading
 
 #: what a file holds; ``ahead`` is the first cutoff that sees an event not folded in yet, null of a user who is no
 #: longer there; ``profile`` what the online store holds, null before anything of the user can be seen

@@ -21,8 +21,8 @@ from features.profile.manifest import ProfileManifest
 from features.profile.stored_bucket import Folded, StoredBucket
 from features.profile.stored_people import WHO, MergedPeople, buckets_of, merged_people
 from features.profile.stored_traits import StoredTraits
-from features.system.durable import new_folder, replacing, write_durably
-from features.system.kept_files import reading, sealed, unsealed
+from features.system.files.durable import new_folder, replacing, write_durably
+from features.system.files.kept_files import reading, sealed, unsealed
 from features.system.parallel import each
 
 #: users folded at once

@@ -12,8 +12,8 @@ import pyarrow as pa
 from features.event_store.collisions import bucket_of
 from features.events.hashing import hashed
 from features.events.sort import grouped
-from features.system.durable import replacing
-from features.system.kept_files import reading_table
+from features.system.files.durable import replacing
+from features.system.files.kept_files import reading_table
 
 #: each user's attributes as JSON, and the first cutoff that sees them
 TRAITS = pl.Schema({"user": pl.String(), "traits": pl.String(), "visible_from": pl.Int64()})

@@ -24,8 +24,8 @@ from features.events.hashing import hashed
 from features.expressions.expression import Expression
 from features.reading.columns import is_expression, used_columns
 from features.reading.values import ColumnValues, text_of
-from features.system.durable import write_durably
-from features.system.kept_files import reading, sealed, unsealed
+from features.system.files.durable import write_durably
+from features.system.files.kept_files import reading, sealed, unsealed
 from features.user_id import UserIdError, user_id
 
 TRACK, IDENTIFY, ALIAS = "track", "identify", "alias"

@@ -14,7 +14,7 @@ from features.sources.lakes import Delta, Iceberg
 from features.sources.mapping import Mapping
 from features.sources.parts import Fetched, Parts, fetched_files
 from features.sources.tables import Table
-from features.system.lock import locked, sharing
+from features.system.files.lock import locked, sharing
 from features.system.progress import Steps
 
 

@@ -23,7 +23,7 @@ from features.errors import EventLogError, PropensityError
 from features.events.tombstones import Tombstones
 from features.reading.places import resolve
 from features.sources.mapping import Mapping
-from features.system.durable import flush, new_folder, replacing
+from features.system.files.durable import flush, new_folder, replacing
 
 _MARKS = "propensity.fetched"
 

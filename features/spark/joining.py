@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame
 
 from features.identities.people import People
 from features.spark.partitions import ROW, TOGETHER, column_beside
-from features.system.durable import new_folder
+from features.system.files.durable import new_folder
 
 
 def with_table(events: DataFrame, table: pl.DataFrame, folder: Path) -> DataFrame:

@@ -42,8 +42,8 @@ from features.spark.judging import judge_rows
 from features.spark.partitions import TOGETHER, answering, made_of_parts
 from features.spark.repeats import of_one_user
 from features.spark.session import open_session, plain_names
-from features.system.durable import replace_folder
-from features.system.private import make_all_private
+from features.system.files.durable import replace_folder
+from features.system.files.private import make_all_private
 from features.system.progress import Progress, ignore
 
 log = logging.getLogger("propensity.log")

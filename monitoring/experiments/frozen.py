@@ -7,7 +7,7 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.events.log import Log
-from features.system.durable import new_folder, replacing
+from features.system.files.durable import new_folder, replacing
 from features.system.progress import Progress, ignore
 from monitoring.labels import labels_of
 from monitoring.matured import LATE

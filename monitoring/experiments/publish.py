@@ -9,7 +9,7 @@ from features.definition.schema import Definition
 from features.definition.sections.experiment import Experiment
 from features.errors import PropensityError
 from features.events.log import Log
-from features.system.durable import new_folder, write_durably
+from features.system.files.durable import new_folder, write_durably
 from features.system.progress import Progress, ignore
 from features.time import to_datetime
 from monitoring.experiments import page

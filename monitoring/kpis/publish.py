@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.system.durable import new_folder, replacing, write_durably
+from features.system.files.durable import new_folder, replacing, write_durably
 from monitoring.kpis import frames
 from monitoring.kpis.page import page
 from serving.published.kpis import NAME, Kpis

@@ -8,7 +8,7 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.events.compacted import Compacted
-from features.system.durable import new_folder, replacing
+from features.system.files.durable import new_folder, replacing
 from features.time import SECOND
 from features.traits import latest_traits
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from features.definition.schema import Definition
 from features.settings import Settings
-from features.system.durable import remove_folder
+from features.system.files.durable import remove_folder
 from features.time import DAY, to_instant
 from monitoring.predictions.batches import KEPT, Predictions
 from serving.scoring.previous import Earlier, answered_in

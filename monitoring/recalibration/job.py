@@ -9,7 +9,7 @@ from features.definition.schema import Definition
 from features.errors import PropensityError, RefusalError
 from features.event_store.open import open_log
 from features.settings import Settings
-from features.system.lock import locked
+from features.system.files.lock import locked
 from features.system.progress import Steps
 from features.time import to_datetime
 from monitoring.matured import kept

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 
 from features.definition.schema import Definition
 from features.settings import Settings
-from features.system.durable import new_folder, write_durably
-from features.system.kept_files import reading
+from features.system.files.durable import new_folder, write_durably
+from features.system.files.kept_files import reading
 from features.time import DAY, day_of
 from monitoring.matured import kept
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.system.durable import new_folder, replacing, write_durably
+from features.system.files.durable import new_folder, replacing, write_durably
 from monitoring.statistics.effects.targeting import Targeting
 from monitoring.uplift.fitted import Judged
 

@@ -18,7 +18,7 @@ def erase(
     """Erase users everywhere, permanently; events of theirs that arrive later are not stored."""
     import polars as pl
 
-    from features.system.lock import locked
+    from features.system.files.lock import locked
     from features.time import Clock
     from serving.database.console.actions import Actions
     from serving.upkeep.erase import erase as job

@@ -53,7 +53,7 @@ def nightly(
     was not promoted is not made again until a tenth more users have matured, or for a week. Ends with 0, with 1
     where --strict is given and the monitor alarms, with 2 where a step failed.
     """
-    from features.system.lock import locked
+    from features.system.files.lock import locked
 
     rules, settings = opened(definition)
     named = ["--definition", str(definition)] if definition is not None else []
@@ -113,7 +113,7 @@ class Night:
         Raises:
             PropensityError: the step failed.
         """
-        from features.system.durable import write_durably
+        from features.system.files.durable import write_durably
 
         if any(one["step"] == step for one in self.steps):
             return
@@ -131,7 +131,7 @@ class Night:
 
     def skip(self, step: str, why: str) -> None:
         """Say that a step is not run, and why."""
-        from features.system.durable import write_durably
+        from features.system.files.durable import write_durably
 
         if not any(one["step"] == step for one in self.steps):
             err.print(f"[bold]{step}[/] is not run: {why}", highlight=False)

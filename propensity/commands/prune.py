@@ -14,7 +14,7 @@ def prune(definition: DefinitionFile = None, as_json: AsJson = False) -> None:
     The two newest batches stay, and so does each batch that propensity monitor has yet to draw from, or whose outcomes
     have not matured. What the monitor has drawn stays, too. propensity nightly does this at its end.
     """
-    from features.system.lock import locked, sharing
+    from features.system.files.lock import locked, sharing
     from monitoring.predictions.old_scores import OldScores
 
     rules, settings = opened(definition)

@@ -42,7 +42,7 @@ def score(
 ) -> None:
     """Score every user and write the records to Parquet; by default at the end of the log."""
     from features.event_store.open import open_log
-    from features.system.lock import sharing
+    from features.system.files.lock import sharing
     from propensity.tables import json_results, scores
     from serving.scoring.scorer import Scorer
 
@@ -65,7 +65,7 @@ def score(
 
 def _cuts(log: "Log", rules: "Definition", settings: "Settings") -> "RfmCuts | None":
     """The stored cut-offs of RFM; a definition's first job fits and stores them."""
-    from features.system.lock import locked
+    from features.system.files.lock import locked
     from segments.rfm_cuts import first_cuts, load_cuts
 
     if (cuts := load_cuts(rules, settings)) is not None:
@@ -80,7 +80,7 @@ def _score(
     """Write everybody's records and the transitions they make; None where a later batch has made them."""
     from features.events.write import part_files
     from features.identities.people import people_of
-    from features.system.lock import locked
+    from features.system.files.lock import locked
     from serving.activation.transitions import TransitionRecorder
     from serving.scoring.batch import score_all
 
@@ -115,7 +115,7 @@ def segments_report(
     import tempfile
 
     from features.event_store.open import open_log
-    from features.system.lock import sharing
+    from features.system.files.lock import sharing
     from segments.rfm_cuts import load_cuts
     from serving.scoring.scorer import Scorer
     from training.report.segment_comparison import compare

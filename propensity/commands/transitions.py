@@ -63,7 +63,7 @@ def audience(
 ) -> None:
     """Export the users of a segment, state, group or tier, or only the changes since the last export."""
     from features.definition.dimension import Dimension
-    from features.system.lock import locked, sharing
+    from features.system.files.lock import locked, sharing
     from serving.activation.audience_export import dimension_of, export
     from serving.audience.population import Population
     from serving.audience.published import check_scored

@@ -9,8 +9,8 @@ import polars as pl
 from features.definition.dimension import RFM, STATES, Dimension
 from features.definition.schema import Definition
 from features.errors import PropensityError
-from features.system.durable import new_folder, replacing
-from features.system.kept_files import reading_table
+from features.system.files.durable import new_folder, replacing
+from features.system.files.kept_files import reading_table
 from segments.transitions.membership import IN
 from serving.activation.memberships import Memberships
 from serving.scoring.previous import Earlier, answered_in, field_of

@@ -17,8 +17,8 @@ from starlette.responses import JSONResponse, Response
 from features.definition import Definition, load_definition
 from features.errors import PropensityError
 from features.settings import Settings
-from features.system.lock import locked
-from features.system.private import private
+from features.system.files.lock import locked
+from features.system.files.private import private
 from features.time import Clock, to_datetime
 from features.user_id import UserId
 from serving.api.connections import bound_connections

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from features.events.hashing import hashed
 from features.expressions.values import Numbers, Texts
-from features.system.kept_files import reading
-from features.system.opened import Stamp, opened, path_of
+from features.system.files.kept_files import reading
+from features.system.files.opened import Stamp, opened, path_of
 from features.system.parallel import each
 from serving.scoring.population import CUTOFF, DEFINITION, RULES
 

@@ -16,7 +16,7 @@ from features.definition.schema import Definition
 from features.errors import StoreError, UnavailableError
 from features.expressions.values import Texts, Value
 from features.settings import Settings
-from features.system.opened import Stamp, stamp_of
+from features.system.files.opened import Stamp, stamp_of
 from serving.audience.files import KEYS, Column, Files
 from serving.scoring.population import populations
 

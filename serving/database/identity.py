@@ -15,7 +15,7 @@ from features.feature_store.objects import profiles_path
 from features.profile.manifest import ProfileManifest
 from features.profile.stored import Profiles
 from features.settings import Settings
-from features.system.durable import new_folder
+from features.system.files.durable import new_folder
 from serving.database.log.live_log import LiveLog
 from serving.database.log.log_state import LogState
 from serving.database.tables import SHARDS

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, String, Table, Text
 
-from features.system.durable import new_folder
-from features.system.same_file import SameFile
+from features.system.files.durable import new_folder
+from features.system.files.same_file import SameFile
 
 metadata = sa.MetaData()
 #: the type of rows' own numbers; SQLite counts only integers up

@@ -18,7 +18,7 @@ from features.feature_store import OnlineProfiles
 from features.reading.live_messages import IDENTIFY, TRACK, LogColumns, Message
 from features.rows import INSTANT
 from features.settings import Settings
-from features.system.durable import new_folder, replacing
+from features.system.files.durable import new_folder, replacing
 from features.system.progress import Progress, ignore
 from features.time import DAY, to_datetime
 from features.traits import read_traits

@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from features.errors import StoreError
-from features.system.kept_files import reading_table
+from features.system.files.kept_files import reading_table
 
 #: bins between 0 and 1; a cut-off at the edge of one splits no bin
 STEPS: Final = 200

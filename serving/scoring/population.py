@@ -18,8 +18,8 @@ from features.errors import ScoringError
 from features.events.hashing import hashed
 from features.events.write import part_files
 from features.expressions.values import Texts, Value
-from features.system.durable import new_folder, remove_folder, replace_folder
-from features.system.private import make_all_private
+from features.system.files.durable import new_folder, remove_folder, replace_folder
+from features.system.files.private import make_all_private
 from features.time import to_datetime
 from segments.transitions.membership import rule_digests
 from serving.scoring.previous import Earlier

@@ -10,8 +10,8 @@ import polars as pl
 
 from features.definition.schema import Definition
 from features.definition.sections.outcome import Outcome, ValueOutcome
-from features.system.kept_files import reading
-from features.system.opened import Stamp, opened, stamp_of
+from features.system.files.kept_files import reading
+from features.system.files.opened import Stamp, opened, stamp_of
 from features.time import to_datetime, to_instant
 from serving.scoring.serialize import part_of
 

@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from features.errors import PropensityError
-from features.system.durable import new_folder, place_folder
-from features.system.lock import locked
+from features.system.files.durable import new_folder, place_folder
+from features.system.files.lock import locked
 from serving.upkeep.search import is_unfinished
 
 #: names every file of a backup with its SHA-256

@@ -12,7 +12,7 @@ from features.feature_store import OnlineProfiles
 from features.reading.places import resolve
 from features.settings import Settings
 from features.sources.parts import fetched_files
-from features.system.lock import sharing
+from features.system.files.lock import sharing
 from features.user_id import user_id
 from serving.activation.memberships import PLACES, Memberships
 from serving.database.log.live_log import LiveLog

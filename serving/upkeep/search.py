@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from features.events.write import rows_of_users
-from features.system.durable import replacing
+from features.system.files.durable import replacing
 from features.system.mentions import Mentions
 from serving.upkeep import sqlite_files
 

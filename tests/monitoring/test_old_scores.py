@@ -9,7 +9,7 @@ import pytest
 
 from features.events.compacted import NONE
 from features.settings import Settings
-from features.system import durable
+from features.system.files import durable
 from features.time import DAY, to_datetime, to_instant
 from monitoring.predictions.batches import Predictions
 from monitoring.predictions.old_scores import OldScores

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.system.lock import locked
+from features.system.files.lock import locked
 from tests.conftest import ROOT, World
 from tests.forks import run_module
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.system.lock import locked
+from features.system.files.lock import locked
 from serving.model.registry.loader import Loader
 from serving.scoring.previous import Earlier
 from tests.conftest import World

@@ -17,7 +17,7 @@ from features.feature_store.objects import snapshots_path, traits_path
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots
-from features.system.lock import locked
+from features.system.files.lock import locked
 from features.traits import write_traits
 from segments.rfm import RfmCuts
 from segments.rfm_cuts import load_cuts

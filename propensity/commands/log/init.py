@@ -53,7 +53,7 @@ def init(
     from features.errors import PropensityError
     from features.proposal.draft import draft
     from features.proposal.given import Given
-    from features.system.durable import write_durably
+    from features.system.files.durable import write_durably
 
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", name):
         raise PropensityError(f"--name {name!r} cannot be used.", fix="use small letters, digits and hyphens")

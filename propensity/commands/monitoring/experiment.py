@@ -41,7 +41,7 @@ def experiment(
     Nothing is compared before the first planned look has matured, and nothing at all where the arms are not as planned.
     """
     from features.event_store.open import open_log
-    from features.system.lock import locked, sharing
+    from features.system.files.lock import locked, sharing
     from monitoring.experiments.power import power_of
     from monitoring.experiments.publish import shape_of
     from propensity.tables import experiments
@@ -75,7 +75,7 @@ def enrolled(rules: "Definition", settings: "Settings", memberships: "Membership
     Raises:
         PropensityError: no experiment is named, or an earlier one, or it does not recruit at the newest batch.
     """
-    from features.system.lock import locked
+    from features.system.files.lock import locked
     from segments.variants import trials
     from serving.activation.transitions import TransitionRecorder
 

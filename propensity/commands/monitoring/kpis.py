@@ -31,7 +31,7 @@ def kpis(
     kpis.json, kpis.html and tables; --segment changes only what is shown.
     """
     from features.event_store.open import open_log
-    from features.system.lock import locked, sharing
+    from features.system.files.lock import locked, sharing
     from monitoring.kpis.audiences import Audiences
     from monitoring.kpis.kpis import kpis as compute
     from monitoring.kpis.publish import PAGE, publish

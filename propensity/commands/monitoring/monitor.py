@@ -44,7 +44,7 @@ def monitor(
     segments and destinations do not go as usual, and tells destinations of kind notice of each new finding.
     """
     from features.event_store.open import open_log
-    from features.system.lock import locked, sharing
+    from features.system.files.lock import locked, sharing
     from monitoring.monitor import content
     from monitoring.monitor import monitor as run
     from propensity.tables import monitoring
@@ -134,7 +134,7 @@ def effect(
     then. Set --since to when the destination began to receive it.
     """
     from features.event_store.open import open_log
-    from features.system.lock import locked, sharing
+    from features.system.files.lock import locked, sharing
     from monitoring.experiments.holdout import holdout_effects
     from propensity.tables import monitoring
     from serving.activation.hand_offs import HandOffs

@@ -25,7 +25,7 @@ def uplift(
     """
     from features.definition.sections.experiment import NOTHING
     from features.event_store.open import open_log
-    from features.system.lock import locked, sharing
+    from features.system.files.lock import locked, sharing
     from monitoring.experiments.publish import find
     from monitoring.uplift.job import uplift as job
     from monitoring.uplift.publish import as_json as content

@@ -52,7 +52,7 @@ def compact(
     """Move the live log into the event store: the nightly job. It can be run again after a failure."""
     from features.event_store.open import open_log
     from features.events.compacted import Compacted
-    from features.system.lock import locked
+    from features.system.files.lock import locked
     from features.time import Clock, to_datetime
     from segments.rfm_cuts import first_cuts
     from serving.ingest.compact import compact as job
@@ -81,7 +81,7 @@ def compact(
 def materialize(definition: DefinitionFile = None, ends: Ends = None) -> None:
     """Read the new events of the log and write the changed profiles to the online store."""
     from features.event_store.open import open_log
-    from features.system.lock import locked
+    from features.system.files.lock import locked
     from features.time import to_datetime
     from segments.rfm_cuts import first_cuts
     from serving.upkeep.materialize import materialize as job
@@ -103,7 +103,7 @@ def reconcile(
     repair: Annotated[bool, typer.Option(help="write the profiles that should be there")] = False,
 ) -> None:
     """Rebuild all profiles from the logs and compare them with the online store; there should be no difference."""
-    from features.system.lock import locked
+    from features.system.files.lock import locked
     from serving.ingest.reconcile import reconcile as job
 
     rules, settings = opened(definition)
@@ -123,7 +123,7 @@ def reconcile(
 
 def adopt(definition: DefinitionFile = None) -> None:
     """Continue with a live log that is refused, because it or another store was restored or replaced."""
-    from features.system.lock import locked
+    from features.system.files.lock import locked
     from serving.database.identity import adopt as job
 
     rules, settings = opened(definition)

@@ -7,8 +7,8 @@ import yaml
 
 from features.definition.load import load_definition
 from features.definition.schema import Definition
-from features.system.durable import write_durably
-from features.system.lock import locked
+from features.system.files.durable import write_durably
+from features.system.files.lock import locked
 from serving.console.refusals import ConsoleError
 
 #: what stands at the top of the file

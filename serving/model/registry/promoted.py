@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from features.definition.schema import Definition
-from features.system.durable import replacing
+from features.system.files.durable import replacing
 
 CHAMPION = "champion"
 

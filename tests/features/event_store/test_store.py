@@ -19,7 +19,7 @@ from features.event_store.store import EventStore
 from features.expressions.expression import Expression
 from features.reading.source import EventLog
 from features.settings import Settings
-from features.system.kept_files import sealed, unsealed
+from features.system.files.kept_files import sealed, unsealed
 from features.time import to_instant
 from tests.features.event_store.logs import (
     COLUMNS,

@@ -12,7 +12,7 @@ from features.errors import EventLogError, UnavailableError
 from features.imports.convert import Converted
 from features.imports.importer import Importer, load
 from features.imports.job import import_files
-from features.system.lock import locked
+from features.system.files.lock import locked
 from tests.features.imports.contract import gz, lines
 
 BEGAN = 1_767_261_600

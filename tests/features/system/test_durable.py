@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from features.events.write import write_frames
-from features.system import durable
-from features.system.durable import new_folder, replace_folder, write_durably
-from features.system.exchange import exchange
+from features.system.files import durable
+from features.system.files.durable import new_folder, replace_folder, write_durably
+from features.system.files.exchange import exchange
 from features.system.progress import ignore
 from features.time import HOUR
 from serving.upkeep.backup import backup, restore

@@ -13,7 +13,7 @@ from features.events.tombstones import Tombstones
 from features.profile.stored import Profiles
 from features.reading.live_messages import LogColumns, columns_path
 from features.reading.source import EventLog
-from features.system.kept_files import sealed, unsealed
+from features.system.files.kept_files import sealed, unsealed
 from segments.rfm import RfmCuts
 from serving.ingest.fold.history import History
 from serving.scoring.previous import Earlier

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from features.errors import UnavailableError
-from features.system import durable, opened
-from features.system.durable import remove_folder, replace_folder, replacing
-from features.system.kept_files import reading_table
+from features.system.files import durable, opened
+from features.system.files.durable import remove_folder, replace_folder, replacing
+from features.system.files.kept_files import reading_table
 
 FILES = 5
 

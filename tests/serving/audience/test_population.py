@@ -15,7 +15,7 @@ from features.errors import StoreError
 from features.events.write import part_files
 from features.expressions.values import Texts
 from features.rows import FeatureRows
-from features.system import durable
+from features.system.files import durable
 from features.time import DAY, Clock, to_datetime
 from segments.evaluator import Evaluator
 from serving.activation.memberships import Memberships

@@ -14,7 +14,7 @@ from features.errors import DatabaseError, PropensityError, UnavailableError
 from features.feature_store import OnlineProfiles
 from features.profile.codec import stored_bytes
 from features.settings import Settings
-from features.system import same_file
+from features.system.files import same_file
 from features.time import HOUR
 from serving.activation.memberships import Memberships
 from serving.database.log.live_log import LiveLog

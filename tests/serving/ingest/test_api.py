@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 
-from features.system.lock import locked
+from features.system.files.lock import locked
 from tests.conftest import ROOT, World
 from tests.serving.ingest.asking import client, command, record, until
 from tests.serving.servers import Server

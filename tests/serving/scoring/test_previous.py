@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from features.errors import StoreError, UnavailableError
-from features.system.durable import remove_folder, replace_folder
+from features.system.files.durable import remove_folder, replace_folder
 from features.time import to_instant
 from serving.scoring.previous import Earlier, scores_path
 

@@ -9,7 +9,7 @@ import pytest
 
 from features.errors import UnavailableError
 from features.settings import Settings
-from features.system.lock import locked
+from features.system.files.lock import locked
 from features.time import HOUR
 from serving.database.log.live_log import LiveLog
 from serving.ingest.reconcile import reconcile

@@ -15,7 +15,7 @@ from features.feature_store import OnlineProfiles
 from features.feature_store.objects import profiles_path
 from features.feature_store.online import _keys
 from features.settings import Settings
-from features.system.lock import sharing
+from features.system.files.lock import sharing
 from features.system.mentions import Mentions
 from features.time import HOUR
 from serving.database.log.dead_letters import DeadLetter

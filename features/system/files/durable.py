@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from features.system.exchange import exchange
+from features.system.files.exchange import exchange
 
 
 @contextmanager
@@ -65,8 +65,8 @@ def place_folder(fresh: Path, folder: Path) -> None:
 def replace_folder(fresh: Path, folder: Path) -> None:
     """Put a finished folder in the place of another one of ours, or of none: whole, and for good.
 
-    Readers find the one or the other at every moment, and `features.system.opened` reads one of them whole. Only where
-    a file system cannot let two folders change places (see `features.system.exchange`), there is a moment with none.
+    Readers find the one or the other at every moment, and `opened.opened` reads one of them whole. Only where a file
+    system cannot let two folders change places (see `exchange.exchange`), there is a moment with none.
 
     Args:
         fresh: the finished folder, beside the other.

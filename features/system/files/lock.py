@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from features.errors import UnavailableError
-from features.system.durable import new_folder
+from features.system.files.durable import new_folder
 
 
 @contextmanager

@@ -37,9 +37,9 @@ class OpenedFiles:
 def opened(folder: Path, suffix: str = ".parquet") -> Iterator[OpenedFiles]:
     """Open the files of a folder, all of them or none.
 
-    They can be read to their ends although the folder is replaced (`features.system.durable.replace_folder`) or removed
-    (`features.system.durable.remove_folder`) meanwhile; no reader has some files of one folder and some of another, or
-    some of one that is being removed.
+    They can be read to their ends although the folder is replaced (`durable.replace_folder`) or removed
+    (`durable.remove_folder`) meanwhile; no reader has some files of one folder and some of another, or some of one that
+    is being removed.
 
     Args:
         folder: holds the files itself.
