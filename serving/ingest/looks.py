@@ -39,8 +39,8 @@ class Looks:
             folded: of each shard that is worked on, the position through which it is folded.
         """
         new = folded.keys() - self._mine
-        self._mine = set(folded)
         if not new:
+            self._mine = set(folded)
             return []
         noted = zip(sorted(new), online.marked([_mark_of(shard) for shard in sorted(new)]), strict=True)
         since = {shard: place - 1 for shard, place in noted if 0 < place <= folded[shard]}
@@ -51,6 +51,7 @@ class Looks:
                 if message.position <= folded[shard]:
                     users |= dict.fromkeys(message.users)
             since = {shard: max(position, last) for shard, position in since.items() if last < folded[shard]}
+        self._mine = set(folded)  # last: where a store does not answer, they are read the next time
         return list(users)
 
     def done(self, online: OnlineProfiles, through: Mapping[int, int], at: int) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from features.errors import UnavailableError
 from features.time import HOUR, Clock, to_datetime
+from serving.database.tables import SHARDS
 from serving.ingest import looks
+from serving.ingest.looks import Looks
 from serving.ingest.worker import Worker
 from tests.serving.ingest.scenes import BEGIN, Scene, message
 
@@ -59,3 +62,24 @@ def test_what_was_folded_before_anything_was_noted_counts_as_looked_at(started) 
     scene.live.append([message(i, f"u{i:03d}", "visit", BEGIN + HOUR + i) for i in range(5)])
     scene.fold()
     assert start().acted == []
+
+
+def test_who_was_missed_is_found_though_a_store_is_away_at_first(started, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene, start = started
+    start()
+    scene.live.append([message(1, "u001", "visit", BEGIN + HOUR)])
+    start(busy=True)
+    last, real = scene.live.last(), scene.live.tail
+    found, away = Looks(scene.live), iter([True])
+
+    def tail(*asked: object) -> object:
+        if next(away, False):
+            raise UnavailableError("it does not answer.", fix="start it")
+        return real(*asked)
+
+    monkeypatch.setattr(scene.live, "tail", tail)
+    folded = dict.fromkeys(range(SHARDS), last)
+    with pytest.raises(UnavailableError):
+        found.missed(scene.online, folded)
+    assert found.missed(scene.online, folded) == ["u001"]
+    assert found.missed(scene.online, folded) == []
