@@ -17,7 +17,7 @@ from features.event_store.id_runs import IdRuns, spread
 from features.event_store.manifest import IdRun, Manifest, Part
 from features.event_store.part_files import PartFiles, write_frame
 from features.events.events import Rows
-from features.events.hashing import hashed
+from features.events.hashing import bucket_of, hashed
 from features.events.repeats import (
     ROW_BITS,
     changes,
@@ -284,8 +284,3 @@ def with_bucket(rows: pl.DataFrame, buckets: int) -> pl.DataFrame:
     """Rows with the bucket of their user."""
     keys = hashed(pa.chunked_array([rows["user"].to_arrow()]))
     return rows.with_columns(bucket=pl.Series(bucket_of(keys, buckets), dtype=pl.Int64))
-
-
-def bucket_of(keys: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:
-    """The bucket of users by their hash."""
-    return (keys & 0x7FFF_FFFF_FFFF_FFFF) % buckets

@@ -13,13 +13,14 @@ import pyarrow as pa
 
 from features.definition.schema import Definition
 from features.errors import EventLogError
-from features.event_store.collisions import bucket_of, keep_claims, without_claims
+from features.event_store.collisions import keep_claims, without_claims
 from features.event_store.manifest import Manifest, digest_of, size_of
 from features.event_store.merged.gather import GATHERED
 from features.event_store.merged.pairs import forget
 from features.event_store.part_files import PartFiles, together
 from features.events.compacted import Compacted
 from features.events.events import Rows
+from features.events.hashing import bucket_of
 from features.events.sort import members, set_of
 from features.events.tombstones import Tombstones
 from features.events.write import rows_of_users

@@ -10,13 +10,12 @@ import pyarrow.compute as pc
 
 from features.engines.rows import LATE
 from features.errors import EventLogError
-from features.event_store.collisions import bucket_of
 from features.event_store.manifest import Manifest, made_of
 from features.event_store.merged.ids import MergedIds, reported_merges
 from features.event_store.part_files import PartFiles
 from features.events.compacted import Compacted
 from features.events.events import Events, Rows
-from features.events.hashing import hashed_names
+from features.events.hashing import bucket_of, hashed_names
 from features.events.log import LocalLog
 from features.identities.people import People
 from features.reading.batch import add

@@ -28,3 +28,8 @@ def _hashed(array: pa.LargeStringArray) -> NDArray[np.int64]:
         if array.null_count:
             out[array.is_null().to_numpy(zero_copy_only=False)] = 0
     return out
+
+
+def bucket_of(keys: NDArray[np.int64], buckets: int) -> NDArray[np.int64]:
+    """The bucket of users by their hash."""
+    return (keys & 0x7FFF_FFFF_FFFF_FFFF) % buckets

@@ -7,10 +7,9 @@ from itertools import chain
 import polars as pl
 import pyarrow as pa
 
-from features.event_store.collisions import bucket_of
 from features.event_store.store import EventStore
 from features.events.events import Events, Rows
-from features.events.hashing import hashed
+from features.events.hashing import bucket_of, hashed
 from features.identities.people import People
 from features.profile.codec import ALONE, Identity, stored_bytes
 from features.profile.layout import NEVER

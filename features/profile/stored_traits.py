@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from features.event_store.collisions import bucket_of
-from features.events.hashing import hashed
+from features.events.hashing import bucket_of, hashed
 from features.events.sort import grouped
 from features.system.files.durable import replacing
 from features.system.files.kept_files import reading_table

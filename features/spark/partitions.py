@@ -25,6 +25,9 @@ TOGETHER: Final = "together"
 
 Batches = Iterator[pa.RecordBatch]
 
+Partition = Callable[[Batches], Batches]
+"""What an executor runs on a partition."""
+
 
 #: columns of the rows of a table that are worked on with the events of their users: its place, then its columns
 ROW: Final = "row"
@@ -45,8 +48,8 @@ def answering(
     *,
     by_arrival: bool,
     beside: Sequence[str] | None = None,
-) -> Callable[[Batches], Batches]:
-    """What an executor runs on a partition, whatever its batches: whole users at a time, as many as make a run.
+) -> Partition:
+    """What an executor runs on a partition: frames made of the events of some users.
 
     Args:
         work: makes frames of some users' events, and of the rows of a table that are theirs.
@@ -71,6 +74,17 @@ def answering(
         for events in _events(once, ends, people.value if people is not None else NOBODY_MERGED):
             for frame in work(events, joined):
                 yield from frame.to_arrow().cast(schema).to_batches()
+
+    return of_whole_users(answer, key)
+
+
+def of_whole_users(answer: Callable[[pa.Table], Batches], key: str) -> Partition:
+    """What an executor runs on a partition, whatever its batches: whole users at a time, as many as make a run.
+
+    Args:
+        answer: makes batches of the rows of some users.
+        key: the column by which rows are sorted, and of whose values all rows are worked on together.
+    """
 
     def partition(batches: Batches) -> Batches:
         pending: list[pa.RecordBatch] = []

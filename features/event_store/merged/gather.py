@@ -11,11 +11,10 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 from numpy.typing import NDArray
 
-from features.event_store.collisions import bucket_of
 from features.event_store.manifest import Manifest
 from features.event_store.part_files import PartFiles
 from features.events.events import Rows
-from features.events.hashing import hashed
+from features.events.hashing import bucket_of, hashed
 from features.events.sort import grouped
 from features.identities.people import People
 from features.system.parallel import each

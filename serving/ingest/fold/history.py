@@ -11,12 +11,11 @@ import pyarrow as pa
 
 from features.definition.schema import Definition
 from features.errors import EventLogError, PropensityError
-from features.event_store.collisions import bucket_of
 from features.event_store.open import open_files
 from features.event_store.store import EventStore
 from features.events.compacted import Compacted
 from features.events.events import Rows
-from features.events.hashing import hashed
+from features.events.hashing import bucket_of, hashed
 from features.feature_store.objects import profiles_path
 from features.identities.index import MergeIndex
 from features.identities.merges import MERGES
