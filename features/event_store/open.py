@@ -1,12 +1,19 @@
 """Opening a definition's log where the settings say it is worked on."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from features.definition.schema import Definition
 from features.errors import PropensityError
+from features.event_store.distributed import KeptLog
 from features.event_store.manifest import Manifest, made_of
 from features.event_store.store import EventStore
+from features.event_store.stored_events import OfLog
 from features.event_store.warnings import warn, warn_of_fetched
 from features.events.compacted import Compacted
-from features.events.log import Log
+from features.events.log import DistributedLog
+from features.reading.live_messages import LogColumns
 from features.reading.places import place_of
 from features.reading.source import EventLog
 from features.settings import Settings
@@ -20,7 +27,28 @@ def open_files(definition: Definition, settings: Settings, *, ends: int | None =
     return EventLog(definition, ends=ends, live=live, types=state.types if state else None)
 
 
-def open_log(definition: Definition, settings: Settings, *, ends: int | None, steps: Steps) -> Log:
+def kept_log(definition: Definition, settings: Settings, state: str, *, live: Compacted) -> OfLog:
+    """What is known of the log that kept profiles were folded from, whichever engine has kept its events.
+
+    Args:
+        definition: the definition.
+        settings: where things are kept.
+        state: what the kept profiles call the event store, `Manifest.name`.
+        live: what has been compacted out of the live log.
+
+    Raises:
+        PropensityError: this machine has kept the events, and the log's files are not here.
+    """
+    whole = int(np.iinfo(np.int64).max)
+    elsewhere = KeptLog(definition, whole, live, {})
+    if made_of(definition, elsewhere.place) != state.rpartition("-")[0]:
+        return open_files(definition, settings, ends=whole, live=live)
+    return replace(elsewhere, columns=LogColumns.load(definition, settings.folder(definition.name)).types)
+
+
+def open_log(
+    definition: Definition, settings: Settings, *, ends: int | None, steps: Steps
+) -> EventStore | DistributedLog:
     """Open the log: fetch what is new at its sources, and take it into the event store, or connect to Spark.
 
     Args:

@@ -42,6 +42,8 @@ class EventStore(StoredEvents):
         manifest: the state that is read; `update` moves it on.
     """
 
+    log: EventLog
+
     def __init__(self, log: EventLog, folder: Path) -> None:
         super().__init__(log, folder)
         self._reading = ExitStack()
@@ -73,7 +75,7 @@ class EventStore(StoredEvents):
         self._merged = None
         new_folder(self._home)
         with locked(self._home, wait=True):
-            self._manifest = Manifest.load(self._folder)
+            self._manifest = Manifest.load(self.folder)
             self._take_out_erased()
             self._take_out_refunds()
             new = self._new_files()
@@ -82,9 +84,9 @@ class EventStore(StoredEvents):
             elif self._manifest is not None:
                 progress(sum(file.stat().st_size for file in self.log.files))
             if self._manifest is not None:
-                clean(self._folder, self._manifest)
+                clean(self.folder, self._manifest)
             # the parts of the state that is read stay, until this store is closed or the process ends
-            self._reading.enter_context(held(self._folder))
+            self._reading.enter_context(held(self.folder))
         if not self.manifest.parts or self.first >= self.ends:
             raise nothing_left(self.log, self.counts)
 
@@ -98,8 +100,8 @@ class EventStore(StoredEvents):
         """
         names = list(dict.fromkeys(users))
         removed = erase_events(self.log.definition, self._home, self.log.live, names)
-        self._manifest, self._merged = Manifest.load(self._folder), None
-        return dict.fromkeys(names, 0) | removed.stores.get(self._folder.name, {})
+        self._manifest, self._merged = Manifest.load(self.folder), None
+        return dict.fromkeys(names, 0) | removed.stores.get(self.folder.name, {})
 
     def _take_out_erased(self) -> None:
         """Take erased users out whose events are still here: an erasure that was killed is finished by the next run."""
@@ -130,7 +132,7 @@ class EventStore(StoredEvents):
         if has_unnamed_live_files(state, self.log):
             self._manifest = None
             return self.log.files
-        if has_changed_files(state, self.log, self._folder):
+        if has_changed_files(state, self.log, self.folder):
             self._manifest = None
             # types are decided again, too
             self.log = EventLog(self.log.definition, ends=self.log.ends, live=self.log.live)
@@ -138,9 +140,9 @@ class EventStore(StoredEvents):
         return untaken(state, self.log)
 
     def _take(self, files: list[Path], progress: Progress) -> None:
-        old = Manifest.load(self._folder)
+        old = Manifest.load(self.folder)
         state = self._manifest or Manifest(
-            made_of=self._folder.name,
+            made_of=self.folder.name,
             buckets=max(1, -(-guess_rows(files) // BUCKET_ROWS)),
             generation=old.generation + 1 if old else 0,
             position=0,
@@ -153,5 +155,5 @@ class EventStore(StoredEvents):
 
     def _switch(self, state: Manifest) -> None:
         state = state.marked()
-        state.save(self._folder)
+        state.save(self.folder)
         self._manifest = state

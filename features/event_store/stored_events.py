@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.definition.schema import Definition
 from features.engines.rows import LATE
 from features.errors import EventLogError
 from features.event_store.manifest import Manifest, made_of
@@ -21,31 +22,65 @@ from features.identities.people import People
 from features.reading.batch import add
 from features.reading.findings import Findings
 from features.reading.findings import together as all_findings
-from features.reading.source import EventLog
 from features.system.parallel import each
 
 R = TypeVar("R")
+
+
+class OfLog(Protocol):
+    """What is known of the log whose events are kept."""
+
+    @property
+    def definition(self) -> Definition:
+        """The definition."""
+        ...
+
+    @property
+    def ends(self) -> int:
+        """The log is complete through this instant."""
+        ...
+
+    @property
+    def live(self) -> Compacted:
+        """What of it came by the live path."""
+        ...
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Its columns with DuckDB's types."""
+        ...
+
+    @property
+    def n_values(self) -> int:
+        """How many valued signals rows have."""
+        ...
+
+    @property
+    def place(self) -> list[str]:
+        """Where it is."""
+        ...
 
 
 class StoredEvents(LocalLog):
     """A log's kept events.
 
     Args:
-        log: the log, opened.
+        log: what is known of the log.
         folder: where the stores of the definition are.
 
     Attributes:
-        log: the log.
+        log: what is known of the log.
+        folder: where the events are.
         manifest: the state that is read.
     """
 
-    def __init__(self, log: EventLog, folder: Path) -> None:
+    def __init__(self, log: OfLog, folder: Path) -> None:
         self.log = log
         self._home = folder
-        self._folder = folder / made_of(log.definition, log.place)
-        self._files = PartFiles(self._folder, log.n_values)
+        self.folder = folder / made_of(log.definition, log.place)
+        self._files = PartFiles(self.folder, log.n_values)
         self._merged: MergedIds | None = None
-        self._manifest = Manifest.load(self._folder)
+        self._manifest = Manifest.load(self.folder)
 
     @property
     def manifest(self) -> Manifest:
@@ -55,7 +90,7 @@ class StoredEvents(LocalLog):
             EventLogError: nothing was ever taken in.
         """
         if self._manifest is None:
-            raise EventLogError(f"{self._folder} holds no events.", fix="call EventStore.update first")
+            raise EventLogError(f"{self.folder} holds no events.", fix="call EventStore.update first")
         return self._manifest
 
     @property

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import features.system.in_memory  # noqa: F401
 
+import polars as pl
 from feast.infra.provider import get_provider
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -39,6 +40,9 @@ _BEFORE = "\x00"
 
 #: and there were so many shards
 _SHARDS_BEFORE = 8
+
+#: profiles of a frame that are written at once
+BATCH = 2_000
 
 #: how often a write that met another one is tried again
 TRIES = 8
@@ -76,6 +80,11 @@ class OnlineProfiles:
     def write_values(self, users: Sequence[str], values: Sequence[bytes]) -> int:
         """Store profiles as `StoredProfile.to_bytes` packs them; as `write`."""
         return self._write(_keys(users), values)
+
+    def write_frame(self, rows: pl.DataFrame) -> int:
+        """Store the profiles of a frame, ``user`` and ``profile``, some at a time; as `write_values`."""
+        parts = rows.iter_slices(BATCH)
+        return sum(self.write_values(part["user"].to_list(), part["profile"].to_list()) for part in parts)
 
     def _write(self, keys: Sequence[EntityKey], values: Sequence[bytes]) -> int:
         waiting, written = list(zip(keys, values, strict=True)), 0

@@ -17,6 +17,8 @@ class ProfileManifest(BaseModel):
         layers: files beside it of what changed since, oldest first (`features.profile.layers`).
         run: how many runs have come to a state; their files are called by it, so that none is written twice.
         people: the file of who was who of the ids that were merged; empty where none was.
+        everyone: where other machines have folded the profiles, the folder of all values that are online; then there
+            are no files.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,6 +33,7 @@ class ProfileManifest(BaseModel):
     layers: dict[int, list[str]] = {}
     run: int = 0
     people: str = ""
+    everyone: str = ""
 
     @property
     def token(self) -> str:
@@ -39,6 +42,6 @@ class ProfileManifest(BaseModel):
 
     @property
     def names(self) -> set[str]:
-        """All files."""
+        """All files, and the folder."""
         layers = (name for names in self.layers.values() for name in names)
-        return {*self.files.values(), *layers, *([self.people] if self.people else [])}
+        return {*self.files.values(), *layers, *(name for name in (self.people, self.everyone) if name)}

@@ -13,6 +13,7 @@ import polars as pl
 from features.definition.schema import Definition
 from features.event_store.store import EventStore
 from features.events.events import Events
+from features.events.write import part_files
 from features.profile.codec import pack_all, stored_bytes, unpack_into
 from features.profile.fold import fold_into
 from features.profile.layers import SCHEMA, Layers, nobody
@@ -21,12 +22,15 @@ from features.profile.manifest import ProfileManifest
 from features.profile.stored_bucket import Folded, StoredBucket
 from features.profile.stored_people import WHO, MergedPeople, buckets_of, merged_people
 from features.profile.stored_traits import StoredTraits
-from features.system.files.durable import new_folder, replacing, write_durably
+from features.system.files.durable import new_folder, remove_folder, replacing, write_durably
 from features.system.files.kept_files import reading, sealed, unsealed
 from features.system.parallel import each
 
 #: users folded at once
 RUN = 1_000
+
+#: how the folders begin that other machines write everyone's values into
+EVERYONE = "everyone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +212,29 @@ class Profiles:
 
     def _lost(self, last: ProfileManifest, now: list[Layers], nothing: bytes) -> pl.DataFrame:
         """What the online store gets of users who were in the log before it was rebuilt, and are not now."""
-        before = pl.concat([self.layers(bucket).rows().drop_nulls("profile").select("user") for bucket in last.files])
+        kept = [self.layers(bucket).rows().drop_nulls("profile").select("user") for bucket in last.files]
+        before = pl.concat([*kept, self._everyone(last)])
         there = pl.concat([layers.index.select("user") for layers in now])
         return before.join(there, on="user", how="anti").with_columns(profile=pl.lit(nothing, pl.Binary()))
+
+    def _everyone(self, last: ProfileManifest) -> pl.DataFrame:
+        """Users whose values other machines have written, ``user``."""
+        files = part_files(self._folder / last.everyone) if last.everyone else []
+        return pl.concat(
+            [WHO.to_frame().select(user="id"), *(pl.read_parquet(file, columns=["user"]) for file in files)]
+        )
+
+    def replace(self, state: ProfileManifest, who: pl.DataFrame, traits: StoredTraits) -> None:
+        """Switch to a state that other machines have reached.
+
+        Args:
+            state: the state; its folder of everyone's values is there.
+            who: who is who at its instant, of ids that were merged.
+            traits: the attributes of its users.
+        """
+        new_folder(self._folder)
+        self._next, self._who, self._traits = state, who, traits
+        self.commit()
 
     @property
     def reached(self) -> ProfileManifest:
@@ -229,10 +253,10 @@ class Profiles:
         # after the manifest: who is killed in between looks at the same attributes again, and finds them unchanged
         if self._traits is not None:
             self._traits.save()
-        for pattern in ("bucket-*", "people-*"):
+        for pattern in ("bucket-*", "people-*", f"{EVERYONE}-*"):
             for file in self._folder.glob(pattern):
                 if file.name not in self.manifest.names:
-                    file.unlink()
+                    remove_folder(file) if file.is_dir() else file.unlink()
 
     def _folded(self, events: Events, through: int) -> Folded:
         """Fold users from their beginning."""

@@ -15,32 +15,25 @@ from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 
 from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
-from features.engines.rows import DROPS, begins
+from features.engines.rows import DROPS
 from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
-from features.events.log import Log
+from features.events.log import DistributedLog, EventFile
 from features.events.tombstones import Tombstones
 from features.events.write import JoinedWork, parts_of_users
 from features.identities.merges import of_both_ids, reported
 from features.identities.people import NOBODY_MERGED, People
-from features.reading.batch import BOTH_IDS, NO_MERGES, STILL
 from features.reading.clocks import BLOCK, strays
 from features.settings import Settings
+from features.spark.changed import write_changed
 from features.spark.errors import in_words
-from features.spark.expressions import (
-    checked_sql,
-    columns_sql,
-    currencies_sql,
-    finite_sql,
-    judged_sql,
-    other_id_sql,
-    priced,
-)
+from features.spark.event_files import NAME, write_event_files
 from features.spark.files import duckdb_types, open_files, paths_of
 from features.spark.joining import names_beside, of_sets, with_table
 from features.spark.judging import judge_rows
 from features.spark.partitions import TOGETHER, answering, made_of_parts
 from features.spark.repeats import of_one_user
+from features.spark.rows import beside, both_ids, read_rows
 from features.spark.session import open_session, plain_names
 from features.system.files.durable import replace_folder
 from features.system.files.private import make_all_private
@@ -52,7 +45,7 @@ log = logging.getLogger("propensity.log")
 PARTITION_EVENTS = 1_000_000
 
 
-class SparkLog(Log):
+class SparkLog(DistributedLog):
     """An event log on Spark.
 
     Args:
@@ -80,15 +73,16 @@ class SparkLog(Log):
                 "events.ends is not declared.", fix="set the instant through which the log is complete, or give --ends"
             )
         self._ends = declared
-        self._erased = Tombstones.load(settings.events(definition.name))
+        self.erased = Tombstones.load(settings.events(definition.name))
         self.n_values = len(event_numbers(definition))
         path = definition.events.path
         self._place = path if isinstance(path, str) else ", ".join(path[:3])
         with in_words(self._place):
             self._paths = paths_of(self.session, definition)
-            self._rows = self._read(self._paths)
+            self._rows = read_rows(self.session, definition, self._paths)
             if live.events:
-                self._rows = self._rows.unionByName(self._read([f"file://{f}" for f in live.event_files], ours=True))
+                ours = [f"file://{file}" for file in live.event_files]
+                self._rows = self._rows.unionByName(read_rows(self.session, definition, ours, ours=True))
 
     @property
     def ends(self) -> int:
@@ -136,14 +130,19 @@ class SparkLog(Log):
         by_reason = {reason: found.get(i, 0) for i, reason in enumerate(DROPS)}
         return {"rows": sum(found.values()), **{r: n for r, n in by_reason.items() if n or r != "implausible time"}}
 
-    @cached_property
+    @property
     def _kept(self) -> DataFrame:
-        rows = self._rows.where("dropped < 0").drop("dropped", "unread", *self._other_id)
+        return self._named.drop(NAME)
+
+    @cached_property
+    def _named(self) -> DataFrame:
+        """The rows that count, with `NAME`."""
+        rows = self._rows.where("dropped < 0").drop("dropped", "unread")
         names = self.definition.events.columns
         if names.id is not None:
             content = ["t", "mask", *(f"v{i}" for i in range(self.n_values))]
-            rows = of_one_user(rows, content, self._erased, by_arrival=names.arrived is not None)
-        return rows.where(f"t < {self.ends}").drop("ours", "file", "place", *self._currencies)
+            rows = of_one_user(rows, content, self.erased, by_arrival=names.arrived is not None)
+        return rows.where(f"t < {self.ends}").drop("ours", "file", "place", *beside(self.definition))
 
     def write_joined(
         self,
@@ -183,7 +182,7 @@ class SparkLog(Log):
         names = None if table is None else names_beside(table)
         spark_schema = from_arrow_schema(pl.DataFrame(schema=schema).to_arrow().schema)
         people = self.session.sparkContext.broadcast(self.people) if self.people else None
-        answer = answering(work, self.n_values, self.ends, self._erased, to_arrow_schema(spark_schema), people,
+        answer = answering(work, self.n_values, self.ends, self.erased, to_arrow_schema(spark_schema), people,
                            by_arrival=self.definition.events.columns.arrived is not None, beside=names)  # fmt: skip
         rows, key = (of_sets(rows, self.people), TOGETHER) if self.people else (rows, "user")
         spread = rows.repartition(self.partitions, key)
@@ -192,6 +191,27 @@ class SparkLog(Log):
         # not as_uri(): Hadoop takes %20 for three characters
         (writer if by is None else writer.partitionBy(by)).parquet(f"file://{folder}")
         return int(self.session.read.option("__globPaths__", False).parquet(f"file://{folder}").count())
+
+    @property
+    def n_events(self) -> int:
+        """How many events there are, with those that come twice."""
+        return self._extent[1]
+
+    def write_events(self, folder: Path, buckets: int) -> list[EventFile]:
+        """Write all events that count, by bucket; see `DistributedLog.write_events`."""
+        by_arrival = self.definition.events.columns.arrived is not None
+        with in_words(self._place):
+            files = write_event_files(
+                self._named, folder, self.partitions, buckets, self.n_values, self.erased, by_arrival=by_arrival
+            )
+        make_all_private(folder)  # executors write as their own environment says
+        return files
+
+    def write_changed(self, now: Path, before: Path | None, folder: Path, *, since: int, gone: bytes) -> None:
+        """Write what has changed since the last time; see `DistributedLog.write_changed`."""
+        with in_words(str(folder)):
+            write_changed(self.session, now, before, folder, self.partitions, since=since, gone=gone)
+        make_all_private(folder)
 
     def gather(
         self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
@@ -214,43 +234,11 @@ class SparkLog(Log):
         """Who is who; what is reported of ids comes to the driver, one row a pair of ids, and is judged there."""
         if self.definition.identities is None:
             return NOBODY_MERGED
-        pairs = NO_MERGES
-        if self._other_id:
-            still = ", ".join(map(str, STILL))
-            both = self._rows.where(f"dropped IN ({still}) AND alias IS NOT NULL AND alias <> user")
-            both = both.selectExpr("alias", "user", "struct(visible, t) AS seen")
-            first = both.groupBy("alias", "user").agg({"seen": "min"}).toDF("alias", "user", "seen")
-            with in_words(self._place):
-                found = first.selectExpr("alias", "user", "seen.t AS t", "seen.visible AS visible").toArrow()
-            pairs = pl.DataFrame(found, schema=BOTH_IDS)
-        every = reported(of_both_ids(pairs), self.definition, self.live, self._erased)
+        every = reported(of_both_ids(self.both), self.definition, self.live, self.erased)
         return People.of(every, self.definition.identities)
 
-    @property
-    def _other_id(self) -> list[str]:
-        """The column of another id of a row's user, where the log has one."""
-        rules = self.definition.identities
-        return ["alias"] if rules is not None and rules.alias is not None else []
-
-    @property
-    def _currencies(self) -> list[str]:
-        """The columns that say which amounts have no rate."""
-        return [f"{name}{i}" for i in range(len(priced(self.definition))) for name in ("priced", "no_rate")]
-
-    def _read(self, paths: list[str], *, ours: bool = False) -> DataFrame:
-        """The log's rows in our terms: as `engines.rows.event_rows`, ids as 64 bits."""
-        with plain_names(self.session):
-            opened = (
-                self.session.read.option("__globPaths__", False).parquet(*paths)
-                if ours
-                else open_files(self.session, self.definition, paths)
-            )
-            types, currencies = dict(opened.dtypes), currencies_sql(self.definition)
-            place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
-            place += other_id_sql(self.definition, types)
-            rows = opened.selectExpr(*columns_sql(self.definition, types, ours=ours), *place, *currencies)
-            where = ("ours", "file", "place", *self._other_id, *self._currencies)
-            taken, judged = judged_sql(self.definition, self.n_values)
-            rows = rows.selectExpr(*finite_sql(self.n_values), *where).selectExpr("*", taken)
-            checked = checked_sql(self.n_values, begins(self.definition))
-            return rows.selectExpr(*judged, *where).selectExpr(*checked, *where)
+    @cached_property
+    def both(self) -> pl.DataFrame:
+        """The pairs of ids that are in one row, each where it is seen first, `BOTH_IDS`."""
+        with in_words(self._place):
+            return both_ids(self._rows, self.definition)

@@ -7,8 +7,6 @@ from typing import Literal
 
 from features.definition.schema import Definition
 from features.errors import StoreError
-from features.event_store.open import open_files
-from features.event_store.store import EventStore
 from features.events.compacted import Compacted
 from features.events.events import Rows
 from features.feature_store import OnlineProfiles
@@ -81,11 +79,7 @@ def reconcile(
     columns = LogColumns.load(definition, settings.folder(definition.name))
     kept = history.kept()
     if kept is None:
-        spark = settings.engine == "spark"
-        raise StoreError(
-            f"there are no kept profiles here{': those that are folded on Spark are not kept' if spark else ''}.",
-            fix=f"run {'PROPENSITY_ENGINE=local ' if spark else ''}propensity materialize on this machine",
-        )
+        raise StoreError("there are no kept profiles here.", fix="run propensity materialize on this machine")
     files = Compacted.load(settings.live(definition.name))
     marks = Marks.of(online, files, kept)
     check_files(check(live, marks.all), files, str(settings.live(definition.name)))
@@ -95,7 +89,7 @@ def reconcile(
     persons = Persons(columns, online, live, history)
     several = persons.everybody()
     merged = {one for ids in several.values() for one in ids}
-    for names, rows in _buckets(definition, settings, history, kept, set(messages) - merged):
+    for names, rows in _buckets(history, kept, set(messages) - merged):
         stored = dict(zip(names, online.read_values(names), strict=True))
         read = _read_on(live, read, messages)  # after the profiles: what they hold is in the log by then
         shards = dict(zip(names, shards_of(names), strict=True))
@@ -180,12 +174,9 @@ def _read_on(live: LiveLog, since: int, messages: dict[str, list[Message]]) -> i
     return since
 
 
-def _buckets(
-    definition: Definition, settings: Settings, history: History, kept: ProfileManifest, more: set[str]
-) -> Iterator[tuple[list[str], Rows]]:
+def _buckets(history: History, kept: ProfileManifest, more: set[str]) -> Iterator[tuple[list[str], Rows]]:
     """Runs of users with their kept events; at the end those who are only in the live log."""
-    log = open_files(definition, settings, live=Compacted.load(settings.live(definition.name)))
-    store = EventStore(log, settings.events(definition.name))
+    store = history.store(kept)
     left = set(more)
     for bucket in store.buckets:
         names = store.bucket(bucket, ends=2**63 - 1).users.to_list()
@@ -197,4 +188,4 @@ def _buckets(
             yield names[lo : lo + RUN], rows
     rest = sorted(left)
     for lo in range(0, len(rest), RUN):
-        yield rest[lo : lo + RUN], Rows.none(log.n_values)
+        yield rest[lo : lo + RUN], Rows.none(store.log.n_values)

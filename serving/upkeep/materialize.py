@@ -1,42 +1,25 @@
 """Profiles of everybody into the online store: those that changed since the last time."""
 
 import gc
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-
-import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import LiveLogError
 from features.event_store.store import EventStore
 from features.events.compacted import Compacted
-from features.events.events import Events
-from features.events.log import Log
-from features.events.write import part_files
+from features.events.log import DistributedLog
 from features.feature_store import OnlineProfiles
 from features.feature_store.objects import profiles_path
-from features.identities.people import people_of
-from features.profile.codec import ALONE, pack_all, stored_bytes
-from features.profile.fold import profiles_at
-from features.profile.layout import layout_of
 from features.profile.stored import Profiles
-from features.profile.stored_people import KnownIdentities
-from features.profile.stored_traits import TRAITS
 from features.reading.live_messages import LogColumns
 from features.settings import Settings
 from features.system.progress import Progress, ignore
 from features.traits import stored_traits
 from serving.database.identity import mark_of
 from serving.database.tables import SHARDS
-
-#: profiles written at once
-BATCH = 2_000
-
-#: a user's profile, as stored
-PROFILES = pl.Schema({"user": pl.String(), "profile": pl.Binary()})
+from serving.upkeep.materialize_distributed import materialize_distributed
 
 
 @contextmanager
@@ -51,12 +34,14 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def materialize(log: Log, definition: Definition, settings: Settings, *, progress: Progress = ignore) -> int:
+def materialize(
+    log: EventStore | DistributedLog, definition: Definition, settings: Settings, *, progress: Progress = ignore
+) -> int:
     """Fold the log through its end and put the profiles that changed online.
 
     An online store that does not hold what was last put there (another one, an emptied one) gets everybody's. A run
-    that was killed is repeated by the next; older profiles never replace newer ones. On Spark everybody is folded, and
-    put online, each time: by the executors into Redis, and by the driver into SQLite.
+    that was killed is repeated by the next; older profiles never replace newer ones. On Spark everybody is folded each
+    time, and who has changed is put online: by the executors into Redis, and by the driver into SQLite.
 
     Args:
         log: the log.
@@ -79,7 +64,7 @@ def materialize(log: Log, definition: Definition, settings: Settings, *, progres
         if isinstance(log, EventStore):
             written = _changed(log, definition, online, folder, progress)
         else:
-            written = _everyone(log, definition, settings, online, folder, progress)
+            written = materialize_distributed(log, definition, settings, online, progress)
     if log.live.position:
         # all through it is in everybody's profile: the worker need not, and after a restore cannot, fold it again
         marks = [mark_of(shard) for shard in range(SHARDS)]
@@ -105,63 +90,8 @@ def _changed(
     through = max(store.ends, store.live.through)
     traits = stored_traits(definition, through, store.live)
     for rows in profiles.advance(store, through, traits, everyone=everyone):
-        written += _put(online, rows)
+        written += online.write_frame(rows)
         progress(1)
     online.cover(through, profiles.reached.token)
     profiles.commit()
     return written
-
-
-def _everyone(
-    log: Log, definition: Definition, settings: Settings, online: OnlineProfiles, folder: Path, progress: Progress
-) -> int:
-    layout, ends, live = layout_of(definition), max(log.ends, log.live.through), log.live.position
-    known, people = stored_traits(definition, ends, log.live), people_of(log)
-    identities = KnownIdentities(people, ends)
-
-    def pack(events: Events, traits_of: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
-        events = events.as_of(ends)
-        traits_now = (traits_of if traits_of is not None else pl.DataFrame(schema=TRAITS)).select(TRAITS.names())
-        for first, words in profiles_at(events, ends, layout):
-            users = events.users[first : first + len(words)].to_frame()
-            mine = (
-                users.join(traits_now, on="user", how="left", maintain_order="left")
-                .select("traits", "visible_from")
-                .iter_rows()
-            )
-            values = [
-                stored_bytes(ends, w, traits or "", live, at or 0, identities.get(user, ALONE)) if w else None
-                for user, w, (traits, at) in zip(users["user"], pack_all(words, layout), mine, strict=True)
-            ]
-            yield users.with_columns(profile=pl.Series(values, dtype=pl.Binary)).drop_nulls()
-
-    everyone = folder.with_name(folder.name + ".everyone")
-    log.write_joined(known, pack, PROFILES, everyone, progress=progress)
-    merged = frozenset(identities)
-    if settings.online_store == "redis":  # it takes writes of many machines at once
-        found = log.gather(everyone, PROFILES.names(), partial(_put_there, definition, settings.public(), merged))
-    else:
-        found = pl.concat(_put_part(online, merged, pl.read_parquet(file)) for file in part_files(everyone))
-    written, left = int(found["written"].sum()), set(merged).difference(*found["merged"].to_list())
-    shutil.rmtree(everyone)
-    # ids that are called by others, and those that have done nothing themselves
-    others = {one: stored_bytes(ends, b"", "", live, identity=identities[one]) for one in sorted(left)}
-    written += _put(online, pl.DataFrame({"user": list(others), "profile": list(others.values())}, schema=PROFILES))
-    online.cover(ends, "")
-    return written
-
-
-def _put_there(definition: Definition, settings: Settings, merged: frozenset[str], rows: pl.DataFrame) -> pl.DataFrame:
-    """Put some users' profiles online where the log is worked on."""
-    return _put_part(OnlineProfiles(definition, settings), merged, rows)
-
-
-def _put_part(online: OnlineProfiles, merged: frozenset[str], rows: pl.DataFrame) -> pl.DataFrame:
-    """Put some users' profiles online: how many were ``written``, and which of the ``merged`` ids were among them."""
-    met = [sorted(merged.intersection(rows["user"]))]
-    return pl.DataFrame({"written": [_put(online, rows)], "merged": pl.Series(met, dtype=pl.List(pl.String))})
-
-
-def _put(online: OnlineProfiles, rows: pl.DataFrame) -> int:
-    parts = rows.iter_slices(BATCH)
-    return sum(online.write_values(part["user"].to_list(), part["profile"].to_list()) for part in parts)

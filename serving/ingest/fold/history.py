@@ -5,14 +5,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from features.definition.schema import Definition
 from features.errors import EventLogError, PropensityError
-from features.event_store.open import open_files
-from features.event_store.store import EventStore
+from features.event_store.open import kept_log
+from features.event_store.stored_events import OfLog, StoredEvents
 from features.events.compacted import Compacted
 from features.events.events import Rows
 from features.events.hashing import bucket_of, hashed
@@ -24,7 +23,6 @@ from features.profile.manifest import ProfileManifest
 from features.profile.stored import Profiles
 from features.profile.stored_traits import TRAITS, kept_traits
 from features.reading.live_messages import LogColumns
-from features.reading.source import EventLog
 from features.settings import Settings
 
 log = logging.getLogger("propensity")
@@ -43,11 +41,11 @@ class History:
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self._definition, self._settings = definition, settings
         self._folder = profiles_path(definition, settings.folder(definition.name))
-        self._log: EventLog | None = None
+        self._log: tuple[str, OfLog] | None = None
         self._merges: tuple[object, MergeIndex] | None = None
 
     def kept(self) -> ProfileManifest | None:
-        """What the kept profiles are made of; None where there are none, as when they were folded on Spark.
+        """What the kept profiles are made of; None where there are none.
 
         Their events, and the live log after ``live``, are all there is of a user.
         """
@@ -64,22 +62,36 @@ class History:
             The rows, or None where they are not known: no event store is here, or it has been rebuilt since,
             holds live events that the kept profiles do not, and has no ids by which those could be known again.
         """
-        return self._of_store(lambda store: self._read(store, kept, users))
+        return self._of_store(kept, lambda store: self._read(store, kept, users))
 
-    def _of_store(self, read: Callable[[EventStore], Found]) -> Found | None:
+    def store(self, kept: ProfileManifest) -> StoredEvents:
+        """The event store behind the kept profiles, as it is now.
+
+        Raises:
+            PropensityError: it is not on this machine.
+        """
+        of = kept.log.rpartition("-")[0]
+        if self._log is None or self._log[0] != of:
+            live = Compacted.load(self._settings.live(self._definition.name))
+            self._log = of, kept_log(self._definition, self._settings, kept.log, live=live)
+        return StoredEvents(self._log[1], self._settings.events(self._definition.name))
+
+    def _of_store(self, kept: ProfileManifest, read: Callable[[StoredEvents], Found]) -> Found | None:
         """What is read of the event store, of which jobs replace files meanwhile; None where none is here."""
         for attempt in range(3):
-            log = self._opened()
-            if log is None:
+            try:
+                store = self.store(kept)
+            except PropensityError as error:
+                log.warning("late events cannot be folded in here: %s", error)
                 return None
             try:
-                return read(EventStore(log, self._settings.events(self._definition.name)))
+                return read(store)
             except (EventLogError, FileNotFoundError):
                 if attempt == 2:  # what was rebuilt meanwhile is found the next time
                     raise
         return None
 
-    def _read(self, store: EventStore, kept: ProfileManifest, users: Sequence[str]) -> Rows | None:
+    def _read(self, store: StoredEvents, kept: ProfileManifest, users: Sequence[str]) -> Rows | None:
         state = store.manifest
         if kept.log == state.name and not state.has_been(kept.position, kept.state):
             return None  # one of the two came back from a backup: the next batch puts them right
@@ -97,7 +109,7 @@ class History:
             tables.append(rows.take(rows.visible <= kept.through).table())
         return Rows.together(tables, store.log.n_values)
 
-    def _known_again(self, log: EventLog, kept: ProfileManifest) -> bool:
+    def _known_again(self, log: OfLog, kept: ProfileManifest) -> bool:
         """Whether a live event that is in the event store too counts once: there is none, or ids tell."""
         compacted = Compacted.load(self._settings.live(self._definition.name))
         return compacted.position <= kept.live or LogColumns(self._definition, log.columns).keeps_ids
@@ -110,7 +122,7 @@ class History:
         live = Compacted.load(self._settings.live(self._definition.name))
         key = (kept.token, live.merges)
         if self._merges is None or self._merges[0] != key:
-            found = self._of_store(lambda store: store.reported_merges(live))
+            found = self._of_store(kept, lambda store: store.reported_merges(live))
             if found is None:
                 return MergeIndex(MERGES.to_frame())
             self._merges = key, MergeIndex(found)
@@ -126,13 +138,3 @@ class History:
             found = kept.filter(pl.col("user").is_in(asked.implode())).collect()
             rows = found.select(TRAITS.names()).iter_rows()
             return {user: Attributes(json.loads(traits), visible_from) for user, traits, visible_from in rows}
-
-    def _opened(self) -> EventLog | None:
-        """The log, opened once; None where it is not on this machine."""
-        if self._log is None:
-            live = Compacted.load(self._settings.live(self._definition.name))
-            try:
-                self._log = open_files(self._definition, self._settings, ends=np.iinfo(np.int64).max, live=live)
-            except PropensityError as error:
-                log.warning("late events cannot be folded in here: %s", error)
-        return self._log

@@ -119,11 +119,16 @@ def test_profiles_folded_on_spark_answer_as_local_ones(
 def test_executors_put_profiles_into_redis(tmp_path: Path, spark_settings: Settings, redis_server: str) -> None:
     put(tmp_path, "a", random_rows(3_000, users=90))
     definition = definition_in(tmp_path, name="in-redis")
-    redis = spark_settings.model_copy(update={"online_store": "redis", "redis": redis_server})
+    redis = spark_settings.model_copy(
+        update={"online_store": "redis", "redis": redis_server, "home": tmp_path / "redis"}
+    )
     users, stored = [f"u{u:03d}" for u in range(95)], []
     for settings in (redis, spark_settings):
         assert materialize(SparkLog(definition, settings), definition, settings) == 90
         read = OnlineProfiles(definition, settings).read_covered(users)
         stored.append({user: (p.words, p.through) for user, p in read.profiles.items()})
     assert stored[0] == stored[1]
-    assert materialize(SparkLog(definition, redis), definition, redis) == 90
+    assert materialize(SparkLog(definition, redis), definition, redis) == 0, "nothing has changed"
+    put(tmp_path, "b", random_rows(10, users=3, seed=2))
+    for settings in (redis, spark_settings):
+        assert materialize(SparkLog(definition, settings), definition, settings) == 3
