@@ -87,7 +87,7 @@ def test_a_store_that_an_older_version_wrote_does_not_stop_an_erasure(tmp_path: 
         pl.read_parquet(part).drop("id").write_parquet(part)
     store = EventStore.open(EventLog(definition), settings)
     assert store.erase(["u007"])["u007"] > 0
-    assert [folder.name for folder in home.iterdir() if folder.is_dir()] == [store._folder.name]
+    assert [folder.name for folder in home.iterdir() if folder.is_dir()] == [store.folder.name]
     assert "u007" not in EventStore.open(EventLog(other), settings).read().users
 
 
