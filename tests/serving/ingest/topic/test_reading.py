@@ -12,7 +12,7 @@ from features.settings import Settings
 from features.time import HOUR, to_datetime
 from serving.ingest.reconcile import reconcile
 from serving.ingest.replay import replay
-from serving.ingest.tracking import Tracking
+from serving.ingest.tracking import Tracking, as_sent
 from serving.upkeep.erase import erase
 from tests.brokers import Broker
 from tests.serving.ingest.scenes import BEGIN, message
@@ -72,8 +72,9 @@ def test_repeats_and_corrections_are_judged_as_over_http(stage: TopicScene) -> N
     first = replace(visits(0, 1)[0], stated=BEGIN + HOUR)
     assert stage.scene.live.append([first]) == ["accepted"]
     bought = track("u000", "purchase", messageId=first.id, timestamp=to_datetime(first.t).isoformat())
-    stage.write(json.dumps(bought | {"properties": {"revenue": 5}}).encode(), bought | {"userId": "u001"})
-    stage.write_messages([first])
+    # in one partition: only there is one message read after another
+    again = json.loads(as_sent(first))
+    stage.write(json.dumps(bought | {"properties": {"revenue": 5}}).encode(), bought | {"userId": "u001"}, again)
     stage.read()
     assert [(m.event, m.corrects) for m in stage.messages] == [("visit", False), ("purchase", True), ("visit", True)]
     assert [letter.code for letter in stage.scene.live.dead_letters()] == ["id_taken"]
