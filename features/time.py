@@ -7,6 +7,7 @@ Features at a cutoff ``c`` use events with ``event_time < c`` and ``arrived_at <
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +68,7 @@ class Clock:
         return time.time_ns() // 1_000 + self._ahead
 
 
+@lru_cache
 def span_name(span: int) -> str:
     """Name a span the way feature names do: ``14d``, ``24h``, ``30m``."""
     for unit, size in (("d", DAY), ("h", HOUR), ("m", MINUTE)):

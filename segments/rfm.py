@@ -192,7 +192,7 @@ def rfm_of(
     r = 5 - recency.searchsorted(days)  # counts the cut-offs below the value
     f = 1 + frequency.searchsorted(often)
     m = 1 + value.searchsorted(money)
-    active = np.nan_to_num(often) > 0
+    active = often > 0  # of whom nothing is known, not
     scores = zip(SCORES, (r, f, m, 4 * r + 2 * f + m), strict=True)
     groups = Texts(np.where(active, 5 * (r - 1) + f - 1, -1), _CELLS)
     return {name: np.where(active, score, np.nan) for name, score in scores}, groups

@@ -217,7 +217,7 @@ class Scorer:
     def _seen(self, rows: FeatureRows) -> Instants:
         """When users last did something that is a signal."""
         days = np.fmin.reduce(rows.matrix[:, self._lasts], axis=1)
-        ago: Instants = np.rint(np.nan_to_num(days) * DAY).astype(np.int64)
+        ago: Instants = np.rint(np.where(np.isnan(days), 0, days) * DAY).astype(np.int64)
         return rows.cutoffs - ago
 
     def _held_out(self, rows: FeatureRows, segments: Names) -> Names:
