@@ -15,6 +15,7 @@ from features.spark.errors import in_words
 
 SESSION = {
     "spark.sql.session.timeZone": "UTC",
+    "spark.sql.optimizer.canChangeCachedPlanOutputPartitioning": "true",  # else 200 of what is cached, however small
     "spark.sql.ansi.enabled": "false",  # text that is not a time is null, and counted
     "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
     "spark.sql.legacy.timeParserPolicy": "CORRECTED",
