@@ -19,8 +19,8 @@ from features.time import to_datetime
 def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:
     """Read the trait table, and what the live path learnt: columns ``user``, ``known`` (UTC) and the fields as text.
 
-    Rows are sorted by user, then by time. Erased users are left out: the table is not ours to change, and keeps its
-    rows of them.
+    Rows are sorted by user, then by time; those that agree in both stay in the table's order. Erased users are left
+    out: the table is not ours to change, and keeps its rows of them.
 
     Raises:
         DefinitionError: the definition declares no traits.
@@ -43,11 +43,12 @@ def read_traits(definition: Definition, live: Compacted) -> pl.DataFrame:
         who = engine.user_sql(rules.columns.user, columns[rules.columns.user])
         with engine.reading(paths):
             table = engine.load_traits(connection, tables.whole, who, known, rules.fields)
-    frame = pl.DataFrame(table)
+    frame = pl.DataFrame(table).drop_nulls(["user", "known"])
     if live.traits:
         with reading(live.trait_files[0].parent, fix="restore what the live log was compacted into from a backup"):
             learnt = pl.read_parquet(live.trait_files).cast(frame.schema).select(frame.columns)
-        frame = pl.concat([frame, learnt]).sort("user", "known", maintain_order=True)
+        frame = pl.concat([frame, learnt])
+    frame = frame.sort("user", "known", maintain_order=True)  # most lie in order: a fifth of what DuckDB takes for it
     if not live.erased:
         return frame
     return frame.filter(pl.Series(~live.erased.flags(frame["user"].str.strip_chars().to_arrow())))

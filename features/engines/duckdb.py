@@ -1,5 +1,7 @@
 """Reading event logs with DuckDB: lazily and in UTC."""
 
+import atexit
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,22 +20,43 @@ Connection = duckdb.DuckDBPyConnection
 #: what goes wrong in the engine
 ENGINE_ERRORS = duckdb.Error
 
+#: a database that nobody uses at the moment: opening one takes longer than most questions do
+_IDLE: list[Connection] = []
+os.register_at_fork(before=_IDLE.clear)  # its threads would not be there
+atexit.register(_IDLE.clear)
+
 
 def open_connection() -> Connection:
     """Open an in-memory connection whose clock is UTC, for somebody who keeps it."""
     connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
+    # files are replaced, so that what is kept of them in memory is of little use
+    connection.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_external_file_cache = false")
     return connection
 
 
 @contextmanager
-def connect() -> Iterator[Connection]:
-    """Open an in-memory connection whose clock is UTC."""
-    connection = open_connection()
+def connect(*, own: bool = False) -> Iterator[Connection]:
+    """Connect to an in-memory database whose clock is UTC, that nobody else uses meanwhile.
+
+    Args:
+        own: it is a new one, for who makes tables that are not temporary, or changes settings.
+    """
     try:
-        yield connection
+        database = open_connection() if own else _IDLE.pop()
+    except IndexError:
+        database = open_connection()
+    idle = False
+    try:
+        with database.cursor() as connection:
+            yield connection
+        if not own:
+            database.execute("DETACH DATABASE IF EXISTS source; RESET preserve_insertion_order")
+            idle = not _IDLE
     finally:
-        connection.close()
+        if idle:
+            _IDLE.append(database)
+        else:
+            database.close()
 
 
 def quote(name: str) -> str:
@@ -198,7 +221,7 @@ def last_of(connection: Connection, source: str, time: str) -> str:
 
 
 def load_traits(connection: Connection, source: str, who: str, known: str, fields: list[str]) -> pa.Table:
-    """Read a trait table: ``user``, ``known`` and the fields as text, sorted; without user or time left out.
+    """Read a trait table: ``user``, ``known`` and the fields as text, in its order.
 
     Args:
         connection: a connection.
@@ -209,6 +232,5 @@ def load_traits(connection: Connection, source: str, who: str, known: str, field
     """
     columns = "".join(f", CAST({quote(name)} AS VARCHAR) AS {quote(name)}" for name in fields)
     return connection.sql(
-        f"""SELECT {who} AS "user", make_timestamptz({known}) AS known{columns} FROM {source}
-            WHERE {who} IS NOT NULL AND {known} IS NOT NULL ORDER BY 1, 2"""
+        f'SELECT {who} AS "user", make_timestamptz({known}) AS known{columns} FROM {source}'
     ).to_arrow_table()

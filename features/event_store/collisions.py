@@ -34,6 +34,8 @@ from features.events.sort import members, set_of
 from features.events.tombstones import Tombstones
 from features.system.parallel import each
 
+_NOTHING_GONE = pl.DataFrame(schema={"bucket": pl.Int64, "id": pl.Int64})
+
 #: rows of ids that came more than once that are judged at once
 JUDGED = 4_000_000
 
@@ -47,8 +49,8 @@ class Judged:
 
     Attributes:
         ids: a table of them (`set_of`); new rows of these ids are left out, unless they are in ``counting``.
-        counting: new rows that count, with their ``bucket``.
-        gone: rows of the store that no longer count: ``bucket``, ``id``.
+        counting: by bucket, new rows that count.
+        gone: by bucket, the ``id`` of rows of the store that no longer count.
         left_out: how many rows do not count that did, or are new.
         claims: what is known of these ids from now on.
         whole: ``claims`` are all there are, not those of these ids alone.
@@ -56,8 +58,8 @@ class Judged:
     """
 
     ids: NDArray[np.int64]
-    counting: list[pl.DataFrame] = field(default_factory=list)
-    gone: list[pl.DataFrame] = field(default_factory=list)
+    counting: dict[int, list[pa.Table]] = field(default_factory=dict)
+    gone: dict[int, list[pa.Table]] = field(default_factory=dict)
     left_out: int = 0
     claims: list[pl.DataFrame] = field(default_factory=list)
     whole: bool = False
@@ -67,18 +69,26 @@ class Judged:
     @property
     def buckets(self) -> set[int]:
         """Buckets that change by it."""
-        return {b for frame in (*self.counting, *self.gone) for b in frame["bucket"].unique()}
+        return {*self.counting, *self.gone}
+
+    def change(self, counting: pl.DataFrame, gone: pl.DataFrame) -> None:
+        """Note new rows that count, and rows of the store that no longer do, each with its ``bucket``."""
+        rows = counting.with_columns(file=(pl.col("place") // (1 << ROW_BITS)).cast(pl.Int32)).drop("place")
+        for frame, noted in ((rows, self.counting), (gone, self.gone)):
+            ordered = frame.sort("bucket", maintain_order=True)
+            table = ordered.drop("bucket").to_arrow()
+            buckets, first, sizes = np.unique(ordered["bucket"].to_numpy(), return_index=True, return_counts=True)
+            for bucket, at, size in zip(buckets.tolist(), first.tolist(), sizes.tolist(), strict=True):
+                noted.setdefault(bucket, []).append(table.slice(at, size))
 
     def added(self, bucket: int) -> list[pa.Table]:
         """New rows of a bucket that count."""
-        found = [frame.filter(pl.col("bucket") == bucket).drop("bucket") for frame in self.counting]
-        return [frame.with_columns(file=(pl.col("place") // (1 << ROW_BITS)).cast(pl.Int32)).drop("place").to_arrow()
-                for frame in found if len(frame)]  # fmt: skip
+        return self.counting.get(bucket, [])
 
     def removed(self, bucket: int) -> NDArray[np.int64]:
         """Ids of a bucket's rows that no longer count."""
-        found = [frame.filter(pl.col("bucket") == bucket)["id"].to_numpy() for frame in self.gone]
-        return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+        found = [table["id"].to_numpy() for table in self.gone.get(bucket, [])]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *found])
 
 
 class Collisions:
@@ -134,9 +144,9 @@ class Collisions:
         if not len(ids):
             return None
         judged, ranks = Judged(set_of(ids)), ranks_of(taken)
-        claims = [*each(new, lambda bucket: self._new_claims(bucket, judged.ids))]
+        again = [*each(new, lambda bucket: self._sent_again(bucket, judged.ids))]
         stored = self._stored(new, old) if len(old) else [0]
-        slices = -(-(sum(claims) + sum(stored)) // JUDGED)
+        slices = -(-(sum(again) + sum(stored)) // JUDGED)
         for at in range(slices):
             self._judge(judged, pl.col("id") % slices == at, ids[ids % slices == at], ranks, by_arrival)
         return judged
@@ -173,20 +183,21 @@ class Collisions:
         rows, name = sum(part.rows for part in self._state.parts), f"old-{self._written}.ids"
         return IdRuns.open(self._files.folder, []).with_ids(shards, self._shards, rows, name)
 
-    def _new_claims(self, bucket: int, ids: NDArray[np.int64]) -> int:
+    def _sent_again(self, bucket: int, ids: NDArray[np.int64]) -> int:
+        """Keep those of a bucket's new rows that are of some ids; returns how many."""
         with pa.memory_map(str(self._scratch / str(bucket))) as source:
             table = ipc.open_stream(source).read_all()
             some = table.filter(pa.array(members(ids, table["id"].to_numpy())))
-            frame = pl.DataFrame(some).with_columns(pl.col("user").cast(pl.String))
-            claims_of(frame).write_ipc(self._scratch / f"claims-{bucket}.arrow")
-            return len(frame)
+            with ipc.new_file(self._scratch / f"again-{bucket}.arrow", some.schema) as sink:
+                sink.write_table(some)
+            return int(some.num_rows)
 
     def _stored(self, new: Sequence[int], old: NDArray[np.int64]) -> list[int]:
         """Keep the rows of old ids that are in the store; most are of the users who send them again."""
 
         def of_senders(bucket: int) -> NDArray[np.int64]:
-            claims = pl.read_ipc(self._scratch / f"claims-{bucket}.arrow", columns=["user", "id"])
-            users = claims.filter(pl.Series(members(table, claims["id"].to_numpy())))["user"].unique().to_list()
+            sent = pl.read_ipc(self._scratch / f"again-{bucket}.arrow", columns=["user", "id"])
+            users = sent.filter(pl.Series(members(table, sent["id"].to_numpy())))["user"].unique().to_list()
             rows = self._files.read(self._state.of_bucket(bucket) if users else [], ids=True, users=users)
             return self._keep_rows(bucket, f"{bucket}", rows, table)
 
@@ -215,7 +226,7 @@ class Collisions:
         self, judged: Judged, here: pl.Expr, ids: NDArray[np.int64], ranks: NDArray[np.int64], by_arrival: bool
     ) -> None:
         """Judge some of the ids."""
-        new = pl.scan_ipc(self._scratch / "claims-*.arrow").filter(here).collect()
+        new = claims_of(pl.scan_ipc(self._scratch / "again-*.arrow").filter(here).collect())
         before = new.clear()
         stored = claims_stored = new.clear()
         if any(self._scratch.glob("stored-*.arrow")):
@@ -233,10 +244,9 @@ class Collisions:
         now = counted(of_ids)
         judged.differing += now[0] - was[0]
         judged.shared += now[1] - was[1]
-        changed, gone = changes(counting(of_ids), stored) if len(stored) else (counting(of_ids), None)
-        judged.counting.append(with_bucket(changed, self._state.buckets))
-        if gone is not None:
-            judged.gone.append(gone)
+        counts_now = counting(of_ids)
+        changed, gone = changes(counts_now, stored) if len(stored) else (counts_now, _NOTHING_GONE)
+        judged.change(with_bucket(changed, self._state.buckets), gone)
 
 
 def without_claims(state: Manifest, files: PartFiles, erased: Tombstones) -> Judged:
@@ -258,10 +268,9 @@ def without_claims(state: Manifest, files: PartFiles, erased: Tombstones) -> Jud
     was, now = counted(before), counted(after)
     stored = with_bucket(counting(before).drop("place"), state.buckets)
     changed, replaced = changes(counting(after), stored)
-    return Judged(
-        nothing.ids, [with_bucket(changed, state.buckets)], [replaced], claims=[left], whole=True,
-        differing=now[0] - was[0], shared=now[1] - was[1],
-    )  # fmt: skip
+    found = Judged(nothing.ids, claims=[left], whole=True, differing=now[0] - was[0], shared=now[1] - was[1])
+    found.change(with_bucket(changed, state.buckets), replaced)
+    return found
 
 
 def keep_claims(judged: Judged, state: Manifest, files: PartFiles, position: int) -> list[str]:

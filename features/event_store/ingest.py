@@ -156,7 +156,7 @@ class Intake:
 
     def _new_rows(self, file: Path, bucket: int, judged: Judged | None) -> Rows:
         """A bucket's new rows, without those of an id that do not count, sorted."""
-        tables, n = [], self._log.n_values
+        tables, n = list(judged.added(bucket)) if judged is not None else [], self._log.n_values
         if file.exists():
             with file.open("rb") as source:
                 table = ipc.open_stream(source).read_all()
@@ -165,7 +165,8 @@ class Intake:
                 known = members(judged.ids, table["id"].to_numpy())
                 table = table.filter(pa.array(~known)) if known.any() else table
             if "place" in table.column_names:
-                table = table.append_column("file", pa.array(table["place"].to_numpy() >> ROW_BITS))
-            tables.append(Rows.of(table, n))
-        tables += [Rows.of(table, n) for table in (judged.added(bucket) if judged is not None else ())]
-        return (tables[0] if len(tables) == 1 else together(*tables)).sorted()
+                table = table.append_column("file", pa.array(table["place"].to_numpy() >> ROW_BITS)).drop("place")
+            tables.insert(0, table)
+        if not tables:  # all that is new is that rows count no more
+            return Rows.none(n)
+        return Rows.of(pa.concat_tables(tables, promote_options="permissive"), n).sorted()

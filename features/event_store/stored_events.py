@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.definition.schema import Definition
 from features.engines.rows import LATE
@@ -200,11 +198,7 @@ class StoredEvents(LocalLog):
             EventLogError: a part is damaged; the error names it.
         """
         parts = [part for part in self.manifest.of_bucket(bucket) if part.position > since]
-        rows = self._files.read(parts, ids=False)
-        if users is not None:
-            rows = rows.take(
-                pc.is_in(rows.users, pa.array(users, rows.users.type)).to_numpy(zero_copy_only=False)[rows.codes]
-            )
+        rows = self._files.read(parts, ids=False, users=users)
         if self.people:
             rows = rows.take(self.people.sets_of(pl.Series(rows.users, dtype=pl.String))[rows.codes] < 0)
         return (rows.sorted() if len(parts) > 1 else rows).events(self.ends if ends is None else ends, {})

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from features.errors import FoldError
-from features.profile.kernel.users import restore_profile, trim_profiles
-from features.profile.layout import H_TILES, H_VERSION, VERSION, Layout, Words
+from features.profile.kernel.users import restore_profiles, trim_profiles
+from features.profile.layout import H_TILES, Layout, Words
 
 _SIZE = struct.Struct("<I")
 _HEAD = struct.Struct("<qqqI")
@@ -50,8 +51,7 @@ def unpack_all(packed: Sequence[bytes], layout: Layout) -> Words:
         FoldError: the bytes are not a profile of this layout.
     """
     words = np.zeros((len(packed), layout.size), dtype=np.int64)
-    for content, room in zip(packed, words, strict=True):
-        unpack_into(room, content, layout)
+    unpack_into(words, np.arange(len(packed)), packed, layout)
     return words
 
 
@@ -61,23 +61,33 @@ def unpack(packed: bytes, layout: Layout) -> Words:
     return words
 
 
-def unpack_into(room: Words, packed: bytes, layout: Layout) -> None:
-    """Unpack one profile into ``[words]`` of zeros, as `unpack_all`."""
+def unpack_into(words: Words, at: NDArray[np.int64], packed: Sequence[bytes], layout: Layout) -> None:
+    """Unpack profiles into rows ``at`` of ``[users, words]``, which are zeros; as `unpack_all`."""
+    contents = [_decompressed(content) for content in packed]
+    starts = np.cumsum([0, *(len(content) // 8 for content in contents)])
+    stored = np.frombuffer(b"".join(contents) or bytes(8), dtype=np.int64)
+    bad = restore_profiles(layout, stored, starts, words, at)
+    if bad >= 0:
+        content = stored[starts[bad] : starts[bad + 1]]
+        tiles = int(content[H_TILES]) if content.size > H_TILES else -1
+        raise FoldError(
+            f"a stored profile has {content.size} words where this definition's layout needs "
+            f"{layout.tiles_at} + {tiles} x {layout.tile}.",
+            fix="the definition changed after the profiles were stored: run propensity materialize",
+        )
+
+
+def _decompressed(packed: bytes) -> bytes:
     try:
         (size,) = _SIZE.unpack_from(packed)
-        stored = np.frombuffer(_CODEC.decompress(packed[_SIZE.size :], size, asbytes=True), dtype=np.int64)
+        if size % 8:
+            raise ValueError("it is not of whole words")
+        content: bytes = _CODEC.decompress(packed[_SIZE.size :], size, asbytes=True)
     except (struct.error, pa.ArrowException, OSError, ValueError) as error:
         raise FoldError(
             f"a stored profile of {len(packed)} bytes cannot be unpacked.", fix="run propensity materialize"
         ) from error
-    tiles = int(stored[H_TILES]) if stored.size > H_TILES else -1
-    if stored.size != layout.tiles_at + tiles * layout.tile or stored[H_VERSION] != VERSION:
-        raise FoldError(
-            f"a stored profile has {stored.size} words where this definition's layout needs "
-            f"{layout.tiles_at} + {tiles} x {layout.tile}.",
-            fix="the definition changed after the profiles were stored: run propensity materialize",
-        )
-    restore_profile(layout, stored, room)
+    return content
 
 
 class Attributes(NamedTuple):

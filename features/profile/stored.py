@@ -5,10 +5,12 @@ A run writes new files and then switches the manifest, so that one killed at any
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from features.definition.schema import Definition
 from features.event_store.store import EventStore
@@ -20,7 +22,7 @@ from features.profile.layers import SCHEMA, Layers, nobody
 from features.profile.layout import H_LAST, NEVER, layout_of
 from features.profile.manifest import ProfileManifest
 from features.profile.stored_bucket import Folded, StoredBucket
-from features.profile.stored_people import WHO, MergedPeople, buckets_of, merged_people
+from features.profile.stored_people import WHO, MergedPeople, buckets_of, merged_people, online
 from features.profile.stored_traits import StoredTraits
 from features.system.files.durable import new_folder, remove_folder, replacing, write_durably
 from features.system.files.kept_files import reading, sealed, unsealed
@@ -158,9 +160,9 @@ class Profiles:
         """
         store, bucket, people, through = run.store, before.bucket, run.people, run.through
         new = store.bucket(bucket, since=run.last.position if run.last is not None else 0, ends=NEVER)
-        waiting = before.index.filter(pl.col("ahead") <= through)["user"].to_list()
+        waiting = before.waiting(through)
         moved, freed = run.traits.moved.get(bucket, []), people.freed.get(bucket, [])
-        others, lost = people.folded.get(bucket, {}), people.without_profile(before.index["user"])
+        others, lost = people.folded.get(bucket, {}), people.without_profile(before.index["user"].to_pylist())
         old = StoredBucket.of(before.rows_of({*new.users.to_list(), *waiting, *moved, *freed, *others, *lost}))
         folded, late = self._folded_on(new, through, old)
         if again := {*waiting, *freed, *late}:
@@ -183,13 +185,16 @@ class Profiles:
     ) -> tuple[Layers, pl.DataFrame]:
         """Write users who were folded or are no longer there beside what is kept, as `_more`."""
         live, identities = run.store.live.position, run.people.identities
-        known = run.traits.of(files.bucket, folded)
+        known = run.traits.of(folded)
         rows, changed = old.after(folded, known, run.through, live, identities)
-        if len(rows) or lost or not files.names:
-            files = files.with_rows(pl.concat([rows, nobody(lost, run.through)]), run.name(files.bucket))
-        shown = files.rows() if run.everyone else rows.filter(changed)
-        online = shown.select("user", "profile").drop_nulls()
-        return files, pl.concat([online, old.gone(lost, run.through, live, identities)])
+        if rows.num_rows or lost or not files.names:
+            rows = pa.concat_tables([rows, nobody(lost, run.through)]) if lost else rows
+            files = files.with_rows(rows, run.name(files.bucket))
+        if run.everyone:
+            whole = files.rows()
+            found = zip(whole["user"].to_pylist(), whole["profile"].to_pylist(), strict=True)
+            changed = {user: value for user, value in found if value is not None}
+        return files, online(changed | old.gone(lost, run.through, live, identities))
 
     def _people(self, store: EventStore, through: int, last: ProfileManifest | None) -> MergedPeople:
         """Fold people whose ids were merged.
@@ -205,24 +210,23 @@ class Profiles:
             state, since = store.manifest, last.position if last is not None else 0
             again = {bucket for bucket in store.buckets if state.merged.get(bucket, 0) > since}
             places = pl.Series([bucket in again for bucket in buckets_of(who["id"], state.buckets)], dtype=pl.Boolean)
-            waiting = [self.layers(b).index.filter(pl.col("ahead") <= through)["user"] for b in store.buckets]
-            return pl.concat([who["id"].filter(places), store.merged.since(since), *waiting])
+            waiting = [user for bucket in store.buckets for user in self.layers(bucket).waiting(through)]
+            names = pl.Series(waiting, dtype=pl.String)
+            return pl.concat([who["id"].filter(places), store.merged.since(since), names])
 
         return merged_people(store, through, was, acted if last is not None else None, self._folded)
 
     def _lost(self, last: ProfileManifest, now: list[Layers], nothing: bytes) -> pl.DataFrame:
         """What the online store gets of users who were in the log before it was rebuilt, and are not now."""
-        kept = [self.layers(bucket).rows().drop_nulls("profile").select("user") for bucket in last.files]
-        before = pl.concat([*kept, self._everyone(last)])
-        there = pl.concat([layers.index.select("user") for layers in now])
-        return before.join(there, on="user", how="anti").with_columns(profile=pl.lit(nothing, pl.Binary()))
+        before = [self.layers(bucket).rows() for bucket in last.files]
+        there = {user for layers in now for user in layers.index["user"].to_pylist()}
+        had = [rows["user"].filter(rows["profile"].is_valid()).to_pylist() for rows in before]
+        return online({user: nothing for user in chain(*had, self._everyone(last)) if user not in there})
 
-    def _everyone(self, last: ProfileManifest) -> pl.DataFrame:
-        """Users whose values other machines have written, ``user``."""
-        files = part_files(self._folder / last.everyone) if last.everyone else []
-        return pl.concat(
-            [WHO.to_frame().select(user="id"), *(pl.read_parquet(file, columns=["user"]) for file in files)]
-        )
+    def _everyone(self, last: ProfileManifest) -> Iterator[str]:
+        """Users whose values other machines have written."""
+        for file in part_files(self._folder / last.everyone) if last.everyone else []:
+            yield from pl.read_parquet(file, columns=["user"])["user"]
 
     def replace(self, state: ProfileManifest, who: pl.DataFrame, traits: StoredTraits) -> None:
         """Switch to a state that other machines have reached.
@@ -260,7 +264,7 @@ class Profiles:
 
     def _folded(self, events: Events, through: int) -> Folded:
         """Fold users from their beginning."""
-        return self._folded_on(events, through, StoredBucket.of(SCHEMA.to_frame()))[0]
+        return self._folded_on(events, through, StoredBucket.of(SCHEMA.empty_table()))[0]
 
     def _folded_on(self, events: Events, through: int, old: StoredBucket) -> tuple[Folded, set[str]]:
         """Fold the events of users into what there is of them; and say who came too late for that."""
@@ -270,14 +274,18 @@ class Profiles:
             hi = min(lo + RUN, len(events.users))
             users = events.users[lo:hi].to_list()
             words, ahead = np.zeros((hi - lo, self._layout.size), dtype=np.int64), np.full(hi - lo, NEVER)
+            packed: dict[int, bytes] = {}
             for i, user in enumerate(users if old.row else ()):
-                if user not in old.row:
-                    continue
-                ahead[i], packed = old.folded(user)
-                if packed is not None:
-                    unpack_into(words[i], packed, self._layout)
-                if packed is None or events.t[events.starts[lo + i]] <= words[i, H_LAST]:
-                    late.add(user)  # where nothing is packed, all that is kept of them is that something will be seen
+                if user in old.row:
+                    ahead[i], value = old.folded(user)
+                    if value is not None:
+                        packed[i] = value
+                    else:
+                        late.add(user)  # all that is kept of them is that something will be seen
+            at = np.array(list(packed), dtype=np.int64)
+            unpack_into(words, at, list(packed.values()), self._layout)
+            first = events.t[events.starts[lo:hi]]
+            late.update(users[i] for i in at[first[at] <= words[at, H_LAST]])
             fold_into(events, lo, hi, through, self._layout, words, ahead)
             packed_all = (value or None for value in pack_all(words, self._layout))
             folded |= dict(zip(users, zip(ahead.tolist(), packed_all, strict=True), strict=True))

@@ -55,18 +55,18 @@ class MergedPeople:
 
     def nothing(self, through: int, live: int) -> pl.DataFrame:
         """What the online store gets first: an id that is called by itself again may have done nothing."""
-        values = [stored_bytes(through, b"", "", live)] * len(self.called_again)
-        return _frame(self.called_again, values)
+        return online(dict.fromkeys(self.called_again, stored_bytes(through, b"", "", live)))
 
     def online(self, through: int, live: int, *, everyone: bool) -> pl.DataFrame:
         """What the online store gets of ids whose person is called by another: which one that is."""
         users = [user for user in self.identities if self.below(user)] if everyone else list(self.renamed)
-        values = [stored_bytes(through, b"", "", live, identity=self.identities[user]) for user in users]
-        return _frame(users, values)
+        return online({user: stored_bytes(through, b"", "", live, identity=self.identities[user]) for user in users})
 
 
-def _frame(users: Sequence[str], values: Sequence[bytes]) -> pl.DataFrame:
-    return pl.DataFrame({"user": users, "profile": values}, schema={"user": pl.String(), "profile": pl.Binary()})
+def online(values: Mapping[str, bytes]) -> pl.DataFrame:
+    """What the online store gets of users, ``user`` and ``profile``."""
+    schema = {"user": pl.String(), "profile": pl.Binary()}
+    return pl.DataFrame({"user": list(values), "profile": list(values.values())}, schema=schema)
 
 
 def merged_people(

@@ -5,12 +5,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from features.events.hashing import bucket_of, hashed
-from features.events.sort import grouped
 from features.system.files.durable import replacing
 from features.system.files.kept_files import reading_table
 
@@ -33,7 +31,7 @@ def kept_traits(path: Path) -> Iterator[pl.LazyFrame]:
 
 
 class StoredTraits:
-    """The attributes of a run, spread over the buckets.
+    """The attributes of a run.
 
     Args:
         traits: each user's attributes, `TRAITS`; None where the definition has none.
@@ -54,24 +52,25 @@ class StoredTraits:
         if path.exists():
             with kept_traits(path) as kept:
                 was = kept.select(TRAITS.names()).collect()
-        order, self._starts = grouped(_buckets_of(now["user"], buckets), buckets)
-        self._now, self.moved = now[order], dict[int, list[str]]()
+        ordered = now if now["user"].is_sorted() else now.sort("user")
+        self._now, self.moved = ordered.rechunk(), dict[int, list[str]]()  # in one piece: it is searched often
         users = _changed(self._now, was)
-        for user, bucket in zip(users, _buckets_of(users, buckets).tolist(), strict=True):
+        places = bucket_of(hashed(pa.chunked_array([users.to_arrow()], pa.large_string())), buckets)
+        for user, bucket in zip(users, places.tolist(), strict=True):
             self.moved.setdefault(bucket, []).append(user)
 
-    def of(self, bucket: int, users: Iterable[str]) -> Known:
-        """What is known of some users of a bucket."""
-        asked = pl.Series(list(users), dtype=pl.String)
-        here = self._now[self._starts[bucket] : self._starts[bucket + 1]]
-        some = here.filter(pl.col("user").is_in(asked.implode()))
-        return {user: (traits, visible_from) for user, traits, visible_from in some.iter_rows()}
+    def of(self, users: Iterable[str]) -> Known:
+        """What is known of some users, and perhaps of others."""
+        places = self._now["user"].search_sorted(pl.Series(list(users), dtype=pl.String))
+        some = self._now[places.filter(places < len(self._now))]
+        names, traits, visible_from = (some[name].to_list() for name in TRAITS.names())
+        return dict(zip(names, zip(traits, visible_from, strict=True), strict=True))
 
     def save(self) -> None:
         """Keep these for the next run."""
         if self._has_any and (self.moved or not self._path.exists()):
             with replacing(self._path, durable=False) as fresh:
-                self._now.write_parquet(fresh)
+                self._now.write_parquet(fresh, compression="lz4", statistics=False)
 
 
 def _changed(now: pl.DataFrame, was: pl.DataFrame) -> pl.Series:
@@ -82,7 +81,3 @@ def _changed(now: pl.DataFrame, was: pl.DataFrame) -> pl.Series:
     return both.filter(
         pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"{name}_was")) for name in TRAITS.names()[1:])
     )["user"]
-
-
-def _buckets_of(users: pl.Series, n: int) -> np.typing.NDArray[np.int64]:
-    return bucket_of(hashed(pa.chunked_array([users.to_arrow()], pa.large_string())), n)

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from features.profile.kernel.days import day_of
 from features.profile.kernel.fold import fold
 from features.profile.kernel.read import read
-from features.profile.layout import H_EVENTS, H_LAST, H_TILES, H_VISIBLE, NEVER, Layout, Words
+from features.profile.layout import H_EVENTS, H_LAST, H_TILES, H_VERSION, H_VISIBLE, NEVER, VERSION, Layout, Words
 from features.system.compiled import jit
 
 
@@ -145,11 +145,27 @@ def trim_profiles(layout: Layout, words: NDArray[np.int64]) -> tuple[NDArray[np.
 
 
 @jit
-def restore_profile(layout: Layout, trimmed: NDArray[np.int64], out: NDArray[np.int64]) -> None:
-    """Write what `trim_profiles` made of a profile back into an empty one."""
-    for i in range(trimmed.size):
-        before = out[i - layout.tile] if i >= layout.tiles_at + layout.tile else 0
-        out[i] = trimmed[i] + before
+def restore_profiles(
+    layout: Layout,
+    trimmed: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    words: NDArray[np.int64],
+    at: NDArray[np.int64],
+) -> int:
+    """Write what `trim_profiles` made of profiles back into rows ``at`` of ``words``, which are empty.
+
+    Returns:
+        The first that is no profile of this layout, where it ends; -1 where all are.
+    """
+    for u in range(at.size):
+        stored, out = trimmed[starts[u] : starts[u + 1]], words[at[u]]
+        tiles = stored[H_TILES] if stored.size > H_TILES else -1
+        if tiles < 0 or stored.size != layout.tiles_at + tiles * layout.tile or stored[H_VERSION] != VERSION:
+            return u
+        for i in range(stored.size):
+            before = out[i - layout.tile] if i >= layout.tiles_at + layout.tile else 0
+            out[i] = stored[i] + before
+    return -1
 
 
 @jit

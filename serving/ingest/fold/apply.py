@@ -204,7 +204,7 @@ class LiveFold:
             i = at.get(user.name)
             if i is None:  # attributes only, or events that no signal knows
                 on += [user] if user.stored and user.stored.words else []
-            elif self._goes_on(user, first[i], words[i]):
+            elif self._goes_on(user, first[i], words, i):
                 on.append(user)
             else:
                 words[i] = 0
@@ -221,17 +221,17 @@ class LiveFold:
                 values[user.name] = value_of(max(stored.through, through), word, known, user.position)
         return values | (self._rebuilt(from_start, through, result) if from_start else {})
 
-    def _goes_on(self, user: _User, first: int, room: Words) -> bool:
-        """Whether a profile can be folded on from its first new event; it is put into ``room``, which is empty."""
+    def _goes_on(self, user: _User, first: int, words: Words, i: int) -> bool:
+        """Whether a profile can be folded on from its first new event; it is put into ``words[i]``, which is empty."""
         if user.stored is None or not user.stored.words:
             return False
         if any(message.corrects for message in user.messages):
             return False  # a fold cannot take out what was corrected
         try:
-            unpack_into(room, user.stored.words, self._online.layout)
+            unpack_into(words, np.array([i]), [user.stored.words], self._online.layout)
         except FoldError:
             return False  # it is rebuilt
-        return first > int(room[H_LAST])
+        return first > int(words[i, H_LAST])
 
     def _rebuilt(self, users: list[_User], through: int, result: Folded) -> dict[str, bytes]:
         """Fold users from their beginning: what is in the kept profiles, and the live log after it."""

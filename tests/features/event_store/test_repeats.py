@@ -184,6 +184,19 @@ def test_another_user_cannot_correct_an_event(tmp_path: Path) -> None:
     assert store.counts["duplicate id"] == 2
 
 
+def test_an_event_moves_out_of_a_bucket_that_nothing_comes_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("features.event_store.store.BUCKET_ROWS", 1)
+    files = [
+        [Row(f"late-{i}", i, 0, 5, 1.0) for i in range(1, 9)],
+        *([Row(f"u{i}", i, 0, 1, 1.0)] for i in range(1, 5)),
+    ]
+    store = deliver(tmp_path, files, [[i] for i in range(5)], arrivals=True)
+    assert store.manifest.buckets == 8
+    assert reported(store.read()) == oracle(files, arrivals=True)
+
+
 def test_many_files_of_claims_are_put_together_and_say_the_same(tmp_path: Path) -> None:
     files = [[Row("ab"[i % 2], 1 + i % 3, 0, 40 - i, 1.0)] for i in range(34)]
     store = deliver(tmp_path, files, [[i] for i in range(34)], arrivals=True)

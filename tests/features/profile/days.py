@@ -25,4 +25,5 @@ def days_of(folder: Path, *, users: int = 200) -> None:
 def kept_rows(profiles: Profiles) -> pl.DataFrame:
     """The rows of all users who have a profile."""
     assert profiles.manifest is not None
-    return pl.concat([profiles.layers(bucket).rows() for bucket in profiles.manifest.files]).drop_nulls("profile")
+    rows = [pl.DataFrame(profiles.layers(bucket).rows()) for bucket in profiles.manifest.files]
+    return pl.concat(rows).drop_nulls("profile")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
@@ -18,16 +19,17 @@ runs = st.lists(
 )  # fmt: skip
 
 
-def rows_of(changes: dict[str, int | None], run: int) -> pl.DataFrame:
-    there = [(user, run, n, None if n % 7 == 0 else bytes([n])) for user, n in changes.items() if n is not None]
-    rows = pl.DataFrame(there, schema={**SCHEMA, "through": pl.Int64}, orient="row")
-    gone = [user for user, n in changes.items() if n is None]
-    return pl.concat([rows.cast(dict(SCHEMA)), nobody(gone, run)])  # type: ignore[arg-type]
+def rows_of(changes: dict[str, int | None], run: int) -> pa.Table:
+    there = {user: n for user, n in changes.items() if n is not None}
+    values = [None if n % 7 == 0 else bytes([n]) for n in there.values()]
+    rows = pa.table([list(there), [run] * len(there), list(there.values()), values], schema=SCHEMA)
+    return pa.concat_tables([rows, nobody([user for user, n in changes.items() if n is None], run)])
 
 
-def read(rows: pl.DataFrame) -> dict[str, tuple[int, bytes | None]]:
-    assert rows["user"].is_unique().all()
-    return {user: (ahead, profile) for user, _, ahead, profile in rows.iter_rows()}
+def read(rows: pa.Table) -> dict[str, tuple[int, bytes | None]]:
+    users, ahead, values = (rows[name].to_pylist() for name in ("user", "ahead", "profile"))
+    assert len(set(users)) == len(users)
+    return dict(zip(users, zip(ahead, values, strict=True), strict=True))
 
 
 @hypothesis_settings(max_examples=60)
@@ -43,7 +45,8 @@ def test_the_newest_rows_are_read(
         whole = {user: (n, None if n % 7 == 0 else bytes([n])) for user, n in expected.items()}
         assert read(files.rows()) == whole
         assert read(files.rows_of(some)) == {user: row for user, row in whole.items() if user in some}
-        assert dict(files.index.select("user", "ahead").iter_rows()) == expected
+        assert dict(zip(files.index["user"].to_pylist(), files.index["ahead"].to_pylist(), strict=True)) == expected
+        assert set(files.waiting(50)) == {user for user, n in expected.items() if n <= 50}
 
 
 def test_a_day_writes_its_users_and_layers_stay_few(tmp_path: Path) -> None:
