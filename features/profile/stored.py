@@ -15,8 +15,8 @@ import pyarrow as pa
 from features.definition.schema import Definition
 from features.event_store.store import EventStore
 from features.events.events import Events
-from features.events.write import part_files
 from features.profile.codec import pack_all, stored_bytes, unpack_into
+from features.profile.everyone import EVERYONE, users_of, write_values
 from features.profile.fold import fold_into
 from features.profile.layers import SCHEMA, Layers, nobody
 from features.profile.layout import H_LAST, NEVER, layout_of
@@ -30,9 +30,6 @@ from features.system.parallel import each
 
 #: users folded at once
 RUN = 1_000
-
-#: how the folders begin that other machines write everyone's values into
-EVERYONE = "everyone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,12 +218,20 @@ class Profiles:
         before = [self.layers(bucket).rows() for bucket in last.files]
         there = {user for layers in now for user in layers.index["user"].to_pylist()}
         had = [rows["user"].filter(rows["profile"].is_valid()).to_pylist() for rows in before]
-        return online({user: nothing for user in chain(*had, self._everyone(last)) if user not in there})
+        others = users_of(self._folder / last.everyone) if last.everyone else ()
+        return online({user: nothing for user in chain(*had, others) if user not in there})
 
-    def _everyone(self, last: ProfileManifest) -> Iterator[str]:
-        """Users whose values other machines have written."""
-        for file in part_files(self._folder / last.everyone) if last.everyone else []:
-            yield from pl.read_parquet(file, columns=["user"])["user"]
+    def values(self, scratch: Path) -> Path | None:
+        """A folder of what the online store got of everybody at the last run, ``user`` and ``profile``; None before it.
+
+        Args:
+            scratch: is made where there is none yet: this machine keeps them in other files.
+        """
+        state = self.manifest
+        if state is None or state.everyone:
+            return self._folder / state.everyone if state is not None else None
+        write_values((self.layers(bucket) for bucket in state.files), scratch)
+        return scratch
 
     def replace(self, state: ProfileManifest, who: pl.DataFrame, traits: StoredTraits) -> None:
         """Switch to a state that other machines have reached.

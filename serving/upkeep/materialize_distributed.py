@@ -16,10 +16,11 @@ from features.feature_store import OnlineProfiles
 from features.feature_store.objects import profiles_path
 from features.identities.people import people_of
 from features.profile.codec import ALONE, STAMP, Identity, pack_all, stored_bytes
+from features.profile.everyone import EVERYONE
 from features.profile.fold import profiles_at
 from features.profile.layout import layout_of
 from features.profile.manifest import ProfileManifest
-from features.profile.stored import EVERYONE, Profiles
+from features.profile.stored import Profiles
 from features.profile.stored_people import WHO, KnownIdentities
 from features.profile.stored_traits import TRAITS, StoredTraits
 from features.settings import Settings
@@ -46,15 +47,19 @@ def materialize_distributed(
     known, people = stored_traits(definition, ends, log.live), people_of(log)
     identities = KnownIdentities(people, ends)
     state = _state(profiles.manifest, events, log, ends)
-    everyone, changed, last = folder / state.everyone, folder / "scratch", profiles.manifest
+    everyone, scratch, last = folder / state.everyone, folder / "scratch", profiles.manifest
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     log.write_joined(known, _packing(log, definition, ends, identities), PROFILES, everyone, progress=progress)
-    before = folder / last.everyone if last is not None and last.everyone and online.covered() == last.token else None
-    log.write_changed(everyone, before, changed, since=STAMP, gone=stored_bytes(ends, b"", "", log.live.position))
+    same = last is not None and online.covered() == last.token
+    before = profiles.values(scratch / "before") if same else None
+    log.write_changed(
+        everyone, before, scratch / "changed", since=STAMP, gone=stored_bytes(ends, b"", "", log.live.position)
+    )
     if settings.online_store == "redis":  # it takes writes of many machines at once
-        found = log.gather(changed, PROFILES.names(), partial(_put_there, definition, settings.public()))
+        found = log.gather(scratch / "changed", PROFILES.names(), partial(_put_there, definition, settings.public()))
     else:
-        found = pl.concat(_put_part(online, pl.read_parquet(file)) for file in part_files(changed))
-    shutil.rmtree(changed)
+        found = pl.concat(_put_part(online, pl.read_parquet(file)) for file in part_files(scratch / "changed"))
+    shutil.rmtree(scratch)
     # ids that are called by others, or were at the last run, and have done nothing themselves
     merged = frozenset(identities) | frozenset(profiles.who()["id"])
     acted: Iterable[str] = log.gather(everyone, ["user"], partial(_among, merged))["user"] if merged else []

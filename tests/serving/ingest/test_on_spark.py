@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from features.events.tombstones import Tombstones
@@ -109,11 +110,12 @@ def test_both_engines_may_work_on_a_home_by_turns(tmp_path: Path, settings: Sett
     scene.live.close()
 
 
-def test_who_is_no_longer_in_the_log_is_no_longer_online(tmp_path: Path, settings: Settings) -> None:
-    import polars as pl
-
-    scene = Scene.set(tmp_path, settings)
+@pytest.mark.parametrize("engine", ["local", "spark"])
+def test_who_is_no_longer_in_the_log_is_no_longer_online(tmp_path: Path, settings: Settings, engine: str) -> None:
+    """Whichever engine has folded the log before."""
+    scene = Scene.set(tmp_path, settings.model_copy(update={"engine": engine}))
     assert "u007" in scene.stored()
+    scene.settings = settings
     file = tmp_path / "log" / "a.parquet"
     pl.read_parquet(file).filter(pl.col("user_id") != "u007").write_parquet(file)
     scene.materialize()
