@@ -109,7 +109,7 @@ def growth(most: int, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.Data
     """How cost grows with events and snapshots, with signals, and with a day."""
     logs = [scale.apart("measure", max(most // by, 20_000), folder) for by in (100, 10, 1)]
     signals = [scale.apart("measure", max(most // 100, 20_000), folder, n) for n in (4, 8, 16, 32)]
-    days = [scale.apart("day", max(most // by, 20_000), folder) for by in (100, 10)]
+    days, more = one_more_day(most, folder)
     folds = (f"read_and_fold_{n}_s" for n in scale.SNAPSHOTS)
     shown = ["events", "take_in_s", "read_s", *folds, "kernel_events_per_s_core",
              "store_bytes_per_event", "peak_gib"]  # fmt: skip
@@ -118,14 +118,19 @@ def growth(most: int, folder: Path) -> tuple[pl.DataFrame, pl.DataFrame, pl.Data
     numbers = {
         "features.snapshots_52_over_26": whole[1] / whole[0],
         "features.snapshots_52_over_26_kept": ten["read_and_fold_52_s"] / ten["read_and_fold_26_s"],
-        "features.one_more_day_share": days[-1]["share"],
         "features.kernel_events_per_s_core": ten["kernel_events_per_s_core"],
         "features.memory_100m_gib": hundred["peak_gib"],
     }
     by_signals = pl.DataFrame(signals).select(
         "signals", "events", "take_in_s", "read_s", "read_and_fold_26_s", "peak_gib"
     )
-    return pl.DataFrame(logs).select(shown), by_signals, pl.DataFrame(days), numbers
+    return pl.DataFrame(logs).select(shown), by_signals, days, numbers | more
+
+
+def one_more_day(most: int, folder: Path) -> tuple[pl.DataFrame, dict[str, float]]:
+    """A day on top of logs of a hundredth and of a tenth of so many events."""
+    days = [scale.apart("day", max(most // by, 20_000), folder) for by in (100, 10)]
+    return pl.DataFrame(days), {"features.one_more_day_share": days[-1]["share"]}
 
 
 def live_path(world: World, numbers: dict[str, float], soak: float) -> dict[str, pl.DataFrame]:
@@ -172,7 +177,7 @@ def main(
         str,
         typer.Option(
             help="'live', 'ingest', 'segments', 'audience', 'console', 'start', 'worlds', 'models', 'rolling', "
-            "'identity', 'monitoring' or 'experts'"
+            "'identity', 'monitoring', 'day' or 'experts'"
         ),
     ] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
@@ -205,6 +210,10 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
         with TemporaryDirectory() as scratch:
             rows, numbers = beside_experts(log_of(10_000_000, Path(scratch)))
             return {BESIDE_EXPERTS: rows}, numbers
+    if only == "day":
+        with TemporaryDirectory() as scratch:
+            rows, numbers = one_more_day(100_000_000, Path(scratch))
+            return {DAY: rows}, numbers
     if only == "rolling":
         rows, numbers = rolling.rolling()
         return {ROLLING: rows}, numbers
