@@ -1,7 +1,5 @@
 """Reading event logs with DuckDB: lazily and in UTC."""
 
-import atexit
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,43 +18,22 @@ Connection = duckdb.DuckDBPyConnection
 #: what goes wrong in the engine
 ENGINE_ERRORS = duckdb.Error
 
-#: a database that nobody uses at the moment: opening one takes longer than most questions do
-_IDLE: list[Connection] = []
-os.register_at_fork(before=_IDLE.clear)  # its threads would not be there
-atexit.register(_IDLE.clear)
-
 
 def open_connection() -> Connection:
     """Open an in-memory connection whose clock is UTC, for somebody who keeps it."""
     connection = duckdb.connect()
-    # files are replaced, so that what is kept of them in memory is of little use
-    connection.execute("SET GLOBAL TimeZone = 'UTC'; SET enable_external_file_cache = false")
+    connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
 @contextmanager
-def connect(*, own: bool = False) -> Iterator[Connection]:
-    """Connect to an in-memory database whose clock is UTC, that nobody else uses meanwhile.
-
-    Args:
-        own: it is a new one, for who makes tables that are not temporary, or changes settings.
-    """
+def connect() -> Iterator[Connection]:
+    """Open an in-memory connection whose clock is UTC."""
+    connection = open_connection()
     try:
-        database = open_connection() if own else _IDLE.pop()
-    except IndexError:
-        database = open_connection()
-    idle = False
-    try:
-        with database.cursor() as connection:
-            yield connection
-        if not own:
-            database.execute("DETACH DATABASE IF EXISTS source; RESET preserve_insertion_order")
-            idle = not _IDLE
+        yield connection
     finally:
-        if idle:
-            _IDLE.append(database)
-        else:
-            database.close()
+        connection.close()
 
 
 def quote(name: str) -> str:

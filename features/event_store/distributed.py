@@ -13,7 +13,7 @@ from features.event_store.part_files import PartFiles
 from features.event_store.store import BUCKET_ROWS
 from features.event_store.stored_events import StoredEvents
 from features.events.compacted import Compacted
-from features.events.log import DistributedLog, EventFile
+from features.events.distributed import DistributedLog, EventFile
 from features.events.tombstones import Tombstones
 from features.system.files.durable import flush, new_folder
 from features.system.files.lock import locked
@@ -23,8 +23,8 @@ POSITION = 1
 
 
 @dataclass(frozen=True, slots=True)
-class KeptLog:
-    """What is known of such a log where its files are not at hand.
+class DistantOrigin:
+    """What is known of such a log, whose files need not be at hand.
 
     Attributes:
         definition: the definition.
@@ -59,7 +59,7 @@ def keep_events(log: DistributedLog, home: Path) -> StoredEvents:
         log: the log.
         home: holds the stores; a path that all its machines see.
     """
-    kept = StoredEvents(KeptLog(log.definition, log.ends, log.live, log.columns), home)
+    kept = StoredEvents(DistantOrigin(log.definition, log.ends, log.live, log.columns), home)
     new_folder(kept.folder)
     before, scratch = Manifest.load(kept.folder), kept.folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)

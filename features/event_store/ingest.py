@@ -10,10 +10,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
-from features.event_store.collisions import Collisions, Judged, keep_claims
 from features.event_store.manifest import Manifest, Part, TakenFile
 from features.event_store.merged.pairs import keep_merges
 from features.event_store.part_files import PartFiles, together
+from features.event_store.repeated.collisions import Collisions, Judged, keep_claims
 from features.events.events import Rows
 from features.events.hashing import bucket_of
 from features.events.repeats import ROW_BITS

@@ -107,7 +107,7 @@ def digest_of(file: Path) -> str:
 
 
 class IdRun(Strict):
-    """A file of sorted ids (`features.event_store.id_runs`).
+    """A file of sorted ids (`features.event_store.repeated.id_runs`).
 
     Attributes:
         name: the file.

@@ -6,13 +6,13 @@ import numpy as np
 
 from features.definition.schema import Definition
 from features.errors import PropensityError
-from features.event_store.distributed import KeptLog
+from features.event_store.distributed import DistantOrigin
 from features.event_store.manifest import Manifest, made_of
 from features.event_store.store import EventStore
-from features.event_store.stored_events import OfLog
+from features.event_store.stored_events import Origin
 from features.event_store.warnings import warn, warn_of_fetched
 from features.events.compacted import Compacted
-from features.events.log import DistributedLog
+from features.events.distributed import DistributedLog
 from features.reading.live_messages import LogColumns
 from features.reading.places import place_of
 from features.reading.source import EventLog
@@ -27,7 +27,7 @@ def open_files(definition: Definition, settings: Settings, *, ends: int | None =
     return EventLog(definition, ends=ends, live=live, types=state.types if state else None)
 
 
-def kept_log(definition: Definition, settings: Settings, state: str, *, live: Compacted) -> OfLog:
+def origin_of(definition: Definition, settings: Settings, state: str, *, live: Compacted) -> Origin:
     """What is known of the log that kept profiles were folded from, whichever engine has kept its events.
 
     Args:
@@ -40,7 +40,7 @@ def kept_log(definition: Definition, settings: Settings, state: str, *, live: Co
         PropensityError: this machine has kept the events, and the log's files are not here.
     """
     whole = int(np.iinfo(np.int64).max)
-    elsewhere = KeptLog(definition, whole, live, {})
+    elsewhere = DistantOrigin(definition, whole, live, {})
     if made_of(definition, elsewhere.place) != state.rpartition("-")[0]:
         return open_files(definition, settings, ends=whole, live=live)
     return replace(elsewhere, columns=LogColumns.load(definition, settings.folder(definition.name)).types)

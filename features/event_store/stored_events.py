@@ -15,7 +15,7 @@ from features.event_store.part_files import PartFiles
 from features.events.compacted import Compacted
 from features.events.events import Events, Rows
 from features.events.hashing import bucket_of, hashed_names
-from features.events.log import LocalLog
+from features.events.log import LocalLog, LogFacts
 from features.identities.people import People
 from features.reading.batch import add
 from features.reading.findings import Findings
@@ -25,27 +25,12 @@ from features.system.parallel import each
 R = TypeVar("R")
 
 
-class OfLog(Protocol):
+class Origin(LogFacts, Protocol):
     """What is known of the log whose events are kept."""
 
     @property
     def definition(self) -> Definition:
         """The definition."""
-        ...
-
-    @property
-    def ends(self) -> int:
-        """The log is complete through this instant."""
-        ...
-
-    @property
-    def live(self) -> Compacted:
-        """What of it came by the live path."""
-        ...
-
-    @property
-    def columns(self) -> dict[str, str]:
-        """Its columns with DuckDB's types."""
         ...
 
     @property
@@ -72,7 +57,7 @@ class StoredEvents(LocalLog):
         manifest: the state that is read.
     """
 
-    def __init__(self, log: OfLog, folder: Path) -> None:
+    def __init__(self, log: Origin, folder: Path) -> None:
         self.log = log
         self._home = folder
         self.folder = folder / made_of(log.definition, log.place)

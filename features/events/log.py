@@ -1,43 +1,21 @@
 """A log that can be worked through, wherever it is: events in memory, the event store, or Spark."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
 import polars as pl
 
-from features.definition.schema import Definition
 from features.events.compacted import NONE, Compacted
 from features.events.events import Events
-from features.events.tombstones import Tombstones
 from features.events.write import JoinedWork, Work, gather_here, write_frames
 from features.system.progress import Progress, ignore
 
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class EventFile:
-    """A written file of events of one bucket of users, sorted by user and time.
-
-    Attributes:
-        path: the file.
-        bucket: whose users, as `features.events.hashing.bucket_of` says.
-        first: the earliest event time.
-        last: the latest.
-        blocks: how many events each block of time has (`features.reading.clocks`).
-    """
-
-    path: Path
-    bucket: int
-    first: int
-    last: int
-    blocks: dict[int, int]
-
-
-class Log(Protocol):
-    """A log, complete through an instant, whose users can be worked on apart from each other."""
+class LogFacts(Protocol):
+    """What is known of a log."""
 
     @property
     def ends(self) -> int:
@@ -53,6 +31,10 @@ class Log(Protocol):
     def columns(self) -> dict[str, str]:
         """Its columns with DuckDB's types; none for events that have lost theirs."""
         ...
+
+
+class Log(LogFacts, Protocol):
+    """A log, complete through an instant, whose users can be worked on apart from each other."""
 
     @property
     def first(self) -> int:
@@ -170,41 +152,3 @@ class InMemory(LocalLog):
     def map(self, work: Callable[[Events], R]) -> Iterator[R]:
         """Yield ``work(events)``."""
         yield work(self.events)
-
-
-class DistributedLog(Log):
-    """A log whose users other machines work on."""
-
-    definition: Definition
-    erased: Tombstones
-
-    @property
-    def both(self) -> pl.DataFrame:
-        """The pairs of ids that are in one row, `features.reading.batch.BOTH_IDS`."""
-        raise NotImplementedError
-
-    @property
-    def n_events(self) -> int:
-        """How many events there are, at most."""
-        raise NotImplementedError
-
-    def write_events(self, folder: Path, buckets: int) -> list[EventFile]:
-        """Write all events that count, by bucket.
-
-        Args:
-            folder: is made.
-            buckets: how many.
-        """
-        raise NotImplementedError
-
-    def write_changed(self, now: Path, before: Path | None, folder: Path, *, since: int, gone: bytes) -> None:
-        """Write what has changed since the last time that values of users were written.
-
-        Args:
-            now: a written folder, ``user`` and ``profile``.
-            before: the same of the last time; None where all have changed.
-            folder: is made, of the same columns.
-            since: bytes of a value before this one are not compared.
-            gone: the value of who was there the last time only.
-        """
-        raise NotImplementedError

@@ -49,7 +49,7 @@ def convert(file: Path, importer: Importer, to: Path, marks: dict[str, str]) -> 
     Raises:
         EventLogError: the file cannot be read, or too many of its values cannot (``unreadable``).
     """
-    with connect(own=True) as connection, TemporaryDirectory(dir=to.parent, prefix=".unpacked-") as scratch:
+    with connect() as connection, TemporaryDirectory(dir=to.parent, prefix=".unpacked-") as scratch:
         spill(connection, Path(scratch))
         fields = Fields(importer.expressions)
         _gather(connection, file, importer, fields, Path(scratch))

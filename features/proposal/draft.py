@@ -66,7 +66,7 @@ def draft(name: str, path: str | list[str], folder: Path, given: Given, asking: 
     """
     paths = [path_of(each, folder) for each in ([path] if isinstance(path, str) else path)]
     check_unmixed(paths)
-    with connect(own=True) as connection:
+    with connect() as connection:
         columns = _read(connection, paths, given, asking)
         found = kinds(connection, "(SELECT * FROM named WHERE t IS NOT NULL AND u IS NOT NULL)", columns)
         if not found:

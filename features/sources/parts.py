@@ -141,10 +141,7 @@ class Parts:
             EventLogError: a column is missing, or the rows cannot be read.
         """
         target = self.of(of) or self.folder / f"{self.source}-{_name(of)}.parquet"
-        with (
-            TemporaryDirectory(dir=self.folder, prefix=".fetching-") as scratch,
-            engine.connect(own=True) as connection,
-        ):
+        with TemporaryDirectory(dir=self.folder, prefix=".fetching-") as scratch, engine.connect() as connection:
             fresh = Path(scratch, "rows.parquet")
             with _passed_on(rows) as passed, engine.reading([target]):
                 arrow.spill(connection, Path(scratch))

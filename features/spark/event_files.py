@@ -11,9 +11,9 @@ from pyspark.sql.functions import count
 from pyspark.sql.functions import max as max_
 from pyspark.sql.functions import min as min_
 
+from features.events.distributed import EventFile
 from features.events.events import Rows
 from features.events.hashing import bucket_of, hashed
-from features.events.log import EventFile
 from features.events.repeats import one_row_an_id
 from features.events.tombstones import Tombstones
 from features.reading.clocks import BLOCK

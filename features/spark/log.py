@@ -18,7 +18,7 @@ from features.definition.schema import Definition
 from features.engines.rows import DROPS
 from features.errors import EventLogError
 from features.events.compacted import NONE, Compacted, declared_end
-from features.events.log import DistributedLog, EventFile
+from features.events.distributed import DistributedLog, EventFile
 from features.events.tombstones import Tombstones
 from features.events.write import JoinedWork, parts_of_users
 from features.identities.merges import of_both_ids, reported

@@ -9,8 +9,8 @@ import polars as pl
 from features.definition.schema import Definition
 from features.event_store.distributed import keep_events
 from features.event_store.manifest import Manifest
+from features.events.distributed import DistributedLog
 from features.events.events import Events
-from features.events.log import DistributedLog
 from features.events.write import JoinedWork, part_files
 from features.feature_store import OnlineProfiles
 from features.feature_store.objects import profiles_path
@@ -95,7 +95,8 @@ def _packing(log: DistributedLog, definition: Definition, ends: int, identities:
 
 def _state(last: ProfileManifest | None, events: Manifest, log: DistributedLog, through: int) -> ProfileManifest:
     """What the profiles are made of."""
-    name = f"{events.name}-run-{last.run + 1 if last is not None else 0}"
+    run = last.run + 1 if last is not None else 0
+    name = f"{events.name}-run-{run}"
     return ProfileManifest(
         log=events.name,
         position=events.position,
@@ -104,7 +105,7 @@ def _state(last: ProfileManifest | None, events: Manifest, log: DistributedLog, 
         live=log.live.position,
         live_log=log.live.log,
         files={},
-        run=last.run + 1 if last is not None else 0,
+        run=run,
         people=f"people-{name}.parquet",
         everyone=f"{EVERYONE}-{name}",
     )

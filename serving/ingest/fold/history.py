@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from features.definition.schema import Definition
 from features.errors import EventLogError, PropensityError
-from features.event_store.open import kept_log
-from features.event_store.stored_events import OfLog, StoredEvents
+from features.event_store.open import origin_of
+from features.event_store.stored_events import Origin, StoredEvents
 from features.events.compacted import Compacted
 from features.events.events import Rows
 from features.events.hashing import bucket_of, hashed
@@ -41,7 +41,7 @@ class History:
     def __init__(self, definition: Definition, settings: Settings) -> None:
         self._definition, self._settings = definition, settings
         self._folder = profiles_path(definition, settings.folder(definition.name))
-        self._log: tuple[str, OfLog] | None = None
+        self._log: tuple[str, Origin] | None = None
         self._merges: tuple[object, MergeIndex] | None = None
 
     def kept(self) -> ProfileManifest | None:
@@ -73,7 +73,7 @@ class History:
         of = kept.log.rpartition("-")[0]
         if self._log is None or self._log[0] != of:
             live = Compacted.load(self._settings.live(self._definition.name))
-            self._log = of, kept_log(self._definition, self._settings, kept.log, live=live)
+            self._log = of, origin_of(self._definition, self._settings, kept.log, live=live)
         return StoredEvents(self._log[1], self._settings.events(self._definition.name))
 
     def _of_store(self, kept: ProfileManifest, read: Callable[[StoredEvents], Found]) -> Found | None:
@@ -109,7 +109,7 @@ class History:
             tables.append(rows.take(rows.visible <= kept.through).table())
         return Rows.together(tables, store.log.n_values)
 
-    def _known_again(self, log: OfLog, kept: ProfileManifest) -> bool:
+    def _known_again(self, log: Origin, kept: ProfileManifest) -> bool:
         """Whether a live event that is in the event store too counts once: there is none, or ids tell."""
         compacted = Compacted.load(self._settings.live(self._definition.name))
         return compacted.position <= kept.live or LogColumns(self._definition, log.columns).keeps_ids

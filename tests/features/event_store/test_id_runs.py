@@ -11,8 +11,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from features.errors import EventLogError
-from features.event_store.id_runs import IdRuns, first_of, spread
 from features.event_store.manifest import NAME, IdRun
+from features.event_store.repeated.id_runs import IdRuns, first_of, spread
 from features.event_store.store import EventStore
 from features.reading.source import EventLog
 from tests.features.event_store.logs import assert_same, definition_in, files_under, opened, put, random_rows

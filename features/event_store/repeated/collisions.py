@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.ipc as ipc
 from numpy.typing import NDArray
 
-from features.event_store.id_runs import IdRuns, spread
 from features.event_store.manifest import IdRun, Manifest, Part
 from features.event_store.part_files import PartFiles, write_frame
+from features.event_store.repeated.id_runs import IdRuns, spread
 from features.events.events import Rows
 from features.events.hashing import bucket_of, hashed
 from features.events.repeats import (

@@ -1,0 +1,1 @@
+"""Ids that come more than once: where they are found, and which of their rows count."""
