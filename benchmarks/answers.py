@@ -19,8 +19,8 @@ import polars as pl
 from benchmarks.stores import named_features, redis
 from benchmarks.world import ROOT, World, environment
 from features.definition.columns import feature_set
-from features.event_store.open import open_log
 from features.feature_store import OnlineProfiles
+from features.open_log import open_log
 from features.settings import Settings
 from features.system.progress import unseen
 from features.time import to_datetime, to_instant

@@ -24,8 +24,8 @@ from benchmarks.live import EVENTS, open_loop
 from benchmarks.postgres import postgres
 from benchmarks.stores import redis
 from benchmarks.world import ROOT, World
-from features.event_store.open import open_log
 from features.feature_store import OnlineProfiles
+from features.open_log import open_log
 from features.settings import Settings
 from features.system.progress import unseen
 from serving.database.identity import mark_of

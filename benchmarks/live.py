@@ -19,7 +19,7 @@ from benchmarks import due
 from benchmarks.answers import NAME, served, server_environment
 from benchmarks.stores import redis
 from benchmarks.world import ROOT, World, environment
-from features.event_store.open import open_log
+from features.open_log import open_log
 from features.system.progress import unseen
 from serving.database.log.live_log import LiveLog
 from serving.ingest.reconcile import reconcile

@@ -9,7 +9,7 @@ import polars as pl
 from benchmarks.merge_day import written_rows
 from benchmarks.world import Log
 from features.definition.schema import Definition
-from features.event_store.open import open_log
+from features.open_log import open_log
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.system.progress import unseen

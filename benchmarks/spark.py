@@ -37,7 +37,7 @@ def cost(log: Log, snapshots: int = 8) -> tuple[pl.DataFrame, dict[str, float]]:
             settings = Settings(home=home / engine, engine=engine, spark="local[*]")  # type: ignore[arg-type]
             began = perf_counter()
             source = (
-                SparkLog(log.definition, settings)
+                SparkLog.open(log.definition, settings)
                 if engine == "spark"
                 else EventStore.open(EventLog(log.definition), settings)
             )

@@ -48,7 +48,7 @@ def run(events: int, folder: Path) -> dict[str, float]:
         .config("spark.ui.showConsoleProgress", False).config("spark.log.level", "ERROR").getOrCreate()
     )  # fmt: skip
     with log.fresh_home() as home:
-        spark = SparkLog(log.definition, Settings(home=home, engine="spark", spark="local[2]"))
+        spark = SparkLog.open(log.definition, Settings(home=home, engine="spark", spark="local[2]"))
         cutoffs = weekly(log, SNAPSHOTS)
         rows = write_snapshots(spark, cutoffs, log.definition, home / "snapshots", more=Labels(log.definition))
         labelled = LabelledRows(home / "snapshots", "churn", log.definition.training, spark.gather)

@@ -45,6 +45,15 @@ def _web_address(value: str) -> str:
 #: what OpenID Connect cannot do without, beside roles
 _OPENID = ("oidc_issuer", "oidc_client_id", "console_url")
 
+
+def _store_address(value: str) -> str:
+    if value and not value.startswith(("s3://", "gs://", "gcs://", "abfs://", "abfss://", "hdfs://")):
+        raise ValueError("it must be an address such as s3://bucket/folder, gs://bucket/folder or abfs://box/folder")
+    return value.rstrip("/")
+
+
+StoreAddress = Annotated[str, AfterValidator(_store_address)]
+
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
@@ -58,6 +67,9 @@ class Settings(BaseSettings):
         redis: the address of Redis, ``host:port``.
         engine: ``local`` works on this machine, ``spark`` on the Spark named by ``PROPENSITY_SPARK``.
         spark: the address of Spark: ``spark://…`` or ``local[*]``; a Spark session that already runs is used instead.
+        shared: the address of a folder in an object store, ``s3://bucket/folder``, ``gs://…`` or ``abfs://…``, through
+            which this machine and those of Spark hand files to each other, and in which Spark keeps events; without it,
+            all of them must see ``PROPENSITY_HOME`` at the same path.
         tracking_uri: the address of an MLflow server; without it, a SQLite file in ``PROPENSITY_HOME``.
         token: one more read key for callers of the API, beside those of ``propensity keys``.
         auth: ``token`` requires a key; ``off`` serves without keys, for local use only.
@@ -107,6 +119,7 @@ class Settings(BaseSettings):
     redis: str = "127.0.0.1:6379"
     engine: Literal["local", "spark"] = "local"
     spark: str = "local[*]"
+    shared: StoreAddress = ""
     tracking_uri: str = ""
     token: SecretStr | None = None
     auth: Literal["token", "off"] = "token"

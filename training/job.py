@@ -10,10 +10,10 @@ from threadpoolctl import threadpool_limits
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import RefusalError
-from features.event_store.open import open_log
 from features.events.log import Log
 from features.feature_store import OfflineFeatures
 from features.feature_store.objects import snapshots_path, traits_path
+from features.open_log import open_log
 from features.rows import FeatureRows
 from features.settings import Settings
 from features.snapshot import write_snapshots

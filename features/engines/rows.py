@@ -16,7 +16,7 @@ from features.engines.keys import key_sql
 from features.engines.refunds import refunded_sql, taken_sql, without_refunds
 from features.engines.tables import RAW
 from features.engines.times import is_number, is_time, missing, time_sql
-from features.expressions.dialects import written
+from features.expressions.dialects import Dialect, written
 from features.expressions.expression import Expression
 from features.time import to_instant
 from features.user_id import EXACT
@@ -105,26 +105,31 @@ def checks_of(definition: Definition, columns: dict[str, str], raw: Sequence[str
         rounded = rf"contains({user}, 'e+') AND regexp_full_match(TRIM({user}), '\d(\.\d+)?e\+\d+')"
         found.append(Check(f"{USER} {names.user!r}", user, f"CASE WHEN {rounded} THEN NULL ELSE 1 END", True))
     found += [Check(f"column {n!r}", quote(RAW + n), quote(n)) for n in raw]
-    for key, sql, only in _expressions(definition):
+    return [*found, *checks_of_expressions(definition, "duckdb")]
+
+
+def checks_of_expressions(definition: Definition, dialect: Dialect) -> Iterator[Check]:
+    """What expressions over the log make of a row's columns: what they cast, and amounts of a currency."""
+    text_type = {"duckdb": "VARCHAR", "spark": "STRING"}[dialect]
+    for key, sql, only in _expressions(definition, dialect):
         for node in sql.tree.find_all(exp.Cast):
             # what is cast may hold casts of its own, which no row may make fail either
-            inner, shown = written(node.this.sql(dialect="duckdb"), "duckdb"), node.sql(dialect="duckdb")
-            text = f"CASE WHEN {only} THEN CAST(({inner}) AS VARCHAR) END"
-            found.append(Check(f"{shown} in {key}", text, written(shown, "duckdb")))
+            inner, shown = written(node.this.sql(dialect="duckdb"), dialect), node.sql(dialect="duckdb")
+            text = f"CASE WHEN {only} THEN CAST(({inner}) AS {text_type}) END"
+            yield Check(f"{shown} in {key}", text, written(shown, dialect))
     for number in event_numbers(definition):
         if number.currency is not None:
-            found.append(Check(f"{CURRENCY} {number.currency!r}", *stated_currency(number, definition, "duckdb")))
-    return found
+            yield Check(f"{CURRENCY} {number.currency!r}", *stated_currency(number, definition, dialect))
 
 
-def _expressions(definition: Definition) -> Iterator[tuple[str, Expression, str]]:
+def _expressions(definition: Definition, dialect: Dialect) -> Iterator[tuple[str, Expression, str]]:
     """Where expressions over the log stand, the expressions, and for which rows they matter."""
     for name, rule in definition.signals.items():
         yield f"signals.{name}.where", rule.where, "true"
         if rule.refund is not None:
             yield f"signals.{name}.refund", rule.refund, "true"
     for number in event_numbers(definition):
-        yield number.place, number.sql, rows_of(number, definition, "duckdb")
+        yield number.place, number.sql, rows_of(number, definition, dialect)
     for i, sql in enumerate(definition.events.exclude):
         yield f"events.exclude[{i}]", sql, "true"
 

@@ -3,6 +3,7 @@
 A store's folder says all that is needed: stores that other definitions made are searched alike.
 """
 
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,21 +13,23 @@ import numpy as np
 import pyarrow as pa
 
 from features.definition.schema import Definition
-from features.errors import EventLogError
+from features.errors import EventLogError, UnavailableError
+from features.event_store.distributed import RUN, TAKING
 from features.event_store.manifest import Manifest, digest_of, size_of
 from features.event_store.merged.gather import GATHERED
 from features.event_store.merged.pairs import forget
-from features.event_store.part_files import PartFiles, together
+from features.event_store.part_files import PartFiles, place_of, together
 from features.event_store.repeated.collisions import keep_claims, without_claims
 from features.events.compacted import Compacted
 from features.events.events import Rows
-from features.events.hashing import bucket_of
+from features.events.hashing import bucket_of, hashed_names
 from features.events.sort import members, set_of
 from features.events.tombstones import Tombstones
 from features.events.write import rows_of_users
 from features.reading.places import name_in
 from features.sources.parts import fetched_files
 from features.system.files.lock import held, locked
+from features.system.files.places import Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,18 @@ def erase_events(definition: Definition, home: Path, live: Compacted, users: Seq
 def store_folders(home: Path) -> list[Path]:
     """The event stores of a log, whichever definition made them."""
     return sorted(file.parent for file in home.glob("*/manifest.json"))
+
+
+def rows_elsewhere(home: Path, users: Sequence[str]) -> int:
+    """How many rows of users the stores have whose parts are in other places than beside their manifests."""
+    rows = 0
+    for folder in store_folders(home):
+        state = Manifest.load(folder)
+        if state is not None and state.place:
+            buckets = set(bucket_of(hashed_names(users), state.buckets).tolist())
+            parts = [part for part in state.parts if part.bucket in buckets]
+            rows += len(PartFiles.of_folder(folder, state).read(parts, ids=False, users=users).t)
+    return rows
 
 
 def _from_store(folder: Path, erased: Tombstones, changed: dict[str, Path]) -> dict[str, int]:
@@ -146,14 +161,20 @@ def without_erased(state: Manifest, files: PartFiles, erased: Tombstones) -> tup
     return state.model_copy(update=change).marked(), removed
 
 
-def clean(folder: Path, state: Manifest) -> None:
-    """Remove the files of a store that its state does not name, unless somebody still reads an older state."""
+def clean(folder: Path, state: Manifest, *, taking: bool = False) -> None:
+    """Remove the files of a store that its state does not name, unless somebody still reads an older state.
+
+    Args:
+        folder: the store's.
+        state: its state.
+        taking: we hold the lock of who takes files in on other machines.
+    """
     with held(folder, alone=True) as free:
         if free:
-            _remove_unnamed(folder, state)
+            _remove_unnamed(folder, state, taking=taking)
 
 
-def _remove_unnamed(folder: Path, state: Manifest) -> None:
+def _remove_unnamed(folder: Path, state: Manifest, *, taking: bool = False) -> None:
     named = {part.name for part in state.parts}
     named |= {*state.repeats, *state.merges, *(run.name for run in state.ids)}
     for pattern in ("bucket-*.parquet", "repeats-*.parquet", "merges-*.parquet", "*.ids"):
@@ -162,3 +183,28 @@ def _remove_unnamed(folder: Path, state: Manifest) -> None:
                 file.unlink()
     for left in folder.glob(f"{GATHERED}*"):  # of a process that was killed
         shutil.rmtree(left)
+    if state.place or any(folder.glob(f"{RUN}*")):
+        _remove_of_runs(folder, place_of(folder, state), named, taking=taking)
+
+
+def _remove_of_runs(folder: Path, place: Place, named: set[str], *, taking: bool) -> None:
+    """Remove the parts that other machines have written and no state names, but for those of a run that goes on."""
+    there = [name for name in place.names() if re.fullmatch(rf"({RUN}\w+/)?bucket-[\w-]+\.parquet", name)]
+    runs, in_use = ({name.partition("/")[0] for name in names if "/" in name} for names in (there, named))
+    if taking or _nobody_takes(folder):
+        runs |= {run.name for run in folder.glob(f"{RUN}*")}
+        for run in runs - in_use:
+            (place / run).remove()
+        runs = in_use
+    else:
+        runs = runs & in_use
+    place.remove([name for name in there if name not in named and ("/" not in name or name.partition("/")[0] in runs)])
+
+
+def _nobody_takes(folder: Path) -> bool:
+    """Whether no other process has other machines take files in now."""
+    try:
+        with locked(folder / TAKING):
+            return True
+    except UnavailableError:
+        return False

@@ -1,19 +1,22 @@
 """Taking files of the log into the event store: spread over the buckets, then sorted and merged bucket by bucket."""
 
 import shutil
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.ipc as ipc
+from numpy.typing import NDArray
 
 from features.event_store.manifest import Manifest, Part, TakenFile
 from features.event_store.merged.pairs import keep_merges
 from features.event_store.part_files import PartFiles, together
-from features.event_store.repeated.collisions import Collisions, Judged, keep_claims
+from features.event_store.repeated.collisions import Collisions, Judged, what_is_known
 from features.events.events import Rows
 from features.events.hashing import bucket_of
 from features.events.repeats import ROW_BITS
@@ -26,6 +29,8 @@ from features.reading.findings import together as all_findings
 from features.reading.source import EventLog
 from features.system.parallel import each
 from features.system.progress import Progress
+
+NO_IDS: Final = np.zeros(0, dtype=np.int64)
 
 #: a bucket with more parts than this, or whose later parts have a third of its rows, gets its parts merged
 MOST_PARTS = 24
@@ -46,6 +51,49 @@ class Change:
     added: list[Part]
     removed: list[Part]
     merged: int
+
+
+def changed(
+    files: PartFiles, bucket: int, old: list[Part], rows: Rows, gone: NDArray[np.int64], written: str, position: int
+) -> Change:
+    """Put a bucket's new rows beside its old ones; the parts are written, and nothing names them yet.
+
+    Args:
+        files: the store's parts.
+        bucket: which.
+        old: its parts so far.
+        rows: new ones, sorted.
+        gone: ids of old rows that no longer count.
+        written: tells the files from others.
+        position: at which the rows come in.
+    """
+    if gone.size:  # what counted so far counts no more: the bucket is written again
+        whole = files.read(old, ids=True)
+        rows = together(whole.take(~members(set_of(gone), whole.ids)), rows).sorted()
+        return Change(bucket, files.write(rows, bucket, written, position), old, position)
+    new = files.write(rows, bucket, written, position)
+    if not is_in_pieces(old):
+        return Change(bucket, new, [], 0)
+    through = old[-1].position
+    whole = files.read(old, ids=True).sorted()
+    return Change(bucket, [*files.write(whole, bucket, written, through), *new], old, through)
+
+
+def is_in_pieces(parts: list[Part]) -> bool:
+    """Whether a bucket's parts are so many, or those after the first so large, that they are merged."""
+    return len(parts) >= MOST_PARTS or 3 * sum(part.rows for part in parts[1:]) > sum(part.rows for part in parts)
+
+
+def with_changes(state: Manifest, changes: Iterable[Change]) -> Manifest:
+    """A state with buckets as they are after changes."""
+    parts, again = {part.name: part for part in state.parts}, dict(state.merged)
+    for change in changes:
+        for part in change.removed:
+            del parts[part.name]
+        parts |= {part.name: part for part in change.added}
+        if change.merged:
+            again[change.bucket] = change.merged
+    return state.model_copy(update={"parts": list(parts.values()), "merged": again})
 
 
 class Intake:
@@ -72,8 +120,7 @@ class Intake:
         scratch.mkdir(parents=True)
         collisions = Collisions(scratch, state, self._files, self._written) if self._log.has_ids else None
         taken = self._spread(files, scratch, progress, collisions)
-        again, every = dict(state.merged), [*state.files, *taken]
-        parts = {part.name: part for part in state.parts}
+        every = [*state.files, *taken]
         buckets = [bucket for bucket in range(state.buckets) if (scratch / str(bucket)).exists()]
         judged, runs = None, state.ids
         if collisions is not None:
@@ -81,22 +128,15 @@ class Intake:
             judged = collisions.judge(buckets, names, by_arrival=by_arrival)
             runs = collisions.runs
         touched = sorted({*buckets, *(judged.buckets if judged is not None else ())})
-        for change in each(touched, lambda bucket: self._merge(scratch / str(bucket), bucket, judged)):
-            for part in change.removed:
-                del parts[part.name]
-            parts |= {part.name: part for part in change.added}
-            if change.merged:
-                again[change.bucket] = change.merged
+        changes = each(touched, lambda bucket: self._merge(scratch / str(bucket), bucket, judged))
+        merged = with_changes(state, changes)
         shutil.rmtree(scratch)
-        change_of = {"position": self._position, "files": every, "parts": list(parts.values()), "merged": again,
-                     "ids": runs, "types": self._log.types, "by_arrival": self._log.has_arrivals,
+        change_of = {"position": self._position, "files": every, "ids": runs, "types": self._log.types,
+                     "by_arrival": self._log.has_arrivals,
                      "merges": keep_merges(self._both, state, self._files, self._written)}  # fmt: skip
         if judged is not None:
-            change_of |= {"duplicates": state.duplicates + judged.left_out,
-                          "repeats": keep_claims(judged, state, self._files, self._position),
-                          "differing": state.differing + judged.differing,
-                          "shared": state.shared + judged.shared}  # fmt: skip
-        return state.model_copy(update=change_of)
+            change_of |= what_is_known(judged, state, self._files, self._position)
+        return merged.model_copy(update=change_of)
 
     def _spread(
         self, files: list[Path], scratch: Path, progress: Progress, collisions: Collisions | None
@@ -139,20 +179,9 @@ class Intake:
 
     def _merge(self, file: Path, bucket: int, judged: Judged | None) -> Change:
         """Sort a bucket's new rows and put them beside the old ones."""
-        rows = self._new_rows(file, bucket, judged)
-        old = self._state.of_bucket(bucket)
-        gone = judged.removed(bucket) if judged is not None else np.zeros(0, dtype=np.int64)
-        if gone.size:  # what counted so far counts no more: the bucket is written again
-            whole = self._files.read(old, ids=True)
-            rows = together(whole.take(~members(set_of(gone), whole.ids)), rows).sorted()
-            part = self._files.write(rows, bucket, self._written, self._position)
-            return Change(bucket, part, old, self._position)
-        new = self._files.write(rows, bucket, self._written, self._position)
-        if len(old) < MOST_PARTS and 3 * sum(part.rows for part in old[1:]) <= sum(part.rows for part in old):
-            return Change(bucket, new, [], 0)
-        through = old[-1].position
-        whole = self._files.read(old, ids=True).sorted()
-        return Change(bucket, [*self._files.write(whole, bucket, self._written, through), *new], old, through)
+        rows, old = self._new_rows(file, bucket, judged), self._state.of_bucket(bucket)
+        gone = judged.removed(bucket) if judged is not None else NO_IDS
+        return changed(self._files, bucket, old, rows, gone, self._written, self._position)
 
     def _new_rows(self, file: Path, bucket: int, judged: Judged | None) -> Rows:
         """A bucket's new rows, without those of an id that do not count, sorted."""

@@ -166,6 +166,8 @@ class Manifest(Strict):
         ids: sorted runs of the ids of all rows; none where an older version wrote this or somebody was erased since:
             then who takes rows in reads the ids of the parts.
         merges: files of the merges that rows with two ids have reported (`features.identities.merges.MERGES`).
+        place: where the parts are (`features.system.files.places.Place`); beside this file where it is empty.
+        columns: the log's columns with Spark's types, where executors have taken it in.
     """
 
     made_of: str
@@ -187,6 +189,8 @@ class Manifest(Strict):
     refunds: bool = False
     ids: list[IdRun] = []
     merges: list[str] = []
+    place: str = ""
+    columns: dict[str, str] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -216,6 +220,14 @@ class Manifest(Strict):
             return self
         newest = sorted(self.history.items())[-MOST_TOKENS:]
         return self.model_copy(update={"history": {**dict(newest), self.position: secrets.token_hex(4)}})
+
+    @property
+    def by_bucket(self) -> dict[int, list[Part]]:
+        """The parts of each bucket that has some, oldest first."""
+        found: dict[int, list[Part]] = {}
+        for part in self.parts:
+            found.setdefault(part.bucket, []).append(part)
+        return found
 
     def of_bucket(self, bucket: int) -> list[Part]:
         """A bucket's parts, oldest first."""

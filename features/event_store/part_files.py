@@ -2,9 +2,11 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import polars as pl
@@ -18,6 +20,7 @@ from features.event_store.manifest import Manifest, Part
 from features.events.events import Rows, merged
 from features.reading.clocks import blocks_of
 from features.system.files.durable import flush
+from features.system.files.places import Place
 
 ROW_GROUP = 65_536
 
@@ -27,18 +30,28 @@ class PartFiles:
     """Reads and writes parts.
 
     Attributes:
-        folder: where they are.
+        folder: the store's.
         n_values: how many valued signals rows have.
+        place: where the parts are: that folder, or another place.
+        run: how the names of new ones begin.
     """
 
     folder: Path
     n_values: int
+    place: Place
+    run: str = ""
+
+    @classmethod
+    def of(cls, folder: Path, n_values: int, state: Manifest | None) -> "PartFiles":
+        """Those of a store in a state; None before the first."""
+        return cls(folder, n_values, place_of(folder, state))
 
     @classmethod
     def of_folder(cls, folder: Path, state: Manifest) -> "PartFiles":
         """Those of a store whose definition is not at hand: its parts say how many valued signals they have."""
-        names = pq.read_schema(folder / state.parts[0].name).names if state.parts else []
-        return cls(folder, sum(re.fullmatch(r"v\d+", name) is not None for name in names))
+        files = cls.of(folder, 0, state)
+        names = files.names_of(state.parts[0]) if state.parts else []
+        return replace(files, n_values=sum(re.fullmatch(r"v\d+", name) is not None for name in names))
 
     def read(self, parts: list[Part], *, ids: bool, users: Sequence[str] | None = None) -> Rows:
         """Read parts together, in no order; ids are 0 unless asked for; only of some users where they are named.
@@ -66,20 +79,38 @@ class PartFiles:
         """Read the distinct users of a part, as `read` does."""
         return pl.Series("id", self._table(part, ["user"])["user"].unique(), dtype=pl.String)
 
-    def _table(self, part: Part, columns: list[str], users: Sequence[str] | None = None) -> pa.Table:
-        file = self.folder / part.name
+    def names_of(self, part: Part) -> list[str]:
+        """The names of a part's columns."""
+        with self._opened(part) as parquet:
+            return list(parquet.schema_arrow.names)
+
+    @contextmanager
+    def _opened(self, part: Part) -> Iterator[pq.ParquetFile]:
+        """Open a part, without pyarrow's data sets, which import pandas.
+
+        Raises:
+            EventLogError: the part is damaged or gone.
+            UnavailableError: the store that it is in does not answer.
+        """
         try:
-            table = _of_users(file, columns, users) if users is not None else _whole(file, columns)
-            if lost := [name for name in columns if name not in table.column_names]:  # they are passed over
-                raise pa.ArrowInvalid(f"it has no column {', '.join(lost)}")
+            with self.place.reading(part.name) as file, pq.ParquetFile(file, read_dictionary=["user"]) as parquet:
+                yield parquet
         except (OSError, pa.ArrowException) as error:
+            if self.place.is_store and isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+                raise self.place.silent(error) from error
             raise EventLogError(
-                f"the event store's {file} cannot be read: {error}.",
+                f"the event store's {self.place}/{part.name} cannot be read: {error}.",
                 fix=f"remove {self.folder}; it is rebuilt from the log",
             ) from error
+
+    def _table(self, part: Part, columns: list[str], users: Sequence[str] | None = None) -> pa.Table:
+        with self._opened(part) as parquet:
+            table = _of_users(parquet, columns, users) if users is not None else _whole(parquet, columns)
+            if lost := [name for name in columns if name not in table.column_names]:  # they are passed over
+                raise pa.ArrowInvalid(f"it has no column {', '.join(lost)}")
         if users is None and table.num_rows != part.rows:
             raise EventLogError(
-                f"the event store's {file} holds {table.num_rows:,} rows instead of {part.rows:,}.",
+                f"the event store's {self.place}/{part.name} holds {table.num_rows:,} rows instead of {part.rows:,}.",
                 fix=f"remove {self.folder}; it is rebuilt from the log",
             )
         return table
@@ -95,43 +126,50 @@ class PartFiles:
         """
         if not len(rows.t):
             return []
-        name = f"bucket-{bucket:04d}-{written}-{position}.parquet"
-        _write(self.folder / name, rows.table())
+        name = f"{self.run}bucket-{bucket:04d}-{written}-{position}.parquet"
+        with self.place.writing(name) as file:
+            _write(file, rows.table())
+        self.place.keep(name)  # its name, with the manifest that lies beside it
         first, last = int(rows.t.min()), int(rows.t.max())
         return [Part(bucket=bucket, name=name, rows=len(rows.t), first=first, last=last, position=position,
                      blocks=blocks_of(rows.t))]  # fmt: skip
 
 
+def place_of(folder: Path, state: Manifest | None) -> Place:
+    """Where the parts of a store are: in its folder, or in one of the same name in an object store."""
+    if state is None or not state.place:
+        return Place(str(folder))
+    return Place(state.place, "/".join(folder.parts[-3:]))  # of the definition, of events, of this store
+
+
 def write_frame(path: Path, frame: pl.DataFrame) -> None:
     """Write a frame with users, as durably as a part."""
     _write(path, frame.to_arrow())
+    flush(path)
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    pq.write_table(
-        table, path, row_group_size=ROW_GROUP, compression="lz4", use_dictionary=["user", "file"],
-        write_statistics=["user"],
-    )  # fmt: skip
-    flush(path)  # its name, with the manifest that lies beside it
+#: how parts are written
+STORED: Final = {"compression": "lz4", "use_dictionary": ["user", "file"], "write_statistics": ["user"]}
 
 
-def _whole(file: Path, columns: list[str]) -> pa.Table:
-    """All rows, without pyarrow's data sets, which import pandas."""
-    with pq.ParquetFile(file, read_dictionary=["user"]) as parquet:
-        return parquet.read(columns, use_threads=False)
+def _write(file: Any, table: pa.Table) -> None:
+    pq.write_table(table, file, row_group_size=ROW_GROUP, **STORED)
 
 
-def _of_users(file: Path, columns: list[str], users: Sequence[str]) -> pa.Table:
+def _whole(parquet: pq.ParquetFile, columns: list[str]) -> pa.Table:
+    return parquet.read(columns, use_threads=False)
+
+
+def _of_users(parquet: pq.ParquetFile, columns: list[str], users: Sequence[str]) -> pa.Table:
     """Rows of some users: rows are sorted by user, so that few groups of rows hold them."""
     asked = sorted(users)
-    with pq.ParquetFile(file, read_dictionary=["user"]) as parquet:
-        place, groups = parquet.schema_arrow.get_field_index("user"), []
-        for group in range(parquet.num_row_groups):
-            known = parquet.metadata.row_group(group).column(place).statistics
-            at = bisect_left(asked, known.min) if known is not None and known.has_min_max else 0
-            if known is None or not known.has_min_max or (at < len(asked) and asked[at] <= known.max):
-                groups.append(group)
-        table = parquet.read_row_groups(groups, columns=columns, use_threads=False)
+    place, groups = parquet.schema_arrow.get_field_index("user"), []
+    for group in range(parquet.num_row_groups):
+        known = parquet.metadata.row_group(group).column(place).statistics
+        at = bisect_left(asked, known.min) if known is not None and known.has_min_max else 0
+        if known is None or not known.has_min_max or (at < len(asked) and asked[at] <= known.max):
+            groups.append(group)
+    table = parquet.read_row_groups(groups, columns=columns, use_threads=False)
     names = table["user"].combine_chunks()
     chosen = pc.is_in(names.dictionary, pa.array(asked, names.dictionary.type)) if len(names.dictionary) else None
     return table.filter(chosen.take(names.indices)) if chosen is not None else table

@@ -43,6 +43,16 @@ class Origin(LogFacts, Protocol):
         """Where it is."""
         ...
 
+    @property
+    def has_arrivals(self) -> bool:
+        """Whether rows say when they arrived."""
+        ...
+
+    @property
+    def is_view(self) -> bool:
+        """Whether it is a view, whose rows change without its file."""
+        ...
+
 
 class StoredEvents(LocalLog):
     """A log's kept events.
@@ -61,9 +71,9 @@ class StoredEvents(LocalLog):
         self.log = log
         self._home = folder
         self.folder = folder / made_of(log.definition, log.place)
-        self._files = PartFiles(self.folder, log.n_values)
         self._merged: MergedIds | None = None
         self._manifest = Manifest.load(self.folder)
+        self._files = PartFiles.of(self.folder, log.n_values, self._manifest)
 
     @property
     def manifest(self) -> Manifest:

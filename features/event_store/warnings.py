@@ -2,7 +2,7 @@
 
 import logging
 
-from features.event_store.store import EventStore
+from features.event_store.stored_events import StoredEvents
 from features.reading.clocks import strays, together
 from features.reading.findings import words
 from features.sources.parts import Fetched
@@ -10,7 +10,7 @@ from features.sources.parts import Fetched
 log = logging.getLogger("propensity.log")
 
 
-def warnings_of(store: EventStore) -> list[str]:
+def warnings_of(store: StoredEvents) -> list[str]:
     """What of a log was lost, or is doubtful, in sentences; nothing when all was read."""
     messages = [f"{words(name, finding)}." for name, finding in store.findings.items() if finding.rows]
     counts = store.counts
@@ -41,7 +41,7 @@ def warnings_of(store: EventStore) -> list[str]:
     return messages
 
 
-def warn(store: EventStore) -> None:
+def warn(store: StoredEvents) -> None:
     """Tell the warnings of a log once."""
     for message in warnings_of(store):
         log.warning("%s", message)

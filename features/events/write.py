@@ -1,7 +1,7 @@
 """Writing what is made of a log as Parquet, a run of users at a time, complete or not at all."""
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from features.events.events import Events
 from features.events.hashing import hashed
 from features.system.files.durable import new_folder, replace_folder, replacing
+from features.system.files.places import Place
 from features.system.parallel import each
 from features.system.progress import Progress
 
@@ -45,17 +46,8 @@ def write_frames(runs: Map, work: Work, folder: Path, *, by: str | None, progres
     new_folder(fresh)
 
     def write(events: Events) -> int:
-        rows = 0
         first = int(hashed(pa.chunked_array([[events.users[0]]]))[0]) & (2**63 - 1)
-        for i, frame in enumerate(work(events)):
-            parts = {None: frame} if by is None else frame.partition_by(by, as_dict=True, include_key=False)
-            for key, part in parts.items():
-                place = fresh if key is None else fresh / f"{by}={key[0]}"
-                place.mkdir(exist_ok=True)
-                if len(part):
-                    part.write_parquet(place / f"part-{first:016x}-{i:03d}.parquet", compression="lz4")
-            rows += len(frame)
-        return rows
+        return sum(write_parts(work(events), Place(str(fresh)), f"{first:016x}", by=by).values())
 
     total = 0
     for rows in runs(write):
@@ -63,6 +55,31 @@ def write_frames(runs: Map, work: Work, folder: Path, *, by: str | None, progres
         progress(1)
     replace_folder(fresh, folder)
     return total
+
+
+def write_parts(frames: Iterable[pl.DataFrame], place: Place, name: str, *, by: str | None) -> dict[str, int]:
+    """Write the frames of one run of users.
+
+    Args:
+        frames: all rows of a user are in one of them.
+        place: gets the files.
+        name: tells them from those of other runs.
+        by: as for `write_frames`.
+
+    Returns:
+        The rows of each file.
+    """
+    written: dict[str, int] = {}
+    for i, frame in enumerate(frames):
+        parts = {None: frame} if by is None else frame.partition_by(by, as_dict=True, include_key=False)
+        for key, part in parts.items():
+            below = place if key is None else place / f"{by}={key[0]}"
+            below.make()
+            if len(part):
+                file = f"part-{name}-{i:03d}.parquet"
+                below.write(file, part)
+                written[file if key is None else f"{by}={key[0]}/{file}"] = len(part)
+    return written
 
 
 def rows_of_users(file: Path, column: str, users: Sequence[str], *, remove: bool = False) -> int:
@@ -102,9 +119,9 @@ def parts_of_users(folder: Path) -> list[list[Path]]:
     return [parts[name] for name in sorted(parts)]
 
 
-def read_part(files: Sequence[Path | str], columns: Sequence[str]) -> pl.DataFrame:
+def read_part(files: Sequence[Path], columns: Sequence[str]) -> pl.DataFrame:
     """Some columns of the files of the same users."""
-    return pl.read_parquet([str(file) for file in files], columns=list(columns), hive_partitioning=False)
+    return pl.read_parquet(list(files), columns=list(columns), hive_partitioning=False)
 
 
 def gather_here(folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]) -> pl.DataFrame:

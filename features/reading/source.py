@@ -110,11 +110,6 @@ class EventLog:
                 column_time(name, self.columns[name], rules, f"events.columns.{key}")
 
     @property
-    def naive_times(self) -> bool:
-        """Whether the log's times have no zone."""
-        return "TIME ZONE" not in self.columns[self.definition.events.columns.time]
-
-    @property
     def _needed(self) -> tuple[str, ...]:
         """Columns that every file must have; of what an expression reads, any may be missing."""
         names = self.definition.events.columns

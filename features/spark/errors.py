@@ -92,6 +92,11 @@ _CAUSES: Final = (
         "Spark ran out of memory, or lost an executor: {}.", _MEMORY,
     ),
     _Known(
+        r"FileNotFoundError: [^\n]{0,60}?'?(/[^'\s]+)'?", "Spark's executors have no folder for {}.",
+        "let all machines of Spark see PROPENSITY_HOME at the same path, or name a folder in an object store in "
+        "PROPENSITY_SHARED",
+    ),
+    _Known(
         r"\[FAILED_READ_FILE\.FILE_NOT_EXIST\] Encountered error while reading file (\S+?)\.\s", "no file at {}.",
         "write what is missing again, and see that every machine of Spark sees it at the same path", True,
     ),

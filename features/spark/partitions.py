@@ -1,26 +1,31 @@
-"""What an executor runs on a partition: the same kernel and the same work as on one machine."""
+"""What an executor runs on the kept events of some users: the same kernel and the same work as on one machine."""
 
-from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark import TaskContext
 
+from features.event_store.manifest import Part
+from features.event_store.part_files import PartFiles
 from features.events.events import Events, Rows
-from features.events.repeats import one_row_an_id
-from features.events.tombstones import Tombstones
-from features.events.write import JoinedWork, read_part
+from features.events.write import JoinedWork, write_parts
 from features.identities.people import NOBODY_MERGED, People
+from features.spark.table import ROW, Table
+from features.system.files.places import Place
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
 
-#: rows of users that are worked on at once
+#: rows of persons of several ids that are worked on at once
 RUN_ROWS = 200_000
 
-#: where ids were merged, the column of what is worked on together: a user, or a set of ids that were ever merged
+#: the column of what is worked on together where ids were merged: the number of a set of ids
 TOGETHER: Final = "together"
 
 Batches = Iterator[pa.RecordBatch]
@@ -28,117 +33,141 @@ Batches = Iterator[pa.RecordBatch]
 Partition = Callable[[Batches], Batches]
 """What an executor runs on a partition."""
 
+Bucket = tuple[int, list[Part]]
+"""A bucket, and its parts."""
 
-#: columns of the rows of a table that are worked on with the events of their users: its place, then its columns
-ROW: Final = "row"
-
-
-def column_beside(place: int) -> str:
-    """What a column of such a table is called beside those of events."""
-    return f"beside{place}"
+Run = tuple[Events, pl.DataFrame | None]
+"""Events of some users, and the rows of a table that are theirs."""
 
 
-def answering(
-    work: JoinedWork,
-    n_values: int,
-    ends: int,
-    erased: Tombstones,
-    schema: pa.Schema,
-    people: "Broadcast[People] | None",
-    *,
-    by_arrival: bool,
-    beside: Sequence[str] | None = None,
-) -> Partition:
-    """What an executor runs on a partition: frames made of the events of some users.
+def attempt() -> str:
+    """What tells the files of this task from those of others, and of its other attempts."""
+    context = TaskContext.get()
+    return f"{context.taskAttemptId():x}" if context is not None else "0"
 
-    Args:
-        work: makes frames of some users' events, and of the rows of a table that are theirs.
-        n_values: how many valued signals rows have.
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """The users of a store as executors read them.
+
+    Attributes:
+        files: the parts of their events.
         ends: the log is complete through this instant.
-        erased: whose rows count nowhere.
-        schema: of the frames.
-        people: who is who of ids that were merged; None where none were: then there is no column `TOGETHER`.
-        by_arrival: rows say when they arrived.
-        beside: the columns of that table, whose rows are those without a time; None where there is no table.
+        people: who is who of ids that were merged; None where none were.
+        table: a table with rows of users; None where there is none.
     """
-    key = "user" if people is None else TOGETHER
 
-    def answer(table: pa.Table) -> Batches:
-        table, joined = (table, None) if beside is None else _parted(table, beside)
-        if not table.num_rows:
-            return
-        rows = Rows.of(table.drop_columns([TOGETHER]) if people is not None else table, n_values)
-        if erased:
-            rows = rows.take(~erased.flags(rows.users)[rows.codes])
-        once, _ = one_row_an_id(rows, by_arrival=by_arrival, each_user=True)
-        for events in _events(once, ends, people.value if people is not None else NOBODY_MERGED):
-            for frame in work(events, joined):
-                yield from frame.to_arrow().cast(schema).to_batches()
+    files: PartFiles
+    ends: int
+    people: "Broadcast[People] | None"
+    table: Table | None = None
 
-    return of_whole_users(answer, key)
+    def of_bucket(self, given: Bucket) -> Run | None:
+        """The users of a bucket who are people by themselves; None where there are none."""
+        bucket, parts = given
+        rows = self.files.read(parts, ids=False)
+        if self.people is not None:
+            rows = rows.take((self._sets(rows.users) < 0)[rows.codes])
+        events = (rows.sorted() if len(parts) > 1 else rows).events(self.ends, {})
+        if not len(events.users):
+            return None
+        return events, self.table.of(bucket).drop(ROW) if self.table else None
+
+    def merged(self, given: Bucket) -> pa.Table:
+        """The rows of a bucket that are of merged ids, with `TOGETHER`, and between them those of the table."""
+        bucket, parts = given
+        rows = self.files.read(parts, ids=False)
+        rows = rows.take((self._sets(rows.users) >= 0)[rows.codes])
+        found = [rows.table().drop_columns(["id", "file"])]
+        if self.table is not None:
+            found.append(self.table.between(self.table.of(bucket)))
+        plain = [table.set_column(0, "user", table["user"].cast(pa.string())) for table in found]
+        whole = pa.concat_tables(plain, promote_options="default")
+        sets = self._sets(whole["user"])
+        return whole.append_column(TOGETHER, pa.array(sets)).filter(pa.array(sets >= 0))
+
+    @property
+    def merged_schema(self) -> pa.Schema:
+        """The columns of what `merged` finds."""
+        columns = {"user": pa.string(), "t": pa.int64(), "wait": pa.int64(), "mask": pa.int64()}
+        columns |= {f"v{i}": pa.float64() for i in range(self.files.n_values)}
+        plain = pa.schema(columns)
+        if self.table is not None:
+            plain = pa.unify_schemas([plain, self.table.between(self.table.none).schema.remove(0)])
+        return plain.append(pa.field(TOGETHER, pa.int64()))
+
+    def persons(self, batches: Batches) -> Iterator[Run]:
+        """Persons of several ids, whose rows lie sorted by `TOGETHER`."""
+        for given in whole_keys(batches, TOGETHER):
+            table, joined = given.drop_columns([TOGETHER]), None
+            if self.table is not None:
+                table, joined = self.table.parted(table)
+            rows = table.append_column("id", pa.array(np.zeros(table.num_rows, dtype=np.int64)))
+            persons = self._people.events(Rows.together([rows], self.files.n_values), self.ends)
+            if persons is not None:
+                yield persons, joined
+
+    @property
+    def _people(self) -> People:
+        return self.people.value if self.people is not None else NOBODY_MERGED
+
+    def _sets(self, users: pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
+        return self._people.sets_of(pl.Series(users, dtype=pl.String))
 
 
-def of_whole_users(answer: Callable[[pa.Table], Batches], key: str) -> Partition:
-    """What an executor runs on a partition, whatever its batches: whole users at a time, as many as make a run.
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What executors make of users, and where they write it.
+
+    Attributes:
+        users: reads them.
+        work: makes frames of some users' events, and of the rows of the table that are theirs.
+        out: gets the files.
+        by: a text column that becomes folders.
+    """
+
+    users: Users
+    work: JoinedWork
+    out: Place
+    by: str | None
+
+    def bucket(self, given: Bucket) -> dict[str, int]:
+        """Work on a bucket; the rows of each file that was written."""
+        run = self.users.of_bucket(given)
+        return self._written(run, f"{given[0]:05d}") if run is not None else {}
+
+    def persons(self, batches: Batches) -> Batches:
+        """Work on persons of several ids; yields each file, and its rows."""
+        for number, run in enumerate(self.users.persons(batches)):
+            found = self._written(run, f"persons-{number:05d}")
+            columns = [pa.array(found, pa.string()), pa.array(found.values(), pa.int64())]
+            yield pa.RecordBatch.from_arrays(columns, ["file", "rows"])
+
+    def _written(self, run: Run, name: str) -> dict[str, int]:
+        return write_parts(self.work(*run), self.out, f"{name}-{attempt()}", by=self.by)
+
+
+def whole_keys(batches: Batches, key: str) -> Iterator[pa.Table]:
+    """Rows of a partition, whatever its batches: all rows of a key at once, as many keys as make a run.
 
     Args:
-        answer: makes batches of the rows of some users.
-        key: the column by which rows are sorted, and of whose values all rows are worked on together.
+        batches: rows, sorted by the key.
+        key: a column.
     """
-
-    def partition(batches: Batches) -> Batches:
-        pending: list[pa.RecordBatch] = []
-        rows, enough = 0, RUN_ROWS
-        for batch in batches:
-            pending.append(batch)
-            rows += batch.num_rows
-            if rows < enough:
-                continue
-            table = pa.Table.from_batches(pending)
-            newest = pc.index(table[key], table[key][-1]).as_py()
-            if newest == 0:  # one user so far, or ids of one person
-                enough = 2 * rows
-                continue
-            yield from answer(table.slice(0, newest))
-            rest = table.slice(newest)
-            pending, rows, enough = rest.to_batches(), rest.num_rows, RUN_ROWS
-        if rows:
-            yield from answer(pa.Table.from_batches(pending))
-
-    return partition
-
-
-def _parted(table: pa.Table, names: Sequence[str]) -> tuple[pa.Table, pl.DataFrame]:
-    """The events of some users, and their rows of the table that is worked on with them, in its order."""
-    columns, is_row = [column_beside(i) for i in range(len(names))], pc.is_null(table["t"])
-    rows = pl.DataFrame(table.filter(is_row).select(["user", ROW, *columns])).sort(ROW).drop(ROW)
-    events = table.filter(pc.invert(is_row)).drop_columns([ROW, *columns])
-    return events, rows.rename(dict(zip(columns, names, strict=True)))
-
-
-def _events(rows: Rows, ends: int, people: People) -> Iterator[Events]:
-    """The events of those who are people by themselves, and those of the others, as the persons they were each time."""
-    if not people:
-        events = rows.sorted().events(ends, {})
-        if len(events.users):
-            yield events
-        return
-    merged = people.sets_of(pl.Series(rows.users, dtype=pl.String))[rows.codes] >= 0
-    alone = rows.take(~merged).sorted().events(ends, {})
-    if len(alone.users):
-        yield alone
-    if merged.any() and (several := people.events(rows.take(merged), ends)) is not None:
-        yield several
-
-
-def made_of_parts(
-    columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]
-) -> Callable[[Sequence[str]], bytes]:
-    """What an executor runs on the files of some users: the same as one machine does, as Arrow's stream."""
-
-    def made(files: Sequence[str]) -> bytes:
-        found = BytesIO()
-        work(read_part(files, columns)).write_ipc_stream(found, compression="zstd")
-        return found.getvalue()
-
-    return made
+    pending: list[pa.RecordBatch] = []
+    rows, enough = 0, RUN_ROWS
+    for batch in batches:
+        pending.append(batch)
+        rows += batch.num_rows
+        if rows < enough:
+            continue
+        table = pa.Table.from_batches(pending)
+        newest = pc.index(table[key], table[key][-1]).as_py()
+        if newest == 0:  # one key so far
+            enough = 2 * rows
+            continue
+        yield table.slice(0, newest)
+        rest = table.slice(newest)
+        pending, rows, enough = rest.to_batches(), rest.num_rows, RUN_ROWS
+    if rows:
+        yield pa.Table.from_batches(pending)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from features.definition.columns import feature_set
 from features.definition.schema import Definition
 from features.errors import PropensityError, RefusalError
-from features.event_store.open import open_log
+from features.open_log import open_log
 from features.settings import Settings
 from features.system.files.lock import locked
 from features.system.progress import Steps

@@ -41,7 +41,7 @@ def score(
     as_json: AsJson = False,
 ) -> None:
     """Score every user and write the records to Parquet; by default at the end of the log."""
-    from features.event_store.open import open_log
+    from features.open_log import open_log
     from features.system.files.lock import sharing
     from propensity.tables import json_results, scores
     from serving.scoring.scorer import Scorer
@@ -114,7 +114,7 @@ def segments_report(
     """Compare segments on one page: sizes, who entered and left, what happened next, what differs, what to do."""
     import tempfile
 
-    from features.event_store.open import open_log
+    from features.open_log import open_log
     from features.system.files.lock import sharing
     from segments.rfm_cuts import load_cuts
     from serving.scoring.scorer import Scorer

@@ -9,7 +9,7 @@ import polars as pl
 from features.definition.schema import Definition
 from features.definition.sections.learning import Snapshots as SnapshotRules
 from features.errors import RefusalError
-from features.event_store.store import EventStore
+from features.event_store.stored_events import StoredEvents
 from features.events.events import Events
 from features.events.orders import without_lines
 from features.expressions.program import holds
@@ -49,7 +49,7 @@ class Counts:
     short: str | None = None
 
 
-def count(store: EventStore, steps: Steps) -> Counts:
+def count(store: StoredEvents, steps: Steps) -> Counts:
     """Count what a log holds, in one pass over its buckets."""
     definition = store.log.definition
     cutoffs, short = _cutoffs(definition, store)
@@ -79,7 +79,7 @@ def count(store: EventStore, steps: Steps) -> Counts:
     return replace(_together(found, silences), short=short)
 
 
-def _cutoffs(definition: Definition, store: EventStore) -> tuple[Instants, str | None]:
+def _cutoffs(definition: Definition, store: StoredEvents) -> tuple[Instants, str | None]:
     """The cutoffs to learn from; none, and why, where the log is too short."""
     try:
         return snapshot_cutoffs(definition, store), None

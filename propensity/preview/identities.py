@@ -4,16 +4,17 @@ import polars as pl
 from rich.console import RenderableType
 
 from features.engines.duckdb import quote
-from features.event_store.store import EventStore
+from features.event_store.stored_events import StoredEvents
+from features.expressions.expression import Expression
 from features.identities.links import REFUSED
 from features.proposal.ids import OTHER_IDS
 from features.proposal.seen import snake
 from features.reading.columns import mapped_columns
-from features.reading.source import EventLog
+from features.reading.look import Look
 from propensity.console import table
 
 
-def people(store: EventStore) -> dict[str, object] | None:
+def people(store: StoredEvents) -> dict[str, object] | None:
     """How many ids were merged into how many people, and what was refused; None where the definition merges none."""
     if store.log.definition.identities is None:
         return None
@@ -45,7 +46,7 @@ def shown_people(found: dict[str, object] | None) -> list[RenderableType]:
     return [line, *([table("Merges that were refused", rows)] if rows is not None else [])]
 
 
-def unmerged(log: EventLog) -> list[str]:
+def unmerged(log: Look) -> list[str]:
     """A warning where rows hold a second id of their user, and nothing is made of it."""
     definition = log.definition
     if definition.identities is not None:
@@ -56,7 +57,7 @@ def unmerged(log: EventLog) -> list[str]:
         if snake(name) not in OTHER_IDS or name in used or user not in log.columns:
             continue
         here, there = (f"CAST({quote(column)} AS VARCHAR)" for column in (name, user))
-        if log.texts_in(name, f"{here} <> {there}", 1):
+        if log.texts_in(name, Expression(f"{here} <> {there}"), 1):
             return [
                 f"Rows hold a second id of their user in column {name!r}. Who acts under both is two users: "
                 f"add identities: {{alias: {name}}} to make them one from the moment on at which both were seen."

@@ -9,9 +9,10 @@ from rich.markup import escape
 from features.definition.columns import feature_set
 from features.engines.rows import LATE
 from features.engines.times import is_number
-from features.event_store.store import EventStore
+from features.event_store.stored_events import StoredEvents
 from features.event_store.warnings import warnings_of
-from features.reading.left_out import LeftOut, examples
+from features.reading.left_out import LeftOut
+from features.reading.look import Look
 from features.reading.survey import Survey
 from features.system.progress import Steps
 from features.time import to_datetime
@@ -76,21 +77,22 @@ class Preview:
         return "Verdict: it can be trained."
 
 
-def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS) -> Preview:
+def preview(store: StoredEvents, look: Look, steps: Steps, *, weeks_shown: int | None = WEEKS) -> Preview:
     """Look at what was dropped of the log and why, the signals, and each outcome's population and base rate.
 
     Args:
         store: the log, taken in.
+        look: looks at its rows where they lie.
         steps: shows each step.
         weeks_shown: how many weeks of each outcome; all when None.
     """
     definition = store.log.definition
     counts = count(store, steps)
     with steps("the names of events"):
-        survey = store.log.survey()
+        survey = look.survey()
     with steps("examples of rows left out"):
         counted = {file.path: file.counts for file in store.manifest.files}
-        left = examples(store.log, counted, store.counts[LATE])
+        left = look.left_out(counted, store.counts[LATE])
     outcomes = _outcomes(store, counts, weeks_shown)
     problems = [found.problem for found in outcomes.values() if found.problem is not None]
     if counts.short is not None:  # which explains that nobody is there
@@ -98,20 +100,23 @@ def preview(store: EventStore, steps: Steps, *, weeks_shown: int | None = WEEKS)
     warnings = [
         *warnings_of(store), *silent_signals(definition, counts.signals["events"].to_list(), survey),
         *near_misses(definition, survey), *days_without(survey, store.ends),
-        *local_days(definition, naive=_naive(store, survey)), *mixed_currencies(store.log),
-        *unmerged(store.log),
+        *local_days(definition, naive=_naive(look, survey)), *mixed_currencies(look),
+        *unmerged(look),
         *busy_user(definition, survey, counts.users), *like_ids(counts.users),
         *tied_in_frequency(definition, counts.rfm),
         *(warning for found in outcomes.values() for warning in found.warnings),
     ]  # fmt: skip
-    shown = [*_tables(store, survey, counts, left), *(part for found in outcomes.values() for part in found.shown)]
+    shown = [
+        *_tables(store, look, survey, counts, left),
+        *(part for found in outcomes.values() for part in found.shown),
+    ]
     content = _content(store, survey, counts, left, outcomes) | {"problems": problems, "warnings": warnings}
     learnable = any(found.weeks is not None for found in outcomes.values())
     preview = Preview(problems, warnings, shown, content, learnable=learnable)
     return replace(preview, content=content | {"verdict": preview.verdict})
 
 
-def _outcomes(store: EventStore, counts: Counts, weeks_shown: int | None) -> dict[str, OutcomePreview]:
+def _outcomes(store: StoredEvents, counts: Counts, weeks_shown: int | None) -> dict[str, OutcomePreview]:
     definition = store.log.definition
     index = {signal: i for i, signal in enumerate(definition.signals)}
     found = {}
@@ -123,7 +128,9 @@ def _outcomes(store: EventStore, counts: Counts, weeks_shown: int | None) -> dic
     return found
 
 
-def _tables(store: EventStore, survey: Survey, counts: Counts, left: dict[str, list[LeftOut]]) -> list[RenderableType]:
+def _tables(
+    store: StoredEvents, look: Look, survey: Survey, counts: Counts, left: dict[str, list[LeftOut]]
+) -> list[RenderableType]:
     """The log's rows, names of events and signals, and the entries of packs that cannot apply."""
     definition, lost = store.log.definition, store.counts
     rows = pl.DataFrame({"what": [*lost, "kept"], "rows": [*lost.values(), store.kept]})
@@ -131,7 +138,7 @@ def _tables(store: EventStore, survey: Survey, counts: Counts, left: dict[str, l
     where = pl.DataFrame({"where": [rule.where for rule in definition.signals.values()]})
     return [
         f"[bold]{definition.version}[/]: {len(feature_set(definition).numeric)} features, "
-        f"times {_zone(store, survey)}, days of {definition.timezone}, log complete through "
+        f"times {_zone(look, survey)}, days of {definition.timezone}, log complete through "
         f"{to_datetime(store.ends):%Y-%m-%d %H:%M} UTC",
         table("The event log", rows),
         *_examples(left),
@@ -149,7 +156,7 @@ def _examples(left: dict[str, list[LeftOut]]) -> list[RenderableType]:
 
 
 def _content(
-    store: EventStore, survey: Survey, counts: Counts, left: dict[str, list[LeftOut]],
+    store: StoredEvents, survey: Survey, counts: Counts, left: dict[str, list[LeftOut]],
     outcomes: dict[str, OutcomePreview],
 ) -> dict[str, object]:  # fmt: skip
     """The tables for machines."""
@@ -169,22 +176,27 @@ def _content(
     }  # fmt: skip
 
 
-def _naive(store: EventStore, survey: Survey) -> bool:
+def _naive(look: Look, survey: Survey) -> bool:
     """Whether some of the log's times name no zone, and are taken as UTC."""
-    return store.log.naive_times and not _since_1970(store) and (survey.zoned < survey.rows or not survey.rows)
+    return _without_zone(look) and not _since_1970(look) and (survey.zoned < survey.rows or not survey.rows)
 
 
-def _since_1970(store: EventStore) -> bool:
+def _without_zone(look: Look) -> bool:
+    """Whether the type of the log's times names no zone."""
+    return "TIME ZONE" not in look.columns[look.definition.events.columns.time]
+
+
+def _since_1970(look: Look) -> bool:
     """Whether the log's times are numbers since 1970."""
-    events = store.log.definition.events
-    return events.time_unit is not None and is_number(store.log.columns[events.columns.time])
+    events = look.definition.events
+    return events.time_unit is not None and is_number(look.columns[events.columns.time])
 
 
-def _zone(store: EventStore, survey: Survey) -> str:
+def _zone(look: Look, survey: Survey) -> str:
     """How the log's times say their zone."""
-    if _naive(store, survey):
+    if _naive(look, survey):
         some = f"with their offset in {survey.zoned:,} of {survey.rows:,} rows, the others"
         return f"{some if survey.zoned else 'without a zone,'} taken as UTC"
-    if _since_1970(store):
-        return f"as numbers ({store.log.definition.events.time_unit} since 1970)"
+    if _since_1970(look):
+        return f"as numbers ({look.definition.events.time_unit} since 1970)"
     return "with their offset, converted to UTC" if survey.zoned else "with a zone, converted to UTC"

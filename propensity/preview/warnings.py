@@ -9,8 +9,7 @@ from sqlglot import exp
 
 from features.definition.schema import Definition
 from features.definition.sections.signal import Signal
-from features.expressions.dialects import written
-from features.reading.source import EventLog
+from features.reading.look import Look
 from features.reading.survey import Survey
 from features.time import to_datetime
 from segments.rfm import NobodyError, fit_cuts
@@ -155,7 +154,7 @@ def local_days(definition: Definition, *, naive: bool) -> list[str]:
     ]
 
 
-def mixed_currencies(log: EventLog) -> list[str]:
+def mixed_currencies(log: Look) -> list[str]:
     """A warning about amounts that are added up though a column says that they are of several currencies."""
     definition, warnings = log.definition, []
     named = {name.lower(): name for name in log.columns if name.lower() in CURRENCY_COLUMNS}
@@ -163,7 +162,7 @@ def mixed_currencies(log: EventLog) -> list[str]:
         if rule.value is None or rule.currency is not None:
             continue
         for column in named.values():
-            codes = log.texts_in(column, f"({written(rule.where, 'duckdb')})", 4)
+            codes = log.texts_in(column, rule.where, 4)
             if len(codes) > 1:
                 warnings.append(
                     f"signals.{signal}.value adds up amounts of several currencies: column {column!r} says "

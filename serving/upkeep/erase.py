@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from features.definition.schema import Definition
 from features.errors import StoreError
-from features.event_store.erasure import erase_events, store_folders
+from features.event_store.distributed import HANDED
+from features.event_store.erasure import erase_events, rows_elsewhere, store_folders
 from features.events.compacted import Compacted
 from features.events.write import rows_of_users
 from features.feature_store import OnlineProfiles
@@ -13,6 +14,7 @@ from features.reading.places import resolve
 from features.settings import Settings
 from features.sources.parts import fetched_files
 from features.system.files.lock import sharing
+from features.system.files.places import Place
 from features.user_id import user_id
 from serving.activation.memberships import PLACES, Memberships
 from serving.database.log.live_log import LiveLog
@@ -77,17 +79,28 @@ def _erase(definition: Definition, settings: Settings, memberships: Memberships,
     events = erase_events(definition, settings.events(definition.name), compacted, names)
     removed["event store"] = sum(sum(users.values()) for users in events.stores.values())
     removed["compacted events"], removed["fetched events"] = events.compacted, events.fetched
-    removed["unfinished files"] = search.remove_unfinished()
+    removed["unfinished files"] = search.remove_unfinished() + _remove_handed(definition, settings)
     for place, rows in search.remove().items():
         removed[place] = removed.get(place, 0) + rows
     online = OnlineProfiles(definition, settings)
     removed["online store"] = online.remove(names)
     sqlite_files.scrub({*search.sqlite, *([live.file] if live.file is not None else [])}, names)
     left = dict.fromkeys(removed, 0) | memberships.left(names) | search.look()
+    left["event store"] += rows_elsewhere(settings.events(definition.name), names)
     column = definition.events.columns.user
     left["fetched events"] = sum(rows_of_users(file, column, names) for file in fetched_files(definition))
     left["online store"] = max(left["online store"], online.count(names))
     return Erased({place: removed.get(place, 0) for place in left}, left)
+
+
+def _remove_handed(definition: Definition, settings: Settings) -> int:
+    """Remove what jobs that were killed have left in the store through which Spark's machines get files."""
+    if not settings.shared:
+        return 0
+    place = Place(settings.shared, f"{definition.name}/{HANDED}")
+    found = place.names()
+    place.remove(found)
+    return len(found)
 
 
 def _search(definition: Definition, settings: Settings, live: LiveLog, users: Sequence[str]) -> Search:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from features.definition.schema import Definition
 from features.errors import LiveLogError
+from features.event_store.distributed import DistributedLog
 from features.event_store.store import EventStore
 from features.events.compacted import Compacted
-from features.events.distributed import DistributedLog
 from features.feature_store import OnlineProfiles
 from features.feature_store.objects import profiles_path
 from features.profile.stored import Profiles

@@ -7,9 +7,8 @@ from functools import partial
 import polars as pl
 
 from features.definition.schema import Definition
-from features.event_store.distributed import keep_events
+from features.event_store.distributed import DistributedLog
 from features.event_store.manifest import Manifest
-from features.events.distributed import DistributedLog
 from features.events.events import Events
 from features.events.write import JoinedWork, part_files
 from features.feature_store import OnlineProfiles
@@ -42,7 +41,7 @@ def materialize_distributed(
         How many profiles were written.
     """
     folder = profiles_path(definition, settings.folder(definition.name))
-    events = keep_events(log, settings.events(definition.name)).manifest
+    events = log.store.manifest
     profiles, ends = Profiles(definition, folder), max(log.ends, log.live.through)
     known, people = stored_traits(definition, ends, log.live), people_of(log)
     identities = KnownIdentities(people, ends)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 
-from features.event_store.open import open_log
+from features.open_log import open_log
 from features.system.progress import unseen
 from features.time import Clock, to_instant
 from monitoring.monitor import Monitored, monitor

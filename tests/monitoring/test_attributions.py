@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.event_store.open import open_log
 from features.events.compacted import NONE
+from features.open_log import open_log
 from features.system.progress import unseen
 from monitoring.today.attributions import Attributions
 from serving.model.model import Model

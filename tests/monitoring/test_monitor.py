@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from features.definition.sections.outcome import Outcome
-from features.event_store.open import open_log
 from features.events.write import part_files
+from features.open_log import open_log
 from features.system.progress import unseen
 from features.time import DAY, Clock, to_datetime, to_instant
 from monitoring.labels import labels_of

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from features.event_store.open import open_log
+from features.open_log import open_log
 from features.settings import Settings
 from features.system.progress import unseen
 from features.time import to_instant

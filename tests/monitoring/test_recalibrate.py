@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.event_store.open import open_log
 from features.feature_store import OnlineProfiles
+from features.open_log import open_log
 from features.system.progress import unseen
 from features.time import DAY, to_instant
 from monitoring.matured import kept

@@ -9,8 +9,9 @@ import polars as pl
 import yaml
 
 from features.definition import load_definition
-from features.event_store.open import open_log
 from features.event_store.store import EventStore
+from features.open_log import open_log
+from features.reading.look import LocalLook
 from features.settings import Settings
 from features.system.progress import unseen
 from propensity.preview.page import Preview, preview
@@ -23,7 +24,7 @@ CASES = ROOT / "tests" / "cases"
 def checked(file: Path, home: Path) -> tuple[EventStore, Preview]:
     store = open_log(load_definition(file), Settings(home=home), ends=None, steps=unseen)
     assert isinstance(store, EventStore)
-    return store, preview(store, unseen)
+    return store, preview(store, LocalLook(store.log), unseen)
 
 
 def case_with(folder: Path, rows: pl.DataFrame, **events: object) -> Path:

@@ -17,13 +17,6 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {"PROPENSITY_ENGINE": "spark", "PROPENSITY_SPARK": "spark://127.0.0.1:9"}
 
 
-def test_check_reads_the_log_on_this_machine(program: Program, untrained_world: World, nowhere: dict[str, str]) -> None:
-    ended = program(untrained_world, "check", **nowhere)
-    assert ended.code == 2
-    assert "check reads the log on this machine, and PROPENSITY_ENGINE is 'spark'" in ended.err
-    assert "run PROPENSITY_ENGINE=local propensity check" in ended.err
-
-
 def test_other_commands_do_without_spark(program: Program, untrained_world: World, nowhere: dict[str, str]) -> None:
     assert program(untrained_world, "packs", **nowhere).code == 0
     assert program(untrained_world, "transitions", **nowhere).code == 0

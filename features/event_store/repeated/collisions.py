@@ -143,13 +143,11 @@ class Collisions:
         ids, old = self._found()
         if not len(ids):
             return None
-        judged, ranks = Judged(set_of(ids)), ranks_of(taken)
-        again = [*each(new, lambda bucket: self._sent_again(bucket, judged.ids))]
+        table = set_of(ids)
+        again = [*each(new, lambda bucket: self._sent_again(bucket, table))]
         stored = self._stored(new, old) if len(old) else [0]
-        slices = -(-(sum(again) + sum(stored)) // JUDGED)
-        for at in range(slices):
-            self._judge(judged, pl.col("id") % slices == at, ids[ids % slices == at], ranks, by_arrival)
-        return judged
+        rows = sum(again) + sum(stored)
+        return judged_of(ids, rows, self._scratch, self._state, self._files, taken, by_arrival=by_arrival)
 
     def _found(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Ids that occur twice among the new ones or among new and old, and those of them that are old."""
@@ -222,31 +220,56 @@ class Collisions:
             frame.write_ipc(self._scratch / f"stored-{name}.arrow")
         return some.ids
 
-    def _judge(
-        self, judged: Judged, here: pl.Expr, ids: NDArray[np.int64], ranks: NDArray[np.int64], by_arrival: bool
-    ) -> None:
-        """Judge some of the ids."""
-        new = claims_of(pl.scan_ipc(self._scratch / "again-*.arrow").filter(here).collect())
-        before = new.clear()
-        stored = claims_stored = new.clear()
-        if any(self._scratch.glob("stored-*.arrow")):
-            stored = pl.scan_ipc(self._scratch / "stored-*.arrow").filter(here).collect()
-            claims_stored = claims_of(stored.drop("bucket"))
-        if self._state.repeats:
-            known = [self._files.folder / name for name in self._state.repeats]
-            before = newest_of(known, pl.DataFrame({"id": ids})).select(new.columns)
-        single = claims_stored.join(before, on="id", how="anti").select(new.columns) if len(stored) else new.clear()
-        each_user = merged(pl.concat([before, single, new]), ranks, by_arrival=by_arrival)
-        of_ids = owned(each_user, ranks, by_arrival=by_arrival)
-        judged.claims.append(each_user)
-        judged.left_out += len(new) - (len(of_ids) - len(stored))
-        was = counted(owned(before, ranks, by_arrival=by_arrival)) if len(before) else (0, 0)
-        now = counted(of_ids)
-        judged.differing += now[0] - was[0]
-        judged.shared += now[1] - was[1]
-        counts_now = counting(of_ids)
-        changed, gone = changes(counts_now, stored) if len(stored) else (counts_now, _NOTHING_GONE)
-        judged.change(with_bucket(changed, self._state.buckets), gone)
+
+def judged_of(
+    ids: NDArray[np.int64], rows: int, scratch: Path, state: Manifest, files: PartFiles, taken: Sequence[str],
+    *, by_arrival: bool,
+) -> Judged:  # fmt: skip
+    """Judge ids that came more than once, slice by slice.
+
+    Args:
+        ids: those ids, each once.
+        rows: how many rows there are of them.
+        scratch: holds the new rows of these ids, ``again-*.arrow``, and the rows that the store has of them,
+            ``stored-*.arrow``, each with its ``bucket``.
+        state: what is in the store.
+        files: its parts.
+        taken: names of all files, as rows number them.
+        by_arrival: rows say when they arrived.
+    """
+    judged, ranks, slices = Judged(set_of(ids)), ranks_of(taken), -(-rows // JUDGED)
+    for at in range(slices):
+        new = claims_of(pl.scan_ipc(scratch / "again-*.arrow").filter(pl.col("id") % slices == at).collect())
+        stored = new.clear()
+        if any(scratch.glob("stored-*.arrow")):
+            stored = pl.scan_ipc(scratch / "stored-*.arrow").filter(pl.col("id") % slices == at).collect()
+        _judge(judged, new, stored, ids[ids % slices == at], state, files, ranks, by_arrival=by_arrival)
+    return judged
+
+
+def _judge(
+    judged: Judged, new: pl.DataFrame, stored: pl.DataFrame, ids: NDArray[np.int64], state: Manifest, files: PartFiles,
+    ranks: NDArray[np.int64], *, by_arrival: bool,
+) -> None:  # fmt: skip
+    """Judge some of the ids."""
+    before = claims_stored = new.clear()
+    if len(stored):
+        claims_stored = claims_of(stored.drop("bucket"))
+    if state.repeats:
+        known = [files.folder / name for name in state.repeats]
+        before = newest_of(known, pl.DataFrame({"id": ids})).select(new.columns)
+    single = claims_stored.join(before, on="id", how="anti").select(new.columns) if len(stored) else new.clear()
+    each_user = merged(pl.concat([before, single, new]), ranks, by_arrival=by_arrival)
+    of_ids = owned(each_user, ranks, by_arrival=by_arrival)
+    judged.claims.append(each_user)
+    judged.left_out += len(new) - (len(of_ids) - len(stored))
+    was = counted(owned(before, ranks, by_arrival=by_arrival)) if len(before) else (0, 0)
+    now = counted(of_ids)
+    judged.differing += now[0] - was[0]
+    judged.shared += now[1] - was[1]
+    counts_now = counting(of_ids)
+    changed, gone = changes(counts_now, stored) if len(stored) else (counts_now, _NOTHING_GONE)
+    judged.change(with_bucket(changed, state.buckets), gone)
 
 
 def without_claims(state: Manifest, files: PartFiles, erased: Tombstones) -> Judged:
@@ -271,6 +294,16 @@ def without_claims(state: Manifest, files: PartFiles, erased: Tombstones) -> Jud
     found = Judged(nothing.ids, claims=[left], whole=True, differing=now[0] - was[0], shared=now[1] - was[1])
     found.change(with_bucket(changed, state.buckets), replaced)
     return found
+
+
+def what_is_known(judged: Judged, state: Manifest, files: PartFiles, position: int) -> dict[str, object]:
+    """Keep the claims of ids that came more than once; what changes of a state by what was judged of them."""
+    return {
+        "duplicates": state.duplicates + judged.left_out,
+        "repeats": keep_claims(judged, state, files, position),
+        "differing": state.differing + judged.differing,
+        "shared": state.shared + judged.shared,
+    }
 
 
 def keep_claims(judged: Judged, state: Manifest, files: PartFiles, position: int) -> list[str]:

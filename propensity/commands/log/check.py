@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from features.errors import PropensityError
 from propensity.console import ShownSteps, out, progress
 from propensity.options import AsJson, DefinitionFile, Ends, opened, parse_instant
 
@@ -23,22 +22,16 @@ def check(
     Ends with 0 when something can be trained, 1 when no outcome can be learnt (with --strict also when there is a
     warning), 2 on an error.
     """
-    from features.event_store.open import open_local
+    from features.open_log import open_looked_at
     from propensity.preview.page import WEEKS, preview
 
     logging.getLogger("propensity.log").setLevel(logging.ERROR)  # the page shows the warnings
 
     rules, settings = opened(definition)
-    if settings.engine != "local":
-        raise PropensityError(
-            f"check reads the log on this machine, and PROPENSITY_ENGINE is {settings.engine!r}.",
-            fix="run PROPENSITY_ENGINE=local propensity check; where the log is elsewhere or too large, copy some of "
-            "its days here, and give a copy of the definition whose events.path names them",
-        )
     with progress() as bars:
         steps = ShownSteps(bars)
-        log = open_local(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
-        found = preview(log, steps, weeks_shown=None if verbose else WEEKS)
+        store, look = open_looked_at(rules, settings, ends=parse_instant(ends, "--ends"), steps=steps)
+        found = preview(store, look, steps, weeks_shown=None if verbose else WEEKS)
     if as_json:
         typer.echo(json.dumps(found.content, indent=1))
     else:

@@ -40,7 +40,7 @@ def experiment(
     Users who enter the audience are assigned by themselves; those who are in it already take part with --enrol.
     Nothing is compared before the first planned look has matured, and nothing at all where the arms are not as planned.
     """
-    from features.event_store.open import open_log
+    from features.open_log import open_log
     from features.system.files.lock import locked, sharing
     from monitoring.experiments.power import power_of
     from monitoring.experiments.publish import shape_of

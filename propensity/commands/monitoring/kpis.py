@@ -30,7 +30,7 @@ def kpis(
     Of everybody, and of each segment's current users once a batch of scores has recorded who they are. It publishes
     kpis.json, kpis.html and tables; --segment changes only what is shown.
     """
-    from features.event_store.open import open_log
+    from features.open_log import open_log
     from features.system.files.lock import locked, sharing
     from monitoring.kpis.audiences import Audiences
     from monitoring.kpis.kpis import kpis as compute

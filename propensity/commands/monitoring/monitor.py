@@ -43,7 +43,7 @@ def monitor(
     Run it after each propensity score; it catches up on batches it has not seen. It also says where batches, profiles,
     segments and destinations do not go as usual, and tells destinations of kind notice of each new finding.
     """
-    from features.event_store.open import open_log
+    from features.open_log import open_log
     from features.system.files.lock import locked, sharing
     from monitoring.monitor import content
     from monitoring.monitor import monitor as run
@@ -133,7 +133,7 @@ def effect(
     Of each audience that a destination receives, everybody who entered it since an instant counts in the arm assigned
     then. Set --since to when the destination began to receive it.
     """
-    from features.event_store.open import open_log
+    from features.open_log import open_log
     from features.system.files.lock import locked, sharing
     from monitoring.experiments.holdout import holdout_effects
     from propensity.tables import monitoring

@@ -24,7 +24,7 @@ def uplift(
     run is kept in MLflow, each model registered. Ends with 3 where nothing is offered.
     """
     from features.definition.sections.experiment import NOTHING
-    from features.event_store.open import open_log
+    from features.open_log import open_log
     from features.system.files.lock import locked, sharing
     from monitoring.experiments.publish import find
     from monitoring.uplift.job import uplift as job

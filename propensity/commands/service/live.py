@@ -50,8 +50,8 @@ def compact(
     accept_gap: Annotated[bool, typer.Option(help="accept days without any data as days without events")] = False,
 ) -> None:
     """Move the live log into the event store: the nightly job. It can be run again after a failure."""
-    from features.event_store.open import open_log
     from features.events.compacted import Compacted
+    from features.open_log import open_log
     from features.system.files.lock import locked
     from features.time import Clock, to_datetime
     from segments.rfm_cuts import first_cuts
@@ -80,7 +80,7 @@ def compact(
 
 def materialize(definition: DefinitionFile = None, ends: Ends = None) -> None:
     """Read the new events of the log and write the changed profiles to the online store."""
-    from features.event_store.open import open_log
+    from features.open_log import open_log
     from features.system.files.lock import locked
     from features.time import to_datetime
     from segments.rfm_cuts import first_cuts

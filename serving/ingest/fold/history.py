@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from features.definition.schema import Definition
 from features.errors import EventLogError, PropensityError
-from features.event_store.open import origin_of
+from features.event_store.origins import origin_of
 from features.event_store.stored_events import Origin, StoredEvents
 from features.events.compacted import Compacted
 from features.events.events import Rows

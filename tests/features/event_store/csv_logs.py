@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from features.definition import Definition
-from features.event_store.open import open_log
 from features.event_store.store import EventStore
+from features.open_log import open_log
 from features.settings import Settings
 from features.system.progress import unseen
 from features.time import to_instant

@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from features.definition import Definition, load_definition
-from features.event_store.open import open_log
 from features.event_store.store import EventStore
 from features.event_store.warnings import warnings_of
 from features.events.log import Log
+from features.open_log import open_log
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.system.progress import unseen

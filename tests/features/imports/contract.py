@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 
 from features.definition import load_definition
-from features.event_store.open import open_log
 from features.event_store.store import EventStore
 from features.imports.convert import Converted
 from features.imports.importer import CANONICAL, load
 from features.imports.job import Passed, import_files
+from features.open_log import open_log
 from features.proposal.draft import draft
 from features.proposal.given import Given
+from features.reading.look import LocalLook
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.system.progress import unseen
@@ -126,7 +127,9 @@ class ImporterContract:
         steps, home = unseen, Settings(home=tmp_path / "var")
         store = open_log(load_definition(tmp_path / "mine.yaml"), home, ends=None, steps=steps)
         assert isinstance(store, EventStore)
-        assert preview(store, steps).verdict.startswith("Verdict: "), "check ends in a verdict, not in an error"
+        assert preview(store, LocalLook(store.log), steps).verdict.startswith("Verdict: "), (
+            "check ends in a verdict, not in an error"
+        )
 
     def test_the_product_reads_the_log(self, exported: Path, tmp_path: Path) -> None:
         self.imported(exported, tmp_path / "log")

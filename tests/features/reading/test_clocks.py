@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.event_store.open import open_log
 from features.event_store.warnings import warnings_of
+from features.open_log import open_log
 from features.reading.clocks import BLOCK, blocks_of, strays
 from features.settings import Settings
 from features.system.progress import unseen

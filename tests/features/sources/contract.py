@@ -13,10 +13,10 @@ import pytest
 from features.definition import Definition
 from features.errors import EventLogError, PropensityError, UnavailableError
 from features.event_store.erasure import erase_events
-from features.event_store.open import open_log
 from features.event_store.store import EventStore
 from features.events.compacted import NONE
 from features.events.tombstones import Tombstones
+from features.open_log import open_log
 from features.settings import Settings
 from features.sources.fetch import fetch
 from features.system.progress import unseen

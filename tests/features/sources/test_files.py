@@ -7,11 +7,9 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
-from moto.server import ThreadedMotoServer
 
 from features.definition import Definition
 from features.errors import EventLogError
@@ -19,7 +17,8 @@ from features.settings import Settings
 from features.sources.fetch import fetch, fetch_whole
 from features.system.progress import unseen
 from propensity.commands.log.sourced import source_of
-from tests.features.sources.contract import BEGIN, SECRET, Row, SourceContract, rows
+from tests.buckets import Buckets, bucket_server
+from tests.features.sources.contract import BEGIN, Row, SourceContract, rows
 from tests.worlds import DEFINITION
 
 
@@ -97,34 +96,17 @@ class TestLocalFiles(SourceContract):
 
 
 @pytest.fixture(scope="module")
-def bucket_server() -> Iterator[str]:
-    """The address of a server that speaks as S3 does."""
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"{host}:{port}"
-    server.stop()
+def server() -> Iterator[str]:
+    with bucket_server() as address:
+        yield address
 
 
 class TestBucket(SourceContract):
     @pytest.fixture
-    def source(self, bucket_server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-        import boto3
-
-        keys = {
-            "AWS_ACCESS_KEY_ID": "a-key-of-ours",
-            "AWS_SECRET_ACCESS_KEY": SECRET,
-            "AWS_DEFAULT_REGION": "eu-west-1",
-        }
-        for name, value in keys.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        self.patch = monkeypatch
-        self.s3: Any = boto3.client("s3", endpoint_url=f"http://{bucket_server}")
-        with_names = self.s3.list_buckets()["Buckets"]
-        self.bucket, self.number = f"events-{len(with_names)}", 0
-        self.s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        self.patch.setenv("BUCKET", f"s3://{self.bucket}/logs?endpoint_override={bucket_server}&scheme=http")
+    def source(self, server: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+        buckets, self.patch, self.number = Buckets(server, monkeypatch), monkeypatch, 0
+        self.s3, self.bucket = buckets.s3, buckets.make()
+        self.patch.setenv("BUCKET", buckets.address(f"{self.bucket}/logs"))
         return {"kind": "files", "url": "${BUCKET}"}
 
     def put(self, some: Sequence[Row]) -> None:
@@ -182,8 +164,8 @@ def test_logs_of_different_columns_become_one(tmp_path: Path) -> None:
     events = {"path": "log", "columns": columns, "sources": sources, "ends": "2027-01-01T00:00:00Z"}
     made = Definition.model_validate(DEFINITION | {"events": events, "signals": signals})
     made._source = tmp_path / "propensity.yaml"
-    from features.event_store.open import open_log
     from features.event_store.store import EventStore
+    from features.open_log import open_log
 
     log = open_log(made, Settings(home=tmp_path / "var"), ends=None, steps=unseen)
     assert isinstance(log, EventStore)

@@ -212,7 +212,7 @@ def _restart_after(server: Postgres, folder: Path, files: int) -> None:
 
 
 def _warned(definition: Definition, settings: Settings, caplog: pytest.LogCaptureFixture) -> list[str]:
-    from features.event_store.open import open_log
+    from features.open_log import open_log
     from features.system.progress import unseen
 
     open_log(definition, settings, ends=None, steps=unseen)

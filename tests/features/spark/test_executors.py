@@ -66,7 +66,7 @@ def test_attributes_are_joined_by_executors_as_by_the_local_engine(
     found: list[list[pl.DataFrame]] = []
     for settings in (local, spark_settings):
         log: Log = (
-            SparkLog(definition, settings)
+            SparkLog.open(definition, settings)
             if settings.engine == "spark"
             else EventStore.open(EventLog(definition), settings)
         )
@@ -100,7 +100,7 @@ def test_labels_are_drawn_by_executors_as_by_the_local_engine(
     store = EventStore.open(EventLog(definition), Settings(home=tmp_path / "var"))
     cutoffs = np.unique(np.concatenate([CUTOFFS, CUTOFFS - 2 * DAY]))
     found = []
-    for log, name in ((store, "local"), (SparkLog(definition, spark_settings), "spark")):
+    for log, name in ((store, "local"), (SparkLog.open(definition, spark_settings), "spark")):
         write_snapshots(log, cutoffs, definition, tmp_path / name, more=Labels(definition))
         rows = LabelledRows(tmp_path / name, "churn", definition.training, log.gather)
         parts = split(cutoffs, 3 * DAY)

@@ -50,7 +50,7 @@ def test_snapshots_are_those_of_the_local_engine(
 ) -> None:
     definition, local = skewed(tmp_path), Settings(home=tmp_path / "var")
     store = EventStore.open(EventLog(definition), local)
-    spark = SparkLog(definition, spark_settings)
+    spark = SparkLog.open(definition, spark_settings)
     assert (spark.ends, spark.first) == (store.ends, store.first)
     assert spark.counts["no user"] == store.counts["no user"] == 40
     for log, name in ((store, "local"), (spark, "spark")):
@@ -72,7 +72,7 @@ def test_refunds_are_those_of_the_local_engine(tmp_path: Path, spark_settings: S
     signals |= {"dear": {"where": "abs(revenue) >= 9", "value": "revenue * 2"}}
     outcomes = {"spend": {"sum_of": "purchase", "within": "3d", "among": "tenure_days >= 0"}}
     definition = definition_in(tmp_path, signals=signals, outcomes=outcomes, features={"families": list(Family)})
-    local, spark = EventLog(definition).read(), SparkLog(definition, spark_settings)
+    local, spark = EventLog(definition).read(), SparkLog.open(definition, spark_settings)
     assert (local.mask >= 1 << 60).sum() > 100
     for log, name in ((EventStore.open(EventLog(definition), Settings(home=tmp_path / "var")), "local"),
                       (spark, "spark")):  # fmt: skip
@@ -90,7 +90,7 @@ def test_who_was_erased_stays_out_on_spark_too(tmp_path: Path, spark_settings: S
     without_zone = definition.events.model_copy(update={"ends": ends.replace(tzinfo=None)})
     definition = definition.model_copy(update={"events": without_zone, "name": "erased"})
     EventStore.open(EventLog(definition), spark_settings).erase(["u004"])
-    write_snapshots(SparkLog(definition, spark_settings), CUTOFFS, definition, tmp_path / "spark")
+    write_snapshots(SparkLog.open(definition, spark_settings), CUTOFFS, definition, tmp_path / "spark")
     users = set(rows_in(tmp_path / "spark")["user"])
     assert "u003" in users
     assert "u004" not in users
@@ -116,7 +116,7 @@ def test_an_id_of_two_users_counts_once_on_spark_too(tmp_path: Path, spark_setti
         events = definition.events.model_copy(update={"columns": columns})
         definition = definition.model_copy(update={"events": events})
     for log, name in ((EventStore.open(EventLog(definition), Settings(home=tmp_path / "var")), "local"),
-                      (SparkLog(definition, spark_settings), "spark")):  # fmt: skip
+                      (SparkLog.open(definition, spark_settings), "spark")):  # fmt: skip
         write_snapshots(log, CUTOFFS, definition, tmp_path / name)
     found, expected = rows_in(tmp_path / "spark"), rows_in(tmp_path / "local")
     assert set(expected["user"]) > {"other"}
@@ -126,7 +126,7 @@ def test_an_id_of_two_users_counts_once_on_spark_too(tmp_path: Path, spark_setti
 def test_most_partitions_may_be_empty(tmp_path: Path, spark_settings: Settings) -> None:
     put(tmp_path, "a", random_rows(300, users=1))
     definition = definition_in(tmp_path)
-    write_snapshots(SparkLog(definition, spark_settings), CUTOFFS, definition, tmp_path / "spark")
+    write_snapshots(SparkLog.open(definition, spark_settings), CUTOFFS, definition, tmp_path / "spark")
     store = EventStore.open(EventLog(definition), Settings(home=tmp_path / "var"))
     write_snapshots(store, CUTOFFS, definition, tmp_path / "local")
     assert_same_rows(rows_in(tmp_path / "spark"), rows_in(tmp_path / "local"), definition)
@@ -135,7 +135,7 @@ def test_most_partitions_may_be_empty(tmp_path: Path, spark_settings: Settings) 
 def test_a_log_that_is_not_as_declared(tmp_path: Path, spark_settings: Settings) -> None:
     put(tmp_path, "a", random_rows(10).drop("event"))
     with pytest.raises(EventLogError, match=r"events.columns.event is .event., which the log does not have"):
-        SparkLog(definition_in(tmp_path), spark_settings)
+        SparkLog.open(definition_in(tmp_path), spark_settings)
 
 
 ODD = [" u1\t", "\u2003a/b\u3000", "\x1cz", "", " \n", "nul\x00x", "x" * 256, "x" * 257, "e\u0301", "\u00e9", None]
@@ -148,10 +148,10 @@ def test_columns_may_be_computed_of_others_on_spark_too(tmp_path: Path, spark_se
     columns = rules.events.columns.model_copy(update={"user": "COALESCE(known, user_id)"})
     computed = rules.model_copy(update={"events": rules.events.model_copy(update={"columns": columns})})
     computed._source = rules._source
-    plain = SparkLog(rules, spark_settings)
+    plain = SparkLog.open(rules, spark_settings)
     # as Feast has it, which uses the same session
     plain.session.conf.set("spark.sql.parser.quotedRegexColumnNames", "true")
-    on_spark = SparkLog(computed, spark_settings)
+    on_spark = SparkLog.open(computed, spark_settings)
     assert on_spark.columns["COALESCE(known, user_id)"] == "VARCHAR"
     write_snapshots(on_spark, CUTOFFS, computed, tmp_path / "computed")
     write_snapshots(plain, CUTOFFS, rules, tmp_path / "plain")
@@ -163,9 +163,8 @@ def test_user_ids_are_those_of_the_local_engine(ids: list[object], tmp_path: Pat
     rows = random_rows(66, users=3)
     put(tmp_path, "a", rows.with_columns(pl.Series("user_id", ids * (66 // len(ids)))))
     definition = definition_in(tmp_path)
-    local, spark = EventLog(definition).read(), SparkLog(definition, spark_settings)
-    users = {row["user"] for row in spark._kept.select("user").distinct().collect()}
-    assert users == set(local.users)
+    local, spark = EventLog(definition).read(), SparkLog.open(definition, spark_settings)
+    assert set(spark.store.read().users) == set(local.users)
     assert spark.counts["no user"] == local.counts["no user"] > 0
 
 
@@ -175,7 +174,7 @@ def test_amounts_of_several_currencies_are_those_of_the_local_engine(tmp_path: P
     rates = {"into": "EUR", "rates": {"USD": 0.92, "GBP": 1.17}}
     definition = definition_in(tmp_path, signals=with_signal("purchase", currency="currency"), currencies=rates)
     store = EventStore.open(EventLog(definition), Settings(home=tmp_path / "var"))
-    for log, name in ((store, "local"), (SparkLog(definition, spark_settings), "spark")):
+    for log, name in ((store, "local"), (SparkLog.open(definition, spark_settings), "spark")):
         write_snapshots(log, CUTOFFS, definition, tmp_path / name)
     assert_same_rows(rows_in(tmp_path / "spark"), rows_in(tmp_path / "local"), definition)
 
@@ -187,6 +186,6 @@ def test_amounts_without_a_rate_are_refused_on_spark_too(tmp_path: Path, spark_s
         tmp_path, signals=with_signal("purchase", currency="currency"), currencies={"into": "EUR"}
     )
     with pytest.raises(EventLogError, match=r"of currency in column 'currency' have no rate: .*'no currency'"):
-        _ = SparkLog(definition, spark_settings).first
+        _ = SparkLog.open(definition, spark_settings).first
     with pytest.raises(EventLogError, match="have no rate"):
         EventStore.open(EventLog(definition), Settings(home=tmp_path / "var"))

@@ -64,7 +64,7 @@ def merging(folder: Path) -> Definition:
 def test_people_are_those_of_the_local_engine(tmp_path: Path, spark_settings: Settings) -> None:
     definition, local = merging(tmp_path), Settings(home=tmp_path / "var")
     store = EventStore.open(EventLog(definition), local)
-    spark = SparkLog(definition, spark_settings)
+    spark = SparkLog.open(definition, spark_settings)
     assert spark.people.at(store.ends).equals(store.people.at(store.ends))
     assert spark.people.drawn_as(store.ends) == store.people.drawn_as(store.ends)
     reasons = ["reason", "alias", "user"]

@@ -40,8 +40,8 @@ def test_paths_name_the_same_files(
     places: dict[str, str], spark_settings: Settings, tmp_path: Path, where: str, case: str
 ) -> None:
     path, named = NAMED[case]
-    log = SparkLog(rules(tmp_path, below(places[where], path), columns=COMPLETE), spark_settings)
-    assert {row["user"] for row in log._kept.select("user").collect()} == named
+    log = SparkLog.open(rules(tmp_path, below(places[where], path), columns=COMPLETE), spark_settings)
+    assert set(log.store.read().users) == named
 
 
 @pytest.mark.parametrize("where", ["disk", "store"])
@@ -50,16 +50,16 @@ def test_paths_are_refused_alike(
     places: dict[str, str], spark_settings: Settings, tmp_path: Path, path: str, answer: str, where: str
 ) -> None:
     with pytest.raises(EventLogError, match=answer):
-        SparkLog(rules(tmp_path, below(places[where], path), columns=COMPLETE), spark_settings)
+        SparkLog.open(rules(tmp_path, below(places[where], path), columns=COMPLETE), spark_settings)
 
 
 def test_what_spark_cannot_read_is_said(spark_settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "a.duckdb").touch()
     with pytest.raises(EventLogError, match=r"a\.duckdb is a DuckDB file, which Spark does not read"):
-        SparkLog(rules(tmp_path, "a.duckdb", columns=COMPLETE), spark_settings)
+        SparkLog.open(rules(tmp_path, "a.duckdb", columns=COMPLETE), spark_settings)
     (tmp_path / "at 12:30.parquet").touch()
     with pytest.raises(EventLogError, match="has a colon in its name"):
-        SparkLog(rules(tmp_path, "at*.parquet", columns=COMPLETE), spark_settings)
+        SparkLog.open(rules(tmp_path, "at*.parquet", columns=COMPLETE), spark_settings)
 
 
 def test_quotes_and_lines_of_csv_files_are_those_of_the_local_engine(tmp_path: Path, spark_settings: Settings) -> None:
@@ -68,12 +68,12 @@ def test_quotes_and_lines_of_csv_files_are_those_of_the_local_engine(tmp_path: P
     definition = rules(tmp_path, "log.csv", columns=COMPLETE)
     users = set(EventLog(definition).read().users)
     assert len(users) == 2
-    assert {r["user"] for r in SparkLog(definition, spark_settings)._kept.select("user").collect()} == users
+    assert set(SparkLog.open(definition, spark_settings).store.read().users) == users
 
 
 def test_a_home_may_have_a_space_in_its_name(tmp_path: Path, spark_settings: Settings) -> None:
     put(tmp_path, "a", random_rows(300))
     definition, home = definition_in(tmp_path), tmp_path / "my home 100%"
     home.mkdir()
-    written = write_snapshots(SparkLog(definition, spark_settings), CUTOFFS, definition, home / "snapshots")
+    written = write_snapshots(SparkLog.open(definition, spark_settings), CUTOFFS, definition, home / "snapshots")
     assert len(rows_in(home / "snapshots")) == written > 0

@@ -41,7 +41,7 @@ pytestmark = ON_SPARK
 def both(world: World, spark_settings: Settings) -> tuple[World, SparkLog, EventStore]:
     return (
         world,
-        SparkLog(world.definition, spark_settings),
+        SparkLog.open(world.definition, spark_settings),
         EventStore.open(EventLog(world.definition), world.settings),
     )
 
@@ -124,11 +124,11 @@ def test_executors_put_profiles_into_redis(tmp_path: Path, spark_settings: Setti
     )
     users, stored = [f"u{u:03d}" for u in range(95)], []
     for settings in (redis, spark_settings):
-        assert materialize(SparkLog(definition, settings), definition, settings) == 90
+        assert materialize(SparkLog.open(definition, settings), definition, settings) == 90
         read = OnlineProfiles(definition, settings).read_covered(users)
         stored.append({user: (p.words, p.through) for user, p in read.profiles.items()})
     assert stored[0] == stored[1]
-    assert materialize(SparkLog(definition, redis), definition, redis) == 0, "nothing has changed"
+    assert materialize(SparkLog.open(definition, redis), definition, redis) == 0, "nothing has changed"
     put(tmp_path, "b", random_rows(10, users=3, seed=2))
     for settings in (redis, spark_settings):
-        assert materialize(SparkLog(definition, settings), definition, settings) == 3
+        assert materialize(SparkLog.open(definition, settings), definition, settings) == 3

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import PropensityError
-from features.event_store.open import open_log
 from features.events.events import Events
 from features.events.log import InMemory
+from features.open_log import open_log
 from features.settings import Settings
 from features.system.progress import unseen
 from features.time import DAY, HOUR, parse_instant, to_instant

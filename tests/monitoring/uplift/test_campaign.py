@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from features.definition import Definition, load_definition
-from features.event_store.open import open_log
+from features.open_log import open_log
 from features.settings import Settings
 from features.system.progress import unseen
 from features.time import DAY, day_of

@@ -9,10 +9,10 @@ import polars as pl
 
 from features.definition import Definition
 from features.definition.sections.families import Family
-from features.event_store.open import open_log
 from features.events.events import Rows
 from features.events.repeats import one_row_an_id
 from features.feature_store import OnlineProfiles
+from features.open_log import open_log
 from features.profile.codec import stored_words
 from features.reading.live_messages import IDENTIFY, TRACK, LogColumns, Message
 from features.reading.source import EventLog

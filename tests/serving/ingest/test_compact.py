@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from features.errors import EventLogError
-from features.event_store.open import open_log
 from features.event_store.store import EventStore
 from features.events.compacted import Compacted
+from features.open_log import open_log
 from features.system.progress import unseen
 from features.time import DAY, HOUR
 from serving.ingest import compact as module

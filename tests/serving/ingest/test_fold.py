@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from features.event_store.open import open_log
+from features.open_log import open_log
 from features.profile.codec import StoredProfile
 from features.settings import Settings
 from features.system.progress import unseen

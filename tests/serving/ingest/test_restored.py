@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from features.errors import LiveLogError
-from features.event_store.open import open_log
 from features.events.compacted import Compacted
+from features.open_log import open_log
 from features.reading.live_messages import Message
 from features.settings import Settings
 from features.system.progress import unseen

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from features.definition import Definition, load_definition
-from features.event_store.open import open_log
 from features.event_store.store import EventStore
 from features.events.write import part_files
 from features.feature_store import OnlineProfiles
+from features.open_log import open_log
 from features.profile.fold import feature_rows, read_all_at
 from features.settings import Settings
 from features.system.progress import unseen

@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from features.definition.columns import feature_set
 from features.errors import EventLogError
-from features.event_store.open import open_log
 from features.events.compacted import Compacted
+from features.open_log import open_log
 from features.system.progress import unseen
 from features.time import DAY, to_datetime
 from segments.rfm_cuts import load_cuts

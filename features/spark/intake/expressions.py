@@ -1,17 +1,20 @@
 """The log's rows in our terms, as Spark SQL."""
 
+from collections.abc import Sequence
+
 from features.definition.numbers import EventNumber, event_numbers
 from features.definition.schema import Definition
-from features.engines.currencies import in_one_currency, rows_of, stated_currency
+from features.engines.currencies import in_one_currency, rows_of
 from features.engines.keys import spark_key_sql
 from features.engines.refunds import refunded_sql, taken_sql, without_refunds
+from features.engines.rows import SHOWN, USER, Check, checks_of_expressions
 from features.engines.times import MICROSECONDS, java_pattern, missing
 from features.expressions.dialects import written
 from features.user_id import EXACT, LONGEST, SPACE
 
 
 def columns_sql(definition: Definition, types: dict[str, str], *, ours: bool) -> list[str]:
-    """The columns of the log's rows, as `features.engines.rows.event_rows` has them; ids are 64 bits.
+    """The columns of the log's rows, as `features.engines.rows.event_rows` has them, without ids.
 
     Args:
         definition: the definition.
@@ -22,17 +25,14 @@ def columns_sql(definition: Definition, types: dict[str, str], *, ours: bool) ->
     rules = list(definition.signals.values())
 
     def instant(name: str) -> str:
-        return _instant(name, types.get(name, "string"), definition, ours=ours)
+        return instant_sql(name, types.get(name, "string"), definition, ours=ours)
 
     mask = " + ".join(f"IF({written(r.where, 'spark')}, {1 << i}L, 0L)" for i, r in enumerate(rules))
     excluded = " OR ".join(f"({written(sql, 'spark')})" for sql in definition.events.exclude) or "false"
-    row_id = f"CAST({quoted(names.id)} AS STRING)" if names.id else "NULL"
     return [
         f"{_user(quoted(names.user))} AS user",
         f"{instant(names.time)} AS t",
-        f"CAST({quoted(names.time)} AS STRING) AS written",
         f"{instant(names.arrived) if names.arrived else 'CAST(NULL AS BIGINT)'} AS arrived",
-        f"IF({row_id} IS NULL, 0L, xxhash64({row_id})) AS id",
         f"{mask} AS mask",
         f"{refunded_sql(definition, 'spark')} AS refunded",
         *(f"{_number(number, definition)} AS v{i}" for i, number in enumerate(event_numbers(definition))),
@@ -48,18 +48,46 @@ def other_id_sql(definition: Definition, types: dict[str, str]) -> list[str]:
     return [f"{_user(quoted(name)) if name in types else 'CAST(NULL AS STRING)'} AS alias"]
 
 
-def currencies_sql(definition: Definition) -> list[str]:
-    """Of each amount of a currency ``priced``, whether there is one, and ``no_rate``, the currency if it has none."""
+def checks_of(definition: Definition, types: dict[str, str], *, csv: bool) -> list[Check]:
+    """What of a log's rows is checked to be readable, as `features.engines.rows.checks_of`, in Spark's SQL.
+
+    Args:
+        definition: the definition.
+        types: Spark's types of the log's columns.
+        csv: ids are text as it is written, where programs may have rounded them.
+    """
+    names = definition.events.columns
     found = []
-    for i, number in enumerate(priced(definition)):
-        text, known = stated_currency(number, definition, "spark")
-        found += [f"{text} IS NOT NULL AS priced{i}", f"CASE WHEN {known} IS NULL THEN {text} END AS no_rate{i}"]
-    return found
+    for key in ("time", "arrived"):
+        column = getattr(names, key)
+        if column is not None and not types.get(column, "string").startswith(("timestamp", "date")):
+            read = instant_sql(column, types.get(column, "string"), definition)
+            found.append(Check(f"{key} in column {column!r}", f"CAST({quoted(column)} AS STRING)", read))
+    user, dtype = quoted(names.user), types.get(names.user, "string")
+    if dtype in ("double", "float"):
+        limit = EXACT if dtype == "double" else 2**24
+        found.append(
+            Check(f"{USER} {names.user!r}", f"CAST({user} AS STRING)", f"IF(abs({user}) < {limit}, 1, NULL)", True)
+        )
+    elif csv and dtype == "string":
+        rounded = rf"trim({user}) RLIKE '^[0-9]([.][0-9]+)?e[+][0-9]+$'"
+        found.append(Check(f"{USER} {names.user!r}", user, f"IF({rounded}, NULL, 1)", strict=True))
+    return [*found, *checks_of_expressions(definition, "spark")]
 
 
-def priced(definition: Definition) -> list[EventNumber]:
-    """The amounts that are of a currency."""
-    return [number for number in event_numbers(definition) if number.currency is not None]
+def checked_columns(checks: Sequence[Check]) -> tuple[list[str], list[str], list[str]]:
+    """Columns of checks: what is written and whether it is read; what was found of it; and the names of these.
+
+    What is found, ``k0…``, is 0 where nothing is written, 1 where it is read and 2 where it is not; then ``unread0…``
+    has its text.
+    """
+    given, found, names = [], [], []
+    for i, check in enumerate(checks):
+        given += [f"({check.written}) AS r{i}", f"({check.read}) IS NOT NULL AS o{i}"]
+        code = f"CASE WHEN r{i} IS NULL THEN 0 WHEN o{i} THEN 1 WHEN {missing(f'r{i}')} THEN 0 ELSE 2 END"
+        found += [f"{code} AS k{i}", f"CASE WHEN {code} = 2 THEN left(r{i}, {SHOWN}) END AS unread{i}"]
+        names += [f"k{i}", f"unread{i}"]
+    return given, found, names
 
 
 def finite_sql(n_values: int) -> list[str]:
@@ -67,13 +95,13 @@ def finite_sql(n_values: int) -> list[str]:
     finite = [
         f"IF(v{i} IS NULL OR isnan(v{i}) OR abs(v{i}) = double('inf'), 0D, v{i}) AS v{i}" for i in range(n_values)
     ]
-    return ["user", "t", "written", "arrived", "id", "mask", "refunded", *finite, "excluded"]
+    return ["user", "t", "arrived", "mask", "refunded", *finite, "excluded"]
 
 
 def judged_sql(definition: Definition, n_values: int) -> tuple[str, list[str]]:
     """What a row takes away, as a further column; then the same columns, in which refunds are no events."""
     judged = {name: f"{sql} AS {name}" for name, sql in without_refunds(definition)} if definition.valued else {}
-    names = ["user", "t", "written", "arrived", "id", "mask", *(f"v{i}" for i in range(n_values)), "excluded"]
+    names = ["user", "t", "arrived", "mask", *(f"v{i}" for i in range(n_values)), "excluded"]
     return f"{taken_sql(definition)} AS taken", [judged.get(name, name) for name in names]
 
 
@@ -87,16 +115,14 @@ def checked_sql(n_values: int, earliest: int) -> list[str]:
         "user",
         "t",
         "GREATEST(t + 1, COALESCE(arrived, 0L)) AS visible",
-        "id",
         "mask",
         *(f"v{i}" for i in range(n_values)),
         f"{dropped} AS dropped",
-        f"IF(t IS NULL AND NOT {missing('written')}, written, NULL) AS unread",
     ]
 
 
-def _instant(name: str, dtype: str, definition: Definition, *, ours: bool) -> str:
-    """As `engines.times.time_sql`."""
+def instant_sql(name: str, dtype: str, definition: Definition, *, ours: bool = False) -> str:
+    """SQL of a column of times, as `features.engines.times.time_sql`; of rows that we wrote, where they are ours."""
     rules, column = definition.events, quoted(name)
     formats = [] if ours else rules.formats
     unit = rules.time_unit or ("us" if ours and dtype != "string" else None)

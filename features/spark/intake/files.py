@@ -1,8 +1,10 @@
 """The log's files, opened by Spark."""
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial, reduce
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -21,36 +23,61 @@ from features.engines.files import (
 from features.errors import EventLogError, SparkError
 from features.expressions.dialects import written
 from features.reading.columns import computed, mapped_columns, roots, typed_columns
-from features.reading.places import resolve
+from features.reading.places import name_in, resolve
 from features.spark.errors import in_words
-from features.spark.expressions import quoted
+from features.spark.executors import PLACE
+from features.spark.intake.expressions import quoted
 
 _TYPES = {"tinyint": "TINYINT", "smallint": "SMALLINT", "int": "INTEGER", "bigint": "BIGINT", "float": "FLOAT",
           "double": "DOUBLE", "decimal": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE",
           "timestamp": "TIMESTAMP WITH TIME ZONE", "timestamp_ntz": "TIMESTAMP"}  # fmt: skip
 
 
-def duckdb_types(rows: DataFrame) -> dict[str, str]:
-    """The columns of rows with DuckDB's types; what DuckDB has no name for is text."""
-    return {name: _TYPES.get(dtype.split("(")[0], "VARCHAR") for name, dtype in rows.dtypes}
+def duckdb_types(columns: Mapping[str, str]) -> dict[str, str]:
+    """Columns with DuckDB's types for Spark's; what DuckDB has no name for is text."""
+    return {name: _TYPES.get(dtype.split("(")[0], "VARCHAR") for name, dtype in columns.items()}
 
 
-def paths_of(session: SparkSession, definition: Definition) -> list[str]:
-    """The files of the log as Spark names them; the same path names the same files as locally, also in a store.
+@dataclass(frozen=True, slots=True)
+class LogFile:
+    """A file of the log.
+
+    Attributes:
+        address: what Spark calls it.
+        size: in bytes.
+        changed: when its content was changed last, in nanoseconds since 1970.
+    """
+
+    address: str
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, address: str, path: Path) -> "LogFile":
+        """A file on this machine's disk."""
+        about = path.stat()
+        return cls(address, about.st_size, about.st_mtime_ns)
+
+
+def files_in(session: SparkSession, definition: Definition) -> dict[str, LogFile]:
+    """The files of the log by name; the same path names the same files as locally, also in a store.
+
+    Files of a disk are called as they are seen from the definition's folder, so that both can be moved.
 
     Raises:
         EventLogError: there is none, or they are not of one layout or kind.
     """
     path = definition.events.path
     written = [path] if isinstance(path, str) else path
-    files: list[str] = []
+    found: dict[str, LogFile] = {}
     for each in written:
         address = os.path.expandvars(each)
         if "://" in address and not address.startswith("file:"):
-            files += _in_store(session, address)
+            found |= _in_store(session, address)
         else:
-            files += [f"file://{file}" for file in files_of(resolve(definition, each))]
-    files = list(dict.fromkeys(files))
+            on_disk = files_of(resolve(definition, each))
+            found |= {name_in(definition, file): LogFile.of(f"file://{file}", file) for file in on_disk}
+    files = [file.address for file in found.values()]
     of_one_layout([PurePath(file) for file in files], written)
     kind = kind_of([PurePath(file) for file in files])
     if kind == "duckdb":
@@ -62,10 +89,10 @@ def paths_of(session: SparkSession, definition: Definition) -> list[str]:
         # Hadoop takes what is before a colon for the scheme of an address
         if ":" in file.partition("://")[2]:
             raise EventLogError(f"{file} has a colon in its name, which Spark cannot read.", fix="rename it")
-    return files
+    return found
 
 
-def _in_store(session: SparkSession, address: str) -> list[str]:
+def _in_store(session: SparkSession, address: str) -> dict[str, LogFile]:
     """The files of a store such as S3 that an address or a pattern names."""
     scheme, _, rest = address.partition("://")
     path = PurePath(rest)
@@ -80,32 +107,47 @@ def _in_store(session: SparkSession, address: str) -> list[str]:
         system = place(fixed_part(path)).getFileSystem(context.hadoopConfiguration())
         root = path if system.exists(place(path)) else fixed_part(path)  # a name may hold a bracket
         if not system.exists(place(root)):
-            return []
-        found, listed = system.listFiles(place(root), True), []
+            return {}
+        found, listed = system.listFiles(place(root), True), {}
         while found.hasNext():
+            one = found.next()
             # a path of Hadoop's, not an address: nothing in it is escaped
-            listed.append(PurePath(found.next().getPath().toString().partition("://")[2]))
-    return [f"{scheme}://{file}" for file in chosen(root, path.parts[len(root.parts) :], listed)]
+            file = PurePath(one.getPath().toString().partition("://")[2])
+            listed[file] = LogFile(f"{scheme}://{file}", int(one.getLen()), int(one.getModificationTime()) * 1_000_000)
+    return {f"{scheme}://{file}": listed[file] for file in chosen(root, path.parts[len(root.parts) :], listed)}
 
 
-def open_files(session: SparkSession, definition: Definition, paths: list[str]) -> DataFrame:
-    """The rows of files; columns of CSV files are text, but for numbers where all values of a used column are."""
-    rows = _opened(session, definition, paths)
-    more = [
-        f"{written(sql, 'spark')} AS {quoted(name)}"
-        for name, sql in computed(mapped_columns(definition), rows.columns).items()
-    ]
-    return rows.selectExpr("*", *more) if more else rows
+def open_files(session: SparkSession, definition: Definition, paths: list[str], known: Mapping[str, str]) -> DataFrame:
+    """The rows of files, and `PLACE`.
+
+    Columns of CSV files are text, but for numbers where all values of a used column are.
+
+    Args:
+        session: the connection.
+        definition: the definition.
+        paths: the files.
+        known: Spark's types of the columns that files of the log are known to have; none before the first.
+    """
+    rows = _opened(session, definition, paths, known)
+    made = computed(mapped_columns(definition), rows.columns)
+    lost = [name for name in known if name not in rows.columns and name not in made]
+    rows = rows.selectExpr("*", *(f"CAST(NULL AS {known[name]}) AS {quoted(name)}" for name in lost))
+    return rows.selectExpr("*", *(f"{written(sql, 'spark')} AS {quoted(name)}" for name, sql in made.items()))
 
 
-def _opened(session: SparkSession, definition: Definition, paths: list[str]) -> DataFrame:
+def columns_of(rows: DataFrame) -> dict[str, str]:
+    """The log's own columns of rows that were opened, with Spark's types."""
+    return {name: dtype for name, dtype in rows.dtypes if name != PLACE}
+
+
+def _opened(session: SparkSession, definition: Definition, paths: list[str], known: Mapping[str, str]) -> DataFrame:
     """The columns of files and of the folders they lie in, from below each folder that is no partition itself."""
     below: dict[str | None, list[str]] = {}
     for path in paths:
         below.setdefault(_base(path), []).append(path)
     frames = [_read(session, definition, some, base) for base, some in below.items()]
     rows = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), frames)
-    return _typed(rows, definition) if _is_csv(paths[0]) else rows
+    return _typed(rows, definition, known) if _is_csv(paths[0]) else rows
 
 
 def _base(path: str) -> str | None:
@@ -127,19 +169,21 @@ def _read(session: SparkSession, definition: Definition, paths: list[str], base:
     if base is not None:
         reader = reader.option("basePath", base)
     if not _is_csv(paths[0]):
-        return reader.parquet(*paths)
+        return reader.parquet(*paths).selectExpr("*", f"_metadata.row_index AS {PLACE}")
     encoding = {"latin-1": "ISO-8859-1"}.get(definition.events.encoding, definition.events.encoding)
     separator = "\t" if suffix_of(PurePath(paths[0])) == "tsv" else ","
     # as DuckDB reads them: a quote is written twice, and a quoted line break is part of a value
     reader = reader.options(header=True, sep=separator, encoding=encoding, escape='"', multiLine=True)
-    return reader.csv(paths)
+    # such a file is read by one task, in its order
+    return reader.csv(paths).selectExpr("*", f"monotonically_increasing_id() & {(1 << 33) - 1} AS {PLACE}")
 
 
-def _typed(rows: DataFrame, definition: Definition) -> DataFrame:
-    """Numbers where all values of a column that expressions use are; by one look at all files."""
+def _typed(rows: DataFrame, definition: Definition, known: Mapping[str, str]) -> DataFrame:
+    """Numbers where all values of a column that expressions use are, and that is not known as text; by one look."""
     as_written = set(mapped_columns(definition).values())
     as_written = as_written.union(*map(roots, computed(mapped_columns(definition), rows.columns).values()))
-    used = sorted((typed_columns(definition) - as_written) & set(rows.columns))
+    texts = {name for name, dtype in known.items() if dtype == "string"}
+    used = sorted((typed_columns(definition) - as_written - texts) & set(rows.columns))
     if not used:
         return rows
     filled = [f"count(nullif(trim({quoted(n)}), ''))" for n in used]

@@ -1,49 +1,17 @@
 """Opening a definition's log where the settings say it is worked on."""
 
-from dataclasses import replace
-
-import numpy as np
-
 from features.definition.schema import Definition
 from features.errors import PropensityError
-from features.event_store.distributed import DistantOrigin
-from features.event_store.manifest import Manifest, made_of
+from features.event_store.distributed import DistributedLog
+from features.event_store.origins import open_files
 from features.event_store.store import EventStore
-from features.event_store.stored_events import Origin
+from features.event_store.stored_events import StoredEvents
 from features.event_store.warnings import warn, warn_of_fetched
 from features.events.compacted import Compacted
-from features.events.distributed import DistributedLog
-from features.reading.live_messages import LogColumns
-from features.reading.places import place_of
-from features.reading.source import EventLog
+from features.reading.look import LocalLook, Look
 from features.settings import Settings
 from features.sources.fetch import fetch
 from features.system.progress import Steps
-
-
-def open_files(definition: Definition, settings: Settings, *, ends: int | None = None, live: Compacted) -> EventLog:
-    """Open the files of a log; what was decided of their columns when they were first read still holds."""
-    state = Manifest.load(settings.events(definition.name) / made_of(definition, place_of(definition)))
-    return EventLog(definition, ends=ends, live=live, types=state.types if state else None)
-
-
-def origin_of(definition: Definition, settings: Settings, state: str, *, live: Compacted) -> Origin:
-    """What is known of the log that kept profiles were folded from, whichever engine has kept its events.
-
-    Args:
-        definition: the definition.
-        settings: where things are kept.
-        state: what the kept profiles call the event store, `Manifest.name`.
-        live: what has been compacted out of the live log.
-
-    Raises:
-        PropensityError: this machine has kept the events, and the log's files are not here.
-    """
-    whole = int(np.iinfo(np.int64).max)
-    elsewhere = DistantOrigin(definition, whole, live, {})
-    if made_of(definition, elsewhere.place) != state.rpartition("-")[0]:
-        return open_files(definition, settings, ends=whole, live=live)
-    return replace(elsewhere, columns=LogColumns.load(definition, settings.folder(definition.name)).types)
 
 
 def open_log(
@@ -68,8 +36,18 @@ def open_log(
     except ImportError as error:
         raise PropensityError("PROPENSITY_ENGINE is spark, and pyspark is not installed.",
                               fix="pip install 'propensity[spark]', and Java 17") from error  # fmt: skip
-    with steps(f"connect to Spark at {settings.spark}"):
-        return SparkLog(definition, settings, ends=ends, live=live)
+    with steps(f"take in the event log on Spark at {settings.spark}"):
+        log = SparkLog.open(definition, settings, ends=ends, live=live)
+    warn(log.store)
+    return log
+
+
+def open_looked_at(
+    definition: Definition, settings: Settings, *, ends: int | None, steps: Steps
+) -> tuple[StoredEvents, Look]:
+    """Open the log as `open_log` does; and what looks at its rows where they lie."""
+    log = open_log(definition, settings, ends=ends, steps=steps)
+    return (log, LocalLook(log.log)) if isinstance(log, EventStore) else (log.store, log.look)
 
 
 def open_local(definition: Definition, settings: Settings, *, ends: int | None, steps: Steps) -> EventStore:

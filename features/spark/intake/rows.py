@@ -1,59 +1,57 @@
 """The log's rows in our terms, read by Spark: as `features.engines.rows.event_rows` has them."""
 
+from collections.abc import Sequence
+from typing import Final
+
 import polars as pl
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
-from features.engines.rows import begins
+from features.engines.rows import Check, begins
 from features.reading.batch import BOTH_IDS, NO_MERGES, STILL
-from features.spark.event_files import NAME
-from features.spark.expressions import (
+from features.spark.executors import FILE, PLACE
+from features.spark.intake.expressions import (
+    checked_columns,
     checked_sql,
     columns_sql,
-    currencies_sql,
     finite_sql,
     judged_sql,
     other_id_sql,
-    priced,
     quoted,
 )
-from features.spark.files import open_files
+from features.spark.intake.files import columns_of
 from features.spark.session import plain_names
 
+#: the text of an event's id
+NAME: Final = "name"
 
-def read_rows(session: SparkSession, definition: Definition, paths: list[str], *, ours: bool = False) -> DataFrame:
-    """Read rows of files, ids as 64 bits and as text; what only judges them is in `beside`.
+
+def event_rows(
+    opened: DataFrame, definition: Definition, checks: Sequence[Check], *, ours: bool = False, more: Sequence[str] = ()
+) -> DataFrame:
+    """The rows of files: those of an event, `NAME`, `FILE`, `PLACE`, ``alias``, and what was found by checks.
 
     Args:
-        session: the connection.
+        opened: rows as they are in files, with `PLACE`, and `FILE` where they are ours.
         definition: the definition.
-        paths: the files.
+        checks: what is checked to be readable.
         ours: they were compacted out of the live log.
+        more: further columns, SQL with a name over the columns of the files.
     """
     n_values, name = len(event_numbers(definition)), definition.events.columns.id
-    with plain_names(session):
-        opened = (
-            session.read.option("__globPaths__", False).parquet(*paths)
-            if ours
-            else open_files(session, definition, paths)
-        )
-        types, currencies = dict(opened.dtypes), currencies_sql(definition)
-        place = [f"{int(ours)} AS ours", "input_file_name() AS file", "monotonically_increasing_id() AS place"]
+    types = columns_of(opened)
+    given, found, names = checked_columns(checks)
+    with plain_names(opened.sparkSession):
+        place = [FILE if ours else f"input_file_name() AS {FILE}", PLACE]
         place.append(f"CAST({quoted(name) if name else 'NULL'} AS STRING) AS {NAME}")
-        place += other_id_sql(definition, types)
-        rows = opened.selectExpr(*columns_sql(definition, types, ours=ours), *place, *currencies)
-        where = ("ours", "file", "place", NAME, *beside(definition))
+        alias = other_id_sql(definition, types)
+        rows = opened.selectExpr(*columns_sql(definition, types, ours=ours), *place, *alias, *given, *more)
+        where = (FILE, PLACE, NAME, *(["alias"] if alias else []), *(sql.rpartition(" AS ")[2] for sql in more))
         taken, judged = judged_sql(definition, n_values)
-        rows = rows.selectExpr(*finite_sql(n_values), *where).selectExpr("*", taken)
+        rows = rows.selectExpr(*finite_sql(n_values), *where, *found).selectExpr("*", taken)
         checked = checked_sql(n_values, begins(definition))
-        return rows.selectExpr(*judged, *where).selectExpr(*checked, *where)
-
-
-def beside(definition: Definition) -> list[str]:
-    """Columns beside those of an event: another id of its user, and which amounts have no rate."""
-    currencies = [f"{name}{i}" for i in range(len(priced(definition))) for name in ("priced", "no_rate")]
-    return [*(["alias"] if _has_other_id(definition) else []), *currencies]
+        return rows.selectExpr(*judged, *where, *names).selectExpr(*checked, *where, *names)
 
 
 def both_ids(rows: DataFrame, definition: Definition) -> pl.DataFrame:

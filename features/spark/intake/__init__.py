@@ -1,0 +1,1 @@
+"""Taking the files of a log into its event store on Spark."""

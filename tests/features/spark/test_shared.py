@@ -1,0 +1,165 @@
+"""Machines that share no disk: files go through an object store, and the events stay in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from features.errors import SettingsError, UnavailableError
+from features.event_store.distributed import HANDED
+from features.event_store.store import EventStore
+from features.events.log import Log
+from features.events.write import part_files
+from features.feature_store import OnlineProfiles
+from features.reading.source import EventLog
+from features.settings import Settings
+from features.snapshot import write_snapshots
+from features.system.files.places import Place
+from serving.scoring.batch import score_all
+from serving.scoring.scorer import Scorer
+from serving.upkeep.materialize import materialize
+from tests.buckets import SECRET, Buckets, bucket_server
+from tests.features.event_store.logs import put, random_rows
+from tests.features.spark.needed import ON_SPARK, need_spark
+from tests.features.spark.rows import CUTOFFS, rows_in
+from tests.features.spark.test_kept_events import repeated, rows_of, settle
+from tests.features.spark.test_people import merging
+from training.dataset.attach_labels import Labels
+from training.dataset.labelled_rows import LabelledRows
+
+need_spark()
+
+from features.spark.log import SparkLog  # noqa: E402 - only where Spark is
+
+pytestmark = ON_SPARK
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with bucket_server() as address:
+        yield address
+
+
+@pytest.fixture
+def buckets(server: str, monkeypatch: pytest.MonkeyPatch) -> Buckets:
+    return Buckets(server, monkeypatch)
+
+
+@pytest.fixture
+def bucket(buckets: Buckets) -> str:
+    return buckets.make()
+
+
+@pytest.fixture
+def settings(buckets: Buckets, bucket: str, spark_settings: Settings, tmp_path: Path) -> Settings:
+    shared = buckets.address(f"{bucket}/ours", keys=True)  # executors were started before the keys were set
+    return spark_settings.model_copy(update={"home": tmp_path / "var", "shared": shared})
+
+
+def test_all_that_executors_make_is_what_the_local_engine_makes(
+    tmp_path: Path, settings: Settings, buckets: Buckets, bucket: str
+) -> None:
+    """Snapshots, labels, scores, everybody's columns and profiles online, with attributes and merged ids."""
+    definition = merging(tmp_path)
+    traits = pl.DataFrame({"user_id": [f"u{u:03d}" for u in range(70)], "plan": ["free", "pro"] * 35})
+    traits = traits.with_columns(set_at=pl.lit("2025-03-02"))
+    traits.write_parquet(tmp_path / "traits.parquet")
+    table = {"path": str(tmp_path / "traits.parquet"), "columns": {"user": "user_id", "known": "set_at"},
+             "fields": ["plan"]}  # fmt: skip
+    source = definition._source
+    definition = type(definition).model_validate(definition.model_dump(exclude_unset=True) | {"traits": table})
+    definition._source = source
+    local = Settings(home=tmp_path / "local")
+    found: list[list[pl.DataFrame]] = []
+    for where in (local, settings):
+        log: Log = (
+            SparkLog.open(definition, where)
+            if where.engine == "spark"
+            else EventStore.open(EventLog(definition), where)
+        )
+        folder = tmp_path / where.engine
+        write_snapshots(log, CUTOFFS, definition, folder / "snapshots", more=Labels(definition))
+        labels = LabelledRows(folder / "snapshots", "churn", definition.training, log.gather).by_cutoff()
+        batch = score_all(log, Scorer(definition, {}, None), log.ends, folder / "scores", population=folder / "all")
+        materialize(log, definition, where)
+        read = OnlineProfiles(definition, where).read_covered(sorted(rows_in(folder / "snapshots")["user"].unique()))
+        stored = {user: (p.words, p.traits, p.identity) for user, p in read.profiles.items()}
+        of_all = [pl.concat(map(pl.read_parquet, part_files(place))) for place in (batch.path, folder / "all")]
+        found.append([rows_in(folder / "snapshots"), labels, *(rows.sort("user_id") for rows in of_all)])
+        found[-1].append(pl.DataFrame({"user": list(stored), "profile": list(map(repr, stored.values()))}).sort("user"))
+        assert materialize(log, definition, where) <= log.people.count * 3, "of ids without events alone"
+    for on_spark, expected in zip(found[1], found[0], strict=True):
+        assert_frame_equal(on_spark, expected)
+    assert len(found[0][4]) > 30
+    home = settings.events(definition.name)
+    assert not [*home.rglob("bucket-*.parquet")], "the events are in the bucket"
+    kept = buckets.keys(bucket)
+    assert any("/bucket-" in key for key in kept)
+    del log
+    assert not [key for key in buckets.keys(bucket) if f"/{HANDED}/" in key], "what was handed over is gone"
+
+
+def test_days_repeats_and_erasures_in_a_bucket(
+    tmp_path: Path, settings: Settings, buckets: Buckets, bucket: str
+) -> None:
+    definition = repeated(tmp_path)
+    settle(tmp_path)
+    SparkLog.open(definition, settings)
+    put(tmp_path, "b", random_rows(400, users=30))
+    settle(tmp_path)
+    kept = SparkLog.open(definition, settings).store
+    local = EventStore.open(EventLog(definition), Settings(home=tmp_path / "local"))
+    assert kept.manifest.generation == 0
+    assert_frame_equal(rows_of(kept), rows_of(local))
+    named = {f"ours/{'/'.join(kept.folder.parts[-3:])}/{part.name}" for part in kept.manifest.parts}
+    local.erase(["u001", "u007"])
+    EventStore.open(EventLog(definition), settings).erase(["u001", "u007"])
+    erased = SparkLog.open(definition, settings).store
+    assert_frame_equal(rows_of(erased), rows_of(local))
+    now = {f"ours/{'/'.join(kept.folder.parts[-3:])}/{part.name}" for part in erased.manifest.parts}
+    assert set(buckets.keys(bucket)) == now
+    assert named - now, "files that held an erased user are removed"
+
+
+def test_a_home_that_gets_or_loses_its_store_is_taken_in_again(
+    tmp_path: Path, settings: Settings, buckets: Buckets, bucket: str
+) -> None:
+    definition = merging(tmp_path)
+    settle(tmp_path)
+    alone = settings.model_copy(update={"shared": ""})
+    found = [rows_of(SparkLog.open(definition, where).store) for where in (alone, settings, alone)]
+    assert_frame_equal(found[0], found[1])
+    assert_frame_equal(found[0], found[2])
+    assert buckets.keys(bucket) == []
+
+
+def test_parts_that_are_gone_are_taken_in_again(
+    tmp_path: Path, settings: Settings, buckets: Buckets, bucket: str
+) -> None:
+    """As after a home was restored from a backup, whose parts the store has no more."""
+    definition = merging(tmp_path)
+    settle(tmp_path)
+    first = SparkLog.open(definition, settings).store
+    before = rows_of(first)
+    buckets.s3.delete_object(Bucket=bucket, Key=buckets.keys(bucket)[0])
+    again = SparkLog.open(definition, settings).store
+    assert_frame_equal(rows_of(again), before)
+    assert again.manifest.generation == first.manifest.generation + 1
+
+
+def test_a_store_that_does_not_answer_is_named_without_its_keys(tmp_path: Path, settings: Settings) -> None:
+    definition = merging(tmp_path)
+    address = f"s3://key:{SECRET}@nowhere/ours?endpoint_override=127.0.0.1:1&scheme=http&region=eu-west-1"
+    with pytest.raises(UnavailableError, match=r"s3://nowhere/ours.* does not answer") as raised:
+        SparkLog.open(definition, settings.model_copy(update={"shared": address}))
+    assert SECRET not in str(raised.value)
+    with pytest.raises(UnavailableError, match="does not answer"):
+        Place(address).names()
+
+
+@pytest.mark.parametrize("address", ["/mnt/shared", "s3:bucket", "http://bucket"])
+def test_what_is_no_address_of_a_store_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match="PROPENSITY_SHARED"):
+        Settings(shared=address)
