@@ -15,7 +15,9 @@ from serving.activation.arms import Arms
 from serving.activation.assignments import Assigned, Assignments
 from serving.activation.transition_rows import movements, transition_of
 from serving.database.activation_tables import make_tables, memberships, scorings, transitions
+from serving.database.bulk import among
 from serving.database.log.live_log import LiveLog
+from serving.database.tables import chunks
 
 #: users of one transaction: a batch and the live path take turns
 CHUNK = 500
@@ -52,6 +54,15 @@ class Recorded:
             rows = connection.execution_options(yield_per=READ).execute(query)
             parts = [pl.DataFrame(list(map(tuple, some)), schema=schema, orient="row") for some in rows.partitions()]
         return pl.concat([pl.DataFrame(schema=schema), *parts])
+
+    def summaries_of(self, users: Sequence[str]) -> pl.DataFrame:
+        """The memberships of some users in short: ``user, summary``, a row for each of whom something was recorded."""
+        m, rows = memberships.c, list[tuple[str, str]]()
+        with self.live.reading() as connection:
+            for some in chunks(users):
+                asked = sa.select(m.user_id, m.summary).where(among(connection, m.user_id, some))
+                rows += map(tuple, connection.execute(asked))
+        return pl.DataFrame(rows, schema={"user": pl.String, "summary": pl.String}, orient="row")
 
     def user(self, user: str) -> UserMemberships | None:
         """A user's memberships; None where none were recorded yet."""

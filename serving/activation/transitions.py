@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeAlias
 
 import polars as pl
 
@@ -24,14 +23,12 @@ from serving.activation.enrolment import enrol
 from serving.activation.memberships import Memberships
 from serving.activation.recorded import CHUNK
 from serving.process.metrics import MOVED
-from serving.scoring.previous import EVIDENCE, Earlier, answered_in, field_of
+from serving.scoring.answers_by_user import AnswersByUser
+from serving.scoring.previous import EVIDENCE, Earlier, field_of
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored
 
 log = logging.getLogger("propensity")
-
-_Scores: TypeAlias = Callable[[Sequence[str]], Mapping[str, Mapping[str, float]]]
-_Evidence: TypeAlias = Callable[[Sequence[str]], Mapping[str, int]]
 
 _NOBODY: Mapping[str, str] = MappingProxyType({})
 
@@ -49,7 +46,7 @@ class TransitionRecorder:
         self._definition, self._memberships, self._scores = definition, memberships, scores
         self._known = memberships.known()
         self._edges = TimeEdges(definition)
-        self._before: tuple[object, pl.DataFrame] = (None, pl.DataFrame())
+        self._before: tuple[object, AnswersByUser] | None = None
         self._finder: tuple[object, TransitionFinder | None] = (None, None)
 
     def batch(
@@ -78,24 +75,33 @@ class TransitionRecorder:
         last = self._memberships.last()
         if last is not None and last.at > cutoff:
             return None
-        finder, summaries = self._finder_of(scorer), self._memberships.summaries()
-        ended = {user: merged[user] for user in summaries["user"] if user in merged} if merged else {}
+        finder = self._finder_of(scorer)
+        ended = {user: merged[user] for user in self._memberships.summaries_of(list(merged))["user"]}
         count = self._kept(self._memberships.merged(ended, drawn_as, cutoff))
         self._memberships.draw(drawn_as)
         for part in part_files(path):
-            frame = _flat(pl.read_parquet(part), self._definition, finder.is_silent)
-            moved = frame.join(summaries, on="user", how="left", suffix="_held").filter(
-                pl.col("summary_held").is_null() | (pl.col("summary") != pl.col("summary_held"))
-            )
-            for lo in range(0, len(moved), CHUNK):
-                observations = list(_observations(moved[lo : lo + CHUNK], self._definition))
-                before, evidence = self._before_of(cutoff)
-                count += self._kept(self._memberships.record(observations, finder, last, before, evidence=evidence))
+            count += self._move(pl.read_parquet(part), finder, last, cutoff)
             progress(1)
         versions = scorer.identities
         # a model that is missing now is still the one that users were last judged by
         judged = {**(last.models if last is not None else {}), **versions}
         self._memberships.complete(Scoring(cutoff, judged, self._definition.version))
+        return count
+
+    def _move(self, records: pl.DataFrame, finder: TransitionFinder, last: Scoring | None, cutoff: int) -> int:
+        """Move the users of one part of a batch."""
+        frame = _flat(records, self._definition, finder.is_silent)
+        held = self._memberships.summaries_of(frame["user"].to_list())
+        moved = frame.join(held, on="user", how="left", suffix="_held", maintain_order="left").filter(
+            pl.col("summary").ne_missing(pl.col("summary_held"))
+        )
+        if moved.is_empty():
+            return 0
+        count, before = 0, self._before_of(cutoff)
+        for lo in range(0, len(moved), CHUNK):
+            observations = list(_observations(moved[lo : lo + CHUNK], self._definition))
+            made = self._memberships.record(observations, finder, last, before.scores, evidence=before.evidence)
+            count += self._kept(made)
         return count
 
     def live(self, scored: Scored, scorer: Scorer) -> list[Transition]:
@@ -109,9 +115,9 @@ class TransitionRecorder:
         observations = list(_observations(frame, self._definition))
         soon = zip(scored.rows.users.to_list(), self._edges.next(scored.rows), strict=True)
         due = {user: at for user, at in soon if at is not None}
-        before, known = self._before_of(max(one.at for one in observations))
+        before = self._before_of(max(one.at for one in observations))
         made = self._memberships.record(
-            observations, finder, last, before, due=due, evidence=known, drawn_as=scored.rows.drawn_as
+            observations, finder, last, before.scores, due=due, evidence=before.evidence, drawn_as=scored.rows.drawn_as
         )
         self._kept(made)
         return made
@@ -132,8 +138,7 @@ class TransitionRecorder:
                 f"{day_of(last.at)}.",
                 fix="score again when it has started: propensity score",
             )
-        scores, _ = self._before_of(last.at + SECOND)
-        return enrol(self._memberships, trial, last, scores)
+        return enrol(self._memberships, trial, last, self._before_of(last.at + SECOND).scores)
 
     def merged(self, users: Mapping[str, str], drawn_as: Mapping[str, str], at: int) -> list[Transition]:
         """End the memberships of ids that belong to other users now; see `Memberships.merged`."""
@@ -162,43 +167,18 @@ class TransitionRecorder:
             return made
         return self._finder[1]
 
-    def _before_of(self, instant: int) -> tuple[_Scores, _Evidence]:
-        """The answers of the newest batch before an instant, and what was known of users then."""
+    def _before_of(self, instant: int) -> AnswersByUser:
+        """What the newest batch before an instant said of users."""
         earlier = Earlier.before(self._scores, instant)
         stamp = earlier.stamp if earlier else None  # it may have been run again since, or somebody was erased
-        if stamp != self._before[0]:
-            self._before = (stamp, _answers(earlier, self._definition) if earlier else pl.DataFrame())
-        frame = self._before[1]
-
-        def found(users: Sequence[str]) -> pl.DataFrame:
-            return pl.DataFrame({"user": users}, schema={"user": pl.String}).join(frame, on="user")
-
-        def scores(users: Sequence[str]) -> Mapping[str, Mapping[str, float]]:
-            if frame.is_empty():
-                return {}
-            rows = found(users).drop(EVIDENCE, strict=False)
-            return {row.pop("user"): _there(row) for row in rows.iter_rows(named=True)}
-
-        def evidence(users: Sequence[str]) -> Mapping[str, int]:
-            if EVIDENCE not in frame.columns:
-                return {}
-            # nothing was known then of who is not in it
-            return dict.fromkeys(users, 0) | dict(found(users).select("user", EVIDENCE).iter_rows())
-
-        return scores, evidence
+        if self._before is None or stamp != self._before[0]:
+            self._before = None  # its space is free before that of the next is taken
+            self._before = (stamp, AnswersByUser(earlier, self._definition))
+        return self._before[1]
 
 
 def _there(row: Mapping[str, float | None]) -> dict[str, float]:
     return {name: round(value, 6) for name, value in row.items() if value is not None}
-
-
-def _answers(earlier: Earlier, definition: Definition) -> pl.DataFrame:
-    with earlier.reading() as records:
-        answers = [
-            field_of(rule, name, rule.answer).alias(name) for name, rule in answered_in(definition, records).items()
-        ]
-        known = [EVIDENCE] if EVIDENCE in records.collect_schema() else []
-        return records.select(pl.col("user_id").alias("user"), *answers, *known).collect()
 
 
 def _flat(records: pl.DataFrame, definition: Definition, is_silent: Callable[[str], bool]) -> pl.DataFrame:

@@ -1,10 +1,12 @@
 """The newest scores from before an instant."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import IO, TypeAlias
 
 import polars as pl
 
@@ -17,6 +19,9 @@ from serving.scoring.serialize import part_of
 
 #: the column that tells whether anything of a user came in since; beside the record, as `evidence_of` has it
 EVIDENCE = "evidence"
+
+#: scans the records of some users
+Part: TypeAlias = Callable[[], pl.LazyFrame]
 
 #: how scores of an instant are named
 NAME = "scores-%Y-%m-%dT%H%M%SZ.parquet"
@@ -100,12 +105,29 @@ class Earlier:
             StoreError: a file is damaged.
             UnavailableError: they were removed just now.
         """
+        with self._opened() as files:
+            yield pl.scan_parquet(files)
+
+    @contextmanager
+    def parts(self) -> Iterator[list[Part]]:
+        """The same, part by part: whole users each, and no user in two.
+
+        A part is scanned anew by each call: a frame that is kept holds what it has read of its file, 80 kB.
+
+        Raises:
+            StoreError, UnavailableError: as for `reading`.
+        """
+        with self._opened() as files:
+            yield [partial(pl.scan_parquet, file) for file in files]
+
+    @contextmanager
+    def _opened(self) -> Iterator[list[IO[bytes]]]:
         again = f"propensity score --as-of {self.as_of:%Y-%m-%dT%H:%M:%SZ}"
         with (
             opened(self.path) as found,
             reading(self.path, fix=f"remove {self.path}; {again} writes it again"),
         ):
-            yield pl.scan_parquet(list(found.files))
+            yield list(found.files)
 
     @property
     def stamp(self) -> Stamp:
