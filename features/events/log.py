@@ -1,6 +1,8 @@
 """A log that can be worked through, wherever it is: events in memory, the event store, or Spark."""
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import ClassVar, Protocol, TypeVar
 
@@ -9,6 +11,8 @@ import polars as pl
 from features.events.compacted import NONE, Compacted
 from features.events.events import Events
 from features.events.write import JoinedWork, Work, gather_here, write_frames
+from features.system.files.durable import new_folder
+from features.system.files.places import Place
 from features.system.progress import Progress, ignore
 
 R = TypeVar("R")
@@ -97,6 +101,18 @@ class Log(LogFacts, Protocol):
         """
         ...
 
+    def seen(self, folder: Path) -> Place:
+        """Where the machines that work on the log read the files of a folder of this machine; none is in a folder."""
+        ...
+
+    def filled(self, folder: Path) -> AbstractContextManager[Place]:
+        """Where these machines write files, in the block, that are a folder's of this machine after it.
+
+        Args:
+            folder: replaced; a task that is run twice must write the same files twice.
+        """
+        ...
+
 
 class LocalLog(Log):
     """A log whose users this machine works on, on all cores."""
@@ -123,6 +139,17 @@ class LocalLog(Log):
     ) -> pl.DataFrame:
         """Bring together what is made of each part; see `Log.gather`."""
         return gather_here(folder, columns, work)
+
+    def seen(self, folder: Path) -> Place:
+        """The folder itself; see `Log.seen`."""
+        return Place(str(folder))
+
+    @contextmanager
+    def filled(self, folder: Path) -> Iterator[Place]:
+        """The folder itself; see `Log.filled`."""
+        shutil.rmtree(folder, ignore_errors=True)
+        new_folder(folder)
+        yield Place(str(folder))
 
 
 class InMemory(LocalLog):

@@ -1,7 +1,7 @@
 """The event log on Spark: executors keep its events, and work on its users."""
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -175,6 +175,17 @@ class SparkLog(DistributedLog):
         with in_words(str(folder)):
             found = on_executors(self.session, gathering(place, columns, work), parts)
         return pl.concat(map(pl.read_ipc_stream, found))
+
+    def seen(self, folder: Path) -> Place:
+        """Where executors read the files of a folder; see `Log.seen`."""
+        return self._exchange.send([file.name for file in folder.iterdir()], folder)
+
+    @contextmanager
+    def filled(self, folder: Path) -> Iterator[Place]:
+        """Where executors write the files of a folder; see `Log.filled`."""
+        out = self._exchange.empty(folder)
+        yield out
+        self._exchange.receive(out, out.names(), folder)
 
 
 def shown(definition: Definition) -> str:

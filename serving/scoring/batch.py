@@ -2,7 +2,8 @@
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from features.system.progress import Progress, ignore
 from features.time import to_datetime
 from features.traits import latest_traits
 from segments.transitions.evidence import evidence_of
+from serving.scoring.earlier_by_user import EarlierByUser, by_user
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.population import KeptPopulation
 from serving.scoring.previous import EVIDENCE, Earlier, field_of, scores_path
@@ -78,22 +80,17 @@ def score_all(
         ScoringError: nobody is visible at the cutoff.
     """
     path = scores_path(folder, cutoff)
-    earlier = Earlier.before(folder, cutoff) if reasons else None
     columns = _explained(scorer) if reasons else scorer.schema
     schema = pl.Schema({**columns, EVIDENCE: pl.Int64()})
-    kept = KeptPopulation.of_newest(scorer.definition, cutoff, folder, population) if population else None
-
-    def score(events: Events, traits: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
-        for rows in batch_rows(events, scorer.definition, cutoff, traits, drawn_as):
-            if len(rows):
-                scored = scorer.score(rows, rows.cutoffs)
-                if kept is not None:
-                    kept.add(scored)
-                records = _with_reasons(scorer, scored, reasons, earlier, columns) if reasons else scored.records
-                yield records.with_columns(pl.Series(EVIDENCE, evidence_of(rows, scorer.definition)))
-
     traits = latest_traits(scorer.definition, cutoff, log.live)
-    users = log.write_joined(traits, score, schema, path, progress=progress)
+    kept = KeptPopulation.of_newest(scorer.definition, cutoff, folder, population) if population else None
+    with ExitStack() as stack:
+        earlier = stack.enter_context(by_user(Earlier.before(folder, cutoff) if reasons else None, log))
+        if kept is not None:
+            kept = replace(kept, out=stack.enter_context(log.filled(kept.fresh)))
+        score = partial(_scored, scorer=scorer, cutoff=cutoff, drawn_as=drawn_as, kept=kept, reasons=reasons,
+                        earlier=earlier, columns=columns)  # fmt: skip
+        users = log.write_joined(traits, score, schema, path, progress=progress)
     if not users:
         shutil.rmtree(path)
         if kept is not None:
@@ -102,6 +99,20 @@ def score_all(
     if kept is not None:
         kept.finish(users)
     return _counted(log, scorer.definition, path, users)
+
+
+def _scored(
+    events: Events, traits: pl.DataFrame | None, *, scorer: Scorer, cutoff: int, drawn_as: Mapping[str, str],
+    kept: KeptPopulation | None, reasons: int, earlier: EarlierByUser | None, columns: pl.Schema,
+) -> Iterator[pl.DataFrame]:  # fmt: skip
+    """The records of a run of users; their columns are kept on the way."""
+    for rows in batch_rows(events, scorer.definition, cutoff, traits, drawn_as):
+        if len(rows):
+            scored = scorer.score(rows, rows.cutoffs)
+            if kept is not None:
+                kept.add(scored)
+            records = _with_reasons(scorer, scored, reasons, earlier, columns) if reasons else scored.records
+            yield records.with_columns(pl.Series(EVIDENCE, evidence_of(rows, scorer.definition)))
 
 
 def _counted(log: Log, definition: Definition, path: Path, users: int) -> BatchResult:
@@ -151,7 +162,7 @@ def _explained(scorer: Scorer) -> pl.Schema:
 
 
 def _with_reasons(
-    scorer: Scorer, scored: Scored, count: int, earlier: Earlier | None, schema: pl.Schema
+    scorer: Scorer, scored: Scored, count: int, earlier: EarlierByUser | None, schema: pl.Schema
 ) -> pl.DataFrame:
     """Put reasons, and what changed, into the records."""
     records, (reasons, changes) = scored.records, scorer.explain(scored, count, earlier, count)

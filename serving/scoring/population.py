@@ -18,7 +18,8 @@ from features.errors import ScoringError
 from features.events.hashing import hashed
 from features.events.write import part_files
 from features.expressions.values import Texts, Value
-from features.system.files.durable import new_folder, remove_folder, replace_folder
+from features.system.files.durable import remove_folder, replace_folder
+from features.system.files.places import Place
 from features.system.files.private import make_all_private
 from features.time import to_datetime
 from segments.transitions.membership import rule_digests
@@ -50,8 +51,8 @@ def populations(folder: Path) -> dict[datetime, Path]:
 class KeptPopulation:
     """A population while it is written.
 
-    On Spark it travels to the executors, which write into the same folder as Spark itself does: a frame has the name of
-    its first user, so that a task that is run twice writes the same files twice.
+    On Spark it travels to the executors: a frame has the name of its first user, so that a task that is run twice
+    writes the same files twice.
 
     Attributes:
         folder: where populations are kept.
@@ -59,6 +60,7 @@ class KeptPopulation:
         columns: what rules may name.
         version: name and digest of the definition.
         rules: by dimension, what changes with its rule, see `rule_digests`.
+        out: where frames are written, `features.events.log.Log.filled` of `fresh`.
     """
 
     folder: Path
@@ -66,18 +68,16 @@ class KeptPopulation:
     columns: tuple[str, ...]
     version: str
     rules: Mapping[str, str]
+    out: Place | None = None
 
     @classmethod
     def of_newest(cls, definition: Definition, cutoff: int, scores: Path, folder: Path) -> "KeptPopulation | None":
-        """Begin one; None when there are later scores, or a later population: only that of the newest batch is kept."""
+        """One to begin; None when there are later scores, or a later population: only the newest batch's is kept."""
         moment = to_datetime(cutoff).replace(microsecond=0)
         newest = Earlier.newest(scores)
         if (newest is not None and newest.as_of > moment) or any(other > moment for other in populations(folder)):
             return None
-        kept = cls(folder, cutoff, tuple(segment_schema(definition)), definition.version, rule_digests(definition))
-        shutil.rmtree(kept._fresh, ignore_errors=True)
-        new_folder(kept._fresh)
-        return kept
+        return cls(folder, cutoff, tuple(segment_schema(definition)), definition.version, rule_digests(definition))
 
     @property
     def path(self) -> Path:
@@ -85,7 +85,8 @@ class KeptPopulation:
         return self.folder / to_datetime(self.cutoff).strftime(NAME)
 
     @property
-    def _fresh(self) -> Path:
+    def fresh(self) -> Path:
+        """Where it is until it is whole."""
         return self.path.with_name(self.path.name + ".new")
 
     def add(self, scored: Scored) -> None:
@@ -103,10 +104,12 @@ class KeptPopulation:
         table = pa.table(arrays).replace_schema_metadata({key: text.encode() for key, text in about.items()})
         first = int(hashed(pa.chunked_array([users[:1]]))[0]) & (2**63 - 1)
         whole = [name for name in self.columns if _is_whole(known[name])]
-        pq.write_table(
-            table, self._fresh / f"part-{first:016x}.parquet", compression="zstd", compression_level=1,
-            use_dictionary=[*whole, "drawn_as"], write_statistics=False,
-        )  # fmt: skip
+        place = self.out if self.out is not None else Place(str(self.fresh))
+        with place.writing(f"part-{first:016x}.parquet") as file:
+            pq.write_table(
+                table, file, compression="zstd", compression_level=1, use_dictionary=[*whole, "drawn_as"],
+                write_statistics=False,
+            )  # fmt: skip
 
     def finish(self, users: int) -> None:
         """Put it in its place, then remove those of older batches.
@@ -117,21 +120,22 @@ class KeptPopulation:
         Raises:
             ScoringError: some are missing.
         """
-        found = sum(pq.read_metadata(file).num_rows for file in part_files(self._fresh))
+        found = sum(pq.read_metadata(file).num_rows for file in part_files(self.fresh))
         if found != users:
             raise ScoringError(
                 f"the population of {to_datetime(self.cutoff).isoformat()} has {found:,} of {users:,} users.",
-                fix="with Spark, let PROPENSITY_HOME be a path that all its machines see; then score again",
+                fix="with Spark, let all its machines see PROPENSITY_HOME at the same path, or set PROPENSITY_SHARED; "
+                "then score again",
             )
-        make_all_private(self._fresh)
-        replace_folder(self._fresh, self.path)
+        make_all_private(self.fresh)
+        replace_folder(self.fresh, self.path)
         for path in populations(self.folder).values():
             if path != self.path:
                 remove_folder(path)
 
     def drop(self) -> None:
         """Leave nothing of it."""
-        shutil.rmtree(self._fresh, ignore_errors=True)
+        shutil.rmtree(self.fresh, ignore_errors=True)
 
 
 def _drawn(users: pl.Series, drawn_as: Mapping[str, str]) -> pl.Series:

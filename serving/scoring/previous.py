@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Protocol, TypeAlias
 
 import polars as pl
 
@@ -34,6 +34,19 @@ def scores_path(folder: Path, cutoff: int) -> Path:
 
 #: after all scores
 END = to_instant(datetime(9999, 1, 1, tzinfo=UTC))
+
+
+class EarlierAnswers(Protocol):
+    """Likelihoods of an earlier batch."""
+
+    @property
+    def as_of(self) -> datetime:
+        """The instant they speak of."""
+        ...
+
+    def of(self, users: Sequence[str]) -> dict[str, pl.DataFrame]:
+        """The likelihoods, by outcome; see `Earlier.of`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +101,7 @@ class Earlier:
             if "intent" not in records.collect_schema():
                 return {}  # amounts alone were asked for
             theirs = records.filter(pl.col("user_id").is_in(asked["user_id"].implode())).select("user_id", "intent")
-            found = asked.join(theirs.collect(), on="user_id", how="left", maintain_order="left")["intent"]
-        return {
-            name: answers.struct.unnest().with_columns(answers.is_not_null().alias("there"))
-            for name in found.struct.fields
-            for answers in [found.struct.field(name)]
-        }
+            return answers_of(asked, theirs.collect())
 
     @contextmanager
     def reading(self) -> Iterator[pl.LazyFrame]:
@@ -137,6 +145,21 @@ class Earlier:
             UnavailableError: as for `reading`.
         """
         return stamp_of(self.path)
+
+
+def answers_of(asked: pl.DataFrame, records: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """The likelihoods of users, by outcome, as `Earlier.of` has them.
+
+    Args:
+        asked: ``user_id``, each once; rows are in their order.
+        records: ``user_id`` and ``intent`` of these users and others.
+    """
+    found = asked.join(records, on="user_id", how="left", maintain_order="left")["intent"]
+    return {
+        name: answers.struct.unnest().with_columns(answers.is_not_null().alias("there"))
+        for name in found.struct.fields
+        for answers in [found.struct.field(name)]
+    }
 
 
 def field_of(rule: Outcome | ValueOutcome, name: str, key: str) -> pl.Expr:

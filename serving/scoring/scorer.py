@@ -31,7 +31,7 @@ from serving.model.model import Model
 from serving.model.numbers import Floats
 from serving.model.trees.treeshap import WORTHWHILE
 from serving.model.uplift import UpliftModel
-from serving.scoring.previous import Earlier
+from serving.scoring.previous import EarlierAnswers
 from serving.scoring.reasons.columns import Changes, Reasons
 from serving.scoring.reasons.explain import Explainer
 from serving.scoring.reasons.wording import Wording
@@ -263,7 +263,7 @@ class Scorer:
             tier_codes(answers, model.card.tiers) if model else np.full(len(answers), names.index(SILENT)), names
         )
 
-    def explain(self, scored: Scored, reasons: int, earlier: Earlier | None = None, moved: int = 0) -> Explained:
+    def explain(self, scored: Scored, reasons: int, earlier: EarlierAnswers | None = None, moved: int = 0) -> Explained:
         """Explain each answer by its strongest columns, strongest first; nothing where there is no answer.
 
         Args:

@@ -10,7 +10,7 @@ from features.expressions.values import Numbers, Texts
 from features.rows import FeatureRows
 from serving.model.model import Model
 from serving.model.numbers import Floats
-from serving.scoring.previous import Earlier
+from serving.scoring.previous import EarlierAnswers
 from serving.scoring.reasons.columns import Changes, Reasons
 from serving.scoring.reasons.strongest import strongest
 from serving.scoring.reasons.wording import Wording
@@ -70,7 +70,7 @@ class Explainer:
         answered: NDArray[np.bool_],
         effects: Floats,
         then: pl.DataFrame,
-        earlier: Earlier,
+        earlier: EarlierAnswers,
         count: int,
     ) -> Changes:
         """The earlier answers, and what became of the reasons that were kept then.

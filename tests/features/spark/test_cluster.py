@@ -13,14 +13,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 import yaml
+from polars.testing import assert_frame_equal
 
 from features.definition import Definition
 from features.definition.load import load_definition
-from features.event_store.store import EventStore
+from features.events.write import part_files
 from features.feature_store import OnlineProfiles
-from features.reading.source import EventLog
 from features.settings import Settings
-from serving.upkeep.materialize import materialize
 from tests.buckets import KEYS, Buckets, bucket_server
 from tests.features.event_store.logs import definition_in, put, random_rows
 from tests.features.spark.needed import ON_SPARK, need_spark
@@ -85,9 +84,19 @@ def online(definition: Definition, settings: Settings) -> dict[str, tuple[bytes 
     return {user: (profile.words, profile.traits) for user, profile in read.profiles.items()}
 
 
+def program(env: dict[str, str], command: str) -> subprocess.CompletedProcess[str]:
+    given = [sys.executable, "-m", "propensity", command]
+    return subprocess.run(given, env=env, capture_output=True, text=True, timeout=300, check=False)
+
+
+def rows_of(home: Path, definition: Definition, kind: str) -> pl.DataFrame:
+    return pl.concat(map(pl.read_parquet, part_files(home / definition.name / kind))).sort("user_id")
+
+
 def test_a_night_on_machines_that_share_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_mounts()
     put(tmp_path, "a", random_rows(4_000, users=70))
+    settle(tmp_path)
     traits = pl.DataFrame({"user_id": [f"u{u:03d}" for u in range(80)], "plan": ["free", "pro"] * 40})
     traits = traits.with_columns(set_at=pl.lit("2025-03-02"))
     traits.write_parquet(tmp_path / "traits.parquet")
@@ -109,27 +118,20 @@ def test_a_night_on_machines_that_share_no_disk(tmp_path: Path, monkeypatch: pyt
             "PYSPARK_SUBMIT_ARGS": "--conf spark.ui.enabled=false pyspark-shell",
         }  # fmt: skip
         with cluster(tmp_path, home, env) as address:
-            alone = subprocess.run(
-                [sys.executable, "-m", "propensity", "materialize"],
-                env=env | {"PROPENSITY_SPARK": address, "PROPENSITY_SHARED": ""}, capture_output=True, text=True,
-                timeout=300, check=False,
-            )  # fmt: skip
+            elsewhere = {"PROPENSITY_SPARK": address}
+            alone = program(env | elsewhere | {"PROPENSITY_SHARED": ""}, "materialize")
             assert alone.returncode == 2
             assert "Spark's executors have no folder for" in alone.stderr
             assert "PROPENSITY_SHARED" in alone.stderr
-            for day in ("a", "b"):
-                if day == "b":
-                    put(tmp_path, "b", random_rows(900, users=80, seed=2))
-                settle(tmp_path)
-                done = subprocess.run(
-                    [sys.executable, "-m", "propensity", "materialize"],
-                    env=env | {"PROPENSITY_SPARK": address}, capture_output=True, text=True, timeout=300, check=False,
-                )  # fmt: skip
-                assert done.returncode == 0, done.stderr[-3_000:]
-                local = Settings(home=tmp_path / "local")
-                materialize(EventStore.open(EventLog(definition), local), definition, local)
-                found = online(definition, Settings(home=home))
-                assert len(found) >= 70
-                assert found == online(definition, local)
+            here = {"PROPENSITY_ENGINE": "local", "PROPENSITY_HOME": str(tmp_path / "local")}
+            for command in ("score", "materialize"):
+                for where in (elsewhere, here):
+                    done = program(env | where, command)
+                    assert done.returncode == 0, done.stderr[-3_000:]
+            found = online(definition, Settings(home=home))
+            assert len(found) >= 70
+            assert found == online(definition, Settings(home=tmp_path / "local"))
+            for kind in ("scores", "population"):
+                assert_frame_equal(rows_of(home, definition, kind), rows_of(tmp_path / "local", definition, kind))
         assert any("/bucket-" in key for key in buckets.keys(bucket))
         assert not [key for key in buckets.keys(bucket) if "/work/" in key], "what was handed over is gone"
