@@ -143,6 +143,11 @@ def _number(number: EventNumber, definition: Definition) -> str:
     return f"CASE WHEN {rows_of(number, definition, 'duckdb')} THEN {key_sql(sql)} ELSE 0.0 END"
 
 
+def excluded_sql(definition: Definition) -> str:
+    """SQL, over the log's columns, of whether a row is excluded."""
+    return " OR ".join(f"({written(sql, 'duckdb')})" for sql in definition.events.exclude) or "false"
+
+
 def event_rows(
     definition: Definition, columns: dict[str, str], source: str, checks: Sequence[Check] = (), *, ours: bool = False,
     more: Mapping[str, str] = NO_MORE,
@@ -178,13 +183,12 @@ def event_rows(
         else "NULL"
     )
     user = user_sql(names.user, columns[names.user])
-    excluded = " OR ".join(f"({written(sql, 'duckdb')})" for sql in rules.exclude) or "false"
     row_id = f"CAST({quote(names.id)} AS VARCHAR)" if names.id else "NULL::VARCHAR"
     inner, found, findings = _checked(checks)
     inner += "".join(f", {sql} AS {name}" for name, sql in more.items())
     findings += "".join(f", {name}" for name in more)
     rows = f"""SELECT {user} AS "user", {t} AS t, {arrived} AS arrived, {row_id} AS id, {mask} AS mask{value_sql},
-                     {refunded_sql(definition, "duckdb")} AS refunded, {excluded} AS excluded{inner}
+                     {refunded_sql(definition, "duckdb")} AS refunded, {excluded_sql(definition)} AS excluded{inner}
               FROM {source}"""
     if definition.valued:
         judged = ", ".join(f"{sql} AS {name}" for name, sql in without_refunds(definition))

@@ -19,6 +19,7 @@ from features.errors import EventLogError
 from features.event_store.manifest import Manifest, Part
 from features.events.events import Rows, merged
 from features.reading.clocks import blocks_of
+from features.system.arrow import arrow_of, numpy_of, texts_of
 from features.system.files.durable import flush
 from features.system.files.places import Place
 
@@ -73,7 +74,7 @@ class PartFiles:
 
     def column(self, part: Part, name: str) -> NDArray[np.int64]:
         """Read one column of a part, as `read` does."""
-        return np.asarray(self._table(part, [name])[name].to_numpy())
+        return numpy_of(self._table(part, [name])[name])
 
     def users(self, part: Part) -> pl.Series:
         """Read the distinct users of a part, as `read` does."""
@@ -171,14 +172,14 @@ def _of_users(parquet: pq.ParquetFile, columns: list[str], users: Sequence[str])
             groups.append(group)
     table = parquet.read_row_groups(groups, columns=columns, use_threads=False)
     names = table["user"].combine_chunks()
-    chosen = pc.is_in(names.dictionary, pa.array(asked, names.dictionary.type)) if len(names.dictionary) else None
+    chosen = pc.is_in(names.dictionary, texts_of(asked).cast(names.dictionary.type)) if len(names.dictionary) else None
     return table.filter(chosen.take(names.indices)) if chosen is not None else table
 
 
 def rows_of(table: pa.Table, n_values: int) -> Rows:
     """Rows of a part's table: ``visible`` from the wait, ids where they were asked for."""
     if "id" not in table.column_names:
-        table = table.append_column("id", pa.array(np.zeros(table.num_rows, dtype=np.int64)))
+        table = table.append_column("id", arrow_of(np.zeros(table.num_rows, dtype=np.int64)))
     return Rows.together([table], n_values)
 
 

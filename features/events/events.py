@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from features.events.sort import order_rows
 from features.events.spans import Spans
+from features.system.arrow import arrow_of, numpy_of, texts_of
 from features.time import Instants
 
 
@@ -121,20 +122,20 @@ class Rows:
             user = user.dictionary_encode()
         found = user.unify_dictionaries().combine_chunks()
         names = found.dictionary.cast(pa.large_string())
-        order = pc.array_sort_indices(names).to_numpy()
+        order = numpy_of(pc.array_sort_indices(names))
         rank = np.empty(len(order), dtype=np.int64)
         rank[order] = np.arange(len(order))
-        values = [table[f"v{i}"].to_numpy() for i in range(n_values)]
+        values = [numpy_of(table[f"v{i}"]) for i in range(n_values)]
         return cls(
-            users=names.take(pa.array(order)),
-            codes=rank[found.indices.to_numpy()],
-            t=table["t"].to_numpy(),
-            visible=table["visible"].to_numpy(),
-            mask=table["mask"].to_numpy(),
+            users=names.take(arrow_of(order)),
+            codes=rank[numpy_of(found.indices)],
+            t=numpy_of(table["t"]),
+            visible=numpy_of(table["visible"]),
+            mask=numpy_of(table["mask"]),
             values=np.column_stack(values) if values else np.zeros((table.num_rows, 0)),
-            ids=table["id"].to_numpy(),
+            ids=numpy_of(table["id"]),
             files=(
-                table["file"].to_numpy().astype(np.int64)
+                numpy_of(table["file"]).astype(np.int64)
                 if "file" in table.column_names
                 else np.zeros(table.num_rows, np.int64)
             ),
@@ -146,14 +147,14 @@ class Rows:
         if not tables:
             return cls.none(n_values)
         whole = merged(tables)
-        t = whole["t"].to_numpy()
-        return cls.of(whole.append_column("visible", pa.array(t + whole["wait"].to_numpy())), n_values)
+        t = numpy_of(whole["t"])
+        return cls.of(whole.append_column("visible", arrow_of(t + numpy_of(whole["wait"]))), n_values)
 
     @classmethod
     def none(cls, n_values: int) -> "Rows":
         """No rows."""
         none = np.zeros(0, dtype=np.int64)
-        return cls(pa.array([], pa.large_string()), none, none, none, none, np.zeros((0, n_values)), none, none)
+        return cls(texts_of([]), none, none, none, none, np.zeros((0, n_values)), none, none)
 
     def sorted(self) -> "Rows":
         """Sort by user, time and what the rows are: equal rows sort alike whatever order they come in."""
@@ -176,10 +177,10 @@ class Rows:
 
     def table(self) -> pa.Table:
         """The table `of` takes; ``wait`` in the place of ``visible``, which is small."""
-        users = pa.DictionaryArray.from_arrays(pa.array(self.codes, pa.int32()), self.users)
-        columns = {"user": users, "t": self.t, "wait": self.visible - self.t, "id": self.ids,
-                   "file": self.files.astype(np.int32), "mask": self.mask}  # fmt: skip
-        return pa.table(columns | {f"v{i}": self.values[:, i].copy() for i in range(self.values.shape[1])})
+        users = pa.DictionaryArray.from_arrays(arrow_of(self.codes.astype(np.int32)), self.users)
+        columns = {"t": self.t, "wait": self.visible - self.t, "id": self.ids, "file": self.files.astype(np.int32),
+                   "mask": self.mask, **{f"v{i}": self.values[:, i] for i in range(self.values.shape[1])}}  # fmt: skip
+        return pa.table({"user": users} | {name: arrow_of(column) for name, column in columns.items()})
 
     def events(self, ends: int, counts: dict[str, int]) -> Events:
         """Events before the log's end; the rows are sorted."""

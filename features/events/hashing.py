@@ -7,6 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.events.sort import hash_text
+from features.system.arrow import numpy_of, texts_of
 
 
 def hashed(texts: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -16,7 +17,7 @@ def hashed(texts: pa.ChunkedArray) -> NDArray[np.int64]:
 
 def hashed_names(names: Sequence[str]) -> NDArray[np.int64]:
     """As `hashed`, of names at hand."""
-    return _hashed(pa.array(names, pa.large_string()))
+    return _hashed(texts_of(names))
 
 
 def _hashed(array: pa.LargeStringArray) -> NDArray[np.int64]:
@@ -26,7 +27,7 @@ def _hashed(array: pa.LargeStringArray) -> NDArray[np.int64]:
         starts = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
         hash_text(starts, np.frombuffer(data, dtype=np.uint8), out)
         if array.null_count:
-            out[array.is_null().to_numpy(zero_copy_only=False)] = 0
+            out[numpy_of(array.is_null())] = 0
     return out
 
 

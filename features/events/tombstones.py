@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.events.hashing import hashed, hashed_names
+from features.system.arrow import arrow_of
 from features.system.files.durable import new_folder, write_durably
 from features.system.files.kept_files import reading, sealed, unsealed
 
@@ -91,7 +92,7 @@ class Tombstones:
         names = users if isinstance(users, pa.ChunkedArray) else pa.chunked_array([users])
         flags = np.isin(hashed(names) if keys is None else keys, self.keys)
         rows = np.flatnonzero(flags)
-        found = names.take(pa.array(rows)).to_pylist()
+        found = names.take(arrow_of(rows)).to_pylist()
         erased = self.among(set(found))
         flags[rows] = [name in erased for name in found]
         return flags

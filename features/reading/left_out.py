@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
 from features.engines import duckdb as engine
-from features.engines.rows import DROPS, LATE, SHOWN
+from features.engines.rows import DROPS, LATE, SHOWN, begins, excluded_sql
 from features.reading.findings import EXAMPLES
 from features.reading.source import EventLog
+from features.system.arrow import texts_of
 
 #: rows that are looked at where some may be of erased users
 LOOKED_AT = 100
@@ -62,15 +61,25 @@ def _in_file(log: EventLog, file: Path, reason: str) -> list[LeftOut]:
     names, erased = log.definition.events.columns, log.live.erased
     texts = [f"left(CAST({engine.quote(n)} AS VARCHAR), {SHOWN})" for n in (names.user, names.event, names.time)]
     shown = {f"shown{i}": sql for i, sql in enumerate(texts)}
-    which = f"dropped < 0 AND t >= {log.ends}" if reason == LATE else f"dropped = {DROPS.index(reason)}"
     most = LOOKED_AT if erased else EXAMPLES
     with engine.connect() as connection:
-        sql = log.rows_sql(connection, file, shown)
+        sql = log.rows_sql(connection, file, shown | {"left_out": excluded_sql(log.definition)})
         with engine.reading([file]):
-            rows = engine.some_of(connection, f"({sql})", ['"user"', *shown], which, most)
-    gone = erased.flags(pa.array([user for user, *_ in rows], pa.string()))
+            rows = engine.some_of(connection, f"({sql})", ['"user"', *shown], _which(log, reason), most)
+    gone = erased.flags(texts_of([user for user, *_ in rows]))
     return [
         LeftOut(user, event, time, file.name)
         for (_, user, event, time), erased_one in zip(rows, gone, strict=True)
         if not erased_one
     ]
+
+
+def _which(log: EventLog, reason: str) -> str:
+    """SQL of the rows that are left out for a reason.
+
+    What must hold of them is said as well: DuckDB asks it first, and works the rest out for few rows.
+    """
+    if reason == LATE:
+        return f"dropped < 0 AND t >= {log.ends}"
+    must = ('"user" IS NULL', "t IS NULL", f"t < {begins(log.definition)}", "left_out", "mask = 0")
+    return f"dropped = {DROPS.index(reason)} AND {must[DROPS.index(reason)]}"

@@ -63,8 +63,7 @@ def count(store: StoredEvents, steps: Steps) -> Counts:
     def look(events: Events) -> Counts:
         newest = events.newest()
         begun = without_lines(newest, definition)
-        fired = [begun.of_signal(i)["place"] for i in range(len(definition.signals))]
-        signals = pl.DataFrame({"events": [len(f) for f in fired], "users": [f.n_unique() for f in fired]})
+        signals = pl.DataFrame([_fired(begun, i) for i in range(len(definition.signals))])
         returns = {i: Returns.of(begun, i, zone) for i in silences}
         if short is not None:
             return Counts(signals, NO_WEEKS, returns, newest.users, [])
@@ -77,6 +76,12 @@ def count(store: StoredEvents, steps: Steps) -> Counts:
             found.append(counts)
             advance(1)
     return replace(_together(found, silences), short=short)
+
+
+def _fired(events: Events, signal: int) -> dict[str, int]:
+    """How many events fire a signal, and how many users have one."""
+    before = np.append(0, np.cumsum((events.mask >> signal) & 1))
+    return {"events": int(before[-1]), "users": int(np.count_nonzero(np.diff(before[events.starts])))}
 
 
 def _cutoffs(definition: Definition, store: StoredEvents) -> tuple[Instants, str | None]:

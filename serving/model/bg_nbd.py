@@ -100,8 +100,8 @@ class BgNbdPart(BaseModel):
         """How the log-odds change from one matrix to another."""
         return self.score(after) - self.score(before)
 
-    def terms(self, matrix: Floats) -> Floats:
-        """What each of the three columns adds to the log-odds, ``[rows, 3]``.
+    def effects(self, matrix: Floats) -> Floats:
+        """What each column of a model matrix adds to the log-odds, ``[rows, columns]``.
 
         Shapley values against the average user who has had the signal: a column's effect is the mean, over all orders
         in which the three columns can change from the average to the user's own, of what its change adds. The three
@@ -113,24 +113,19 @@ class BgNbdPart(BaseModel):
             known: self._score(*(own[i] if known[i] else usual[i] for i in range(3)))
             for known in product((False, True), repeat=3)
         }
-        total = np.zeros((len(matrix), 3))
+        total = np.zeros(matrix.shape)
         for known, with_it in found.items():
-            for i in range(3):
+            for i, place in enumerate(self.columns):
                 if known[i]:
                     without = (*known[:i], False, *known[i + 1 :])
                     # orders of three columns in which this one comes when those are known
-                    total[:, i] += (with_it - found[without]) / (3.0 if sum(known) != 2 else 6.0)
+                    total[:, place] += (with_it - found[without]) / (3.0 if sum(known) != 2 else 6.0)
         return total
-
-    @property
-    def owners(self) -> NDArray[np.int64]:
-        """The model-matrix columns that `terms` speaks of."""
-        return np.array(self.columns, dtype=np.int64)
 
     @property
     def read(self) -> NDArray[np.int64]:
         """The model-matrix columns that the score hangs on."""
-        return self.owners
+        return np.array(self.columns, dtype=np.int64)
 
     def over(self, sizes: Sequence[int]) -> Self:
         """This model over any model matrix: it reads no traits."""

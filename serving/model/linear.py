@@ -17,7 +17,7 @@ class Linear:
 
     Attributes:
         center, scale: of each numeric column.
-        flagged: the numeric columns with a flag where they are missing.
+        flagged: the numeric columns with a flag where they are missing, each once.
         means: of the flags.
         weights: of the columns, flags last.
         intercept: the score of the average user.
@@ -68,9 +68,17 @@ class Linear:
         steps = np.nan_to_num((other - one) * self.weights[column])
         return np.bincount(row, steps, len(before)).astype(np.float64)
 
-    def terms(self, matrix: Floats) -> Floats:
-        """What each of this regression's columns adds to the score, ``[rows, columns]``."""
-        return np.asarray(self.columns(matrix) * self.weights)
+    def effects(self, matrix: Floats) -> Floats:
+        """What each column of a model matrix adds to the score, ``[rows, columns]``."""
+        terms, numeric = self.columns(matrix) * self.weights, self.center.size
+        effects = np.empty((len(matrix), numeric + len(self.sizes)))
+        effects[:, :numeric] = terms[:, :numeric]
+        at = numeric + self.flagged.size
+        effects[:, self.flagged] += terms[:, numeric:at]
+        for i, size in enumerate(self.sizes):
+            effects[:, numeric + i] = terms[:, at : at + size].sum(axis=1)
+            at += size
+        return effects
 
 
 class LinearPart(BaseModel):

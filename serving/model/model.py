@@ -114,12 +114,12 @@ class Model:
         values of its three columns), blended as the scores are.
         """
         weight, slope, matrix = self.numbers.weight, self.numbers.calibration.steepness, self._taken(matrix)
-        total = np.zeros(matrix.shape)
-        if self.booster is not None:
-            total += slope * weight * self.booster.effects(matrix)
+        total = np.zeros(matrix.shape) if self.booster is None else self.booster.effects(matrix)
+        total *= slope * weight
         if weight < 1:
-            terms, (order, begins, owners) = self._part.terms(matrix), self._owners
-            total[:, owners] += slope * (1 - weight) * np.add.reduceat(terms[:, order], begins, axis=1)
+            line = self._part.effects(matrix)
+            line *= slope * (1 - weight)
+            total += line
         return total
 
     def _taken(self, matrix: Floats) -> Floats:
@@ -199,13 +199,6 @@ class Model:
     def _part(self) -> Linear | BgNbdPart:
         """What answers beside the booster, or alone, over this model's matrix."""
         return self.numbers.part.over([len(categories) for categories in self.card.categories.values()])
-
-    @cached_property
-    def _owners(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """The terms of `_part` by the column they are of, where each column's begin, and these columns."""
-        order = np.argsort(self._part.owners, kind="stable")
-        owners, begins = np.unique(self._part.owners[order], return_index=True)
-        return order, begins, owners
 
     def save(self, folder: Path) -> str:
         """Write ``booster.txt`` where there is one, ``numbers.json``, and ``card.json`` with the digests of these.

@@ -284,7 +284,7 @@ class Scorer:
         found = each(models, effects_of) if len(scored.rows) >= SIDE_BY_SIDE else map(effects_of, models)
         for (name, model, answered), effects in zip(models, found, strict=True):
             if reasons:
-                explained.reasons[name] = explainer.reasons(model, effects, reasons)
+                explained.reasons[name] = explainer.reasons(model, answered, effects, reasons)
             if earlier and name in before and name in self.definition.likelihoods:
                 explained.changes[name] = explainer.changes(model, answered, effects, before[name], earlier, moved)
         return explained

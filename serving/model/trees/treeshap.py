@@ -52,7 +52,7 @@ class Attributions:
             answer, leaves = np.zeros(matrix.shape), self._leaves
         if not len(leaves.values):
             return answer
-        asks, edges = self.conditions, np.linspace(0, len(matrix), parts + 1).astype(np.int64).tolist()
+        asks, edges = leaves.conditions, np.linspace(0, len(matrix), parts + 1).astype(np.int64).tolist()
 
         def work(part: tuple[int, int]) -> None:
             rows = slice(*part)
@@ -71,13 +71,13 @@ class Attributions:
     @cached_property
     def _leaves(self) -> "_Leaves":
         """Of all trees, for few rows."""
-        return _Leaves.of(self.roots, self.conditions.trees[:-1])
+        return _Leaves.of(self.roots, self.conditions)
 
     @cached_property
     def _large(self) -> "_Leaves":
-        """Of the trees that are too large for tables."""
-        large = [at for at, root in enumerate(self.roots) if not tabulated(root)]
-        return _Leaves.of([self.roots[at] for at in large], self.conditions.trees[large])
+        """Of the trees that are too large for tables; no row is asked what only the other trees ask."""
+        large = [root for root in self.roots if not tabulated(root)]
+        return _Leaves.of(large, Conditions.of(large))
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ class _Leaves:
     """The leaves of trees, each with the columns that decide whether a row falls into it.
 
     Attributes:
+        conditions: what the trees ask.
         values: of the leaves.
         begins: ``[leaves + 1]``: where each leaf's columns begin.
         columns: on the way to each leaf, each once.
@@ -93,6 +94,7 @@ class _Leaves:
         asked: of each condition its place among all, times 2, and 1 more where it must go left.
     """
 
+    conditions: Conditions
     values: Floats
     begins: Ints
     columns: Ints
@@ -101,10 +103,10 @@ class _Leaves:
     asked: Ints
 
     @classmethod
-    def of(cls, roots: list[Node], begins_at: Ints) -> "_Leaves":
-        """Lay out trees whose conditions begin at these places among all."""
+    def of(cls, roots: list[Node], conditions: Conditions) -> "_Leaves":
+        """Lay out trees with their conditions."""
         values, begins, columns, shares, steps, asked = [], [0], list[int](), list[float](), [0], list[int]()
-        for root, first in zip(roots, begins_at.tolist(), strict=True):
+        for root, first in zip(roots, conditions.trees[:-1].tolist(), strict=True):
             for leaf, way in ways(root, 0, []):
                 for column in dict.fromkeys(column for _, _, column, _ in way):
                     own = [(2 * (first + at) + left, share) for at, left, asks, share in way if asks == column]
@@ -116,7 +118,7 @@ class _Leaves:
                 begins.append(len(columns))
         whole = (np.array(one, dtype=np.int64) for one in (begins, columns, steps, asked))
         begins_, columns_, steps_, asked_ = whole
-        return cls(np.array(values), begins_, columns_, np.array(shares), steps_, asked_)
+        return cls(conditions, np.array(values), begins_, columns_, np.array(shares), steps_, asked_)
 
 
 @jit

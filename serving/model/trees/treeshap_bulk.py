@@ -39,7 +39,7 @@ class Tables:
         above: ``[bits]``: the conditions on the way to a subtree, those on one column together, as a mask of the
             tree's conditions and the answers wanted.
         columns: the columns that each subtree's table has numbers for.
-        tables: of each subtree, ``[columns, patterns]`` flattened.
+        tables: of each subtree, ``[patterns, columns]`` flattened: what a row needs of it lies together.
     """
 
     conditions: Conditions
@@ -108,10 +108,11 @@ def _look_up(
                     mask, wanted, shift = above[bit, 0], above[bit, 1], size + bit - bits
                     for row in range(n):
                         pattern[row] |= np.uint16((answers[row] & mask) == wanted) << shift
-                begins, patterns = blocks[block, 4], 1 << size + blocks[block + 1, 2] - bits
+                for row in range(n):
+                    pattern[row] *= np.uint16(width)
                 for i in range(width):
                     column = sums[columns[blocks[block, 3] + i]]
-                    table = tables[begins + i * patterns : begins + (i + 1) * patterns]
+                    table = tables[blocks[block, 4] + i : blocks[block + 1, 4]]
                     for row in range(n):
                         column[row] += table[pattern[row]]
         answer[begin : begin + n] = sums.T

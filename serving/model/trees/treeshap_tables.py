@@ -71,7 +71,7 @@ class Layout:
             steps = [(at, left_wanted) for at, left_wanted, c, _ in path if c == column]
             self.above.append((sum(1 << at for at, _ in steps), sum(1 << at for at, wanted in steps if wanted)))
         self.columns += columns
-        self.tables.append(table.ravel())
+        self.tables.append(table.T.ravel())
         self.filled += table.size
 
 

@@ -1,6 +1,6 @@
 """Why a likelihood is what it is, and what changed since it was last scored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -22,8 +22,10 @@ DIGITS = 4
 #: so many reasons are put into words one by one
 FEW = 32
 
-#: puts a column of a row into words: the row's place among those given, the column's name, and the values it names
-Say = Callable[[int, str, Mapping[str, float | str | None]], str]
+#: the values that decide a column's text, in the order of `Wording.used`
+Values = tuple[float | str | None, ...]
+#: puts a column of a row into words: the row's place among those given, the column's name, and the values
+Say = Callable[[int, str, Values], str]
 
 
 class Explainer:
@@ -37,32 +39,31 @@ class Explainer:
     def __init__(self, rows: FeatureRows, wording: Wording) -> None:
         self._rows = rows
         self._wording = wording
-        self._worded: dict[tuple[str | float | None, ...], str] = {}
+        self._worded: dict[tuple[str, Values], str] = {}
         self._at = {name: i for i, name in enumerate(rows.features.numeric)}
 
     def effects(self, model: Model, answered: NDArray[np.bool_]) -> Floats:
-        """What each column adds, ``[rows, columns]``; nothing where there is no answer."""
+        """What each column adds to the answers there are, ``[answers, columns]``."""
+        if not answered.any():
+            return np.zeros((0, len(model.card.features) + len(model.card.categories)))
         matrix = model.matrix_of(self._rows)
-        if answered.all():
-            return model.effects(matrix)
-        effects = np.zeros((len(self._rows), len(model.card.features) + len(model.card.categories)))
-        if answered.any():
-            effects[answered] = model.effects(matrix[answered])
-        return effects
+        return model.effects(matrix if answered.all() else matrix[answered])
 
-    def reasons(self, model: Model, effects: Floats, count: int) -> Reasons:
-        """The strongest columns of each row, strongest first."""
+    def reasons(self, model: Model, answered: NDArray[np.bool_], effects: Floats, count: int) -> Reasons:
+        """The strongest columns of each answer, strongest first; nothing where there is none."""
         top = strongest(effects, count)
-        rows, places = np.nonzero(top >= 0)
-        columns = top[rows, places]
-        return self._reasons(model, rows, columns, effects[rows, columns], self._say)
+        at, places = np.nonzero(top >= 0)
+        columns = top[at, places]
+        return self._reasons(model, np.flatnonzero(answered)[at], columns, effects[at, columns], self._say)
 
-    def _say(self, _: int, name: str, values: Mapping[str, float | str | None]) -> str:
+    def _say(self, _: int, name: str, values: Values) -> str:
         """Put a column into words; models give the same users much the same reasons, so each is worded once."""
-        key = (name, *values.values())
-        if (text := self._worded.get(key)) is None:
-            text = self._worded[key] = self._wording.say(name, values)
+        if (text := self._worded.get((name, values))) is None:
+            text = self._worded[name, values] = self._wording.say(name, self._named(name, values))
         return text
+
+    def _named(self, name: str, values: Values) -> Mapping[str, float | str | None]:
+        return dict(zip(self._wording.used(name), values, strict=True))
 
     def changes(
         self,
@@ -78,19 +79,21 @@ class Explainer:
         Args:
             model: what answers now.
             answered: who has an answer now; of others nothing has moved.
-            effects: of now.
+            effects: of the answers there are now.
             then: the earlier answers, a row for each of now's, as `Earlier.of` gives them.
             earlier: the scores they are of.
             count: how many of the reasons, those that moved most.
         """
         known = _earlier_reasons(then, [*model.card.features, *model.card.categories])
+        known = known.filter(answered[known["row"].to_numpy()])
         rows, columns = known["row"].to_numpy(), known["column"].to_numpy()
-        moved = np.round(effects[rows, columns] - known["effect"].to_numpy(), DIGITS)
+        now = effects[np.searchsorted(np.flatnonzero(answered), rows), columns]
+        moved = np.round(now - known["effect"].to_numpy(), DIGITS)
         order = np.lexsort((-np.abs(moved), rows))
-        order = order[answered[rows[order]] & (moved[order] != 0.0)]
+        order = order[moved[order] != 0.0]
         nth = np.arange(len(order)) - np.searchsorted(rows[order], rows[order])
         kept = order[nth < count]
-        texts, wording = known["text"].gather(kept).to_list(), self._wording
+        texts = known["text"].gather(kept).to_list()
         return Changes(
             since=earlier.as_of,
             there=then["there"].to_numpy(),
@@ -98,7 +101,8 @@ class Explainer:
             model=Texts.of_series(then["model"].cast(pl.String)),
             moved=self._reasons(
                 model, rows[kept], columns[kept], moved[kept],
-                lambda at, name, values: wording.moved(name, values, texts[at]), Texts.of(texts).codes,
+                lambda at, name, values: self._wording.moved(name, self._named(name, values), texts[at]),
+                Texts.of(texts).codes,
             ),
             before=known["value"].to_numpy()[kept],
         )  # fmt: skip
@@ -120,36 +124,37 @@ class Explainer:
                 traits += trait.values
             first, alike = self._alike(used, own, [extra[at] for extra in more])
             codes[at] = alike + len(texts)
-            texts += [say(int(at[i]), name, {of: self._value(of, int(own[i])) for of in used}) for i in first]
+            every = zip(*(self._values(of, own[first]) for of in used), strict=True)
+            texts += [say(place, name, one) for place, one in zip(at[first].tolist(), every, strict=True)]
         counts = np.bincount(rows, minlength=len(self._rows)).astype(np.int64)
         return Reasons(
             counts, Texts(columns, names), values, Texts(named, tuple(traits)), np.round(effects, DIGITS),
             Texts(codes, tuple(texts)),
         )  # fmt: skip
 
-    def _alike(self, names: tuple[str, ...], rows: Ints, more: list[Ints]) -> tuple[list[int], Ints]:
+    def _alike(self, names: tuple[str, ...], rows: Ints, more: list[Ints]) -> tuple[Ints, Ints]:
         """The first of all rows whose values and codes are the same, and which of these each row is like."""
         if len(rows) == 1:
-            return [0], np.zeros(1, dtype=np.int64)
-        keys = [*(self._codes(name, rows) for name in names), *more]
-        key = keys[0]
+            return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        keys = [*(self._key(name, rows) for name in names), *more]
+        _, first, alike = np.unique(keys[0], return_index=True, return_inverse=True)
         for other in keys[1:]:
-            key = np.unique(key * (other.max(initial=0) + 1) + other, return_inverse=True)[1]
-        _, first, alike = np.unique(key, return_index=True, return_inverse=True)
-        return first.tolist(), alike.astype(np.int64)
+            codes = np.unique(other, return_inverse=True)[1]
+            both = alike * (codes.max(initial=0) + 1) + codes
+            _, first, alike = np.unique(both, return_index=True, return_inverse=True)
+        return first, alike
 
-    def _codes(self, name: str, rows: Ints) -> Ints:
-        """Codes of a column's values; equal where these are."""
-        if name not in self._at:
-            return self._rows.traits[name].codes[rows] + 1
-        values = self._rows.matrix[rows, self._at[name]]
-        return np.unique(values, return_inverse=True)[1].astype(np.int64)
-
-    def _value(self, column: str, at: int) -> float | str | None:
+    def _key(self, column: str, rows: Ints) -> Ints | Floats:
+        """What tells values of a column apart."""
         if column in self._at:
-            value = float(self._rows.matrix[at, self._at[column]])
-            return None if np.isnan(value) else value
-        return self._rows.traits[column].at(at)
+            return np.asarray(self._rows.matrix[rows, self._at[column]])
+        return self._rows.traits[column].codes[rows]
+
+    def _values(self, column: str, rows: Ints) -> Sequence[float | str | None]:
+        if column in self._at:
+            values: list[float] = self._rows.matrix[rows, self._at[column]].tolist()
+            return [None if value != value else value for value in values]
+        return self._rows.traits[column].take(rows).to_list()
 
 
 def _places(columns: Ints) -> list[Ints]:

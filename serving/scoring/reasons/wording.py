@@ -47,25 +47,27 @@ class Wording:
 
     def __init__(self, definition: Definition) -> None:
         self._say = ENGLISH | definition.wording
+        self._ways = {"n": number, "days": self._days, "percent": _percent}
         self._terms = self._of_columns(definition)
 
     def say(self, feature: str, row: Row) -> str:
         """Put one column of a feature row into words."""
         value = row[feature]
         term = self._terms.get(feature) or Term("other", {"feature": self._name(feature)})
-        other = {"feature": self._name(feature)}
         if value is None:
-            missing = self._say.get(f"{term.family}.missing")
-            return missing.format(**term.fields) if missing else self._say["other.missing"].format(**other)
+            if missing := self._say.get(f"{term.family}.missing"):
+                return missing.format(**term.fields)
+            return self._say["other.missing"].format(feature=self._name(feature))
         gap = row.get(term.usual) if term.usual else None
         if term.usual and gap is None:
-            return self._say["other"].format(n=number(value), **other)
+            return self._say["other"].format(n=number(value), feature=self._name(feature))
         none = self._say.get(f"{term.family}.none") if value == 0 else None
         template = none or self._say[term.family]
-        ways = {"n": number, "days": self._days, "percent": _percent}
         # a batch says millions of reasons: what the template does not name is not written
-        filled = {name: ways[name](value) for name in _named(template) if name in ways}
-        return template.format(**filled, usual=self._days(gap), **term.fields)
+        filled = {name: self._ways[name](value) for name in _named(template) if name in self._ways}
+        if "usual" in _named(template):
+            filled["usual"] = self._days(gap)
+        return template.format(**filled, **term.fields)
 
     def moved(self, feature: str, now: Row, before: str) -> str:
         """Put a column that moved into words; ``before`` is the text of then."""
