@@ -22,7 +22,8 @@ from features.engines.files import (
 )
 from features.errors import EventLogError, SparkError
 from features.expressions.dialects import written
-from features.reading.columns import computed, mapped_columns, roots, typed_columns
+from features.expressions.expression import Expression
+from features.reading.columns import computed, is_expression, mapped_columns, roots, typed_columns
 from features.reading.places import name_in, resolve
 from features.spark.errors import in_words
 from features.spark.executors import PLACE
@@ -129,9 +130,12 @@ def open_files(session: SparkSession, definition: Definition, paths: list[str], 
         known: Spark's types of the columns that files of the log are known to have; none before the first.
     """
     rows = _opened(session, definition, paths, known)
-    made = computed(mapped_columns(definition), rows.columns)
-    lost = [name for name in known if name not in rows.columns and name not in made]
+    mapped, names = mapped_columns(definition), definition.events.columns
+    made_before = {name for name in mapped.values() if is_expression(Expression(name))}
+    never = {names.user, names.event, names.time} | made_before  # the first three every file must have
+    lost = [name for name in known if name not in rows.columns and name not in never]
     rows = rows.selectExpr("*", *(f"CAST(NULL AS {known[name]}) AS {quoted(name)}" for name in lost))
+    made = computed(mapped, [name for name in rows.columns if name != PLACE])
     return rows.selectExpr("*", *(f"{written(sql, 'spark')} AS {quoted(name)}" for name, sql in made.items()))
 
 

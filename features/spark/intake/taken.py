@@ -92,14 +92,14 @@ class Taking:
 
     def _holds(self, state: Manifest, there: Mapping[str, LogFile]) -> bool:
         """Whether what a state has taken in is still what the files say."""
+        if state.place != self.settings.shared or (state.parts and not state.files):
+            return False  # older versions did not say which files they had taken in
         for file in state.files:
             known = there.get(file.path)
             if known is None and (is_compacted(file.path) or self.origin.definition.events.sources):
                 return False  # their events come again in other files, or are no more
             if known is not None and (known.size, known.changed) != (file.size, file.status):
                 return False
-        if state.place != self.settings.shared:
-            return False
         # a home that was restored may name parts that are no more in the store
         return {part.name for part in state.parts} <= set(place_of(self._home / state.made_of, state).names())
 

@@ -143,6 +143,28 @@ def test_a_file_that_changed_makes_all_be_taken_in_again(tmp_path: Path, spark_s
     assert kept.manifest.generation == first.generation + 1
 
 
+def test_a_day_without_names_of_events_is_refused(tmp_path: Path, spark_settings: Settings) -> None:
+    """It would be a day on which nothing happened."""
+    definition, settings = repeated(tmp_path), at(spark_settings, tmp_path)
+    settle(tmp_path)
+    SparkLog.open(definition, settings)
+    put(tmp_path, "b", random_rows(40, seed=2).drop("event"))
+    with pytest.raises(EventLogError, match=r"events.columns.event is .event., which the log does not have"):
+        SparkLog.open(definition, settings)
+
+
+def test_a_store_of_an_older_version_is_taken_in_again(tmp_path: Path, spark_settings: Settings) -> None:
+    """It did not say which files it had."""
+    definition, settings = repeated(tmp_path), at(spark_settings, tmp_path)
+    settle(tmp_path)
+    first = SparkLog.open(definition, settings).store
+    older = first.manifest.model_copy(update={"files": [], "repeats": [], "columns": {}})
+    older.save(first.folder)
+    kept = SparkLog.open(definition, settings).store
+    assert_same(kept, EventStore.open(EventLog(definition), Settings(home=tmp_path / "local")))
+    assert kept.manifest.generation == 1
+
+
 def test_a_column_of_text_that_looked_like_numbers_is_text_in_all_files(
     tmp_path: Path, spark_settings: Settings
 ) -> None:
