@@ -49,7 +49,8 @@ _OPENID = ("oidc_issuer", "oidc_client_id", "console_url")
 def _store_address(value: str) -> str:
     if value and not value.startswith(("s3://", "gs://", "gcs://", "abfs://", "abfss://", "hdfs://")):
         raise ValueError("it must be an address such as s3://bucket/folder, gs://bucket/folder or abfs://box/folder")
-    return value.rstrip("/")
+    folder, mark, options = value.partition("?")
+    return folder.rstrip("/") + mark + options
 
 
 StoreAddress = Annotated[str, AfterValidator(_store_address)]
@@ -165,6 +166,11 @@ class Settings(BaseSettings):
                 "; ".join(found) + ".", fix="set the variable to a value it can have, or unset it"
             ) from None
         self._check_ways()
+        if "@" in self.shared or "key" in self.shared.partition("?")[2]:
+            raise SettingsError(
+                "PROPENSITY_SHARED holds keys, which would be kept and shown with the address.",
+                fix="give them by the environment of each machine (AWS_ACCESS_KEY_ID, …), or by the machines' role",
+            )
         if bool(self.kafka) != bool(self.kafka_topic):
             raise SettingsError(
                 f"PROPENSITY_KAFKA is {shown(self.kafka)} and PROPENSITY_KAFKA_TOPIC is {shown(self.kafka_topic)}.",

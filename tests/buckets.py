@@ -58,10 +58,9 @@ class Buckets:
         self.s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         return name
 
-    def address(self, folder: str, *, keys: bool = False) -> str:
-        """The address of a folder, ``bucket/folder``; with the keys in it for programs that run already."""
-        whose = f"{KEYS['AWS_ACCESS_KEY_ID']}:{SECRET}@" if keys else ""
-        return f"s3://{whose}{folder}?endpoint_override={self.server}&scheme=http&region=eu-west-1"
+    def address(self, folder: str) -> str:
+        """The address of a folder, ``bucket/folder``."""
+        return f"s3://{folder}?endpoint_override={self.server}&scheme=http&region=eu-west-1"
 
     def keys(self, bucket: str) -> list[str]:
         """The files in a bucket; Arrow makes empty objects for folders, too."""

@@ -72,6 +72,12 @@ def store_folders(home: Path) -> list[Path]:
     return sorted(file.parent for file in home.glob("*/manifest.json"))
 
 
+def places_of(home: Path) -> set[str]:
+    """The addresses in object stores that the stores of a log name."""
+    states = (Manifest.load(folder) for folder in store_folders(home))
+    return {state.place for state in states if state is not None and state.place}
+
+
 def rows_elsewhere(home: Path, users: Sequence[str]) -> int:
     """How many rows of users the stores have whose parts are in other places than beside their manifests."""
     rows = 0
@@ -88,11 +94,17 @@ def _from_store(folder: Path, erased: Tombstones, changed: dict[str, Path]) -> d
     """Take users out of one store; one that this version cannot read is removed whole: it is rebuilt when opened."""
     try:
         state = Manifest.load(folder)
-        if state is None:
-            return {}
+    except EventLogError:
+        shutil.rmtree(folder)
+        return {}
+    if state is None:
+        return {}
+    try:
         before, state = state, described_again(state, changed)
         state, removed = without_erased(state, PartFiles.of_folder(folder, state), erased)
     except (EventLogError, pa.ArrowException):
+        if state.place:
+            place_of(folder, state).remove()
         shutil.rmtree(folder)
         return {}
     if state is not before:

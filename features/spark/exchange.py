@@ -1,11 +1,12 @@
 """Where this machine and Spark's executors hand files to each other: a disk that all see, or an object store."""
 
+import fcntl
 import logging
 import secrets
 import shutil
 import weakref
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, TypeAlias
 
 from features.errors import UnavailableError
 from features.event_store.distributed import HANDED
@@ -16,6 +17,9 @@ from features.system.files.private import make_all_private
 
 log = logging.getLogger("propensity.log")
 
+#: the folder of the home with a mark of each command that hands files over, which it holds
+MARKS = "handing-over"
+
 _Stamp: TypeAlias = tuple[tuple[str, int, int], ...]
 
 
@@ -24,14 +28,21 @@ class Exchange:
 
     Args:
         shared: the address in an object store; empty where executors see the folders themselves.
-        name: of the definition.
+        home: the definition's folder.
     """
 
-    def __init__(self, shared: str, name: str) -> None:
-        self._root = Place(shared, f"{name}/{HANDED}") / secrets.token_hex(8) if shared else None
+    def __init__(self, shared: str, home: Path) -> None:
+        self._root: Place | None = None
         self._copies: dict[Path, tuple[_Stamp, Place]] = {}
-        if self._root is not None:
-            weakref.finalize(self, _remove, self._root)
+        if shared:
+            handed, mine = Place(shared, f"{home.name}/{HANDED}"), secrets.token_hex(8)
+            marks = home / MARKS
+            new_folder(marks)
+            _remove_of_killed(handed, marks)
+            mark = (marks / mine).open("w")
+            fcntl.flock(mark, fcntl.LOCK_EX)
+            self._root = handed / mine
+            weakref.finalize(self, _end, self._root, mark)
 
     def place(self, folder: Path) -> Place:
         """Where executors find the files of a folder; they are copied there where that is another place."""
@@ -86,12 +97,27 @@ class Exchange:
             self._copies[folder] = copied
 
 
-def _remove(place: Place) -> None:
-    """Remove what was handed over, when a command ends."""
+def _end(place: Place, mark: IO[str]) -> None:
+    """Remove what was handed over, when a command ends; where the store does not answer, the next command does."""
     try:
         place.remove()
+        Path(mark.name).unlink(missing_ok=True)
     except UnavailableError as error:
-        log.warning("what was handed over stays in %s: %s", place, error)
+        log.warning("what was handed over stays in %s until the next command: %s", place, error)
+    finally:
+        mark.close()
+
+
+def _remove_of_killed(handed: Place, marks: Path) -> None:
+    """Remove what commands have handed over that were killed: nobody holds their marks any more."""
+    for mark in marks.iterdir():
+        with mark.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            (handed / mark.name).remove()
+            mark.unlink()
 
 
 def _stamp_of(folder: Path) -> _Stamp:

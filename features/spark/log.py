@@ -67,13 +67,14 @@ class SparkLog(DistributedLog):
             EventLogError: the log cannot be read as declared, or no event is left of it.
             SparkError: Spark does not answer.
         """
-        session, declared = open_session(settings), declared_end(definition, ends, live)
+        declared = declared_end(definition, ends, live)
         if declared is None:
             raise EventLogError(
                 "events.ends is not declared.", fix="set the instant through which the log is complete, or give --ends"
             )
         origin = DistantOrigin(definition, declared, live, {})
-        taking = Taking(session, origin, settings, Exchange(settings.shared, definition.name))
+        exchange = Exchange(settings.shared, settings.folder(definition.name))
+        taking = Taking(open_session(settings), origin, settings, exchange)
         with in_words(shown(definition)):
             store = taking.up_to_date()
         if not store.manifest.parts or store.first >= store.ends:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from features.definition.schema import Definition
 from features.errors import StoreError
 from features.event_store.distributed import HANDED
-from features.event_store.erasure import erase_events, rows_elsewhere, store_folders
+from features.event_store.erasure import erase_events, places_of, rows_elsewhere, store_folders
 from features.events.compacted import Compacted
 from features.events.write import rows_of_users
 from features.feature_store import OnlineProfiles
@@ -72,6 +72,7 @@ def erase(definition: Definition, settings: Settings, memberships: Memberships, 
 
 
 def _erase(definition: Definition, settings: Settings, memberships: Memberships, names: list[str]) -> Erased:
+    shared = places_of(settings.events(definition.name)) | ({settings.shared} if settings.shared else set())
     live, search = memberships.live, _search(definition, settings, memberships.live, names)
     removed = dict.fromkeys(EVERYWHERE, 0) | live.erase(names)  # first, so that nobody folds them again meanwhile
     removed |= memberships.erase(names)
@@ -79,7 +80,7 @@ def _erase(definition: Definition, settings: Settings, memberships: Memberships,
     events = erase_events(definition, settings.events(definition.name), compacted, names)
     removed["event store"] = sum(sum(users.values()) for users in events.stores.values())
     removed["compacted events"], removed["fetched events"] = events.compacted, events.fetched
-    removed["unfinished files"] = search.remove_unfinished() + _remove_handed(definition, settings)
+    removed["unfinished files"] = search.remove_unfinished() + _remove_handed(definition, shared)
     for place, rows in search.remove().items():
         removed[place] = removed.get(place, 0) + rows
     online = OnlineProfiles(definition, settings)
@@ -93,14 +94,15 @@ def _erase(definition: Definition, settings: Settings, memberships: Memberships,
     return Erased({place: removed.get(place, 0) for place in left}, left)
 
 
-def _remove_handed(definition: Definition, settings: Settings) -> int:
-    """Remove what jobs that were killed have left in the store through which Spark's machines get files."""
-    if not settings.shared:
-        return 0
-    place = Place(settings.shared, f"{definition.name}/{HANDED}")
-    found = place.names()
-    place.remove(found)
-    return len(found)
+def _remove_handed(definition: Definition, addresses: set[str]) -> int:
+    """Remove what jobs that were killed have left in the stores through which Spark's machines get files."""
+    count = 0
+    for address in sorted(addresses):
+        place = Place(address, f"{definition.name}/{HANDED}")
+        found = place.names()
+        place.remove(found)
+        count += len(found)
+    return count
 
 
 def _search(definition: Definition, settings: Settings, live: LiveLog, users: Sequence[str]) -> Search:

@@ -1,5 +1,6 @@
 """The log's files, opened by Spark."""
 
+import gzip
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from functools import partial, reduce
 from pathlib import Path, PurePath
 from typing import Any
 
+from py4j.protocol import Py4JError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from features.definition.schema import Definition
@@ -29,6 +32,8 @@ from features.spark.errors import in_words
 from features.spark.executors import PLACE
 from features.spark.intake.expressions import quoted
 
+_NUMBERS = ("tinyint", "smallint", "int", "bigint", "float", "double", "decimal")
+
 _TYPES = {"tinyint": "TINYINT", "smallint": "SMALLINT", "int": "INTEGER", "bigint": "BIGINT", "float": "FLOAT",
           "double": "DOUBLE", "decimal": "DOUBLE", "boolean": "BOOLEAN", "date": "DATE",
           "timestamp": "TIMESTAMP WITH TIME ZONE", "timestamp_ntz": "TIMESTAMP"}  # fmt: skip
@@ -47,17 +52,19 @@ class LogFile:
         address: what Spark calls it.
         size: in bytes.
         changed: when its content was changed last, in nanoseconds since 1970.
+        path: where it is on this machine's disk; None where it is in a store.
     """
 
     address: str
     size: int
     changed: int
+    path: Path | None = None
 
     @classmethod
     def of(cls, address: str, path: Path) -> "LogFile":
         """A file on this machine's disk."""
         about = path.stat()
-        return cls(address, about.st_size, about.st_mtime_ns)
+        return cls(address, about.st_size, about.st_mtime_ns, path)
 
 
 def files_in(session: SparkSession, definition: Definition) -> dict[str, LogFile]:
@@ -90,7 +97,10 @@ def files_in(session: SparkSession, definition: Definition) -> dict[str, LogFile
         # Hadoop takes what is before a colon for the scheme of an address
         if ":" in file.partition("://")[2]:
             raise EventLogError(f"{file} has a colon in its name, which Spark cannot read.", fix="rename it")
-    return found
+    with_rows = {name: file for name, file in found.items() if file.size or kind != "csv"}
+    if not with_rows:
+        raise EventLogError(f"{files[0]} is empty.", fix="write a line with the names of its columns, or take it away")
+    return with_rows
 
 
 def _in_store(session: SparkSession, address: str) -> dict[str, LogFile]:
@@ -146,12 +156,63 @@ def columns_of(rows: DataFrame) -> dict[str, str]:
 
 def _opened(session: SparkSession, definition: Definition, paths: list[str], known: Mapping[str, str]) -> DataFrame:
     """The columns of files and of the folders they lie in, from below each folder that is no partition itself."""
-    below: dict[str | None, list[str]] = {}
+    alike: dict[tuple[object, ...], list[str]] = {}
     for path in paths:
-        below.setdefault(_base(path), []).append(path)
-    frames = [_read(session, definition, some, base) for base, some in below.items()]
-    rows = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), frames)
+        alike.setdefault((_base(path), _header(session, path) if _is_csv(path) else None), []).append(path)
+    frames = [
+        frame
+        for (base, _), some in alike.items()
+        for frame in _read(session, definition, some, None if base is None else str(base))
+    ]
+    rows = reduce(partial(DataFrame.unionByName, allowMissingColumns=True), _of_one_type(frames))
     return _typed(rows, definition, known) if _is_csv(paths[0]) else rows
+
+
+def _header(session: SparkSession, path: str) -> str:
+    """The first line of a CSV file, by which files of other columns, or in another order, are told apart."""
+    file = path.removeprefix("file://")
+    if file != path:
+        with gzip.open(file) if file.endswith(".gz") else Path(file).open("rb") as opened:
+            return opened.readline().strip().hex()
+    with in_words(path):
+        line = session.read.option("__globPaths__", False).text(path).first()
+    return line["value"].strip().encode().hex() if line is not None else ""
+
+
+def _of_one_type(frames: list[DataFrame]) -> list[DataFrame]:
+    """Frames whose columns of numbers are of one type, where types of a column differ.
+
+    Raises:
+        EventLogError: one holds text where another one holds numbers or times.
+    """
+    types: dict[str, set[str]] = {}
+    for frame in frames:
+        for name, dtype in frame.dtypes:
+            types.setdefault(name, set()).add(dtype)
+    casts: dict[str, str] = {}
+    for name, found in types.items():
+        found.discard("void")
+        kinds = {_kind(dtype) for dtype in found}
+        if len(kinds) > 1:
+            raise EventLogError(
+                f"column {name!r} holds {' in some files and '.join(sorted(kinds))} in others.",
+                fix="write the files again with one type for each column",
+            )
+        if len(found) > 1 and kinds == {"numbers"}:
+            casts[name] = "bigint" if all(dtype.endswith("int") for dtype in found) else "double"
+    return [
+        frame.withColumns({n: frame[quoted(n)].cast(to) for n, to in casts.items() if n in frame.columns})
+        for frame in frames
+    ]
+
+
+def _kind(dtype: str) -> str:
+    """What values of a type of Spark's are, for people."""
+    if dtype.startswith(_NUMBERS):
+        return "numbers"
+    if dtype.startswith(("timestamp", "date")):
+        return "times"
+    return {"string": "text", "boolean": "true or false"}.get(dtype, dtype)
 
 
 def _base(path: str) -> str | None:
@@ -167,19 +228,29 @@ def _is_csv(path: str) -> bool:
     return KINDS.get(suffix_of(PurePath(path))) == "csv"
 
 
-def _read(session: SparkSession, definition: Definition, paths: list[str], base: str | None) -> DataFrame:
+def _read(session: SparkSession, definition: Definition, paths: list[str], base: str | None) -> list[DataFrame]:
+    """The rows of files of one kind; several frames where types of their columns differ."""
     # files are named one by one: a bracket in a name is no pattern
     reader = session.read.options(mergeSchema=True, __globPaths__=False)
     if base is not None:
         reader = reader.option("basePath", base)
     if not _is_csv(paths[0]):
-        return reader.parquet(*paths).selectExpr("*", f"_metadata.row_index AS {PLACE}")
+        place = f"_metadata.row_index AS {PLACE}"
+        try:
+            return [reader.parquet(*paths).selectExpr("*", place)]
+        except (PySparkException, Py4JError) as error:
+            if "MERGE_SCHEMA" not in str(error) and "Failed merging schema" not in str(error):
+                raise
+        by_types: dict[tuple[tuple[str, str], ...], list[str]] = {}
+        for path in paths:
+            by_types.setdefault(tuple(reader.parquet(path).dtypes), []).append(path)
+        return [reader.parquet(*some).selectExpr("*", place) for some in by_types.values()]
     encoding = {"latin-1": "ISO-8859-1"}.get(definition.events.encoding, definition.events.encoding)
     separator = "\t" if suffix_of(PurePath(paths[0])) == "tsv" else ","
     # as DuckDB reads them: a quote is written twice, and a quoted line break is part of a value
     reader = reader.options(header=True, sep=separator, encoding=encoding, escape='"', multiLine=True)
     # such a file is read by one task, in its order
-    return reader.csv(paths).selectExpr("*", f"monotonically_increasing_id() & {(1 << 33) - 1} AS {PLACE}")
+    return [reader.csv(paths).selectExpr("*", f"monotonically_increasing_id() & {(1 << 33) - 1} AS {PLACE}")]
 
 
 def _typed(rows: DataFrame, definition: Definition, known: Mapping[str, str]) -> DataFrame:

@@ -17,7 +17,7 @@ from features.engines.files import KINDS, suffix_of
 from features.engines.rows import Check
 from features.event_store.distributed import RUN, TAKING, DistantOrigin
 from features.event_store.erasure import clean, without_erased
-from features.event_store.manifest import COARSE, Manifest, TakenFile
+from features.event_store.manifest import COARSE, Manifest, TakenFile, digest_of
 from features.event_store.part_files import PartFiles, place_of
 from features.event_store.store import BUCKET_ROWS
 from features.event_store.stored_events import StoredEvents
@@ -98,7 +98,7 @@ class Taking:
             known = there.get(file.path)
             if known is None and (is_compacted(file.path) or self.origin.definition.events.sources):
                 return False  # their events come again in other files, or are no more
-            if known is not None and (known.size, known.changed) != (file.size, file.status):
+            if known is not None and not _is_still(file, known):
                 return False
         # a home that was restored may name parts that are no more in the store
         return {part.name for part in state.parts} <= set(place_of(self._home / state.made_of, state).names())
@@ -132,7 +132,7 @@ class Taking:
         checks = checks_of(self.origin.definition, found, csv=any(map(_is_csv, new))) if opened is not None else []
         rows, erased = self._rows(opened, new, checks), Tombstones.load(self._home)
         judged = judged_files(rows, self.origin.definition, new, checks, erased)
-        taken = [self._settled(file, folder) for file in judged]
+        taken = [self._settled(file, new[file.path], folder) for file in judged]
         state = state if state is not None else self._empty(folder, before, taken, erased)
         state = state.model_copy(update={"columns": {**found, **state.columns}})
         run = f"{RUN}{secrets.token_hex(4)}"
@@ -149,12 +149,13 @@ class Taking:
         with locked(self._home, wait=True):
             if goes_on is not None and Manifest.load(folder) != goes_on:
                 return None
+            if before is not None and place_of(folder, before) != place_of(folder, state):
+                # before the switch: what nobody names any more no erasure would find
+                place_of(folder, before).remove([part.name for part in before.parts])
             # who was erased while it was written
             state, _ = without_erased(state.marked(), replace(files, run=""), Tombstones.load(self._home))
             state.save(folder)
             clean(folder, state, taking=True)
-        if before is not None and before.place != state.place:
-            place_of(folder, before).remove([part.name for part in before.parts])
         return state
 
     def _opened(self, new: Mapping[str, LogFile], known: Mapping[str, str]) -> DataFrame | None:
@@ -191,10 +192,19 @@ class Taking:
             place=self.settings.shared,
         )
 
-    def _settled(self, file: TakenFile, folder: Path) -> TakenFile:
+    def _settled(self, file: TakenFile, known: LogFile, folder: Path) -> TakenFile:
         """A file as it will be compared: one that was just written may change again within a tick of its clock."""
         now = (folder / TAKING / ".lock").stat().st_mtime_ns
-        return file.model_copy(update={"status": file.changed if now - file.changed > COARSE else 0})
+        if known.path is None or now - file.changed > COARSE:
+            return file
+        return file.model_copy(update={"content": digest_of(known.path)})
+
+
+def _is_still(file: TakenFile, known: LogFile) -> bool:
+    """Whether a file is what was taken in."""
+    if (known.size, known.changed) != (file.size, file.changed):
+        return False
+    return not file.content or known.path is None or digest_of(known.path) == file.content
 
 
 def _decided(state: Manifest) -> dict[str, str]:

@@ -1,8 +1,7 @@
 """Folders that other machines see, too: on a disk that all of them have, or in an object store such as S3."""
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ class Place:
     """A folder on a disk or in an object store; it can be sent to other machines.
 
     Attributes:
-        address: an absolute path, or ``s3://bucket/folder``, ``gs://…``, ``abfs://…`` as `pyarrow.fs` reads it.
+        address: an absolute path, or ``s3://bucket/folder``, ``gs://…``, ``abfs://…`` as `pyarrow.fs` reads it; it
+            holds no keys, see `features.settings.Settings`.
         below: names of folders below the address, with slashes between them.
     """
 
@@ -44,7 +44,7 @@ class Place:
         return Place(self.address, f"{self.below}/{name}" if self.below else name)
 
     def __str__(self) -> str:
-        plain = re.sub(r"//[^/]*@", "//", self.address.partition("?")[0])  # what is left out may be secret
+        plain = self.address.partition("?")[0]
         return f"{plain}/{self.below}" if self.below else plain
 
     @contextmanager
@@ -106,11 +106,12 @@ class Place:
         return sorted(one.path[len(path) + 1 :] for one in found if one.type == pafs.FileType.File)
 
     def remove(self, names: list[str] | None = None) -> None:
-        """Remove some files, or all there is."""
+        """Remove some files, where they are still there, or all there is."""
         files, path = self._system()
         with self._answers():
             for name in names if names is not None else ():
-                files.delete_file(f"{path}/{name}")
+                with suppress(FileNotFoundError):
+                    files.delete_file(f"{path}/{name}")
             if names is None and files.get_file_info(path).type == pafs.FileType.Directory:
                 files.delete_dir(path)
 

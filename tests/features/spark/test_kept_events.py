@@ -153,6 +153,56 @@ def test_a_day_without_names_of_events_is_refused(tmp_path: Path, spark_settings
         SparkLog.open(definition, settings)
 
 
+def test_csv_files_are_read_by_the_names_of_their_columns(tmp_path: Path, spark_settings: Settings) -> None:
+    """In whatever order they are written, some without a column, and one without a single byte."""
+    rows = random_rows(900, users=30)
+    (tmp_path / "log").mkdir()
+    orders = [rows.columns, rows.columns[::-1], [*rows.columns[:-1]], [*rows.columns[3:], *rows.columns[:3]]]
+    for i, columns in enumerate(orders):
+        rows[i * 200 : (i + 1) * 200].select(columns).write_csv(tmp_path / "log" / f"{i}.csv")
+    (tmp_path / "log" / "4.csv").touch()
+    settle(tmp_path)
+    events = definition_in(tmp_path).events.model_copy(update={"path": str(tmp_path / "log" / "*.csv")})
+    definition, settings = definition_in(tmp_path).model_copy(update={"events": events}), at(spark_settings, tmp_path)
+    kept = SparkLog.open(definition, settings).store
+    assert_same(kept, EventStore.open(EventLog(definition), Settings(home=tmp_path / "local")))
+    (tmp_path / "log" / "5.csv").touch()
+    settle(tmp_path)
+    assert_frame_equal(rows_of(SparkLog.open(definition, settings).store), rows_of(kept))
+
+
+def test_numbers_may_be_of_several_types(tmp_path: Path, spark_settings: Settings) -> None:
+    """As pandas writes ids with gaps as floats; text among them is refused."""
+    rows = random_rows(600, users=30).with_columns(user_id=pl.col("user_id").str.slice(1).cast(pl.Int64))
+    put(tmp_path, "a", rows[:200])
+    put(tmp_path, "b", rows[200:400].with_columns(pl.col("user_id").cast(pl.Float64)))
+    put(tmp_path, "c", rows[400:].with_columns(pl.col("user_id").cast(pl.Int32), pl.col("revenue").cast(pl.Float32)))
+    settle(tmp_path)
+    definition, settings = definition_in(tmp_path), at(spark_settings, tmp_path)
+    log = SparkLog.open(definition, settings)
+    assert_same(log.store, EventStore.open(EventLog(definition), Settings(home=tmp_path / "local")))
+    assert log.look.survey().rows == 600
+    put(tmp_path, "d", rows[:9].with_columns(user_id=pl.lit("u")))
+    (tmp_path / "log" / "a.parquet").touch()
+    with pytest.raises(EventLogError, match=r"column 'user_id' holds numbers in some files and text in others"):
+        SparkLog.open(definition, settings)
+
+
+def test_a_file_that_was_just_written_is_taken_in_once(tmp_path: Path, spark_settings: Settings) -> None:
+    definition, settings = repeated(tmp_path), at(spark_settings, tmp_path)
+    first = SparkLog.open(definition, settings).store.manifest
+    assert SparkLog.open(definition, settings).store.manifest == first
+    file = tmp_path / "log" / "a.parquet"
+    before = file.stat()
+    content = bytearray(file.read_bytes())
+    put(tmp_path, "a", random_rows(900, users=9, seed=3))
+    again = file.read_bytes()[: len(content)]
+    file.write_bytes(bytes(content[: len(content) - len(again)]) + again)  # of the same size, damaged
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(EventLogError):
+        SparkLog.open(definition, settings)
+
+
 def test_a_store_of_an_older_version_is_taken_in_again(tmp_path: Path, spark_settings: Settings) -> None:
     """It did not say which files it had."""
     definition, settings = repeated(tmp_path), at(spark_settings, tmp_path)

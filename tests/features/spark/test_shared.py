@@ -9,7 +9,10 @@ from polars.testing import assert_frame_equal
 
 from features.errors import SettingsError, UnavailableError
 from features.event_store.distributed import HANDED
+from features.event_store.erasure import erase_events
 from features.event_store.store import EventStore
+from features.event_store.stored_events import StoredEvents
+from features.events.compacted import NONE
 from features.events.log import Log
 from features.events.write import part_files
 from features.feature_store import OnlineProfiles
@@ -20,7 +23,7 @@ from features.system.files.places import Place
 from serving.scoring.batch import score_all
 from serving.scoring.scorer import Scorer
 from serving.upkeep.materialize import materialize
-from tests.buckets import SECRET, Buckets, bucket_server
+from tests.buckets import KEYS, Buckets, bucket_server
 from tests.features.event_store.logs import put, random_rows
 from tests.features.spark.needed import ON_SPARK, need_spark
 from tests.features.spark.rows import CUTOFFS, rows_in
@@ -31,7 +34,10 @@ from training.dataset.labelled_rows import LabelledRows
 
 need_spark()
 
-from features.spark.log import SparkLog  # noqa: E402 - only where Spark is
+from pyspark.sql import SparkSession  # noqa: E402 - only where Spark is
+
+from features.spark.exchange import MARKS  # noqa: E402
+from features.spark.log import SparkLog  # noqa: E402
 
 pytestmark = ON_SPARK
 
@@ -53,9 +59,14 @@ def bucket(buckets: Buckets) -> str:
 
 
 @pytest.fixture
-def settings(buckets: Buckets, bucket: str, spark_settings: Settings, tmp_path: Path) -> Settings:
-    shared = buckets.address(f"{bucket}/ours", keys=True)  # executors were started before the keys were set
-    return spark_settings.model_copy(update={"home": tmp_path / "var", "shared": shared})
+def settings(buckets: Buckets, bucket: str, spark_settings: Settings, tmp_path: Path) -> Iterator[Settings]:
+    session = SparkSession.getActiveSession()
+    assert session is not None
+    of_executors = session.sparkContext.environment  # they were started before there were keys
+    of_executors.update(KEYS)
+    yield spark_settings.model_copy(update={"home": tmp_path / "var", "shared": buckets.address(f"{bucket}/ours")})
+    for name in KEYS:
+        del of_executors[name]
 
 
 def test_all_that_executors_make_is_what_the_local_engine_makes(
@@ -149,14 +160,73 @@ def test_parts_that_are_gone_are_taken_in_again(
     assert again.manifest.generation == first.manifest.generation + 1
 
 
-def test_a_store_that_does_not_answer_is_named_without_its_keys(tmp_path: Path, settings: Settings) -> None:
+def test_a_store_that_does_not_answer(tmp_path: Path, settings: Settings) -> None:
     definition = merging(tmp_path)
-    address = f"s3://key:{SECRET}@nowhere/ours?endpoint_override=127.0.0.1:1&scheme=http&region=eu-west-1"
-    with pytest.raises(UnavailableError, match=r"s3://nowhere/ours.* does not answer") as raised:
+    address = "s3://nowhere/ours?endpoint_override=127.0.0.1:1&scheme=http&region=eu-west-1"
+    with pytest.raises(UnavailableError, match=r"s3://nowhere/ours.* does not answer"):
         SparkLog.open(definition, settings.model_copy(update={"shared": address}))
-    assert SECRET not in str(raised.value)
-    with pytest.raises(UnavailableError, match="does not answer"):
-        Place(address).names()
+
+
+def test_a_bucket_that_is_given_up_is_emptied_first(
+    tmp_path: Path, settings: Settings, buckets: Buckets, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else no erasure would find what is left there."""
+    definition = merging(tmp_path)
+    settle(tmp_path)
+    first = SparkLog.open(definition, settings).store
+    remove, other = Place.remove, buckets.make()
+    moved = settings.model_copy(update={"shared": buckets.address(f"{other}/ours")})
+
+    def silent(place: Place, names: list[str] | None = None) -> None:
+        if f"s3://{bucket}/" in str(place):
+            raise place.silent(OSError("it is down"))
+        remove(place, names)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Place, "remove", silent)
+        with pytest.raises(UnavailableError, match="it is down"):
+            SparkLog.open(definition, moved)
+    assert StoredEvents(first.log, settings.events(definition.name)).manifest == first.manifest
+    SparkLog.open(definition, moved)
+    assert buckets.keys(bucket) == []
+    assert any("/bucket-" in key for key in buckets.keys(other))
+
+
+def test_an_erasure_removes_parts_that_it_cannot_read(
+    tmp_path: Path, settings: Settings, buckets: Buckets, bucket: str
+) -> None:
+    definition = merging(tmp_path)
+    settle(tmp_path)
+    SparkLog.open(definition, settings)
+    for key in buckets.keys(bucket)[:1]:
+        buckets.s3.put_object(Bucket=bucket, Key=key, Body=b"no Parquet")
+    users = [f"u{u:03d}" for u in range(60)]
+    erase_events(definition, settings.events(definition.name), NONE, users)
+    assert buckets.keys(bucket) == []
+
+
+def test_the_next_command_removes_what_a_killed_one_has_handed_over(
+    tmp_path: Path, settings: Settings, buckets: Buckets, bucket: str
+) -> None:
+    definition = merging(tmp_path)
+    settle(tmp_path)
+    handed = f"ours/{definition.name}/{HANDED}"
+    buckets.s3.put_object(Bucket=bucket, Key=f"{handed}/0011aabb/x/part-0.parquet", Body=b"of a killed command")
+    buckets.s3.put_object(Bucket=bucket, Key=f"{handed}/ccdd/x/part-0.parquet", Body=b"of another home")
+    marks = settings.folder(definition.name) / MARKS
+    marks.mkdir(parents=True)
+    (marks / "0011aabb").touch()
+    log = SparkLog.open(definition, settings)
+    assert [key for key in buckets.keys(bucket) if handed in key] == [f"{handed}/ccdd/x/part-0.parquet"]
+    assert len([*marks.iterdir()]) == 1
+    del log
+
+
+@pytest.mark.parametrize("secret", ["plain", "with/slash", "with?mark", "with+plus#"])
+def test_keys_in_an_address_are_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(SettingsError, match="PROPENSITY_SHARED holds keys") as raised:
+        Settings(shared=f"s3://key:{secret}@bucket/folder?region=x")
+    assert secret not in str(raised.value)
 
 
 @pytest.mark.parametrize("address", ["/mnt/shared", "s3:bucket", "http://bucket"])
