@@ -19,9 +19,11 @@ from features.reading.left_out import LOOKED_AT, LeftOut
 from features.reading.source import QUARTER
 from features.reading.survey import Named, Survey, by_day
 from features.spark.executors import FILE
+from features.spark.intake.column_types import duckdb_types
 from features.spark.intake.expressions import instant_sql, quoted
-from features.spark.intake.files import columns_of, duckdb_types, files_in, open_files
+from features.spark.intake.files import files_in
 from features.spark.intake.judging import address_of
+from features.spark.intake.opening import columns_of, open_files
 from features.spark.intake.rows import event_rows
 from features.spark.session import plain_names
 

@@ -20,7 +20,7 @@ from features.spark.intake.expressions import (
     other_id_sql,
     quoted,
 )
-from features.spark.intake.files import columns_of
+from features.spark.intake.opening import columns_of
 from features.spark.session import plain_names
 
 #: the text of an event's id

@@ -26,9 +26,11 @@ from features.events.tombstones import Tombstones
 from features.settings import Settings
 from features.spark.exchange import Exchange
 from features.spark.executors import FILE, rows_of_files
+from features.spark.intake.column_types import duckdb_types
 from features.spark.intake.expressions import checks_of
-from features.spark.intake.files import LogFile, columns_of, duckdb_types, files_in, open_files
+from features.spark.intake.files import LogFile, files_in
 from features.spark.intake.judging import judged_files
+from features.spark.intake.opening import columns_of, open_files
 from features.spark.intake.rows import both_ids, event_rows
 from features.spark.intake.take_in import take_in
 from features.spark.kept import SparkEvents
