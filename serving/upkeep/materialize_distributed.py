@@ -1,8 +1,10 @@
 """Profiles that other machines fold, and put online where they can."""
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
@@ -60,12 +62,16 @@ def materialize_distributed(
         found = pl.concat(_put_part(online, pl.read_parquet(file)) for file in part_files(scratch / "changed"))
     shutil.rmtree(scratch)
     # ids that are called by others, or were at the last run, and have done nothing themselves
-    merged = frozenset(identities) | frozenset(profiles.who()["id"])
-    acted: Iterable[str] = log.gather(everyone, ["user"], partial(_among, merged))["user"] if merged else []
-    rest = online.write_frame(_nothing(sorted(merged.difference(acted)), ends, log.live.position, identities))
+    was, who = profiles.who(), people.at(ends) if people else WHO.to_frame()
+    merged = frozenset(identities) | frozenset(was["id"])
+    acted: set[str] = set(log.gather(everyone, ["user"], partial(_among, merged))["user"]) if merged else set()
+    below = who.filter(pl.col("id") != pl.col("user"))
+    online_already = set(below.join(was, on=["id", "user"])["id"]) if same else set()
+    nothing = sorted(merged - acted - online_already)
+    rest = online.write_frame(_nothing(nothing, ends, log.live.position, identities))
     online.cover(ends, state.token)
     traits = StoredTraits(known, folder / "traits.parquet", events.buckets)
-    profiles.replace(state, people.at(ends) if people else WHO.to_frame(), traits)
+    profiles.replace(state, who, traits)
     return int(found["written"].sum()) + rest
 
 
@@ -117,8 +123,10 @@ def _nothing(users: list[str], through: int, live: int, identities: Mapping[str,
 
 
 def _put_there(definition: Definition, settings: Settings, rows: pl.DataFrame) -> pl.DataFrame:
-    """Put some users' profiles online where the log is worked on."""
-    return _put_part(OnlineProfiles(definition, settings), rows)
+    """Put some users' profiles online where the log is worked on, which need not see this machine's disk."""
+    with TemporaryDirectory() as own:  # of the list of what the store holds, which is made of the definition
+        here = settings.model_copy(update={"home": Path(own), "engine": "local"})
+        return _put_part(OnlineProfiles(definition, here, apply=True), rows)
 
 
 def _put_part(online: OnlineProfiles, rows: pl.DataFrame) -> pl.DataFrame:

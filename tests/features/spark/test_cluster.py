@@ -93,7 +93,9 @@ def rows_of(home: Path, definition: Definition, kind: str) -> pl.DataFrame:
     return pl.concat(map(pl.read_parquet, part_files(home / definition.name / kind))).sort("user_id")
 
 
-def test_a_night_on_machines_that_share_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_night_on_machines_that_share_no_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_server: str
+) -> None:
     need_mounts()
     put(tmp_path, "a", random_rows(4_000, users=70))
     settle(tmp_path)
@@ -118,7 +120,11 @@ def test_a_night_on_machines_that_share_no_disk(tmp_path: Path, monkeypatch: pyt
             "PYSPARK_SUBMIT_ARGS": "--conf spark.ui.enabled=false pyspark-shell",
         }  # fmt: skip
         with cluster(tmp_path, home, env) as address:
-            elsewhere = {"PROPENSITY_SPARK": address}
+            elsewhere = {
+                "PROPENSITY_SPARK": address,
+                "PROPENSITY_ONLINE_STORE": "redis",
+                "PROPENSITY_REDIS": redis_server,
+            }
             alone = program(env | elsewhere | {"PROPENSITY_SHARED": ""}, "materialize")
             assert alone.returncode == 2
             assert "Spark's executors have no folder for" in alone.stderr
@@ -128,7 +134,7 @@ def test_a_night_on_machines_that_share_no_disk(tmp_path: Path, monkeypatch: pyt
                 for where in (elsewhere, here):
                     done = program(env | where, command)
                     assert done.returncode == 0, done.stderr[-3_000:]
-            found = online(definition, Settings(home=home))
+            found = online(definition, Settings(home=home, online_store="redis", redis=redis_server))
             assert len(found) >= 70
             assert found == online(definition, Settings(home=tmp_path / "local"))
             for kind in ("scores", "population"):
