@@ -115,7 +115,7 @@ def test_times_are_utc_wherever_the_machine_is(
 ) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     opened = open_log(tmp_path, log(event_time=times, arrived_at=times))
-    assert opened.naive_times is naive
+    assert ("TIME ZONE" not in opened.columns["event_time"]) is naive
     assert opened.read().t.tolist() == [to_instant(NOON.replace(tzinfo=UTC))] * 2
 
 
