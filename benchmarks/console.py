@@ -22,8 +22,8 @@ from benchmarks.answers import NAME, latencies, served, server_environment
 from benchmarks.world import ROOT, World, environment
 from features.events.write import part_files
 from features.time import DAY, to_datetime, to_instant
+from serving.scoring.earlier.batch import Earlier
 from serving.scoring.population import populations
-from serving.scoring.previous import Earlier
 
 USERS = 1_000_000
 

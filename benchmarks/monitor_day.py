@@ -19,7 +19,7 @@ from monitoring.operations import Running
 from segments.tiers import TIERS, VALUE_TIERS
 from serving.activation.memberships import Memberships
 from serving.database.log.live_log import LiveLog
-from serving.scoring.previous import scores_path
+from serving.scoring.earlier.batch import scores_path
 from serving.scoring.serialize import part_of
 
 #: batches of scores: six weekly ones, of which the older ones have matured

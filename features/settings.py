@@ -166,7 +166,8 @@ class Settings(BaseSettings):
                 "; ".join(found) + ".", fix="set the variable to a value it can have, or unset it"
             ) from None
         self._check_ways()
-        if "@" in self.shared or "key" in self.shared.partition("?")[2]:
+        options = [option.partition("=")[0] for option in self.shared.partition("?")[2].split("&")]
+        if "@" in self.shared or any("key" in name or "secret" in name for name in options):
             raise SettingsError(
                 "PROPENSITY_SHARED holds keys, which would be kept and shown with the address.",
                 fix="give them by the environment of each machine (AWS_ACCESS_KEY_ID, …), or by the machines' role",

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from features.definition.columns import feature_set
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.profile.fold import fold_rows, read_all_at
 from features.time import DAY, HOUR
 from tests.oracle import Event, feature_row

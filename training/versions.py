@@ -27,7 +27,7 @@ from serving.model.registry.loader import Loader
 from serving.model.registry.places import make_relative, registry_errors
 from serving.model.registry.promoted import CARD_DIGEST, CHAMPION, CHAMPIONS, registered_name
 from serving.model.uplift import UpliftModel
-from serving.scoring.previous import Earlier
+from serving.scoring.earlier.batch import Earlier
 
 log = logging.getLogger("propensity")
 

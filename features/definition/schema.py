@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
 from pydantic_core import to_json
 
-from features.definition.included import FILE_NAME
+from features.definition.file.included import FILE_NAME
 from features.definition.sections.base import Name, ProjectName, Span, Sql, Strict, not_set
 from features.definition.sections.destinations import Destination, Transitions
 from features.definition.sections.experiment import Experiment

@@ -15,7 +15,7 @@ from features.reading.look import Look
 TAKING = "taking"
 
 #: the folder in an object store of what is handed to other machines, and is gone when a command ends
-HANDED = "work"
+HANDED = "handed-over"
 
 #: how the folders of the parts begin that they write in one run
 RUN = "run-"

@@ -19,7 +19,7 @@ from features.event_store.manifest import Manifest, digest_of, size_of
 from features.event_store.merged.gather import GATHERED
 from features.event_store.merged.pairs import forget
 from features.event_store.part_files import PartFiles, place_of, together
-from features.event_store.repeated.collisions import keep_claims, without_claims
+from features.event_store.repeated.judged import keep_claims, without_claims
 from features.events.compacted import Compacted
 from features.events.events import Rows
 from features.events.hashing import bucket_of, hashed_names

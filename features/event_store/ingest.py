@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,8 +15,10 @@ from numpy.typing import NDArray
 from features.event_store.manifest import Manifest, Part, TakenFile
 from features.event_store.merged.pairs import keep_merges
 from features.event_store.part_files import PartFiles, together
-from features.event_store.repeated.collisions import Collisions, Judged, what_is_known
+from features.event_store.repeated.collisions import Collisions
+from features.event_store.repeated.judged import Judged, what_is_known
 from features.events.events import Rows
+from features.events.group_files import GroupFiles
 from features.events.hashing import bucket_of
 from features.events.repeats import ROW_BITS
 from features.events.sort import grouped, members, set_of
@@ -143,9 +144,8 @@ class Intake:
     ) -> list[TakenFile]:
         """Append the kept rows of files to a scratch file a bucket; rows of erased users are left out and counted."""
         taken: list[TakenFile] = []
-        writers: dict[int, ipc.RecordBatchStreamWriter] = {}
         erased, n = Tombstones(self._state.erased), self._state.buckets
-        with ExitStack() as open_files:
+        with GroupFiles(scratch) as buckets:
             for number, file in enumerate(files, len(self._state.files)):
                 counts, findings, place = {"rows": 0}, [Findings()], number << ROW_BITS
                 described = TakenFile.of(
@@ -166,12 +166,7 @@ class Intake:
                         places = pa.array(np.arange(place, place + table.num_rows))
                         table, place = table.append_column("place", places), place + table.num_rows
                     order, starts = grouped(np.where(kept, bucket_of(keys, n), -1), n)
-                    ordered = table.take(pa.array(order)).combine_chunks()
-                    for bucket in np.flatnonzero(np.diff(starts)).tolist():
-                        if bucket not in writers:
-                            sink = open_files.enter_context((scratch / str(bucket)).open("wb"))
-                            writers[bucket] = open_files.enter_context(ipc.new_stream(sink, ordered.schema))
-                        writers[bucket].write_table(ordered.slice(starts[bucket], starts[bucket + 1] - starts[bucket]))
+                    buckets.append(table.take(pa.array(order)).combine_chunks(), starts)
                 taken.append(described.model_copy(update={"counts": counts, "findings": all_findings(findings)}))
                 progress(described.size)
         self._log.judge([file.findings for file in taken])

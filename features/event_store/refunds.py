@@ -12,7 +12,7 @@ from features.definition.schema import Definition
 from features.engines.refunds import take_out, valued_bits
 from features.event_store.manifest import Manifest
 from features.event_store.part_files import PartFiles
-from features.event_store.repeated.collisions import Judged, keep_claims
+from features.event_store.repeated.judged import Judged, keep_claims
 from features.events.repeats import newest_of
 from features.events.sort import set_of
 

@@ -1,6 +1,7 @@
 """A log that can be worked through, wherever it is: events in memory, the event store, or Spark."""
 
 import shutil
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -117,9 +118,9 @@ class Log(LogFacts, Protocol):
 class LocalLog(Log):
     """A log whose users this machine works on, on all cores."""
 
+    @abstractmethod
     def map(self, work: Callable[[Events], R]) -> Iterator[R]:
         """Yield ``work(events)`` for each run of users."""
-        raise NotImplementedError
 
     def write_joined(
         self,

@@ -77,7 +77,7 @@ def _in_file(log: EventLog, file: Path, reason: str) -> list[LeftOut]:
 def _which(log: EventLog, reason: str) -> str:
     """SQL of the rows that are left out for a reason.
 
-    What must hold of them is said as well: DuckDB asks it first, and works the rest out for few rows.
+    The SQL names what must hold of them, too: DuckDB evaluates that first, and the rest for few rows.
     """
     if reason == LATE:
         return f"dropped < 0 AND t >= {log.ends}"

@@ -45,10 +45,10 @@ def write_changed(
     found = read(now)
     if before is not None:
         was = read(before)
-        compared = [
-            rows.selectExpr("user", "profile", f"substring(profile, {since + 1}) AS said") for rows in (found, was)
+        values = [
+            rows.selectExpr("user", "profile", f"substring(profile, {since + 1}) AS compared") for rows in (found, was)
         ]
-        found = compared[0].join(compared[1].drop("profile"), ["user", "said"], "left_anti").drop("said")
+        found = values[0].join(values[1].drop("profile"), ["user", "compared"], "left_anti").drop("compared")
         nobody = was.join(read(now), "user", "left_anti").selectExpr("user", f"X'{gone.hex()}' AS profile")
         found = found.unionByName(nobody)
     written = found.coalesce(partitions).mapInArrow(_writing(out), "name STRING").collect()

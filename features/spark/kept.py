@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +15,7 @@ from features.events.events import Events
 from features.spark.executors import on_executors, rows_of_items
 from features.spark.partitions import TOGETHER, Batches, Bucket, Partition, Users
 from features.spark.table import Table
+from features.system.files.lock import held
 
 R = TypeVar("R")
 
@@ -32,6 +34,9 @@ class SparkEvents(StoredEvents):
     def __init__(self, log: DistantOrigin, folder: Path, session: SparkSession) -> None:
         super().__init__(log, folder)
         self._session = session
+        self._reading = ExitStack()
+        # the parts of the state that is read stay, until these events are forgotten or the process ends
+        self._reading.enter_context(held(self.folder))
 
     @property
     def parts(self) -> list[Bucket]:

@@ -1,7 +1,7 @@
 """The event log on Spark: executors keep its events, and work on its users."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -24,7 +24,6 @@ from features.spark.kept import SparkEvents
 from features.spark.partitions import Writing
 from features.spark.session import open_session
 from features.spark.table import Table
-from features.system.files.lock import held
 from features.system.files.places import Place
 from features.system.progress import Progress, ignore
 
@@ -47,9 +46,6 @@ class SparkLog(DistributedLog):
         self._store, self.session, self._exchange = store, taking.session, taking.exchange
         self.definition = store.log.definition
         self._place = shown(self.definition)
-        self._reading = ExitStack()
-        # the parts of the state that is read stay, until this log is closed or the process ends
-        self._reading.enter_context(held(store.folder))
 
     @classmethod
     def open(
@@ -109,11 +105,6 @@ class SparkLog(DistributedLog):
         return self.store.first
 
     @property
-    def counts(self) -> dict[str, int]:
-        """Rows of the log, and those left out by reason."""
-        return self.store.counts
-
-    @property
     def look(self) -> SparkLook:
         """Looks at the rows of its files."""
         erased, known = Tombstones(self.store.manifest.erased), self.store.manifest.columns
@@ -138,7 +129,7 @@ class SparkLog(DistributedLog):
         fresh, beside = (folder.with_name(folder.name + end) for end in (".new", ".beside"))
         out, rows_beside = self._exchange.empty(fresh), self._exchange.empty(beside)
         try:
-            joined = Table.write(table, self.store.manifest.buckets, rows_beside)[0] if table is not None else None
+            joined = Table.write(table, self.store.manifest.buckets, rows_beside) if table is not None else None
             with in_words(self._place):
                 written = self._worked(work, out, by, joined)
         finally:

@@ -27,14 +27,14 @@ class Table:
     none: pl.DataFrame
 
     @classmethod
-    def write(cls, table: pl.DataFrame, buckets: int, place: Place) -> tuple["Table", list[str]]:
-        """Write a table; returns it, and the names of its files."""
+    def write(cls, table: pl.DataFrame, buckets: int, place: Place) -> "Table":
+        """Write a table."""
         rows = table.with_row_index(ROW).cast({ROW: pl.Int64})
         places = bucket_of(hashed(pa.chunked_array([rows["user"].to_arrow()])), buckets)
         parts = rows.with_columns(bucket=pl.Series(places)).partition_by("bucket", as_dict=True, include_key=False)
         for (bucket,), part in parts.items():
             place.write(_name(int(bucket)), part)
-        return cls(place, rows.clear()), [_name(int(bucket)) for (bucket,) in parts]
+        return cls(place, rows.clear())
 
     def of(self, bucket: int) -> pl.DataFrame:
         """The rows of a bucket's users, in their order, with `ROW`."""

@@ -14,7 +14,7 @@ from monitoring.statistics.effects.boundaries import always_valid, reach_of
 from segments.power import smallest_effect
 from segments.variants import Trial
 from serving.activation.memberships import Memberships
-from serving.scoring.previous import Earlier, answered_in, field_of
+from serving.scoring.earlier.batch import Earlier, answered_in, field_of
 
 #: entries of so many days say how many come
 WEEKS = 4

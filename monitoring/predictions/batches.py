@@ -14,7 +14,7 @@ from features.events.draws import evenly, salt
 from features.settings import Settings
 from features.time import DAY, SECOND, to_instant
 from monitoring.predictions.files import PREDICTED, PredictionFiles
-from serving.scoring.previous import Earlier, answered_in, field_of
+from serving.scoring.earlier.batch import Earlier, answered_in, field_of
 
 #: how long they are kept: a year, and a quarter to compare it with
 KEPT: Final = timedelta(days=460)

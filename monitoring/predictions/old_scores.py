@@ -10,7 +10,7 @@ from features.settings import Settings
 from features.system.files.durable import remove_folder
 from features.time import DAY, to_instant
 from monitoring.predictions.batches import KEPT, Predictions
-from serving.scoring.previous import Earlier, answered_in
+from serving.scoring.earlier.batch import Earlier, answered_in
 
 #: the newest batches are kept however old they are: the second one says what has changed since
 NEWEST = 2

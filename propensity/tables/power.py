@@ -17,7 +17,7 @@ from segments.holdout import held_out_share
 from segments.power import smallest_effect, users_needed
 from segments.tiers import SILENT, TIERS
 from serving.activation.memberships import Memberships
-from serving.scoring.previous import Earlier, field_of
+from serving.scoring.earlier.batch import Earlier, field_of
 
 #: so many weeks tell how many enter a tier, and what takes longer than so many years is not shown
 WEEKS, YEARS = 4, 2

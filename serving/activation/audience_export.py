@@ -13,7 +13,7 @@ from features.system.files.durable import new_folder, replacing
 from features.system.files.kept_files import reading_table
 from segments.transitions.membership import IN
 from serving.activation.memberships import Memberships
-from serving.scoring.previous import Earlier, answered_in, field_of
+from serving.scoring.earlier.batch import Earlier, answered_in, field_of
 
 Format = Literal["csv", "parquet", "jsonl"]
 

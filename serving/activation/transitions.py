@@ -23,8 +23,8 @@ from serving.activation.enrolment import enrol
 from serving.activation.memberships import Memberships
 from serving.activation.recorded import CHUNK
 from serving.process.metrics import MOVED
-from serving.scoring.answers_by_user import AnswersByUser
-from serving.scoring.previous import EVIDENCE, Earlier, field_of
+from serving.scoring.earlier.answers import AnswersByUser
+from serving.scoring.earlier.batch import EVIDENCE, Earlier, field_of
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored
 
@@ -168,7 +168,7 @@ class TransitionRecorder:
         return self._finder[1]
 
     def _before_of(self, instant: int) -> AnswersByUser:
-        """What the newest batch before an instant said of users."""
+        """The answers of the newest batch before an instant, by user."""
         earlier = Earlier.before(self._scores, instant)
         stamp = earlier.stamp if earlier else None  # it may have been run again since, or somebody was erased
         if self._before is None or stamp != self._before[0]:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from features.definition.load import segment_schema
+from features.definition.file.load import segment_schema
 from features.definition.schema import Definition
 from features.errors import StoreError, UnavailableError
 from features.expressions.values import Texts, Value

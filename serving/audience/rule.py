@@ -4,7 +4,7 @@ import difflib
 
 from sqlglot import exp
 
-from features.definition.load import check_segment
+from features.definition.file.load import check_segment
 from features.definition.schema import Definition
 from features.errors import DefinitionError
 from features.expressions.expression import Expression, rewritten

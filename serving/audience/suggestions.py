@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.definition.load import rule_columns
+from features.definition.file.load import rule_columns
 from features.errors import DefinitionError
 from features.expressions.values import Texts
 from serving.audience.population import Population

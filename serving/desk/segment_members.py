@@ -13,8 +13,8 @@ from features.time import to_instant
 from serving.audience.population import Population
 from serving.audience.published import found_by, published_since
 from serving.database.log.live_log import LiveLog
+from serving.scoring.earlier.batch import Earlier
 from serving.scoring.online import Answers
-from serving.scoring.previous import Earlier
 
 #: users looked at together, and at most for one page
 RUN, MOST = 500, 10_000

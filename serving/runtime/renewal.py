@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from features.definition.columns import feature_set
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.definition.schema import Definition
 from features.errors import PropensityError
 from serving.process.logs import in_words

@@ -19,10 +19,10 @@ from features.system.progress import Progress, ignore
 from features.time import to_datetime
 from features.traits import latest_traits
 from segments.transitions.evidence import evidence_of
-from serving.scoring.earlier_by_user import EarlierByUser, by_user
+from serving.scoring.earlier.batch import EVIDENCE, Earlier, field_of, scores_path
+from serving.scoring.earlier.likelihoods import EarlierByUser, by_user
 from serving.scoring.feature_rows import batch_rows
 from serving.scoring.population import KeptPopulation
-from serving.scoring.previous import EVIDENCE, Earlier, field_of, scores_path
 from serving.scoring.reasons.columns import CHANGE, REASON
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored

@@ -9,7 +9,7 @@ from features.errors import PropensityError
 from serving.model.model import Model
 from serving.model.registry.loader import Loader
 from serving.model.uplift import UpliftModel
-from serving.scoring.previous import Earlier
+from serving.scoring.earlier.batch import Earlier
 
 
 @dataclass(frozen=True, slots=True)

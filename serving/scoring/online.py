@@ -18,8 +18,8 @@ from features.time import to_instant
 from serving.model.card import Measure
 from serving.model.model import Model
 from serving.process.metrics import SCORES
+from serving.scoring.earlier.batch import Earlier
 from serving.scoring.feature_rows import OnlineRows, online_rows
-from serving.scoring.previous import Earlier
 from serving.scoring.record import ScoreRecord
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored

@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.definition.load import segment_schema
+from features.definition.file.load import segment_schema
 from features.definition.schema import Definition
 from features.errors import ScoringError
 from features.events.hashing import hashed
@@ -23,7 +23,7 @@ from features.system.files.places import Place
 from features.system.files.private import make_all_private
 from features.time import to_datetime
 from segments.transitions.membership import rule_digests
-from serving.scoring.previous import Earlier
+from serving.scoring.earlier.batch import Earlier
 from serving.scoring.scores import Scored
 
 #: how the population of an instant is named; it is no ``.parquet``, so that nothing takes it for a file

@@ -31,7 +31,7 @@ from serving.model.model import Model
 from serving.model.numbers import Floats
 from serving.model.trees.treeshap import WORTHWHILE
 from serving.model.uplift import UpliftModel
-from serving.scoring.previous import EarlierAnswers
+from serving.scoring.earlier.batch import EarlierAnswers
 from serving.scoring.reasons.columns import Changes, Reasons
 from serving.scoring.reasons.explain import Explainer
 from serving.scoring.reasons.wording import Wording

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from features.definition import Definition
 from features.definition.columns import feature_set
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.errors import DefinitionError
 from features.event_store.store import EventStore
 from features.reading.source import EventLog

@@ -17,7 +17,7 @@ from features.time import Clock
 from segments.variants import trials
 from serving.activation.delivery import Sender
 from serving.model.registry.loader import Loader
-from serving.scoring.previous import Earlier
+from serving.scoring.earlier.batch import Earlier
 from tests.conftest import World
 from tests.monitoring.scored import memberships
 from tests.serving.activation.receivers import Receiver

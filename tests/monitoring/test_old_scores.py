@@ -13,7 +13,7 @@ from features.system.files import durable
 from features.time import DAY, to_datetime, to_instant
 from monitoring.predictions.batches import Predictions
 from monitoring.predictions.old_scores import OldScores
-from serving.scoring.previous import Earlier, scores_path
+from serving.scoring.earlier.batch import Earlier, scores_path
 from tests.worlds import definition_of
 
 DEFINITION = definition_of()

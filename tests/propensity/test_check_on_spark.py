@@ -105,10 +105,10 @@ def test_what_cannot_be_read_is_refused_with_the_same_numbers(
         rows = rows.with_columns(user_id=pl.int_range(200).cast(pl.Float64) + 2.0**53)
     put(tmp_path, "a", rows)
     definition = definition_in(tmp_path, signals=signals)
-    said = []
+    errors = []
     for settings in (spark_settings.model_copy(update={"home": tmp_path / "spark"}), Settings(home=tmp_path / "local")):
         with pytest.raises(EventLogError) as raised:
             open_looked_at(definition, settings, ends=None, steps=unseen)
-        said.append((raised.value.code, str(raised.value).partition(": ")[0]))
-    assert said[0] == said[1]
-    assert said[0][0] == "unreadable"
+        errors.append((raised.value.code, str(raised.value).partition(": ")[0]))
+    assert errors[0] == errors[1]
+    assert errors[0][0] == "unreadable"

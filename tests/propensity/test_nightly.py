@@ -8,7 +8,7 @@ import pytest
 
 from features.system.files.lock import locked
 from serving.model.registry.loader import Loader
-from serving.scoring.previous import Earlier
+from serving.scoring.earlier.batch import Earlier
 from tests.conftest import World
 from tests.monitoring.scored import looked, relabel, scored_weekly
 

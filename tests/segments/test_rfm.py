@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.errors import PropensityError, StoreError
 from segments.rfm import GRID, GROUPS, RfmCuts, fit_cuts, with_rfm
 from tests.conftest import ROOT

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.definition.load import RFM_COLUMNS, load_definition, row_schema
+from features.definition.file.load import RFM_COLUMNS, load_definition, row_schema
 from features.definition.sections.rule import predicates
 from features.expressions.program import columns_of
 from segments.evaluator import Evaluator

@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.errors import StoreError
 from features.event_store.store import EventStore
 from features.events.compacted import NONE

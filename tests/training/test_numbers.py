@@ -8,7 +8,7 @@ import pytest
 from features.settings import Settings
 from features.time import DAY
 from serving.model.registry.loader import Loader
-from serving.scoring.previous import scores_path
+from serving.scoring.earlier.batch import scores_path
 from tests.conftest import World
 from training.registry import Registry
 

@@ -1,7 +1,7 @@
 """Rows of people whose ids lie in several buckets, brought together on disk in one pass over the buckets."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from features.event_store.manifest import Manifest
 from features.event_store.part_files import PartFiles
 from features.events.events import Rows
+from features.events.group_files import GroupFiles
 from features.events.hashing import bucket_of, hashed
 from features.events.sort import grouped
 from features.identities.people import People
@@ -67,16 +68,8 @@ def gathered(state: Manifest, files: PartFiles, people: People, users: pl.Series
         order, starts = grouped(np.where(sets >= 0, sets % n, -1)[rows.codes], n)
         return rows.take(order).table(), starts
 
-    with TemporaryDirectory(prefix=GATHERED, dir=files.folder) as scratch, ExitStack() as opened:
-        writers: dict[int, ipc.RecordBatchStreamWriter] = {}
-        for table, starts in each(buckets, read):
-            plain = table.set_column(0, "user", table["user"].cast(pa.large_string()))
-            for run in np.flatnonzero(np.diff(starts)).tolist():
-                if run not in writers:
-                    sink = opened.enter_context((Path(scratch) / str(run)).open("wb"))
-                    writers[run] = ipc.new_stream(sink, plain.schema)
-                writers[run].write_table(plain.slice(starts[run], starts[run + 1] - starts[run]))
-        for writer in writers.values():
-            writer.close()
-        opened.close()
-        yield Gathered(Path(scratch), sorted(writers), files.n_values)
+    with TemporaryDirectory(prefix=GATHERED, dir=files.folder) as scratch:
+        with GroupFiles(Path(scratch)) as runs:
+            for table, starts in each(buckets, read):
+                runs.append(table.set_column(0, "user", table["user"].cast(pa.large_string())), starts)
+        yield Gathered(Path(scratch), runs.groups, files.n_values)

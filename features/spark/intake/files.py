@@ -8,13 +8,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from features.definition.schema import Definition
-from features.engines.files import (
-    chosen,
-    files_of,
-    fixed_part,
-    kind_of,
-    of_one_layout,
-)
+from features.engines.files import KINDS, chosen, files_of, fixed_part, kind_of, of_one_layout, suffix_of
 from features.errors import EventLogError, SparkError
 from features.reading.places import name_in, resolve
 from features.spark.errors import in_words
@@ -102,3 +96,8 @@ def _in_store(session: SparkSession, address: str) -> dict[str, LogFile]:
             file = PurePath(one.getPath().toString().partition("://")[2])
             listed[file] = LogFile(f"{scheme}://{file}", int(one.getLen()), int(one.getModificationTime()) * 1_000_000)
     return {f"{scheme}://{file}": listed[file] for file in chosen(root, path.parts[len(root.parts) :], listed)}
+
+
+def is_csv(name: str) -> bool:
+    """Whether a file is text, by its name."""
+    return KINDS.get(suffix_of(PurePath(name))) == "csv"

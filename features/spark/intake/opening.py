@@ -11,7 +11,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from features.definition.schema import Definition
 from features.engines.files import (
-    KINDS,
     partitions_of,
     suffix_of,
 )
@@ -22,6 +21,7 @@ from features.spark.errors import in_words
 from features.spark.executors import PLACE
 from features.spark.intake.column_types import check_known, of_one_type
 from features.spark.intake.expressions import quoted
+from features.spark.intake.files import is_csv
 
 
 def open_files(session: SparkSession, definition: Definition, paths: list[str], known: Mapping[str, str]) -> DataFrame:
@@ -36,7 +36,7 @@ def open_files(session: SparkSession, definition: Definition, paths: list[str], 
         known: Spark's types of the columns that files of the log are known to have; none before the first.
     """
     rows = _opened(session, definition, paths, known)
-    if not _is_csv(paths[0]):  # what columns of text hold, all files decide
+    if not is_csv(paths[0]):  # what columns of text hold, all files decide
         check_known(known, dict(rows.dtypes), used_columns(definition))
     mapped, names = mapped_columns(definition), definition.events.columns
     made_before = {name for name in mapped.values() if is_expression(Expression(name))}
@@ -56,7 +56,7 @@ def _opened(session: SparkSession, definition: Definition, paths: list[str], kno
     """The columns of files and of the folders they lie in, from below each folder that is no partition itself."""
     alike: dict[tuple[object, ...], list[str]] = {}
     for path in paths:
-        alike.setdefault((_base(path), _header(session, path) if _is_csv(path) else None), []).append(path)
+        alike.setdefault((_base(path), _header(session, path) if is_csv(path) else None), []).append(path)
     frames = [
         frame
         for (base, _), some in alike.items()
@@ -65,11 +65,11 @@ def _opened(session: SparkSession, definition: Definition, paths: list[str], kno
     rows = reduce(
         partial(DataFrame.unionByName, allowMissingColumns=True), of_one_type(frames, used_columns(definition))
     )
-    return _typed(rows, definition, known) if _is_csv(paths[0]) else rows
+    return _typed(rows, definition, known) if is_csv(paths[0]) else rows
 
 
 def _header(session: SparkSession, path: str) -> str:
-    """The first line of a CSV file, by which files of other columns, or in another order, are told apart."""
+    """The first line of a CSV file, which is the same in files of the same columns in the same order."""
     file = path.removeprefix("file://")
     if file != path:
         with gzip.open(file) if file.endswith(".gz") else Path(file).open("rb") as opened:
@@ -88,17 +88,13 @@ def _base(path: str) -> str | None:
     return path[: path.index(first)]
 
 
-def _is_csv(path: str) -> bool:
-    return KINDS.get(suffix_of(PurePath(path))) == "csv"
-
-
 def _read(session: SparkSession, definition: Definition, paths: list[str], base: str | None) -> list[DataFrame]:
     """The rows of files of one kind; several frames where types of their columns differ."""
     # files are named one by one: a bracket in a name is no pattern
     reader = session.read.options(mergeSchema=True, __globPaths__=False)
     if base is not None:
         reader = reader.option("basePath", base)
-    if not _is_csv(paths[0]):
+    if not is_csv(paths[0]):
         place = f"_metadata.row_index AS {PLACE}"
         try:
             return [reader.parquet(*paths).selectExpr("*", place)]

@@ -14,7 +14,7 @@ from pyspark.sql.functions import broadcast
 
 from features.event_store.manifest import Manifest, Part
 from features.event_store.part_files import PartFiles
-from features.event_store.repeated.collisions import Judged, judged_of
+from features.event_store.repeated.judged import Judged, judged_of
 from features.events.repeats import frame_of
 from features.events.sort import members, set_of
 from features.spark.exchange import Exchange
@@ -92,7 +92,7 @@ def _ids_of(files: PartFiles) -> Callable[[Part], pa.Table]:
 
 
 def _writing(place: Place) -> Partition:
-    """Write rows as files of Arrow, which `features.event_store.repeated.collisions.judged_of` reads."""
+    """Write rows as files of Arrow, which `features.event_store.repeated.judged.judged_of` reads."""
 
     def write(batches: Batches) -> Batches:
         for i, batch in enumerate(batches):

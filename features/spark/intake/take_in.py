@@ -13,7 +13,7 @@ from features.event_store.ingest import NO_IDS, Change, changed, is_in_pieces, w
 from features.event_store.manifest import Manifest, Part, TakenFile
 from features.event_store.merged.pairs import keep_merges
 from features.event_store.part_files import PartFiles
-from features.event_store.repeated.collisions import Judged, what_is_known
+from features.event_store.repeated.judged import Judged, what_is_known
 from features.events.events import Rows
 from features.events.tombstones import Tombstones
 from features.identities.merges import without_users

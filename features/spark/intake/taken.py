@@ -6,14 +6,13 @@ A run that is killed at any moment leaves the events of the one before.
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import concat, lit
 
-from features.engines.files import KINDS, suffix_of
 from features.engines.rows import Check
 from features.event_store.distributed import RUN, TAKING, DistantOrigin
 from features.event_store.erasure import clean, without_erased
@@ -28,7 +27,7 @@ from features.spark.exchange import Exchange
 from features.spark.executors import FILE, rows_of_files
 from features.spark.intake.column_types import duckdb_types
 from features.spark.intake.expressions import checks_of
-from features.spark.intake.files import LogFile, files_in
+from features.spark.intake.files import LogFile, files_in, is_csv
 from features.spark.intake.judging import judged_files
 from features.spark.intake.opening import columns_of, open_files
 from features.spark.intake.rows import both_ids, event_rows
@@ -70,7 +69,8 @@ class Taking:
             there = files_in(self.session, self.origin.definition) | self._live_files
             while (state := self._brought(folder, there)) is None:
                 pass  # somebody was erased from the store meanwhile
-        return SparkEvents(replace(self.origin, columns=duckdb_types(state.columns)), self._home, self.session)
+            # before the lock is free: another command would remove parts that this state names
+            return SparkEvents(replace(self.origin, columns=duckdb_types(state.columns)), self._home, self.session)
 
     def _brought(self, folder: Path, there: Mapping[str, LogFile]) -> Manifest | None:
         """The state that has all files; None where the store was changed while they were taken in."""
@@ -131,7 +131,7 @@ class Taking:
         found = columns_of(opened) if opened is not None else {}
         if state is not None and any(found.get(name, dtype) != dtype for name, dtype in _decided(state).items()):
             return self._taken(folder, before, None, there, there)  # types of columns are decided by all files
-        checks = checks_of(self.origin.definition, found, csv=any(map(_is_csv, new))) if opened is not None else []
+        checks = checks_of(self.origin.definition, found, csv=any(map(is_csv, new))) if opened is not None else []
         rows, erased = self._rows(opened, new, checks), Tombstones.load(self._home)
         judged = judged_files(rows, self.origin.definition, new, checks, erased)
         taken = [self._settled(file, new[file.path], folder) for file in judged]
@@ -211,8 +211,4 @@ def _is_still(file: TakenFile, known: LogFile) -> bool:
 
 def _decided(state: Manifest) -> dict[str, str]:
     """Types of columns that values of text have decided."""
-    return state.columns if any(_is_csv(file.path) for file in state.files) else {}
-
-
-def _is_csv(name: str) -> bool:
-    return KINDS.get(suffix_of(PurePath(name))) == "csv"
+    return state.columns if any(is_csv(file.path) for file in state.files) else {}

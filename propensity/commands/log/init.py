@@ -49,7 +49,7 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", help="take all guesses, and write it without asking")] = False,
 ) -> None:
     """Propose a definition for a log: its columns, signals, windows, horizons and base rates, as commented YAML."""
-    from features.definition.load import load_definition
+    from features.definition.file.load import load_definition
     from features.errors import PropensityError
     from features.proposal.draft import draft
     from features.proposal.given import Given

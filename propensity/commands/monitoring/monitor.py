@@ -81,7 +81,7 @@ def running_of(rules: "Definition", settings: "Settings", memberships: "Membersh
     from features.time import to_instant
     from monitoring.kpis.audiences import Audiences
     from monitoring.operations import Running
-    from serving.scoring.previous import Earlier
+    from serving.scoring.earlier.batch import Earlier
 
     batches = [to_instant(one.as_of) for one in Earlier.every(settings.scores(rules.name))]
     kept = Profiles(rules, profiles_path(rules, settings.folder(rules.name))).manifest

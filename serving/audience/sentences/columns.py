@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 from sqlglot import exp
 
-from features.definition.load import rule_columns
+from features.definition.file.load import rule_columns
 from features.definition.memoise import kept
 from features.definition.schema import Definition
 from features.errors import DefinitionError

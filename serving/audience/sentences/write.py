@@ -40,7 +40,7 @@ def to_sql(tree: Node, definition: Definition) -> Expression:
 
     Raises:
         DefinitionError: the definition does not have what a condition names. What else can be wrong with the SQL is
-            found by `features.definition.load.check_segment`.
+            found by `features.definition.file.load.check_segment`.
     """
     return Expression(_group(tree, definition) if isinstance(tree, Group) else _leaf(tree, definition))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.definition.schema import Definition
 from features.system.files.durable import write_durably
 from features.system.files.lock import locked

@@ -13,7 +13,7 @@ import polars as pl
 from features.time import to_datetime
 from serving.audience.population import Population
 from serving.audience.published import found_by, published_since
-from serving.scoring.previous import Earlier
+from serving.scoring.earlier.batch import Earlier
 
 #: members of a page
 PAGE: Final = 50

@@ -18,7 +18,7 @@ from features.time import DAY, to_instant
 from serving.activation.memberships import Memberships
 from serving.audience.population import Population
 from serving.audience.published import Found, found_by, published_since
-from serving.scoring.previous import Earlier, answered_in, field_of
+from serving.scoring.earlier.batch import Earlier, answered_in, field_of
 
 log = logging.getLogger("propensity")
 

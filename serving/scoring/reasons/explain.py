@@ -10,7 +10,7 @@ from features.expressions.values import Numbers, Texts
 from features.rows import FeatureRows
 from serving.model.model import Model
 from serving.model.numbers import Floats
-from serving.scoring.previous import EarlierAnswers
+from serving.scoring.earlier.batch import EarlierAnswers
 from serving.scoring.reasons.columns import Changes, Reasons
 from serving.scoring.reasons.strongest import strongest
 from serving.scoring.reasons.wording import Wording

@@ -4,7 +4,7 @@ import json
 import pytest
 import sqlglot
 
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.definition.sections.rule import OTHERWISE, predicates
 from features.expressions.dialects import written
 from features.expressions.expression import Expression

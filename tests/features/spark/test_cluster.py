@@ -16,14 +16,15 @@ import yaml
 from polars.testing import assert_frame_equal
 
 from features.definition import Definition
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
+from features.event_store.distributed import HANDED
 from features.events.write import part_files
 from features.feature_store import OnlineProfiles
 from features.settings import Settings
 from tests.buckets import KEYS, Buckets, bucket_server
 from tests.features.event_store.logs import definition_in, put, random_rows
 from tests.features.spark.needed import ON_SPARK, need_spark
-from tests.features.spark.test_kept_events import settle
+from tests.features.spark.stores import settle
 
 need_spark()
 
@@ -140,4 +141,4 @@ def test_a_night_on_machines_that_share_no_disk(
             for kind in ("scores", "population"):
                 assert_frame_equal(rows_of(home, definition, kind), rows_of(tmp_path / "local", definition, kind))
         assert any("/bucket-" in key for key in buckets.keys(bucket))
-        assert not [key for key in buckets.keys(bucket) if "/work/" in key], "what was handed over is gone"
+        assert not [key for key in buckets.keys(bucket) if f"/{HANDED}/" in key], "what was handed over is gone"

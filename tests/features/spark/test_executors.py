@@ -12,9 +12,11 @@ from features.event_store.store import EventStore
 from features.events.log import Log
 from features.events.write import part_files, parts_of_users
 from features.feature_store import OnlineProfiles
+from features.open_log import open_log
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots
+from features.system.progress import unseen
 from features.time import DAY
 from serving.scoring.batch import score_all
 from serving.scoring.scorer import Scorer
@@ -65,11 +67,7 @@ def test_attributes_are_joined_by_executors_as_by_the_local_engine(
     EventStore.open(EventLog(definition), spark_settings).erase(["u009"])
     found: list[list[pl.DataFrame]] = []
     for settings in (local, spark_settings):
-        log: Log = (
-            SparkLog.open(definition, settings)
-            if settings.engine == "spark"
-            else EventStore.open(EventLog(definition), settings)
-        )
+        log: Log = open_log(definition, settings, ends=None, steps=unseen)
         folder = tmp_path / settings.engine
         write_snapshots(log, CUTOFFS, definition, folder / "snapshots", more=Labels(definition))
         batch = score_all(log, Scorer(definition, {}, None), log.ends, folder / "scores", population=folder / "all")

@@ -52,7 +52,7 @@ def test_snapshots_are_those_of_the_local_engine(
     store = EventStore.open(EventLog(definition), local)
     spark = SparkLog.open(definition, spark_settings)
     assert (spark.ends, spark.first) == (store.ends, store.first)
-    assert spark.counts["no user"] == store.counts["no user"] == 40
+    assert spark.store.counts["no user"] == store.counts["no user"] == 40
     for log, name in ((store, "local"), (spark, "spark")):
         write_snapshots(log, CUTOFFS, definition, tmp_path / name, more=Labels(definition))
     found, expected = rows_in(tmp_path / "spark"), rows_in(tmp_path / "local")
@@ -80,7 +80,7 @@ def test_refunds_are_those_of_the_local_engine(tmp_path: Path, spark_settings: S
     found, expected = rows_in(tmp_path / "spark"), rows_in(tmp_path / "local")
     assert_same_rows(found, expected, definition)
     assert np.allclose(found["label_spend"].to_numpy(), expected["label_spend"].to_numpy(), equal_nan=True)
-    assert spark.counts["no signal"] == local.counts["no signal"]
+    assert spark.store.counts["no signal"] == local.counts["no signal"]
 
 
 def test_who_was_erased_stays_out_on_spark_too(tmp_path: Path, spark_settings: Settings) -> None:
@@ -165,7 +165,7 @@ def test_user_ids_are_those_of_the_local_engine(ids: list[object], tmp_path: Pat
     definition = definition_in(tmp_path)
     local, spark = EventLog(definition).read(), SparkLog.open(definition, spark_settings)
     assert set(spark.store.read().users) == set(local.users)
-    assert spark.counts["no user"] == local.counts["no user"] > 0
+    assert spark.store.counts["no user"] == local.counts["no user"] > 0
 
 
 def test_amounts_of_several_currencies_are_those_of_the_local_engine(tmp_path: Path, spark_settings: Settings) -> None:

@@ -21,8 +21,8 @@ from features.traits import write_traits
 from segments.rfm_cuts import load_cuts
 from serving.model.registry.loader import Loader
 from serving.scoring.batch import score_all
+from serving.scoring.earlier.batch import field_of
 from serving.scoring.feature_rows import online_rows
-from serving.scoring.previous import field_of
 from serving.scoring.scorer import Scorer
 from serving.upkeep.materialize import materialize
 from tests.conftest import World

@@ -16,10 +16,12 @@ from features.events.compacted import NONE
 from features.events.log import Log
 from features.events.write import part_files
 from features.feature_store import OnlineProfiles
+from features.open_log import open_log
 from features.reading.source import EventLog
 from features.settings import Settings
 from features.snapshot import write_snapshots
 from features.system.files.places import Place
+from features.system.progress import unseen
 from serving.scoring.batch import score_all
 from serving.scoring.scorer import Scorer
 from serving.upkeep.materialize import materialize
@@ -27,7 +29,7 @@ from tests.buckets import KEYS, Buckets, bucket_server
 from tests.features.event_store.logs import put, random_rows
 from tests.features.spark.needed import ON_SPARK, need_spark
 from tests.features.spark.rows import CUTOFFS, rows_in
-from tests.features.spark.test_kept_events import repeated, rows_of, settle
+from tests.features.spark.stores import repeated, rows_of, settle
 from tests.features.spark.test_people import merging
 from training.dataset.attach_labels import Labels
 from training.dataset.labelled_rows import LabelledRows
@@ -85,11 +87,7 @@ def test_all_that_executors_make_is_what_the_local_engine_makes(
     local = Settings(home=tmp_path / "local")
     found: list[list[pl.DataFrame]] = []
     for where in (local, settings):
-        log: Log = (
-            SparkLog.open(definition, where)
-            if where.engine == "spark"
-            else EventStore.open(EventLog(definition), where)
-        )
+        log: Log = open_log(definition, where, ends=None, steps=unseen)
         folder = tmp_path / where.engine
         write_snapshots(log, CUTOFFS, definition, folder / "snapshots", more=Labels(definition))
         labels = LabelledRows(folder / "snapshots", "churn", definition.training, log.gather).by_cutoff()
@@ -227,6 +225,9 @@ def test_keys_in_an_address_are_refused_and_not_shown(secret: str) -> None:
     with pytest.raises(SettingsError, match="PROPENSITY_SHARED holds keys") as raised:
         Settings(shared=f"s3://key:{secret}@bucket/folder?region=x")
     assert secret not in str(raised.value)
+    with pytest.raises(SettingsError, match="PROPENSITY_SHARED holds keys"):
+        Settings(shared=f"s3://bucket/folder?region=x&secret_key={secret}")
+    assert Settings(shared="s3://bucket/folder/?endpoint_override=monkey:9000").shared.startswith("s3://bucket/folder?")
 
 
 @pytest.mark.parametrize("address", ["/mnt/shared", "s3:bucket", "http://bucket"])

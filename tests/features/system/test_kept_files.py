@@ -16,7 +16,7 @@ from features.reading.source import EventLog
 from features.system.files.kept_files import sealed, unsealed
 from segments.rfm import RfmCuts
 from serving.ingest.fold.history import History
-from serving.scoring.previous import Earlier
+from serving.scoring.earlier.batch import Earlier
 from tests.conftest import Settings
 from tests.features.event_store.logs import definition_in, put, random_rows
 

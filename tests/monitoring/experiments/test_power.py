@@ -10,7 +10,7 @@ from monitoring.experiments.power import power_of
 from monitoring.statistics.effects.boundaries import always_valid, reach_of
 from segments.power import smallest_effect
 from segments.variants import trials
-from serving.scoring.previous import scores_path
+from serving.scoring.earlier.batch import scores_path
 from tests.serving.activation.scenes import Scene, going_to
 
 WINBACK = {"of": "segments.cart", "destination": "hook", "variants": {"nothing": 0.5, "mail": 0.3, "voucher": 0.2},

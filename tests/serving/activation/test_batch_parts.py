@@ -16,7 +16,7 @@ from serving.activation.memberships import Memberships
 from serving.activation.transitions import TransitionRecorder
 from serving.database.log.live_log import LiveLog
 from serving.database.schema import connect
-from serving.scoring.previous import EVIDENCE, Earlier, Part, scores_path
+from serving.scoring.earlier.batch import EVIDENCE, Earlier, Part, scores_path
 from serving.scoring.scorer import Scorer
 from tests.segments.worlds import moving
 from tests.serving.activation.scenes import Hands
@@ -61,7 +61,7 @@ class Shop:
         self.memberships = kind(self.definition, self.live, Hands(FIRST))
 
     def batch(self, at: int, parts: Parts, order: np.random.Generator) -> int | None:
-        """Write everybody's scores, distributed anew, and move them."""
+        """Write everybody's scores, distributed as asked, and move them."""
         moved = set(USERS[::4]) if at == SECOND else set[str]()
         path = scores_path(self.folder, at)
         path.mkdir(parents=True)

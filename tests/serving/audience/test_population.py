@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.definition.load import segment_schema
+from features.definition.file.load import segment_schema
 from features.definition.sections.rule import predicates
 from features.errors import StoreError
 from features.events.write import part_files

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from features.definition import Definition, load_definition
-from features.definition.load import segment_schema
+from features.definition.file.load import segment_schema
 from features.definition.sections.rule import OTHERWISE
 from features.errors import DefinitionError
 from features.expressions.expression import Expression

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.definition.load import segment_schema
+from features.definition.file.load import segment_schema
 from features.errors import DefinitionError
 from features.expressions.program import holds
 from segments.holdout import Holdout

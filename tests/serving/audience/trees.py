@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from features.definition.load import rule_columns
+from features.definition.file.load import rule_columns
 from features.definition.names import RFM_GROUPS, TIERS
 from features.definition.schema import Definition
 from serving.audience.sentences.columns import subjects

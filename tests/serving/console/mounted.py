@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from starlette.applications import Starlette
 
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.definition.schema import Definition
 from features.settings import Settings
 from features.time import DAY

@@ -10,7 +10,7 @@ import pytest
 from features.settings import Settings
 from serving.audience.population import Population
 from serving.console.kept.members import KEPT, PAGE, Members
-from serving.scoring.previous import scores_path
+from serving.scoring.earlier.batch import scores_path
 from tests.serving.console.conftest import Consoled
 from tests.serving.console.mounted import Mounted
 from tests.worlds import definition_of

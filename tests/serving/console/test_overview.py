@@ -12,13 +12,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.definition.schema import Definition
 from features.settings import Settings
 from features.time import to_instant
 from serving.audience.population import Population
 from serving.console.kept.overview import Overview, Overviews
-from serving.scoring.previous import Earlier, scores_path
+from serving.scoring.earlier.batch import Earlier, scores_path
 from tests.conftest import ROOT
 from tests.serving.console.conftest import Consoled
 from tests.serving.console.mounted import Mounted

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from serving.audience.population import Population
 from serving.audience.published import found_by, published_since
 from tests.serving.console.conftest import Consoled

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from features.events.tombstones import digest_of
-from serving.scoring.previous import Earlier
+from serving.scoring.earlier.batch import Earlier
 from tests.serving.console.conftest import SCRIPT, SCRIPTED, Consoled, Visitor
 
 pytestmark = pytest.mark.xdist_group("console")

@@ -15,7 +15,7 @@ from features.settings import Settings
 from features.time import to_instant
 from serving.audience.population import Population
 from serving.desk.segment_members import SegmentMembers
-from serving.scoring.previous import Earlier, scores_path
+from serving.scoring.earlier.batch import Earlier, scores_path
 from tests.worlds import definition_of
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

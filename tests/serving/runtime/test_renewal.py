@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.definition.schema import Definition
 from features.errors import UnavailableError
 from serving.process.opening import Opening

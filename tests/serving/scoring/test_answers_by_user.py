@@ -11,9 +11,9 @@ import pytest
 
 from features.errors import UnavailableError
 from features.time import to_instant
-from serving.scoring import user_table
-from serving.scoring.answers_by_user import AnswersByUser
-from serving.scoring.previous import EVIDENCE, Earlier, scores_path
+from serving.scoring.earlier import user_table
+from serving.scoring.earlier.answers import AnswersByUser
+from serving.scoring.earlier.batch import EVIDENCE, Earlier, scores_path
 from tests.worlds import definition_of
 
 DEFINITION = definition_of()

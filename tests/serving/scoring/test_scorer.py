@@ -21,8 +21,8 @@ from segments.rfm_cuts import load_cuts
 from segments.tiers import TIERS
 from serving.model.model import Model
 from serving.scoring.batch import score_all
+from serving.scoring.earlier.batch import Earlier
 from serving.scoring.feature_rows import online_rows
-from serving.scoring.previous import Earlier
 from serving.scoring.record import ScoreRecord
 from serving.scoring.scorer import Scorer
 from serving.scoring.scores import Scored

@@ -6,7 +6,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.errors import DefinitionError
 from serving.model.model import Model
 from tests.conftest import ROOT

@@ -7,7 +7,7 @@ import yaml
 
 from features.definition import Definition
 from features.definition.columns import feature_set
-from features.definition.load import load_definition
+from features.definition.file.load import load_definition
 from features.definition.sections.families import Family
 from features.definition.wording import ENGLISH, fields_of, problems
 from features.errors import DefinitionError

@@ -120,7 +120,7 @@ class Earlier:
     def parts(self) -> Iterator[list[Part]]:
         """The same, part by part: whole users each, and no user in two.
 
-        A part is scanned anew by each call: a frame that is kept holds what it has read of its file, 80 kB.
+        A part is scanned again by each call: a frame that is kept holds what it has read of its file, 80 kB.
 
         Raises:
             StoreError, UnavailableError: as for `reading`.

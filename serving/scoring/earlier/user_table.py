@@ -28,7 +28,7 @@ class UserTable:
     """Columns of 64 bits by user, sorted by the hash of the user, in a file without a name that goes with the process.
 
     Memory holds some parts while the table is made, and then the pages that a look-up touches: the rest is the system's
-    cache of files. Users are told apart by 127 bits.
+    cache of files. Two users are taken for one where 127 bits of their hashes are the same.
 
     Args:
         file: the two halves of a user's hash, and values: ``[2 + values, users]``; None where there are no users.

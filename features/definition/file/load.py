@@ -15,14 +15,14 @@ from sqlglot import exp
 from features.definition.audiences import check_experiment
 from features.definition.columns import feature_set
 from features.definition.dimension import RFM, STATES, Dimension
-from features.definition.included import Content, with_included
-from features.definition.mistakes import MOST, Mistakes
+from features.definition.file.included import Content, with_included
+from features.definition.file.mistakes import MOST, Mistakes
+from features.definition.file.yaml_file import read_yaml
 from features.definition.names import RFM_NAMES, VALUE_TO_DATE_COLUMNS, check_names, known_values
 from features.definition.packs.include import include
 from features.definition.schema import Definition
 from features.definition.sections.rule import OTHERWISE, Segment
 from features.definition.wording import problems
-from features.definition.yaml_file import read_yaml
 from features.errors import DefinitionError, bounded, shown
 from features.expressions.expression import Expression
 from features.expressions.kinds import Kind, Kinds, MeaningError

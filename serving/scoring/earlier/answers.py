@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 
 from features.definition.schema import Definition
-from serving.scoring.previous import EVIDENCE, Earlier, Part, answered_in, field_of
-from serving.scoring.user_table import UserTable
+from serving.scoring.earlier.batch import EVIDENCE, Earlier, Part, answered_in, field_of
+from serving.scoring.earlier.user_table import UserTable
 
 
 class AnswersByUser:
-    """What an earlier batch said of users, in a `UserTable` beside its scores.
+    """The answers of an earlier batch by user, in a `UserTable` beside its scores.
 
     Args:
         earlier: the batch; nothing is known of anybody where there is none.

@@ -1,7 +1,7 @@
 """Likelihoods of an earlier batch, spread by user: each run of users reads its own, not everybody's."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,12 +11,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
+from features.events.group_files import GroupFiles
 from features.events.hashing import bucket_of, hashed, hashed_names
 from features.events.log import Log
 from features.events.sort import grouped
 from features.system.files.durable import new_folder, remove_folder
 from features.system.files.places import Place
-from serving.scoring.previous import Earlier, answers_of
+from serving.scoring.earlier.batch import Earlier, answers_of
 
 #: files that are open at once while answers are spread
 MOST = 256
@@ -48,7 +49,7 @@ class EarlierByUser:
 
     def _read(self, file: int) -> pl.DataFrame | None:
         try:
-            with self.place.reading(_name(file)) as source, ipc.open_stream(source) as stream:
+            with self.place.reading(str(file)) as source, ipc.open_stream(source) as stream:
                 return pl.DataFrame(stream.read_all())
         except FileNotFoundError:
             return None
@@ -80,23 +81,13 @@ def by_user(earlier: Earlier | None, log: Log) -> Iterator[EarlierByUser | None]
 
 def _spread(earlier: Earlier, folder: Path) -> int:
     """Append the likelihoods of each part to the files of its users; returns how many files there may be."""
-    with earlier.parts() as parts, ExitStack() as opened:
+    with earlier.parts() as parts, GroupFiles(folder) as groups:
         if not parts or "intent" not in parts[0]().collect_schema():
             return 1  # amounts alone were asked for
         users = sum(int(part().select(pl.len()).collect().item()) for part in parts)
         files = min(MOST, -(-users // USERS))
-        writers: dict[int, ipc.RecordBatchStreamWriter] = {}
         for part in parts:
             table = part().select("user_id", "intent").collect().to_arrow()
             order, starts = grouped(bucket_of(hashed(table["user_id"]), files), files)
-            table = table.take(pa.array(order)).combine_chunks()
-            for file in np.flatnonzero(np.diff(starts)).tolist():
-                if file not in writers:
-                    sink = opened.enter_context((folder / _name(file)).open("wb"))
-                    writers[file] = opened.enter_context(ipc.new_stream(sink, table.schema))
-                writers[file].write_table(table.slice(starts[file], starts[file + 1] - starts[file]))
+            groups.append(table.take(pa.array(order)).combine_chunks(), starts)
     return files
-
-
-def _name(file: int) -> str:
-    return f"earlier-{file:03d}.arrow"

@@ -9,7 +9,7 @@ import pytest
 from features.errors import StoreError, UnavailableError
 from features.system.files.durable import remove_folder, replace_folder
 from features.time import to_instant
-from serving.scoring.previous import Earlier, scores_path
+from serving.scoring.earlier.batch import Earlier, scores_path
 
 DAY = datetime(2026, 3, 1, 10, tzinfo=UTC)
 

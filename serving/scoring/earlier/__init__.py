@@ -1,0 +1,1 @@
+"""What an earlier batch has answered: read whole, or looked up by user."""
