@@ -81,7 +81,10 @@ class Taking:
         state = self._without_erased(folder, state)
         taken = {file.path for file in state.files}
         new = {name: file for name, file in there.items() if name not in taken}
-        return self._taken(folder, state, state, there, new) if new else state
+        if new:
+            return self._taken(folder, state, state, there, new)
+        clean(folder, state, taking=True)  # of earlier states, which somebody may have read until now
+        return state
 
     @property
     def _home(self) -> Path:

@@ -54,10 +54,14 @@ def test_days_are_taken_in_alone_and_make_what_all_of_them_make(
     assert [state.position for state in seen] == [1, 2, 3, 4]
     if kind == "without ids":  # else rows of all buckets are corrected
         assert {part.name for part in seen[0].parts} <= {part.name for part in seen[1].parts}
+    earlier = files_in(kept.folder)
+    del kept
     again = SparkLog.open(definition, at(spark_settings, tmp_path)).store
     assert again.manifest == seen[-1], "nothing is new"
     named = {part.name for part in again.manifest.parts} | {*again.manifest.repeats, "manifest.json"}
     assert files_in(again.folder) == named
+    if kind != "without ids":  # parts that were read then stayed for as long
+        assert earlier > named
 
 
 def test_a_file_that_changed_makes_all_be_taken_in_again(tmp_path: Path, spark_settings: Settings) -> None:
