@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
@@ -18,9 +19,11 @@ import psutil
 from benchmarks.world import Log, log_of
 
 #: events of the logs; the last one is predicted
-SIZES = (500_000, 1_000_000, 2_000_000, 4_000_000)
+SIZES = (1_000_000, 2_000_000, 4_000_000, 8_000_000)
 
 SNAPSHOTS = 8
+#: further commands of a run; the middle one counts
+FURTHER = 3
 
 
 def measured(events: int, folder: Path) -> dict[str, float]:
@@ -32,23 +35,26 @@ def measured(events: int, folder: Path) -> dict[str, float]:
 
 
 def run(events: int, folder: Path) -> dict[str, float]:
-    """A night's first command on a log, which takes it in, and its next; each writes snapshots and draws rows."""
+    """A night's first command on a log, which takes it in, and further ones; each writes snapshots and draws rows."""
     from pyspark.sql import SparkSession
 
-    log, found = log_of(events, folder), dict[str, float](events=events)
-    began, used = perf_counter(), 0.0
+    log, seconds, processor = log_of(events, folder), [perf_counter()], [0.0]
     session = (
         SparkSession.builder.master("local[2]").config("spark.ui.enabled", False).config("spark.driver.memory", "3g")
         .config("spark.ui.showConsoleProgress", False).config("spark.log.level", "ERROR").getOrCreate()
     )  # fmt: skip
     with log.fresh_home() as home:
-        for command in ("first", "next"):
+        for _ in range(1 + FURTHER):
             work(log, home)
-            found[f"{command}_seconds"], found[f"{command}_cpu"] = perf_counter() - began, _processor() - used
-            began, used = perf_counter(), _processor()
+            seconds.append(perf_counter())
+            processor.append(_processor())
         session.stop()
-    found["driver_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return found
+    (first, *later), (first_cpu, *later_cpu) = np.diff(seconds).tolist(), np.diff(processor).tolist()
+    return {
+        "events": events, "first_seconds": first, "first_cpu": first_cpu,
+        "next_seconds": median(later), "next_cpu": median(later_cpu),
+        "driver_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }  # fmt: skip
 
 
 def work(log: Log, home: Path) -> None:

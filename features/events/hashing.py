@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from features.events.sort import hash_text
 from features.system.arrow import numpy_of, texts_of
+from features.system.compiled import for_reading
 
 
 def hashed(texts: pa.ChunkedArray) -> NDArray[np.int64]:
@@ -25,7 +26,7 @@ def _hashed(array: pa.LargeStringArray) -> NDArray[np.int64]:
     if array.null_count < len(array):
         _, offsets, data = array.buffers()
         starts = np.frombuffer(offsets, dtype=np.int64)[array.offset : array.offset + len(array) + 1]
-        hash_text(starts, np.frombuffer(data, dtype=np.uint8), out)
+        hash_text(for_reading(starts), for_reading(np.frombuffer(data, dtype=np.uint8)), out)
         if array.null_count:
             out[numpy_of(array.is_null())] = 0
     return out

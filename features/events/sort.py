@@ -3,7 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from features.system.compiled import jit
+from features.system.compiled import jit, of_any_arrays
+
+#: so many rows are ordered by insertion, more by merging
+MANY = 32
 
 
 @jit
@@ -19,7 +22,7 @@ def hash_text(offsets: NDArray[np.int64], data: NDArray[np.uint8], out: NDArray[
 
 
 @jit
-def grouped(keys: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _grouped(keys: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Order rows by key, keeping their order within a key; keys below 0 are left out.
 
     Returns:
@@ -41,6 +44,9 @@ def grouped(keys: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], NDArray
     return order, starts
 
 
+grouped = of_any_arrays(_grouped)
+
+
 @jit
 def _after(a: int, b: int, visible: NDArray[np.int64], mask: NDArray[np.int64], values: NDArray[np.float64]) -> bool:
     """Whether, of two rows of one user and one time, the first belongs after the second."""
@@ -53,15 +59,33 @@ def _after(a: int, b: int, visible: NDArray[np.int64], mask: NDArray[np.int64], 
 
 
 @jit
+def _order_many_ties(
+    rows: NDArray[np.int64], visible: NDArray[np.int64], mask: NDArray[np.int64], values: NDArray[np.float64]
+) -> None:
+    """Order many rows of one user and one time by what they are, in place, by merging ever longer runs."""
+    n, width = rows.size, 1
+    while width < n:
+        before = rows.copy()
+        for begin in range(0, n, 2 * width):
+            i, middle, end = begin, min(begin + width, n), min(begin + 2 * width, n)
+            j = middle
+            for at in range(begin, end):
+                if j == end or (i < middle and not _after(before[i], before[j], visible, mask, values)):
+                    rows[at] = before[i]
+                    i += 1
+                else:
+                    rows[at] = before[j]
+                    j += 1
+        width *= 2
+
+
+@jit
 def _order_ties(
     rows: NDArray[np.int64], visible: NDArray[np.int64], mask: NDArray[np.int64], values: NDArray[np.float64]
 ) -> None:
     """Order rows of one user and one time by what they are, in place."""
-    if rows.size > 32:  # the least important key first, each sort keeping what the one before it did
-        rows[:] = rows[np.argsort(visible[rows], kind="mergesort")]
-        for v in range(values.shape[1] - 1, -1, -1):
-            rows[:] = rows[np.argsort(values[:, v][rows], kind="mergesort")]
-        rows[:] = rows[np.argsort(mask[rows], kind="mergesort")]
+    if rows.size > MANY:
+        _order_many_ties(rows, visible, mask, values)
         return
     for i in range(1, rows.size):
         row, j = rows[i], i
@@ -71,6 +95,16 @@ def _order_ties(
         rows[j] = row
 
 
+@jit
+def _order_times(rows: NDArray[np.int64], t: NDArray[np.int64]) -> None:
+    """Order rows of one user by time, in place."""
+    before = rows.copy()
+    order = np.argsort(t[rows], kind="mergesort")
+    for i in range(rows.size):  # by hand: an assignment of arrays is compiled with words for other shapes
+        rows[i] = before[order[i]]
+
+
+@of_any_arrays
 @jit
 def order_rows(
     codes: NDArray[np.int64],
@@ -91,12 +125,12 @@ def order_rows(
         values: ``[rows, valued signals]``.
     """
     order: NDArray[np.int64]
-    order, starts = grouped(codes, users)
+    order, starts = _grouped(codes, users)
     for u in range(users):
         rows = order[starts[u] : starts[u + 1]]
         for i in range(1, rows.size):
             if t[rows[i]] < t[rows[i - 1]]:
-                rows[:] = rows[np.argsort(t[rows], kind="mergesort")]
+                _order_times(rows, t)
                 break
         i = 0
         while i < rows.size:
@@ -109,6 +143,7 @@ def order_rows(
     return order
 
 
+@of_any_arrays
 @jit
 def set_of(ids: NDArray[np.int64]) -> NDArray[np.int64]:
     """Make a hash table of ids, which `members` is asked of."""
@@ -124,6 +159,7 @@ def set_of(ids: NDArray[np.int64]) -> NDArray[np.int64]:
     return table
 
 
+@of_any_arrays
 @jit
 def members(table: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Flag the ids that are in a table of `set_of`; 0 is not an id."""
@@ -140,6 +176,7 @@ def members(table: NDArray[np.int64], ids: NDArray[np.int64]) -> NDArray[np.bool
     return flags
 
 
+@of_any_arrays
 @jit
 def hash_numbers(keys: NDArray[np.int64], salts: NDArray[np.int64]) -> NDArray[np.int64]:
     """Hash pairs of numbers to ``[0, 2^63)``, the same on every machine (the finish of SplitMix64)."""

@@ -15,6 +15,7 @@ from features.expressions.values import Texts
 from features.profile.kernel.users import fold_profiles, fold_users, read_profiles
 from features.profile.layout import NEVER, Layout, Words, layout_of
 from features.rows import FeatureRows, rows_of
+from features.system.compiled import for_reading
 from features.time import Instants
 
 
@@ -98,10 +99,8 @@ def _fold_run(
     part = reading.of_users(lo, hi)
     row_at = part.row_at
     out = np.empty((len(feature_set(definition).numeric), row_at[-1]))
-    fold_users(
-        layout, layout.size, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values,
-        part.cutoffs, part.lo, part.hi, row_at, out,
-    )  # fmt: skip
+    read_at = map(for_reading, (part.cutoffs, part.lo, part.hi, row_at))
+    fold_users(layout, layout.size, *_columns(events, lo, hi), *read_at, out)
     rows = part.hi - part.lo
     owner = np.repeat(np.arange(lo, hi), rows)
     which = np.arange(row_at[-1]) - np.repeat(row_at[:-1] - part.lo, rows)
@@ -122,9 +121,14 @@ def fold_into(events: Events, lo: int, hi: int, cutoff: int, layout: Layout, wor
 
     ``ahead[u - lo]`` becomes the first cutoff that sees an event left out now, where that is earlier than it was.
     """
-    fold_profiles(
-        layout, events.starts[lo : hi + 1], events.t, events.visible, events.mask, events.values, cutoff, words, ahead
-    )
+    fold_profiles(layout, *_columns(events, lo, hi), cutoff, words, ahead)
+
+
+def _columns(events: Events, lo: int, hi: int) -> tuple[NDArray[np.generic], ...]:
+    """Where users ``[lo, hi)`` begin, and the events' columns, as the kernel reads them."""
+    starts = for_reading(events.starts[lo : hi + 1])
+    columns = (events.t, events.visible, events.mask)
+    return starts, *map(for_reading, columns), for_reading(events.values)
 
 
 def profile_rows(
@@ -137,5 +141,5 @@ def profile_rows(
     """Read stored profiles: ``words[u]`` at ``cutoffs[u]``; the same numbers as `fold_rows` at those cutoffs."""
     layout = layout_of(definition)
     out = np.empty((len(feature_set(definition).numeric), len(words)))
-    read_profiles(layout, words, cutoffs, out)
+    read_profiles(layout, words, for_reading(cutoffs), out)
     return rows_of(definition, pl.Series("user", users, dtype=pl.String), cutoffs, out.T, traits)

@@ -4,9 +4,18 @@ import hashlib
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: the folder of the kernel
 KERNEL = Path(__file__).parents[1] / "profile" / "kernel"
@@ -18,16 +27,19 @@ def made_of() -> list[Path]:
     return [Path(__file__), *sorted(KERNEL.glob("*.py")), *(KERNEL.parents[1] / part for part in beyond)]
 
 
-def _code_folder() -> str:
+def code_folder(chosen: str | None) -> str:
     """Where compiled code is kept: by what all of it is made of.
 
     Numba looks at the outermost function's file alone, and would run an old fold inside an unchanged loop.
+
+    Args:
+        chosen: the folder above; beside the kernel, or in the user's cache, where none is.
     """
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in made_of())).hexdigest()[:12]
     beside = KERNEL / "__pycache__"
     writable = os.access(beside if beside.exists() else KERNEL, os.W_OK)
-    kept = beside if writable else Path.home() / ".cache" / "propensity"
-    return str(kept / digest)
+    usual = beside if writable else Path.home() / ".cache" / "propensity"
+    return str((Path(chosen) if chosen else usual) / digest)
 
 
 def _load_arrays() -> None:
@@ -48,10 +60,32 @@ def _load_arrays() -> None:
 
 _load_arrays()
 
-nb.config.CACHE_DIR = os.environ.get("NUMBA_CACHE_DIR") or _code_folder()
+nb.config.CACHE_DIR = code_folder(os.environ.get("NUMBA_CACHE_DIR"))
 
 #: compiled once and kept on disk; runs beside other threads; divides as IEEE does
 jit = nb.njit(cache=True, nogil=True, error_model="numpy")
 
 #: the same, written into its caller: small functions called once a row
 inlined = nb.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+
+
+def for_reading(array: NDArray[Scalar]) -> NDArray[Scalar]:
+    """A read-only view of an array, in one piece, as compiled code gets all that it reads.
+
+    Numba compiles a function once for each type of its arguments, and a read-only array is of another type than one
+    that can be written; the fold takes a quarter of a minute.
+    """
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def of_any_arrays(function: Callable[P, R]) -> Callable[P, R]:
+    """A compiled function that writes to none of its arguments, for callers that are not; see `for_reading`."""
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = (for_reading(one) if isinstance(one, np.ndarray) else one for one in args)
+        return function(*given, **kwargs)  # type: ignore[arg-type]
+
+    return called

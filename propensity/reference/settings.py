@@ -17,7 +17,7 @@ OTHERS = {
     "MLFLOW_DISABLE_TELEMETRY": "`true` unless set: MLflow sends no usage data.",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "`false` unless set.",
     "BENTOML_DO_NOT_TRACK": "`true` unless set: BentoML sends no usage data.",
-    "NUMBA_CACHE_DIR": "The folder of compiled code. Without it, a folder beside the kernel's files where that can be written, else in the user's cache (`~/.cache/propensity`); named by a digest of the kernel's files.",
+    "NUMBA_CACHE_DIR": "The folder of compiled code, such as one that outlives a container, which else compiles for half a minute at its start. Without it, a folder beside the kernel's files where that can be written, else in the user's cache (`~/.cache/propensity`). In it is a folder for each version of the kernel, named by a digest of its files.",
     "PYSPARK_PYTHON": "The Python of Spark's executors. With `PROPENSITY_SPARK=local…` this one unless set; on a cluster set it, else the first `python3` of each machine's `PATH` runs.",
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from features.errors import ImmatureLabelError, RefusalError
 from features.events.events import Events
 from features.events.log import Log
 from features.events.orders import without_lines
+from features.system.compiled import of_any_arrays
 from features.time import Instants, schedule, span_name, to_datetime
 
 
@@ -116,26 +117,33 @@ def _worth(
     events: Events, place: NDArray[np.int64], start: pl.Series, definition: Definition, signal: str, within: int
 ) -> pl.Series:
     sums = _sums(
-        place, start.to_numpy(), within, events.starts, events.t, events.mask,
-        events.values[:, definition.valued.index(signal)], list(definition.signals).index(signal),
+        place, start.to_numpy(), within, events.starts, events.t, events.mask, events.values,
+        list(definition.signals).index(signal), definition.valued.index(signal),
     )  # fmt: skip
     return pl.Series("label", sums)
 
 
+@of_any_arrays
 @nb.njit(cache=True, nogil=True)
 def _sums(
     place: NDArray[np.int64], start: NDArray[np.int64], within: int, starts: NDArray[np.int64], t: NDArray[np.int64],
-    mask: NDArray[np.int64], values: NDArray[np.float64], signal: int,
+    mask: NDArray[np.int64], values: NDArray[np.float64], signal: int, column: int,
 ) -> NDArray[np.float64]:  # fmt: skip
     """Add up a user's events in ``[start, start + within)``, each sum by itself: no differences of running totals."""
     found = np.zeros(place.size)
     for row in range(place.size):
         if place[row] < 0:
             continue
-        first, last = starts[place[row]], starts[place[row] + 1]
-        at = first + np.searchsorted(t[first:last], start[row])
+        at, last = starts[place[row]], starts[place[row] + 1]
+        after = last
+        while at < after:  # the first that is not before
+            middle = (at + after) // 2
+            if t[middle] < start[row]:
+                at = middle + 1
+            else:
+                after = middle
         while at < last and t[at] < start[row] + within:
             if (mask[at] >> signal) & 1 or mask[at] >= REFUND:  # what a refund does not take away is 0
-                found[row] += values[at]
+                found[row] += values[at, column]
             at += 1
     return found

@@ -8,6 +8,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.system.compiled import of_any_arrays
+
 Floats = NDArray[np.float64]
 
 TOPS = (0.01, 0.05, 0.10, 0.20)
@@ -100,6 +102,7 @@ def ordered(score: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArra
     return order, np.append(ranked[1:] != ranked[:-1], True), np.searchsorted(edges, score, side="right")
 
 
+@of_any_arrays
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _losses(probability: Floats) -> Floats:
     """Log loss of each row, ``[label, rows]``: logarithms are taken once, not for each resample."""
@@ -110,6 +113,7 @@ def _losses(probability: Floats) -> Floats:
     return answer
 
 
+@of_any_arrays
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _measure(
     order: NDArray[np.int64], last: NDArray[np.bool_], bins: NDArray[np.int64], probability: Floats, losses: Floats,
@@ -125,8 +129,8 @@ def _measure(
     answer[3] = brier / total
     answer[4] = gap / total
     answer[5] = positives / expected
-    answer[6 : 6 + tops.size] = lifts
-    answer[6 + tops.size :] = recalls
+    for top in range(tops.size):  # one by one: an assignment of arrays is compiled with words for other shapes
+        answer[6 + top], answer[6 + tops.size + top] = lifts[top], recalls[top]
     return answer
 
 

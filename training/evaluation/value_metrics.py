@@ -7,6 +7,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from features.system.compiled import of_any_arrays
 from training.evaluation.metrics import BINS, TOPS, Floats, ordered
 from training.fitting.objective import POWER
 
@@ -74,6 +75,7 @@ class AmountRanking:
         return np.array([gini, *shares, mean / max(expected, 1e-12 * mean), gaps / mean, deviance, off])
 
 
+@of_any_arrays
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _sums(
     bins: NDArray[np.int64], amount: Floats, by_row: Floats, by_came: Floats, labels: Floats, weights: Floats
@@ -95,6 +97,7 @@ def _sums(
     return total, came / total, expected / total, np.abs(gaps).sum() / total, deviance / total, off / total
 
 
+@of_any_arrays
 @nb.njit(cache=True, nogil=True, error_model="numpy")
 def _gains(
     order: NDArray[np.int64], last: NDArray[np.bool_], came: Floats, weights: Floats, tops: Floats

@@ -115,7 +115,9 @@ def _look_up(
                     table = tables[blocks[block, 4] + i : blocks[block + 1, 4]]
                     for row in range(n):
                         column[row] += table[pattern[row]]
-        answer[begin : begin + n] = sums.T
+        for row in range(n):  # by hand: an assignment of arrays would be compiled with words for other shapes
+            for c in range(sums.shape[0]):
+                answer[begin + row, c] = sums[c, row]
 
 
 @jit
