@@ -186,8 +186,11 @@ def _value(column: str | None, columns: Columns, undone: bool = False) -> str:
     if column is None:
         return ""
     # text of CSV files is read as numbers where these are added up
-    number = columns.kind == "csv" or columns.seen[column].dtype != "VARCHAR"
+    seen = columns.seen[column]
+    number = columns.kind == "csv" or seen.dtype != "VARCHAR"
     sql = _sql(column) if number else f"TRY_CAST({_sql(column)} AS DOUBLE)"
+    if seen.writing is not None:
+        sql = seen.writing.sql(_sql(column))
     return f", value: {_yaml(f'ABS({sql})' if undone else sql)}"
 
 
