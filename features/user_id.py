@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, WithJsonSchema
 
 from features.errors import PropensityError
+from features.wrong_values import kind_of
 
 #: characters of an id, at most
 LONGEST = 256
@@ -54,7 +55,7 @@ def user_id(value: object) -> str:
 
 def _digits(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise UserIdError(f"a user id is {type(value).__name__}.", fix="send text or a number")
+        raise UserIdError(f"a user id is {kind_of(value)}.", fix="send text or a number")
     if isinstance(value, float):
         if not math.isfinite(value):
             raise UserIdError(f"a user id is {value}.", fix="send text or a number")

@@ -25,6 +25,9 @@ REFUSED = 2
 #: a full disk or quota, a read-only disk, missing rights
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
+#: a path that leads through a file, is a folder where a file is meant or the other way round, or is too long
+_PATH = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+
 
 def main() -> None:
     """Run a command; errors that a person can correct are shown in words, without a traceback."""
@@ -36,10 +39,14 @@ def main() -> None:
     except PropensityError as error:
         _end(error.code, error.message, error.fix)
     except OSError as error:
-        if error.errno not in _DISK:
+        if error.errno not in (*_DISK, *_PATH):
             raise
-        place = f" {error.filename}" if error.filename else ""
-        _end("disk", f"cannot write{place}: {error.strerror}.", "make room, or correct the rights, and run it again")
+        named = error.filename2 or error.filename
+        place = f" {named}" if named else ""
+        fix = "make room, or correct the rights, and run it again"
+        if error.errno in _PATH:
+            fix = "name a place that is free: no file on the way to it, and no folder where a file is to be"
+        _end("disk", f"cannot write{place}: {error.strerror}.", fix)
 
 
 def _end(code: str, message: str, fix: str) -> NoReturn:

@@ -1,5 +1,6 @@
 """Whether the columns of files agree, and whether expressions fit them."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -104,6 +105,11 @@ def check_event_sql(
         fix = f"write an expression that yields {needed}"
         if found == "VARCHAR" and kind != "BOOLEAN":
             fix += f", as in TRY_CAST({sql} AS DOUBLE)"
+            if re.search(r"\d[.,]\d{3}\b|,\d", example):
+                fix += (
+                    f"; where 1,234.50 is written, TRY_CAST(REPLACE({sql}, ',', '') AS DOUBLE), and where 1.234,50 is, "
+                    f"TRY_CAST(REPLACE(REPLACE({sql}, '.', ''), ',', '.') AS DOUBLE)"
+                )
         raise DefinitionError(f"{key}: {shown(sql)} yields {found}{example}.", fix=fix)
 
 

@@ -2,10 +2,13 @@
 
 import logging
 
+from features.engines.rows import LATE
 from features.event_store.stored_events import StoredEvents
+from features.events.compacted import declared_end
 from features.reading.clocks import strays, together
 from features.reading.findings import words
 from features.sources.parts import Fetched
+from features.time import to_datetime
 
 log = logging.getLogger("propensity.log")
 
@@ -41,9 +44,31 @@ def warnings_of(store: StoredEvents) -> list[str]:
     return messages
 
 
+def after_the_end(store: StoredEvents) -> str | None:
+    """The events that the declared end of the log leaves out, in a sentence.
+
+    None where there are none, and where a command named an earlier end. `propensity check` has a table of them.
+    """
+    declared = declared_end(store.log.definition, None, store.live)
+    late = store.counts[LATE]
+    if not late or declared is None or store.ends < declared:
+        return None
+    newest = max(part.last for part in store.manifest.parts)
+    return (
+        f"{late:,} events are left out: events.ends says that the log is complete through {_minute(store.ends)}, and "
+        f"the newest is of {_minute(newest)}. Change it when the log is complete through a later instant, such as each "
+        "day."
+    )
+
+
+def _minute(instant: int) -> str:
+    return f"{to_datetime(instant):%Y-%m-%d %H:%M} UTC"
+
+
 def warn(store: StoredEvents) -> None:
     """Tell the warnings of a log once."""
-    for message in warnings_of(store):
+    late = after_the_end(store)
+    for message in [*warnings_of(store), *([late] if late else [])]:
         log.warning("%s", message)
 
 

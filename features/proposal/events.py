@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from features.engines.duckdb import Connection, quote, rows_of
+from features.engines.duckdb import Connection, rows_of
 from features.proposal.columns import Columns
 from features.proposal.seen import money, numbers
 
@@ -114,7 +114,7 @@ def kinds(connection: Connection, rows: str, columns: Columns) -> list[Kind]:
     """
     worths = [one.name for one in money(columns.seen.values())]
     amounts = [one.name for one in numbers(columns.seen.values(), [g.column for g in columns.guesses.values()])]
-    counted = "".join(f", count(*) FILTER (TRY_CAST(CAST({quote(n)} AS VARCHAR) AS DOUBLE) <> 0)" for n in amounts)
+    counted = "".join(f", count(*) FILTER ({columns.seen[n].number} <> 0)" for n in amounts)
     found = rows_of(
         connection,
         f"SELECT e, count(*), count(DISTINCT u), min(make_timestamp(t)), max(make_timestamp(t)){counted} "

@@ -8,6 +8,7 @@ from pathlib import Path
 from features.engines.duckdb import Connection, quote, reading, rows_of
 from features.engines.tables import Tables
 from features.engines.times import Unit, is_number, is_time, missing, time_sql, unit_of
+from features.proposal.amounts import ASKED, Writing, asked, written
 
 #: rows that are looked at; names and rhythm are counted over all of them later
 LOOKED_AT = 2_000_000
@@ -19,6 +20,14 @@ MOST_NUMBERS = 20
 _NO_AMOUNT = (
     r"(^|_)(id|ids|key|code|uuid|no|num|number|index|zip|postcode|phone|category|lat|lon|latitude|longitude|"
     r"year|month|day|hour|week|version)(_|$)"
+)
+
+
+#: names of money, the most telling first; German, French, Spanish, Italian, Portuguese and Dutch, too
+_MONEY = (
+    "revenue|gmv|sales|spend|umsatz|ingresos",
+    "amount|total|paid|betrag|montant|importe|importo|bedrag",
+    "value|price|preis|prix|precio|prezzo|valor|prijs",
 )
 
 
@@ -34,6 +43,7 @@ class Seen:
         numbers: the share of values that are numbers.
         times: the share of values that are times as they are, or in ISO 8601.
         middle: the median of its numbers.
+        writing: how its numbers are written, where it is not as programs write them.
     """
 
     name: str
@@ -43,6 +53,13 @@ class Seen:
     numbers: float
     times: float
     middle: float | None
+    writing: Writing | None = None
+
+    @property
+    def number(self) -> str:
+        """SQL of its numbers, null where a value is none."""
+        column = f"CAST({quote(self.name)} AS VARCHAR)"
+        return f"TRY_CAST({column} AS DOUBLE)" if self.writing is None else self.writing.sql(column)
 
     @property
     def unit(self) -> Unit | None:
@@ -62,15 +79,17 @@ def look(connection: Connection, tables: Tables, paths: list[Path]) -> tuple[dic
         parts += [f"count(*) FILTER ({there})", f"approx_count_distinct({column})",
                   f"count({number}) FILTER ({there})",
                   f"count({time_sql(text, 'VARCHAR', [], None, name)}) FILTER ({there})",
-                  f"median({number}) FILTER (isfinite({number}))"]  # fmt: skip
+                  f"median({number}) FILTER (isfinite({number}))",
+                  *asked(f"CASE WHEN {there} THEN {text} END")]  # fmt: skip
     with reading(paths):
         [(rows, *found)] = rows_of(connection, f"SELECT {', '.join(parts)} FROM {some}")
-    seen = {}
+    seen, per = {}, 5 + ASKED
     for i, (name, dtype) in enumerate(tables.columns.items()):
-        there, distinct, numbers, times, middle = found[5 * i : 5 * i + 5]
+        there, distinct, numbers, times, middle, *answers = found[per * i : per * (i + 1)]
         of = max(there, 1)
         share = 1.0 if is_time(dtype) else times / of
-        seen[name] = Seen(name, dtype, there / max(rows, 1), distinct, numbers / of, share, middle)
+        writing, fit = written(answers, there, numbers) or (None, numbers / of)
+        seen[name] = Seen(name, dtype, there / max(rows, 1), distinct, fit, share, middle, writing)
     return seen, rows
 
 
@@ -83,7 +102,7 @@ def money(seen: Iterable[Seen]) -> list[Seen]:
     """The columns that can hold what an event was worth, the most likely first."""
     numbers = [one for one in seen if (is_number(one.dtype) or one.numbers > 0.9) and one.there > 0.001]
     found = []
-    for words in ("revenue|gmv|sales|spend", "amount|total|paid", "value|price"):
+    for words in _MONEY:
         found += [one for one in numbers if one not in found and re.search(rf"(^|_)({words})(_|$)", snake(one.name))]
     return found
 

@@ -126,7 +126,7 @@ def _events(path: str | list[str], given: Given, columns: Columns, of: Rhythm) -
     lines += [f"  time_unit: {columns.unit}"] if columns.unit is not None else []
     lines += [f"  time_format: {_yaml(given.time_format)}"] if given.time_format is not None else []
     lines += [f"  encoding: {given.encoding}"] if given.encoding != "utf-8" else []
-    why = "the last day may break off"
+    why = "the last day may break off. Change it with each new day"
     if of.later:
         why = f"the {of.later:,} rows after it are few a week, as those of clocks that go wrong or of missing files"
     lines.append(f"  ends: {ends:%Y-%m-%dT%H:%M:%SZ}   # the log is complete through here; {why}")
@@ -186,8 +186,11 @@ def _value(column: str | None, columns: Columns, undone: bool = False) -> str:
     if column is None:
         return ""
     # text of CSV files is read as numbers where these are added up
-    number = columns.kind == "csv" or columns.seen[column].dtype != "VARCHAR"
+    seen = columns.seen[column]
+    number = columns.kind == "csv" or seen.dtype != "VARCHAR"
     sql = _sql(column) if number else f"TRY_CAST({_sql(column)} AS DOUBLE)"
+    if seen.writing is not None:
+        sql = seen.writing.sql(_sql(column))
     return f", value: {_yaml(f'ABS({sql})' if undone else sql)}"
 
 

@@ -27,6 +27,7 @@ from features.reading.values import ColumnValues, text_of
 from features.system.files.durable import write_durably
 from features.system.files.kept_files import reading, sealed, unsealed
 from features.user_id import UserIdError, user_id
+from features.wrong_values import kind_of
 
 TRACK, IDENTIFY, ALIAS = "track", "identify", "alias"
 
@@ -146,7 +147,7 @@ class LogColumns:
             if value is None:
                 continue
             if isinstance(value, (dict, list)) and self.types[name] not in ("VARCHAR", "JSON"):
-                return f"properties.{name} is {type(value).__name__}, the log's column holds {self.types[name]}"
+                return f"properties.{name} is {kind_of(value)}, the log's column holds {self.types[name]}"
             if isinstance(value, float) and not math.isfinite(value):
                 return f"properties.{name} is {value}"
             text = text_of(value)

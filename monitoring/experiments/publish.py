@@ -44,8 +44,9 @@ def find(definition: Definition, memberships: Memberships, name: str) -> Trial:
     earlier = memberships.experiments()
     if name in earlier:
         return Trial(name.partition("@")[0], name, Experiment.model_validate(earlier[name]))
-    known = ", ".join([*(one.name for one in now.values()), *sorted(earlier.keys() - now.keys())]) or "none"
-    raise PropensityError(f"there is no experiment {name!r}.", fix=f"the experiments are {known}")
+    known = ", ".join([*(one.name for one in now.values()), *sorted(earlier.keys() - now.keys())])
+    fix = f"the experiments are {known}" if known else "the definition has none: add it to 'experiments'"
+    raise PropensityError(f"there is no experiment {name!r}.", fix=fix)
 
 
 def read_outs(

@@ -5,6 +5,7 @@ from getpass import getuser
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from features.user_id import user_id
 from propensity.commands.stores import memberships_of
@@ -37,6 +38,9 @@ def erase(
         "left": [done.left.get(p) for p in places],
     }
     out.print(table(f"Erased: {', '.join(users)}", pl.DataFrame(rows)))
+    if not any(done.removed.values()):
+        words = f"nothing was known of {', '.join(users)}: look whether the ids are right. Their events are not stored."
+        err.print(f"[bold yellow]warning[/] {escape(words)}", soft_wrap=True, highlight=False)
     if any(done.left.values()):
         err.print("[bold]fix[/] run it again when no other job writes what is left", highlight=False)
         raise typer.Exit(1)

@@ -55,7 +55,7 @@ def _likelihood(card: ModelCard) -> dict[str, str]:
     best, baseline = _best(card, "average_precision")
     return {
         "test rows": f"{test['rows']:,}",
-        "base rate": f"{int(test['positives']) / int(test['rows']):.1%}",
+        "base rate": f"{card.judged_rate:.1%}",
         "AP": _interval(m["average_precision"]),
         "AUC": _interval(m["auc"]),
         "lift@10 %": f"{m['lift_at_10'].value:.2f}",
@@ -71,7 +71,7 @@ def _amount(card: ModelCard) -> dict[str, str]:
     best, baseline = _best(card, "normalised_gini")
     return {
         "test rows": f"{card.slices['test']['rows']:,}",
-        "mean": f"{card.base_rate:,.2f}",
+        "mean of all rows": f"{card.base_rate:,.2f}",
         "normalised Gini": _interval(m["normalised_gini"]),
         "value in the top 10 %": _interval(m["value_at_10"]),
         "calibration error of the mean": f"{m['calibration_error'].value:.1%}",

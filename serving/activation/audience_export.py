@@ -142,10 +142,12 @@ def _with_scores(rows: pl.DataFrame, definition: Definition, scores: Path) -> pl
 
 def _write(frame: pl.DataFrame, path: Path, form: Format) -> None:
     new_folder(path.parent)
+    # as the API writes instants: 2026-03-01T09:00:00Z
+    texts = frame.with_columns(pl.selectors.datetime().dt.strftime("%Y-%m-%dT%H:%M:%S%.fZ"))
     with replacing(path) as fresh:
         if form == "csv":
-            frame.write_csv(fresh)
+            texts.write_csv(fresh)
         elif form == "parquet":
             frame.write_parquet(fresh)
         else:
-            frame.write_ndjson(fresh)
+            texts.write_ndjson(fresh)

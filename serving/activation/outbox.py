@@ -263,8 +263,9 @@ class Outbox:
 
     def _known(self, name: str) -> None:
         if name not in self._definition.destinations:
-            known = ", ".join(self._definition.destinations) or "none"
-            raise PropensityError(f"there is no destination {name!r}.", fix=f"the destinations are {known}")
+            known = ", ".join(self._definition.destinations)
+            fix = f"the destinations are {known}" if known else "the definition has none: add it to 'destinations'"
+            raise PropensityError(f"there is no destination {name!r}.", fix=fix)
 
     def _there(self, connection: sa.Connection, name: str) -> None:
         connection.execute(insert(destinations, connection).on_conflict_do_nothing(), [{"name": name}])

@@ -46,8 +46,9 @@ def experiment(
     """What was read out last of an experiment: its arms, where it is, and each variant beside nothing."""
     desk = desk_of(request)
     if name not in desk.definition.experiments:
-        there = ", ".join(desk.definition.experiments) or "none"
-        raise RefusedError(f"there is no experiment {name[:60]!r}.", fix=f"the experiments are: {there}", status=404)
+        there = ", ".join(desk.definition.experiments)
+        fix = f"the experiments are: {there}" if there else "the definition has none: add it to 'experiments'"
+        raise RefusedError(f"there is no experiment {name[:60]!r}.", fix=fix, status=404)
     found = (_read(experiments_published, desk.monitoring) or {}).get(name)
     if found is None:
         raise RefusedError(f"{name} has not been read out yet.", fix="run propensity monitor", status=404)

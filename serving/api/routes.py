@@ -27,7 +27,7 @@ from serving.ingest.request import AT_ONCE, Call, Received
 from serving.process import metrics
 from serving.process.health import Health
 from serving.process.opening import Opening, StartingError
-from serving.process.problems import RefusedError, invalid_in_words, problem, problem_of, status_of
+from serving.process.problems import RefusedError, invalid, problem, problem_of, status_of
 from serving.scoring.online import ServedModel
 
 
@@ -223,7 +223,7 @@ async def _answered_in_words(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid_request(_: Request, error: Exception) -> JSONResponse:
     found: list[dict[str, Any]] = list(cast(RequestValidationError, error).errors())
-    return JSONResponse(problem(invalid_in_words(found), "invalid", "see the API page at /"), 422)
+    return JSONResponse(invalid(found), 422)
 
 
 app.add_exception_handler(RequestValidationError, _invalid_request)

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from features.errors import PropensityError
+from features.wrong_values import kind_of
 from serving.database.log.dead_letters import ID_TAKEN, ID_TAKEN_REASON
 from serving.database.log.taken_ids import ACCEPTED, CORRECTED, DUPLICATE
 from serving.ingest.group_commit import Committer
@@ -163,5 +164,5 @@ def _content(body: bytes, encoding: str) -> Mapping[str, object]:
     except ValueError as error:
         raise RequestError(f"the body is not JSON: {error}.") from error
     if not isinstance(content, dict):
-        raise RequestError(f"the body is {type(content).__name__}, not an object.")
+        raise RequestError(f"the body is {kind_of(content)}, not an object.")
     return content

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from features.reading.live_messages import ALIAS, EXPLICIT, IDENTIFY, TRACK, LogColumns, Message, read_time
 from features.time import to_datetime
 from features.user_id import SPACE, UserIdError, is_unicode, user_id
+from features.wrong_values import kind_of
 from serving.database.log.dead_letters import DeadLetter
 from serving.database.log.message_rows import digest_64
 
@@ -96,7 +97,7 @@ class Tracking:
 
     def _message(self, item: object, kind: str | None, sent: object, received: int) -> Message:
         if not isinstance(item, Mapping):
-            raise _RefusedError("not_an_object", f"a message is {type(item).__name__}, not an object")
+            raise _RefusedError("not_an_object", f"a message is {kind_of(item)}, not an object")
         if _deeper(item, DEPTH):
             raise _RefusedError("too_deep", f"a message nested more than {DEPTH} deep")
         size = len(json.dumps(item))
@@ -212,7 +213,7 @@ def _text(item: Mapping[str, object], key: str) -> str:
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        raise _RefusedError("not_text", f"{key} is {type(value).__name__}, not text")
+        raise _RefusedError("not_text", f"{key} is {kind_of(value)}, not text")
     text = str(value).strip()
     if len(text) > _LONGEST:
         raise _RefusedError("too_large", f"{key} has {len(text):,} characters; at most {_LONGEST} are allowed")
@@ -264,4 +265,4 @@ def _shown(value: object) -> str:
     """A value in an answer: its beginning, or what it is."""
     if isinstance(value, str):
         return repr(value[:60])
-    return f"{value!r:.60}" if value is None or isinstance(value, (bool, int, float)) else type(value).__name__
+    return f"{value!r:.60}" if value is None or isinstance(value, (bool, int, float)) else kind_of(value)

@@ -225,6 +225,13 @@ class ModelCard(BaseModel):
         return {key: value for key, value in content.items() if key not in _SELDOM or value is not None}
 
     @property
+    def judged_rate(self) -> float:
+        """Share of positives among the rows that the metrics are of; of a recalibrated version its `base_rate`."""
+        if self.recalibrated is not None:
+            return self.base_rate
+        return int(self.slices["test"]["positives"]) / int(self.slices["test"]["rows"])
+
+    @property
     def learnt(self) -> str:
         """What was judged and what serves, in a sentence: which rows, of how many users, through when."""
         treated = self.treated.words if self.treated is not None else ""

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from features.errors import PropensityError, UnavailableError
+from features.wrong_values import wrong
 from serving.process.logs import without_words
 
 log = logging.getLogger("propensity")
@@ -93,14 +94,17 @@ def problem(error: str, code: str, fix: str) -> dict[str, str]:
     return {"error": error, "code": code, "fix": fix}
 
 
-def invalid_in_words(errors: Iterable[Mapping[str, Any]]) -> str:
-    """What pydantic found, in words: where, and what is wrong; neither values nor addresses."""
-    texts = []
+def invalid(errors: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """What pydantic found: where, and what is wrong, with what to do; neither values nor addresses."""
+    texts, fixes = [], []
     for one in errors:
         where = ".".join(str(part) for part in one.get("loc", ()) if part not in ("body", "query", "path"))
-        message = str(one.get("msg", "")).removeprefix("Value error, ")
+        message, _, fix = wrong(one).partition(" Fix: ")
         texts.append(f"{where}: {message}" if where else message)
-    return "; ".join(texts[:3]) + (f"; and {len(texts) - 3} more" if len(texts) > 3 else "")
+        fixes += [fix] if fix else []
+    more = f"; and {len(texts) - 3:,} more" if len(texts) > 3 else ""
+    remedy = fixes[0] if fixes else "correct what is named; the API page at / says what each call takes"
+    return problem("; ".join(texts[:3]) + more, "invalid", remedy)
 
 
 def unknown_in_words(unknown: Sequence[str], known: Iterable[str]) -> str:
@@ -126,5 +130,5 @@ def translated(status: int, body: bytes) -> dict[str, Any]:
         return problem(str(content) or code, code, fix)
     detail = content.get("detail")
     if isinstance(detail, list):
-        return problem(invalid_in_words(detail), "invalid", fix)
+        return invalid(detail)
     return problem(str(content.get("error") or detail or code), str(content.get("code", code)), fix)

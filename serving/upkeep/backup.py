@@ -83,21 +83,22 @@ def restore(source: Path, home: Path) -> int:
         file = source / name
         if not file.resolve().is_relative_to(source) or not file.is_file() or _sum(file) != expected:
             raise BackupError(f"{file} is missing, or is not what was copied.", fix="take another backup")
-    _free(home)
+    elsewhere = "set PROPENSITY_HOME to a folder that is not there, or is empty"
+    _free(home, elsewhere)
     fresh = _unfinished(home)
     for name, expected in sums.items():
         if _copied(source / name, fresh / name, plain=True) != expected:
             raise BackupError(f"{fresh / name} is not what the backup holds.", fix="check the disk, and try again")
         if name.endswith(".db"):
             _check(fresh / name)
-    _free(home)  # whatever has come there meanwhile
+    _free(home, elsewhere)  # whatever has come there meanwhile
     place_folder(fresh, home)
     return len(sums)
 
 
-def _free(place: Path) -> None:
+def _free(place: Path, fix: str = "name a folder that is not there, or is empty") -> None:
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
-        raise BackupError(f"{place} is there already.", fix="name a folder that is not there, or is empty")
+        raise BackupError(f"{place} is there already.", fix=fix)
 
 
 def _unfinished(place: Path) -> Path:

@@ -67,6 +67,15 @@ class Watched:
         assert not self.errors, "\n".join(self.errors)
 
 
+#: sentences in tables that are narrower than some words, or that begin or end out of sight
+CRAMPED = """() => [...document.querySelectorAll('.scroll td, .scroll th')]
+  .filter(cell => cell.innerText.length > 60 && cell.getClientRects().length)
+  .filter(cell => {
+    const shown = cell.closest('.scroll').getBoundingClientRect(), own = cell.getBoundingClientRect();
+    return own.width < 140 || own.left < shown.left - 1 || own.right > shown.right + 1;
+  }).map(cell => cell.innerText)"""
+
+
 def accessible(page: Page) -> None:
     """Check a page with axe, as it is now."""
     found = Axe().run(page)
@@ -74,7 +83,7 @@ def accessible(page: Page) -> None:
 
 
 def at_widths(page: Page, path: str, folder: Path, name: str = "page") -> dict[int, Path]:
-    """Pictures of a whole page at each of `WIDTHS`; nothing of it may be cut off at the side.
+    """Pictures of a whole page at each of `WIDTHS`: nothing is cut off at the side, and sentences in tables have room.
 
     Args:
         page: a tab.
@@ -88,6 +97,7 @@ def at_widths(page: Page, path: str, folder: Path, name: str = "page") -> dict[i
         page.goto(path)
         right = page.locator("html").evaluate("root => root.scrollWidth")
         assert right <= width, f"{path} is {right} wide in a window of {width}"
+        assert page.evaluate(CRAMPED) == [], f"{path} hides or squeezes sentences in a window of {width}"
         found[width] = folder / f"{name}-{width}.png"
         page.screenshot(path=found[width], full_page=True)
     return found

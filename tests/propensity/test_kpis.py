@@ -9,6 +9,7 @@ import pytest
 
 from serving.published.kpis import Kpis, published
 from tests.conftest import World
+from tests.propensity.logs import case_with, daily, rows_of
 from tests.propensity.programs import Program
 from tests.serving.conftest import copy_of
 from tests.serving.desks import asking, desk, opening_of
@@ -119,3 +120,13 @@ def test_a_damaged_file_is_named_with_its_remedy(mine: World, monkeypatch: pytes
     status, text = anyio.run(ask)
     assert status == 500
     assert "propensity kpis writes it again" in text
+
+
+def test_a_log_of_many_years_has_a_page(tmp_path: Path, program: Program) -> None:
+    days = 1_700  # with three lines in a picture: more points than Altair draws unless it is told to
+    case_with(tmp_path, rows_of(daily(days)), ends="2030-07-15T00:00:00Z")
+    world = World.at(tmp_path)
+    done = program(world, "kpis", "--by", "month")
+    assert done.code == 0, done.err
+    page = (world.settings.monitoring(world.definition.name) / "kpis.html").read_text()
+    assert page.count('"daily"') >= days

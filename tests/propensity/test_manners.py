@@ -21,6 +21,7 @@ from serving.ingest.reconcile import Difference, Reconciled
 from serving.upkeep.erase import Erased
 from tests.conftest import ROOT, World
 from tests.propensity.programs import Program
+from tests.serving.conftest import copy_of
 from training.evaluation.gate import Criterion
 from training.job import Result
 
@@ -112,6 +113,36 @@ def test_training_says_where_the_reports_are(world: World, program: Program, mon
     found = [Result("churn", "churn/1", None, [PASSED], promoted=True, run="1f", report=place)]
     monkeypatch.setattr(training.job, "train", lambda *_, **__: found)
     assert f"churn: {place}" in program(world, "train").out
+
+
+@pytest.mark.parametrize(
+    ("home", "command", "named"),
+    [
+        ("var", ["report", "--to", "{folder}"], "{folder}: Is a directory"),
+        ("var", ["audience", "states.active", "--to", "{folder}"], "{folder}: Is a directory"),
+        ("var", ["report", "--to", "{file}/x.html"], "{file}/x.html: Not a directory"),
+        ("var", ["backup", "{file}/x"], "Not a directory"),
+        ("{file}", ["check"], "Not a directory"),
+        ("{file}/var", ["score"], "Not a directory"),
+    ],
+)
+def test_a_path_that_cannot_be_is_reported_in_words(
+    untrained_world: World, tmp_path: Path, program: Program, home: str, command: list[str], named: str
+) -> None:
+    scored = copy_of(untrained_world, tmp_path / "w")
+    if home == "var":
+        assert program(scored, "score").code == 0
+    places = {"folder": str(tmp_path / "folder"), "file": str(tmp_path / "file")}
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    where = scored.settings.home if home == "var" else Path(home.format(**places))
+    done = program(scored, *(word.format(**places) for word in command), PROPENSITY_HOME=str(where))
+    assert done.code == 2
+    said = " ".join(done.err.split())
+    assert "disk cannot write" in said
+    assert named.format(**places) in said
+    assert "fix name a place that is free" in said
+    assert [one.name for one in tmp_path.glob("*.new")] == [], "nothing half-written is left"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EACCES])

@@ -97,14 +97,14 @@ class OfLikelihood:
         return (
             f"Calling the top 10 % reaches {100 * found['recall_at_10'].value:.0f} % of {who} within "
             f"{span_name(rule.within)} ({found['lift_at_10'].value:.1f} × random). Its probabilities "
-            f"{_level(card, 'often')}: off by {off:.1f} points on average, where {100 * card.base_rate:.1f} % do."
+            f"{_level(card, 'often')}: off by {off:.1f} points on average, where {100 * card.judged_rate:.1f} % do."
         )
 
     def tiles(self, card: ModelCard) -> list[tuple[str, str]]:
         """Order, lift and level."""
         found = card.metrics
         return [
-            (f"{found['average_precision'].value:.3f}", f"average precision (base rate {card.base_rate:.1%})"),
+            (f"{found['average_precision'].value:.3f}", f"average precision (base rate {card.judged_rate:.1%})"),
             (f"{found['auc'].value:.3f}", "AUC"),
             (f"{found['lift_at_10'].value:.2f} ×", "lift in the top 10 %"),
             (f"{found['calibration_error'].value:.4f}", "calibration error"),
@@ -148,7 +148,7 @@ class OfAmount:
         return (
             f"The top 10 % bring {found['value_at_10'].value:.0%} of the value of {rule.signal.replace('_', ' ')} "
             f"{rule.when} (Gini {found['normalised_gini'].value:.2f} of the best possible order). Its amounts "
-            f"{_level(card, 'large')}: off by {off:.0%} of the mean of {card.base_rate:,.2f}, tenth by tenth."
+            f"{_level(card, 'large')}: off by {off:.0%} of the mean, tenth by tenth."
         )
 
     def tiles(self, card: ModelCard) -> list[tuple[str, str]]:
@@ -157,7 +157,7 @@ class OfAmount:
         return [
             (f"{found['normalised_gini'].value:.3f}", "normalised Gini (1 is the best possible order)"),
             (f"{found['value_at_10'].value:.0%}", "of the value comes from the top 10 %"),
-            (f"{card.base_rate:,.2f}", "a user, on average"),
+            (f"{card.base_rate:,.2f}", "a user, on average of all rows"),
             (f"{found['calibration_error'].value:.1%}", "calibration error, of the mean"),
             (f"{found['observed_over_expected'].value:.3f}", "observed over expected total"),
         ]

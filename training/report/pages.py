@@ -6,10 +6,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import altair as alt
 import jinja2
 import vl_convert
 
 from training.report import model_plots as plots
+
+# a page holds what it draws, however many rows that are; Altair refuses more than 5,000, to spare notebooks
+alt.data_transformers.disable_max_rows()
 
 #: no filter of a template's own
 NONE: Mapping[str, Callable[..., object]] = MappingProxyType({})

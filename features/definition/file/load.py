@@ -27,6 +27,7 @@ from features.errors import DefinitionError, bounded, shown
 from features.expressions.expression import Expression
 from features.expressions.kinds import Kind, Kinds, MeaningError
 from features.expressions.parse import check_columns, check_predicate
+from features.wrong_values import wrong
 
 RFM_COLUMNS: dict[str, pl.DataType] = {name: pl.Int64() for name in RFM_NAMES} | {"rfm_group": pl.String()}
 
@@ -100,7 +101,7 @@ def _mistake(item: ErrorDetails) -> str:
     if item["type"] == "missing":
         return f"{key}: required, but missing"
     found = f", found {shown(item['input'])}" if not isinstance(item["input"], dict) else ""
-    return f"{key}: {bounded(item['msg'].removeprefix('Value error, '), 500)}{found}"
+    return f"{key}: {bounded(wrong(item), 500)}{found}"
 
 
 def _allowed(where: tuple[int | str, ...]) -> list[str]:

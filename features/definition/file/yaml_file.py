@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 
 from features.errors import DefinitionError, bounded
+from features.wrong_values import kind_of
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -41,5 +42,5 @@ def read_yaml(path: Path) -> dict[object, object]:
     except RecursionError as error:
         raise DefinitionError(f"{path} is nested too deeply.", fix="write keys: name, events, signals, …") from error
     if not isinstance(content, dict):
-        raise DefinitionError(f"{path} holds {type(content).__name__}.", fix="write keys: name, events, signals, …")
+        raise DefinitionError(f"{path} holds {kind_of(content)}.", fix="write keys: name, events, signals, …")
     return content

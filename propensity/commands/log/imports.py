@@ -1,5 +1,6 @@
 """The command that makes a log of another tool's export."""
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,9 +47,11 @@ def import_export(
 
 def run(paths: list[Path], importer: "Importer", to: Path) -> None:
     """Import the files of an export, and show what became of each."""
+    from features.errors import EventLogError
     from features.imports.job import Passed, import_files
 
     rows = passed = 0
+    lacking: Counter[str] = Counter()
     with progress() as bars:
         task = bars.add_task("files", total=None)
         for done in import_files(paths, importer, to, lambda n: bars.update(task, advance=n)):
@@ -56,6 +59,7 @@ def run(paths: list[Path], importer: "Importer", to: Path) -> None:
                 passed += 1
                 continue
             rows += done.rows
+            lacking.update(done.dropped)
             left = "".join(f", {n:,} left out: {reason}" for reason, n in done.dropped.items())
             _print(f"{done.file.name}: {done.rows:,} events{left}")
             for warning in done.warnings:
@@ -63,6 +67,11 @@ def run(paths: list[Path], importer: "Importer", to: Path) -> None:
                 err.print(f"[bold yellow]warning[/] {words}", soft_wrap=True, highlight=False)
     over = f"; {passed:,} files passed over." if passed else "."
     _print(f"{rows:,} events imported into {to}{over}")
+    lacking.pop("not an event", None)
+    if not rows and not passed and lacking:
+        why = ", ".join(f"{n:,} {reason}" for reason, n in lacking.items())
+        fix = f"is it an export of {importer.title}? propensity import lists the importers"
+        raise EventLogError(f"no row is an event: {why}.", fix=fix)
 
 
 def _print(text: str) -> None:

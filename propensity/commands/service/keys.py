@@ -20,7 +20,8 @@ def create(
     role: Annotated[
         str,
         typer.Option(
-            help="the role: write (sends events), read (reads scores and metrics), admin (reads, and erases users)"
+            help="the role: write (sends events), read (reads scores and metrics), admin (reads, and erases users); of "
+            "people in the console also viewer, editor, publisher and privacy"
         ),
     ],
     definition: DefinitionFile = None,

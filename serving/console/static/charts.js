@@ -44,7 +44,7 @@ const SPECS = {
           mark: { type: "point", filled: true },
           encoding: {
             x: across, y: { field: "observed", type: "quantitative", scale, title: y }, color: tone,
-            shape: { field: "short", type: "nominal", scale: { domain: names }, legend: null },
+            shape: { field: "short", type: "nominal", title: null, scale: { domain: names }, legend: { orient: "top" } },
             size: { field: "rows", type: "quantitative", title: count, scale: { rangeMin: 25, rangeMax: 140 }, legend: { orient: "bottom", values: [...new Set([Math.min(...counts), Math.max(...counts)])] } },
           },
         },

@@ -31,7 +31,7 @@ OUTCOME = {"will_not": "visit", "within": "14d", "among": "days_since_visit < 28
 
 MISTAKES = {
     "a list of packs with roles": ({"packs": [{"lifecycle": {}}, ["x"]]}, "a list of packs holds their names alone"),
-    "outcomes that are no mapping": ({"outcomes": [3]}, "outcomes: Input should be a valid dictionary, found [3]"),
+    "outcomes that are no mapping": ({"outcomes": [3]}, "outcomes: it must be an object: keys with values, found [3]"),
     "an outcome that is no mapping": ({"outcomes": {"churn": 3}}, "outcomes.churn: "),
     "key of before": (
         {"segments": {"away": {"when": "tenure_days > 9", "until": "tenure_days > 99"}}},
@@ -170,7 +170,7 @@ MISTAKES = {
     "a span of ages in words": ({"windows": ["99999999999999999999d"]}, "is not a span of time"),
     "points that are no number": (
         {"leads": {"l": {"outcome": "churn", "threshold": float("inf"), "points": [{"signal": "visit", "points": 1}]}}},
-        "leads.l.threshold: Input should be a finite number",
+        "leads.l.threshold: it must be a number that is finite",
     ),
     "text against a number": ({"derived": {"x": "visit_count_7d * 'a'"}}, "'a'\" is text, not a number"),
 }
@@ -195,12 +195,12 @@ def test_unknown_columns_come_with_the_nearest(tmp_path: Path) -> None:
     ("content", "answer"),
     [
         ("name: [", "is not YAML"),
-        ("just text", "holds str"),
-        ("", "holds NoneType"),
+        ("just text", "holds text"),
+        ("", "holds null"),
         ("name: a\nname: b", "name appears twice"),
         ("[" * 1_500, "is nested too deeply|is not YAML"),
         ("name: " + "{a: " * 1_500 + "1" + "}" * 1_500, "is nested too deeply"),
-        ("name: " + "[" * 200 + "]" * 200, "name: Input should be a valid string, found"),
+        ("name: " + "[" * 200 + "]" * 200, "name: it must be text, found"),
         ("windows: [2026-02-30]", "is not YAML"),
     ],
 )

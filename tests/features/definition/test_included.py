@@ -47,7 +47,7 @@ def test_what_is_served_is_read_again_without_the_file(tmp_path: Path) -> None:
         ("segments:\n  mine: tenure_days > 7\n", "segments.mine is in"),
         ("signals: {}\n", "holds 'signals'"),
         ("segments: [a]\n", "holds no segments"),
-        ("- a\n", "holds list"),
+        ("- a\n", "holds a list"),
         ("segments: {a: 1\n", "is not YAML"),
         ("segments:\n  theirs: nothing > 7\n", "segments.theirs"),
         ("segments:\n  theirs: {when: tenure_days > 7, playbok: x}\n", "playbok"),

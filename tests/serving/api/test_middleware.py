@@ -38,7 +38,7 @@ def shaped(answer: httpx.Response) -> dict[str, str]:
         ("GET", "/nothing", 404, "no such path"),
         ("PUT", "/models", 405, "PUT is not allowed here"),
         ("GET", "/segments/nothing/users", 404, "there is no segment 'nothing'"),
-        ("GET", "/segments/carts/users?limit=0", 422, "limit: Input should be greater than or equal to 1"),
+        ("GET", "/segments/carts/users?limit=0", 422, "limit: it must be at least 1"),
         ("GET", "/segments/carts/users?limits=3", 400, "unknown key 'limits'; did you mean 'limit'?"),
         ("GET", "/models?x=1", 400, "unknown key 'x'"),
         ("GET", "/segments/carts/users?as_of=yesterday", 422, "as_of: 'yesterday' is not an instant"),

@@ -73,3 +73,14 @@ def test_words_tell_when_the_level_is_off(world: World) -> None:
     right = card.model_copy(update={"metrics": card.metrics | {"observed_over_expected": Measure(value=1.01)}})
     assert "those who will not visit within 14d" in protocol.words(right)
     assert "probabilities come true: off by" in protocol.words(right)
+
+
+def test_words_and_page_name_the_rate_of_the_rows_judged_on(world: World) -> None:
+    from serving.model.registry.loader import Loader
+
+    card = Loader(world.definition, world.settings).champions()["churn"].card
+    judged = card.slices["test"] | {"rows": 1_000, "positives": 387}
+    moved = card.model_copy(update={"base_rate": 0.464, "slices": card.slices | {"test": judged}})
+    protocol = protocol_of(world.definition.likelihoods["churn"])
+    assert "where 38.7 % do" in protocol.words(moved)
+    assert "average precision (base rate 38.7%)" in [words for _, words in protocol.tiles(moved)]

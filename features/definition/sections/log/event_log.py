@@ -80,7 +80,7 @@ class Events(Reading):
         columns: which columns hold what.
         exclude: SQL conditions; rows for which one holds are left out everywhere, and counted.
         ends: the log is complete through this instant. Later events are dropped and counted, and no label window may
-            reach past it. Without it, the newest event.
+            reach past it. Change it with each new day, or name the end in each command (`--ends`): one is needed.
         begins: rows before this instant have an implausible time; they are left out and counted. Without it, 1990.
         at_most: how much of the log may be unreadable.
     """
