@@ -50,9 +50,11 @@ print(json.dumps(ours))
 
 
 @pytest.mark.long
-def test_a_function_is_compiled_for_one_type_of_arrays(untrained_world: World) -> None:
+def test_a_function_is_compiled_for_one_type_of_arrays(untrained_world: World, tmp_path: Path) -> None:
     """Each further one costs up to a quarter of a minute where nothing is compiled yet."""
-    done = untrained_world.start(sys.executable, "-W", "ignore", "-c", COMPILED)
+    done = World.copied(untrained_world.folder, tmp_path / "world").start(
+        sys.executable, "-W", "ignore", "-c", COMPILED
+    )
     assert done.returncode == 0, done.stderr
     times = json.loads(done.stdout.splitlines()[-1])
     assert times["features.profile.kernel.users.fold_users"] == 1
