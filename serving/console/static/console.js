@@ -39,7 +39,8 @@ if (slider) {
 document.querySelector("#outcome")?.addEventListener("change", (event) => event.target.form.submit());
 
 // The builder: each change is sent, and the form comes back with whom the rule finds; the newest answer counts. What is
-// filled in while an answer is on its way is put into the form that comes, and sent after it.
+// filled in while an answer is on its way is put into the form that comes, and sent after it. Numbers are fields of
+// text, since browsers do not say what is selected in a field of type "number", and what is typed replaces that.
 const builder = document.getElementById("builder");
 if (builder) {
   let newest = 0;
@@ -53,7 +54,7 @@ if (builder) {
   };
   const show = (text) => {
     const focused = document.activeElement;
-    const [id, caret] = [focused?.id, focused?.selectionStart];
+    const [id, from, to] = [focused?.id, focused?.selectionStart, focused?.selectionEnd];
     const kept = [...touched].map((name) => [name, read(document.getElementById(name))]);
     builder.innerHTML = text;
     for (const [name, value] of kept) {
@@ -63,7 +64,7 @@ if (builder) {
     const again = id && document.getElementById(id);
     if (again) {
       again.focus();
-      if (caret != null) again.setSelectionRange(caret, caret);
+      if (from != null) again.setSelectionRange(from, to);
     }
   };
   const send = async (button) => {

@@ -204,6 +204,24 @@ def test_what_is_filled_in_while_an_answer_is_on_its_way_stays(consoled: Console
     assert '"number":3.0' in page.locator('input[name="tree"]').input_value()
 
 
+def test_what_is_typed_after_an_answer_came_replaces_what_was_selected(consoled: Consoled, tab: Open) -> None:
+    page = tab(address_of(consoled)).page
+    enter(page, consoled.keys["editor"])
+    page.goto("/console/new-segment")
+    page.get_by_label("Kind of condition").select_option("answer")
+    expect(page.locator("#builder[aria-busy]")).to_have_count(0)
+    number = page.get_by_label("Number", exact=True)
+    assert number.input_value() == "0.5"
+    number.select_text()
+    with page.expect_response("**/edit-segment"):
+        page.get_by_label("Outcome", exact=True).evaluate(
+            "field => field.dispatchEvent(new Event('change', {bubbles: true}))"
+        )
+    expect(page.locator("#builder[aria-busy]")).to_have_count(0)
+    page.keyboard.insert_text("0.4")
+    expect(number).to_have_value("0.4")
+
+
 def test_without_javascript_everything_is_read_and_a_rule_is_edited(consoled: Consoled, tab: Open) -> None:
     page = tab(address_of(consoled), java_script_enabled=False).page
     enter(page, consoled.keys["editor"])
