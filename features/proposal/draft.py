@@ -17,7 +17,7 @@ from features.proposal.columns import Columns, guess
 from features.proposal.events import Kind, Signals, kinds, sort_out
 from features.proposal.given import Given
 from features.proposal.ids import id_columns, second_id
-from features.proposal.lines import order_columns, order_lines
+from features.proposal.lines import large_order, order_columns, order_lines
 from features.proposal.rhythm import Horizon, Rhythm, doing, rhythm, silence, usual_gap_of
 from features.proposal.seen import Seen, numbers
 from features.proposal.traits import OVERLAP, TraitTable, beside, check_unmixed, trait_table
@@ -77,7 +77,8 @@ def draft(name: str, path: str | list[str], folder: Path, given: Given, asking: 
         horizons = _horizons(connection, of, signals)
         traits = _traits(connection, paths, path, folder, given, asking)
         lines, ids = order_lines(connection, columns, signals.purchase), second_id(connection, columns)
-    written = written_as(name, path, given, columns, signals, of, horizons, traits, lines, ids)
+        large = large_order(connection, columns, signals, lines)
+    written = written_as(name, path, given, columns, signals, of, horizons, traits, lines, large, ids)
     return Draft(columns, signals, of, horizons, traits, written)
 
 

@@ -1,18 +1,22 @@
-"""Orders whose rows are lines: which column names the order."""
+"""Orders: which column names those whose rows are lines, and which orders are worth much."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from features.engines.duckdb import Connection, quote, rows_of, text
 from features.proposal.columns import Columns
-from features.proposal.events import Kind
+from features.proposal.events import Kind, Signals
 from features.proposal.seen import snake
 
 _ORDER = r"(order|invoice|basket|receipt|transaction|cart|checkout|bill)(_?(id|no|nr|num|number|key|ref))?"
 
 #: of the rows of purchases so many name their order, and there are so many more rows than orders
 NAMED, MORE = 0.95, 1.05
+
+#: of the users who bought, this share have orders of less than the limit of large ones, on average
+BELOW = 0.8
 
 #: orders of more than one user are few: else the column says something else
 SHARED = 0.01
@@ -58,3 +62,31 @@ def order_lines(connection: Connection, columns: Columns, purchase: Sequence[Kin
         if named >= NAMED * max(rows, 1) and named > MORE * orders and of_users <= (1 + SHARED) * orders:
             return Lines(name, named, orders)
     return None
+
+
+def large_order(connection: Connection, columns: Columns, signals: Signals, lines: Lines | None) -> float | None:
+    """From how much on an order is a large one: a fifth of the users who bought spend as much an order on average.
+
+    Rounded to two digits; None where purchases have no value.
+
+    Args:
+        connection: holds the table ``named`` with ``u``, ``e`` and the columns.
+        columns: what the log's columns are.
+        signals: what its events are.
+        lines: which rows are one order.
+    """
+    if signals.worth is None:
+        return None
+    bought = ", ".join(text(kind.name) for kind in signals.purchase)
+    value = columns.seen[signals.worth].number
+    orders = f"count(DISTINCT {quote(lines.column)})" if lines is not None else "count(*)"
+    [(limit,)] = rows_of(
+        connection,
+        f"SELECT quantile_disc(average, {BELOW}) FROM (SELECT sum({value}) / {orders} AS average FROM named "
+        f"WHERE u IS NOT NULL AND e IN ({bought}) AND isfinite({value}) GROUP BY u) WHERE average > 0",
+    )
+    return _rounded(limit) if limit is not None and math.isfinite(limit) else None
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.2g}")

@@ -16,6 +16,9 @@ from features.proposal.traits import TraitTable
 #: days of a log for which the usual warm-up is long
 SHORT = 84
 
+#: days of the window in which packs look for orders
+RECENT = 90
+
 #: signals that are proposed, those of one kind of event included
 MOST_SIGNALS = 12
 
@@ -24,7 +27,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def written_as(
     name: str, path: str | list[str], given: Given, columns: Columns, signals: Signals, of: Rhythm,
-    horizons: dict[str, Horizon], traits: TraitTable | None, order: Lines | None, ids: SecondId | None,
+    horizons: dict[str, Horizon], traits: TraitTable | None, order: Lines | None, large: float | None,
+    ids: SecondId | None,
 ) -> str:  # fmt: skip
     """A definition of what was found in a log, as YAML with comments that say why."""
     churn = horizons["churn"]
@@ -56,7 +60,7 @@ def written_as(
         "packs:",
         f"  lifecycle: {{settings: {{churned_after: {2 * churn.days}, dormant_after: {churn.days}, "
         f"at_risk_after: {max(churn.days // 3, 2)}}}" + (", roles: {leave: leave}}" if signals.leave else "}"),
-        *_packs(signals, named),
+        *_packs(signals, named, of, large),
     ]) + "\n"  # fmt: skip
 
 
@@ -64,7 +68,7 @@ def _first(path: str | list[str]) -> str:
     return path if isinstance(path, str) else ", ".join(path)
 
 
-def _packs(signals: Signals, named: dict[str, str]) -> list[str]:
+def _packs(signals: Signals, named: dict[str, str], of: Rhythm, large: float | None) -> list[str]:
     """Packs beside the states, where the log has what they are about."""
 
     def role(some: Sequence[Kind]) -> str | None:
@@ -74,12 +78,33 @@ def _packs(signals: Signals, named: dict[str, str]) -> list[str]:
     if signals.purchase:
         removed = role(signals.removed)
         more = f", removed: {removed}" if removed is not None else ""
-        lines += [f"  commerce: {{roles: {{order: purchase{more}}}}}", "  conflicts: {roles: {order: purchase}}"]
+        # a window of the packs that a short log does not have
+        recent = [f"recent: {max(of.windows)}d"] if RECENT not in of.windows else []
+        limits = ([f"high_order_value: {_plain(large)}"] if large is not None else []) + recent
+        # where purchases are the sign of life, nobody looks around on several days before the first
+        without = ", without: [first_purchase_due]" if signals.life == "purchase" else ""
+        lines.append(
+            f"  commerce: {{roles: {{order: purchase{more}}}{_settings(limits)}{without}}}"
+            + (
+                f"   # about a fifth of those who bought spend {_plain(large)} or more an order"
+                if large is not None
+                else ""
+            )
+        )
+        lines.append(f"  conflicts: {{roles: {{order: purchase}}{_settings(recent)}}}")
     if (sign_up := role(signals.sign_up)) is not None and signals.life == "visit":
         lines.append(f"  onboarding: {{roles: {{sign_up: {sign_up}}}}}")
     if (trial := role(signals.trial)) is not None:
         lines.append(f"  saas: {{roles: {{trial: {trial}" + (", payment: purchase}}" if signals.purchase else "}}"))
     return lines
+
+
+def _settings(some: list[str]) -> str:
+    return f", settings: {{{', '.join(some)}}}" if some else ""
+
+
+def _plain(number: float) -> str:
+    return f"{number:.0f}" if number.is_integer() else f"{number:g}"
 
 
 def _identities(ids: SecondId | None) -> list[str]:

@@ -1,7 +1,6 @@
 """Commands that read the log for experiments and recalibration say on Spark what they say on this machine."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from tests.conftest import World
 from tests.features.spark.needed import ON_SPARK, need_spark
 from tests.monitoring.alike import alike
 from tests.monitoring.scored import looked, relabel, scored_weekly
+from tests.propensity.programs import Program
 from tests.serving.activation.scenes import going_to
 
 need_spark()
@@ -24,33 +24,33 @@ WINBACK = {
 }  # fmt: skip
 
 
-def answer_of(world: World, engine: str, *command: str) -> tuple[int, Any]:
+def answer_of(program: Program, world: World, engine: str, *command: str) -> tuple[int, Any]:
     """How a command ends on an engine, and what it writes as JSON, or its error."""
-    done = world.start(sys.executable, "-m", "propensity", *command, "--json", **ENGINES[engine])
-    errors = [line for line in done.stderr.splitlines() if line.startswith(("error", "fix"))]
-    return done.returncode, json.loads(done.stdout) if done.stdout else errors
+    done = program(world, *command, "--json", **ENGINES[engine])
+    errors = [line for line in done.err.splitlines() if line.startswith(("error", "fix"))]
+    return done.code, json.loads(done.out) if done.out else errors
 
 
-def test_experiments_and_the_holdout_are_read_out_alike(untrained_world: World, tmp_path: Path) -> None:
+def test_experiments_and_the_holdout_are_read_out_alike(
+    untrained_world: World, tmp_path: Path, program: Program
+) -> None:
     mine = World.copied(untrained_world.folder, tmp_path / "world")
     content = yaml.safe_load((mine.folder / "propensity.yaml").read_text())
     content["destinations"] = {"crm": going_to("http://localhost/", of=["states", "segments"])}
     content["experiments"] = {"winback": WINBACK}
     (mine.folder / "propensity.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     for ends in ("2026-01-10", "2026-01-20"):
-        scored = mine.run(sys.executable, "-m", "propensity", "score", "--ends", ends)
-        assert scored.returncode == 0, scored.stderr
+        scored = program(mine, "score", "--ends", ends)
+        assert scored.code == 0, scored.err
+    worlds = {engine: World.copied(mine.folder, tmp_path / engine) for engine in ENGINES}
     for command in (["effect"], ["experiment", "--any-time"], ["uplift", "winback"]):
-        by_engine = {}
-        for engine in ENGINES:
-            copy = World.copied(mine.folder, tmp_path / f"{engine}-{command[0]}")
-            by_engine[engine] = answer_of(copy, engine, *command)
-        assert by_engine["spark"][0] == by_engine["local"][0]
-        assert alike(by_engine["spark"][1], by_engine["local"][1]), command
-        assert len(json.dumps(by_engine["local"][1])) > 100, "it says something"
+        local, spark = (answer_of(program, worlds[engine], engine, *command) for engine in ("local", "spark"))
+        assert spark[0] == local[0]
+        assert alike(spark[1], local[1]), command
+        assert len(json.dumps(local[1])) > 100, "it says something"
 
 
-def test_a_champion_is_recalibrated_alike(world: World, tmp_path: Path) -> None:
+def test_a_champion_is_recalibrated_alike(world: World, tmp_path: Path, program: Program) -> None:
     mine = World.copied(world.folder, tmp_path / "world")
     scored_weekly(mine)
     looked(mine)
@@ -58,7 +58,7 @@ def test_a_champion_is_recalibrated_alike(world: World, tmp_path: Path) -> None:
     found = []
     for engine in ENGINES:
         copy = World.copied(mine.folder, tmp_path / engine)
-        code, result = answer_of(copy, engine, "recalibrate", "churn")
+        code, result = answer_of(program, copy, engine, "recalibrate", "churn")
         assert code == 0, result
         found.append(result)
     local, spark = found

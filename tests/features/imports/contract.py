@@ -52,12 +52,14 @@ class ImporterContract:
         given: what is given besides the export, by keys of the importer.
         expected: rows of the log in order of time, each with some of its columns; times as ISO text in UTC.
         dropped: rows left out, by reason.
+        refunds: events that a proposed definition takes off what purchases are worth.
     """
 
     like: str
     given: Mapping[str, str] = {}
     expected: Sequence[Row]
     dropped: Mapping[str, int] = {}
+    refunds: Sequence[str] = ()
 
     def export(self, folder: Path) -> None:
         """Write an export into a folder."""
@@ -123,6 +125,7 @@ class ImporterContract:
         self.imported(exported, tmp_path / "log")
         known = Given(None, {key: key for key in ("user", "event", "time")}, None, "utf-8")
         found = draft("mine", "log", tmp_path, known)
+        assert [kind.name for kind in found.signals.refunds] == list(self.refunds)
         (tmp_path / "mine.yaml").write_text(found.text)
         steps, home = unseen, Settings(home=tmp_path / "var")
         store = open_log(load_definition(tmp_path / "mine.yaml"), home, ends=None, steps=steps)

@@ -256,10 +256,35 @@ def test_packs_are_proposed_where_the_log_has_what_they_are_about(tmp_path: Path
     found = proposed(
         tmp_path, with_events(*some("remove_from_cart", 10), *some("trial_started", 30), *some("install", 30))
     )
-    assert "commerce: {roles: {order: purchase, removed: remove_from_cart}}" in found.text
+    assert "commerce: {roles: {order: purchase, removed: remove_from_cart}" in found.text
     assert "onboarding: {roles: {sign_up: sign_up}}" in found.text
     assert "saas: {roles: {trial: trial_started, payment: purchase}}" in found.text
     loads(found, tmp_path)
+
+
+@pytest.mark.parametrize("lines", [1, 3])
+def test_a_large_order_is_one_that_a_fifth_of_the_buyers_reach(tmp_path: Path, lines: int) -> None:
+    """Also where each row is a line of an order, and where the log is too short for the packs' own window."""
+    frame = shop(days=100).filter(pl.col("event_name") != "Sign Up")
+    bought = pl.col("event_name") == "Order Completed"
+    frame = frame.with_columns(pl.col("total_price") * 40, order_id=pl.when(bought).then("event_id"))
+    frame = pl.concat([frame, *[frame.filter(bought)] * (lines - 1)]).drop("event_id").sort("occurred_at")
+    definition = loads(proposed(tmp_path, frame), tmp_path).definition
+    limit = float(str(definition.packs["commerce"].settings["high_order_value"]))
+    averages = frame.filter(bought).group_by("customer_id").agg(
+        pl.col("total_price").sum() / pl.col("order_id").n_unique()
+    )  # fmt: skip
+    reached = (averages["total_price"] >= limit).mean()
+    assert isinstance(reached, float)
+    assert 0.15 < reached < 0.25
+    assert {"high_order_value", "repeat_buyer", "buyers_leaving"} <= set(definition.segments)
+    assert not {one.entry for one in definition.left_out} & {"repeat_buyer", "buyers_leaving"}
+
+
+def test_nobody_looks_around_where_purchases_are_the_sign_of_life(tmp_path: Path) -> None:
+    found = proposed(tmp_path, shop().filter(pl.col("event_name") == "Order Completed"))
+    assert "first_purchase_due" not in loads(found, tmp_path).definition.segments
+    assert "first_purchase_due" in loads(proposed(tmp_path, shop()), tmp_path).definition.segments
 
 
 def test_several_logs_are_one(tmp_path: Path) -> None:
