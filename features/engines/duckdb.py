@@ -55,6 +55,8 @@ def reading(paths: Sequence[Path]) -> Iterator[None]:
         raise  # our own SQL or the definition's is at fault, not the files
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         reason = str(error).strip()
+        if empty := [path for path in paths if path.is_file() and not path.stat().st_size]:
+            raise EventLogError(f"{listed(empty)} has no byte.", fix="remove it, or write it again") from error
         if "unicode" in reason or "encoded" in reason:
             raise EventLogError(
                 f"{listed(list(paths))} cannot be read with the encoding that is stated (utf-8 when none is).",

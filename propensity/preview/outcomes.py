@@ -121,6 +121,6 @@ def _silences(rule: Outcome, returns: Returns) -> list[RenderableType]:
     back = returns.resurrection(days, days)
     share = "the log does not tell how many come back" if back is None else f"{back:.0%} come back in as long again"
     return [
-        table(f"How long silences of {rule.signal} last (Kaplan-Meier)", curve.insert_column(2, bars)),
+        table(f"How many days silences of {rule.signal} last (Kaplan-Meier)", curve.insert_column(2, bars)),
         f"Of those silent for {span_name(rule.within)}, {share} (resurrection rate). {returns.advice()}",
     ]

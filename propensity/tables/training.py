@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # a job imports much that its table does not need
 def results(results: "list[Result]") -> list[RenderableType]:
     """Show each outcome's model in words and numbers beside its best baseline, with gate, audit and refusals."""
     refused = [
-        f"[bold red]{result.outcome} refused[/] {result.refusal.code}: {result.refusal}"
+        f"[bold red]{result.outcome} refused[/] {result.refusal.code}: {escape(str(result.refusal))}"
         for result in results
         if result.refusal is not None
     ]
@@ -37,7 +37,7 @@ def results(results: "list[Result]") -> list[RenderableType]:
 def recalibrated(result: "Result") -> list[RenderableType]:
     """Show whether a recalibrated version is the champion now, the verdict in words, and the criteria."""
     if result.refusal is not None:
-        return [f"[bold red]{result.outcome} refused[/] {result.refusal.code}: {escape(str(result.refusal))}",
+        return [f"[bold red]{result.outcome} refused[/] {result.refusal.code}: {escape(result.refusal.message)}",
                 f"[bold]fix[/] {escape(result.refusal.fix)}"]  # fmt: skip
     if result.card is None or result.card.recalibrated is None:
         return []

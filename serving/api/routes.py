@@ -173,7 +173,11 @@ def user(
     now = to_datetime(desk.live.clock.now())
     found = history_of(user_id, now, desk.answers, desk.live.memberships, limit=limit, reasons=reasons)
     if found.record is None and not found.memberships:
-        raise RefusedError(f"nothing is known of {user_id!r}.", fix="send events of theirs", status=404)
+        raise RefusedError(
+            f"nothing is known of {user_id!r}.",
+            fix="check the id; a user is known from the first event on, and no longer once erased",
+            status=404,
+        )
     return found
 
 

@@ -107,7 +107,7 @@ def _check_gap(definition: Definition, live: LiveLog) -> None:
     raise EventLogError(
         f"the log ends at {to_datetime(ends):%Y-%m-%d %H:%M} and the first live message came at "
         f"{to_datetime(span[0]):%Y-%m-%d %H:%M}: {(span[0] - ends) / DAY:.0f} days that would be taken for silence.",
-        fix="add the days in between to the log and change events.ends, or use --accept-gap",
+        fix="add the days in between to the log and change events.ends, or run propensity compact --accept-gap",
     )
 
 

@@ -257,6 +257,7 @@ def test_the_command_ends_as_train_does(mine: World) -> None:
     refused = mine.run(*command, "churn")
     assert refused.returncode == 4
     assert "too_few_matured" in refused.stdout
+    assert " ".join(refused.stdout.split()).count("train again:") == 1, "the remedy is written once"
     assert mine.run(*command, "nothing").returncode == 2
     relabel(mine, "purchase")
     stays = mine.run(*command, "purchase", "--json")

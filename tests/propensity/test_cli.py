@@ -27,7 +27,7 @@ def test_check_shows_counts_signals_and_base_rates(untrained_world: World) -> No
         "known 17d later",
     ):
         assert answer in " ".join(done.stdout.split())
-    assert "How long silences of visit last (Kaplan-Meier)" in done.stdout
+    assert "How many days silences of visit last (Kaplan-Meier)" in done.stdout
     assert "(resurrection rate)" in done.stdout
     assert "suggested churn horizon" in " ".join(done.stdout.split())
 

@@ -38,6 +38,16 @@ def test_an_export_of_another_tool_is_refused_where_no_row_is_an_event(
     assert "is it an export of" in words
 
 
+@pytest.mark.parametrize("name", ["empty.csv", "empty.parquet"])
+def test_a_file_without_a_byte_is_named(mine: World, program: Program, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    command = ("init", str(tmp_path / name), "--to", str(tmp_path / "mine.yaml"), "--yes")
+    words = said(program(mine, *command), 2)
+    assert "has no byte" in words
+    assert "remove it, or write it again" in words
+    assert "Error" not in words
+
+
 @pytest.mark.parametrize("command", [("handoff", "pause", "crm"), ("uplift", "winback")])
 def test_where_a_definition_has_none_it_is_said_where_to_add_one(
     mine: World, program: Program, command: tuple[str, ...]

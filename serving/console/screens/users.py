@@ -51,6 +51,7 @@ def _one(visit: Visit) -> Response:
     found = _history(visit, visit.office.handles.user(handle))
     return page_of(
         visit, "user.html", "user", handle=handle, found=found, curves=curves(visit, found),
+        money=visit.office.desk.definition.money,
         shown=found.user_id if "see_ids" in visit.may else visit.words("id.hidden"),
     )  # fmt: skip
 
