@@ -11,6 +11,7 @@ import typer
 from benchmarks import (
     answers,
     audience,
+    batch,
     console,
     features,
     identity,
@@ -31,6 +32,7 @@ from benchmarks import (
 from benchmarks.duckdb_expert import by_duckdb_expert
 from benchmarks.page import (
     AUDIENCE,
+    BATCH,
     BESIDE,
     BESIDE_EXPERTS,
     BEST,
@@ -58,7 +60,7 @@ from benchmarks.page import (
     write,
 )
 from benchmarks.polars_expert import by_polars_expert
-from benchmarks.world import ROOT, Log, World, log_of, trained
+from benchmarks.world import A_MILLION_USERS, ROOT, Log, World, log_of, trained
 from examples.demo.world import WORLDS
 from features.definition import load_definition
 from propensity.console import out, table
@@ -177,7 +179,7 @@ def main(
         str,
         typer.Option(
             help="'live', 'ingest', 'segments', 'audience', 'console', 'start', 'worlds', 'models', 'rolling', "
-            "'identity', 'monitoring', 'day' or 'experts'"
+            "'identity', 'monitoring', 'day', 'batch' or 'experts'"
         ),
     ] = "",
     soak: Annotated[float, typer.Option(help="seconds of the soak; 0 leaves it out")] = 600,
@@ -206,6 +208,8 @@ def part(only: str, users: int, soak: float) -> tuple[dict[str, pl.DataFrame], d
         return monitored()
     if only == "audience":
         return edited()
+    if only == "batch":
+        return everybody(users)
     if only == "experts":
         with TemporaryDirectory() as scratch:
             rows, numbers = beside_experts(log_of(10_000_000, Path(scratch)))
@@ -246,6 +250,13 @@ def edited() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
         return {AUDIENCE: rows}, numbers
 
 
+def everybody(users: int) -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
+    """Measure a batch of a million users, by models of a smaller world."""
+    with trained(users) as world, TemporaryDirectory() as scratch:
+        rows, numbers = batch.cost(world, log_of(A_MILLION_USERS, Path(scratch)))
+        return {BATCH: rows}, numbers
+
+
 def monitored() -> tuple[dict[str, pl.DataFrame], dict[str, float]]:
     """Measure how often monitoring is right, and what a night of a million users costs."""
     rows, numbers = monitoring.rates()
@@ -280,7 +291,7 @@ def model_costs(users: int, soak: float) -> tuple[dict[str, pl.DataFrame], dict[
     numbers |= more
     tables[ROLLING], more = rolling.rolling()
     numbers |= more
-    for measure in (monitored, people, edited):
+    for measure in (monitored, people, edited, lambda: everybody(users)):
         more_tables, more = measure()
         tables |= more_tables
         numbers |= more

@@ -30,6 +30,9 @@ class World:
 #: users of the demo world whose log has ten million events
 USERS_OF_TEN_MILLION = 112_000
 
+#: events of the demo world's log that has a million users
+A_MILLION_USERS = round(10_000_000 * 1_000_000 / USERS_OF_TEN_MILLION)
+
 
 @dataclass(frozen=True)
 class Log:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from benchmarks import features, quality, scale, stores
+from benchmarks import batch, features, quality, scale, stores
 from benchmarks.duckdb_expert import by_duckdb_expert
 from benchmarks.page import BESIDE, HTTP, TITLES, replace
 from benchmarks.peers import Rows, peers
@@ -63,6 +63,15 @@ def test_the_distance_from_the_best_forecast_is_measured_for_every_outcome(world
     rows = quality.distance_from_best(measured, "shop")
     assert rows["outcome"].to_list() == ["churn", "purchase", "uninstall"]
     assert rows["AUC_over_best"].is_between(0.9, 1.02).all()
+
+
+@pytest.mark.long
+def test_a_batch_is_measured_with_and_without_reasons(world: World, log: Log) -> None:
+    measured = Measured(world.folder, world.definition, world.settings, train_seconds=1.0, train_gib=1.0)
+    rows, numbers = batch.cost(measured, log)
+    assert rows["batch"].to_list() == ["without reasons", "three reasons each"]
+    assert rows["users"].to_list() == [3_000, 3_000]
+    assert numbers["batch.reasons_over_none_processor"] > 0.9
 
 
 def test_peers_learn_from_the_same_rows_and_rank_what_they_are_asked() -> None:

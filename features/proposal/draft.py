@@ -1,6 +1,6 @@
 """A definition proposed for a log, made of what was found in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.definition.sections.log.event_log import EventColumns
@@ -18,6 +18,7 @@ from features.proposal.events import Kind, Signals, kinds, sort_out
 from features.proposal.given import Given
 from features.proposal.ids import id_columns, second_id
 from features.proposal.lines import large_order, order_columns, order_lines
+from features.proposal.repeats import repeats
 from features.proposal.rhythm import Horizon, Rhythm, doing, rhythm, silence, usual_gap_of
 from features.proposal.seen import Seen, numbers
 from features.proposal.traits import OVERLAP, TraitTable, beside, check_unmixed, trait_table
@@ -71,7 +72,7 @@ def draft(name: str, path: str | list[str], folder: Path, given: Given, asking: 
         found = kinds(connection, "(SELECT * FROM named WHERE t IS NOT NULL AND u IS NOT NULL)", columns)
         if not found:
             raise EventLogError("no row of the log has a user, an event and a time.", fix="name other columns")
-        signals = sort_out(found)
+        signals = _once(connection, columns, sort_out(found))
         _acts(connection, signals)
         of = rhythm(connection)
         horizons = _horizons(connection, of, signals)
@@ -110,6 +111,12 @@ def _read(connection: Connection, paths: list[Path], given: Given, asking: Askin
         )
         _check_rounded(connection, user, tables)
     return columns
+
+
+def _once(connection: Connection, columns: Columns, signals: Signals) -> Signals:
+    """The same, without purchases that are others again."""
+    again = repeats(connection, columns, signals.purchase)
+    return replace(signals, purchase=[kind for kind in signals.purchase if kind not in again], repeated=again)
 
 
 def _check_rounded(connection: Connection, user: Seen, tables: Tables) -> None:

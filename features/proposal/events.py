@@ -1,7 +1,7 @@
 """Which events a log has, and what they are: signs of life, purchases, ways to leave, and what is done to users."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from features.engines.duckdb import Connection, rows_of
@@ -76,6 +76,7 @@ class Signals:
         undone: something bought is taken back.
         sign_up: somebody became a user.
         trial: a trial began.
+        repeated: what was bought or paid, once more, under another name; it is in no purchase.
     """
 
     every: list[Kind]
@@ -87,11 +88,13 @@ class Signals:
     undone: list[Kind]
     sign_up: list[Kind]
     trial: list[Kind]
+    repeated: list[Kind] = field(default_factory=list)
 
     @property
     def life(self) -> str:
         """What the signal of life is called: where there is nothing but purchases, they are it."""
-        return "purchase" if self.activity == self.purchase else "visit"
+        others = [kind for kind in self.activity if kind not in self.repeated]
+        return "purchase" if others == self.purchase else "visit"
 
     @property
     def worth(self) -> str | None:
@@ -134,6 +137,8 @@ def sort_out(every: list[Kind]) -> Signals:
     """Say what kinds of events are."""
     leave = [kind for kind in every if kind.says(_LEAVES) and kind.rows < 2 * kind.users]
     purchase = [k for k in every if k.says(_BUYS) and not k.says(_NOT_BOUGHT) and k not in leave]
+    # beside purchases with an amount, those without one are steps of them: an invoice that is made out, a click
+    purchase = [kind for kind in purchase if kind.worth is not None] or purchase
     cart = [kind for kind in every if kind.says(_CART)]
     undone = [kind for kind in every if kind.says(_UNDOES) and kind not in leave]
     done_to = [kind for kind in every if kind.says(_DONE_TO_USERS) and not kind.says(_BY_USERS)]

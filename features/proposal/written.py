@@ -183,9 +183,10 @@ def _signals(signals: Signals, columns: Columns, order: Lines | None) -> tuple[l
         if len(taken) < MOST_SIGNALS and slug and slug not in taken and kind.name not in named:
             taken.add(slug)
             named[kind.name] = slug
-            undone = "; something is taken back, no sign of life" if kind in signals.undone else ""
+            beside = "; something is taken back, no sign of life" if kind in signals.undone else ""
+            beside += "; payments that are in purchase already" if kind in signals.repeated else ""
             line = f"  {slug}: {{where: {where([kind])}{_value(kind.amount, columns, kind in signals.undone)}}}"
-            lines.append(f"{line}   # {kind.rows:,} rows of {kind.users:,} users{undone}")
+            lines.append(f"{line}   # {kind.rows:,} rows of {kind.users:,} users{beside}")
     known = {kind.name for some in (signals.activity, *groups.values()) for kind in some} | set(named)
     left = [kind.name for kind in signals.every if kind.name not in known]
     if left:

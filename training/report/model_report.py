@@ -14,7 +14,7 @@ from serving.model.card import Measure, ModelCard
 from training.evaluation.gate import Criterion, named, passes
 from training.evaluation.leakage import Finding
 from training.evaluation.protocol import protocol_of
-from training.report.pages import rendered, themed
+from training.report.pages import rendered, specification
 from training.report.pictures import pictures_of
 
 #: what each picture shows, in the order of the page
@@ -83,7 +83,7 @@ def measure(found: Measure, form: str = ".3f") -> str:
 
 def picture(chart: alt.Chart) -> bytes:
     """A chart as PNG."""
-    return bytes(vl_convert.vegalite_to_png(themed(chart).to_json(), scale=1.5))
+    return bytes(vl_convert.vegalite_to_png(specification(chart), scale=1.5))
 
 
 def _profit(rule: Outcome) -> str:

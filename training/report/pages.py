@@ -12,9 +12,6 @@ import vl_convert
 
 from training.report import model_plots as plots
 
-# a page holds what it draws, however many rows that are; Altair refuses more than 5,000, to spare notebooks
-alt.data_transformers.disable_max_rows()
-
 #: no filter of a template's own
 NONE: Mapping[str, Callable[..., object]] = MappingProxyType({})
 
@@ -43,7 +40,7 @@ def rendered(
         autoescape=True, loader=jinja2.FileSystemLoader(folders), undefined=jinja2.StrictUndefined
     )
     environment.filters |= filters
-    specs = {name: themed(chart).to_json().replace("</", "<\\/") for name, chart in charts.items()}
+    specs = {name: specification(chart).replace("</", "<\\/") for name, chart in charts.items()}
     return environment.get_template(template.name).render(specs=specs, library=library() if specs else "", **values)
 
 
@@ -55,14 +52,17 @@ def in_parts(template: Path, drawn: Captioned, **values: object) -> str:
     return rendered(template, charts, filters=NONE, captions=captions, parts=parts, **values)
 
 
-def themed(chart: Any) -> Any:
-    """The charts' common look."""
-    return (
+def specification(chart: Any) -> str:
+    """A chart in the charts' common look, as Vega-Lite's JSON with all of its rows."""
+    look = (
         chart.configure(font="system-ui, sans-serif", background="#ffffff")
         .configure_view(stroke=None)
         .configure_axis(gridOpacity=0.35, labelColor=plots.INK, titleColor=plots.INK, titleFontWeight="normal")
         .configure_legend(orient="bottom", labelLimit=200, columns=4)
     )
+    # Altair refuses more than 5,000 rows, to spare notebooks; a page holds what it draws, however many they are
+    with alt.data_transformers.enable("default", max_rows=None):
+        return str(look.to_json())
 
 
 @cache

@@ -262,6 +262,33 @@ def test_packs_are_proposed_where_the_log_has_what_they_are_about(tmp_path: Path
     loads(found, tmp_path)
 
 
+def test_payments_that_the_log_has_again_under_another_name_count_once(tmp_path: Path) -> None:
+    """An order, the charge and the invoice of the same money; an invoice made out without an amount is no purchase."""
+    frame = shop()
+    ordered = frame.filter(pl.col("event_name") == "Order Completed")
+
+    def as_well(name: str, seconds: int, **columns: pl.Expr) -> pl.DataFrame:
+        later = pl.col("occurred_at") + timedelta(seconds=seconds)
+        return ordered.with_columns(
+            pl.lit(name).alias("event_name"), later.alias("occurred_at"), (name + pl.col("event_id")).alias("event_id"),
+            **columns,
+        )  # fmt: skip
+
+    gifts = as_well("gift_card_purchase", 30, total_price=pl.col("total_price") + 1).head(40)
+    frame = pl.concat([
+        frame, as_well("charge.succeeded", 2), as_well("invoice.paid", 20).head(60), gifts,
+        as_well("invoice.finalized", 1, total_price=pl.lit(0.0)),
+    ]).sort("occurred_at")  # fmt: skip
+    found = proposed(tmp_path, frame)
+    kept = {kind.name for kind in found.signals.purchase}
+    assert len(kept & {"Order Completed", "charge.succeeded"}) == 1
+    assert kept - {"Order Completed", "charge.succeeded"} == {"gift_card_purchase"}
+    assert "payments that are in purchase already" in found.text
+    log = loads(found, tmp_path)
+    bought = log.read().of_signal(list(log.definition.signals).index("purchase"))
+    assert len(bought) == frame.filter(pl.col("event_name").is_in(list(kept))).height
+
+
 @pytest.mark.parametrize("lines", [1, 3])
 def test_a_large_order_is_one_that_a_fifth_of_the_buyers_reach(tmp_path: Path, lines: int) -> None:
     """Also where each row is a line of an order, and where the log is too short for the packs' own window."""
