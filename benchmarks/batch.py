@@ -24,12 +24,15 @@ KINDS: dict[str, list[str]] = {"without reasons": [], "three reasons each": ["--
 def cost(world: World, log: Log) -> tuple[pl.DataFrame, dict[str, float]]:
     """Score everybody of a log by a trained world's models, from the kept store, with and without reasons.
 
-    The log has the world's definition; a first run, which takes the log in, is not counted.
+    The log has the world's definition. A first run, which takes the log in and learns where everybody is, is not
+    counted; nobody has moved in those that are.
     """
     with TemporaryDirectory(dir=log.folder) as name:
         home = Path(name) / "var"
         shutil.copytree(world.settings.home, home)
         settings = Settings(definition=log.folder / "propensity.yaml", home=home)
+        for file in settings.folder(log.definition.name).glob("live.db*"):
+            file.unlink()  # of the world's users: those of the log would all have come at once
         _scored(settings, [])
         taken: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
         for _ in range(RUNS):
@@ -51,11 +54,12 @@ def _scored(settings: Settings, options: list[str]) -> dict[str, float]:
     """How many users a command scores, and what it takes."""
     began = perf_counter()
     command = [sys.executable, "-m", "propensity", "score", "--json", *options]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=subprocess.PIPE)
-    answer = process.stdout.read() if process.stdout is not None else b""
-    _, status, usage = os.wait4(process.pid, 0)
+    with subprocess.Popen(command, cwd=ROOT, env=environment(settings), stdout=subprocess.PIPE) as process:
+        answer = process.stdout.read() if process.stdout is not None else b""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if status:
-        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)
+        raise subprocess.CalledProcessError(process.returncode, command)
     return {
         "users": json.loads(answer)["users"], "seconds": perf_counter() - began,
         "processor_s": usage.ru_utime + usage.ru_stime, "peak_gib": usage.ru_maxrss / 2**20,
