@@ -7,7 +7,7 @@ from itertools import chain
 import polars as pl
 import pyarrow as pa
 
-from features.event_store.store import EventStore
+from features.event_store.stored_events import StoredEvents
 from features.events.events import Events, Rows
 from features.events.hashing import bucket_of, hashed
 from features.identities.people import People
@@ -70,7 +70,7 @@ def online(values: Mapping[str, bytes]) -> pl.DataFrame:
 
 
 def merged_people(
-    store: EventStore,
+    store: StoredEvents,
     through: int,
     was: pl.DataFrame,
     acted: Callable[[pl.DataFrame], pl.Series] | None,

@@ -1,6 +1,6 @@
 """What an executor runs on the kept events of some users: the same kernel and the same work as on one machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -62,13 +62,19 @@ class Users:
     people: "Broadcast[People] | None"
     table: Table | None = None
 
+    @property
+    def attempt(self) -> str:
+        """What tells the files of this task from those of others, and of its other attempts."""
+        return attempt()
+
+    def events(self, parts: list[Part], *, ends: int, users: Sequence[str] | None = None) -> Events:
+        """Some parts of a bucket; see `features.event_store.stored_events.StoredEvents.events`."""
+        return self.files.events(parts, self._people, ends=ends, users=users)
+
     def of_bucket(self, given: Bucket) -> Run | None:
         """The users of a bucket who are people by themselves; None where there are none."""
         bucket, parts = given
-        rows = self.files.read(parts, ids=False)
-        if self.people is not None:
-            rows = rows.take((self._sets(rows.users) < 0)[rows.codes])
-        events = (rows.sorted() if len(parts) > 1 else rows).events(self.ends, {})
+        events = self.events(parts, ends=self.ends)
         if not len(events.users):
             return None
         return events, self.table.of(bucket).drop(ROW) if self.table else None
