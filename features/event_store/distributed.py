@@ -1,6 +1,6 @@
 """Events of a log that other machines work on: they are kept, read and erased as in any event store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from features.definition.schema import Definition
 from features.event_store.manifest import Part
 from features.event_store.stored_events import StoredEvents
 from features.events.compacted import Compacted
-from features.events.events import Events
+from features.events.events import Events, Rows
 from features.events.log import Log
 from features.reading.look import Look
 from features.system.files.places import Place
@@ -109,6 +109,15 @@ class DistributedLog(Log, Protocol):
 
     def work(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         """What other machines make of each of some items, in their order."""
+        ...
+
+    def of_persons(self, who: pl.DataFrame, work: Callable[[Rows], R]) -> Iterator[R]:
+        """What other machines make of the rows of ids that were merged, those of a person at once.
+
+        Args:
+            who: the ids, ``id``, and by which id their person is called, ``user``.
+            work: on whole persons.
+        """
         ...
 
     def beside(self, table: pl.DataFrame, folder: Path) -> AbstractContextManager[BesideEvents]:

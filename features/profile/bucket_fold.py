@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from features.event_store.manifest import Part
-from features.events.events import Events
+from features.event_store.stored_events import StoredEvents
+from features.events.events import Events, Rows
 from features.profile.codec import pack_all, unpack_into
 from features.profile.fold import fold_into
 from features.profile.layers import Layers, nobody
@@ -137,13 +138,62 @@ class BucketFold:
         return files, online(changed | old.gone(lost, self.through, self.live, identities))
 
 
-Hands: TypeAlias = Callable[[BucketFold, Sequence[Given]], Iterable[tuple[tuple[str, ...], pl.DataFrame]]]
-"""Folds buckets: yields of each, in their order, its files and what is still to be put online."""
+@dataclass(frozen=True, slots=True)
+class PersonFold:
+    """What folds people of several ids from their beginning; it can be sent to other machines.
+
+    Attributes:
+        layout: of profiles.
+        through: the instant through which they are folded.
+        who: by which ``user`` the person of each ``id`` is called.
+    """
+
+    layout: Layout
+    through: int
+    who: pl.DataFrame
+
+    def __call__(self, rows: Rows) -> Folded:
+        """Fold the rows of whole persons."""
+        ids = pl.DataFrame({"id": pl.Series(rows.users, dtype=pl.String)})
+        names = ids.join(self.who, on="id", how="left", maintain_order="left")["user"]
+        events = rows.called(names.fill_null(ids["id"])).sorted().events(NEVER, {})
+        return folded_on(events, self.through, self.layout)[0]
 
 
-def by_threads(fold: BucketFold, buckets: Sequence[Given]) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
-    """Fold buckets on this machine."""
-    yield from each(buckets, fold)
+class Hands(Protocol):
+    """Who works on the events of a run."""
+
+    def persons(self, fold: PersonFold) -> Iterator[Folded]:
+        """Fold people of several ids, a few at a time."""
+        ...
+
+    def buckets(
+        self, fold: BucketFold, buckets: Sequence[Given]
+    ) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:  # fmt: skip
+        """Fold buckets: of each, in their order, its files and what is still to be put online."""
+        ...
+
+
+class Threads:
+    """The threads of this machine.
+
+    Args:
+        store: has the events.
+    """
+
+    def __init__(self, store: StoredEvents) -> None:
+        self._store = store
+
+    def persons(self, fold: PersonFold) -> Iterator[Folded]:
+        """Fold people; see `Hands.persons`."""
+        with self._store.merged.rows(fold.who["id"]) as runs:
+            yield from map(fold, runs)
+
+    def buckets(
+        self, fold: BucketFold, buckets: Sequence[Given]
+    ) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:  # fmt: skip
+        """Fold buckets; see `Hands.buckets`."""
+        yield from each(buckets, fold)
 
 
 def folded_on(events: Events, through: int, layout: Layout, old: StoredBucket | None = None) -> tuple[Folded, set[str]]:

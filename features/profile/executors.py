@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 
 from features.event_store.distributed import BesideEvents, DistantReader, DistributedLog
-from features.profile.bucket_fold import BucketFold, Given
+from features.profile.bucket_fold import BucketFold, Given, PersonFold
+from features.profile.stored_bucket import Folded
 from features.profile.stored_people import online
 from features.profile.stored_traits import TRAITS, Known
 from features.system.files.places import Place
@@ -33,7 +34,7 @@ class Done:
 
 
 class Executors:
-    """Fold buckets where the log's events are, see `features.profile.bucket_fold.Hands`.
+    """The machines that keep a log's events, see `features.profile.bucket_fold.Hands`.
 
     Args:
         log: the log.
@@ -55,8 +56,12 @@ class Executors:
         self._log, self._folder, self._traits, self._put = log, folder, traits, put
         self.written = 0
 
-    def __call__(self, fold: BucketFold, buckets: Sequence[Given]) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
-        """Fold buckets."""
+    def persons(self, fold: PersonFold) -> Iterator[Folded]:
+        """Fold people of several ids, whose rows are brought together; see `Hands.persons`."""
+        return self._log.of_persons(fold.who, fold)
+
+    def buckets(self, fold: BucketFold, buckets: Sequence[Given]) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
+        """Fold buckets; see `Hands.buckets`."""
         log, scratch = self._log, self._folder / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
         kept = [name for given in buckets for name in given.names]

@@ -12,6 +12,7 @@ from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.event_store.distributed import DistantOrigin, DistributedLog
 from features.events.compacted import NONE, Compacted, declared_end
+from features.events.events import Rows
 from features.events.tombstones import Tombstones
 from features.events.write import JoinedWork, parts_of_users
 from features.identities.people import People
@@ -159,6 +160,11 @@ class SparkLog(DistributedLog):
         """What executors make of each of some items, in their order."""
         with in_words(self._place):
             return on_executors(self.session, work, items)
+
+    def of_persons(self, who: pl.DataFrame, work: Callable[[Rows], R]) -> Iterator[R]:
+        """What executors make of the rows of persons; see `DistributedLog.of_persons`."""
+        with in_words(self._place):
+            yield from self.store.of_persons(who, work)
 
     @contextmanager
     def beside(self, table: pl.DataFrame, folder: Path) -> Iterator[Table]:

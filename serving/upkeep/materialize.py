@@ -16,7 +16,6 @@ from features.event_store.store import EventStore
 from features.events.compacted import Compacted
 from features.feature_store import OnlineProfiles
 from features.feature_store.objects import profiles_path
-from features.profile.bucket_fold import by_threads
 from features.profile.executors import Executors
 from features.profile.stored import Profiles
 from features.reading.live_messages import LogColumns
@@ -95,7 +94,7 @@ def _changed(
     through = max(store.ends, store.live.through)
     traits = stored_traits(definition, through, store.live)
     executors = _executors(log, definition, settings, folder, traits) if not isinstance(log, EventStore) else None
-    for rows in profiles.advance(store, through, traits, everyone=everyone, hands=executors or by_threads):
+    for rows in profiles.advance(store, through, traits, everyone=everyone, hands=executors):
         written += online.write_frame(rows)
         progress(1)
     online.cover(through, profiles.reached.token)
