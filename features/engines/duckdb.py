@@ -55,7 +55,7 @@ def reading(paths: Sequence[Path]) -> Iterator[None]:
         raise  # our own SQL or the definition's is at fault, not the files
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         reason = str(error).strip()
-        if empty := [path for path in paths if path.is_file() and not path.stat().st_size]:
+        if empty := _empty(paths, reason):
             raise EventLogError(f"{listed(empty)} has no byte.", fix="remove it, or write it again") from error
         if "unicode" in reason or "encoded" in reason:
             raise EventLogError(
@@ -65,6 +65,12 @@ def reading(paths: Sequence[Path]) -> Iterator[None]:
         raise EventLogError(
             f"cannot read {listed(list(paths))}: {_short(reason)}", fix="repair or remove the file"
         ) from error
+
+
+def _empty(paths: Sequence[Path], reason: str) -> list[Path]:
+    """The files without a byte that are why files cannot be read: all are such, or the reason names them."""
+    found = [path for path in paths if path.is_file() and not path.stat().st_size]
+    return found if len(found) == len(paths) else [path for path in found if str(path) in reason]
 
 
 def _short(reason: str) -> str:

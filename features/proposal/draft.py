@@ -14,12 +14,12 @@ from features.expressions.dialects import written as in_duckdb
 from features.expressions.expression import Expression
 from features.proposal.asking import Asking, Nobody
 from features.proposal.columns import Columns, guess
-from features.proposal.events import Kind, Signals, kinds, sort_out
+from features.proposal.events.kinds import Kind, Signals, kinds, sort_out
+from features.proposal.events.lines import large_order, order_columns, order_lines
+from features.proposal.events.repeats import repeats
+from features.proposal.events.rhythm import Horizon, Rhythm, doing, rhythm, silence, usual_gap_of
 from features.proposal.given import Given
 from features.proposal.ids import id_columns, second_id
-from features.proposal.lines import large_order, order_columns, order_lines
-from features.proposal.repeats import repeats
-from features.proposal.rhythm import Horizon, Rhythm, doing, rhythm, silence, usual_gap_of
 from features.proposal.seen import Seen, numbers
 from features.proposal.traits import OVERLAP, TraitTable, beside, check_unmixed, trait_table
 from features.proposal.written import written_as

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from features.engines.duckdb import quote, text
 from features.proposal.columns import Columns
-from features.proposal.events import Kind, Signals
+from features.proposal.events.kinds import Kind, Signals
+from features.proposal.events.lines import Lines
+from features.proposal.events.rhythm import Horizon, Rhythm
 from features.proposal.given import Given
 from features.proposal.ids import SecondId
-from features.proposal.lines import Lines
-from features.proposal.rhythm import Horizon, Rhythm
 from features.proposal.traits import TraitTable
 
 #: days of a log for which the usual warm-up is long

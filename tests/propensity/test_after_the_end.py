@@ -18,7 +18,7 @@ def grown(tmp_path: Path) -> World:
     return World.at(tmp_path)
 
 
-def said(program: Program, world: World, *command: str) -> str:
+def message(program: Program, world: World, *command: str) -> str:
     done = program(world, *command)
     assert done.code == 0, done.err
     return " ".join(done.err.split())
@@ -28,15 +28,15 @@ def test_a_day_that_is_added_after_the_declared_end_is_not_passed_over_in_silenc
     grown: World, program: Program
 ) -> None:
     for command in ("materialize", "score", "kpis"):
-        words = said(program, grown, command)
+        words = message(program, grown, command)
         assert "4 events are left out: events.ends says that the log is complete through 2026-02-08 00:00 UTC" in words
         assert "the newest is of 2026-02-08 18:00 UTC. Change it when the log is complete through a later" in words
 
 
 def test_an_end_that_a_command_names_leaves_out_what_it_says(grown: World, program: Program) -> None:
-    assert "are left out" not in said(program, grown, "score", "--ends", "2026-02-01")
+    assert "are left out" not in message(program, grown, "score", "--ends", "2026-02-01")
 
 
 def test_a_log_that_is_used_whole_has_nothing_left_out(grown: World, program: Program) -> None:
     case_with(grown.folder, rows_of(daily(80)), ends=ENDS)
-    assert "are left out" not in said(program, World.at(grown.folder), "materialize")
+    assert "are left out" not in message(program, World.at(grown.folder), "materialize")

@@ -123,7 +123,7 @@ def test_a_damaged_file_is_named_with_its_remedy(mine: World, monkeypatch: pytes
 
 
 def test_a_log_of_many_years_has_a_page(tmp_path: Path, program: Program) -> None:
-    days = 1_700  # with three lines in a picture: more points than Altair draws unless it is told to
+    days = 1_700  # with three lines in a picture: more points than Altair draws by itself
     case_with(tmp_path, rows_of(daily(days)), ends="2030-07-15T00:00:00Z")
     world = World.at(tmp_path)
     done = program(world, "kpis", "--by", "month")

@@ -138,10 +138,10 @@ def test_a_path_that_cannot_be_is_reported_in_words(
     where = scored.settings.home if home == "var" else Path(home.format(**places))
     done = program(scored, *(word.format(**places) for word in command), PROPENSITY_HOME=str(where))
     assert done.code == 2
-    said = " ".join(done.err.split())
-    assert "disk cannot write" in said
-    assert named.format(**places) in said
-    assert "fix name a place that is free" in said
+    message = " ".join(done.err.split())
+    assert "disk cannot write" in message
+    assert named.format(**places) in message
+    assert "fix name a place that is free" in message
     assert [one.name for one in tmp_path.glob("*.new")] == [], "nothing half-written is left"
 
 

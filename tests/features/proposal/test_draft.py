@@ -10,25 +10,9 @@ from features.definition import load_definition
 from features.errors import EventLogError
 from features.proposal.draft import Draft, draft
 from features.proposal.given import Given
-from features.reading.source import EventLog
 from features.time import DAY
+from tests.features.proposal.proposed import NOTHING, loads, proposed, some, with_events
 from tests.features.proposal.shop import BEGAN, shop
-
-NOTHING = Given(None, {}, None, "utf-8")
-
-
-def proposed(folder: Path, frame: pl.DataFrame, given: Given = NOTHING, name: str = "log.parquet") -> Draft:
-    if name.endswith(".csv"):
-        frame.write_csv(folder / name)
-    else:
-        frame.write_parquet(folder / name)
-    return draft("mine", name, folder, given)
-
-
-def loads(found: Draft, folder: Path) -> EventLog:
-    """The log as the proposed definition reads it; all signals fit it."""
-    (folder / "mine.yaml").write_text(found.text)
-    return EventLog(load_definition(folder / "mine.yaml"))
 
 
 def test_columns_and_events_are_recognised(tmp_path: Path) -> None:
@@ -53,11 +37,6 @@ def test_the_definition_loads_as_it_is_and_reads_the_log(tmp_path: Path) -> None
     assert {"churn", "purchase", "uninstall"} <= set(definition.outcomes)
     assert set(definition.amounts) == {"spend"}
     assert definition.activity == "visit"
-
-
-def test_where_there_are_purchases_only_they_are_the_sign_of_life(tmp_path: Path) -> None:
-    found = proposed(tmp_path, shop().filter(pl.col("event_name") == "Order Completed"))
-    assert loads(found, tmp_path).definition.activity == "purchase"
 
 
 def test_horizons_are_of_the_logs_own_rhythm(tmp_path: Path) -> None:
@@ -151,18 +130,6 @@ def test_names_that_need_quotes_are_quoted(tmp_path: Path) -> None:
     assert len(loads(proposed(tmp_path, frame), tmp_path).read().users) == 150
 
 
-def with_events(*events: tuple[str, str, datetime], **more: object) -> pl.DataFrame:
-    """The shop's log with further events of ``user, name, time``."""
-    users, names, times = zip(*events, strict=True)
-    columns = {"customer_id": users, "event_name": names, "occurred_at": times}
-    further = pl.DataFrame(columns).with_columns(pl.col("occurred_at").cast(shop().schema["occurred_at"]))
-    return pl.concat([shop(), further.with_columns(**{k: pl.lit(v) for k, v in more.items()})], how="diagonal")
-
-
-def some(name: str, every: int = 1, users: int = 100) -> list[tuple[str, str, datetime]]:
-    return [(f"c{u}", name, BEGAN + timedelta(days=u % 90 + d)) for u in range(users) for d in range(0, 30, every)]
-
-
 @pytest.mark.parametrize("after", [timedelta(days=60), timedelta(days=27_000)])
 def test_a_few_rows_long_after_the_others_are_not_the_logs_end(tmp_path: Path, after: timedelta) -> None:
     last = shop()["occurred_at"].max()
@@ -174,16 +141,6 @@ def test_a_few_rows_long_after_the_others_are_not_the_logs_end(tmp_path: Path, a
     assert whole.rhythm.ends - found.rhythm.ends < 14
     assert "rows after it are few a week, as those of clocks that go wrong" in found.text
     assert found.horizons["churn"].share == pytest.approx(whole.horizons["churn"].share, abs=0.1)
-
-
-def test_purchases_are_asked_about_over_the_middle_gap_between_two_of_them(tmp_path: Path) -> None:
-    orders = shop().filter(pl.col("event_name") == "Order Completed")
-    days = orders.select("customer_id", pl.col("occurred_at").dt.date()).unique().sort("customer_id", "occurred_at")
-    between = days.select(pl.col("occurred_at").diff().over("customer_id").dt.total_days()).drop_nulls().to_series()
-    middle = between.quantile(0.5, "higher")
-    assert middle is not None
-    assert middle > 7
-    assert proposed(tmp_path, shop()).horizons["purchase"].days >= min(middle, 30)
 
 
 def test_what_is_done_to_users_is_no_sign_of_life_and_what_they_do_of_it_is(tmp_path: Path) -> None:
@@ -204,33 +161,6 @@ def test_what_is_taken_back_is_a_signal_and_no_sign_of_life(tmp_path: Path) -> N
     assert "refund" not in str(definition.signals["visit"].where)
 
 
-def test_refunds_in_the_column_of_amounts_take_value_away_from_purchases(tmp_path: Path) -> None:
-    for sign in (1.0, -1.0):
-        frame = with_events(*some("order_refunded", 10), total_price=12.5).with_columns(
-            total_price=pl.when(pl.col("event_name") == "order_refunded")
-            .then(sign * pl.col("total_price"))
-            .otherwise("total_price")
-        )
-        found = proposed(tmp_path, frame)
-        definition = loads(found, tmp_path).definition
-        assert str(definition.signals["purchase"].refund) == "event_name = 'order_refunded'"
-        assert str(definition.signals["order_refunded"].value) == "ABS(total_price)"
-
-
-def test_rows_that_are_lines_of_orders_are_proposed_as_such(tmp_path: Path) -> None:
-    """Each order has three rows; an order's number that is another in each row, or in few of them, is none."""
-    bought = pl.col("event_name") == "Order Completed"
-    one = shop().with_row_index("n").with_columns(order_no=pl.when(bought).then(pl.format("o{}", "n"))).drop("n")
-    three = pl.concat([one, *[one.filter(bought)] * 2]).with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
-    found = proposed(tmp_path, three)
-    assert str(loads(found, tmp_path).definition.signals["purchase"].order) == "order_no"
-    orders = one.filter(bought).height
-    assert f"# {3 * orders:,} rows are lines of {orders:,} orders" in found.text
-    assert loads(proposed(tmp_path, one), tmp_path).definition.signals["purchase"].order is None
-    few = three.with_columns(order_no=pl.when(pl.int_range(pl.len()) % 4 == 0).then("order_no"))
-    assert loads(proposed(tmp_path, few), tmp_path).definition.signals["purchase"].order is None
-
-
 def test_a_number_that_only_some_events_have_is_their_value(tmp_path: Path) -> None:
     found = proposed(tmp_path, with_events(*some("watch", 5), minutes=12.5, lesson_id=7))
     [watch] = [kind for kind in found.signals.every if kind.name == "watch"]
@@ -245,13 +175,6 @@ def test_a_number_that_only_some_events_have_is_their_value(tmp_path: Path) -> N
     assert str(definition.signals["watch"].value) == "minutes"
 
 
-def test_amounts_that_are_text_are_read_as_numbers(tmp_path: Path) -> None:
-    found = proposed(tmp_path, shop().with_columns(pl.col("total_price").cast(pl.String)))
-    events = loads(found, tmp_path).read()
-    assert float(events.values.sum()) > 0
-    assert found.signals.worth == "total_price"
-
-
 def test_packs_are_proposed_where_the_log_has_what_they_are_about(tmp_path: Path) -> None:
     found = proposed(
         tmp_path, with_events(*some("remove_from_cart", 10), *some("trial_started", 30), *some("install", 30))
@@ -260,58 +183,6 @@ def test_packs_are_proposed_where_the_log_has_what_they_are_about(tmp_path: Path
     assert "onboarding: {roles: {sign_up: sign_up}}" in found.text
     assert "saas: {roles: {trial: trial_started, payment: purchase}}" in found.text
     loads(found, tmp_path)
-
-
-def test_payments_that_the_log_has_again_under_another_name_count_once(tmp_path: Path) -> None:
-    """An order, the charge and the invoice of the same money; an invoice made out without an amount is no purchase."""
-    frame = shop()
-    ordered = frame.filter(pl.col("event_name") == "Order Completed")
-
-    def as_well(name: str, seconds: int, **columns: pl.Expr) -> pl.DataFrame:
-        later = pl.col("occurred_at") + timedelta(seconds=seconds)
-        return ordered.with_columns(
-            pl.lit(name).alias("event_name"), later.alias("occurred_at"), (name + pl.col("event_id")).alias("event_id"),
-            **columns,
-        )  # fmt: skip
-
-    gifts = as_well("gift_card_purchase", 30, total_price=pl.col("total_price") + 1).head(40)
-    frame = pl.concat([
-        frame, as_well("charge.succeeded", 2), as_well("invoice.paid", 20).head(60), gifts,
-        as_well("invoice.finalized", 1, total_price=pl.lit(0.0)),
-    ]).sort("occurred_at")  # fmt: skip
-    found = proposed(tmp_path, frame)
-    kept = {kind.name for kind in found.signals.purchase}
-    assert len(kept & {"Order Completed", "charge.succeeded"}) == 1
-    assert kept - {"Order Completed", "charge.succeeded"} == {"gift_card_purchase"}
-    assert "payments that are in purchase already" in found.text
-    log = loads(found, tmp_path)
-    bought = log.read().of_signal(list(log.definition.signals).index("purchase"))
-    assert len(bought) == frame.filter(pl.col("event_name").is_in(list(kept))).height
-
-
-@pytest.mark.parametrize("lines", [1, 3])
-def test_a_large_order_is_one_that_a_fifth_of_the_buyers_reach(tmp_path: Path, lines: int) -> None:
-    """Also where each row is a line of an order, and where the log is too short for the packs' own window."""
-    frame = shop(days=100).filter(pl.col("event_name") != "Sign Up")
-    bought = pl.col("event_name") == "Order Completed"
-    frame = frame.with_columns(pl.col("total_price") * 40, order_id=pl.when(bought).then("event_id"))
-    frame = pl.concat([frame, *[frame.filter(bought)] * (lines - 1)]).drop("event_id").sort("occurred_at")
-    definition = loads(proposed(tmp_path, frame), tmp_path).definition
-    limit = float(str(definition.packs["commerce"].settings["high_order_value"]))
-    averages = frame.filter(bought).group_by("customer_id").agg(
-        pl.col("total_price").sum() / pl.col("order_id").n_unique()
-    )  # fmt: skip
-    reached = (averages["total_price"] >= limit).mean()
-    assert isinstance(reached, float)
-    assert 0.15 < reached < 0.25
-    assert {"high_order_value", "repeat_buyer", "buyers_leaving"} <= set(definition.segments)
-    assert not {one.entry for one in definition.left_out} & {"repeat_buyer", "buyers_leaving"}
-
-
-def test_nobody_looks_around_where_purchases_are_the_sign_of_life(tmp_path: Path) -> None:
-    found = proposed(tmp_path, shop().filter(pl.col("event_name") == "Order Completed"))
-    assert "first_purchase_due" not in loads(found, tmp_path).definition.segments
-    assert "first_purchase_due" in loads(proposed(tmp_path, shop()), tmp_path).definition.segments
 
 
 def test_several_logs_are_one(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from features.engines.duckdb import Connection, rows_of, text
 from features.proposal.columns import Columns
-from features.proposal.events import Kind
+from features.proposal.events.kinds import Kind
 from features.time import MINUTE
 
 #: of the rows of a kind that is the same again, this share has a row of the other kind

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from features.engines.duckdb import Connection, quote, rows_of, text
 from features.proposal.columns import Columns
-from features.proposal.events import Kind, Signals
+from features.proposal.events.kinds import Kind, Signals
 from features.proposal.seen import snake
 
 _ORDER = r"(order|invoice|basket|receipt|transaction|cart|checkout|bill)(_?(id|no|nr|num|number|key|ref))?"
