@@ -34,7 +34,7 @@ class EventReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class BucketInput:
     """A bucket, and what a run brings to it.
 
     Attributes:
@@ -82,7 +82,7 @@ class BucketFold:
     everyone: bool
     name: str
 
-    def __call__(self, given: Given, attempt: str = "") -> tuple[tuple[str, ...], pl.DataFrame]:
+    def __call__(self, given: BucketInput, attempt: str = "") -> tuple[tuple[str, ...], pl.DataFrame]:
         """Fold a bucket: write the users who change; return its files, and what the online store gets.
 
         Args:
@@ -91,10 +91,12 @@ class BucketFold:
         """
         before = Layers(self.place, given.bucket, given.names)
         name = f"bucket-{given.bucket:04d}-{self.name}{attempt and '-' + attempt}.parquet"
-        files, rows = self._more(given, before, name) if given.since is not None else self._anew(given, before, name)
+        files, rows = (
+            self._resume(given, before, name) if given.since is not None else self._rebuild(given, before, name)
+        )
         return files.names, rows
 
-    def _more(self, given: Given, before: Layers, name: str) -> tuple[Layers, pl.DataFrame]:
+    def _resume(self, given: BucketInput, before: Layers, name: str) -> tuple[Layers, pl.DataFrame]:
         """Fold a bucket on. Who cannot be folded on is folded again, as who is alone."""
         since = given.since or 0
         new = self.store.events([part for part in given.parts if part.position > since], ends=NEVER)
@@ -110,14 +112,14 @@ class BucketFold:
         folded = {user: found for user, found in folded.items() if not self.people.below(user)}
         return self._written(before, old, folded, [user for user in lost if user not in folded], name)
 
-    def _anew(self, given: Given, before: Layers, name: str) -> tuple[Layers, pl.DataFrame]:
+    def _rebuild(self, given: BucketInput, before: Layers, name: str) -> tuple[Layers, pl.DataFrame]:
         """Fold a bucket from its beginning."""
         old = StoredBucket.of(before.rows())
         folded = self._folded(given) | given.others
         lost = [user for user in old.row if user not in folded]
         return self._written(Layers(self.place, given.bucket), old, folded, lost, name)
 
-    def _folded(self, given: Given, users: Sequence[str] | None = None) -> Folded:
+    def _folded(self, given: BucketInput, users: Sequence[str] | None = None) -> Folded:
         events = self.store.events(given.parts, ends=NEVER, users=users)
         return folded_on(events, self.through, self.layout)[0]
 
@@ -160,7 +162,7 @@ class PersonFold:
         return folded_on(events, self.through, self.layout)[0]
 
 
-class Hands(Protocol):
+class Runner(Protocol):
     """Who works on the events of a run."""
 
     def persons(self, fold: PersonFold) -> Iterator[Folded]:
@@ -168,7 +170,7 @@ class Hands(Protocol):
         ...
 
     def buckets(
-        self, fold: BucketFold, buckets: Sequence[Given]
+        self, fold: BucketFold, buckets: Sequence[BucketInput]
     ) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:  # fmt: skip
         """Fold buckets: of each, in their order, its files and what is still to be put online."""
         ...
@@ -185,14 +187,14 @@ class Threads:
         self._store = store
 
     def persons(self, fold: PersonFold) -> Iterator[Folded]:
-        """Fold people; see `Hands.persons`."""
+        """Fold people; see `Runner.persons`."""
         with self._store.merged.rows(fold.who["id"]) as runs:
             yield from map(fold, runs)
 
     def buckets(
-        self, fold: BucketFold, buckets: Sequence[Given]
+        self, fold: BucketFold, buckets: Sequence[BucketInput]
     ) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:  # fmt: skip
-        """Fold buckets; see `Hands.buckets`."""
+        """Fold buckets; see `Runner.buckets`."""
         yield from each(buckets, fold)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from features.event_store.distributed import BesideEvents, DistantReader, DistributedLog
-from features.profile.bucket_fold import BucketFold, Given, PersonFold
+from features.profile.bucket_fold import BucketFold, BucketInput, PersonFold
 from features.profile.stored_bucket import Folded
 from features.profile.stored_people import online
 from features.profile.stored_traits import TRAITS, Known
@@ -34,7 +34,7 @@ class Done:
 
 
 class Executors:
-    """The machines that keep a log's events, see `features.profile.bucket_fold.Hands`.
+    """The machines that keep a log's events, see `features.profile.bucket_fold.Runner`.
 
     Args:
         log: the log.
@@ -57,11 +57,13 @@ class Executors:
         self.written = 0
 
     def persons(self, fold: PersonFold) -> Iterator[Folded]:
-        """Fold people of several ids, whose rows are brought together; see `Hands.persons`."""
+        """Fold people of several ids, whose rows are brought together; see `Runner.persons`."""
         return self._log.of_persons(fold.who, fold)
 
-    def buckets(self, fold: BucketFold, buckets: Sequence[Given]) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
-        """Fold buckets; see `Hands.buckets`."""
+    def buckets(
+        self, fold: BucketFold, buckets: Sequence[BucketInput]
+    ) -> Iterator[tuple[tuple[str, ...], pl.DataFrame]]:
+        """Fold buckets; see `Runner.buckets`."""
         log, scratch = self._log, self._folder / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
         kept = [name for given in buckets for name in given.names]
@@ -106,7 +108,7 @@ class _Folding:
     out: Place
     put: Callable[[pl.DataFrame], int] | None
 
-    def __call__(self, given: Given) -> Done:
+    def __call__(self, given: BucketInput) -> Done:
         attempt = self.reader.attempt
         names, rows = self.fold(given, attempt)
         if self.put is not None:

@@ -13,7 +13,7 @@ import polars as pl
 from features.definition.schema import Definition
 from features.event_store.stored_events import StoredEvents
 from features.events.write import part_files
-from features.profile.bucket_fold import BucketFold, Given, Hands, PersonFold, Threads
+from features.profile.bucket_fold import BucketFold, BucketInput, PersonFold, Runner, Threads
 from features.profile.codec import stored_bytes
 from features.profile.layers import Layers
 from features.profile.layout import layout_of
@@ -62,7 +62,7 @@ class Profiles:
 
     def advance(
         self, store: StoredEvents, through: int, traits: pl.DataFrame | None, *, everyone: bool = False,
-        hands: Hands | None = None,
+        runner: Runner | None = None,
     ) -> Iterator[pl.DataFrame]:  # fmt: skip
         """Fold the log through an instant, a bucket at a time; nothing counts before `commit`.
 
@@ -75,23 +75,23 @@ class Profiles:
             through: the instant.
             traits: each user's attributes, `TRAITS`.
             everyone: yield all profiles, not only the changed ones.
-            hands: fold; the threads of this machine where none are given.
+            runner: folds; the threads of this machine where none are given.
 
         Yields:
             Of each bucket the changed rows, ``user`` and ``profile`` (as `StoredProfile.to_bytes` packs it; without
             words for a user who is no longer in the log).
         """
         new_folder(self._folder)
-        hands = hands or Threads(store)
+        runner = runner or Threads(store)
         state, last, live = store.manifest, self.manifest, store.live.position
         # else users may be in other buckets than they were
         same = last is not None and last.log == state.name and not last.everyone
         usable = same and last is not None and last.through <= through and state.has_been(last.position, last.state)
         known = StoredTraits(traits, self._folder / "traits.parquet", state.buckets)
-        people = self._people(store, through, last if usable else None, hands)
+        people = self._people(store, through, last if usable else None, runner)
         number = last.run + 1 if last is not None else 0
         given = [
-            Given(
+            BucketInput(
                 bucket, state.of_bucket(bucket),
                 last.position if usable and last is not None and state.merged.get(bucket, 0) <= last.position else None,
                 self._names(bucket) if same else (), known.moved.get(bucket, []), people.freed.get(bucket, []),
@@ -105,7 +105,7 @@ class Profiles:
         )  # fmt: skip
         yield people.nothing(through, live)
         found: list[Layers] = []
-        for of, (names, rows) in zip(given, hands.buckets(fold, given), strict=True):
+        for of, (names, rows) in zip(given, runner.buckets(fold, given), strict=True):
             found.append(Layers(self._place, of.bucket, names))
             yield rows
         if last is not None and not same:
@@ -125,14 +125,14 @@ class Profiles:
         )
         self._traits, self._who = known, people.who
 
-    def _people(self, store: StoredEvents, through: int, last: ProfileManifest | None, hands: Hands) -> MergedPeople:
+    def _people(self, store: StoredEvents, through: int, last: ProfileManifest | None, runner: Runner) -> MergedPeople:
         """Fold people whose ids were merged.
 
         Args:
             store: the event store.
             through: the instant.
             last: the state to fold on from; None when everybody is folded again.
-            hands: fold them.
+            runner: folds them.
         """
         was = self.who()
 
@@ -145,7 +145,7 @@ class Profiles:
             return pl.concat([who["id"].filter(places), store.merged.since(since), names])
 
         def fold(who: pl.DataFrame) -> Iterator[Folded]:
-            return hands.persons(PersonFold(self._layout, through, who))
+            return runner.persons(PersonFold(self._layout, through, who))
 
         return merged_people(store, through, was, acted if last is not None else None, fold)
 

@@ -94,7 +94,7 @@ def _changed(
     through = max(store.ends, store.live.through)
     traits = stored_traits(definition, through, store.live)
     executors = _executors(log, definition, settings, folder, traits) if not isinstance(log, EventStore) else None
-    for rows in profiles.advance(store, through, traits, everyone=everyone, hands=executors):
+    for rows in profiles.advance(store, through, traits, everyone=everyone, runner=executors):
         written += online.write_frame(rows)
         progress(1)
     online.cover(through, profiles.reached.token)
