@@ -1,15 +1,25 @@
 """Events of a log that other machines work on: they are kept, read and erased as in any event store."""
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, TypeVar
+
+import polars as pl
 
 from features.definition.numbers import event_numbers
 from features.definition.schema import Definition
+from features.event_store.manifest import Part
 from features.event_store.stored_events import StoredEvents
 from features.events.compacted import Compacted
+from features.events.events import Events, Rows
 from features.events.log import Log
 from features.reading.look import Look
+from features.system.files.places import Place
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 #: the folder whose lock is held while other machines take files in
 TAKING = "taking"
@@ -56,6 +66,27 @@ class DistantOrigin:
         return ["distributed", *([path] if isinstance(path, str) else path)]
 
 
+class DistantReader(Protocol):
+    """Reads events on whichever machine it is sent to."""
+
+    @property
+    def attempt(self) -> str:
+        """What tells the files that a task writes from those of its other tries."""
+        ...
+
+    def events(self, parts: list[Part], *, ends: int, users: Sequence[str] | None = None) -> Events:
+        """Read some parts of a bucket; see `features.event_store.stored_events.StoredEvents.events`."""
+        ...
+
+
+class BesideEvents(Protocol):
+    """Rows of users that lie beside their events."""
+
+    def of(self, bucket: int) -> pl.DataFrame:
+        """Those of a bucket's users."""
+        ...
+
+
 class DistributedLog(Log, Protocol):
     """A log whose events other machines keep, and whose users they work on."""
 
@@ -71,14 +102,37 @@ class DistributedLog(Log, Protocol):
         """Looks at the rows of its files."""
         ...
 
-    def write_changed(self, now: Path, before: Path | None, folder: Path, *, since: int, gone: bytes) -> None:
-        """Write what has changed since the last time that values of users were written.
+    @property
+    def reader(self) -> DistantReader:
+        """Reads events where they are."""
+        ...
+
+    def work(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """What other machines make of each of some items, in their order."""
+        ...
+
+    def of_persons(self, who: pl.DataFrame, work: Callable[[Rows], R]) -> Iterator[R]:
+        """What other machines make of the rows of ids that were merged, those of a person at once.
 
         Args:
-            now: a written folder, ``user`` and ``profile``.
-            before: the same of the last time; None where all have changed.
-            folder: is made, of the same columns.
-            since: bytes of a value before this one are not compared.
-            gone: the value of who was there the last time only.
+            who: the ids, ``id``, and by which id their person is called, ``user``.
+            work: on whole persons.
         """
+        ...
+
+    def beside(self, table: pl.DataFrame, folder: Path) -> AbstractContextManager[BesideEvents]:
+        """Lay rows of users beside their events, until the block ends.
+
+        Args:
+            table: ``user`` and other columns.
+            folder: is made for them, and removed.
+        """
+        ...
+
+    def filled(self, folder: Path) -> AbstractContextManager[Place]:
+        """Where other machines write the files of a folder; see `features.events.log.Log.filled`."""
+        ...
+
+    def added_to(self, folder: Path, names: Sequence[str]) -> AbstractContextManager[Place]:
+        """Where other machines see some files of a folder, and write more; these are in the folder after the block."""
         ...

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from features.errors import EventLogError
 from features.event_store.manifest import Manifest, Part
-from features.events.events import Rows, merged
+from features.events.events import Events, Rows, merged
+from features.identities.people import People
 from features.reading.clocks import blocks_of
 from features.system.arrow import arrow_of, numpy_of, texts_of
 from features.system.files.durable import flush
@@ -71,6 +72,23 @@ class PartFiles:
             *(["id", "file"] if ids else []),
         ]
         return rows_of(merged([self._table(part, columns, users) for part in parts]), self.n_values)
+
+    def events(self, parts: list[Part], people: People, *, ends: int, users: Sequence[str] | None = None) -> Events:
+        """Read parts of a bucket as events, without those of ids that were merged with others.
+
+        Args:
+            parts: of one bucket.
+            people: who is who.
+            ends: only what happened before this instant.
+            users: only of these.
+
+        Raises:
+            EventLogError: as for `read`.
+        """
+        rows = self.read(parts, ids=False, users=users)
+        if people:
+            rows = rows.take(people.sets_of(pl.Series(rows.users, dtype=pl.String))[rows.codes] < 0)
+        return (rows.sorted() if len(parts) > 1 else rows).events(ends, {})
 
     def column(self, part: Part, name: str) -> NDArray[np.int64]:
         """Read one column of a part, as `read` does."""

@@ -9,7 +9,7 @@ import polars as pl
 from features.definition.schema import Definition
 from features.engines.rows import LATE
 from features.errors import EventLogError
-from features.event_store.manifest import Manifest, made_of
+from features.event_store.manifest import Manifest, Part, made_of
 from features.event_store.merged.ids import MergedIds, reported_merges
 from features.event_store.part_files import PartFiles
 from features.events.compacted import Compacted
@@ -193,10 +193,11 @@ class StoredEvents(LocalLog):
             EventLogError: a part is damaged; the error names it.
         """
         parts = [part for part in self.manifest.of_bucket(bucket) if part.position > since]
-        rows = self._files.read(parts, ids=False, users=users)
-        if self.people:
-            rows = rows.take(self.people.sets_of(pl.Series(rows.users, dtype=pl.String))[rows.codes] < 0)
-        return (rows.sorted() if len(parts) > 1 else rows).events(self.ends if ends is None else ends, {})
+        return self.events(parts, ends=self.ends if ends is None else ends, users=users)
+
+    def events(self, parts: list[Part], *, ends: int, users: Sequence[str] | None = None) -> Events:
+        """Read some parts of a bucket, as `bucket` reads them."""
+        return self._files.events(parts, self.people, ends=ends, users=users)
 
     def events_of(self, users: Sequence[str]) -> dict[str, int]:
         """How many events there are of some users."""

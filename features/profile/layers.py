@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.system.files.durable import replacing
 from features.system.files.kept_files import reading
+from features.system.files.places import Place
 
 #: what a file holds; ``ahead`` is the first cutoff that sees an event not folded in yet, null of a user who is no
 #: longer there; ``profile`` what the online store holds, null before anything of the user can be seen. Arrow's tables:
@@ -47,12 +46,12 @@ class Layers:
     """The files of one bucket.
 
     Attributes:
-        folder: where they are.
+        place: where they are.
         bucket: which bucket.
         names: the base, then layers, oldest first; none for a bucket that was never written.
     """
 
-    folder: Path
+    place: Place
     bucket: int
     names: tuple[str, ...] = ()
 
@@ -114,7 +113,7 @@ class Layers:
         at = self._merged_from(rows.num_rows)
         every = _newest([*map(self._table, self.names[at:]), rows])
         self._write(every if at else _there(every), name)
-        return Layers(self.folder, self.bucket, (*self.names[:at], name))
+        return Layers(self.place, self.bucket, (*self.names[:at], name))
 
     def _merged_from(self, rows: int) -> int:
         """The oldest file that a layer of so many rows is merged with; the number of files where it is with none."""
@@ -127,15 +126,16 @@ class Layers:
         return len(sizes)
 
     def _write(self, rows: pa.Table, name: str) -> None:
-        with replacing(self.folder / name, durable=False) as fresh:
+        # under a name of its run, which nobody reads before the manifest names it
+        with self.place.writing(name) as file:
             pq.write_table(
-                rows, fresh, row_group_size=ROW_GROUP, compression={"user": "lz4"}, use_dictionary=["through", "ahead"],
+                rows, file, row_group_size=ROW_GROUP, compression={"user": "lz4"}, use_dictionary=["through", "ahead"],
                 write_statistics=False,
             )  # fmt: skip
 
     def _table(self, name: str, columns: list[str] = SCHEMA.names, places: NDArray[np.int64] | None = None) -> pa.Table:
         """Columns of a file, or of its rows at ascending places."""
-        with self._reading(name), pq.ParquetFile(self.folder / name) as file:
+        with self._reading(name), self.place.reading(name) as opened, pq.ParquetFile(opened) as file:
             if places is None:
                 return file.read(columns, use_threads=False).select(columns)
             groups = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
@@ -147,8 +147,8 @@ class Layers:
             return file.read_row_groups(read.tolist(), columns, use_threads=False).take(pa.array(local))
 
     def _reading(self, name: str) -> AbstractContextManager[None]:
-        fix = f"remove {self.folder}, and run propensity materialize: the profiles are rebuilt"
-        return reading(self.folder / name, fix=fix)
+        fix = f"remove {self.place}, and run propensity materialize: the profiles are rebuilt"
+        return reading(f"{self.place}/{name}", fix=fix)
 
 
 def _newest(files: Sequence[pa.Table]) -> pa.Table:

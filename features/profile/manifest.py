@@ -17,8 +17,8 @@ class ProfileManifest(BaseModel):
         layers: files beside it of what changed since, oldest first (`features.profile.layers`).
         run: how many runs have come to a state; their files are called by it, so that none is written twice.
         people: the file of who was who of the ids that were merged; empty where none was.
-        everyone: where other machines have folded the profiles, the folder of all values that are online; then there
-            are no files.
+        everyone: of an older version the folder of all values that other machines had put online; then there are no
+            files.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -4,63 +4,26 @@ A run writes new files and then switches the manifest, so that one killed at any
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from features.definition.schema import Definition
-from features.event_store.store import EventStore
-from features.events.events import Events
-from features.profile.codec import pack_all, stored_bytes, unpack_into
-from features.profile.everyone import EVERYONE, users_of, write_values
-from features.profile.fold import fold_into
-from features.profile.layers import SCHEMA, Layers, nobody
-from features.profile.layout import H_LAST, NEVER, layout_of
+from features.event_store.stored_events import StoredEvents
+from features.events.write import part_files
+from features.profile.bucket_fold import BucketFold, BucketInput, PersonFold, Runner, Threads
+from features.profile.codec import stored_bytes
+from features.profile.layers import Layers
+from features.profile.layout import layout_of
 from features.profile.manifest import ProfileManifest
-from features.profile.stored_bucket import Folded, StoredBucket
+from features.profile.stored_bucket import Folded
 from features.profile.stored_people import WHO, MergedPeople, buckets_of, merged_people, online
 from features.profile.stored_traits import StoredTraits
 from features.system.files.durable import new_folder, remove_folder, replacing, write_durably
 from features.system.files.kept_files import reading, sealed, unsealed
-from features.system.parallel import each
-
-#: users folded at once
-RUN = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What a run brings to every bucket.
-
-    Attributes:
-        store: the event store.
-        through: the instant through which profiles are folded.
-        last: the state to fold on from; None when everybody is folded again.
-        traits: attributes, and whose have changed.
-        everyone: yield all profiles, not only the changed ones.
-        people: those whose ids were merged.
-        number: which run this is.
-    """
-
-    store: EventStore
-    through: int
-    last: ProfileManifest | None
-    traits: StoredTraits
-    everyone: bool
-    people: MergedPeople
-    number: int
-
-    def name(self, bucket: int) -> str:
-        """What a file of a bucket that this run writes is called."""
-        return f"bucket-{bucket:04d}-{self.store.manifest.name}-run-{self.number}.parquet"
-
-    def goes_on(self, bucket: int) -> bool:
-        """Whether a bucket's profiles can be folded on."""
-        return self.last is not None and self.store.manifest.merged.get(bucket, 0) <= self.last.position
+from features.system.files.places import Place
 
 
 class Profiles:
@@ -73,7 +36,7 @@ class Profiles:
 
     def __init__(self, definition: Definition, folder: Path) -> None:
         self._layout = layout_of(definition)
-        self._folder = folder
+        self._folder, self._place = folder, Place(str(folder))
         path = folder / "manifest.json"
         with reading(path, fix=f"remove {folder}, and run propensity materialize: the profiles are rebuilt"):
             self.manifest = ProfileManifest.model_validate_json(unsealed(path.read_bytes())) if path.exists() else None
@@ -83,9 +46,11 @@ class Profiles:
 
     def layers(self, bucket: int) -> Layers:
         """The files of a bucket."""
+        return Layers(self._place, bucket, self._names(bucket))
+
+    def _names(self, bucket: int) -> tuple[str, ...]:
         state = self.manifest
-        names = [state.files[bucket], *state.layers.get(bucket, [])] if state and bucket in state.files else []
-        return Layers(self._folder, bucket, tuple(names))
+        return (state.files[bucket], *state.layers.get(bucket, [])) if state and bucket in state.files else ()
 
     def who(self) -> pl.DataFrame:
         """Who was who at the last run, of ids that were merged; `features.profile.stored_people.WHO`."""
@@ -96,8 +61,9 @@ class Profiles:
             return pl.read_parquet(path)
 
     def advance(
-        self, store: EventStore, through: int, traits: pl.DataFrame | None, *, everyone: bool = False
-    ) -> Iterator[pl.DataFrame]:
+        self, store: StoredEvents, through: int, traits: pl.DataFrame | None, *, everyone: bool = False,
+        runner: Runner | None = None,
+    ) -> Iterator[pl.DataFrame]:  # fmt: skip
         """Fold the log through an instant, a bucket at a time; nothing counts before `commit`.
 
         New events are folded into the profiles there are. Whose new events are not later than the last one folded, or
@@ -109,30 +75,39 @@ class Profiles:
             through: the instant.
             traits: each user's attributes, `TRAITS`.
             everyone: yield all profiles, not only the changed ones.
+            runner: folds; the threads of this machine where none are given.
 
         Yields:
             Of each bucket the changed rows, ``user`` and ``profile`` (as `StoredProfile.to_bytes` packs it; without
             words for a user who is no longer in the log).
         """
         new_folder(self._folder)
-        state, last = store.manifest, self.manifest
-        same = last is not None and last.log == state.name  # else users may be in other buckets than they were
+        runner = runner or Threads(store)
+        state, last, live = store.manifest, self.manifest, store.live.position
+        # else users may be in other buckets than they were
+        same = last is not None and last.log == state.name and not last.everyone
         usable = same and last is not None and last.through <= through and state.has_been(last.position, last.state)
         known = StoredTraits(traits, self._folder / "traits.parquet", state.buckets)
-        people = self._people(store, through, last if usable else None)
+        people = self._people(store, through, last if usable else None, runner)
         number = last.run + 1 if last is not None else 0
-        run = _Run(store, through, last if usable else None, known, everyone, people, number)
-
-        def work(bucket: int) -> tuple[Layers, pl.DataFrame]:
-            before = self.layers(bucket) if same else Layers(self._folder, bucket)
-            return self._more(run, before) if run.goes_on(bucket) else self._anew(run, before)
-
-        yield people.nothing(through, store.live.position)
+        given = [
+            BucketInput(
+                bucket, state.of_bucket(bucket),
+                last.position if usable and last is not None and state.merged.get(bucket, 0) <= last.position else None,
+                self._names(bucket) if same else (), known.moved.get(bucket, []), people.freed.get(bucket, []),
+                people.folded.get(bucket, {}),
+            )
+            for bucket in store.buckets
+        ]  # fmt: skip
+        fold = BucketFold(
+            self._layout, self._place, store, known, replace(people, folded={}, freed={}), through, live, everyone,
+            f"{state.name}-run-{number}",
+        )  # fmt: skip
+        yield people.nothing(through, live)
         found: list[Layers] = []
-        for layers, rows in each(store.buckets, work):
-            found.append(layers)
+        for of, (names, rows) in zip(given, runner.buckets(fold, given), strict=True):
+            found.append(Layers(self._place, of.bucket, names))
             yield rows
-        live = store.live.position
         if last is not None and not same:
             yield self._lost(last, found, stored_bytes(through, b"", "", live))
         yield people.online(through, live, everyone=everyone)  # last, over ids that are gone
@@ -150,56 +125,14 @@ class Profiles:
         )
         self._traits, self._who = known, people.who
 
-    def _more(self, run: _Run, before: Layers) -> tuple[Layers, pl.DataFrame]:
-        """Fold a bucket on: read and write the users who change; return its files, and what the online store gets.
-
-        Who cannot be folded on is folded again, as who is alone.
-        """
-        store, bucket, people, through = run.store, before.bucket, run.people, run.through
-        new = store.bucket(bucket, since=run.last.position if run.last is not None else 0, ends=NEVER)
-        waiting = before.waiting(through)
-        moved, freed = run.traits.moved.get(bucket, []), people.freed.get(bucket, [])
-        others, lost = people.folded.get(bucket, {}), people.without_profile(before.index["user"].to_pylist())
-        old = StoredBucket.of(before.rows_of({*new.users.to_list(), *waiting, *moved, *freed, *others, *lost}))
-        folded, late = self._folded_on(new, through, old)
-        if again := {*waiting, *freed, *late}:
-            folded |= self._folded(store.bucket(bucket, ends=NEVER, users=sorted(again)), through)
-        folded |= others
-        folded |= {user: old.folded(user) for user in moved if user in old.row and user not in folded}
-        folded = {user: found for user, found in folded.items() if not people.below(user)}
-        return self._handed_on(run, before, old, folded, [user for user in lost if user not in folded])
-
-    def _anew(self, run: _Run, before: Layers) -> tuple[Layers, pl.DataFrame]:
-        """Fold a bucket from its beginning, as `_more`."""
-        old = StoredBucket.of(before.rows())
-        folded = self._folded(run.store.bucket(before.bucket, ends=NEVER), run.through)
-        folded |= run.people.folded.get(before.bucket, {})
-        lost = [user for user in old.row if user not in folded]
-        return self._handed_on(run, Layers(self._folder, before.bucket), old, folded, lost)
-
-    def _handed_on(
-        self, run: _Run, files: Layers, old: StoredBucket, folded: Folded, lost: list[str]
-    ) -> tuple[Layers, pl.DataFrame]:
-        """Write users who were folded or are no longer there beside what is kept, as `_more`."""
-        live, identities = run.store.live.position, run.people.identities
-        known = run.traits.of(folded)
-        rows, changed = old.after(folded, known, run.through, live, identities)
-        if rows.num_rows or lost or not files.names:
-            rows = pa.concat_tables([rows, nobody(lost, run.through)]) if lost else rows
-            files = files.with_rows(rows, run.name(files.bucket))
-        if run.everyone:
-            whole = files.rows()
-            found = zip(whole["user"].to_pylist(), whole["profile"].to_pylist(), strict=True)
-            changed = {user: value for user, value in found if value is not None}
-        return files, online(changed | old.gone(lost, run.through, live, identities))
-
-    def _people(self, store: EventStore, through: int, last: ProfileManifest | None) -> MergedPeople:
+    def _people(self, store: StoredEvents, through: int, last: ProfileManifest | None, runner: Runner) -> MergedPeople:
         """Fold people whose ids were merged.
 
         Args:
             store: the event store.
             through: the instant.
             last: the state to fold on from; None when everybody is folded again.
+            runner: folds them.
         """
         was = self.who()
 
@@ -211,39 +144,18 @@ class Profiles:
             names = pl.Series(waiting, dtype=pl.String)
             return pl.concat([who["id"].filter(places), store.merged.since(since), names])
 
-        return merged_people(store, through, was, acted if last is not None else None, self._folded)
+        def fold(who: pl.DataFrame) -> Iterator[Folded]:
+            return runner.persons(PersonFold(self._layout, through, who))
+
+        return merged_people(store, through, was, acted if last is not None else None, fold)
 
     def _lost(self, last: ProfileManifest, now: list[Layers], nothing: bytes) -> pl.DataFrame:
         """What the online store gets of users who were in the log before it was rebuilt, and are not now."""
         before = [self.layers(bucket).rows() for bucket in last.files]
         there = {user for layers in now for user in layers.index["user"].to_pylist()}
         had = [rows["user"].filter(rows["profile"].is_valid()).to_pylist() for rows in before]
-        others = users_of(self._folder / last.everyone) if last.everyone else ()
+        others = _users_in(self._folder / last.everyone) if last.everyone else ()
         return online({user: nothing for user in chain(*had, others) if user not in there})
-
-    def values(self, scratch: Path) -> Path | None:
-        """A folder of what the online store got of everybody at the last run, ``user`` and ``profile``; None before it.
-
-        Args:
-            scratch: is made where there is none yet: this machine keeps them in other files.
-        """
-        state = self.manifest
-        if state is None or state.everyone:
-            return self._folder / state.everyone if state is not None else None
-        write_values((self.layers(bucket) for bucket in state.files), scratch)
-        return scratch
-
-    def replace(self, state: ProfileManifest, who: pl.DataFrame, traits: StoredTraits) -> None:
-        """Switch to a state that other machines have reached.
-
-        Args:
-            state: the state; its folder of everyone's values is there.
-            who: who is who at its instant, of ids that were merged.
-            traits: the attributes of its users.
-        """
-        new_folder(self._folder)
-        self._next, self._who, self._traits = state, who, traits
-        self.commit()
 
     @property
     def reached(self) -> ProfileManifest:
@@ -262,36 +174,13 @@ class Profiles:
         # after the manifest: who is killed in between looks at the same attributes again, and finds them unchanged
         if self._traits is not None:
             self._traits.save()
-        for pattern in ("bucket-*", "people-*", f"{EVERYONE}-*"):
+        for pattern in ("bucket-*", "people-*", "everyone-*"):
             for file in self._folder.glob(pattern):
                 if file.name not in self.manifest.names:
                     remove_folder(file) if file.is_dir() else file.unlink()
 
-    def _folded(self, events: Events, through: int) -> Folded:
-        """Fold users from their beginning."""
-        return self._folded_on(events, through, StoredBucket.of(SCHEMA.empty_table()))[0]
 
-    def _folded_on(self, events: Events, through: int, old: StoredBucket) -> tuple[Folded, set[str]]:
-        """Fold the events of users into what there is of them; and say who came too late for that."""
-        folded: Folded = {}
-        late: set[str] = set()
-        for lo in range(0, len(events.users), RUN):
-            hi = min(lo + RUN, len(events.users))
-            users = events.users[lo:hi].to_list()
-            words, ahead = np.zeros((hi - lo, self._layout.size), dtype=np.int64), np.full(hi - lo, NEVER)
-            packed: dict[int, bytes] = {}
-            for i, user in enumerate(users if old.row else ()):
-                if user in old.row:
-                    ahead[i], value = old.folded(user)
-                    if value is not None:
-                        packed[i] = value
-                    else:
-                        late.add(user)  # all that is kept of them is that something will be seen
-            at = np.array(list(packed), dtype=np.int64)
-            unpack_into(words, at, list(packed.values()), self._layout)
-            first = events.t[events.starts[lo:hi]]
-            late.update(users[i] for i in at[first[at] <= words[at, H_LAST]])
-            fold_into(events, lo, hi, through, self._layout, words, ahead)
-            packed_all = (value or None for value in pack_all(words, self._layout))
-            folded |= dict(zip(users, zip(ahead.tolist(), packed_all, strict=True), strict=True))
-        return folded, late
+def _users_in(folder: Path) -> Iterator[str]:
+    """The users of whom other machines had written values, as older versions had them do."""
+    for file in part_files(folder):
+        yield from pl.read_parquet(file, columns=["user"])["user"]

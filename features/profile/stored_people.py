@@ -7,12 +7,10 @@ from itertools import chain
 import polars as pl
 import pyarrow as pa
 
-from features.event_store.store import EventStore
-from features.events.events import Events, Rows
+from features.event_store.stored_events import StoredEvents
 from features.events.hashing import bucket_of, hashed
 from features.identities.people import People
 from features.profile.codec import ALONE, Identity, stored_bytes
-from features.profile.layout import NEVER
 from features.profile.stored_bucket import Folded
 
 #: who is who: each merged id, and the id by which its person is called
@@ -70,11 +68,11 @@ def online(values: Mapping[str, bytes]) -> pl.DataFrame:
 
 
 def merged_people(
-    store: EventStore,
+    store: StoredEvents,
     through: int,
     was: pl.DataFrame,
     acted: Callable[[pl.DataFrame], pl.Series] | None,
-    fold: Callable[[Events, int], Folded],
+    fold: Callable[[pl.DataFrame], Iterable[Folded]],
 ) -> MergedPeople:
     """Fold those people again who act, or whose ids are others than they were.
 
@@ -84,7 +82,7 @@ def merged_people(
         was: who was who at the last run, `WHO`.
         acted: which ids of ``WHO`` have done something since, or lie where all is folded again; None where everybody
             is folded again.
-        fold: folds events through an instant.
+        fold: folds the persons of some of ``WHO``, a few at a time.
     """
     people, n = store.people, store.manifest.buckets
     if not people and not len(was):
@@ -100,12 +98,9 @@ def merged_people(
                            who.filter(pl.col("user").is_in(changed.implode()))["user"]]).unique()  # fmt: skip
     mine = who.filter(pl.col("user").is_in(users.implode()))
     folded: dict[int, Folded] = {}
-    if len(mine):
-        with store.merged.rows(mine["id"]) as runs:
-            for rows in runs:
-                found = fold(_called(rows, mine), through)
-                for user, bucket in zip(found, buckets_of(pl.Series(list(found)), n), strict=True):
-                    folded.setdefault(bucket, {})[user] = found[user]
+    for found in fold(mine) if len(mine) else ():
+        for user, bucket in zip(found, buckets_of(pl.Series(list(found)), n), strict=True):
+            folded.setdefault(bucket, {})[user] = found[user]
     by_bucket: dict[int, list[str]] = {}
     for user, bucket in zip(freed, buckets_of(freed, n), strict=True):
         by_bucket.setdefault(bucket, []).append(user)
@@ -159,10 +154,3 @@ def buckets_of(users: pl.Series, n: int) -> list[int]:
     if not len(users):
         return []
     return [int(bucket) for bucket in bucket_of(hashed(pa.chunked_array([users.cast(pl.String).to_arrow()])), n)]
-
-
-def _called(rows: Rows, who: pl.DataFrame) -> Events:
-    """The events of ids as those of the persons that they are."""
-    ids = pl.DataFrame({"id": pl.Series(rows.users, dtype=pl.String)})
-    names = ids.join(who, on="id", how="left", maintain_order="left")["user"]
-    return rows.called(names.fill_null(ids["id"])).sorted().events(NEVER, {})

@@ -59,12 +59,17 @@ class StoredTraits:
         for user, bucket in zip(users, places.tolist(), strict=True):
             self.moved.setdefault(bucket, []).append(user)
 
-    def of(self, users: Iterable[str]) -> Known:
-        """What is known of some users, and perhaps of others."""
+    def __call__(self, bucket: int, users: Iterable[str]) -> Known:
+        """What is known of some users of a bucket, and perhaps of others."""
         places = self._now["user"].search_sorted(pl.Series(list(users), dtype=pl.String))
         some = self._now[places.filter(places < len(self._now))]
         names, traits, visible_from = (some[name].to_list() for name in TRAITS.names())
         return dict(zip(names, zip(traits, visible_from, strict=True), strict=True))
+
+    @property
+    def rows(self) -> pl.DataFrame | None:
+        """Everybody's, `TRAITS`, ascending by user; None where the definition has none."""
+        return self._now if self._has_any else None
 
     def save(self) -> None:
         """Keep these for the next run."""

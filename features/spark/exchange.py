@@ -5,6 +5,7 @@ import logging
 import secrets
 import shutil
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TypeAlias
 
@@ -88,6 +89,18 @@ class Exchange:
         make_all_private(folder)  # executors write as their own environment says
         if self._root is not None:
             self._copies[folder] = _stamp_of(folder), place
+
+    def receive_new(self, place: Place, names: Sequence[str], folder: Path) -> None:
+        """Take what executors have written beside some files of a folder, see `send`, into it.
+
+        Args:
+            place: as `send` gave it.
+            names: the files that were there.
+            folder: gets the others.
+        """
+        if self._root is not None:
+            place.fetch(sorted(set(place.names()) - set(names)), folder)
+        make_all_private(folder)
 
     def replace(self, fresh: Path, folder: Path) -> None:
         """Put a folder that was received in the place of another one."""

@@ -6,14 +6,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TypeVar
 
+import polars as pl
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 from features.event_store.distributed import DistantOrigin
 from features.event_store.stored_events import StoredEvents
-from features.events.events import Events
+from features.events.events import Events, Rows
 from features.spark.executors import on_executors, rows_of_items
-from features.spark.partitions import TOGETHER, Batches, Bucket, Partition, Users
+from features.spark.partitions import TOGETHER, Batches, Bucket, Partition, Users, rows_between, whole_keys
 from features.spark.table import Table
 from features.system.files.lock import held
 
@@ -70,4 +71,23 @@ class SparkEvents(StoredEvents):
         yield from (made for made in on_executors(self._session, of_bucket, self.parts) if made is not None)
         found = self.persons(users, of_persons, "made BINARY")
         for row in found.collect() if found is not None else ():
+            yield pickle.loads(row["made"])  # noqa: S301 - our own executors made it
+
+    def of_persons(self, who: pl.DataFrame, work: Callable[[Rows], R]) -> Iterator[R]:
+        """What executors make of the rows of ids that were merged; see `DistributedLog.of_persons`."""
+        called = who.select("id", pl.col("user").rank("dense").cast(pl.Int64).alias(TOGETHER))
+        called = self._session.sparkContext.broadcast(called)
+        users, n_values = self.users(), self._files.n_values
+
+        def made(batches: Batches) -> Batches:
+            for table in whole_keys(batches, TOGETHER):
+                found = work(rows_between(table.drop_columns([TOGETHER]), n_values))
+                yield pa.record_batch({"made": pa.array([pickle.dumps(found)], pa.binary())})
+
+        def rows(given: Bucket) -> pa.Table:
+            return users.called(given, called.value)
+
+        found = rows_of_items(self._session, rows, self.parts, users.merged_schema)
+        whole = found.repartition(len(self.parts), TOGETHER).sortWithinPartitions(TOGETHER, "t")
+        for row in whole.mapInArrow(made, "made BINARY").toLocalIterator():
             yield pickle.loads(row["made"])  # noqa: S301 - our own executors made it

@@ -1,8 +1,10 @@
 """The event log on Spark: executors keep its events, and work on its users."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 
@@ -10,22 +12,25 @@ from features.definition.schema import Definition
 from features.errors import EventLogError
 from features.event_store.distributed import DistantOrigin, DistributedLog
 from features.events.compacted import NONE, Compacted, declared_end
+from features.events.events import Rows
 from features.events.tombstones import Tombstones
 from features.events.write import JoinedWork, parts_of_users
 from features.identities.people import People
 from features.settings import Settings
-from features.spark.changed import write_changed
 from features.spark.errors import in_words
 from features.spark.exchange import Exchange
 from features.spark.executors import gathering, on_executors
 from features.spark.intake.look import SparkLook
 from features.spark.intake.taken import Taking
 from features.spark.kept import SparkEvents
-from features.spark.partitions import Writing
+from features.spark.partitions import Users, Writing
 from features.spark.session import open_session
 from features.spark.table import Table
 from features.system.files.places import Place
 from features.system.progress import Progress, ignore
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class SparkLog(DistributedLog):
@@ -127,13 +132,9 @@ class SparkLog(DistributedLog):
     ) -> int:
         """Write what is made of each run's events and of their rows of a table; see `Log.write_joined`."""
         fresh, beside = (folder.with_name(folder.name + end) for end in (".new", ".beside"))
-        out, rows_beside = self._exchange.empty(fresh), self._exchange.empty(beside)
-        try:
-            joined = Table.write(table, self.store.manifest.buckets, rows_beside) if table is not None else None
-            with in_words(self._place):
-                written = self._worked(work, out, by, joined)
-        finally:
-            rows_beside.remove()
+        out = self._exchange.empty(fresh)
+        with self.beside(table, beside) if table is not None else nullcontext() as joined, in_words(self._place):
+            written = self._worked(work, out, by, joined)
         self._exchange.receive(out, list(written), fresh)
         self._exchange.replace(fresh, folder)
         progress(1)
@@ -150,13 +151,36 @@ class SparkLog(DistributedLog):
             written[str(row["file"])] = int(row["rows"])
         return written
 
-    def write_changed(self, now: Path, before: Path | None, folder: Path, *, since: int, gone: bytes) -> None:
-        """Write what has changed since the last time; see `DistributedLog.write_changed`."""
-        out = self._exchange.empty(folder)
-        places = self._exchange.place(now), self._exchange.place(before) if before is not None else None
-        with in_words(str(folder)):
-            names = write_changed(self.session, *places, out, self.store.manifest.buckets, since=since, gone=gone)
-        self._exchange.receive(out, names, folder)
+    @cached_property
+    def reader(self) -> Users:
+        """Reads events where they are."""
+        return self.store.users()
+
+    def work(self, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+        """What executors make of each of some items, in their order."""
+        with in_words(self._place):
+            return on_executors(self.session, work, items)
+
+    def of_persons(self, who: pl.DataFrame, work: Callable[[Rows], R]) -> Iterator[R]:
+        """What executors make of the rows of persons; see `DistributedLog.of_persons`."""
+        with in_words(self._place):
+            yield from self.store.of_persons(who, work)
+
+    @contextmanager
+    def beside(self, table: pl.DataFrame, folder: Path) -> Iterator[Table]:
+        """Lay rows of users beside their events; see `DistributedLog.beside`."""
+        place = self._exchange.empty(folder)
+        try:
+            yield Table.write(table, self.store.manifest.buckets, place)
+        finally:
+            place.remove()
+
+    @contextmanager
+    def added_to(self, folder: Path, names: Sequence[str]) -> Iterator[Place]:
+        """Where executors see some files of a folder, and write more; see `DistributedLog.added_to`."""
+        place = self._exchange.send(list(names), folder)
+        yield place
+        self._exchange.receive_new(place, names, folder)
 
     def gather(
         self, folder: Path, columns: Sequence[str], work: Callable[[pl.DataFrame], pl.DataFrame]

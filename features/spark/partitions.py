@@ -1,6 +1,6 @@
 """What an executor runs on the kept events of some users: the same kernel and the same work as on one machine."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -62,13 +62,19 @@ class Users:
     people: "Broadcast[People] | None"
     table: Table | None = None
 
+    @property
+    def attempt(self) -> str:
+        """What tells the files of this task from those of others, and of its other attempts."""
+        return attempt()
+
+    def events(self, parts: list[Part], *, ends: int, users: Sequence[str] | None = None) -> Events:
+        """Some parts of a bucket; see `features.event_store.stored_events.StoredEvents.events`."""
+        return self.files.events(parts, self._people, ends=ends, users=users)
+
     def of_bucket(self, given: Bucket) -> Run | None:
         """The users of a bucket who are people by themselves; None where there are none."""
         bucket, parts = given
-        rows = self.files.read(parts, ids=False)
-        if self.people is not None:
-            rows = rows.take((self._sets(rows.users) < 0)[rows.codes])
-        events = (rows.sorted() if len(parts) > 1 else rows).events(self.ends, {})
+        events = self.events(parts, ends=self.ends)
         if not len(events.users):
             return None
         return events, self.table.of(bucket).drop(ROW) if self.table else None
@@ -86,6 +92,21 @@ class Users:
         sets = self._sets(whole["user"])
         return whole.append_column(TOGETHER, pa.array(sets)).filter(pa.array(sets >= 0))
 
+    def called(self, given: Bucket, who: pl.DataFrame) -> pa.Table:
+        """The rows of a bucket that are of some ids.
+
+        Args:
+            given: the bucket.
+            who: the ids, ``id``, and the number of the person of each, `TOGETHER`.
+        """
+        rows = self.files.read(given[1], ids=False)
+        ids = pl.DataFrame({"id": pl.Series(rows.users, dtype=pl.String)})
+        numbers = ids.join(who, on="id", how="left", maintain_order="left")[TOGETHER].fill_null(-1).to_numpy()
+        rows = rows.take((numbers >= 0)[rows.codes])
+        table = rows.table().drop_columns(["id", "file"])
+        table = table.set_column(0, "user", table["user"].cast(pa.string()))
+        return table.append_column(TOGETHER, pa.array(numbers[rows.codes]))
+
     @property
     def merged_schema(self) -> pa.Schema:
         """The columns of what `merged` finds."""
@@ -102,8 +123,7 @@ class Users:
             table, joined = given.drop_columns([TOGETHER]), None
             if self.table is not None:
                 table, joined = self.table.parted(table)
-            rows = table.append_column("id", pa.array(np.zeros(table.num_rows, dtype=np.int64)))
-            persons = self._people.events(Rows.together([rows], self.files.n_values), self.ends)
+            persons = self._people.events(rows_between(table, self.files.n_values), self.ends)
             if persons is not None:
                 yield persons, joined
 
@@ -145,6 +165,11 @@ class Writing:
 
     def _written(self, run: Run, name: str) -> dict[str, int]:
         return write_parts(self.work(*run), self.out, f"{name}-{attempt()}", by=self.by)
+
+
+def rows_between(table: pa.Table, n_values: int) -> Rows:
+    """Rows that Spark has brought together, without their ids."""
+    return Rows.together([table.append_column("id", pa.array(np.zeros(table.num_rows, dtype=np.int64)))], n_values)
 
 
 def whole_keys(batches: Batches, key: str) -> Iterator[pa.Table]:

@@ -3,7 +3,11 @@
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
 
 from features.definition.schema import Definition
 from features.errors import LiveLogError
@@ -12,6 +16,7 @@ from features.event_store.store import EventStore
 from features.events.compacted import Compacted
 from features.feature_store import OnlineProfiles
 from features.feature_store.objects import profiles_path
+from features.profile.executors import Executors
 from features.profile.stored import Profiles
 from features.reading.live_messages import LogColumns
 from features.settings import Settings
@@ -19,7 +24,6 @@ from features.system.progress import Progress, ignore
 from features.traits import stored_traits
 from serving.database.identity import mark_of
 from serving.database.tables import SHARDS
-from serving.upkeep.materialize_distributed import materialize_distributed
 
 
 @contextmanager
@@ -40,8 +44,8 @@ def materialize(
     """Fold the log through its end and put the profiles that changed online.
 
     An online store that does not hold what was last put there (another one, an emptied one) gets everybody's. A run
-    that was killed is repeated by the next; older profiles never replace newer ones. On Spark everybody is folded each
-    time, and who has changed is put online: by the executors into Redis, and by the driver into SQLite.
+    that was killed is repeated by the next; older profiles never replace newer ones. On Spark executors fold, and put
+    into Redis what has changed; into SQLite the driver does.
 
     Args:
         log: the log.
@@ -59,12 +63,8 @@ def materialize(
     _of_one_log(log.live, online)
     if log.columns:
         LogColumns(definition, log.columns).save(settings.folder(definition.name))
-    folder = profiles_path(definition, settings.folder(definition.name))
     with _uncollected():
-        if isinstance(log, EventStore):
-            written = _changed(log, definition, online, folder, progress)
-        else:
-            written = materialize_distributed(log, definition, settings, online, progress)
+        written = _changed(log, definition, settings, online, progress)
     if log.live.position:
         # all through it is in everybody's profile: the worker need not, and after a restore cannot, fold it again
         marks = [mark_of(shard) for shard in range(SHARDS)]
@@ -82,16 +82,36 @@ def _of_one_log(files: Compacted, online: OnlineProfiles) -> None:
 
 
 def _changed(
-    store: EventStore, definition: Definition, online: OnlineProfiles, folder: Path, progress: Progress
-) -> int:
+    log: EventStore | DistributedLog, definition: Definition, settings: Settings, online: OnlineProfiles,
+    progress: Progress,
+) -> int:  # fmt: skip
+    """Put online who has changed; see `materialize`."""
+    folder = profiles_path(definition, settings.folder(definition.name))
+    store = log if isinstance(log, EventStore) else log.store
     profiles, written = Profiles(definition, folder), 0
     everyone = profiles.manifest is None or online.covered() != profiles.manifest.token
     # events that came by the live path are online already, and stay in
     through = max(store.ends, store.live.through)
     traits = stored_traits(definition, through, store.live)
-    for rows in profiles.advance(store, through, traits, everyone=everyone):
+    executors = _executors(log, definition, settings, folder, traits) if not isinstance(log, EventStore) else None
+    for rows in profiles.advance(store, through, traits, everyone=everyone, runner=executors):
         written += online.write_frame(rows)
         progress(1)
     online.cover(through, profiles.reached.token)
     profiles.commit()
-    return written
+    return written + (executors.written if executors is not None else 0)
+
+
+def _executors(
+    log: DistributedLog, definition: Definition, settings: Settings, folder: Path, traits: pl.DataFrame | None
+) -> Executors:
+    """Those who fold: into Redis, which takes writes of many machines at once, they put profiles themselves."""
+    redis = settings.online_store == "redis"
+    return Executors(log, folder, traits, partial(_put_there, definition, settings.public()) if redis else None)
+
+
+def _put_there(definition: Definition, settings: Settings, rows: pl.DataFrame) -> int:
+    """Put some users' profiles online where the log is worked on, which need not see this machine's disk."""
+    with TemporaryDirectory() as own:  # of the list of what the store holds, which is made of the definition
+        here = settings.model_copy(update={"home": Path(own), "engine": "local"})
+        return OnlineProfiles(definition, here, apply=True).write_frame(rows)

@@ -17,7 +17,7 @@ _SEALED = re.compile(rb',"sha256 of all above":"([0-9a-f]{64})"\}$')
 
 
 @contextmanager
-def reading(path: Path, *, fix: str) -> Iterator[None]:
+def reading(path: Path | str, *, fix: str) -> Iterator[None]:
     """Read a kept file.
 
     Args:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from features.errors import StoreError
 from features.profile.layers import SCHEMA, Layers, nobody
+from features.system.files.places import Place
 
 #: of each run: who changes, and to what; None: the user is no longer there
 runs = st.lists(
@@ -37,7 +38,7 @@ def read(rows: pa.Table) -> dict[str, tuple[int, bytes | None]]:
 def test_the_newest_rows_are_read(
     tmp_path_factory: pytest.TempPathFactory, changes: list[dict[str, int | None]], bucket: int, some: set[str]
 ) -> None:
-    files, expected = Layers(tmp_path_factory.mktemp("layers"), bucket), dict[str, int]()
+    files, expected = Layers(Place(str(tmp_path_factory.mktemp("layers"))), bucket), dict[str, int]()
     for run, changed in enumerate(changes):
         files = files.with_rows(rows_of(changed, run), f"run-{run}")
         expected |= {user: n for user, n in changed.items() if n is not None}
@@ -52,7 +53,7 @@ def test_the_newest_rows_are_read(
 def test_a_day_writes_its_users_and_layers_stay_few(tmp_path: Path) -> None:
     """A row is written as often as layers double, and once more with its base, which is written when it must be."""
     everybody = {f"u{i:04d}": 1 for i in range(2_000)}
-    files = Layers(tmp_path, 0).with_rows(rows_of(dict(everybody), 0), "run-000")
+    files = Layers(Place(str(tmp_path)), 0).with_rows(rows_of(dict(everybody), 0), "run-000")
     written, most = 0, 0
     for run in range(1, 101):
         changed = {f"u{(37 * (10 * run + i)) % 2_000:04d}": run for i in range(10)}
@@ -65,14 +66,14 @@ def test_a_day_writes_its_users_and_layers_stay_few(tmp_path: Path) -> None:
 
 def test_rows_of_a_few_users_are_found_in_many_groups(tmp_path: Path) -> None:
     everybody = {f"u{i:04d}": i % 99 for i in range(3_000)}
-    files = Layers(tmp_path, 0).with_rows(rows_of(dict(everybody), 0), "run-0")
+    files = Layers(Place(str(tmp_path)), 0).with_rows(rows_of(dict(everybody), 0), "run-0")
     asked = ["u2999", "u0000", "u0511", "u0512", "u1700", "nobody"]
     found = read(files.rows_of(asked))
     assert {user: ahead for user, (ahead, _) in found.items()} == {user: everybody[user] for user in asked[:-1]}
 
 
 def test_a_damaged_layer_is_named(tmp_path: Path) -> None:
-    files = Layers(tmp_path, 0).with_rows(rows_of({f"u{i}": 1 for i in range(99)}, 0), "run-0")
+    files = Layers(Place(str(tmp_path)), 0).with_rows(rows_of({f"u{i}": 1 for i in range(99)}, 0), "run-0")
     files = files.with_rows(rows_of({"u1": 2}, 1), "run-1")
     (tmp_path / "run-1").write_bytes(b"PAR1")
     with pytest.raises(StoreError, match=r"run-1 cannot be read.*propensity materialize"):
