@@ -107,21 +107,32 @@ def measure(log: Log, snapshots: tuple[int, ...] = SNAPSHOTS) -> dict[str, Any]:
     return answer
 
 
+def day_apart(log: Log, home: Path) -> tuple[Definition, Path, Path]:
+    """A log in two files: all but its last day, in the folder that a definition reads; and the day, to be put there.
+
+    Returns:
+        The definition, its folder, and the file of the day.
+    """
+    source, files = log.folder / "data/demo", home / "events"
+    files.mkdir()
+    ends = EventLog(log.definition).ends
+    with duckdb.connect() as connection:
+        rows = f"read_parquet('{source}/events/*.parquet')"
+        for file, came in ((files / "year.parquet", "<"), (home / "day.parquet", ">=")):
+            which = f"SELECT * FROM {rows} WHERE epoch_us(arrived_at) {came} {ends - DAY}"
+            connection.execute(f"COPY ({which}) TO '{file}'")
+    rules = log.definition.model_copy(
+        update={"events": log.definition.events.model_copy(update={"path": str(files / "*.parquet")})}
+    )
+    rules._source = log.definition._source
+    return rules, files, home / "day.parquet"
+
+
 def one_more_day(log: Log) -> dict[str, Any]:
     """Build a log's profiles without its last day, then take the day in; and build them whole."""
+    ends = EventLog(log.definition).ends
     with log.fresh_home() as home:
-        source, files = log.folder / "data/demo", home / "events"
-        files.mkdir()
-        ends = EventLog(log.definition).ends
-        with duckdb.connect() as connection:
-            rows = f"read_parquet('{source}/events/*.parquet')"
-            for name, came in (("year", "<"), ("day", ">=")):
-                which = f"SELECT * FROM {rows} WHERE epoch_us(arrived_at) {came} {ends - DAY}"
-                connection.execute(f"COPY ({which}) TO '{home}/{name}.parquet'")
-        rules = log.definition.model_copy(
-            update={"events": log.definition.events.model_copy(update={"path": str(files / "*.parquet")})}
-        )
-        rules._source = log.definition._source
+        rules, files, day = day_apart(log, home)
 
         def through(where: str, instant: int) -> tuple[float, int]:
             began = perf_counter()
@@ -134,14 +145,13 @@ def one_more_day(log: Log) -> dict[str, Any]:
 
         days, wholes, changed = [], [], 0
         for repeat in range(2):
-            (files / "day.parquet").unlink(missing_ok=True)
-            shutil.copy(home / "year.parquet", files)
+            (files / day.name).unlink(missing_ok=True)
             through(f"home-{repeat}", ends - DAY)
-            shutil.copy(home / "day.parquet", files)
+            shutil.copy(day, files)
             taken, changed = through(f"home-{repeat}", ends)
             days.append(taken)
             wholes.append(through(f"whole-{repeat}", ends)[0])
-        events = pl.scan_parquet(home / "day.parquet").select(pl.len()).collect().item()
+        events = pl.scan_parquet(day).select(pl.len()).collect().item()
     return {"events": log.events, "events_of_the_day": events, "profiles_changed": changed,
             "day_s": min(days), "rebuild_s": min(wholes), "share": min(days) / min(wholes)}  # fmt: skip
 

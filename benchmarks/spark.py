@@ -24,13 +24,15 @@ def cost(log: Log, snapshots: int = 8) -> tuple[pl.DataFrame, dict[str, float]]:
     from pyspark.sql import SparkSession
 
     from features.spark.log import SparkLog
+    from features.spark.session import STARTED
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     cutoffs = weekly(log, snapshots)
     with log.fresh_home() as home:
         session = (
             SparkSession.builder.master("local[*]").config("spark.ui.enabled", True).config("spark.driver.memory", "6g")
-            .config("spark.ui.showConsoleProgress", False).config("spark.log.level", "ERROR").getOrCreate()
+            .config("spark.ui.showConsoleProgress", False).config("spark.log.level", "ERROR")
+            .config(map=STARTED).getOrCreate()
         )  # fmt: skip
         rows: list[dict[str, Any]] = []
         for engine in ("local", "spark"):

@@ -8,6 +8,8 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -36,19 +38,12 @@ def measured(events: int, folder: Path) -> dict[str, float]:
 
 def run(events: int, folder: Path) -> dict[str, float]:
     """A night's first command on a log, which takes it in, and further ones; each writes snapshots and draws rows."""
-    from pyspark.sql import SparkSession
-
     log, seconds, processor = log_of(events, folder), [perf_counter()], [0.0]
-    session = (
-        SparkSession.builder.master("local[2]").config("spark.ui.enabled", False).config("spark.driver.memory", "3g")
-        .config("spark.ui.showConsoleProgress", False).config("spark.log.level", "ERROR").getOrCreate()
-    )  # fmt: skip
-    with log.fresh_home() as home:
+    with log.fresh_home() as home, opened():
         for _ in range(1 + FURTHER):
             work(log, home)
             seconds.append(perf_counter())
-            processor.append(_processor())
-        session.stop()
+            processor.append(processor_seconds())
     (first, *later), (first_cpu, *later_cpu) = np.diff(seconds).tolist(), np.diff(processor).tolist()
     return {
         "events": events, "first_seconds": first, "first_cpu": first_cpu,
@@ -75,7 +70,23 @@ def work(log: Log, home: Path) -> None:
     labelled.drawn(parts, dict(labelled.by_slice(parts).select("slice", "spread").iter_rows()))
 
 
-def _processor() -> float:
+@contextmanager
+def opened() -> Iterator[None]:
+    """A Spark of this machine, which commands find."""
+    from pyspark.sql import SparkSession
+
+    from features.spark.session import STARTED
+
+    session = (
+        SparkSession.builder.master("local[2]").config("spark.ui.enabled", False).config("spark.driver.memory", "3g")
+        .config("spark.ui.showConsoleProgress", False).config("spark.log.level", "ERROR")
+        .config(map=STARTED).getOrCreate()
+    )  # fmt: skip
+    yield
+    session.stop()
+
+
+def processor_seconds() -> float:
     """Processor seconds of this program, of Java and of the executors' Pythons, also of those that have ended."""
     mine = psutil.Process()
     return sum(sum(one.cpu_times()[:4]) for one in (mine, *mine.children(recursive=True)))

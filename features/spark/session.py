@@ -13,6 +13,9 @@ from features.errors import SparkError
 from features.settings import Settings
 from features.spark.errors import in_words
 
+#: what a session must be started with
+STARTED = {"spark.python.daemon.module": "features.spark.daemon"}
+
 SESSION = {
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.optimizer.canChangeCachedPlanOutputPartitioning": "true",  # else 200 of what is cached, however small
@@ -40,7 +43,7 @@ def open_session(settings: Settings) -> SparkSession:
         # else the first python of the PATH works the partitions
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # what it logs, our errors say in words
-    started = SparkSession.builder.master(settings.spark).appName("propensity")
+    started = SparkSession.builder.master(settings.spark).appName("propensity").config(map=STARTED)
     with in_words(settings.spark):
         session = SparkSession.getActiveSession()
         if session is None:
