@@ -170,6 +170,7 @@ def test_what_was_answered_is_compared_with_what_happened(before: World, taken: 
     assert not waiting(before), "what the monitor has read is not kept twice"
 
 
+@pytest.mark.long
 def test_it_stands_beside_the_batches_and_apart_from_them(before: World, taken: Monitored, tmp_path: Path) -> None:
     mine = World.copied(before.folder, tmp_path / "both")
     done = mine.run(sys.executable, "-m", "propensity", "score", "--as-of", ASKED[0])
@@ -226,6 +227,7 @@ def test_who_is_erased_is_nowhere_in_it(before: World, taken: Monitored, tmp_pat
     assert user not in set(looked(mine).live["churn"].matured.rows["user"])
 
 
+@pytest.mark.long
 def test_a_server_that_is_killed_loses_what_it_answered_last(before: World, users: list[str], tmp_path: Path) -> None:
     mine = World.copied(before.folder, tmp_path / "killed")
     with served(mine, tmp_path / "log", "2026-01-11T12:00:00Z") as server:
@@ -248,6 +250,7 @@ def test_a_server_that_is_killed_loses_what_it_answered_last(before: World, user
     }
 
 
+@pytest.mark.long
 def test_answers_about_another_instant_are_not_kept(before: World, users: list[str], tmp_path: Path) -> None:
     mine = World.copied(before.folder, tmp_path / "other")
     with served(mine, tmp_path / "log", ASKED[1]) as server:

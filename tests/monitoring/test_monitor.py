@@ -160,6 +160,7 @@ def test_who_is_erased_is_nowhere_in_it(scored: World, found: Monitored, tmp_pat
     assert user in set(found.matured["churn"].rows["user"])
 
 
+@pytest.mark.long
 def test_the_command_shows_and_publishes(scored: World, found: Monitored) -> None:
     command = (sys.executable, "-m", "propensity", "monitor", "--json")
     done = scored.run(*command)

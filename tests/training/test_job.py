@@ -156,6 +156,7 @@ def test_what_serves_is_fitted_on_everything_that_is_known(world: World) -> None
         assert model.card.procedure is not None
 
 
+@pytest.mark.long
 def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Path) -> None:
     definition, settings = untrained_world.definition, Settings(home=tmp_path)
     folder = settings.folder(definition.name)
@@ -174,6 +175,7 @@ def test_the_same_seed_fits_the_same_model(untrained_world: World, tmp_path: Pat
     assert first.card == second.card
 
 
+@pytest.mark.long
 def test_outcomes_learnt_side_by_side_are_those_learnt_one_by_one(untrained_world: World, tmp_path: Path) -> None:
     definition, names = untrained_world.definition, ["churn", "uninstall"]
     together, alone = (Settings(home=tmp_path / part) for part in ("together", "alone"))
@@ -187,6 +189,7 @@ def test_outcomes_learnt_side_by_side_are_those_learnt_one_by_one(untrained_worl
         assert one[name].card == other[name].card, "digests of its files, too"
 
 
+@pytest.mark.long
 def test_a_refused_outcome_says_why_and_the_others_are_trained(untrained_world: World, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
     odd = {f"odd_{code}": outcome for code, (outcome, _) in REFUSALS.items()}

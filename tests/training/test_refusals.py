@@ -91,6 +91,7 @@ def test_a_condition_on_what_was_known_then_is_no_leak(untrained_world: World, t
     check_population(log, definition, "churn", tmp_path / "probe")
 
 
+@pytest.mark.long
 def test_a_run_that_fails_its_audit_registers_nothing_and_keeps_its_report(
     untrained_world: World, tmp_path: Path
 ) -> None:

@@ -105,7 +105,7 @@ def merges_of(log: list[tuple], table: list[tuple], through: int) -> list[Merge]
     return [m for m in merges if m.known <= through]
 
 
-@hypothesis_settings(max_examples=20)
+@hypothesis_settings(max_examples=hypothesis_settings().max_examples // 7)
 @given(happenings, tables, st.lists(st.integers(1, 22), min_size=2, max_size=4, unique=True).map(sorted))
 def test_day_by_day_is_all_at_once_and_what_the_oracle_says(
     tmp_path_factory: pytest.TempPathFactory, log: list[tuple], table: list[tuple], days: list[int]

@@ -81,6 +81,7 @@ def test_before_the_campaign_nothing_is_different(tmp_path: Path) -> None:
     assert not (tmp_path / "plain" / "truth" / "campaign.parquet").exists()
 
 
+@pytest.mark.long
 def test_uplift_finds_who_is_moved_and_its_interval_holds_the_truth(tmp_path: Path) -> None:
     arms, trial, definition, effects = campaign(tmp_path)
     lost = -effects["churn"].to_numpy()  # what is wanted is less churn

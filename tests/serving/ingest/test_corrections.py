@@ -131,7 +131,7 @@ def set_scene(folder: Path, *, arrivals: bool, url: str = "") -> Scene:
     return Scene.set(folder, settings, columns={k: v for k, v in COLUMNS.items() if arrivals or k != "arrived"})
 
 
-@hypothesis_settings(max_examples=8, deadline=None)
+@hypothesis_settings(max_examples=hypothesis_settings().max_examples // 15, deadline=None)
 @given(steps, st.booleans())
 def test_live_corrections_are_those_of_files(
     tmp_path_factory: pytest.TempPathFactory, taken: list[Step], arrivals: bool

@@ -33,7 +33,7 @@ happenings = st.lists(
 )
 
 
-@hypothesis_settings(max_examples=20)
+@hypothesis_settings(max_examples=hypothesis_settings().max_examples // 7)
 @given(happenings, st.sampled_from(["UTC", "America/New_York"]))
 def test_live_is_batch(
     tmp_path_factory: pytest.TempPathFactory, happened: list[tuple[str, str, int, bool, str]], timezone: str

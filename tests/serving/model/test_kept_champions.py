@@ -39,6 +39,7 @@ def promote(home: World, outcome: str, version: str) -> None:
     client(home).set_registered_model_alias(registered_name(home.definition, outcome), CHAMPION, version)
 
 
+@pytest.mark.long
 def test_a_second_program_loads_champions_without_mlflow_and_lightgbm(home: World) -> None:
     def loaded() -> list[str]:
         done = home.run(sys.executable, "-c", PROGRAM)
@@ -122,6 +123,7 @@ def test_a_damaged_database_is_an_error_whatever_was_kept(home: World) -> None:
         versions_of(home)
 
 
+@pytest.mark.long
 def test_programs_that_ask_at_once_keep_a_whole_file(home: World) -> None:
     kept = home.settings.home / KEPT
     kept.unlink(missing_ok=True)

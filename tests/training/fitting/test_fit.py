@@ -55,6 +55,7 @@ def test_a_sign_for_no_feature_is_refused(tmp_path) -> None:  # type: ignore[no-
         load_definition(tmp_path / "p.yaml")
 
 
+@pytest.mark.long
 def test_tuning_tries_the_usual_set_first_and_never_ends_worse() -> None:
     definition = definition_of()
     matrices = Matrices.of(dataset(definition), definition)

@@ -37,6 +37,7 @@ def check(stage: TopicScene, sent: int = SENT) -> None:
         assert [name for name in found if name in theirs] == [name for name in expected if name in theirs]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_reader_that_is_killed_around_a_transaction_goes_on_as_if_it_had_not(stage: TopicScene, when: str) -> None:
     stage.write_messages(visits(0, SENT))

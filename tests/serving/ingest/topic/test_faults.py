@@ -39,6 +39,7 @@ def names(first: int, count: int) -> list[str]:
     return sorted(f"m{i}" for i in range(first, first + count))
 
 
+@pytest.mark.long
 def test_brokers_that_are_away_are_waited_for(stage: TopicScene) -> None:
     own = Broker()
     stage.broker = own
