@@ -66,16 +66,20 @@ class DistantOrigin:
         return ["distributed", *([path] if isinstance(path, str) else path)]
 
 
-class DistantReader(Protocol):
+class EventReader(Protocol):
+    """Reads the parts of an event store."""
+
+    def events(self, parts: list[Part], *, ends: int, users: Sequence[str] | None = None) -> Events:
+        """Read some parts of a bucket; see `features.event_store.stored_events.StoredEvents.events`."""
+        ...
+
+
+class DistantReader(EventReader, Protocol):
     """Reads events on whichever machine it is sent to."""
 
     @property
     def attempt(self) -> str:
         """What tells the files that a task writes from those of its other tries."""
-        ...
-
-    def events(self, parts: list[Part], *, ends: int, users: Sequence[str] | None = None) -> Events:
-        """Read some parts of a bucket; see `features.event_store.stored_events.StoredEvents.events`."""
         ...
 
 

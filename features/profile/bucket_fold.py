@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from features.event_store.distributed import EventReader
 from features.event_store.manifest import Part
 from features.event_store.stored_events import StoredEvents
 from features.events.events import Events, Rows
@@ -23,14 +24,6 @@ from features.system.parallel import each
 
 #: users folded at once
 RUN = 1_000
-
-
-class EventReader(Protocol):
-    """Reads the parts of an event store."""
-
-    def events(self, parts: list[Part], *, ends: int, users: Sequence[str] | None = None) -> Events:
-        """Read parts of a bucket, without ids that were merged; see `features.event_store.part_files.PartFiles`."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

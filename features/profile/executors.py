@@ -88,7 +88,10 @@ class _Beside:
     table: BesideEvents
 
     def __call__(self, bucket: int, users: Iterable[str]) -> Known:
-        rows = self.table.of(bucket).select(TRAITS.names())
+        some = list(users)
+        if not some:
+            return {}
+        rows = self.table.of(bucket).select(TRAITS.names()).filter(pl.col("user").is_in(some))
         return {user: (traits, visible_from) for user, traits, visible_from in rows.iter_rows()}
 
 

@@ -66,11 +66,6 @@ class StoredTraits:
         names, traits, visible_from = (some[name].to_list() for name in TRAITS.names())
         return dict(zip(names, zip(traits, visible_from, strict=True), strict=True))
 
-    @property
-    def rows(self) -> pl.DataFrame | None:
-        """Everybody's, `TRAITS`, ascending by user; None where the definition has none."""
-        return self._now if self._has_any else None
-
     def save(self) -> None:
         """Keep these for the next run."""
         if self._has_any and (self.moved or not self._path.exists()):

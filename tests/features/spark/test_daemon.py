@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -74,3 +76,19 @@ def test_a_worker_keeps_what_it_has_imported_and_sees_files_that_are_added(
         return int(sent_to_workers.answer)
 
     assert context.parallelize(range(4), 4).map(answer).collect() == [42] * 4
+
+
+def test_a_session_that_we_start_has_it(tmp_path: Path) -> None:
+    text = (
+        "from features.settings import Settings\n"
+        "from features.spark.session import open_session\n"
+        "context = open_session(Settings(engine='spark', spark='local[1]')).sparkContext\n"
+        "started = context.parallelize([0], 1).map(lambda _: __import__('sys').orig_argv).first()\n"
+        "print('features.spark.daemon' in started)\n"
+    )
+    environment = os.environ | {"PYSPARK_PYTHON": sys.executable, "PROPENSITY_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", text], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2_000:]
+    assert done.stdout.split()[-1] == "True", "workers are forks of our daemon"
